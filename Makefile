@@ -1,0 +1,59 @@
+# Every target makes what it needs: a virtual environment in .venv, with the dependencies. Nothing else is touched.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11 python,$(shell \
+	command -v $(python) >/dev/null 2>&1 && $(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(python))))
+ARGS ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help chat test coverage lint format typecheck wheel bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+chat: $(VENV)/.chat ## Chat in the terminal, without a key if need be; make chat ARGS="-b redis"
+	@$(BIN)/swarmchat chat $(ARGS)
+
+test: $(VENV)/.dev ## Run all tests, with a real Redis
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+coverage: $(VENV)/.dev ## Run all tests and show which lines none of them runs
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev ## Put the code into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(VENV)/.dev ## Check types
+	@mkdir -p build/types/swarmchat
+	@for room in backends cli swarm; do ln -sfn ../../../$$room build/types/swarmchat/$$room; done
+	$(BIN)/mypy
+
+wheel: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
+	$(BIN)/python -m build
+
+bench: $(VENV)/.dev ## Measure rotation and opening a session
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove everything that make made
+	rm -rf $(VENV) build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "swarmchat needs Python 3.11 or newer: install it, or give its path with make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python cannot make virtual environments: install its venv module (Debian: python3-venv)" >&2; exit 1; }
+
+$(VENV)/.chat: pyproject.toml | $(BIN)/python
+	@echo "Installing swarmchat into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "Installing swarmchat and what its tests need into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.chat
