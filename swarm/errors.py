@@ -1,0 +1,120 @@
+"""What can go wrong in a chat.
+
+    SwarmError                  the base: exit code 1
+    ├── SessionBusy             another process holds the session: 75
+    ├── SessionNotFound         no such session, or more than one fits: 66
+    ├── BadRecord               a log line that is no record of a version we know: 65
+    ├── OverBudget              what must be sent does not fit the context window: 5
+    ├── LimitReached            a bound on the turn was hit: 5
+    └── ModelError              the model gave no answer: 1
+        ├── ModelUnavailable    no connection, a timeout, a server error, a broken answer: 69
+        ├── ModelBusy           rate limited or out of quota (429): 75
+        ├── ModelAuthError      the key is missing, wrong, or not allowed (401, 403): 77
+        ├── ModelNotFound       no such model or no such address (404): 66
+        ├── ModelRefused        the server does not take the request (400 and its kind): 1
+        ├── ContextTooLong      the server says that the context exceeds its window: 5
+        └── ScriptError         a scripted model was asked for what its script does not hold: 1
+
+A message names the bad value, what was expected, and what to do next. ``exit_code`` is what a program that ends
+because of the error should return. Errors of the store are ``swarmchat.backends.BackendError`` and pass through.
+"""
+
+
+class SwarmError(Exception):
+    """Base of all errors of this room."""
+
+    exit_code = 1
+
+
+class SessionBusy(SwarmError):
+    """Another process is talking in this session."""
+
+    exit_code = 75
+
+
+class SessionNotFound(SwarmError):
+    """No session has this name or id, or several have it."""
+
+    exit_code = 66
+
+
+class BadRecord(SwarmError):
+    """A line of a log cannot be read: not JSON, not a record, or of a newer version than this program knows.
+
+    ``newer_version`` tells the last case: the log is sound, and must not be touched.
+    """
+
+    exit_code = 65
+
+    def __init__(self, message: str, *, newer_version: bool = False) -> None:
+        super().__init__(message)
+        self.newer_version = newer_version
+
+
+class OverBudget(SwarmError):
+    """What must be sent needs more tokens than the context window leaves.
+
+    ``needed`` and ``available`` are in tokens.
+    """
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, needed: int, available: int) -> None:
+        super().__init__(message)
+        self.needed = needed
+        self.available = available
+
+
+class LimitReached(SwarmError):
+    """A bound that keeps a turn from running for ever was hit."""
+
+    exit_code = 5
+
+
+class ModelError(SwarmError):
+    """The model gave no answer. The history is as it was."""
+
+
+class ModelUnavailable(ModelError):
+    """The server cannot be reached, failed, did not answer in time, or sent what is no answer."""
+
+    exit_code = 69
+
+
+class ModelBusy(ModelError):
+    """The server refuses for now: rate limit or quota."""
+
+    exit_code = 75
+
+
+class ModelAuthError(ModelError):
+    """The server does not accept the key."""
+
+    exit_code = 77
+
+
+class ModelNotFound(ModelError):
+    """The server has no such model, or the address is no model API."""
+
+    exit_code = 66
+
+
+class ModelRefused(ModelError):
+    """The server rejects the request as it is; sending it again would not help."""
+
+
+class ContextTooLong(ModelError):
+    """The server says that the request exceeds its context window.
+
+    ``limit`` is the window in tokens where the server's text names it, else ``None``.
+    """
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, limit: int | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class ScriptError(ModelError):
+    """A scripted model was asked more, less or other than its script says."""

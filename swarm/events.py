@@ -1,0 +1,77 @@
+"""What happens in a turn, in the order in which it happens. A session yields these; a program shows them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of an agent's answer."""
+
+    text: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """The next piece of what a reasoning model thinks aloud before it answers."""
+
+    text: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """The model could not be reached; the request goes out again in ``seconds``."""
+
+    attempt: int
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """The oldest part of the conversation is no longer sent. Nothing was removed from the log."""
+
+    groups: int
+    """How many groups (a question, or an answer with its calls and results) are left out from now on."""
+    tokens_before: int
+    tokens_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool call has its result."""
+
+    name: str
+    arguments: str
+    status: str
+    """ok, error, denied, interrupted, or synthetic."""
+    result: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that the user should know and that does not stop the turn."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The turn is over and all of it is stored."""
+
+    turn: int
+    text: str
+    """The last answer, whole."""
+    finish: str
+    """Why the model stopped: stop, length, content_filter …"""
+    context_tokens: int
+    """What the last request cost as we count."""
+    usage: Mapping[str, Any] | None
+    """What the server says that it cost."""
+
+
+Event = TextDelta | ReasoningDelta | Retrying | Rotated | ToolFinished | Warned | TurnEnded

@@ -1,0 +1,68 @@
+"""The list of a client's sessions: one small entry a session, written along with its log."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from swarmchat.backends import Backend, Put
+from swarmchat.swarm import keys
+from swarmchat.swarm.records import encode_json
+
+_TITLE = 60
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What is known of a session without opening it. Times are as in records."""
+
+    id: str
+    name: str
+    client: str
+    created: str
+    updated: str
+    title: str = ""
+    """The first line of the first question."""
+    swarm: str = ""
+    model: str = ""
+    turns: int = 0
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a later version, kept as they are."""
+
+    def put(self, ttl: float | None) -> Put:
+        """Return the write that stores the entry."""
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        return Put(keys.session_index(self.client, self.id), encode_json({**self.unknown, **fields}), ttl)
+
+    def with_title(self, question: str) -> "SessionInfo":
+        """Return the entry with a title made of ``question``, unless it has one."""
+        if self.title or not question.strip():
+            return self
+        line = " ".join(question.strip().splitlines()[0].split())
+        return replace(self, title=line if len(line) <= _TITLE else line[: _TITLE - 1] + "…")
+
+
+_FIELDS = ("id", "name", "client", "created", "updated", "title", "swarm", "model", "turns")
+
+
+async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
+    """Return the sessions of ``client``, the last used first. An entry that cannot be read is left out."""
+    found = [info async for _, value in backend.scan(keys.sessions(client)) if (info := _parse(value))]
+    return sorted(found, key=lambda info: (info.updated, info.id), reverse=True)
+
+
+async def find_session(backend: Backend, client: str, name: str) -> SessionInfo | None:
+    """Return the session of ``client`` whose id or name is ``name``; the id goes first."""
+    value = await backend.get(keys.session_index(client, name))
+    if value is not None and (info := _parse(value)):
+        return info
+    return next((info for info in await list_sessions(backend, client) if info.name == name), None)
+
+
+def _parse(value: bytes) -> SessionInfo | None:
+    try:
+        fields = json.loads(value)
+        known = {name: fields.pop(name) for name in _FIELDS if name in fields}
+        return SessionInfo(**known, unknown=fields)
+    except (ValueError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,136 @@
+"""One process at a time writes to a session.
+
+The holder of a session's lease is stored beside it with its process id and machine, so that others can be told who it
+is, and so that a session whose process died on this machine can be taken over at once instead of when the lease ends.
+"""
+
+import asyncio
+import json
+import os
+import platform
+import secrets
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from swarmchat.backends import Backend, BackendError, Lease
+from swarmchat.swarm.errors import SessionBusy
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lease."""
+
+    pid: int
+    machine: str
+    """Host, boot and process-id namespace: where ``pid`` means something."""
+    host: str
+    started: str
+    """When the process started, in the system's own terms: tells it from a later one of the same id."""
+    nonce: str = ""
+
+    def to_bytes(self) -> bytes:
+        """Return the holder as it is stored."""
+        return json.dumps(asdict(self)).encode()
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it is certain that the process is gone. Of another machine's nothing is certain."""
+        if self.machine != _machine():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except (PermissionError, OverflowError, OSError):
+            return False
+        return bool(self.started) and self.started != _started(self.pid)
+
+
+class SessionLease:
+    """The right to write to one session, renewed in the background while it is open."""
+
+    def __init__(self, backend: Backend, key: str, ttl: float) -> None:
+        self._backend = backend
+        self._key = key
+        self._ttl = ttl
+        pid = os.getpid()
+        me = Holder(pid, _machine(), platform.node(), _started(pid), secrets.token_hex(8))
+        self._owner = me.to_bytes()
+        self._heartbeat: asyncio.Task[None] | None = None
+        self.lease: Lease | None = None
+
+    async def acquire(self, session: str) -> Lease:
+        """Take the lease, over from a dead process if need be. Raises SessionBusy, naming who has ``session``."""
+        lease = await self._backend.acquire(self._key, self._owner, self._ttl)
+        if lease is None and (current := await self._backend.get(self._key)) is not None:
+            holder = _parse(current)
+            if holder is not None and holder.is_dead:
+                lease = await self._backend.acquire(self._key, self._owner, self._ttl, replacing=current)
+            if lease is None:
+                raise SessionBusy(_busy(session, holder, self._ttl))
+        if lease is None:
+            # It was let go between the two looks.
+            lease = await self._backend.acquire(self._key, self._owner, self._ttl)
+            if lease is None:
+                raise SessionBusy(_busy(session, None, self._ttl))
+        self.lease = lease
+        if self._heartbeat is None:
+            self._heartbeat = asyncio.create_task(self._renew(), name=f"lease of {session}")
+        return lease
+
+    async def release(self) -> None:
+        """Give the lease up. An unreachable backend lets it end by itself."""
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._heartbeat
+            self._heartbeat = None
+        if self.lease is not None:
+            with suppress(BackendError):
+                await self._backend.release(self.lease)
+            self.lease = None
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._ttl / 3)
+            # A lease lost while the backend was away is found out, and dealt with, by the next commit.
+            with suppress(BackendError):
+                if self.lease is not None:
+                    await self._backend.renew(self.lease)
+
+
+def _parse(stored: bytes) -> Holder | None:
+    try:
+        return Holder(**json.loads(stored))
+    except (ValueError, TypeError):
+        return None
+
+
+def _busy(session: str, holder: Holder | None, ttl: float) -> str:
+    who = f"process {holder.pid} on {holder.host}" if holder else "another process"
+    return (
+        f"session {session!r} is open in {who}: close it there, or start another with -s NAME "
+        f"(should that process be gone, the session is free within {ttl:g} s)"
+    )
+
+
+@cache
+def _machine() -> str:
+    boot = namespace = ""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        # Containers may share a host name, and each numbers its processes from 1.
+        namespace = os.readlink("/proc/self/ns/pid")
+    return "/".join((platform.node(), boot, namespace))
+
+
+def _started(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot; empty where the system does not tell."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    # The name, in brackets, may hold spaces and brackets itself; the start time is field 22, counted from 1.
+    return stat.rpartition(")")[2].split()[19]

@@ -1,0 +1,145 @@
+"""The one seam to language models: a request goes in, pieces of an answer come out, an ``Answer`` ends them."""
+
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What is asked of a model, ready to be sent.
+
+    ``messages`` are OpenAI chat messages, each already encoded as JSON, so that the body is joined from stored
+    bytes and not built again (the openai package's own ``create()`` walks every message of every request).
+    """
+
+    model: str
+    messages: tuple[bytes, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Tool definitions in the chat API's form: ``{"type": "function", "function": {…}}``."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the body: temperature, max_tokens, tool_choice …"""
+
+    @cached_property
+    def key(self) -> str:
+        """Identify the request: the sha256, in hex, of its canonical form. Streaming or not makes no difference."""
+        return hashlib.sha256(b"".join(self._parts())).hexdigest()
+
+    def body(self, extra: Mapping[str, Any] | None = None) -> bytes:
+        """Return the JSON body for ``POST /chat/completions``, with the fields of ``extra`` added."""
+        added = b"".join(b"," + _encode(name) + b":" + _encode(value) for name, value in (extra or {}).items())
+        return b"".join((*self._parts()[:-1], added, b"}"))
+
+    def decoded_messages(self) -> list[dict[str, Any]]:
+        """Return the messages as Python objects, for models that look into them and for showing."""
+        return [json.loads(message) for message in self.messages]
+
+    def _parts(self) -> list[bytes]:
+        parts = [b'{"model":', _encode(self.model), b',"messages":[', b",".join(self.messages), b"]"]
+        if self.tools:
+            parts += [b',"tools":', _encode(self.tools)]
+        for name in sorted(self.parameters):
+            parts += [b",", _encode(name), b":", _encode(self.parameters[name])]
+        return [*parts, b"}"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that the model wants made. ``arguments`` is the text the model wrote: JSON if all is well."""
+
+    id: str
+    name: str
+    arguments: str
+
+    def to_message(self) -> dict[str, Any]:
+        """Return the call in the form of an assistant message's ``tool_calls``."""
+        return {
+            "id": self.id,
+            "type": "function",
+            "function": {"name": self.name, "arguments": self.arguments},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TextChunk:
+    """The next piece of the answer's text; never empty, never half a character."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningChunk:
+    """The next piece of what a reasoning model thinks aloud. Not part of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt failed in a way that may pass; the next one starts in ``seconds``. Nothing was said yet."""
+
+    attempt: int
+    """Which attempt comes next, counted from 2."""
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The whole answer. Always the last event."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish: str = "stop"
+    """stop, length, tool_calls, content_filter, or what else the server said."""
+    usage: Mapping[str, Any] | None = None
+    """Tokens as the server counts them (``prompt_tokens``, ``completion_tokens`` …); ``None`` if it does not say."""
+    model: str = ""
+    """Which model the server says that it used."""
+    reasoning: str = ""
+
+    def to_message(self) -> dict[str, Any]:
+        """Return the answer as an assistant chat message, as it is stored and sent again."""
+        message: dict[str, Any] = {"role": "assistant", "content": self.text}
+        if self.tool_calls:
+            # The API documents null, not "", for an assistant message that only calls tools.
+            message["content"] = self.text or None
+            message["tool_calls"] = [call.to_message() for call in self.tool_calls]
+        return message
+
+
+ModelEvent = TextChunk | ReasoningChunk | Retry | Answer
+
+
+class Model(Protocol):
+    """Something that answers chat requests. Making one does no I/O and imports nothing heavy."""
+
+    @property
+    def name(self) -> str:
+        """What the model is called, in requests and on the screen."""
+        ...
+
+    @property
+    def context_window(self) -> int:
+        """How many tokens a request and its answer may have together."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Answer ``request``: yield text as it comes and the whole ``Answer`` last.
+
+        Closing the generator, or cancelling the task that reads it, stops the transfer at once.
+        Raises the kinds of ModelError. An error after the first TextChunk is raised as it is, never retried: the
+        text was already said.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. Closing twice is no error."""
+        ...
+
+
+def _encode(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

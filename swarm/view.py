@@ -1,0 +1,158 @@
+"""What an agent sees of a log: the groups in memory, where the last cut was, and how the server counts.
+
+Everything here follows from the records and the settings alone, so a session that was opened again sends what the
+process before it would have sent.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from swarmchat.swarm.agents import Agent
+from swarmchat.swarm.context import Budget, Context, build_context, conversation_tokens
+from swarmchat.swarm.groups import GroupBuilder, leading_system
+from swarmchat.swarm.log import Log
+from swarmchat.swarm.records import Record
+from swarmchat.swarm.tokens import TokenCounter, counter_for
+
+_MEASURABLE = 500
+"""Tokens below which the server's count says little: a chat template's own share is too large."""
+_CORRECTIONS = (0.75, 2.0)
+
+
+class View:
+    """One agent's view of ``log``."""
+
+    def __init__(self, log: Log, agent: str) -> None:
+        self._log = log
+        self._agent = agent
+        self._builder = GroupBuilder(agent)
+        self._next_seq = 0
+        self._counter: tuple[str, TokenCounter] | None = None
+        self._cut: Record | None = None
+        self.window: int | None = None
+        """A smaller context window than the model claims, once its server has said so."""
+        self.correction = 1.0
+        """How many tokens the server counts for one of ours."""
+        self.last_tokens = 0
+        """What the last request cost as we counted it."""
+
+    async def load_counter(self, model: str) -> TokenCounter:
+        """Return the counter for ``model``. The first time takes some 0.3 s, in a thread."""
+        if self._counter is None or self._counter[0] != model:
+            self._counter = (model, await asyncio.to_thread(counter_for, model))
+        return self._counter[1]
+
+    def counter(self, model: str) -> TokenCounter:
+        """Return the counter for ``model``, which was loaded before or is loaded now."""
+        if self._counter is None or self._counter[0] != model:
+            self._counter = (model, counter_for(model))
+        return self._counter[1]
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Follow records that are in the log now."""
+        rebuild = False
+        for record in records:
+            if record.seq < self._next_seq:
+                continue
+            self._next_seq = record.seq + 1
+            self._follow(record)
+            rebuild = rebuild or record.type in ("undo", "redo")
+        if rebuild:
+            self.rebuild()
+
+    def rebuild(self) -> None:
+        """Start again from what is in memory."""
+        self._builder = GroupBuilder(self._agent)
+        self._cut = None
+        self.correction, self.last_tokens = 1.0, 0
+        if self._log.has_earlier:
+            # Instructions at the start of an imported conversation hold however far back it goes.
+            for record in self._log.head:
+                if record.seq < self._log.start:
+                    self._builder.feed(record)
+        self._next_seq = self._log.start
+        hidden = hidden_turns(self._log.records)
+        for record in self._log.records:
+            self._next_seq = record.seq + 1
+            if record.turn not in hidden:
+                self._follow(record)
+
+    async def context(self, budget: Budget, model: str, agent: Agent, *, pending: Sequence[Record] = ()) -> Context:
+        """Return the context for the next request, as if ``pending`` were in the log."""
+        counter = await self.load_counter(model)
+        if self._next_seq < self._log.next_seq:
+            self.rebuild()
+        system = agent.system_messages()
+        while self._log.has_earlier and not self._reaches_back(counter, budget, system):
+            await self._log.load_earlier()
+            self.rebuild()
+        self.take(pending)
+        return build_context(
+            self._builder.groups,
+            counter=counter,
+            budget=budget,
+            system=system,
+            first_kept=self.first_kept(budget),
+        )
+
+    def forget(self, context: Context) -> None:
+        """Let go of what ``context`` and all later ones leave out."""
+        conversation = context.kept[len(leading_system(context.kept)) :]
+        if conversation:
+            self._builder.forget_before(conversation[0].seq)
+            self._log.forget_before(conversation[0].seq)
+
+    def first_kept(self, budget: Budget) -> int:
+        """Return where the last cut was, as a seq: 0 if there was none, or if the window has grown since."""
+        if self._cut is None or int(self._cut.data.get("window", 0)) < budget.window:
+            return 0
+        return int(self._cut.data.get("first_kept", 0))
+
+    def _follow(self, record: Record) -> None:
+        self._builder.feed(record)
+        if record.agent not in (None, self._agent):
+            return
+        if record.type == "rotate":
+            self._cut = record
+        elif record.type == "request":
+            self.last_tokens = int(record.data.get("tokens", 0))
+        elif record.type == "assistant" and self.last_tokens >= _MEASURABLE:
+            self._compare((record.data.get("usage") or {}).get("prompt_tokens"))
+
+    def _compare(self, counted: object) -> None:
+        """Learn from the server's own count of the last request."""
+        if isinstance(counted, int) and counted > 0 and not reads_less(counted, self.last_tokens):
+            low, high = _CORRECTIONS
+            self.correction = round(min(high, max(low, counted / self.last_tokens)), 3)
+
+    def _reaches_back(self, counter: TokenCounter, budget: Budget, system: Sequence[bytes]) -> bool:
+        """Whether earlier records could not change the context."""
+        if self._builder.was_reset:
+            return True
+        groups = self._builder.groups
+        leading = leading_system(groups)
+        conversation = groups[len(leading) :]
+        if first_kept := self.first_kept(budget):
+            return bool(conversation) and conversation[0].seq <= first_kept and conversation[0].is_user
+        if not any(group.is_user for group in conversation):
+            return False
+        fixed = counter.fixed(system) + sum(group.tokens(counter) for group in leading)
+        return conversation_tokens(groups, counter) > budget.high * (budget.available - fixed)
+
+
+def reads_less(counted: object, sent: int) -> bool:
+    """Whether a server that ``counted`` so many tokens has not read all of the ``sent`` ones.
+
+    Encodings differ by a third at most on ordinary text; Ollama, for one, silently drops what exceeds ``num_ctx``.
+    """
+    return isinstance(counted, int) and sent >= _MEASURABLE and 0 < counted < 0.6 * sent
+
+
+def hidden_turns(records: Iterable[Record]) -> set[int]:
+    """Return the turns that are undone. An ``undo`` or ``redo`` record names them with ``from`` and ``to``."""
+    hidden: set[int] = set()
+    for record in records:
+        if record.type in ("undo", "redo"):
+            turns = range(int(record.data.get("from", 0)), int(record.data.get("to", 0)) + 1)
+            hidden = hidden.union(turns) if record.type == "undo" else hidden.difference(turns)
+    return hidden
