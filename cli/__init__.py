@@ -1,0 +1,1 @@
+"""The program: the only room that prints, reads the environment, or names a concrete backend."""

@@ -1,0 +1,5 @@
+"""``python -m swarmchat.cli``."""
+
+from swarmchat.cli.main import main
+
+main()

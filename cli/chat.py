@@ -1,0 +1,128 @@
+"""``swarmchat chat``: from the command line to a session, and from an error to an exit code."""
+
+import asyncio
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from swarmchat.backends import BackendError
+from swarmchat.cli import wiring
+from swarmchat.cli.errors import CliError, UsageError
+from swarmchat.cli.interrupts import Interrupted
+from swarmchat.cli.render import Renderer
+from swarmchat.cli.settings import Settings
+from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.session import Session, latest_session
+
+_FLAGS = {
+    "backend": "-b",
+    "model": "-m",
+    "client": "--client",
+    "system": "--system",
+    "max_context": "--max-context",
+    "base_url": "--base-url",
+    "data_dir": "--data-dir",
+}
+"""The flags that are needed again to go on with a session. --redis-url is left out: it may hold a password."""
+
+
+def run_chat(flags: Mapping[str, Any], words: list[str], *, session: str | None, resume: bool) -> int:
+    """Run the command and return its exit code. Whatever goes wrong is one line on stderr."""
+    try:
+        if session is not None and resume:
+            raise UsageError("-s names a session and -c takes the last one: give one of them")
+        if session is not None and not session.strip():
+            raise UsageError("-s needs the name of a session")
+        settings = wiring.read_settings(flags)
+        interactive = not words and wiring.is_terminal()
+        prompt = None if interactive else _read_prompt(words)
+        asyncio.run(_chat(settings, flags, prompt, name=session, resume=resume))
+    except (SwarmError, BackendError, CliError) as error:
+        Renderer(colour=_colour(sys.stderr)).error(str(error))
+        return error.exit_code
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def _chat(
+    settings: Settings, flags: Mapping[str, Any], prompt: str | None, *, name: str | None, resume: bool
+) -> None:
+    backend = wiring.make_backend(settings)
+    model = wiring.make_model(settings, interactive=prompt is None)
+    renderer = Renderer(
+        remarks=sys.stdout if prompt is None else sys.stderr,
+        chat=prompt is None,
+        colour=_colour(sys.stdout if prompt is None else sys.stderr),
+    )
+    try:
+        if resume:
+            last = await latest_session(backend, settings.client_name)
+            name = last.id if last else None
+            if last is None:
+                renderer.remark(
+                    f"{settings.client_name} has no session on {wiring.backend_name(settings)}; a new one begins"
+                )
+        async with await Session.open(
+            backend,
+            model,
+            client=settings.client_name,
+            name=name,
+            agent=wiring.make_agent(settings),
+            settings=wiring.session_settings(settings),
+        ) as session:
+            if prompt is not None:
+                from swarmchat.cli.once import run_once
+
+                await run_once(session, prompt, renderer)
+            else:
+                await _talk(session, settings, flags, renderer)
+    finally:
+        with suppress(SwarmError):
+            await model.close()
+        await backend.close()
+
+
+async def _talk(session: Session, settings: Settings, flags: Mapping[str, Any], renderer: Renderer) -> None:
+    from swarmchat.cli.repl import Repl, greeting
+
+    name = wiring.backend_name(settings)
+    for line in greeting(session, name):
+        renderer.remark(line)
+    repl = Repl(
+        session,
+        renderer,
+        backend=name,
+        history=None if name == "memory" else wiring.data_dir(settings) / "prompts",
+        warm_up=lambda: wiring.warm_up(session.model),
+        colour=_colour(sys.stdout),
+    )
+    try:
+        await repl.run()
+    finally:
+        if session.turns:
+            renderer.remark(_farewell(session, flags, name))
+
+
+def _farewell(session: Session, flags: Mapping[str, Any], backend: str) -> str:
+    """Return how to go on with ``session``: the same flags, and its name."""
+    if backend == "memory":
+        return "this session was kept in memory and is gone now (-b disk keeps it)"
+    given = [f"{_FLAGS[name]} {shlex.quote(str(flags[name]))}" for name in _FLAGS if flags.get(name) is not None]
+    return " ".join(["resume with: swarmchat", *given, "-s", shlex.quote(session.info.name)])
+
+
+def _read_prompt(words: list[str]) -> str:
+    from swarmchat.cli.once import read_prompt
+
+    return read_prompt(words)
+
+
+def _colour(stream: Any) -> bool:
+    """Whether ``stream`` wants colour: https://no-color.org, and a terminal that can."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in (None, "", "dumb") and stream.isatty()

@@ -1,0 +1,26 @@
+"""What can go wrong in the program itself.
+
+    CliError            the base: exit code 1
+    ├── ConfigError     a setting or a settings file that cannot be used: 78
+    └── UsageError      the command line makes no sense: 2
+
+Errors of the other rooms are shown the same way: one line on stderr, and the ``exit_code`` that they carry.
+"""
+
+
+class CliError(Exception):
+    """Base of all errors of this room."""
+
+    exit_code = 1
+
+
+class ConfigError(CliError):
+    """A setting has a value that it cannot have, or a settings file cannot be read."""
+
+    exit_code = 78
+
+
+class UsageError(CliError):
+    """The command line asks for what does not go together."""
+
+    exit_code = 2

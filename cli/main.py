@@ -1,0 +1,113 @@
+"""The command line. Nothing heavy is imported before it is known what is asked for."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+_GROUP_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
+
+
+class _ChatByDefault(TyperGroup):
+    """A group for which what names no command is a question for the chat."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first not in self.commands and first not in _GROUP_OPTIONS:
+            self._check_typo(ctx, args)
+            args = ["chat", *args]
+        return super().parse_args(ctx, args)
+
+    def _check_typo(self, ctx: Any, args: list[str]) -> None:
+        """A single word that is nearly a command is more likely a typo than a question that should cost money."""
+        import difflib
+
+        if len(args) == 1 and (near := difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0.75)):
+            ctx.fail(
+                f"there is no command {args[0]!r}; did you mean {near[0]!r}? (to ask it: swarmchat chat {args[0]})"
+            )
+
+
+app = typer.Typer(
+    cls=_ChatByDefault,
+    # The rich help pages would cost as much time as everything else together.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"swarmchat {version('swarmchat')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """A terminal chat whose sessions survive: in memory, on disk or in Redis.
+
+    What names no command is a question: swarmchat "why is the sky blue?". Without one, a chat begins.
+    """
+
+
+@app.command()
+def chat(
+    prompt: Annotated[list[str] | None, typer.Argument(help="Ask this, print the answer, and leave.")] = None,
+    backend: Annotated[
+        str | None, typer.Option("-b", "--backend", help="Where sessions are kept: memory, disk, redis, or a URL.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="Which model answers; demo needs no server.")
+    ] = None,
+    session: Annotated[str | None, typer.Option("-s", "--session", help="Open this session, or begin it.")] = None,
+    resume: Annotated[bool, typer.Option("-c", "--continue", help="Open the session that was used last.")] = False,
+    client: Annotated[str | None, typer.Option(help="Who is talking; by default the system's user.")] = None,
+    system: Annotated[str | None, typer.Option(help="The system message.")] = None,
+    max_context: Annotated[
+        int | None, typer.Option(help="Tokens that a request and its answer may have together.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server, with its /v1.")] = None,
+    redis_url: Annotated[str | None, typer.Option(help="What redis means: redis://, rediss:// or unix://.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where disk means.")] = None,
+) -> None:
+    """Talk with a model. At a terminal a chat begins; with a PROMPT, or in a pipe, one answer is printed.
+
+    Every option but -s and -c can also be set as SWARMCHAT_NAME in the environment, or as name in ./swarmchat.toml
+    or in the user's config file.
+    """
+    from swarmchat.cli.chat import run_chat
+
+    flags = {
+        "backend": backend,
+        "model": model,
+        "client": client,
+        "system": system,
+        "max_context": max_context,
+        "base_url": base_url,
+        "redis_url": redis_url,
+        "data_dir": None if data_dir is None else str(data_dir),
+    }
+    raise typer.Exit(run_chat(flags, prompt or [], session=session, resume=resume))
+
+
+def main() -> None:
+    """Run the program; the entry point ``swarmchat``."""
+    # What a model says must not end the program because the locale cannot show it.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""One question, one answer: for pipes and scripts."""
+
+import sys
+from contextlib import suppress
+
+from swarmchat.cli.errors import UsageError
+from swarmchat.cli.interrupts import Interrupted, run_interruptible
+from swarmchat.cli.render import Renderer
+from swarmchat.swarm.session import Session
+
+
+def read_prompt(words: list[str]) -> str:
+    """Return the question: the words of the command line, then what is piped in. Raises UsageError if it is empty."""
+    parts = [" ".join(words)]
+    if not words or not sys.stdin.isatty():
+        # There may be no standard input at all.
+        with suppress(AttributeError, OSError, ValueError):
+            parts.append(sys.stdin.buffer.read().decode("utf-8", "replace"))
+    prompt = "\n\n".join(part.strip() for part in parts if part.strip())
+    if not prompt:
+        raise UsageError("nothing to ask: give a PROMPT, or pipe one in")
+    return prompt
+
+
+async def run_once(session: Session, prompt: str, renderer: Renderer) -> None:
+    """Ask ``prompt`` and print the answer. Raises Interrupted when a signal ended it; what was said is stored."""
+
+    async def run() -> None:
+        async for event in session.run_turn(prompt):
+            renderer.show(event)
+
+    try:
+        came = await run_interruptible(run(), "SIGINT", "SIGTERM", "SIGHUP")
+    finally:
+        renderer.end_line()
+    if came:
+        raise Interrupted(came[0])

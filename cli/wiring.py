@@ -1,0 +1,107 @@
+"""From settings to a backend and a model: the only place that knows which there are."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from platformdirs import user_config_path, user_data_path
+from swarmchat.backends import Backend, open_backend
+from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.settings import PROJECT_FILE, Settings, load_settings
+from swarmchat.swarm.agents import DEFAULT_AGENT, DEFAULT_PROMPT, Agent
+from swarmchat.swarm.model import Model
+from swarmchat.swarm.session import SessionSettings
+
+OPENAI_DEFAULT = "gpt-4o-mini"
+"""What answers when there is a key but no name of a model."""
+
+_REDIS_LIFETIME = 24 * 3600.0
+_SHORT_FORMS = ("memory", "disk", "redis")
+
+
+def read_settings(flags: Mapping[str, Any]) -> Settings:
+    """Return the settings of this process. Raises ConfigError."""
+    return load_settings(flags, os.environ, Path.cwd(), user_config_path("swarmchat") / "config.toml")
+
+
+def data_dir(settings: Settings) -> Path:
+    """Return the folder for what is kept on disk."""
+    return Path(settings.data_dir).expanduser() if settings.data_dir else user_data_path("swarmchat")
+
+
+def make_backend(settings: Settings) -> Backend:
+    """Return the backend, unopened. Raises UnknownBackend for a name or URL that makes no sense."""
+    name = settings.backend
+    if name == "disk":
+        # A path may hold what means something in a URL.
+        url = f"disk:{quote(str(data_dir(settings) / 'sessions'))}?durability={settings.durability}"
+    elif name == "redis":
+        url = settings.redis_url
+    else:
+        url = f"{name}:" if name == "memory" else name
+    return open_backend(url)
+
+
+def backend_name(settings: Settings) -> str:
+    """Return the backend's short name, for the screen."""
+    name = settings.backend
+    return name if name in _SHORT_FORMS else name.split(":", 1)[0]
+
+
+def make_model(settings: Settings, *, interactive: bool) -> Model:
+    """Return the model. Without a name, an address or a key it is the demo model, which needs none."""
+    name = settings.model
+    if name == "demo" or (name is None and not settings.base_url and not settings.api_key):
+        from swarmchat.swarm.demo_model import DemoModel
+
+        return DemoModel(delay=0.015 if interactive else 0.0)
+    if name is None:
+        if settings.base_url:
+            raise ConfigError(f"which model of {settings.base_url}? Name it with -m MODEL or SWARMCHAT_MODEL")
+        name = OPENAI_DEFAULT
+    _check_key_stays_home(settings)
+    from swarmchat.swarm.openai_model import OpenAIModel
+
+    return OpenAIModel(name, base_url=settings.base_url, api_key=settings.api_key, timeout=settings.timeout)
+
+
+def make_agent(settings: Settings) -> Agent:
+    """Return the agent that answers."""
+    return Agent(DEFAULT_AGENT.name, DEFAULT_PROMPT if settings.system is None else settings.system)
+
+
+def session_settings(settings: Settings) -> SessionSettings:
+    """Return what is set for a session."""
+    lifetime = settings.lifetime
+    if isinstance(lifetime, str):
+        on_redis = backend_name(settings).startswith(("redis", "unix"))
+        lifetime = _REDIS_LIFETIME if on_redis else None
+    return SessionSettings(context_window=settings.max_context, lifetime=lifetime)
+
+
+def warm_up(model: Model) -> None:
+    """Import what the first request will need. Meant for a thread, while the user types."""
+    from swarmchat.swarm.tokens import counter_for
+
+    counter_for(model.name)
+    # Only models that have something heavy to import have this.
+    if (warm := getattr(model, "warm_up", None)) is not None:
+        warm()
+
+
+def _check_key_stays_home(settings: Settings) -> None:
+    """Refuse to send the user's key to an address that came with a folder, perhaps somebody else's."""
+    origin = settings.origins.get("base_url", "")
+    if settings.api_key and Path(origin).name == PROJECT_FILE and settings.origins.get("api_key") != origin:
+        raise ConfigError(
+            f"{origin} sets base_url, and the key comes from {settings.origins.get('api_key')}: a folder must not "
+            f"choose who gets your key. If you trust it, give --base-url {settings.base_url} yourself"
+        )
+
+
+def is_terminal() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
