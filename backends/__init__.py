@@ -1,0 +1,30 @@
+"""Where bytes are kept: in memory, on disk or in Redis, behind one Protocol. Knows no chat."""
+
+from swarmchat.backends.base import Append, Backend, Delete, Lease, Put, Touch, Truncate, Write
+from swarmchat.backends.errors import (
+    BackendError,
+    BackendFull,
+    BackendUnavailable,
+    CorruptValue,
+    LeaseLost,
+    UnknownBackend,
+)
+from swarmchat.backends.registry import open_backend
+
+__all__ = [
+    "Append",
+    "Backend",
+    "BackendError",
+    "BackendFull",
+    "BackendUnavailable",
+    "CorruptValue",
+    "Delete",
+    "Lease",
+    "LeaseLost",
+    "Put",
+    "Touch",
+    "Truncate",
+    "UnknownBackend",
+    "Write",
+    "open_backend",
+]

@@ -1,0 +1,249 @@
+"""A folder on this machine, shared safely by several processes: diskcache's SQLite database with rows of our own."""
+
+import asyncio
+import errno
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from swarmchat.backends.base import Lease, Write
+from swarmchat.backends.errors import (
+    BackendError,
+    BackendFull,
+    BackendUnavailable,
+    CorruptValue,
+    LeaseLost,
+    UnknownBackend,
+)
+from swarmchat.backends.rows import Rows
+
+DURABILITY = {"normal": 1, "full": 2}
+"""What ``?durability=`` may be, and SQLite's ``synchronous`` for it."""
+
+_PAGE = 100
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# A quota, unlike a full disk, shows as a write that failed, or an index of the journal that could not be made.
+_NO_ROOM_CODES = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN}
+_IMPOSSIBLE = {errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP}
+
+_T = TypeVar("_T")
+
+
+def open_disk(url: str) -> "DiskBackend":
+    """Return the store for ``disk:PATH?durability=normal|full&timeout=SECONDS``.
+
+    ``~`` at the start of PATH is the home folder; nothing else in it is expanded. Raises UnknownBackend for an
+    unknown option or a path that no folder can have. Nothing is opened before the first call.
+    """
+    path, _, query = url.partition(":")[2].partition("?")
+    if not path or "\0" in path:
+        raise UnknownBackend(f"{url!r}: no folder can be called that; write disk:PATH")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    durability = options.pop("durability", "normal")
+    if durability not in DURABILITY:
+        raise UnknownBackend(f"{url!r}: durability is normal or full, not {durability!r}")
+    timeout = options.pop("timeout", "5")
+    try:
+        seconds = float(timeout)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 3600:
+        raise UnknownBackend(f"{url!r}: timeout is a number of seconds from 0 to 3600, not {timeout!r}")
+    if options:
+        raise UnknownBackend(f"{url!r}: unknown option {min(options)!r}; known: durability, timeout")
+    return DiskBackend(os.path.expanduser(path), durability, seconds)
+
+
+class DiskBackend:
+    """The store in ``folder``, which is made when it is missing.
+
+    Every call is one transaction on one thread of its own: calls keep their order, and a call whose task is
+    cancelled still happens wholly or not at all.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        durability: str = "normal",
+        timeout: float = 5,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = os.path.abspath(folder)
+        self.url = f"disk:{self._folder}" + ("" if durability == "normal" else f"?durability={durability}")
+        self._synchronous = DURABILITY[durability]
+        self._timeout = timeout
+        self._clock = clock
+        self._rows: Rows | None = None
+        self._thread = ThreadPoolExecutor(1, "swarmchat-disk")
+        self._closed = False
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value of ``key``; see Backend.get."""
+        return await self._run(lambda rows: _value(rows, key))
+
+    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield the values whose key starts with ``prefix``, in order; see Backend.scan."""
+        start, after = prefix.encode(), None
+        while True:
+            page = await self._run(partial(Rows.page, prefix=start, after=after, limit=_PAGE))
+            for key, value in page:
+                yield key.decode(), value
+            if len(page) < _PAGE:
+                return
+            after = page[-1][0]
+
+    async def length(self, key: str) -> int:
+        """Return how many values the list ``key`` has; see Backend.length."""
+        return await self._run(lambda rows: _length(rows, key))
+
+    async def slice(self, key: str, start: int, stop: int | None = None) -> list[bytes]:
+        """Return ``values[start:stop]``; see Backend.slice."""
+
+        def read(rows: Rows) -> list[bytes]:
+            with rows.snapshot():
+                first, last, _ = slice(start, stop).indices(_length(rows, key))
+                return rows.items(key.encode(), first, last) if first < last else []
+
+        return await self._run(read)
+
+    async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
+        """Apply ``writes`` in one transaction; see Backend.commit."""
+
+        def write_all(rows: Rows) -> None:
+            with rows.transaction():
+                rows.sweep()
+                if lease and not _renew(rows, lease):
+                    raise LeaseLost(f"the lease {lease.key!r} is held by somebody else or has run out")
+                for write in writes:
+                    rows.apply(write)
+
+        await self._run(write_all)
+
+    async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
+        """Take the lease ``key``; see Backend.acquire."""
+
+        def take(rows: Rows) -> Lease | None:
+            with rows.transaction():
+                holder = _value(rows, key)
+                if holder is not None and holder not in (owner, replacing):
+                    return None
+                rows.put_head(key.encode(), owner, ttl)
+                return Lease(key, owner, ttl)
+
+        return await self._run(take)
+
+    async def renew(self, lease: Lease) -> bool:
+        """Hold ``lease`` for longer; see Backend.renew."""
+
+        def renew(rows: Rows) -> bool:
+            with rows.transaction():
+                return _renew(rows, lease)
+
+        return await self._run(renew)
+
+    async def release(self, lease: Lease) -> None:
+        """Give ``lease`` up; see Backend.release."""
+
+        def release(rows: Rows) -> None:
+            with rows.transaction():
+                if _value(rows, lease.key) == lease.owner:
+                    rows.drop(lease.key.encode())
+
+        await self._run(release)
+
+    async def close(self) -> None:
+        """Finish the calls under way and close the database; see Backend.close."""
+        if self._closed:
+            return
+        self._closed = True
+        closing = self._thread.submit(self._close_rows)
+        self._thread.shutdown(wait=False)
+        await asyncio.wrap_future(closing)
+
+    async def _run(self, call: Callable[[Rows], _T]) -> _T:
+        if self._closed:
+            raise BackendError(f"{self.url} is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call)
+
+    def _call(self, call: Callable[[Rows], _T]) -> _T:
+        """Runs on the thread; nothing else touches the database."""
+        with self._mapped_errors():
+            if self._rows is None:
+                self._rows = Rows(self._folder, self._synchronous, self._timeout, self._clock)
+            return call(self._rows)
+
+    def _close_rows(self) -> None:
+        if self._rows is not None:
+            self._rows.close()
+
+    @contextmanager
+    def _mapped_errors(self) -> Iterator[None]:
+        """The one place where what SQLite and the file system say becomes an error of ours."""
+        try:
+            yield
+        except BackendError as error:
+            raise type(error)(f"{self.url} {error}") from error
+        except sqlite3.Error as error:
+            raise self._from_sqlite(error) from error
+        except OSError as error:
+            kind: type[BackendError] = BackendUnavailable
+            advice = "check that you may write there, or name another folder"
+            if error.errno in _NO_ROOM:
+                kind, advice = BackendFull, "make room and try again"
+            elif error.errno in _IMPOSSIBLE:
+                kind, advice = UnknownBackend, "name another folder"
+            raise kind(f"{self.url} cannot be opened ({error.strerror}): {advice}") from error
+
+    def _from_sqlite(self, error: sqlite3.Error) -> BackendError:
+        extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        code = extended & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return BackendUnavailable(
+                f"{self.url} is locked by another process for more than {self._timeout:g} s: wait for it or end it"
+            )
+        if code == sqlite3.SQLITE_FULL or extended in _NO_ROOM_CODES:
+            return BackendFull(f"{self.url} cannot grow ({error}): make room; what is stored stays readable")
+        if code == sqlite3.SQLITE_TOOBIG:
+            return BackendFull(f"{self.url} takes no value of that size ({error})")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+            return CorruptValue(
+                f"{self.url} is damaged ({error}), and was neither repaired nor removed: move {self._folder!r}"
+                " aside, and start fresh or put a backup in its place (sqlite3's .recover may save most of it)"
+            )
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            return BackendUnavailable(
+                f"{self.url} cannot be written ({error}): check the permissions of {self._folder!r}"
+            )
+        return BackendUnavailable(f"{self.url} failed ({error}): check the disk that {self._folder!r} is on")
+
+
+def _value(rows: Rows, key: str) -> bytes | None:
+    head = rows.find(key.encode())
+    if head is None:
+        return None
+    if head.count is not None:
+        raise CorruptValue(f"{key!r} is a list, not a value")
+    return head.value
+
+
+def _length(rows: Rows, key: str) -> int:
+    head = rows.find(key.encode())
+    if head is None:
+        return 0
+    if head.count is None:
+        raise CorruptValue(f"{key!r} is a value, not a list")
+    return head.count
+
+
+def _renew(rows: Rows, lease: Lease) -> bool:
+    head = rows.find(lease.key.encode())
+    if head is None or head.count is not None or head.value != lease.owner:
+        return False
+    rows.set_ttl(head, lease.ttl)
+    return True

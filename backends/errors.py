@@ -1,0 +1,49 @@
+"""What can go wrong in a backend.
+
+    BackendError                the base: exit code 1
+    ├── UnknownBackend          no such scheme, or a URL that makes no sense: 78 (configuration)
+    ├── BackendUnavailable      the server or the folder cannot be reached: 69
+    ├── BackendFull             no room left to write: 69
+    ├── LeaseLost               somebody else holds the key now; nothing was written: 75
+    └── CorruptValue            what is stored is not what was asked for: 65
+
+Drivers raise nothing else for what their store does. A message names the store (its URL with the password
+masked), what was wrong, and what to do next. ``exit_code`` is what a program that ends because of the error
+should return (the values of BSD's sysexits.h where one fits).
+"""
+
+
+class BackendError(Exception):
+    """Base of all errors of this room."""
+
+    exit_code = 1
+
+
+class UnknownBackend(BackendError):
+    """The URL names no known backend, or cannot be used as it is written."""
+
+    exit_code = 78
+
+
+class BackendUnavailable(BackendError):
+    """The store cannot be reached, opened, or did not answer in time."""
+
+    exit_code = 69
+
+
+class BackendFull(BackendError):
+    """The store refuses to take more: the disk is full, or Redis is at its ``maxmemory``."""
+
+    exit_code = 69
+
+
+class LeaseLost(BackendError):
+    """A commit came with a lease that is no longer held. Nothing was written."""
+
+    exit_code = 75
+
+
+class CorruptValue(BackendError):
+    """A key holds another kind of value than asked for, or bytes that cannot be trusted."""
+
+    exit_code = 65

@@ -1,0 +1,184 @@
+"""Everything in this process's memory, gone with it. Also the shortest complete reading of the contract."""
+
+import math
+import time
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from swarmchat.backends.base import Append, Delete, Lease, Put, Touch, Truncate, Write
+from swarmchat.backends.errors import BackendError, CorruptValue, LeaseLost, UnknownBackend
+
+_Content = bytes | list[bytes]
+
+
+def open_memory(url: str) -> "MemoryBackend":
+    """Return an empty store for the URL ``memory:``. Raises UnknownBackend when anything follows the colon."""
+    if url.lower() != "memory:":
+        raise UnknownBackend(f"{url!r}: a memory backend takes no name or options, write memory:")
+    return MemoryBackend()
+
+
+@dataclass(slots=True)
+class _Entry:
+    content: _Content
+    expires: float | None
+
+
+class MemoryBackend:
+    """Values and lists in a dict. ``clock`` returns the time in seconds that lifetimes are measured by."""
+
+    url = "memory:"
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+        self._soonest = math.inf
+        self._closed = False
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value of ``key``; see Backend.get."""
+        return self._value(key)
+
+    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield the values whose key starts with ``prefix``, in order; see Backend.scan."""
+        self._sweep()
+        keys = sorted(self._entries)
+        for key in keys[bisect_left(keys, prefix) :]:
+            if not key.startswith(prefix):
+                return
+            entry = self._find(key)
+            if entry and isinstance(entry.content, bytes):
+                yield key, entry.content
+
+    async def length(self, key: str) -> int:
+        """Return how many values the list ``key`` has; see Backend.length."""
+        return len(self._list(key))
+
+    async def slice(self, key: str, start: int, stop: int | None = None) -> list[bytes]:
+        """Return ``values[start:stop]``; see Backend.slice."""
+        return self._list(key)[start:stop]
+
+    async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
+        """Apply ``writes``, all or none; see Backend.commit."""
+        self._sweep()
+        if lease and self._value(lease.key) != lease.owner:
+            raise LeaseLost(f"{self.url} the lease {lease.key!r} is held by somebody else or has run out")
+        self._check_kinds(writes)
+        if lease:
+            self._entries[lease.key].expires = self._expiry(lease.ttl)
+        for write in writes:
+            self._apply(write)
+
+    async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
+        """Take the lease ``key``; see Backend.acquire."""
+        holder = self._value(key)
+        if holder is not None and holder not in (owner, replacing):
+            return None
+        self._entries[key] = _Entry(owner, self._expiry(ttl))
+        return Lease(key, owner, ttl)
+
+    async def renew(self, lease: Lease) -> bool:
+        """Hold ``lease`` for longer; see Backend.renew."""
+        if self._value(lease.key) != lease.owner:
+            return False
+        self._entries[lease.key].expires = self._expiry(lease.ttl)
+        return True
+
+    async def release(self, lease: Lease) -> None:
+        """Give ``lease`` up; see Backend.release."""
+        if self._value(lease.key) == lease.owner:
+            del self._entries[lease.key]
+
+    async def close(self) -> None:
+        """Forget everything; see Backend.close."""
+        self._closed = True
+        self._entries.clear()
+
+    def _find(self, key: str) -> _Entry | None:
+        if self._closed:
+            raise BackendError(f"{self.url} is closed")
+        entry = self._entries.get(key)
+        if entry and entry.expires is not None and entry.expires <= self._clock():
+            del self._entries[key]
+            return None
+        return entry
+
+    def _value(self, key: str) -> bytes | None:
+        entry = self._find(key)
+        if entry is None:
+            return None
+        if isinstance(entry.content, list):
+            raise CorruptValue(f"{self.url} {key!r} is a list, not a value")
+        return entry.content
+
+    def _list(self, key: str) -> list[bytes]:
+        entry = self._find(key)
+        if entry is None:
+            return []
+        if isinstance(entry.content, bytes):
+            raise CorruptValue(f"{self.url} {key!r} is a value, not a list")
+        return entry.content
+
+    def _expiry(self, ttl: float | None) -> float | None:
+        if ttl is None:
+            return None
+        expires = self._clock() + ttl
+        self._soonest = min(self._soonest, expires)
+        return expires
+
+    def _sweep(self) -> None:
+        """Forget what has run out, so that presence keys nobody asks for again do not pile up."""
+        if self._closed:
+            raise BackendError(f"{self.url} is closed")
+        now = self._clock()
+        if now < self._soonest:
+            return
+        lasting = {key: e for key, e in self._entries.items() if e.expires is None or e.expires > now}
+        self._entries = lasting
+        self._soonest = min((e.expires for e in lasting.values() if e.expires is not None), default=math.inf)
+
+    def _check_kinds(self, writes: tuple[Write, ...]) -> None:
+        """Raise CorruptValue before anything is written when one of ``writes`` meets a key of the other kind."""
+        kinds: dict[str, type | None] = {}
+        for write in writes:
+            entry = self._find(write.key)
+            kind = kinds.get(write.key, type(entry.content) if entry else None)
+            wanted: type | None
+            then: type | None
+            match write:
+                case Put(ttl=ttl):
+                    wanted, then = bytes, bytes if _lasts(ttl) else None
+                case Append(values=values, ttl=ttl):
+                    wanted, then = list, (list if values else kind) if _lasts(ttl) else None
+                case Truncate(keep=keep):
+                    wanted, then = list, kind if keep else None
+                case Touch(ttl=ttl):
+                    wanted, then = kind, kind if _lasts(ttl) else None
+                case Delete():
+                    wanted, then = kind, None
+            if kind is not None and kind is not wanted:
+                name = "list" if kind is list else "value"
+                raise CorruptValue(f"{self.url} {write.key!r} is a {name}; nothing of the commit was written")
+            kinds[write.key] = then
+
+    def _apply(self, write: Write) -> None:
+        entry = self._find(write.key)
+        match write:
+            case Put(key, value, ttl):
+                self._entries[key] = _Entry(value, self._expiry(ttl))
+            case Append(key, values, ttl) if entry and isinstance(entry.content, list):
+                entry.content.extend(values)
+                entry.expires = self._expiry(ttl)
+            case Append(key, values, ttl) if values:
+                self._entries[key] = _Entry(list(values), self._expiry(ttl))
+            case Truncate(keep=keep) if entry and isinstance(entry.content, list) and keep:
+                del entry.content[keep:]
+            case Truncate(key, 0) | Delete(key):
+                self._entries.pop(key, None)
+            case Touch(ttl=ttl) if entry:
+                entry.expires = self._expiry(ttl)
+
+
+def _lasts(ttl: float | None) -> bool:
+    return ttl is None or ttl > 0

@@ -1,0 +1,181 @@
+"""The Lua scripts of the Redis driver, and how a commit is packed for its one.
+
+Redis runs a script alone and whole, but takes nothing back when a command in it fails. So the commit script looks at
+everything that could refuse a write before it writes anything.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import count
+
+from redis.crc import key_slot
+from swarmchat.backends.base import Append, Delete, Lease, Put, Touch, Truncate, Write
+
+_LONGEST = 10**14
+"""Milliseconds, three thousand years: what Redis can still add to its clock."""
+
+
+class Script:
+    """A Lua script and the digest by which the server knows it."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+# KEYS: token, lease (the token again when there is none), then the key of each write.
+# ARGV: token ttl, whether the commit needs room, owner of the lease ('' for none), its ttl, then for each write
+#       'put' ttl value | 'append' ttl number value… | 'delete' | 'truncate' keep | 'touch' ttl. A ttl of '' is none.
+# Returns 1, or 0 when the lease is lost, or -N when the key of write N is of the wrong kind.
+COMMIT = Script("""
+if redis.call('EXISTS', KEYS[1]) == 1 then return 1 end
+local owner = ARGV[3]
+if owner ~= '' and redis.call('GET', KEYS[2]) ~= owner then return 0 end
+
+local function gone(ttl) return ttl ~= '' and tonumber(ttl) <= 0 end
+
+local kinds, at = {}, 5
+for write = 1, #KEYS - 2 do
+  local key, op = KEYS[write + 2], ARGV[at]
+  local kind = kinds[key] or redis.call('TYPE', key).ok
+  local wanted, after, size = kind, kind, 2
+  if op == 'put' then
+    wanted, after, size = 'string', 'string', 3
+  elseif op == 'append' then
+    local values = tonumber(ARGV[at + 2])
+    wanted, size = 'list', 3 + values
+    if values > 0 then after = 'list' end
+  elseif op == 'truncate' then
+    wanted = 'list'
+    if ARGV[at + 1] == '0' then after = 'none' end
+  elseif op == 'delete' then
+    after, size = 'none', 1
+  end
+  if kind ~= 'none' and (kind ~= wanted or (kind ~= 'string' and kind ~= 'list')) then return -write end
+  if (op == 'put' or op == 'append' or op == 'touch') and gone(ARGV[at + 1]) then after = 'none' end
+  kinds[key], at = after, at + size
+end
+
+-- The token is a set, so that no scan for values finds it. Redis refuses for want of memory only what comes before
+-- the first write of a script: so the token goes first when room is needed, and last when a commit may make some.
+local function remember()
+  redis.call('SADD', KEYS[1], 1)
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+end
+local function live(key, ttl)
+  if ttl == '' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ttl) end
+end
+
+if ARGV[2] == '1' then remember() end
+if owner ~= '' then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
+at = 5
+for write = 1, #KEYS - 2 do
+  local key, op, ttl = KEYS[write + 2], ARGV[at], ARGV[at + 1]
+  if op == 'put' then
+    redis.call('SET', key, ARGV[at + 2])
+    if ttl ~= '' then redis.call('PEXPIRE', key, ttl) end
+    at = at + 3
+  elseif op == 'append' then
+    local last = at + 2 + tonumber(ARGV[at + 2])
+    for first = at + 3, last, 1000 do
+      redis.call('RPUSH', key, unpack(ARGV, first, math.min(first + 999, last)))
+    end
+    live(key, ttl)
+    at = last + 1
+  elseif op == 'truncate' then
+    if ttl == '0' then redis.call('DEL', key) else redis.call('LTRIM', key, 0, tonumber(ttl) - 1) end
+    at = at + 2
+  elseif op == 'delete' then
+    redis.call('DEL', key)
+    at = at + 1
+  else
+    live(key, ttl)
+    at = at + 2
+  end
+end
+if ARGV[2] ~= '1' then remember() end
+return 1
+""")
+
+# KEYS: lease. ARGV: owner, ttl, whether to replace somebody, whom.
+ACQUIRE = Script("""
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] and not (ARGV[3] == '1' and holder == ARGV[4]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+""")
+
+# KEYS: lease. ARGV: owner, ttl.
+RENEW = Script("""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+""")
+
+# KEYS: lease. ARGV: owner.
+RELEASE = Script("""
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1
+""")
+
+
+def pack_commit(
+    writes: Sequence[Write], lease: Lease | None, token: str, token_ttl: float
+) -> tuple[list[str], list[str | bytes]]:
+    """Return the KEYS and the ARGV of COMMIT. ``token`` names this commit, however often it is sent."""
+    keys = [lease.key] if lease else []
+    keys += [write.key for write in writes]
+    token_key = f"{slot_prefix(keys[0])}:commit:{token}"
+    needs_room = any(isinstance(write, Put | Append) for write in writes)
+    head: list[str | bytes] = [milliseconds(token_ttl), "1" if needs_room else "0"]
+    head += [lease.owner, milliseconds(lease.ttl)] if lease else ["", ""]
+    for write in writes:
+        head += _pack_write(write)
+    return [token_key, *([] if lease else [token_key]), *keys], head
+
+
+def _pack_write(write: Write) -> list[str | bytes]:
+    match write:
+        case Put(value=value, ttl=ttl):
+            return ["put", milliseconds(ttl), value]
+        case Append(values=values, ttl=ttl):
+            return ["append", milliseconds(ttl), str(len(values)), *values]
+        case Truncate(keep=keep):
+            return ["truncate", str(keep)]
+        case Touch(ttl=ttl):
+            return ["touch", milliseconds(ttl)]
+        case Delete():
+            return ["delete"]
+
+
+def milliseconds(ttl: float | None) -> str:
+    """Return ``ttl`` as the scripts take it: never rounded down to nothing, '' for none."""
+    return "" if ttl is None else str(min(math.ceil(min(ttl, _LONGEST) * 1000), _LONGEST))
+
+
+def slot(key: str) -> int:
+    """Return the hash slot of ``key`` in a cluster."""
+    number: int = key_slot(key.encode())
+    return number
+
+
+@lru_cache(maxsize=1024)
+def slot_prefix(key: str) -> str:
+    """Return a prefix whose keys lie in the slot of ``key``, and which begins as ``key`` does.
+
+    So a user that may touch ``swarmchat:*`` only may touch the tokens too. A key with a hash tag gives all of itself up
+    to the end of the tag; one without becomes the tag.
+    """
+    if tagged := re.match(r"[^{]*\{[^}]+\}", key, re.DOTALL):
+        return tagged[0]
+    room = re.match(r"[^:{]*:", key)
+    begin = room[0] if room else ""
+    if "}" not in key:
+        return f"{begin}{{{key}}}"
+    # A brace that ends the tag too early: any tag of the same slot does.
+    wanted = slot(key)
+    return next(prefix for number in count() if slot(prefix := f"{begin}{{{number}}}") == wanted)

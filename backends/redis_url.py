@@ -1,0 +1,204 @@
+"""What a Redis URL says, checked in full before anything connects: the client library lets mistakes pass.
+
+redis://[USER:PASSWORD@]HOST[:PORT][/DB]            rediss:// for TLS
+unix://[USER:PASSWORD@]/PATH[?db=N]
+redis+cluster://[USER:PASSWORD@]HOST[:PORT][,…]
+redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,…]/SERVICE[/DB]
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from swarmchat.backends.errors import UnknownBackend
+
+SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "redis+sentinel")
+
+_SECONDS = ("deadline", "timeout")
+_TEXT = ("username", "password", "sentinel_username", "sentinel_password")
+_TLS_TEXT = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
+_FLAGS = ("ssl", "ssl_check_hostname")
+_OPTIONS = (*_SECONDS, "db", *_TEXT, *_TLS_TEXT, *_FLAGS)
+_SECRET = ("password", "sentinel_password")
+_MASK = "***"
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True)
+class RedisTarget:
+    """Where and how to connect. ``hosts`` holds one pair, several for a cluster or sentinels, none for a socket."""
+
+    scheme: str
+    hosts: tuple[tuple[str, int], ...]
+    path: str
+    service: str
+    db: int
+    deadline: float
+    """Seconds that one call may take, retries included."""
+    timeout: float
+    """Seconds to wait for one connection or one reply."""
+    tls: dict[str, Any]
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    sentinel_username: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+    masked: str = ""
+    """The URL to show: without passwords."""
+
+    def scrub(self, text: str) -> str:
+        """Return ``text`` without the passwords: a server quotes an AUTH that it does not understand."""
+        for secret in (self.password, self.sentinel_password):
+            if secret:
+                for form in sorted({secret, quote(secret, safe=""), quote(secret)}, key=len, reverse=True):
+                    text = text.replace(form, _MASK)
+        return text
+
+
+def parse_redis_url(url: str) -> RedisTarget:
+    """Return what ``url`` says. Raises UnknownBackend, without quoting a password, for all that makes no sense."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        _refuse(url, "the host is not written as a host")
+    if any(ord(character) < 32 for character in url):
+        _refuse(url, "it holds control characters")
+    if parts.fragment or "#" in url:
+        _refuse(url, "a # in a password must be written %23")
+    scheme = parts.scheme.lower()
+    options = _options(url, parts.query)
+    userinfo, _, location = parts.netloc.rpartition("@")
+    username, colon, password = userinfo.partition(":")
+    hosts = () if scheme == "unix" else _hosts(url, scheme, location)
+    path, service, database = _path(url, scheme, parts.path, location)
+    db = _database(url, scheme, options.get("db", database))
+    user = unquote(username) or options.get("username")
+    secret = unquote(password) if colon else options.get("password")
+    target = RedisTarget(
+        scheme=scheme,
+        hosts=hosts,
+        path=path,
+        service=service,
+        db=db,
+        deadline=_seconds(url, options, "deadline", 5.0),
+        timeout=_seconds(url, options, "timeout", 2.0),
+        tls=_tls(url, scheme, options),
+        username=user or None,
+        password=secret or None,
+        sentinel_username=options.get("sentinel_username"),
+        sentinel_password=options.get("sentinel_password"),
+        masked=_masked(scheme, userinfo, location, parts.path, options),
+    )
+    if target.username and not target.password:
+        _refuse(url, "it has a user name but no password")
+    return target
+
+
+def _refuse(url: str, reason: str) -> NoReturn:
+    # Without an @ nobody can tell a password from a host, so nothing of the URL is shown then.
+    scheme, _, rest = url.partition("://")
+    shown = f"{_MASK}@{rest.rpartition('@')[2]}" if "@" in rest else "…"
+    shown = re.sub(r"(password=)[^&]*", rf"\1{_MASK}", shown)
+    # "from None": the parser's own exceptions quote the URL.
+    raise UnknownBackend(f"{scheme}://{shown}: {reason}") from None
+
+
+def _options(url: str, query: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in _OPTIONS:
+            _refuse(url, f"unknown option {name!r}; known: {', '.join(_OPTIONS)}")
+        if name in options:
+            _refuse(url, f"the option {name} is given twice")
+        options[name] = value
+    return options
+
+
+def _hosts(url: str, scheme: str, location: str) -> tuple[tuple[str, int], ...]:
+    default_port = 26379 if scheme == "redis+sentinel" else 6379
+    names = location.split(",")
+    if len(names) > 1 and scheme in ("redis", "rediss"):
+        _refuse(url, "it names several hosts; that is for redis+cluster:// and redis+sentinel://")
+    hosts = []
+    for name in names:
+        match = re.fullmatch(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:/\s]*)(?::([0-9]*))?", name)
+        if match is None:
+            _refuse(url, "a host is written HOST, HOST:PORT or [IPV6]:PORT, and the port is a number")
+        port = int(match[2]) if match[2] else default_port
+        if not 0 < port < 65536:
+            _refuse(url, "the port is not between 1 and 65535")
+        host = match[1].strip("[]") or "localhost"
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            _refuse(url, "no host can be called that")
+        hosts.append((host, port))
+    return tuple(hosts)
+
+
+def _path(url: str, scheme: str, path: str, location: str) -> tuple[str, str, str]:
+    """Return the path of the socket, the sentinel service and the text of the database number."""
+    if scheme == "unix":
+        if location or not path.strip("/"):
+            _refuse(url, "the path of the socket comes after three slashes: unix:///run/redis.sock")
+        return unquote(path), "", "0"
+    components = [unquote(component) for component in path.strip("/").split("/")]
+    if scheme == "redis+sentinel":
+        service, *rest = components
+        if not service or len(rest) > 1:
+            _refuse(url, "the name of the service follows the hosts: redis+sentinel://HOST:PORT/SERVICE[/DB]")
+        return "", service, rest[0] if rest else "0"
+    if len(components) > 1:
+        _refuse(url, "only a database number may follow the host")
+    return "", "", components[0] or "0"
+
+
+def _database(url: str, scheme: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        _refuse(url, f"the database is a number such as 0, not {text!r}")
+    if scheme == "redis+cluster" and int(text):
+        _refuse(url, "a cluster has database 0 only")
+    return int(text)
+
+
+def _seconds(url: str, options: dict[str, str], name: str, default: float) -> float:
+    text = options.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or not 0 < float(text) <= 3600:
+        _refuse(url, f"{name} is a number of seconds up to 3600, not {text!r}")
+    return float(text)
+
+
+def _tls(url: str, scheme: str, options: dict[str, str]) -> dict[str, Any]:
+    """Return the connection's TLS arguments; none when it is not encrypted."""
+    flags = {}
+    for name in _FLAGS:
+        if name in options:
+            if options[name].lower() not in _BOOLEANS:
+                _refuse(url, f"{name} is true or false, not {options[name]!r}")
+            flags[name] = _BOOLEANS[options[name].lower()]
+    if scheme == "rediss" and flags.get("ssl") is False:
+        _refuse(url, "rediss:// is encrypted: write redis:// to go without")
+    wanted = scheme == "rediss" or flags.get("ssl", False)
+    given = [name for name in (*_TLS_TEXT, "ssl_check_hostname") if name in options]
+    if not wanted:
+        if given:
+            _refuse(url, f"{given[0]} makes sense with TLS only: write rediss://, or add ssl=true")
+        return {}
+    if scheme == "unix":
+        _refuse(url, "a socket file knows no TLS")
+    requirement = options.get("ssl_cert_reqs", "required")
+    if requirement not in ("required", "none"):
+        _refuse(url, f"ssl_cert_reqs is required or none, not {requirement!r}")
+    files = {name: options[name] for name in _TLS_TEXT[:3] if name in options}
+    checked = requirement == "required" and flags.get("ssl_check_hostname", True)
+    return {"ssl": True, "ssl_cert_reqs": requirement, "ssl_check_hostname": checked, **files}
+
+
+def _masked(scheme: str, userinfo: str, location: str, path: str, options: dict[str, str]) -> str:
+    username, colon, _ = userinfo.partition(":")
+    user = f"{username}{':' + _MASK if colon else ''}@" if userinfo else ""
+    shown = {name: _MASK if name in _SECRET else value for name, value in options.items()}
+    query = "?" + urlencode(shown, safe="*/:") if shown else ""
+    return f"{scheme}://{user}{location}{path}{query}"

@@ -1,0 +1,63 @@
+"""From a URL to a backend. Drivers are imported only when one is opened."""
+
+import difflib
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from swarmchat.backends.base import Backend
+from swarmchat.backends.errors import UnknownBackend
+
+ENTRY_POINTS = "swarmchat.backends"
+"""Entry-point group for other people's drivers: the name is a URL scheme, the value a callable ``(url) -> Backend``."""
+
+_BUILT_IN = {
+    "memory": "swarmchat.backends.memory:open_memory",
+    "disk": "swarmchat.backends.disk:open_disk",
+    "redis": "swarmchat.backends.redis:open_redis",
+    "rediss": "swarmchat.backends.redis:open_redis",
+    "unix": "swarmchat.backends.redis:open_redis",
+    "redis+cluster": "swarmchat.backends.redis:open_redis",
+    "redis+sentinel": "swarmchat.backends.redis:open_redis",
+}
+
+
+def open_backend(url: str) -> Backend:
+    """Return the backend that ``url`` names: ``memory:``, ``disk:PATH``, ``redis://HOST:PORT/DB`` and so on.
+
+    Does no I/O beyond importing the driver. Raises UnknownBackend for a scheme nobody registered and for a URL
+    that the driver cannot use.
+    """
+    # Not urlsplit: it drops tabs and newlines, and raises ValueError for some host names.
+    scheme, colon, _ = url.partition(":")
+    return _find_driver(scheme.lower() if colon else "", url)(url)
+
+
+def schemes() -> list[str]:
+    """Return every URL scheme that can be opened, built in or registered by an installed package."""
+    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def _find_driver(scheme: str, url: str) -> Callable[[str], Backend]:
+    if scheme in _BUILT_IN:
+        module, _, name = _BUILT_IN[scheme].partition(":")
+        driver: Callable[[str], Backend] = getattr(import_module(module), name)
+        return driver
+    for point in entry_points(group=ENTRY_POINTS, name=scheme):
+        try:
+            loaded: Callable[[str], Backend] = point.load()
+        except (ImportError, AttributeError) as error:
+            source = f" of {point.dist.name}" if point.dist else ""
+            raise UnknownBackend(f"the driver for {scheme}:{source} cannot be imported: {error}") from error
+        return loaded
+    raise UnknownBackend(_unknown(scheme, url))
+
+
+def _unknown(scheme: str, url: str) -> str:
+    # Only the scheme is quoted, or a bare word: anything else may hold a password.
+    word = scheme or (url if url.isidentifier() else "")
+    known = schemes()
+    near = difflib.get_close_matches(word, known, n=1)
+    hint = f"; did you mean {near[0]}:?" if near else "."
+    what = f"no backend for {word + ':'!r}" if word else "a backend is named by a URL such as memory: or disk:PATH"
+    return f"{what}{hint} Known: {', '.join(known)}"

@@ -1,0 +1,299 @@
+"""Values and lists as rows of a diskcache database: its SQLite table, connections and pragmas, our layout.
+
+    key column                          tag     value column
+    ----------------------------------  ------  ---------------------------
+    "k" KEY                             NULL    the value
+    "k" KEY                             "list"  how many values the list has
+    "i" length of KEY, KEY, index       NULL    one value of a list
+
+Lengths and indexes are 8 bytes, big-endian. Keys are blobs, so SQLite orders them by byte, which for UTF-8 is the
+order of the code points, and no character means anything. The length before KEY keeps the values of one list apart
+from those of every other. A lifetime is kept in the row of the key alone. Everything here blocks, and belongs to one
+thread.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+import diskcache
+from swarmchat.backends.base import Append, Delete, Put, Touch, Truncate, Write
+from swarmchat.backends.errors import CorruptValue
+
+SCHEMA = 1
+"""Version of the layout, kept in the Settings table. A store of a newer one is refused and left as it is."""
+
+_SCHEMA_ROW = "swarmchat_schema"
+_LIST = "list"
+_SWEEP = 20
+_SETTINGS = {
+    # diskcache deletes the oldest entries by default when the file reaches 1 GB.
+    "eviction_policy": "none",
+    "size_limit": 2**62,
+    "cull_limit": 0,
+    "statistics": 0,
+    # No value ever goes to a file of its own: those are written outside the transaction.
+    "disk_min_file_size": 2**62,
+    # A file that somebody truncates while it is mapped kills the process with SIGBUS.
+    "sqlite_mmap_size": 0,
+}
+
+
+class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache ships no types
+    """Stores and reads bytes only. Whatever else lies in the file, a pickle above all, is refused unread."""
+
+    def put(self, key: object) -> tuple[bytes, bool]:
+        """Return ``key`` as it is stored."""
+        if type(key) is not bytes:
+            raise TypeError(f"a key must be bytes, not {type(key).__name__}")
+        return key, True
+
+    def get(self, key: object, raw: object) -> bytes:
+        """Return the stored ``key``. Raises CorruptValue when it is anything but bytes."""
+        if not raw or type(key) is not bytes:
+            raise CorruptValue("holds a key that swarmchat did not write")
+        return key
+
+    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, bytes]:
+        """Return the columns for ``value``."""
+        if type(value) is not bytes or read:
+            raise TypeError(f"a value must be bytes, not {type(value).__name__}")
+        return 0, diskcache.core.MODE_RAW, None, value
+
+    def fetch(self, mode: int, filename: object, value: object, read: bool) -> bytes:
+        """Return the stored ``value``. Raises CorruptValue when it is a pickle, a file, or not bytes."""
+        if mode != diskcache.core.MODE_RAW or filename is not None or type(value) is not bytes or read:
+            raise CorruptValue("holds a value that swarmchat did not write, and it was not read")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The row of a key: its number, and its value or (``count`` set) the length of its list."""
+
+    rowid: int
+    value: bytes
+    count: int | None
+
+
+class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
+    """The open database in ``folder``. ``patience`` is how many seconds to wait for another process's lock."""
+
+    def __init__(self, folder: str, synchronous: int, patience: float, clock: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._patience = patience
+        self._clock = clock
+        database = os.path.join(folder, diskcache.core.DBNAME)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        # SQLite gives the files beside it (-wal, -shm) the mode of this one.
+        os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))
+        _check_schema(database, patience)
+        settings = {**_SETTINGS, "sqlite_synchronous": synchronous, _SCHEMA_ROW: SCHEMA}
+        try:
+            super().__init__(os.sep, patience, BytesDisk, **settings)
+            # Another process may have put its own setting into the file since.
+            self._sql(f"PRAGMA synchronous = {synchronous:d}")
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def _directory(self) -> str:
+        # The base class expands $NAME in its argument, and a folder may be called that: it gets another one.
+        return self._folder
+
+    @_directory.setter
+    def _directory(self, expanded: str) -> None:
+        pass
+
+    @property
+    def _sql_retry(self) -> Callable[..., sqlite3.Cursor]:
+        """Run a statement, waiting for a lock as long as we were told and not for the base class's minute."""
+
+        def run(*statement: Any) -> sqlite3.Cursor:
+            deadline = time.monotonic() + self._patience
+            while True:
+                try:
+                    cursor: sqlite3.Cursor = self._sql(*statement)
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.001)
+                else:
+                    return cursor
+
+        return run
+
+    @contextmanager
+    def transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+        """All or nothing. The base class's ``transact`` calls every failure to begin a timeout and leaves the
+        transaction open when the commit itself fails (a full disk).
+        """
+        self._sql(begin)
+        try:
+            yield
+            self._sql("COMMIT")
+        except BaseException:
+            if self._con.in_transaction:
+                self._sql("ROLLBACK")
+            raise
+
+    def snapshot(self) -> Any:
+        """Let several reads see one state of the store."""
+        return self.transaction("BEGIN")
+
+    def find(self, key: bytes) -> Head | None:
+        """Return the row of ``key`` unless there is none or its time has run out."""
+        row = self._sql(
+            "SELECT rowid, tag, mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
+            " AND (expire_time IS NULL OR expire_time > ?)",
+            (b"k" + key, self._clock()),
+        ).fetchone()
+        if row is None:
+            return None
+        rowid, tag, mode, filename, stored = row
+        value = self._disk.fetch(mode, filename, stored, False)
+        return Head(rowid, value, int.from_bytes(value, "big") if tag == _LIST else None)
+
+    def page(self, prefix: bytes, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return the next values whose key starts with ``prefix``, in order, beginning behind ``after``."""
+        start = (">=", b"k" + prefix) if after is None else (">", b"k" + after)
+        rows = self._sql(
+            f"SELECT key, raw, mode, filename, value FROM Cache WHERE key {start[0]} ? AND key < ? AND tag IS NULL"  # noqa: S608  # one of two fixed operators
+            " AND (expire_time IS NULL OR expire_time > ?) ORDER BY key LIMIT ?",
+            # 0xff is in no UTF-8 text, so this is behind every key that starts with the prefix.
+            (start[1], b"k" + prefix + b"\xff", self._clock(), limit),
+        )
+        return [
+            (self._disk.get(key, raw)[1:], self._disk.fetch(mode, filename, value, False))
+            for key, raw, mode, filename, value in rows
+        ]
+
+    def items(self, key: bytes, start: int, stop: int) -> list[bytes]:
+        """Return the values of the list ``key`` from ``start`` up to ``stop``."""
+        prefix = _item_prefix(key)
+        rows = self._sql(
+            "SELECT mode, filename, value FROM Cache WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key",
+            (prefix + _number(start), prefix + _number(stop)),
+        )
+        values = [self._disk.fetch(mode, filename, value, False) for mode, filename, value in rows]
+        if len(values) != stop - start:
+            raise CorruptValue(f"has lost {stop - start - len(values)} values of the list {key.decode()!r}")
+        return values
+
+    def apply(self, write: Write) -> None:
+        """Do one write of a transaction. Raises CorruptValue when the key is of the other kind."""
+        key = write.key.encode()
+        head = self.find(key)
+        match write:
+            case Put(value=value, ttl=ttl):
+                if head and head.count is not None:
+                    raise CorruptValue(f"{write.key!r} is a list, not a value")
+                self.put_head(key, value, ttl)
+            case Append(values=values, ttl=ttl):
+                count = _count(write.key, head)
+                if values or count:
+                    self._append(key, count, values, ttl)
+            case Truncate(keep=keep):
+                count = _count(write.key, head)
+                if keep and count > keep:
+                    self._drop_items(key, keep)
+                    self._sql("UPDATE Cache SET value = ? WHERE key = ? AND raw = 1", (_number(keep), b"k" + key))
+                elif not keep:
+                    self.drop(key)
+            case Touch(ttl=ttl) if head:
+                self.set_ttl(head, ttl)
+            case Delete():
+                self.drop(key)
+
+    def put_head(self, key: bytes, value: bytes, ttl: float | None, tag: str | None = None) -> None:
+        """Write the row of ``key``; one that has run out is replaced with its list."""
+        now = self._clock()
+        size, mode, filename, stored = self._disk.store(value, False)
+        columns = (None if ttl is None else now + ttl, tag, size, mode, filename, stored)
+        row = self._sql("SELECT rowid, tag FROM Cache WHERE key = ? AND raw = 1", (b"k" + key,)).fetchone()
+        if row:
+            if row[1] == _LIST != tag:
+                self._drop_items(key, 0)
+            self._row_update(row[0], now, columns)
+        else:
+            self._row_insert(b"k" + key, True, now, columns)
+
+    def set_ttl(self, head: Head, ttl: float | None) -> None:
+        """Let the key of ``head`` end ``ttl`` seconds from now."""
+        expires = None if ttl is None else self._clock() + ttl
+        self._sql("UPDATE Cache SET expire_time = ? WHERE rowid = ?", (expires, head.rowid))
+
+    def sweep(self) -> None:
+        """Remove a few keys whose time has run out: a bounded cost for each commit."""
+        rows = self._sql(
+            "SELECT key, raw FROM Cache WHERE expire_time <= ? ORDER BY expire_time LIMIT ?", (self._clock(), _SWEEP)
+        ).fetchall()
+        for key, raw in rows:
+            self.drop(self._disk.get(key, raw)[1:])
+
+    def _append(self, key: bytes, count: int, values: tuple[bytes, ...], ttl: float | None) -> None:
+        if not count:
+            # What a list that has run out left behind.
+            self._drop_items(key, 0)
+        prefix, now = _item_prefix(key), self._clock()
+        for index, value in enumerate(values, count):
+            self._row_insert(prefix + _number(index), True, now, (None, None, *self._disk.store(value, False)))
+        self.put_head(key, _number(count + len(values)), ttl, _LIST)
+
+    def drop(self, key: bytes) -> None:
+        """Remove ``key``, value or list."""
+        self._sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (b"k" + key,))
+        self._drop_items(key, 0)
+
+    def _drop_items(self, key: bytes, start: int) -> None:
+        prefix = _item_prefix(key)
+        self._sql(
+            "DELETE FROM Cache WHERE key >= ? AND key <= ? AND raw = 1", (prefix + _number(start), prefix + b"\xff" * 8)
+        )
+
+
+def _check_schema(database: str, patience: float) -> None:
+    """Raise CorruptValue when the file belongs to a newer swarmchat or to somebody else, having changed nothing."""
+    connection = sqlite3.connect(f"file:{_uri_path(database)}?mode=ro", patience, uri=True)
+    try:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "Settings" not in tables:
+            return
+        row = connection.execute("SELECT value FROM Settings WHERE key = ?", (_SCHEMA_ROW,)).fetchone()
+        if row is None:
+            if "Cache" in tables and connection.execute("SELECT 1 FROM Cache LIMIT 1").fetchone():
+                raise CorruptValue("is another program's cache, and it was left alone: name another folder")
+        elif not isinstance(row[0], int) or row[0] > SCHEMA:
+            raise CorruptValue(
+                f"has data version {row[0]}, this swarmchat reads up to {SCHEMA}, and it was left alone:"
+                " use the newer swarmchat, or another folder"
+            )
+    finally:
+        connection.close()
+
+
+def _uri_path(path: str) -> str:
+    """Return ``path`` with what means something in an SQLite URI escaped, byte for byte."""
+    return quote_from_bytes(os.fsencode(path))
+
+
+def _count(key: str, head: Head | None) -> int:
+    if head is None:
+        return 0
+    if head.count is None:
+        raise CorruptValue(f"{key!r} is a value, not a list")
+    return head.count
+
+
+def _item_prefix(key: bytes) -> bytes:
+    return b"i" + _number(len(key)) + key
+
+
+def _number(number: int) -> bytes:
+    return number.to_bytes(8, "big")

@@ -1,0 +1,224 @@
+"""The Redis backend when the network, the server or a reply is lost. Servers of our own: they get hurt."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from redis_server import RedisServer, free_port, start_redis
+from swarmchat.backends import Append, BackendError, BackendUnavailable, Lease, LeaseLost, Put, open_backend
+
+StartProxy = Callable[..., AbstractAsyncContextManager[Any]]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with start_redis(tmp_path) as server:
+        yield server
+
+
+def test_a_commit_whose_reply_is_lost_lands_once(server: RedisServer, proxy: StartProxy) -> None:
+    async def scenario() -> None:
+        async with proxy(server.port) as between:
+            backend = open_backend(f"redis://127.0.0.1:{between.port}/0")
+            lease = await backend.acquire("{a}lease", b"me", 60)
+            assert lease
+            await backend.commit(Append("{a}list", (b"0",)))
+            for index in range(1, 6):
+                between.swallow = b"EVALSHA"
+                await backend.commit(Append("{a}list", (b"%d" % index,)), lease=lease)
+            assert between.swallowed == 5
+            assert await backend.slice("{a}list", 0) == [b"%d" % index for index in range(6)]
+            await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_lost_lease_is_told_though_the_reply_was_lost(server: RedisServer, proxy: StartProxy) -> None:
+    async def scenario() -> None:
+        async with proxy(server.port) as between:
+            backend = open_backend(f"redis://127.0.0.1:{between.port}/0")
+            await backend.commit(Put("a", b"1"))
+            between.swallow = b"EVALSHA"
+            with pytest.raises(LeaseLost):
+                await backend.commit(Put("a", b"2"), lease=Lease("lease", b"me", 60))
+            assert between.swallowed == 1
+            assert await backend.get("a") == b"1"
+            await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_lease_calls_and_reads_survive_a_lost_reply(server: RedisServer, proxy: StartProxy) -> None:
+    async def scenario() -> None:
+        async with proxy(server.port) as between:
+            backend = open_backend(f"redis://127.0.0.1:{between.port}/0")
+            for attempt in range(2):
+                between.swallow = b"EVAL"
+                lease = await backend.acquire("lease", b"%d" % attempt, 60)
+                assert lease
+                between.swallow = b"EVAL"
+                assert await backend.renew(lease)
+                between.swallow = b"GET"
+                assert await backend.get("lease") == b"%d" % attempt
+                between.swallow = b"EVAL"
+                await backend.release(lease)
+                assert await backend.get("lease") is None
+            between.swallow = b"SCAN"
+            assert [found async for found in backend.scan("")] == []
+            assert between.swallowed == 9
+            await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_hung_server_is_reported_within_the_deadline(server: RedisServer) -> None:
+    async def scenario() -> None:
+        backend = open_backend(f"{server.url}?deadline=0.6&timeout=0.25")
+        await backend.commit(Append("list", (b"1",)))
+        with server.stopped():
+            for call in (backend.get("a"), backend.commit(Append("list", (b"2",))), backend.acquire("l", b"me", 9)):
+                began = time.monotonic()
+                with pytest.raises(BackendUnavailable, match=r"did not answer|cannot be reached") as caught:
+                    await call
+                # Generous: the bound is half a second, this machine may be busy.
+                assert time.monotonic() - began < 5
+                assert server.url in str(caught.value)
+        await backend.commit(Append("list", (b"3",)))
+        values = await backend.slice("list", 0)
+        # Whether the second landed is unknown, but it did so once at most.
+        assert values in ([b"1", b"3"], [b"1", b"2", b"3"])
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_many_calls_on_a_hung_server_all_end(server: RedisServer) -> None:
+    async def scenario() -> None:
+        backend = open_backend(f"{server.url}?deadline=0.4&timeout=0.2")
+        with server.stopped():
+            results = await asyncio.gather(*(backend.get("a") for _ in range(100)), return_exceptions=True)
+        assert {type(result) for result in results} == {BackendUnavailable}
+        assert await backend.get("a") is None
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_no_server_is_reported(proxy: StartProxy) -> None:
+    async def scenario() -> None:
+        url = f"redis://127.0.0.1:{free_port()}/0"
+        backend = open_backend(url)
+        with pytest.raises(BackendUnavailable, match="is the server running") as caught:
+            await backend.get("a")
+        assert url in str(caught.value)
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_name_that_does_not_resolve_and_a_missing_socket_are_reported(tmp_path: Path) -> None:
+    async def scenario(url: str) -> None:
+        backend = open_backend(url)
+        with pytest.raises(BackendUnavailable, match=r"cannot be reached|did not answer"):
+            await backend.get("a")
+        await backend.close()
+
+    asyncio.run(scenario("redis://nowhere.invalid/0?deadline=3"))
+    asyncio.run(scenario(f"unix://{tmp_path}/missing.sock"))
+
+
+def test_a_restarted_server_is_found_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        port = free_port()
+        kept = ("--appendonly", "yes", "--appendfsync", "always")
+        backend = open_backend(f"redis://127.0.0.1:{port}/0")
+        for index in range(3):
+            with start_redis(tmp_path, *kept, port=port):
+                await asyncio.gather(*(backend.get("a") for _ in range(5)))
+                await backend.commit(Append("list", (b"%d" % index,)))
+        with pytest.raises(BackendUnavailable):
+            await backend.get("a")
+        with start_redis(tmp_path, *kept, port=port):
+            assert await backend.slice("list", 0) == [b"0", b"1", b"2"]
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_call_waits_out_a_short_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        port = free_port()
+        backend = open_backend(f"redis://127.0.0.1:{port}/0")
+        call = asyncio.create_task(backend.commit(Put("a", b"1")))
+        await asyncio.sleep(0)
+        with start_redis(tmp_path, port=port):
+            await call
+            assert await backend.get("a") == b"1"
+            await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_closing_ends_the_calls_under_way(server: RedisServer) -> None:
+    async def scenario() -> None:
+        backend = open_backend(f"{server.url}?deadline=5&timeout=4")
+        await backend.get("a")
+        with server.stopped():
+            call = asyncio.create_task(backend.get("a"))
+            # Turns of the loop enough to have sent the request.
+            for _ in range(50):
+                await asyncio.sleep(0)
+            await backend.close()
+        with pytest.raises(BackendError, match="is closed"):
+            await call
+
+    asyncio.run(scenario())
+
+
+SECRETS = ["s3cret/w@rd", "pässwörd", "a b#c?d&e"]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_error_shows_the_password(server: RedisServer, secret: str) -> None:
+    """Neither the message nor the whole traceback, in either spelling, even when the server quotes it."""
+
+    async def gossip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65536)
+        reply = f"-ERR unknown command `AUTH`, with args beginning with: `{secret}`, \r\n"
+        writer.write(reply.encode())
+        await reader.read()
+        writer.close()
+
+    async def scenario() -> None:
+        chatty = await asyncio.start_server(gossip, "127.0.0.1", 0)
+        chatty_port = chatty.sockets[0].getsockname()[1]
+        quoted = quote(secret, safe="")
+        urls = [
+            f"redis://:{quoted}@127.0.0.1:{chatty_port}/0",
+            f"redis://127.0.0.1:{chatty_port}/0?username=me&password={quoted}",
+            f"redis://me:{quoted}@127.0.0.1:{server.port}/0",
+            f"redis://me:{quoted}@127.0.0.1:{free_port()}/0?deadline=0.2",
+            f"unix://:{quoted}@/nowhere/redis.sock?deadline=0.2",
+            f"redis+cluster://:{quoted}@127.0.0.1:{server.port}?deadline=0.5",
+            f"redis+sentinel://:{quoted}@127.0.0.1:{server.port}/svc?deadline=0.5&sentinel_password={quoted}",
+        ]
+        for url in urls:
+            backend = open_backend(url)
+            assert secret not in repr(vars(backend))
+            with pytest.raises(BackendError) as caught:
+                await backend.commit(Put("a", b"1"))
+            shown = "".join(traceback.format_exception(caught.value)) + backend.url
+            assert secret not in shown
+            assert quoted not in shown
+            assert "***" in str(caught.value)
+            await backend.close()
+        chatty.close()
+        await chatty.wait_closed()
+
+    asyncio.run(scenario())

@@ -1,0 +1,193 @@
+"""The Redis backend through TLS, on a cluster and behind sentinels."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from redis_server import RedisServer, free_port, redis_binary, run_redis, start_redis
+from swarmchat.backends import (
+    Append,
+    Backend,
+    BackendError,
+    BackendUnavailable,
+    CorruptValue,
+    LeaseLost,
+    Put,
+    UnknownBackend,
+    open_backend,
+)
+
+StartProxy = Callable[..., AbstractAsyncContextManager[Any]]
+
+
+async def collect(backend: Backend, prefix: str) -> list[tuple[str, bytes]]:
+    return [found async for found in backend.scan(prefix)]
+
+
+def test_tls(tmp_path: Path, proxy: StartProxy, certificate: tuple[Path, Path]) -> None:
+    path, key = certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, key)
+
+    async def scenario(server: RedisServer) -> None:
+        async with proxy(server.port, tls=context) as tunnel:
+            for host, options in (
+                ("localhost", f"ssl_ca_certs={path}"),
+                ("127.0.0.1", f"ssl_ca_certs={path}&ssl_check_hostname=false"),
+                ("127.0.0.1", "ssl_cert_reqs=none"),
+            ):
+                backend = open_backend(f"rediss://{host}:{tunnel.port}/1?{options}")
+                await backend.commit(Append("list", (b"x" * 100_000,)))
+                assert len(await backend.slice("list", -1)) == 1
+                await backend.close()
+            for host, options in (("localhost", ""), ("127.0.0.1", f"?ssl_ca_certs={path}")):
+                backend = open_backend(f"rediss://{host}:{tunnel.port}/1{options}")
+                with pytest.raises(BackendUnavailable, match=r"(?i)certificate|ssl"):
+                    await backend.get("a")
+                await backend.close()
+
+    with start_redis(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
+    """Two masters that share the slots."""
+    with ExitStack() as stack:
+        servers = []
+        for name in ("first", "second"):
+            folder = tmp_path_factory.mktemp(name)
+            arguments = ["--cluster-enabled", "yes", "--cluster-config-file", str(folder / "nodes.conf")]
+            # The cluster's own port is 10,000 higher.
+            port = free_port()
+            while port > 55_000:
+                port = free_port()
+            servers.append(stack.enter_context(start_redis(folder, *arguments, port=port)))
+        halves = (range(8192), range(8192, 16384))
+        for server, half in zip(servers, halves, strict=True):
+            with server.client() as client:
+                client.execute_command("CLUSTER", "ADDSLOTS", *half)
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
+        deadline = time.monotonic() + 30
+        while any("cluster_state:ok" not in _info(server) for server in servers):
+            assert time.monotonic() < deadline, _info(servers[0])
+            time.sleep(0.02)
+        yield servers
+
+
+def _info(server: RedisServer) -> str:
+    with server.client() as client:
+        info = client.execute_command("CLUSTER", "INFO")
+    text = "\n".join(f"{name}:{value}" for name, value in info.items()) if isinstance(info, dict) else str(info)
+    return text if "cluster_known_nodes:2" in text else ""
+
+
+def cluster_url(servers: list[RedisServer]) -> str:
+    return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers)
+
+
+def test_a_cluster(cluster: list[RedisServer]) -> None:
+    async def scenario() -> None:
+        backend = open_backend(cluster_url(cluster))
+        keys = []
+        for index in range(40):
+            tag = f"swarmchat:1:{{client{index}}}:"
+            lease = await backend.acquire(f"{tag}lease", b"me", 60)
+            assert lease
+            await backend.commit(Append(f"{tag}log", (b"1", b"2")), Put(f"{tag}state", b"%d" % index), lease=lease)
+            await backend.commit(Put(f"swarmchat:1:policy:{index}", b"1"), Put(f"swarmchat:1:policy:{index}", b"2"))
+            assert await backend.slice(f"{tag}log", -1) == [b"2"]
+            assert await backend.renew(lease)
+            await backend.release(lease)
+            with pytest.raises(LeaseLost):
+                await backend.commit(Put(f"{tag}state", b"no"), lease=lease)
+            with pytest.raises(CorruptValue):
+                await backend.get(f"{tag}log")
+            keys += [(f"{tag}state", b"%d" % index), (f"swarmchat:1:policy:{index}", b"2")]
+        assert await collect(backend, "swarmchat:") == sorted(keys)
+        assert await collect(backend, "swarmchat:1:{client7}") == [("swarmchat:1:{client7}:state", b"7")]
+        await backend.close()
+        for server in cluster:
+            with server.client() as client:
+                assert client.dbsize() > 10
+
+    asyncio.run(scenario())
+
+
+def test_a_commit_across_slots_is_refused_before_it_is_sent(cluster: list[RedisServer]) -> None:
+    async def scenario() -> None:
+        backend = open_backend(cluster_url(cluster[:1]))
+        with pytest.raises(BackendError, match=r"'a:1' and 'b:1' in one commit.*\{hash tag\}"):
+            await backend.commit(Put("a:1", b"1"), Put("b:1", b"1"))
+        assert await backend.get("a:1") is None
+        await backend.close()
+        with pytest.raises(BackendError, match="is closed"):
+            await backend.get("a:1")
+
+    asyncio.run(scenario())
+
+
+def test_a_plain_server_is_no_cluster(tmp_path: Path) -> None:
+    async def scenario(server: RedisServer) -> None:
+        backend = open_backend(f"redis+cluster://127.0.0.1:{server.port}")
+        with pytest.raises(BackendUnavailable, match="cluster"):
+            await backend.get("a")
+        await backend.close()
+        backend = open_backend(f"redis+cluster://127.0.0.1:{free_port()}")
+        with pytest.raises(BackendUnavailable):
+            await backend.get("a")
+        await backend.close()
+
+    with start_redis(tmp_path) as server:
+        asyncio.run(scenario(server))
+
+
+def test_a_plain_url_to_a_cluster_says_so(cluster: list[RedisServer]) -> None:
+    async def scenario() -> None:
+        backend = open_backend(cluster[0].url)
+        # The slots of the two lie in different halves.
+        with pytest.raises(UnknownBackend, match=r"redis\+cluster://"):
+            await asyncio.gather(backend.get("a:1"), backend.get("b:1"), backend.get("foo"), backend.get("bar"))
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture
+def sentinel(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
+    """A server and the sentinel that watches it under the name "chat"."""
+    with start_redis(tmp_path) as server:
+        port = free_port()
+        settings = tmp_path / "sentinel.conf"
+        settings.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\nsentinel monitor chat 127.0.0.1 {server.port} 1\n"
+            "sentinel down-after-milliseconds chat 60000\n"
+        )
+        with run_redis([redis_binary(), str(settings), "--sentinel"], port) as watcher:
+            yield server, watcher
+
+
+def test_sentinels_point_to_the_server(sentinel: tuple[RedisServer, RedisServer]) -> None:
+    server, watcher = sentinel
+
+    async def scenario() -> None:
+        dead = free_port()
+        backend = open_backend(f"redis+sentinel://127.0.0.1:{dead},127.0.0.1:{watcher.port}/chat/2")
+        await backend.commit(Append("list", (b"1", b"2")), Put("a", b"1"))
+        assert await backend.slice("list", 0) == [b"1", b"2"]
+        assert await collect(backend, "") == [("a", b"1")]
+        await backend.close()
+        with redis.Redis(port=server.port, db=2) as client:
+            assert client.llen("list") == 2
+        unknown = open_backend(f"redis+sentinel://127.0.0.1:{watcher.port}/nobody")
+        with pytest.raises(BackendUnavailable, match="nobody"):
+            await unknown.get("a")
+        await unknown.close()
+
+    asyncio.run(scenario())

@@ -1,0 +1,24 @@
+"""What every test shares: a real Redis server of this worker's own, and a home that is not the user's."""
+
+import os
+
+import pytest
+from hypothesis import settings
+from redis_server import RedisServer, shared_redis
+
+# The first example of a process may load a vocabulary, and a test machine may be busy: neither is a finding.
+settings.register_profile("swarmchat", deadline=None)
+settings.load_profile("swarmchat")
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory):
+    """A real redis-server with the append-only file on. Fails, never skips, when none can be had."""
+    with shared_redis(tmp_path_factory.mktemp("redis"), os.environ.get("PYTEST_XDIST_WORKER", "")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of an empty database of the shared server."""
+    return redis_server.flushed_url()
