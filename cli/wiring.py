@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
@@ -36,8 +35,7 @@ def make_backend(settings: Settings) -> Backend:
     """Return the backend, unopened. Raises UnknownBackend for a name or URL that makes no sense."""
     name = settings.backend
     if name == "disk":
-        # A path may hold what means something in a URL.
-        url = f"disk:{quote(str(data_dir(settings) / 'sessions'))}?durability={settings.durability}"
+        url = f"disk:{data_dir(settings) / 'sessions'}?durability={settings.durability}"
     elif name == "redis":
         url = settings.redis_url
     else:

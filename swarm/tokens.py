@@ -8,6 +8,7 @@ https://github.com/hmarr/openai-chat-tokens for calls and tools. Parallel calls 
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -123,17 +124,18 @@ def _counter(name: str) -> TokenCounter:
     try:
         encoding = load_encoding(name)
     except VocabularyError as error:
-        return TokenCounter(f"bytes/{BYTES_PER_TOKEN}", _estimate, str(error))
+        return TokenCounter("estimate", _estimate, str(error))
     # encode_ordinary: encode() raises for a text that holds the name of a control token.
     return TokenCounter(name, lambda text: len(encoding.encode_ordinary(text)))
 
 
-BYTES_PER_TOKEN = 3
-"""For estimates. English has more than 4 bytes a token, most other scripts about 3."""
+_SIGNS = re.compile(r"[!-/:-@\[-`{-~]")
 
 
 def _estimate(text: str) -> int:
-    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+    """Guess high: a token for each ASCII sign, and for each 3 bytes of the rest (English words have more than 4)."""
+    signs = len(_SIGNS.findall(text))
+    return signs + -(-(len(text.encode("utf-8", "replace")) - signs) // 3)
 
 
 def _as_text(value: object) -> str:

@@ -16,16 +16,16 @@ def tools_as_typescript(tools: Iterable[Mapping[str, Any]]) -> str:
     """Return the declarations of ``tools``, which are in the chat API's form. Never raises for an odd schema."""
     lines = ["namespace functions {", ""]
     for tool in tools:
-        lines += [*_function(tool.get("function") or tool), ""]
+        lines += [*_function(_mapping(tool.get("function")) or tool), ""]
     return "\n".join([*lines, "} // namespace functions"])
 
 
 def _function(function: Mapping[str, Any]) -> Iterator[str]:
     name = function.get("name", "")
-    parameters = function.get("parameters") or {}
+    parameters = _mapping(function.get("parameters"))
     if description := function.get("description"):
         yield f"// {description}"
-    if parameters.get("properties"):
+    if _mapping(parameters.get("properties")):
         yield f"type {name} = (_: {{"
         yield from _properties(parameters, "")
         yield "}) => any;"
@@ -34,10 +34,9 @@ def _function(function: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _properties(schema: Mapping[str, Any], indent: str) -> Iterator[str]:
-    required = schema.get("required") or ()
-    for name, property_ in schema["properties"].items():
-        if not isinstance(property_, Mapping):
-            property_ = {}
+    required = _listed(schema.get("required"))
+    for name, property_ in _mapping(schema.get("properties")).items():
+        property_ = _mapping(property_)
         if description := property_.get("description"):
             yield f"{indent}// {description}"
         mark = "" if name in required else "?"
@@ -45,18 +44,28 @@ def _properties(schema: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 
 def _type(schema: Mapping[str, Any], indent: str) -> str:
-    if values := schema.get("enum"):
+    if values := _listed(schema.get("enum")):
         return " | ".join(json.dumps(value, ensure_ascii=False) for value in values)
-    if options := schema.get("anyOf") or schema.get("oneOf"):
-        return " | ".join(_type(option, indent) for option in options if isinstance(option, Mapping))
+    if options := _listed(schema.get("anyOf")) or _listed(schema.get("oneOf")):
+        return " | ".join(_type(_mapping(option), indent) for option in options)
     kind = schema.get("type")
     if isinstance(kind, list):
         return " | ".join(_type({**schema, "type": one}, indent) for one in kind)
     if kind == "array":
-        items = schema.get("items")
-        return f"{_type(items, indent)}[]" if isinstance(items, Mapping) and items else "any[]"
-    if kind == "object" or schema.get("properties"):
-        if not schema.get("properties"):
+        items = _mapping(schema.get("items"))
+        return f"{_type(items, indent)}[]" if items else "any[]"
+    properties = _mapping(schema.get("properties"))
+    if kind == "object" or properties:
+        if not properties:
             return "object"
         return "\n".join(["{", *_properties(schema, indent + "  "), indent + "}"])
     return _SCALARS.get(kind, "any") if isinstance(kind, str) else "any"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """Return ``value`` if it is what a schema has there: schemas come from other people's programs."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -81,6 +81,6 @@ def _word(message: Mapping[str, Any]) -> str:
     content = message.get("content") or "A"
     if message["role"] == "tool":
         mark = "!" if content == NO_RESULT else "~" if "left out" in content else ""
-        return content.split()[0] + mark if not mark == "!" else f"T:{message['tool_call_id']}!"
+        return f"T:{message['tool_call_id']}!" if mark == "!" else content.split()[0] + mark
     calls = [call["id"] for call in message.get("tool_calls", ())]
     return content.split()[0] + (f"{{{','.join(calls)}}}" if calls else "")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from notation import WordCounter, context_of, records_of, sent
@@ -241,7 +242,7 @@ def test_v51_between_two_cuts_the_prefix_stays():
         else:
             assert context.messages[: len(previous)] == previous
         previous = context.messages
-    assert all(30 <= later - earlier <= 32 for earlier, later in zip(cuts, cuts[1:], strict=False))
+    assert all(30 <= later - earlier <= 32 for earlier, later in pairwise(cuts))
     assert len(cuts) > 5
 
 
