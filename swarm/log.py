@@ -31,8 +31,8 @@ class Log:
         self.start = 0
         """The position in the log of the first record that was read."""
         self.next_seq = 0
-        self.damaged: list[str] = []
-        """What was wrong with lines that could not be read, each with its position."""
+        self.damaged: dict[int, str] = {}
+        """What is wrong with lines that could not be read, by their position."""
 
     @property
     def has_earlier(self) -> bool:
@@ -88,7 +88,7 @@ class Log:
             except BadRecord as error:
                 if error.newer_version:
                     raise
-                self.damaged.append(f"record {position}: {error}")
+                self.damaged[position] = str(error)
                 continue
             if record.seq != position:
                 # A log that was put together by hand. Order in the list is what counts.

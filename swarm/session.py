@@ -13,7 +13,7 @@ from swarmchat.backends import Backend, BackendError, Lease, LeaseLost
 from swarmchat.swarm import keys
 from swarmchat.swarm.agents import DEFAULT_AGENT, Agent
 from swarmchat.swarm.context import Budget, Context
-from swarmchat.swarm.errors import SessionBusy
+from swarmchat.swarm.errors import OverBudget, SessionBusy
 from swarmchat.swarm.events import Event
 from swarmchat.swarm.index import SessionInfo, find_session, list_sessions
 from swarmchat.swarm.lease import SessionLease
@@ -132,8 +132,8 @@ class Session:
         return self._log.records
 
     @property
-    def damaged(self) -> Sequence[str]:
-        """What is wrong with lines of the log that could not be read."""
+    def damaged(self) -> Mapping[int, str]:
+        """What is wrong with lines of the log that could not be read, by their position."""
         return self._log.damaged
 
     @property
@@ -186,7 +186,11 @@ class Session:
     def record(self, kind: str, *, offset: int, turn: int, **data: Any) -> Record:
         """Return a new record, ``offset`` places after the end of the log."""
         seq = self._log.next_seq + len(self._unsaved) + offset
-        return Record(kind, seq, turn, _timestamp(self._clock()), self.agent.name, data)
+        return Record(kind, seq, turn, _timestamp(self.now()), self.agent.name, data)
+
+    def now(self) -> datetime:
+        """Return the time, by the clock that the session was given."""
+        return self._clock()
 
     def session_record(self) -> Record | None:
         """Return the record that a log begins with, if it is still to be written."""
@@ -201,16 +205,23 @@ class Session:
             "model": self.model.name,
             "program": _program_version(),
         }
-        return Record("session", 0, 0, _timestamp(self._clock()), None, data)
+        return Record("session", 0, 0, _timestamp(self.now()), None, data)
 
     async def prepare(self, pending: Sequence[Record], *, shrink_to: int | None = None) -> Context:
         """Return the context for the next request, as if ``pending`` were stored.
 
-        ``shrink_to`` lowers the context window for this session from now on.
+        ``shrink_to`` lowers the context window for this session from now on. Raises OverBudget, and leaves the window
+        as it was, when what must be sent does not fit.
         """
-        if shrink_to is not None:
-            self._view.window = shrink_to
-        return await self._view.context(self.budget, self.model.name, self.agent, pending=[*self._unsaved, *pending])
+        before = self._view.window
+        self._view.window = before if shrink_to is None else shrink_to
+        try:
+            return await self._view.context(
+                self.budget, self.model.name, self.agent, pending=[*self._unsaved, *pending]
+            )
+        except OverBudget:
+            self._view.window = before
+            raise
 
     def forget_before(self, context: Context) -> None:
         """Let go of what ``context``, whose cut is stored, and all later ones leave out."""
@@ -282,7 +293,7 @@ class Session:
         return lease
 
     def _updated_info(self, records: Sequence[Record]) -> SessionInfo:
-        info = replace(self.info, updated=_timestamp(self._clock()), model=self.model.name)
+        info = replace(self.info, updated=_timestamp(self.now()), model=self.model.name)
         for record in records:
             if record.type == "user":
                 info = replace(info, turns=record.turn).with_title(str(record.message.get("content", "")))

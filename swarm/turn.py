@@ -5,14 +5,14 @@ its calls are carried out; their results before the next request. A process that
 be gone on with.
 """
 
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.context import Context
-from swarmchat.swarm.errors import ContextTooLong, LimitReached
+from swarmchat.swarm.errors import ContextTooLong, LimitReached, OverBudget
 from swarmchat.swarm.events import (
     Event,
     ReasoningDelta,
@@ -85,12 +85,22 @@ class _Turn:
             except ContextTooLong as error:
                 if self._partial:
                     raise
-                window = error.limit or self._context_tokens * 2 // 3
+                refused = error
+        window = self._smaller_window(refused)
+        try:
+            context = await self._session.prepare(self._pending, shrink_to=window)
+        except OverBudget:
+            # There is nothing left to leave out: what the server said is the better message.
+            raise refused from None
         yield Warned(f"the server says that the context is too long; sending {window:,} tokens at most from now on")
-        context = await self._session.prepare(self._pending, shrink_to=window)
         async with aclosing(self._request(context)) as events:
             async for event in events:
                 yield event
+
+    def _smaller_window(self, error: ContextTooLong) -> int:
+        """Return a window that leaves out some of what was just refused: the server's own, if that is smaller."""
+        shorter = self._context_tokens * 2 // 3
+        return error.limit if error.limit and error.limit < self._context_tokens else max(1, shorter)
 
     async def _request(self, context: Context) -> AsyncGenerator[Event, None]:
         session = self._session
@@ -103,11 +113,11 @@ class _Turn:
         await self.store()
         if rotation:
             session.forget_before(context)
-        started = time.monotonic()
+        started = session.now()
         async with aclosing(self._stream(request)) as events:
             async for event in events:
                 yield event
-        self._add_answer(self.answer, time.monotonic() - started)
+        self._add_answer(self.answer, session.now() - started)
         if warning := session.cut_warning(self.answer.usage, context.tokens):
             yield Warned(warning)
 
@@ -164,15 +174,15 @@ class _Turn:
         record = self._session.record(kind, offset=len(self._pending), turn=self._number, **data)
         self._pending.append(record)
 
-    def _add_answer(self, answer: Answer, seconds: float | None = None) -> None:
+    def _add_answer(self, answer: Answer, took: timedelta | None = None) -> None:
         message = answer.to_message()
         data: dict[str, Any] = {"tokens": self._session.count(message), "finish": answer.finish}
         if answer.usage is not None:
             data["usage"] = dict(answer.usage)
         if answer.reasoning:
             data["reasoning"] = answer.reasoning
-        if seconds is not None:
-            data["ms"] = round(seconds * 1000)
+        if took is not None:
+            data["ms"] = max(0, round(took / timedelta(milliseconds=1)))
         self._add("assistant", message=message, **data)
 
     def _add_rotation(self, context: Context) -> None:

@@ -1,0 +1,74 @@
+"""kill -9 at any instant: what was acknowledged is there, and the next request is valid."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from chat_rules import check_messages
+from chats import open_session, say, sent
+from swarmchat.backends import open_backend
+from swarmchat.swarm import keys
+from swarmchat.swarm.records import parse_record
+from swarmchat.swarm.scripted_model import ScriptedModel
+
+TALKER = Path(__file__).with_name("talker.py")
+KILLS = 50
+
+
+@contextmanager
+def talkers(url: str) -> Iterator[Callable[[int], int]]:
+    """Yield a function that lets a talker acknowledge so often, kills it, and returns what it last acknowledged."""
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, str(TALKER), url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def talk_and_die(acknowledgements: int) -> int:
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            last, child = -1, 0
+            while acknowledgements > 0 or not child:
+                line = process.stdout.readline()
+                if line.startswith(b"talker "):
+                    child = int(line.split()[1])
+                else:
+                    last = int(line)
+                    acknowledgements -= 1
+            os.kill(child, signal.SIGKILL)
+            return max([last, *(int(line) for line in iter(process.stdout.readline, b"dead\n"))])
+
+        yield talk_and_die
+        process.stdin.close()
+    assert process.returncode == 0
+
+
+async def check(url: str, acknowledged: int) -> None:
+    backend = open_backend(url)
+    lines = await backend.slice(keys.session_log("ann", "s"), 0)
+    assert len(lines) > acknowledged
+    assert [parse_record(line).seq for line in lines] == list(range(len(lines)))
+    model = ScriptedModel(["fine"], context_window=2000)
+    async with await open_session(backend, model) as session:
+        assert not session.damaged
+        await say(session, "and now?")
+    assert check_messages(sent(model)) is None
+    assert sent(model)[-1] == {"role": "user", "content": "and now?"}
+    await backend.close()
+
+
+@pytest.mark.parametrize("kind", ["disk", "redis"])
+def test_killed_at_random(kind, tmp_path, request):
+    url = f"disk:{tmp_path}" if kind == "disk" else request.getfixturevalue("redis_url")
+    rng = random.Random(20260102)
+    with talkers(url) as talk_and_die:
+        for _ in range(KILLS):
+            acknowledged = talk_and_die(rng.randrange(1, 12))
+            asyncio.run(check(url, acknowledged))
