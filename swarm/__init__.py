@@ -1,7 +1,47 @@
 """Agents, log, context, turn: the chat itself. Prints nothing, reads no environment."""
 
-from swarmchat.swarm.agents import Agent
-from swarmchat.swarm.errors import SwarmError
-from swarmchat.swarm.session import Session, SessionSettings
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Agent", "Session", "SessionSettings", "SwarmError"]
+from swarmchat.swarm.agents import Agent, Swarm
+from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.session import Session
+from swarmchat.swarm.session_settings import SessionSettings
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.policy import Policy
+    from swarmchat.swarm.state import State
+    from swarmchat.swarm.storage import Storage
+    from swarmchat.swarm.tool_context import Context
+    from swarmchat.swarm.tools import Tool, tool
+
+__all__ = [
+    "Agent",
+    "Context",
+    "Policy",
+    "Session",
+    "SessionSettings",
+    "State",
+    "Storage",
+    "Swarm",
+    "SwarmError",
+    "Tool",
+    "tool",
+]
+
+# Tools need pydantic, storages numpy: a chat without them should not wait for those.
+_LAZY = {
+    "Context": "tool_context",
+    "Policy": "policy",
+    "State": "state",
+    "Storage": "storage",
+    "Tool": "tools",
+    "tool": "tools",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

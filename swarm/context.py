@@ -66,7 +66,7 @@ class Rotation:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class RequestContext:
     """The messages of one request, as JSON, and how they came about."""
 
     messages: tuple[bytes, ...]
@@ -77,6 +77,8 @@ class Context:
     available: int
     system: int
     """How many of the messages are the agent's own system messages."""
+    tools: tuple[Mapping[str, Any], ...]
+    """The definitions of the tools that are offered with them."""
     kept: tuple[Group, ...]
     shortened: bool
     """Whether tool results were cut to make the newest group fit."""
@@ -92,7 +94,7 @@ def build_context(
     system: Sequence[bytes] = (),
     tools: Sequence[Mapping[str, Any]] = (),
     first_kept: int = 0,
-) -> Context:
+) -> RequestContext:
     """Return the context for the next request.
 
     ``system`` holds the agent's system messages as JSON, ``first_kept`` what the last cut said. Raises OverBudget
@@ -120,12 +122,13 @@ def build_context(
         total += newest.tokens(counter) - kept[-1].tokens(counter)
         kept[-1] = newest
     kept = _unique_ids([*leading, *kept])
-    return Context(
+    return RequestContext(
         messages=(*system, *(message for group in kept for message in group.encoded())),
         tokens=fixed + total,
         fixed_tokens=fixed,
         available=budget.available,
         system=len(system),
+        tools=tuple(tools),
         kept=tuple(kept),
         shortened=shortened,
         rotation=rotation,

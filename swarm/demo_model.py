@@ -3,8 +3,9 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from swarmchat.swarm.demo_rules import DemoRule, follow_rules
 from swarmchat.swarm.model import Answer, ModelEvent, ModelRequest, TextChunk
 from swarmchat.swarm.scripted_model import word_pieces
 
@@ -98,10 +99,11 @@ _RULES: tuple[tuple[str, Callable[[_Said], str]], ...] = (
 
 
 class DemoModel:
-    """Answers by rules, always the same. ``delay``: seconds between two words, 0 for none."""
+    """Answers by rules, always the same. ``delay``: seconds between two words, 0 for none. ``rules`` go first."""
 
-    def __init__(self, delay: float = 0.0) -> None:
+    def __init__(self, delay: float = 0.0, rules: Sequence[DemoRule] = ()) -> None:
         self._delay = delay
+        self._rules = rules
 
     @property
     def name(self) -> str:
@@ -116,8 +118,12 @@ class DemoModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer the last user message word by word; see ``Model.stream``. It reports no usage: it has no tokens."""
         messages = request.decoded_messages()
+        scripted = follow_rules(self._rules, messages, request.tools, f"call_{request.key[:8]}")
+        if scripted is not None and scripted.tool_calls:
+            yield replace(scripted, model=self.name)
+            return
         said = [_text(message.get("content")) for message in messages if message.get("role") == "user"]
-        answer = _answer(said)
+        answer = _answer(said) if scripted is None else scripted.text
         for position, piece in enumerate(word_pieces(answer)):
             if position and self._delay:
                 await asyncio.sleep(self._delay)

@@ -6,6 +6,13 @@
     ├── BadRecord               a log line that is no record of a version we know: 65
     ├── OverBudget              what must be sent does not fit the context window: 5
     ├── LimitReached            a bound on the turn was hit: 5
+    │   ├── RequestLimit        too many requests in one turn
+    │   ├── RepeatedCall        the same call again and again
+    │   └── HandoffLoop         agents hand over in a circle
+    ├── DefinitionError         a swarm, agent, tool or policy is not as it must be: 78
+    ├── StateError              a state holds what it cannot: 65
+    ├── StorageError            an item of a storage is not what it must be: 65
+    ├── EmbeddingError          vectors that cannot be compared: 1
     └── ModelError              the model gave no answer: 1
         ├── ModelUnavailable    no connection, a timeout, a server error, a broken answer: 69
         ├── ModelBusy           rate limited or out of quota (429): 75
@@ -69,6 +76,40 @@ class LimitReached(SwarmError):
     """A bound that keeps a turn from running for ever was hit."""
 
     exit_code = 5
+
+
+class RequestLimit(LimitReached):
+    """The model asked for tools in every request of a turn, and never answered."""
+
+
+class RepeatedCall(LimitReached):
+    """The model made the same call, with the same arguments, too often in one turn."""
+
+
+class HandoffLoop(LimitReached):
+    """A handoff would visit an agent a second time in one turn."""
+
+
+class DefinitionError(SwarmError):
+    """A swarm, or a part of one, is not as it must be. The message names the part and what was expected."""
+
+    exit_code = 78
+
+
+class StateError(SwarmError):
+    """A state holds what its type does not allow. It was left as it is."""
+
+    exit_code = 65
+
+
+class StorageError(SwarmError):
+    """An item cannot be stored, indexed, or read back as its type. Nothing stored was changed."""
+
+    exit_code = 65
+
+
+class EmbeddingError(SwarmError):
+    """An embedder returned what is no set of vectors, or vectors of another dimension than before."""
 
 
 class ModelError(SwarmError):

@@ -41,15 +41,48 @@ class Rotated:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool call is being carried out."""
+
+    name: str
+    arguments: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolFinished:
     """A tool call has its result."""
 
     name: str
     arguments: str
     status: str
-    """ok, error, denied, interrupted, or synthetic."""
+    """ok, error, denied, or interrupted."""
     result: str
     agent: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Another agent is talking with the client now."""
+
+    source: str
+    target: str
+    stack: tuple[str, ...]
+    """The way back, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A policy rejected a text; its message was answered instead."""
+
+    policy: str
+    direction: str
+    """input or output."""
+    banned: bool
+    """Whether the client is banned now."""
+    message: str
+    """What is answered instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +107,15 @@ class TurnEnded:
     """What the server says that it cost."""
 
 
-Event = TextDelta | ReasoningDelta | Retrying | Rotated | ToolFinished | Warned | TurnEnded
+Event = (
+    TextDelta
+    | ReasoningDelta
+    | Retrying
+    | Rotated
+    | ToolStarted
+    | ToolFinished
+    | HandedOver
+    | Refused
+    | Warned
+    | TurnEnded
+)

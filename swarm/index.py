@@ -1,12 +1,14 @@
 """The list of a client's sessions: one small entry a session, written along with its log."""
 
 import json
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from swarmchat.backends import Backend, Put
 from swarmchat.swarm import keys
+from swarmchat.swarm.names import random_name
 from swarmchat.swarm.records import encode_json
 
 _TITLE = 60
@@ -57,6 +59,15 @@ async def find_session(backend: Backend, client: str, name: str) -> SessionInfo 
     if value is not None and (info := _parse(value)):
         return info
     return next((info for info in await list_sessions(backend, client) if info.name == name), None)
+
+
+async def free_name(backend: Backend, client: str, rng: random.Random) -> str:
+    """Return a random name that no session of ``client`` has."""
+    while True:
+        name = random_name(rng)
+        for candidate in (name, f"{name}-{rng.randrange(100, 1000)}"):
+            if await backend.get(keys.session_index(client, candidate)) is None:
+                return candidate
 
 
 def _parse(value: bytes) -> SessionInfo | None:

@@ -46,8 +46,74 @@ def session_index(client: str, session: str) -> str:
 
 def sessions(client: str) -> str:
     """Return the prefix of the entries of all sessions of a client."""
-    return f"{ROOT}{{{escape(client)}}}:sessions:"
+    return f"{_owner(client)}sessions:"
+
+
+def session_swarm(client: str, session: str) -> str:
+    """Return the key of the active agent and the navigation stack: one value, so that they never disagree."""
+    return f"{_session(client, session)}swarm"
+
+
+def session_states(client: str, session: str) -> str:
+    """Return the prefix of the states of a session."""
+    return f"{_session(client, session)}state:"
+
+
+def session_state(client: str, session: str, name: str) -> str:
+    """Return the key of one state of a session."""
+    return f"{session_states(client, session)}{escape(name)}"
+
+
+def memory(client: str) -> str:
+    """Return the key of what is remembered of a client."""
+    return f"{_owner(client)}memory"
+
+
+def storage_items(client: str | None, name: str) -> str:
+    """Return the prefix of the items of a storage; ``client`` is ``None`` for one that all clients share."""
+    return f"{_owner(client)}storage:{escape(name)}:"
+
+
+def storage_item(client: str | None, name: str, item: str) -> str:
+    """Return the key of one item of a storage."""
+    return f"{storage_items(client, name)}{escape(item)}"
+
+
+def storage_version(client: str | None, name: str) -> str:
+    """Return the key of a value that changes whenever a storage does, and exists once it has its first items."""
+    return f"{_owner(client)}storage-version:{escape(name)}"
+
+
+def embedding(model: str, text: str) -> str:
+    """Return the key of the vector of ``text``. All vectors of a model lie in one slot, to be written together."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{ROOT}embedding:{{{escape(model)}}}:{digest}"
+
+
+def policy_bans(swarm: str, policy: str) -> str:
+    """Return the prefix of the bans by a policy: one key a ban, so that two processes never overwrite each other."""
+    return f"{ROOT}policy:{escape(swarm)}:{escape(policy)}:"
+
+
+def policy_ban(swarm: str, policy: str, client: str) -> str:
+    """Return the key of the ban of a client by a policy."""
+    return f"{policy_bans(swarm, policy)}{{{escape(client)}}}"
+
+
+def alive_sessions(swarm: str) -> str:
+    """Return the prefix of the presence of all clients of a swarm."""
+    return f"{ROOT}alive:{escape(swarm)}:"
+
+
+def alive(swarm: str, client: str, session: str) -> str:
+    """Return the key that exists while a client is online in a session."""
+    return f"{alive_sessions(swarm)}{{{escape(client)}}}:{escape(session)}"
 
 
 def _session(client: str, session: str) -> str:
-    return f"{ROOT}{{{escape(client)}}}:session:{escape(session)}:"
+    return f"{_owner(client)}session:{escape(session)}:"
+
+
+def _owner(client: str | None) -> str:
+    """Return the beginning of all keys of a client, or of all clients. No client's escaped name begins with ~."""
+    return f"{ROOT}{{{'~shared' if client is None else escape(client)}}}:"

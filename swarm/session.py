@@ -1,57 +1,39 @@
-"""One conversation of a client: its log, its lease, its entry in the list, and the way from the log to a request."""
+"""One conversation of a client with a swarm: who is talking, what it costs, and the way from the log to a request."""
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from swarmchat.backends import Backend, BackendError, Lease, LeaseLost
-from swarmchat.swarm import keys
-from swarmchat.swarm.agents import DEFAULT_AGENT, Agent
-from swarmchat.swarm.context import Budget, Context
-from swarmchat.swarm.errors import OverBudget, SessionBusy
+from swarmchat.backends import Backend, BackendError
+from swarmchat.swarm.agents import DEFAULT_SWARM, Agent, Swarm
+from swarmchat.swarm.alive import PersistAlive
+from swarmchat.swarm.context import Budget, RequestContext
+from swarmchat.swarm.edits import Edits
+from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.events import Event
-from swarmchat.swarm.index import SessionInfo, find_session, list_sessions
-from swarmchat.swarm.lease import SessionLease
-from swarmchat.swarm.log import Log
-from swarmchat.swarm.model import Model, ModelRequest
-from swarmchat.swarm.names import random_name
+from swarmchat.swarm.handoffs import handoff_definitions
+from swarmchat.swarm.index import SessionInfo, find_session, free_name, list_sessions
+from swarmchat.swarm.journal import Journal, timestamp
+from swarmchat.swarm.model import Model, ModelRequest, ToolCall
+from swarmchat.swarm.navigation import Navigation
+from swarmchat.swarm.reach import Primitives
 from swarmchat.swarm.records import Record, clean_text
-from swarmchat.swarm.settle import settle
+from swarmchat.swarm.session_settings import SessionSettings
 from swarmchat.swarm.tokens import TokenCounter
+from swarmchat.swarm.tool_context import Context
 from swarmchat.swarm.turn import run_turn
 from swarmchat.swarm.view import View, reads_less
 
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools import Tool
 
-@dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """What can be set for a session. Lifetimes and times are in seconds, sizes in tokens."""
-
-    context_window: int | None = None
-    """Overrides what the model says of itself."""
-    reserve: int | None = None
-    """Kept free for the answer. ``None``: an eighth of the window, at most 4,096."""
-    high: float = 0.9
-    low: float = 0.7
-    max_requests: int = 20
-    """Requests to the model in one turn."""
-    lifetime: float | None = None
-    """How long the session is kept after its last turn. ``None``: for ever."""
-    lease: float = 30
-    """How long a session stays closed to others after its process vanished from another machine."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Fields for each request: temperature, max_tokens …"""
-
-    def budget(self, window: int, correction: float = 1.0) -> Budget:
-        """Return the budget for a context window of ``window`` tokens."""
-        reserve = self.reserve
-        if reserve is None:
-            reserve = int(self.parameters.get("max_tokens") or min(4096, window // 8))
-        return Budget(window, min(reserve, window - 1), self.high, self.low, correction)
+Approver = Callable[["Tool", ToolCall], Awaitable[bool]]
+"""Asks the user whether a tool may be called."""
 
 
 class Session:
@@ -59,26 +41,30 @@ class Session:
 
     def __init__(
         self,
+        journal: Journal,
         backend: Backend,
-        model: Model,
-        info: SessionInfo,
-        *,
-        agent: Agent,
+        swarm: Swarm,
         settings: SessionSettings,
-        clock: Callable[[], datetime],
+        model: Model,
+        models: Callable[[str], Model] | None,
+        approver: Approver | None,
     ) -> None:
+        self.journal = journal
         self.backend = backend
-        self.model = model
-        self.agent = agent
+        self.swarm = swarm
         self.settings = settings
-        self.info = info
-        self._clock = clock
-        self._log = Log(backend, keys.session_log(info.client, info.id), ttl=settings.lifetime)
-        self._view = View(self._log, agent.name)
-        self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), settings.lease)
+        self.approver = approver
+        info = journal.info
+        self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
+        self.navigation = Navigation(swarm.default)
+        self.healed_from: str | None = None
+        """The agent that was active and that there is no more."""
+        self._model = model
+        self._models = models
+        self._made_models: dict[str, Model] = {}
+        self._alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
+        self._view = View(journal.log, swarm.default)
         self._turn_lock = asyncio.Lock()
-        self._unsaved: list[Record] = []
-        self._in_doubt = False
         self._cut_warned = False
 
     @classmethod
@@ -89,29 +75,36 @@ class Session:
         *,
         client: str,
         name: str | None = None,
-        agent: Agent = DEFAULT_AGENT,
+        swarm: Swarm | Agent = DEFAULT_SWARM,
         settings: SessionSettings | None = None,
+        models: Callable[[str], Model] | None = None,
+        approver: Approver | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
     ) -> "Session":
         """Open the session ``name`` of ``client``, or a new one; without a name, a new one with a random name.
 
-        A new session is stored with its first turn. Raises SessionBusy when another process has it open, BadRecord
-        when it was written by a newer program, and the backend's errors.
+        ``swarm`` may be a single agent. ``models`` makes the model for an agent that names one; without it, all work
+        with ``model``. ``approver`` is asked about tools that need it; without one, they are denied. A new session is
+        stored with its first turn. Raises SessionBusy when another process has it open, BadRecord when it was written
+        by a newer program, and the backend's errors.
         """
         settings = settings or SessionSettings()
+        if isinstance(swarm, Agent):
+            swarm = Swarm(swarm.name, [swarm])
         info = await find_session(backend, client, name) if name is not None else None
         if info is None:
-            now = _timestamp(clock())
-            chosen = name if name is not None else await _free_name(backend, client, rng or random.SystemRandom())
-            info = SessionInfo(chosen, chosen, client, created=now, updated=now)
-        session = cls(backend, model, info, agent=agent, settings=settings, clock=clock)
-        await session._lease.acquire(info.name)
+            now = timestamp(clock())
+            chosen = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
+            info = SessionInfo(chosen, chosen, client, created=now, updated=now, swarm=swarm.name)
+        journal = Journal(backend, info, settings.lifetimes, settings.lease, clock)
+        await journal.open()
+        session = cls(journal, backend, swarm, settings, model, models, approver)
         try:
-            await session._log.open()
-            session._view.rebuild()
+            await session._restore()
+            await session._announce()
         except BaseException:
-            await settle(session._lease.release())
+            await journal.close()
             raise
         return session
 
@@ -122,19 +115,43 @@ class Session:
         await self.close()
 
     @property
+    def info(self) -> SessionInfo:
+        """The session's entry in the list."""
+        return self.journal.info
+
+    @property
     def turns(self) -> int:
         """How many turns the session has."""
-        return max(self.info.turns, self._log.records[-1].turn if self._log.records else 0)
+        return self.journal.turns
 
     @property
     def records(self) -> Sequence[Record]:
         """The records in memory: the end of the log, as far back as the next context may need it."""
-        return self._log.records
+        return self.journal.log.records
 
     @property
     def damaged(self) -> Mapping[int, str]:
         """What is wrong with lines of the log that could not be read, by their position."""
-        return self._log.damaged
+        return self.journal.log.damaged
+
+    @property
+    def agent(self) -> Agent:
+        """The active agent."""
+        return self.swarm.agent(self.navigation.active)
+
+    @property
+    def model(self) -> Model:
+        """The model that the active agent works with."""
+        name = self.agent.model
+        if name is None or self._models is None:
+            return self._model
+        if name not in self._made_models:
+            self._made_models[name] = self._models(name)
+        return self._made_models[name]
+
+    @model.setter
+    def model(self, model: Model) -> None:
+        self._model = model
 
     @property
     def budget(self) -> Budget:
@@ -160,54 +177,60 @@ class Session:
     async def run_turn(self, text: str) -> AsyncGenerator[Event, None]:
         """Send ``text`` and yield what happens until the answer is complete and stored.
 
-        One turn runs at a time, others wait. Cancelling the task, or closing the iterator, stops the model at once;
-        what was said until then is stored. Raises OverBudget, LimitReached, the kinds of ModelError, SessionBusy
-        when another process took the session over meanwhile, and the backend's errors. The user's message is stored
-        whatever comes, unless it is the backend that failed.
+        One turn runs at a time, others wait. Cancelling the task, or closing the generator, stops the model and the
+        tools at once; what was said until then is stored. Raises OverBudget, the kinds of LimitReached and of
+        ModelError, SessionBusy when another process took the session over meanwhile, and the backend's errors. The
+        user's message is stored whatever comes, unless it is the backend that failed.
         """
         async with self._turn_lock, aclosing(run_turn(self, clean_text(text))) as events:
             async for event in events:
                 yield event
 
-    async def context(self) -> Context:
+    async def context(self) -> RequestContext:
         """Return what would be sent now. Changes nothing."""
-        return await self._view.context(self.budget, self.model.name, self.agent)
+        return await self.prepare(())
+
+    async def go_to(self, agent: str) -> Navigation:
+        """Make ``agent`` the active one, on the user's own wish; store it. Raises DefinitionError if there is none."""
+        self.swarm.agent(agent)
+        return await self._navigate(self.navigation.to(agent))
+
+    async def go_back(self) -> Navigation:
+        """Go back to the agent before the active one, if there was one; store it."""
+        return await self._navigate(self.navigation.back())
 
     async def close(self) -> None:
         """Store what could not be stored before, if it can be now, and let others have the session."""
         try:
-            if self._unsaved:
-                await self.commit([])
+            await self._alive.leave()
+            for made in self._made_models.values():
+                await made.close()
         finally:
-            await settle(self._lease.release())
+            await self.journal.close()
 
-    # What follows is for the turn, which builds records and asks for them to be stored.
+    # What follows is for the turn.
+
+    async def ready(self) -> None:
+        """Load the counter, and find out what became of a commit that failed. Raises the backend's errors."""
+        await self._view.load_counter(self.model.name)
+        if self.journal.in_doubt:
+            self._view.take(await self.journal.settle_doubt())
+            await self._restore()
 
     def record(self, kind: str, *, offset: int, turn: int, **data: Any) -> Record:
-        """Return a new record, ``offset`` places after the end of the log."""
-        seq = self._log.next_seq + len(self._unsaved) + offset
-        return Record(kind, seq, turn, _timestamp(self.now()), self.agent.name, data)
-
-    def now(self) -> datetime:
-        """Return the time, by the clock that the session was given."""
-        return self._clock()
+        """Return a new record of the active agent, ``offset`` places after the end of the log."""
+        return self.journal.record(kind, self.agent.name, offset=offset, turn=turn, **data)
 
     def session_record(self) -> Record | None:
         """Return the record that a log begins with, if it is still to be written."""
-        if self._log.next_seq or self._unsaved:
+        if not self.journal.is_new:
             return None
         info = self.info
-        data = {
-            "id": info.id,
-            "name": info.name,
-            "client": info.client,
-            "swarm": info.swarm,
-            "model": self.model.name,
-            "program": _program_version(),
-        }
-        return Record("session", 0, 0, _timestamp(self.now()), None, data)
+        about = {"id": info.id, "name": info.name, "client": info.client, "swarm": self.swarm.name}
+        about |= {"model": self.model.name, "program": _program_version()}
+        return self.journal.record("session", None, offset=0, turn=0, **about)
 
-    async def prepare(self, pending: Sequence[Record], *, shrink_to: int | None = None) -> Context:
+    async def prepare(self, pending: Sequence[Record], *, shrink_to: int | None = None) -> RequestContext:
         """Return the context for the next request, as if ``pending`` were stored.
 
         ``shrink_to`` lowers the context window for this session from now on. Raises OverBudget, and leaves the window
@@ -215,17 +238,78 @@ class Session:
         """
         before = self._view.window
         self._view.window = before if shrink_to is None else shrink_to
+        ctx = self.tool_context()
         try:
             return await self._view.context(
-                self.budget, self.model.name, self.agent, pending=[*self._unsaved, *pending]
+                self.budget,
+                self.model.name,
+                system=await self.agent.system_messages(ctx),
+                tools=await self._definitions(ctx),
+                pending=[*self.journal.unsaved, *pending],
             )
         except OverBudget:
             self._view.window = before
             raise
 
-    def forget_before(self, context: Context) -> None:
+    def request(self, context: RequestContext) -> ModelRequest:
+        """Return the request that sends ``context``."""
+        parameters = {**self.settings.parameters, **self.agent.parameters}
+        return ModelRequest(self.model.name, context.messages, tuple(context.tools), parameters)
+
+    def forget_before(self, context: RequestContext) -> None:
         """Let go of what ``context``, whose cut is stored, and all later ones leave out."""
         self._view.forget(context)
+
+    def count(self, message: Mapping[str, Any], *, parallel: bool = False) -> dict[str, Any]:
+        """Return the ``tokens`` field of the record of ``message``."""
+        counter = self.counter
+        return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
+
+    async def commit(self, records: Sequence[Record], edits: Edits | None = None, *, keep: bool = False) -> None:
+        """Store ``records`` and ``edits`` in one commit; see ``Journal.commit``."""
+        try:
+            appended = await self.journal.commit(records, edits, keep=keep, model=self.model.name)
+        except BackendError:
+            self._view.rebuild()
+            raise
+        self._view.take(appended)
+
+    def switch(self, navigation: Navigation) -> None:
+        """Let the active agent of ``navigation`` go on; storing it is up to the caller."""
+        if navigation.active != self.navigation.active:
+            self._view = View(self.journal.log, navigation.active)
+            self._view.rebuild()
+        self.navigation = navigation
+
+    async def _announce(self) -> None:
+        """Say that the client is online. A backend that fails is not what a chat should end for."""
+        with suppress(BackendError):
+            info = self.info
+            await self._alive.announce(info.client, info.id, self.agent.name, timestamp(self.journal.now()))
+
+    def tool_context(self, call_id: str = "", edits: Edits | None = None) -> Context:
+        """Return what a tool, a prompt or a condition is given; changes are collected in ``edits``."""
+        reach = self.primitives.collecting(Edits() if edits is None else edits)
+        loop = asyncio.get_running_loop()
+        return Context(self.info.client, self.info.id, self.agent.name, reach, call_id, loop=loop)
+
+    async def offered_tools(self) -> list["Tool"]:
+        """Return the tools of the active agent that are available now."""
+        ctx = self.tool_context()
+        return [tool for tool in self.agent.own_tools if await tool.is_available(ctx)]
+
+    def tool_names(self, offered: Iterable[str]) -> list[str]:
+        """Return the names that the active agent may call: ``offered`` and its handoffs."""
+        handoffs = handoff_definitions(self.swarm, self.agent, self.navigation)
+        return [*offered, *(definition["function"]["name"] for definition in handoffs)]
+
+    async def approves(self, tool: "Tool", call: ToolCall) -> bool:
+        """Whether ``tool`` may be called: by the settings, by its own, or because the user says so."""
+        matching = (rule for pattern, rule in self.settings.approve.items() if fnmatchcase(tool.name, pattern))
+        rule = next(matching, tool.approve)
+        if rule == "ask":
+            return self.approver is not None and await self.approver(tool, call)
+        return rule == "auto"
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
         """Return, once, that the server seems to have read less than the ``sent`` tokens that it was sent."""
@@ -238,83 +322,40 @@ class Session:
             "larger window (Ollama: num_ctx), or set --max-context to what it reads"
         )
 
-    def request(self, context: Context) -> ModelRequest:
-        """Return the request that sends ``context``."""
-        return ModelRequest(self.model.name, context.messages, parameters=self.settings.parameters)
+    async def _definitions(self, ctx: Context) -> list[Mapping[str, Any]]:
+        tools: list[Mapping[str, Any]] = [
+            tool.definition for tool in self.agent.own_tools if await tool.is_available(ctx)
+        ]
+        return tools + list(handoff_definitions(self.swarm, self.agent, self.navigation))
 
-    def count(self, message: Mapping[str, Any], *, parallel: bool = False) -> dict[str, Any]:
-        """Return the ``tokens`` field of the record of ``message``."""
-        counter = self.counter
-        return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
+    async def _restore(self) -> None:
+        """Take the agent and the way back from the store; an agent that there is no more is replaced."""
+        stored = await self.primitives.navigation.get(self.swarm.default)
+        healed = stored.healed(self.swarm.names, self.swarm.default)
+        self.switch(healed)
+        self._view.rebuild()
+        if healed.active != stored.active:
+            self.healed_from = stored.active
+            await self.primitives.navigation.set(healed)
 
-    async def ready(self) -> None:
-        """Load the counter, and find out what became of a commit that failed. Raises the backend's errors."""
-        await self._view.load_counter(self.model.name)
-        if self._in_doubt:
-            landed = await self._log.catch_up()
-            self._unsaved = [record for record in self._unsaved if record.seq >= self._log.next_seq]
-            self._view.take(landed)
-            self._in_doubt = False
-
-    async def commit(self, records: Sequence[Record], *, keep: bool = False) -> None:
-        """Append ``records`` to the log, with the session's entry in the list, in one commit.
-
-        With ``keep``, records that could not be stored are held and stored with the next commit. The outcome is
-        known before a cancellation is let through.
-        """
-        await settle(self._commit(list(records), keep))
-
-    async def _commit(self, records: list[Record], keep: bool) -> None:
-        await self.ready()
-        records = self._unsaved + records
-        info = self._updated_info(records)
-        writes = (self._log.appending(records), info.put(self.settings.lifetime))
-        try:
-            try:
-                await self.backend.commit(*writes, lease=self._lease.lease)
-            except LeaseLost:
-                await self.backend.commit(*writes, lease=await self._reacquire())
-        except BackendError:
-            self._in_doubt = True
-            self._unsaved = records if keep else records[: len(self._unsaved)]
-            self._view.rebuild()
-            raise
-        self._unsaved.clear()
-        self.info = info
-        self._log.appended(records)
-        self._view.take(records)
-
-    async def _reacquire(self) -> Lease:
-        """Take the lease again after it ran out, as after a suspended laptop, if nobody wrote meanwhile."""
-        lease = await self._lease.acquire(self.info.name)
-        if await self.backend.length(keys.session_log(self.info.client, self.info.id)) != self._log.next_seq:
-            await self._lease.release()
-            raise SessionBusy(f"session {self.info.name!r} was continued by another process meanwhile: open it again")
-        return lease
-
-    def _updated_info(self, records: Sequence[Record]) -> SessionInfo:
-        info = replace(self.info, updated=_timestamp(self.now()), model=self.model.name)
-        for record in records:
-            if record.type == "user":
-                info = replace(info, turns=record.turn).with_title(str(record.message.get("content", "")))
-        return info
+    async def _navigate(self, navigation: Navigation) -> Navigation:
+        async with self._turn_lock:
+            await self.ready()
+            if navigation.active != self.navigation.active:
+                edits = Edits()
+                await self.primitives.collecting(edits).navigation.set(navigation)
+                first = self.session_record()
+                pending = [] if first is None else [first]
+                handoff = {"from": self.agent.name, "to": navigation.active, "stack": list(navigation.stack)}
+                pending.append(self.record("handoff", offset=len(pending), turn=self.turns, **handoff))
+                await self.commit(pending, edits)
+                self.switch(navigation)
+        return navigation
 
 
 async def latest_session(backend: Backend, client: str) -> SessionInfo | None:
     """Return the session that ``client`` used last."""
     return next(iter(await list_sessions(backend, client)), None)
-
-
-async def _free_name(backend: Backend, client: str, rng: random.Random) -> str:
-    while True:
-        name = random_name(rng)
-        for candidate in (name, f"{name}-{rng.randrange(100, 1000)}"):
-            if await backend.get(keys.session_index(client, candidate)) is None:
-                return candidate
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _program_version() -> str:

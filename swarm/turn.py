@@ -1,30 +1,22 @@
 """One turn: from the user's message to the end of the answer. The only loop there is.
 
 What is stored when: the user's message before the request goes out; the answer when it ends or is interrupted, before
-its calls are carried out; their results before the next request. A process that dies anywhere leaves a log that can
-be gone on with.
+its calls are carried out; their results, with all that the tools changed, before the next request. A process that dies
+anywhere leaves a log that can be gone on with.
 """
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from swarmchat.backends import BackendError
-from swarmchat.swarm.context import Context
-from swarmchat.swarm.errors import ContextTooLong, LimitReached, OverBudget
-from swarmchat.swarm.events import (
-    Event,
-    ReasoningDelta,
-    Retrying,
-    Rotated,
-    TextDelta,
-    ToolFinished,
-    TurnEnded,
-    Warned,
-)
-from swarmchat.swarm.model import Answer, ModelRequest, ReasoningChunk, Retry, TextChunk, ToolCall
-from swarmchat.swarm.records import Record
+from swarmchat.swarm.calls import Calls
+from swarmchat.swarm.context import RequestContext
+from swarmchat.swarm.errors import ContextTooLong, OverBudget, RepeatedCall, RequestLimit
+from swarmchat.swarm.events import Event, ReasoningDelta, Retrying, Rotated, TextDelta, Warned
+from swarmchat.swarm.model import Answer, ModelRequest, ReasoningChunk, Retry, TextChunk
+from swarmchat.swarm.settle import settle
+from swarmchat.swarm.turn_policy import refuse_input, refuse_output
+from swarmchat.swarm.turn_records import TurnRecords
 
 if TYPE_CHECKING:
     from swarmchat.swarm.session import Session
@@ -34,61 +26,82 @@ async def run_turn(session: "Session", text: str) -> AsyncGenerator[Event, None]
     """Run one turn of ``session``; see ``Session.run_turn``."""
     await session.ready()
     turn = _Turn(session)
-    turn.add_user(text)
     try:
-        for _ in range(session.settings.max_requests):
-            async with aclosing(turn.ask()) as events:
+        if refused := await refuse_input(session, turn.records, text):
+            yield refused
+        else:
+            turn.records.add_user(text)
+            async with aclosing(turn.converse()) as events:
                 async for event in events:
                     yield event
-            if not turn.answer.tool_calls:
-                break
-            await turn.store()
-            for call in turn.answer.tool_calls:
-                yield turn.refuse(call)
-        else:
-            raise LimitReached(
-                f"the model asked for tools in {session.settings.max_requests} requests in a row and gave no answer: "
-                "ask differently, or raise max_requests"
-            )
-        await turn.store()
+        await turn.records.store()
     except BaseException as error:
-        await turn.abandon(error)
+        await turn.records.abandon(error)
         raise
-    yield turn.ended()
+    yield turn.records.ended()
 
 
 class _Turn:
-    """The records of a turn that are still to be stored, and what was said so far."""
+    """The requests of one turn, and what comes of their answers."""
 
     def __init__(self, session: "Session") -> None:
         self._session = session
-        self._number = session.turns + 1
-        self._pending: list[Record] = []
-        self._partial: list[str] = []
-        self._context_tokens = 0
-        self.answer = Answer()
-        if (first := session.session_record()) is not None:
-            self._pending.append(first)
+        self._calls_made: dict[tuple[str, str], int] = {}
+        self._visited: set[str] = set()
+        self.records = TurnRecords(session)
 
-    def add_user(self, text: str) -> None:
-        """Take the user's message."""
-        message = {"role": "user", "content": text}
-        self._add("user", message=message, tokens=self._session.count(message))
+    async def converse(self) -> AsyncGenerator[Event, None]:
+        """Ask, carry out what the answer calls for, and ask again, until an answer calls for nothing."""
+        for _ in range(self._session.settings.max_requests):
+            async with aclosing(self._ask()) as events:
+                async for event in events:
+                    yield event
+            if not self.records.answer.tool_calls:
+                return
+            await self.records.store()
+            async with aclosing(self._carry_out()) as events:
+                async for event in events:
+                    yield event
+        raise RequestLimit(
+            f"the model asked for tools in {self._session.settings.max_requests} requests in a row and gave no answer: "
+            "ask differently, or raise max_requests"
+        )
 
-    async def ask(self) -> AsyncGenerator[Event, None]:
+    async def _carry_out(self) -> AsyncGenerator[Event, None]:
+        calls = Calls(self._session, self.records.answer.tool_calls)
+        try:
+            self.records.check_repeats(self._calls_made)
+            async with aclosing(calls.run()) as events:
+                async for event in events:
+                    yield event
+        except RepeatedCall as error:
+            calls.refuse_all(str(error))
+            raise
+        finally:
+            # Also when interrupted: what was carried out has its result, and the rest one that says so.
+            edits = await settle(calls.combined_edits())
+            self.records.add_results(calls.outcomes, edits)
+        if handed_over := await self.records.add_handoff(calls.outcomes, self._visited):
+            yield handed_over
+
+    async def _ask(self) -> AsyncGenerator[Event, None]:
         """Send a request and take the answer. A context that the server finds too long is cut and sent once more."""
-        async with aclosing(self._request(await self._session.prepare(self._pending))) as events:
+        records = self.records
+        async with aclosing(self._request(await self._session.prepare(records.pending))) as events:
             try:
                 async for event in events:
                     yield event
                 return
             except ContextTooLong as error:
-                if self._partial:
+                if records.partial:
                     raise
                 refused = error
-        window = self._smaller_window(refused)
+        # The server's own window, if that is smaller than what was just refused.
+        window = max(1, records.context_tokens * 2 // 3)
+        if refused.limit and refused.limit < records.context_tokens:
+            window = refused.limit
         try:
-            context = await self._session.prepare(self._pending, shrink_to=window)
+            context = await self._session.prepare(records.pending, shrink_to=window)
         except OverBudget:
             # There is nothing left to leave out: what the server said is the better message.
             raise refused from None
@@ -97,102 +110,44 @@ class _Turn:
             async for event in events:
                 yield event
 
-    def _smaller_window(self, error: ContextTooLong) -> int:
-        """Return a window that leaves out some of what was just refused: the server's own, if that is smaller."""
-        shorter = self._context_tokens * 2 // 3
-        return error.limit if error.limit and error.limit < self._context_tokens else max(1, shorter)
-
-    async def _request(self, context: Context) -> AsyncGenerator[Event, None]:
-        session = self._session
+    async def _request(self, context: RequestContext) -> AsyncGenerator[Event, None]:
+        session, records = self._session, self.records
         if rotation := context.rotation:
-            self._add_rotation(context)
+            records.add_rotation(rotation)
             yield Rotated(len(rotation.dropped), rotation.tokens_before, rotation.tokens_after)
         request = session.request(context)
-        self._context_tokens = context.tokens
-        self._add("request", model=request.model, key=request.key, tokens=context.tokens)
-        await self.store()
+        records.add_request(request, context.tokens)
+        await records.store()
         if rotation:
             session.forget_before(context)
-        started = session.now()
+        started = session.journal.now()
         async with aclosing(self._stream(request)) as events:
             async for event in events:
                 yield event
-        self._add_answer(self.answer, session.now() - started)
-        if warning := session.cut_warning(self.answer.usage, context.tokens):
+        records.add_answer(session.journal.now() - started)
+        if warning := session.cut_warning(records.answer.usage, context.tokens):
             yield Warned(warning)
 
     async def _stream(self, request: ModelRequest) -> AsyncGenerator[Event, None]:
-        agent = self._session.agent.name
-        self._partial.clear()
-        async with aclosing(self._session.model.stream(request)) as events:
+        session, records = self._session, self.records
+        agent = session.agent.name
+        # What a policy may still reject is not shown while it comes.
+        held_back = any(policy.reject_output is not None for policy in session.swarm.policies)
+        records.partial.clear()
+        async with aclosing(session.model.stream(request)) as events:
             async for event in events:
                 match event:
-                    case TextChunk(text):
-                        self._partial.append(text)
+                    case TextChunk(text) if not held_back:
+                        records.partial.append(text)
                         yield TextDelta(text, agent)
-                    case ReasoningChunk(text):
+                    case ReasoningChunk(text) if not held_back:
                         yield ReasoningDelta(text, agent)
                     case Retry(attempt, seconds, reason):
                         yield Retrying(attempt, seconds, reason)
                     case Answer():
-                        self.answer = event
-        self._partial.clear()
-
-    def refuse(self, call: ToolCall) -> Event:
-        """Answer a call of a tool that the agent does not have."""
-        result = f"Error: there is no tool named {call.name!r}. Answer without tools."
-        message = {"role": "tool", "tool_call_id": call.id, "content": result}
-        tokens = self._session.count(message, parallel=len(self.answer.tool_calls) > 1)
-        self._add("tool", message=message, tokens=tokens, name=call.name, status="error")
-        return ToolFinished(call.name, call.arguments, "error", result, self._session.agent.name)
-
-    async def store(self) -> None:
-        """Commit what is pending. What cannot be stored is held for the next commit, but for the user's message.
-
-        The user still has that one and is told that it was not taken.
-        """
-        pending, self._pending = self._pending, []
-        await self._session.commit(pending, keep=all(record.type != "user" for record in pending))
-
-    async def abandon(self, error: BaseException) -> None:
-        """Store what is left when the turn ends before its time."""
-        if self._partial:
-            text = "".join(self._partial)
-            self._add_answer(Answer(text, finish="interrupted"))
-        if isinstance(error, Exception):
-            self._add("error", error={"kind": type(error).__name__, "message": str(error)})
-        # A backend that has just failed is not asked again; the answer waits for the next commit.
-        if self._pending and not isinstance(error, BackendError):
-            await self.store()
-
-    def ended(self) -> TurnEnded:
-        """Return the event that closes the turn."""
-        answer = self.answer
-        return TurnEnded(self._number, answer.text, answer.finish, self._context_tokens, answer.usage)
-
-    def _add(self, kind: str, **data: Any) -> None:
-        record = self._session.record(kind, offset=len(self._pending), turn=self._number, **data)
-        self._pending.append(record)
-
-    def _add_answer(self, answer: Answer, took: timedelta | None = None) -> None:
-        message = answer.to_message()
-        data: dict[str, Any] = {"tokens": self._session.count(message), "finish": answer.finish}
-        if answer.usage is not None:
-            data["usage"] = dict(answer.usage)
-        if answer.reasoning:
-            data["reasoning"] = answer.reasoning
-        if took is not None:
-            data["ms"] = max(0, round(took / timedelta(milliseconds=1)))
-        self._add("assistant", message=message, **data)
-
-    def _add_rotation(self, context: Context) -> None:
-        rotation = context.rotation
-        assert rotation is not None
-        self._add(
-            "rotate",
-            first_kept=rotation.first_kept,
-            window=self._session.budget.window,
-            tokens_before=rotation.tokens_before,
-            tokens_after=rotation.tokens_after,
-            dropped={"groups": len(rotation.dropped), "from": rotation.dropped[0], "to": rotation.dropped[-1]},
-        )
+                        records.answer = event
+        records.partial.clear()
+        if held_back and records.answer.text:
+            if refused := await refuse_output(session, records):
+                yield refused
+            yield TextDelta(records.answer.text, agent)

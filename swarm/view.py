@@ -5,10 +5,10 @@ process before it would have sent.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from swarmchat.swarm.agents import Agent
-from swarmchat.swarm.context import Budget, Context, build_context, conversation_tokens
+from swarmchat.swarm.context import Budget, RequestContext, build_context, conversation_tokens
 from swarmchat.swarm.groups import GroupBuilder, leading_system
 from swarmchat.swarm.log import Log
 from swarmchat.swarm.records import Record
@@ -77,13 +77,20 @@ class View:
             if record.turn not in hidden:
                 self._follow(record)
 
-    async def context(self, budget: Budget, model: str, agent: Agent, *, pending: Sequence[Record] = ()) -> Context:
+    async def context(
+        self,
+        budget: Budget,
+        model: str,
+        *,
+        system: Sequence[bytes] = (),
+        tools: Sequence[Mapping[str, Any]] = (),
+        pending: Sequence[Record] = (),
+    ) -> RequestContext:
         """Return the context for the next request, as if ``pending`` were in the log."""
         counter = await self.load_counter(model)
         if self._next_seq < self._log.next_seq:
             self.rebuild()
-        system = agent.system_messages()
-        while self._log.has_earlier and not self._reaches_back(counter, budget, system):
+        while self._log.has_earlier and not self._reaches_back(counter, budget, counter.fixed(system, tools)):
             await self._log.load_earlier()
             self.rebuild()
         self.take(pending)
@@ -92,10 +99,11 @@ class View:
             counter=counter,
             budget=budget,
             system=system,
+            tools=tools,
             first_kept=self.first_kept(budget),
         )
 
-    def forget(self, context: Context) -> None:
+    def forget(self, context: RequestContext) -> None:
         """Let go of what ``context`` and all later ones leave out."""
         conversation = context.kept[len(leading_system(context.kept)) :]
         if conversation:
@@ -125,7 +133,7 @@ class View:
             low, high = _CORRECTIONS
             self.correction = round(min(high, max(low, counted / self.last_tokens)), 3)
 
-    def _reaches_back(self, counter: TokenCounter, budget: Budget, system: Sequence[bytes]) -> bool:
+    def _reaches_back(self, counter: TokenCounter, budget: Budget, fixed: int) -> bool:
         """Whether earlier records could not change the context."""
         if self._builder.was_reset:
             return True
@@ -136,7 +144,7 @@ class View:
             return bool(conversation) and conversation[0].seq <= first_kept and conversation[0].is_user
         if not any(group.is_user for group in conversation):
             return False
-        fixed = counter.fixed(system) + sum(group.tokens(counter) for group in leading)
+        fixed += sum(group.tokens(counter) for group in leading)
         return conversation_tokens(groups, counter) > budget.high * (budget.available - fixed)
 
 

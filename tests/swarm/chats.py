@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from swarmchat.backends import Backend, BackendUnavailable, Lease, Write
-from swarmchat.swarm.agents import Agent
+from swarmchat.swarm.agents import Agent, Swarm
 from swarmchat.swarm.events import Event, TextDelta
-from swarmchat.swarm.session import Session, SessionSettings
+from swarmchat.swarm.session import Session
+from swarmchat.swarm.session_settings import SessionSettings
 
 AGENT = Agent("assistant", "Be brief.")
 
@@ -21,14 +22,23 @@ def ticking_clock() -> Callable[[], datetime]:
     return lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC) + timedelta(seconds=next(ticks))
 
 
-async def open_session(backend: Backend, model: Any, name: str | None = "s", **settings: Any) -> Session:
+async def open_session(
+    backend: Backend,
+    model: Any,
+    name: str | None = "s",
+    swarm: Swarm | Agent = AGENT,
+    client: str = "ann",
+    options: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Session:
     return await Session.open(
         backend,
         model,
-        client="ann",
+        client=client,
         name=name,
-        agent=AGENT,
+        swarm=swarm,
         settings=SessionSettings(**settings),
+        **(options or {}),
         clock=ticking_clock(),
     )
 

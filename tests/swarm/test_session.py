@@ -12,12 +12,13 @@ from chat_rules import check_messages
 from chats import AGENT, Faulty, contents, open_session, say, sent, text_of
 from swarmchat.backends import Append, BackendUnavailable, open_backend
 from swarmchat.swarm import keys
-from swarmchat.swarm.errors import BadRecord, ContextTooLong, LimitReached, ModelUnavailable, OverBudget, SessionBusy
+from swarmchat.swarm.errors import BadRecord, ContextTooLong, ModelUnavailable, OverBudget, RequestLimit, SessionBusy
 from swarmchat.swarm.events import ReasoningDelta, Retrying, Rotated, TextDelta, ToolFinished, TurnEnded, Warned
 from swarmchat.swarm.index import find_session, list_sessions
 from swarmchat.swarm.lease import SessionLease
 from swarmchat.swarm.log import CHUNK
 from swarmchat.swarm.model import Answer, ReasoningChunk, Retry, TextChunk, ToolCall
+from swarmchat.swarm.persist import Lifetimes
 from swarmchat.swarm.records import Record, parse_record
 from swarmchat.swarm.repair import NO_RESULT
 from swarmchat.swarm.scripted_model import ScriptedModel
@@ -165,9 +166,10 @@ def test_a_tool_that_there_is_not_is_answered_and_the_model_asked_again():
 def test_a_model_that_only_calls_tools_is_stopped():
     async def scenario():
         backend = open_backend("memory:")
-        model = ScriptedModel([CALL] * 3 + ["at last"])
+        calls = [Answer("", (ToolCall(f"c{n}", "look_up", f'{{"n": {n}}}'),), "tool_calls") for n in range(3)]
+        model = ScriptedModel([*calls, "at last"])
         async with await open_session(backend, model, max_requests=3) as session:
-            with pytest.raises(LimitReached, match="3 requests"):
+            with pytest.raises(RequestLimit, match="3 requests"):
                 await say(session, "go")
             await say(session, "and now?")
             assert check_messages(sent(model)) is None
@@ -670,11 +672,11 @@ def test_a_lease_that_ran_out_is_taken_again_if_nobody_wrote(backend_url):
         model = ScriptedModel(["a1", "a2", "a3"])
         session = await open_session(backend, model)
         await say(session, "q1")
-        await backend.release(session._lease.lease)
+        await backend.release(session.journal._lease.lease)
         await say(session, "q2")
         assert contents(model)[1:] == ["q1", "a1", "q2"]
         # Somebody else comes, writes, and goes.
-        await backend.release(session._lease.lease)
+        await backend.release(session.journal._lease.lease)
         async with await open_session(backend, ScriptedModel(["b"])) as other:
             await say(other, "from elsewhere")
         with pytest.raises(SessionBusy, match="continued by another process"):
@@ -719,7 +721,7 @@ def test_random_names_are_free_ones():
         backend = open_backend("memory:")
         names = set()
         for _ in range(3):
-            session = await Session.open(backend, ScriptedModel(["x"]), client="ann", agent=AGENT, rng=random.Random(1))
+            session = await Session.open(backend, ScriptedModel(["x"]), client="ann", swarm=AGENT, rng=random.Random(1))
             await say(session, "hi")
             names.add(session.info.name)
             await session.close()
@@ -733,7 +735,9 @@ def test_a_lifetime_is_given_to_all_keys_of_a_session(redis_url):
 
     async def scenario():
         backend = open_backend(redis_url)
-        async with await open_session(backend, ScriptedModel(["a"]), lifetime=1000, lease=50) as session:
+        async with await open_session(
+            backend, ScriptedModel(["a"]), lifetimes=Lifetimes(session=1000), lease=50
+        ) as session:
             await say(session, "hi")
             with redis.Redis.from_url(redis_url) as client:
                 ttls = {

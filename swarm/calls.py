@@ -1,0 +1,167 @@
+"""Carry out the tool calls of one message: together, their results in the order of the calls."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from swarmchat.backends import BackendError
+from swarmchat.swarm.edits import Edits
+from swarmchat.swarm.events import ToolFinished, ToolStarted
+from swarmchat.swarm.handoffs import handoff_target
+from swarmchat.swarm.model import ToolCall
+from swarmchat.swarm.names_check import nearest
+from swarmchat.swarm.repair import NO_RESULT
+from swarmchat.swarm.tool_context import Context
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.session import Session
+    from swarmchat.swarm.tools import Tool
+
+
+@dataclass
+class Outcome:
+    """What became of one call."""
+
+    call: ToolCall
+    status: str = "interrupted"
+    """ok, error, denied, or interrupted."""
+    result: str = NO_RESULT
+    seconds: float = 0.0
+    edits: Edits = field(default_factory=Edits)
+    handoff: str | None = None
+
+
+class Calls:
+    """The calls of one message of the active agent. ``outcomes`` are in the order of the calls, whatever happened."""
+
+    def __init__(self, session: "Session", calls: Sequence[ToolCall]) -> None:
+        self._session = session
+        self.outcomes = [Outcome(call) for call in calls]
+
+    async def run(self) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
+        """Carry out the calls, all at once; yield what happens. Closing it cancels those that still run."""
+        ready = []
+        for outcome, tool, arguments in await self._admit():
+            yield ToolStarted(outcome.call.name, outcome.call.arguments, self._session.agent.name)
+            ready.append((outcome, tool, arguments))
+        for outcome in self.outcomes:
+            if outcome.status != "interrupted":
+                yield self._finished(outcome)
+        tasks = {asyncio.ensure_future(self._carry_out(*each)): each[0] for each in ready}
+        try:
+            waiting = set(tasks)
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                    yield self._finished(tasks[task])
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def combined_edits(self) -> Edits:
+        """Return the changes of all calls, in their order. A call whose changes cannot follow those has failed."""
+        together = Edits()
+        for outcome in self.outcomes:
+            trial = Edits()
+            trial.extend(together)
+            trial.extend(outcome.edits)
+            try:
+                for edit in outcome.edits.edits:
+                    await trial.read(self._session.backend, edit.key)
+            except BackendError:
+                raise
+            except Exception as error:
+                outcome.status, outcome.result = "error", f"Error: {_told(error)}"
+                outcome.handoff = None
+                continue
+            together = trial
+        return together
+
+    def refuse_all(self, why: str) -> None:
+        """Let none of the calls be carried out."""
+        for outcome in self.outcomes:
+            self._refuse(outcome, why)
+
+    async def _admit(self) -> list[tuple[Outcome, "Tool", dict[str, object]]]:
+        """Settle what needs no tool to run: handoffs, unknown names, bad arguments, what is not approved."""
+        session = self._session
+        offered = {tool.name: tool for tool in await session.offered_tools()}
+        limit = session.agent.max_tool_calls
+        admitted = []
+        for number, outcome in enumerate(self.outcomes):
+            call = outcome.call
+            if limit is not None and number >= limit:
+                self._refuse(outcome, f"only {limit} calls in one message are carried out: make this one in the next")
+            elif target := handoff_target(call.name, session.agent, session.navigation):
+                self._hand_over(outcome, target)
+            elif (tool := offered.get(call.name)) is None:
+                hint = nearest(call.name, session.tool_names(offered))
+                self._refuse(outcome, f"there is no tool {call.name!r}; {hint}")
+            else:
+                arguments = self._read(outcome, tool)
+                if arguments is not None and await self._approved(outcome, tool):
+                    admitted.append((outcome, tool, arguments))
+        return admitted
+
+    def _hand_over(self, outcome: Outcome, target: str) -> None:
+        if any(other.handoff for other in self.outcomes):
+            self._refuse(outcome, "the user was already handed over in this message")
+            return
+        outcome.status, outcome.handoff = "ok", target
+        outcome.result = json.dumps({"handed_over_to": target})
+
+    def _read(self, outcome: Outcome, tool: "Tool") -> dict[str, object] | None:
+        from swarmchat.swarm.tools import ArgumentsError
+
+        try:
+            return tool.read_arguments(outcome.call.arguments)
+        except ArgumentsError as error:
+            expected = json.dumps(tool.signature.parameters, ensure_ascii=False)
+            self._refuse(outcome, f"{error}. The parameters are: {expected}")
+            return None
+
+    async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
+        if await self._session.approves(tool, outcome.call):
+            return True
+        outcome.status = "denied"
+        outcome.result = "Denied: the user did not allow this call. Do not make it again; say what you would have done."
+        return False
+
+    async def _carry_out(self, outcome: Outcome, tool: "Tool", arguments: dict[str, object]) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        from swarmchat.swarm.tools import ToolTimeoutError
+
+        ctx = self._session.tool_context(outcome.call.id, outcome.edits)
+        try:
+            result = await tool.run(ctx, arguments)
+        except ToolTimeoutError as error:
+            self._refuse(outcome, f"the tool {error}, and may have taken effect")
+        except BackendError:
+            raise
+        except Exception as error:
+            self._refuse(outcome, _told(error))
+        else:
+            outcome.status, outcome.result, outcome.handoff = "ok", result, self._handoff_of(ctx)
+        outcome.seconds = loop.time() - started
+
+    def _handoff_of(self, ctx: Context) -> str | None:
+        taken = any(other.handoff for other in self.outcomes)
+        return None if taken or ctx.handoff_to == self._session.agent.name else ctx.handoff_to
+
+    def _refuse(self, outcome: Outcome, why: str) -> None:
+        outcome.status, outcome.result, outcome.edits = "error", f"Error: {why}", Edits()
+
+    def _finished(self, outcome: Outcome) -> ToolFinished:
+        call = outcome.call
+        return ToolFinished(
+            call.name, call.arguments, outcome.status, outcome.result, self._session.agent.name, outcome.seconds
+        )
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,168 @@
+"""What a session writes: records of its log, its entry in the list, and changes of what is kept beside them.
+
+Everything goes out in one commit under the session's lease. What could not be stored is held for the next commit.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from swarmchat.backends import Backend, BackendError, Lease, LeaseLost, Write
+from swarmchat.swarm import keys
+from swarmchat.swarm.edits import Edits, Values, commit_edits
+from swarmchat.swarm.errors import SessionBusy
+from swarmchat.swarm.index import SessionInfo
+from swarmchat.swarm.lease import SessionLease
+from swarmchat.swarm.log import Log
+from swarmchat.swarm.persist import Lifetimes
+from swarmchat.swarm.records import Record
+from swarmchat.swarm.settle import settle
+
+
+class Journal:
+    """The written side of the session ``info``. ``opened`` and ``closed`` by the session."""
+
+    def __init__(
+        self, backend: Backend, info: SessionInfo, lifetimes: Lifetimes, lease: float, clock: Callable[[], datetime]
+    ) -> None:
+        self.info = info
+        self.log = Log(backend, keys.session_log(info.client, info.id), ttl=lifetimes.session)
+        self.unsaved: list[Record] = []
+        """Records that are still to be stored, because the backend failed."""
+        self.in_doubt = False
+        """Whether the last commit failed in a way that leaves open whether it took place."""
+        self._backend = backend
+        self._lifetime = lifetimes.session
+        self._clock = clock
+        self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), lease)
+        self._unsaved_edits = Edits()
+
+    async def open(self) -> None:
+        """Take the lease and read the end of the log. Raises SessionBusy, BadRecord and the backend's errors."""
+        await self._lease.acquire(self.info.name)
+        try:
+            await self.log.open()
+        except BaseException:
+            await settle(self._lease.release())
+            raise
+
+    async def close(self) -> None:
+        """Store what could not be stored before, if it can be now, and let others have the session."""
+        try:
+            if self.unsaved:
+                await self.commit([])
+        finally:
+            await settle(self._lease.release())
+
+    @property
+    def turns(self) -> int:
+        """How many turns the session has."""
+        return max(self.info.turns, self.log.records[-1].turn if self.log.records else 0)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was written yet."""
+        return not self.log.next_seq and not self.unsaved
+
+    def now(self) -> datetime:
+        """Return the time, by the clock that the session was given."""
+        return self._clock()
+
+    def record(self, kind: str, agent: str | None, *, offset: int, turn: int, **data: Any) -> Record:
+        """Return a new record, ``offset`` places after the end of the log."""
+        seq = self.log.next_seq + len(self.unsaved) + offset
+        return Record(kind, seq, turn, timestamp(self.now()), agent, data)
+
+    async def settle_doubt(self) -> list[Record]:
+        """Find out what became of a commit that failed; return the records that did land."""
+        if not self.in_doubt:
+            return []
+        landed = await self.log.catch_up()
+        self.unsaved = [record for record in self.unsaved if record.seq >= self.log.next_seq]
+        if not self.unsaved:
+            self._unsaved_edits = Edits()
+        self.in_doubt = False
+        return landed
+
+    async def commit(
+        self, records: Sequence[Record], edits: Edits | None = None, *, keep: bool = False, model: str = ""
+    ) -> list[Record]:
+        """Append ``records``, and a record of each change among ``edits``, all in one commit; return what was appended.
+
+        With ``keep``, what could not be stored is held and goes with the next commit. The outcome is known before a
+        cancellation is let through. Raises SessionBusy when another process went on with the session, and the backend's
+        errors.
+        """
+        return await settle(self._commit(list(records), edits or Edits(), keep, model))
+
+    async def _commit(self, records: list[Record], edits: Edits, keep: bool, model: str) -> list[Record]:
+        waiting = len(self.unsaved)
+        records = self.unsaved + records
+        together = Edits()
+        together.extend(self._unsaved_edits)
+        together.extend(edits)
+        appended: list[Record] = []
+        info = self.info
+
+        def further(values: Values) -> Sequence[Write]:
+            nonlocal info
+            appended[:] = [*records, *self._change_records(records, values)]
+            info = self._updated_info(appended, model)
+            return self.log.appending(appended), info.put(self._lifetime)
+
+        try:
+            try:
+                await commit_edits(self._backend, together, self._lease.lease, further)
+            except LeaseLost:
+                await commit_edits(self._backend, together, await self._reacquire(), further)
+        except BackendError:
+            self.in_doubt = True
+            self.unsaved = records if keep else records[:waiting]
+            if keep:
+                self._unsaved_edits = together
+            raise
+        self.unsaved = []
+        self._unsaved_edits = Edits()
+        self.info = info
+        self.log.appended(appended)
+        return appended
+
+    def _change_records(self, records: Sequence[Record], values: Values) -> list[Record]:
+        """Return the records that tell of changed states and memory."""
+        states = keys.session_states(self.info.client, self.info.id)
+        turn = records[-1].turn if records else self.turns
+        changes: list[Record] = []
+        for key, value in values.items():
+            if key.startswith(states):
+                kind, data = "state", {"name": key.removeprefix(states)}
+            elif key == keys.memory(self.info.client):
+                kind, data = "memory", {}
+            else:
+                continue
+            content: Mapping[str, Any] = {**data, "value": None if value is None else json.loads(value)}
+            seq = self.log.next_seq + len(records) + len(changes)
+            changes.append(Record(kind, seq, turn, timestamp(self.now()), None, content))
+        return changes
+
+    async def _reacquire(self) -> Lease:
+        """Take the lease again after it ran out, as after a suspended laptop, if nobody wrote meanwhile."""
+        lease = await self._lease.acquire(self.info.name)
+        if await self._backend.length(keys.session_log(self.info.client, self.info.id)) != self.log.next_seq:
+            await self._lease.release()
+            raise SessionBusy(f"session {self.info.name!r} was continued by another process meanwhile: open it again")
+        return lease
+
+    def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
+        info = replace(self.info, updated=timestamp(self.now()), model=model or self.info.model)
+        for record in records:
+            info = replace(info, turns=max(info.turns, record.turn))
+            if record.type == "user":
+                info = info.with_title(str(record.message.get("content", "")))
+        return info
+
+
+def timestamp(moment: datetime) -> str:
+    """Return ``moment`` as records hold it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

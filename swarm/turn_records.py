@@ -1,0 +1,145 @@
+"""The records of one turn: those that are still to be stored, in the order in which things happened."""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from swarmchat.backends import BackendError
+from swarmchat.swarm.calls import Outcome
+from swarmchat.swarm.context import Rotation
+from swarmchat.swarm.edits import Edits
+from swarmchat.swarm.errors import HandoffLoop, RepeatedCall
+from swarmchat.swarm.events import HandedOver, TurnEnded
+from swarmchat.swarm.model import Answer, ModelRequest
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.records import Record
+    from swarmchat.swarm.session import Session
+
+
+class TurnRecords:
+    """What happened in a turn and is not stored yet, and what was said last."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._number = session.turns + 1
+        self._edits = Edits()
+        self.pending: list[Record] = []
+        self.answer = Answer()
+        """The last whole answer."""
+        self.partial: list[str] = []
+        """The pieces of an answer that is still coming."""
+        self.context_tokens = 0
+        if (first := session.session_record()) is not None:
+            self.pending.append(first)
+
+    def add(self, kind: str, **data: Any) -> None:
+        """Add a record of the active agent."""
+        self.pending.append(self._session.record(kind, offset=len(self.pending), turn=self._number, **data))
+
+    def add_user(self, text: str) -> None:
+        """Add the user's message."""
+        message = {"role": "user", "content": text}
+        self.add("user", message=message, tokens=self._session.count(message))
+
+    def add_request(self, request: ModelRequest, tokens: int) -> None:
+        """Add that a request goes out, and what it costs as we count."""
+        self.context_tokens = tokens
+        self.add("request", model=request.model, key=request.key, tokens=tokens)
+
+    def add_answer(self, took: timedelta | None = None) -> None:
+        """Add the answer."""
+        answer = self.answer
+        message = answer.to_message()
+        data: dict[str, Any] = {"tokens": self._session.count(message), "finish": answer.finish}
+        if answer.usage is not None:
+            data["usage"] = dict(answer.usage)
+        if answer.reasoning:
+            data["reasoning"] = answer.reasoning
+        if took is not None:
+            data["ms"] = max(0, round(took / timedelta(milliseconds=1)))
+        self.add("assistant", message=message, **data)
+
+    def add_rotation(self, rotation: Rotation) -> None:
+        """Add that from here on less of the conversation is sent."""
+        self.add(
+            "rotate",
+            first_kept=rotation.first_kept,
+            window=self._session.budget.window,
+            tokens_before=rotation.tokens_before,
+            tokens_after=rotation.tokens_after,
+            dropped={"groups": len(rotation.dropped), "from": rotation.dropped[0], "to": rotation.dropped[-1]},
+        )
+
+    def add_results(self, outcomes: Sequence[Outcome], edits: Edits) -> None:
+        """Add the results of calls, in the order of the calls, and what the tools changed."""
+        for outcome in outcomes:
+            call = outcome.call
+            message = {"role": "tool", "tool_call_id": call.id, "content": outcome.result}
+            tokens = self._session.count(message, parallel=len(outcomes) > 1)
+            data = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
+            self.add("tool", message=message, tokens=tokens, **data)
+        self._edits.extend(edits)
+
+    async def add_handoff(self, outcomes: Sequence[Outcome], visited: set[str]) -> HandedOver | None:
+        """Let the agent that a call hands over to go on. Raises HandoffLoop when it was there in this turn."""
+        outcome = next((outcome for outcome in outcomes if outcome.handoff), None)
+        if outcome is None or outcome.handoff is None:
+            return None
+        source, target = self._session.agent.name, outcome.handoff
+        if target in visited:
+            raise HandoffLoop(
+                f"{source!r} hands over to {target!r} a second time in one turn: the agents go in a circle. "
+                "Ask again, or go to an agent yourself"
+            )
+        visited.add(target)
+        navigation = self._session.navigation.to(target)
+        self.add("handoff", **{"from": source, "to": target, "stack": list(navigation.stack), "via": outcome.call.id})
+        await self._session.primitives.collecting(self._edits).navigation.set(navigation)
+        self._session.switch(navigation)
+        return HandedOver(source, target, navigation.stack)
+
+    def check_repeats(self, made: dict[tuple[str, str], int]) -> None:
+        """Count the answer's calls in ``made``. Raises RepeatedCall for one that was made too often."""
+        for name, arguments in {(call.name, _canonical(call.arguments)) for call in self.answer.tool_calls}:
+            times = made[name, arguments] = made.get((name, arguments), 0) + 1
+            if times >= self._session.settings.max_repeats:
+                raise RepeatedCall(
+                    f"the model called {name!r} {times} times with the same arguments and got nowhere: "
+                    "ask differently, or try another model"
+                )
+
+    async def store(self) -> None:
+        """Commit what is pending. What cannot be stored is held for the next commit, but for the user's message.
+
+        The user still has that one and is told that it was not taken.
+        """
+        pending, self.pending = self.pending, []
+        edits, self._edits = self._edits, Edits()
+        keep = all(record.type != "user" for record in pending)
+        if pending or edits:
+            await self._session.commit(pending, edits, keep=keep)
+
+    async def abandon(self, error: BaseException) -> None:
+        """Store what is left when the turn ends before its time."""
+        if self.partial:
+            self.answer = Answer("".join(self.partial), finish="interrupted")
+            self.add_answer()
+        if isinstance(error, Exception):
+            self.add("error", error={"kind": type(error).__name__, "message": str(error)})
+        # A backend that has just failed is not asked again; the answer waits for the next commit.
+        if not isinstance(error, BackendError):
+            await self.store()
+
+    def ended(self) -> TurnEnded:
+        """Return the event that closes the turn."""
+        answer = self.answer
+        return TurnEnded(self._number, answer.text, answer.finish, self.context_tokens, answer.usage)
+
+
+def _canonical(arguments: str) -> str:
+    try:
+        return json.dumps(json.loads(arguments), sort_keys=True)
+    except (ValueError, RecursionError):
+        return arguments
