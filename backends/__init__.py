@@ -1,10 +1,11 @@
 """Where bytes are kept: in memory, on disk or in Redis, behind one Protocol. Knows no chat."""
 
-from swarmchat.backends.base import Append, Backend, Delete, Lease, Put, Touch, Truncate, Write
+from swarmchat.backends.base import Append, Backend, Delete, Expect, Lease, Put, Touch, Truncate, Write
 from swarmchat.backends.errors import (
     BackendError,
     BackendFull,
     BackendUnavailable,
+    Conflict,
     CorruptValue,
     LeaseLost,
     UnknownBackend,
@@ -17,8 +18,10 @@ __all__ = [
     "BackendError",
     "BackendFull",
     "BackendUnavailable",
+    "Conflict",
     "CorruptValue",
     "Delete",
+    "Expect",
     "Lease",
     "LeaseLost",
     "Put",

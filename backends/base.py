@@ -64,7 +64,19 @@ class Touch:
     ttl: float | None = None
 
 
-Write = Put | Append | Delete | Truncate | Touch
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Let the commit happen only if the value of ``key`` is ``value`` before it; ``None``: only if there is none.
+
+    Before it means before all its writes, wherever this stands among them. It writes nothing itself. What was read
+    with ``get``, changed and put back with an Expect of what was read takes nothing away that others wrote meanwhile.
+    """
+
+    key: str
+    value: bytes | None
+
+
+Write = Put | Append | Delete | Truncate | Touch | Expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +134,16 @@ class Backend(Protocol):
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in order, all of them or none, in one round trip.
 
-        With ``lease``, nothing is written unless it is still held, and it is renewed by the way. A write to a key
-        of the other kind fails the whole commit. Once it has returned, the writes survive the death of this process.
-        Each commit lands once, however often the driver had to retry it; when it raises BackendUnavailable the
-        outcome is unknown, but it landed wholly or not at all.
+        With ``lease``, nothing is written unless it is still held, and it is renewed by the way. An Expect that does
+        not hold, or a write to a key of the other kind, fails the whole commit. Of several reasons to refuse, the
+        first is told: the lease, then each Expect in its order (Conflict, or CorruptValue when its key is a list),
+        then the other writes. A refused commit changes nothing: it does not renew the lease either.
 
-        Raises LeaseLost, CorruptValue, BackendFull, BackendUnavailable.
+        Once it has returned, the writes survive the death of this process. Each commit lands once, however often the
+        driver had to retry it, and a retry of one that has landed succeeds though its Expects hold no longer. When it
+        raises BackendUnavailable the outcome is unknown, but it landed wholly or not at all.
+
+        Raises LeaseLost, Conflict, CorruptValue, BackendFull, BackendUnavailable.
         """
         ...
 

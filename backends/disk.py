@@ -12,11 +12,12 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from swarmchat.backends.base import Lease, Write
+from swarmchat.backends.base import Expect, Lease, Write
 from swarmchat.backends.errors import (
     BackendError,
     BackendFull,
     BackendUnavailable,
+    Conflict,
     CorruptValue,
     LeaseLost,
     UnknownBackend,
@@ -121,7 +122,11 @@ class DiskBackend:
                 if lease and not _renew(rows, lease):
                     raise LeaseLost(f"the lease {lease.key!r} is held by somebody else or has run out")
                 for write in writes:
-                    rows.apply(write)
+                    if isinstance(write, Expect):
+                        _check(rows, write)
+                for write in writes:
+                    if not isinstance(write, Expect):
+                        rows.apply(write)
 
         await self._run(write_all)
 
@@ -230,6 +235,13 @@ def _value(rows: Rows, key: str) -> bytes | None:
     if head.count is not None:
         raise CorruptValue(f"{key!r} is a list, not a value")
     return head.value
+
+
+def _check(rows: Rows, expected: Expect) -> None:
+    if _value(rows, expected.key) != expected.value:
+        raise Conflict(
+            f"{expected.key!r} is not what this commit relied on, and nothing was written: read it again and retry"
+        )
 
 
 def _length(rows: Rows, key: str) -> int:

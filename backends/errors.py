@@ -5,6 +5,7 @@
     ├── BackendUnavailable      the server or the folder cannot be reached: 69
     ├── BackendFull             no room left to write: 69
     ├── LeaseLost               somebody else holds the key now; nothing was written: 75
+    ├── Conflict                a value that a commit relied on has changed; nothing was written: 75
     └── CorruptValue            what is stored is not what was asked for: 65
 
 Drivers raise nothing else for what their store does. A message names the store (its URL with the password
@@ -39,6 +40,12 @@ class BackendFull(BackendError):
 
 class LeaseLost(BackendError):
     """A commit came with a lease that is no longer held. Nothing was written."""
+
+    exit_code = 75
+
+
+class Conflict(BackendError):
+    """A value that a commit relied on has changed; nothing was written: read again and retry."""
 
     exit_code = 75
 

@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from swarmchat.backends.base import Append, Delete, Lease, Put, Touch, Truncate, Write
-from swarmchat.backends.errors import BackendError, CorruptValue, LeaseLost, UnknownBackend
+from swarmchat.backends.base import Append, Delete, Expect, Lease, Put, Touch, Truncate, Write
+from swarmchat.backends.errors import BackendError, Conflict, CorruptValue, LeaseLost, UnknownBackend
 
 _Content = bytes | list[bytes]
 
@@ -64,6 +64,7 @@ class MemoryBackend:
         self._sweep()
         if lease and self._value(lease.key) != lease.owner:
             raise LeaseLost(f"{self.url} the lease {lease.key!r} is held by somebody else or has run out")
+        self._check_expected(writes)
         self._check_kinds(writes)
         if lease:
             self._entries[lease.key].expires = self._expiry(lease.ttl)
@@ -138,6 +139,15 @@ class MemoryBackend:
         self._entries = lasting
         self._soonest = min((e.expires for e in lasting.values() if e.expires is not None), default=math.inf)
 
+    def _check_expected(self, writes: tuple[Write, ...]) -> None:
+        """Raise Conflict, or CorruptValue for a list, when one of ``writes`` expects another value."""
+        for write in writes:
+            if isinstance(write, Expect) and self._value(write.key) != write.value:
+                raise Conflict(
+                    f"{self.url} {write.key!r} is not what this commit relied on, and nothing was written: read it"
+                    " again and retry"
+                )
+
     def _check_kinds(self, writes: tuple[Write, ...]) -> None:
         """Raise CorruptValue before anything is written when one of ``writes`` meets a key of the other kind."""
         kinds: dict[str, type | None] = {}
@@ -157,6 +167,8 @@ class MemoryBackend:
                     wanted, then = kind, kind if _lasts(ttl) else None
                 case Delete():
                     wanted, then = kind, None
+                case Expect():
+                    continue
             if kind is not None and kind is not wanted:
                 name = "list" if kind is list else "value"
                 raise CorruptValue(f"{self.url} {write.key!r} is a {name}; nothing of the commit was written")

@@ -11,8 +11,8 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
-from swarmchat.backends.base import Lease, Write
-from swarmchat.backends.errors import BackendError, BackendUnavailable, CorruptValue, LeaseLost
+from swarmchat.backends.base import Expect, Lease, Write
+from swarmchat.backends.errors import BackendError, BackendUnavailable, Conflict, CorruptValue, LeaseLost
 from swarmchat.backends.redis_errors import map_error, worth_retrying
 from swarmchat.backends.redis_scripts import (
     ACQUIRE,
@@ -90,16 +90,22 @@ class RedisBackend:
             return
         # It must outlive every retry, or the last of them would write a second time.
         token_ttl = max(_TOKEN_TTL, 2 * self._target.deadline)
-        keys, arguments = pack_commit(writes, lease, secrets.token_hex(12), token_ttl)
+        # The script checks what is expected before it writes; the sort keeps the order of the rest.
+        ordered = sorted(writes, key=lambda write: not isinstance(write, Expect))
+        keys, arguments = pack_commit(ordered, lease, secrets.token_hex(12), token_ttl)
         if self._target.scheme == "redis+cluster":
             self._check_slots(keys[1 if lease else 2 :])
         done = await self._script(COMMIT, keys, arguments)
         if done == 0 and lease:
             raise LeaseLost(f"{self.url} the lease {lease.key!r} is held by somebody else or has run out")
+        if done > 1:
+            raise Conflict(
+                f"{self.url} {ordered[done - 2].key!r} is not what this commit relied on, and nothing was written:"
+                " read it again and retry"
+            )
         if done < 0:
             raise CorruptValue(
-                f"{self.url} {writes[-done - 1].key!r} is of another kind than what was to be written; nothing of the"
-                " commit was"
+                f"{self.url} {ordered[-done - 1].key!r} is of another kind than this commit needs; nothing was written"
             )
 
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:

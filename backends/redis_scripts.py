@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import count
 
 from redis.crc import key_slot
-from swarmchat.backends.base import Append, Delete, Lease, Put, Touch, Truncate, Write
+from swarmchat.backends.base import Append, Delete, Expect, Lease, Put, Touch, Truncate, Write
 
 _LONGEST = 10**14
 """Milliseconds, three thousand years: what Redis can still add to its clock."""
@@ -26,19 +26,30 @@ class Script:
         self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-# KEYS: token, lease (the token again when there is none), then the key of each write.
-# ARGV: token ttl, whether the commit needs room, owner of the lease ('' for none), its ttl, then for each write
+# KEYS: token, lease (the token again when there is none), then the key of each write, those of the Expects first.
+# ARGV: token ttl, when to remember the token ('first', 'last' or 'never'), owner of the lease ('' for none), its ttl,
+#       the number of Expects, for each of them whether there is a value ('0' or '1') and which, then for each write
 #       'put' ttl value | 'append' ttl number value… | 'delete' | 'truncate' keep | 'touch' ttl. A ttl of '' is none.
-# Returns 1, or 0 when the lease is lost, or -N when the key of write N is of the wrong kind.
+# Returns 1, or 0 when the lease is lost, or 1 + N when the Expect that is write N does not hold, or -N when the key
+# of write N is of the wrong kind.
 COMMIT = Script("""
 if redis.call('EXISTS', KEYS[1]) == 1 then return 1 end
 local owner = ARGV[3]
 if owner ~= '' and redis.call('GET', KEYS[2]) ~= owner then return 0 end
 
+local expects = tonumber(ARGV[5])
+for write = 1, expects do
+  local key, at = KEYS[write + 2], 4 + 2 * write
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'string' and kind ~= 'none' then return -write end
+  -- GET of a missing key is false here, and '' is true.
+  if redis.call('GET', key) ~= (ARGV[at] == '1' and ARGV[at + 1]) then return 1 + write end
+end
+
 local function gone(ttl) return ttl ~= '' and tonumber(ttl) <= 0 end
 
-local kinds, at = {}, 5
-for write = 1, #KEYS - 2 do
+local kinds, at = {}, 6 + 2 * expects
+for write = expects + 1, #KEYS - 2 do
   local key, op = KEYS[write + 2], ARGV[at]
   local kind = kinds[key] or redis.call('TYPE', key).ok
   local wanted, after, size = kind, kind, 2
@@ -69,10 +80,10 @@ local function live(key, ttl)
   if ttl == '' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ttl) end
 end
 
-if ARGV[2] == '1' then remember() end
+if ARGV[2] == 'first' then remember() end
 if owner ~= '' then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
-at = 5
-for write = 1, #KEYS - 2 do
+at = 6 + 2 * expects
+for write = expects + 1, #KEYS - 2 do
   local key, op, ttl = KEYS[write + 2], ARGV[at], ARGV[at + 1]
   if op == 'put' then
     redis.call('SET', key, ARGV[at + 2])
@@ -96,7 +107,7 @@ for write = 1, #KEYS - 2 do
     at = at + 2
   end
 end
-if ARGV[2] ~= '1' then remember() end
+if ARGV[2] == 'last' then remember() end
 return 1
 """)
 
@@ -126,16 +137,26 @@ return 1
 def pack_commit(
     writes: Sequence[Write], lease: Lease | None, token: str, token_ttl: float
 ) -> tuple[list[str], list[str | bytes]]:
-    """Return the KEYS and the ARGV of COMMIT. ``token`` names this commit, however often it is sent."""
+    """Return the KEYS and the ARGV of COMMIT. ``token`` names this commit, however often it is sent.
+
+    In ``writes`` the Expects come first.
+    """
     keys = [lease.key] if lease else []
     keys += [write.key for write in writes]
     token_key = f"{slot_prefix(keys[0])}:commit:{token}"
-    needs_room = any(isinstance(write, Put | Append) for write in writes)
-    head: list[str | bytes] = [milliseconds(token_ttl), "1" if needs_room else "0"]
-    head += [lease.owner, milliseconds(lease.ttl)] if lease else ["", ""]
+    arguments: list[str | bytes] = [milliseconds(token_ttl), _remember_when(writes, lease)]
+    arguments += [lease.owner, milliseconds(lease.ttl)] if lease else ["", ""]
+    arguments.append(str(sum(isinstance(write, Expect) for write in writes)))
     for write in writes:
-        head += _pack_write(write)
-    return [token_key, *([] if lease else [token_key]), *keys], head
+        arguments += _pack_write(write)
+    return [token_key, *([] if lease else [token_key]), *keys], arguments
+
+
+def _remember_when(writes: Sequence[Write], lease: Lease | None) -> str:
+    if any(isinstance(write, Put | Append) for write in writes):
+        return "first"
+    # What only looks may look twice, and must not fail for want of the token's memory.
+    return "last" if lease or not all(isinstance(write, Expect) for write in writes) else "never"
 
 
 def _pack_write(write: Write) -> list[str | bytes]:
@@ -150,6 +171,8 @@ def _pack_write(write: Write) -> list[str | bytes]:
             return ["touch", milliseconds(ttl)]
         case Delete():
             return ["delete"]
+        case Expect(value=value):
+            return ["0", ""] if value is None else ["1", value]
 
 
 def milliseconds(ttl: float | None) -> str:

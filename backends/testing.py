@@ -14,51 +14,19 @@ pytest and hypothesis, no plugin for async tests.
 """
 
 import asyncio
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import pytest
-from swarmchat.backends.base import Append, Backend, Delete, Lease, Put, Touch, Truncate, Write
+from swarmchat.backends.base import Append, Delete, Expect, Lease, Put, Touch, Truncate, Write
 from swarmchat.backends.errors import BackendError, CorruptValue, LeaseLost
+from swarmchat.backends.testing_expect import ExpectConformance
 from swarmchat.backends.testing_model import HOSTILE, check_model
+from swarmchat.backends.testing_tools import BLOBS, LONG, SOON, MakeBackend, closing, gone, scan, scenario, until
 
-MakeBackend = Callable[[], Backend]
-_Scenario = Callable[["BackendConformance", MakeBackend], Coroutine[Any, Any, None]]
-
-_SOON = 0.03
-_LONG = 600.0
-_PATIENCE = 20.0
-_BLOBS = (b"", b"\0", b"\r\n$-1\r\n", bytes(range(256)), "é🦦".encode(), b"\x80\x04\x95.", b"x" * 1_000_000)
+__all__ = ["BackendConformance", "MakeBackend"]
 
 
-def scenario(test: _Scenario) -> Callable[["BackendConformance", MakeBackend], None]:
-    """Run an async test in a loop of its own, and close what it opened."""
-
-    def run(self: "BackendConformance", make_backend: MakeBackend) -> None:
-        async def within() -> None:
-            async with AsyncExitStack() as stack:
-
-                def make() -> Backend:
-                    backend = make_backend()
-                    stack.push_async_callback(backend.close)
-                    return backend
-
-                await test(self, make)
-
-        asyncio.run(within())
-
-    # Not functools.wraps: pytest would look through it, and ask for a fixture called "make".
-    run.__name__, run.__doc__ = test.__name__, inspect.getdoc(test)
-    return run
-
-
-class BackendConformance:
+class BackendConformance(ExpectConformance):
     """Inherit, and provide the fixture ``make_backend``."""
-
-    persistent = True
-    """Whether what was written is still there after closing and opening again."""
 
     def test_behaves_as_a_dict_of_values_and_lists(self, make_backend: MakeBackend) -> None:
         """Random commits on hostile, hierarchical keys, compared with a model step by step."""
@@ -71,20 +39,20 @@ class BackendConformance:
         assert await backend.get("a") is None
         assert await backend.length("a") == 0
         assert await backend.slice("a", 0) == []
-        assert await _scan(backend, "") == []
+        assert await scan(backend, "") == []
         await backend.commit()
         await backend.commit(Delete("a"), Truncate("a", 0), Truncate("a", 3), Touch("a", 5), Append("a", ()))
-        assert await _scan(backend, "") == []
+        assert await scan(backend, "") == []
         assert await backend.length("a") == 0
 
     @scenario
     async def test_returns_the_bytes_it_was_given(self, make: MakeBackend) -> None:
         """Any bytes, empty ones and a megabyte, as a value and in a list."""
         backend = make()
-        for index, blob in enumerate(_BLOBS):
+        for index, blob in enumerate(BLOBS):
             await backend.commit(Put(f"v{index}", b"old"), Put(f"v{index}", blob), Append("list", (blob,)))
             assert await backend.get(f"v{index}") == blob
-        assert await backend.slice("list", 0) == list(_BLOBS)
+        assert await backend.slice("list", 0) == list(BLOBS)
 
     @scenario
     async def test_keeps_hostile_keys_apart(self, make: MakeBackend) -> None:
@@ -96,7 +64,7 @@ class BackendConformance:
             assert await backend.get(key) == key.encode()
             assert await backend.slice(f"list {key}", 0) == [key.encode(), b"2"]
         await backend.commit(*(Delete(key) for key in HOSTILE[::2]))
-        assert [key for key, _ in await _scan(backend, "")] == sorted(HOSTILE[1::2])
+        assert [key for key, _ in await scan(backend, "")] == sorted(HOSTILE[1::2])
 
     @scenario
     async def test_slices_as_python_does(self, make: MakeBackend) -> None:
@@ -137,7 +105,7 @@ class BackendConformance:
             around = (Put("before", b"2"), Append("list", (b"2",)), Delete("value"), Put("value", b"2"))
             with pytest.raises(CorruptValue):
                 await backend.commit(*around, clash, Put("after", b"2"))
-            assert await _scan(backend, "") == [("value", b"1")]
+            assert await scan(backend, "") == [("value", b"1")]
             assert await backend.slice("list", 0) == [b"1"]
 
     @scenario
@@ -148,7 +116,7 @@ class BackendConformance:
         await backend.commit(Delete("a"), Append("a", (b"1", b"2")), Truncate("a", 1), Append("a", (b"3",)))
         await backend.commit(Append("c", (b"1",)), Truncate("c", 0), Put("c", b"value"))
         await backend.commit(Put("d", b"1", ttl=0), Append("d", (b"list",)))
-        assert await _scan(backend, "") == [("c", b"value")]
+        assert await scan(backend, "") == [("c", b"value")]
         assert await backend.slice("a", 0) == [b"1", b"3"]
         assert await backend.slice("d", 0) == [b"list"]
 
@@ -156,11 +124,11 @@ class BackendConformance:
     async def test_lifetimes_end(self, make: MakeBackend) -> None:
         """Values and whole lists go when their ttl has passed, and what comes later begins anew."""
         backend = make()
-        await backend.commit(Put("value", b"1", _SOON), Append("list", (b"1",)), Append("list", (b"2",), _SOON))
-        await backend.commit(Put("long", b"1", _LONG), Append("longlist", (b"1",), _LONG))
-        await _until(lambda: _gone(backend, "value"))
-        await _until(lambda: _gone(backend, "list", True))
-        assert await _scan(backend, "") == [("long", b"1")]
+        await backend.commit(Put("value", b"1", SOON), Append("list", (b"1",)), Append("list", (b"2",), SOON))
+        await backend.commit(Put("long", b"1", LONG), Append("longlist", (b"1",), LONG))
+        await until(lambda: gone(backend, "value"))
+        await until(lambda: gone(backend, "list", True))
+        assert await scan(backend, "") == [("long", b"1")]
         assert await backend.slice("list", 0) == []
         assert await backend.length("longlist") == 1
         await backend.commit(Append("value", (b"now a list",)), Append("list", (b"3",)))
@@ -174,21 +142,21 @@ class BackendConformance:
         keys = ("append", "touch", "touchlong", "truncate", "witness")
         # In one commit, so that no ttl can pass between the first writes and the second.
         await backend.commit(
-            *(Append(key, (b"1", b"2"), _SOON) for key in keys),
-            Put("put", b"1", _SOON),
+            *(Append(key, (b"1", b"2"), SOON) for key in keys),
+            Put("put", b"1", SOON),
             Put("put", b"2"),
             Append("append", ()),
             Touch("touch"),
-            Touch("touchlong", _LONG),
+            Touch("touchlong", LONG),
             Truncate("truncate", 1),
         )
-        await _until(lambda: _gone(backend, "witness", True))
-        await _until(lambda: _gone(backend, "truncate", True))
+        await until(lambda: gone(backend, "witness", True))
+        await until(lambda: gone(backend, "truncate", True))
         assert await backend.get("put") == b"2"
         assert [await backend.length(key) for key in keys[:3]] == [2, 2, 2]
-        await backend.commit(Touch("put", _SOON), Touch("append", _SOON))
-        await _until(lambda: _gone(backend, "put"))
-        await _until(lambda: _gone(backend, "append", True))
+        await backend.commit(Touch("put", SOON), Touch("append", SOON))
+        await until(lambda: gone(backend, "put"))
+        await until(lambda: gone(backend, "append", True))
 
     @scenario
     async def test_a_lifetime_of_nothing_ends_at_once(self, make: MakeBackend) -> None:
@@ -196,7 +164,7 @@ class BackendConformance:
         backend = make()
         await backend.commit(Append("a", (b"1",)), Put("b", b"1"), Put("c", b"1"), Append("d", (b"1",)))
         await backend.commit(Append("a", (b"2",), 0), Put("b", b"2", -1), Touch("c", 0), Append("d", (), 0))
-        assert await _scan(backend, "") == []
+        assert await scan(backend, "") == []
         assert [await backend.length("a"), await backend.length("d")] == [0, 0]
 
     @scenario
@@ -207,12 +175,12 @@ class BackendConformance:
         for prefix in ("", "p:", "p:*", "p:?", "p:[a-z]", "p:\\", "P:", "p", "q:"):
             await backend.commit(*(Put(prefix + name, name.encode()) for name in names))
             await backend.commit(Append(f"{prefix}list", (b"1",)), Put(f"{prefix}gone", b"1", ttl=0))
-        everything = await _scan(backend, "")
+        everything = await scan(backend, "")
         assert [key for key, _ in everything] == sorted(key for key, _ in everything)
         assert len({key for key, _ in everything}) == len(everything)
         for prefix in ("", "p:", "p:*", "p:?", "p:[a-z]", "p:\\", "P:", "p", "many:34", "p:é", "p:\0", "nothing"):
             wanted = [(key, value) for key, value in everything if key.startswith(prefix)]
-            assert await _scan(backend, prefix) == wanted, prefix
+            assert await scan(backend, prefix) == wanted, prefix
 
     @scenario
     async def test_scans_while_others_write(self, make: MakeBackend) -> None:
@@ -233,13 +201,13 @@ class BackendConformance:
     async def test_gives_a_lease_to_one(self, make: MakeBackend) -> None:
         """One owner at a time; the same one again, or one who replaces it, may have it."""
         backend = make()
-        lease = await backend.acquire("lease", b"me", _LONG)
-        assert lease == Lease("lease", b"me", _LONG)
+        lease = await backend.acquire("lease", b"me", LONG)
+        assert lease == Lease("lease", b"me", LONG)
         assert await backend.get("lease") == b"me"
-        assert await backend.acquire("lease", b"you", _LONG) is None
-        assert await backend.acquire("lease", b"you", _LONG, replacing=b"") is None
-        assert await backend.acquire("lease", b"me", _LONG) == lease
-        taken = await backend.acquire("lease", b"you", _LONG, replacing=b"me")
+        assert await backend.acquire("lease", b"you", LONG) is None
+        assert await backend.acquire("lease", b"you", LONG, replacing=b"") is None
+        assert await backend.acquire("lease", b"me", LONG) == lease
+        taken = await backend.acquire("lease", b"you", LONG, replacing=b"me")
         assert taken is not None
         assert not await backend.renew(lease)
         await backend.release(lease)
@@ -249,49 +217,49 @@ class BackendConformance:
         await backend.release(taken)
         assert await backend.get("lease") is None
         assert not await backend.renew(taken)
-        assert await backend.acquire("lease", b"me", _LONG, replacing=b"nobody") == lease
+        assert await backend.acquire("lease", b"me", LONG, replacing=b"nobody") == lease
 
     @scenario
     async def test_one_of_many_gets_a_lease(self, make: MakeBackend) -> None:
         """Of many that ask at once, exactly one succeeds."""
         backend = make()
-        taken = await asyncio.gather(*(backend.acquire("lease", b"%d" % index, _LONG) for index in range(20)))
+        taken = await asyncio.gather(*(backend.acquire("lease", b"%d" % index, LONG) for index in range(20)))
         assert len([lease for lease in taken if lease]) == 1
 
     @scenario
     async def test_a_lease_runs_out(self, make: MakeBackend) -> None:
         """An owner who does not renew loses it; renewing and committing begin the lease's ttl anew."""
         backend = make()
-        lost = await backend.acquire("lost", b"me", _SOON)
+        lost = await backend.acquire("lost", b"me", SOON)
         assert lost
-        await _until(lambda: _gone(backend, "lost"))
+        await until(lambda: gone(backend, "lost"))
         assert not await backend.renew(lost)
-        assert await backend.acquire("lost", b"you", _LONG)
+        assert await backend.acquire("lost", b"you", LONG)
         for name in ("renewed", "used", "kept"):
-            assert await backend.acquire(name, b"me", _LONG)
-        assert await backend.renew(Lease("renewed", b"me", _SOON))
-        await backend.commit(Put("a", b"1"), lease=Lease("used", b"me", _SOON))
-        await _until(lambda: _gone(backend, "renewed"))
-        await _until(lambda: _gone(backend, "used"))
+            assert await backend.acquire(name, b"me", LONG)
+        assert await backend.renew(Lease("renewed", b"me", SOON))
+        await backend.commit(Put("a", b"1"), lease=Lease("used", b"me", SOON))
+        await until(lambda: gone(backend, "renewed"))
+        await until(lambda: gone(backend, "used"))
         assert await backend.get("kept") == b"me"
 
     @scenario
     async def test_a_lost_lease_writes_nothing(self, make: MakeBackend) -> None:
         """A commit with a lease that somebody else holds, or nobody, raises LeaseLost."""
         backend = make()
-        lease = await backend.acquire("lease", b"me", _LONG)
+        lease = await backend.acquire("lease", b"me", LONG)
         assert lease
         await backend.commit(Append("list", (b"1",)), lease=lease)
-        await backend.acquire("lease", b"you", _LONG, replacing=b"me")
+        await backend.acquire("lease", b"you", LONG, replacing=b"me")
         with pytest.raises(LeaseLost, match="lease"):
             await backend.commit(Append("list", (b"2",)), Put("a", b"2"), lease=lease)
-        await backend.release(Lease("lease", b"you", _LONG))
+        await backend.release(Lease("lease", b"you", LONG))
         with pytest.raises(LeaseLost):
             await backend.commit(Append("list", (b"3",)), lease=lease)
         with pytest.raises(LeaseLost):
             await backend.commit(lease=lease)
         assert await backend.slice("list", 0) == [b"1"]
-        assert await _scan(backend, "") == []
+        assert await scan(backend, "") == []
 
     @scenario
     async def test_concurrent_appends_lose_nothing(self, make: MakeBackend) -> None:
@@ -324,14 +292,14 @@ class BackendConformance:
         """A backend that persists has everything still, lifetimes and leases included."""
         if not self.persistent:
             return
-        async with _closing(make()) as backend:
-            await backend.commit(Put("a", b"1"), Append("list", (b"1", b"2")), Put("soon", b"1", _SOON))
-            assert await backend.acquire("lease", b"me", _LONG)
-        async with _closing(make()) as backend:
-            await _until(lambda: _gone(backend, "soon"))
-            assert await _scan(backend, "") == [("a", b"1"), ("lease", b"me")]
+        async with closing(make()) as backend:
+            await backend.commit(Put("a", b"1"), Append("list", (b"1", b"2")), Put("soon", b"1", SOON))
+            assert await backend.acquire("lease", b"me", LONG)
+        async with closing(make()) as backend:
+            await until(lambda: gone(backend, "soon"))
+            assert await scan(backend, "") == [("a", b"1"), ("lease", b"me")]
             assert await backend.slice("list", 0) == [b"1", b"2"]
-            assert await backend.acquire("lease", b"you", _LONG) is None
+            assert await backend.acquire("lease", b"you", LONG) is None
 
     @scenario
     async def test_closes(self, make: MakeBackend) -> None:
@@ -342,7 +310,7 @@ class BackendConformance:
         await backend.commit(Put("a", b"1"))
         await backend.close()
         await backend.close()
-        lease = Lease("lease", b"me", _LONG)
+        lease = Lease("lease", b"me", LONG)
         writes: tuple[Write, ...] = (Put("a", b"2"),)
         for call in (
             backend.get("a"),
@@ -350,35 +318,12 @@ class BackendConformance:
             backend.slice("a", 0),
             backend.commit(*writes),
             backend.commit(),
-            backend.acquire("lease", b"me", _LONG),
+            backend.commit(Expect("a", b"1")),
+            backend.acquire("lease", b"me", LONG),
             backend.renew(lease),
             backend.release(lease),
-            _scan(backend, ""),
+            scan(backend, ""),
         ):
             with pytest.raises(BackendError, match="is closed") as caught:
                 await call
             assert backend.url in str(caught.value)
-
-
-async def _scan(backend: Backend, prefix: str) -> list[tuple[str, bytes]]:
-    return [found async for found in backend.scan(prefix)]
-
-
-async def _gone(backend: Backend, key: str, is_list: bool = False) -> bool:
-    return (await backend.length(key)) == 0 if is_list else (await backend.get(key)) is None
-
-
-async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + _PATIENCE
-    while not await condition():
-        assert loop.time() < deadline, "a lifetime did not end"
-        await asyncio.sleep(0.002)
-
-
-@asynccontextmanager
-async def _closing(backend: Backend) -> AsyncIterator[Backend]:
-    try:
-        yield backend
-    finally:
-        await backend.close()

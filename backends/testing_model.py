@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from swarmchat.backends.base import Append, Backend, Delete, Put, Touch, Truncate, Write
-from swarmchat.backends.errors import CorruptValue
+from swarmchat.backends.base import Append, Backend, Delete, Expect, Put, Touch, Truncate, Write
+from swarmchat.backends.errors import BackendError, Conflict, CorruptValue
 
 PARTS = ("a", "1", "b", "a-1", ":", "*", "{", "}", "..", "/", "\0", "é", "🦦", "[a]", "?", "\\", "%", "_", " ", "\n")
 """What hostile keys are made of."""
@@ -75,19 +75,21 @@ class _Comparison(RuleBasedStateMachine):
 
     @rule(writes=st.lists(_writes, min_size=1, max_size=4))
     def commit(self, writes: list[Write]) -> None:
-        after = _applied(self.model, writes)
-        if after is None:
-            try:
-                self.runner.run(self.backend.commit(*writes))
-            except CorruptValue:
-                after = self.model
-            else:
-                raise AssertionError(f"{writes} meets a key of the other kind, and was not refused")
-        else:
-            self.runner.run(self.backend.commit(*writes))
-        self.model = after
+        refusal: type[BackendError] | None = None
+        try:
+            self.model = _applied(self.model, writes)
+        except BackendError as error:
+            refusal = type(error)
+        assert self._outcome(self.backend.commit(*writes)) is refusal
         for write in writes:
             self.read(write.key, 0, None)
+
+    @rule(writes=st.lists(_writes, max_size=4), data=st.data())
+    def commit_if(self, writes: list[Write], data: st.DataObject) -> None:
+        mixed = list(writes)
+        for _ in range(data.draw(st.integers(1, 3))):
+            mixed.insert(data.draw(st.integers(0, len(mixed))), data.draw(_expects(self.model)))
+        self.commit(mixed)
 
     @rule(key=keys, start=_bounds, stop=st.none() | _bounds)
     def read(self, key: str, start: int, stop: int | None) -> None:
@@ -115,35 +117,56 @@ class _Comparison(RuleBasedStateMachine):
     def _outcome(self, call: Any) -> object:
         try:
             return self.runner.run(call)
-        except CorruptValue:
-            return CorruptValue
+        except (Conflict, CorruptValue) as error:
+            return type(error)
 
 
-def _applied(model: _Model, writes: list[Write]) -> _Model | None:
-    """Return what ``writes`` make of ``model``, or ``None`` when one meets a key of the other kind."""
+def _expects(model: _Model) -> st.SearchStrategy[Expect]:
+    """What holds, mostly, and what nearly does, mostly on keys that are there."""
+
+    def of(key: str) -> st.SearchStrategy[Expect]:
+        content = model.get(key)
+        if isinstance(content, list):
+            return st.builds(Expect, st.just(key), st.none() | _values)
+        nearly = (b"",) if content is None else (None, content[:-1], content + b"\0")
+        return st.builds(Expect, st.just(key), st.sampled_from((content,) * 5 + nearly))
+
+    there = [key for key, content in model.items() if isinstance(content, bytes)]
+    return (st.sampled_from(there) | keys if there else keys).flatmap(of)
+
+
+def _applied(model: _Model, writes: list[Write]) -> _Model:
+    """Return what ``writes`` make of ``model``. Raises what a backend has to refuse them with."""
+    for write in writes:
+        if isinstance(write, Expect):
+            content = model.get(write.key)
+            if isinstance(content, list):
+                raise CorruptValue
+            if content != write.value:
+                raise Conflict
     after = {key: list(content) if isinstance(content, list) else content for key, content in model.items()}
     for write in writes:
         content = after.get(write.key)
         match write:
             case Put(key, value):
                 if isinstance(content, list):
-                    return None
+                    raise CorruptValue
                 after[key] = value
             case Append(key, values):
                 if isinstance(content, bytes):
-                    return None
+                    raise CorruptValue
                 if content or values:
                     after[key] = [*(content or []), *values]
             case Truncate(key, keep):
                 if isinstance(content, bytes):
-                    return None
+                    raise CorruptValue
                 if content:
                     after[key] = content[:keep]
             case Delete(key):
                 after.pop(key, None)
-            case Touch():
+            case Touch() | Expect():
                 pass
-        is_gone = not isinstance(write, Delete | Truncate) and write.ttl == 0
+        is_gone = isinstance(write, Put | Append | Touch) and write.ttl == 0
         if is_gone or after.get(write.key) == []:
             after.pop(write.key, None)
     return after

@@ -15,8 +15,10 @@ from swarmchat.backends import (
     Backend,
     BackendFull,
     BackendUnavailable,
+    Conflict,
     CorruptValue,
     Delete,
+    Expect,
     Put,
     Touch,
     Truncate,
@@ -89,7 +91,7 @@ def test_a_user_that_may_touch_our_keys_only_is_enough(guarded: tuple[RedisServe
         lease = await backend.acquire(f"{STATE}:lease", b"me", 60)
         assert lease
         await backend.commit(Append(LOG, (b"1", b"2"), 60), Put(STATE, b"1"), Touch(LOG), Truncate(LOG, 1), lease=lease)
-        await backend.commit(Put(BAN, b"1", 60), Delete(STATE))
+        await backend.commit(Put(BAN, b"1", 60), Delete(STATE), Expect(STATE, b"1"))
         assert await backend.renew(lease)
         await backend.release(lease)
         assert await collect(backend, "swarmchat:") == [(BAN, b"1")]
@@ -134,6 +136,7 @@ def test_foreign_kinds_of_keys_are_left_alone(redis_url: str) -> None:
             lambda backend: backend.commit(Put("mine", b"1"), Delete("theirs")),
             lambda backend: backend.commit(Put("mine", b"1"), Append("theirs", (b"1",))),
             lambda backend: backend.commit(Put("mine", b"1"), Touch("theirs", 1)),
+            lambda backend: backend.commit(Put("mine", b"1"), Expect("theirs", None)),
             lambda backend: backend.acquire("theirs", b"me", 60),
             lambda backend: backend.get("list"),
         ):
@@ -180,6 +183,10 @@ def test_a_server_without_memory_is_full(tmp_path: Path) -> None:
                     await backend.commit(Append("list", (b"2",)), Put("a", b"2"), lease=held)
                 assert backend.url in str(caught.value)
             assert await backend.slice("list", 0) == [b"1"]
+            # Looking works; and a conflict, which no room would mend, is told first.
+            await backend.commit(Expect("a", b"1"), Expect("nothing", None))
+            with pytest.raises(Conflict):
+                await backend.commit(Put("a", b"2"), Expect("a", b"0"))
             # Making room works.
             await backend.commit(Delete("nothing"), Delete("a"), lease=lease)
             assert await backend.get("a") is None

@@ -11,7 +11,17 @@ from urllib.parse import quote
 
 import pytest
 from redis_server import RedisServer, free_port, start_redis
-from swarmchat.backends import Append, BackendError, BackendUnavailable, Lease, LeaseLost, Put, open_backend
+from swarmchat.backends import (
+    Append,
+    BackendError,
+    BackendUnavailable,
+    Conflict,
+    Expect,
+    Lease,
+    LeaseLost,
+    Put,
+    open_backend,
+)
 
 StartProxy = Callable[..., AbstractAsyncContextManager[Any]]
 
@@ -48,6 +58,43 @@ def test_a_lost_lease_is_told_though_the_reply_was_lost(server: RedisServer, pro
             with pytest.raises(LeaseLost):
                 await backend.commit(Put("a", b"2"), lease=Lease("lease", b"me", 60))
             assert between.swallowed == 1
+            assert await backend.get("a") == b"1"
+            await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_commit_that_has_landed_succeeds_though_it_expects_what_it_replaced(
+    server: RedisServer, proxy: StartProxy
+) -> None:
+    async def scenario() -> None:
+        async with proxy(server.port) as between:
+            backend = open_backend(f"redis://127.0.0.1:{between.port}/0")
+            lease = await backend.acquire("lease", b"me", 60)
+            await backend.commit(Put("a", b"0"))
+            for index in range(6):
+                between.swallow = b"EVALSHA"
+                before, after = b"%d" % index, b"%d" % (index + 1)
+                held = lease if index % 2 else None
+                await backend.commit(Expect("a", before), Put("a", after), Append("list", (after,)), lease=held)
+            assert between.swallowed == 6
+            assert await backend.get("a") == b"6"
+            assert await backend.slice("list", 0) == [b"%d" % index for index in range(1, 7)]
+            await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_conflict_is_told_though_the_reply_was_lost(server: RedisServer, proxy: StartProxy) -> None:
+    async def scenario() -> None:
+        async with proxy(server.port) as between:
+            backend = open_backend(f"redis://127.0.0.1:{between.port}/0")
+            await backend.commit(Put("a", b"1"))
+            for writes in ((), (Put("a", b"2"),)):
+                between.swallow = b"EVALSHA"
+                with pytest.raises(Conflict):
+                    await backend.commit(Expect("a", b"0"), *writes)
+            assert between.swallowed == 2
             assert await backend.get("a") == b"1"
             await backend.close()
 

@@ -16,7 +16,9 @@ from swarmchat.backends import (
     Backend,
     BackendError,
     BackendUnavailable,
+    Conflict,
     CorruptValue,
+    Expect,
     LeaseLost,
     Put,
     UnknownBackend,
@@ -101,6 +103,9 @@ def test_a_cluster(cluster: list[RedisServer]) -> None:
             lease = await backend.acquire(f"{tag}lease", b"me", 60)
             assert lease
             await backend.commit(Append(f"{tag}log", (b"1", b"2")), Put(f"{tag}state", b"%d" % index), lease=lease)
+            await backend.commit(Expect(f"{tag}state", b"%d" % index), Put(f"{tag}state", b"%d" % index))
+            with pytest.raises(Conflict):
+                await backend.commit(Expect(f"{tag}state", None), Put(f"{tag}state", b"no"), lease=lease)
             await backend.commit(Put(f"swarmchat:1:policy:{index}", b"1"), Put(f"swarmchat:1:policy:{index}", b"2"))
             assert await backend.slice(f"{tag}log", -1) == [b"2"]
             assert await backend.renew(lease)
@@ -125,6 +130,8 @@ def test_a_commit_across_slots_is_refused_before_it_is_sent(cluster: list[RedisS
         backend = open_backend(cluster_url(cluster[:1]))
         with pytest.raises(BackendError, match=r"'a:1' and 'b:1' in one commit.*\{hash tag\}"):
             await backend.commit(Put("a:1", b"1"), Put("b:1", b"1"))
+        with pytest.raises(BackendError, match=r"'a:1' and 'b:1' in one commit"):
+            await backend.commit(Put("a:1", b"1"), Expect("b:1", None))
         assert await backend.get("a:1") is None
         await backend.close()
         with pytest.raises(BackendError, match="is closed"):
