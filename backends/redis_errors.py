@@ -11,6 +11,8 @@ _TRANSIENT = re.compile(r"\b(LOADING|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|NOREPLICAS|
 _DENIED = re.compile(
     r"\b(NOAUTH|WRONGPASS|NOPERM)\b|invalid (username-password|password)|AUTH.*called|No permissions", re.IGNORECASE
 )
+# redis-py takes the code off the text of the errors that it has a class for; which ones, depends on the server.
+_TRANSIENT_KINDS = (theirs.ClusterDownError, theirs.TryAgainError, theirs.MasterDownError, theirs.BusyLoadingError)
 _FULL = re.compile(r"\bOOM\b")
 _WRONG_KIND = re.compile(r"\bWRONGTYPE\b")
 _READ_ONLY = re.compile(r"\b(READONLY|MISCONF)\b")
@@ -23,7 +25,11 @@ def worth_retrying(error: BaseException) -> bool:
         return False
     if isinstance(root, theirs.ConnectionError | theirs.TimeoutError | OSError):
         return True
-    return isinstance(root, theirs.RedisError) and bool(_TRANSIENT.search(str(root)))
+    return isinstance(root, theirs.RedisError) and _is_transient(root)
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, _TRANSIENT_KINDS) or bool(_TRANSIENT.search(str(error)))
 
 
 def is_denied(error: BaseException) -> bool:
@@ -55,13 +61,13 @@ def map_error(error: Exception, target: RedisTarget) -> BackendError:
     if isinstance(error, theirs.RedisClusterException | theirs.ClusterError):
         return BackendUnavailable(f"{where} is not usable as a cluster ({said}): is every slot served?")
     if isinstance(error, theirs.ResponseError):
-        if _FULL.search(said):
+        if isinstance(error, theirs.OutOfMemoryError) or _FULL.search(said):
             return BackendFull(f"{where} is at its maxmemory ({said}): raise it on the server, or remove sessions")
         if _WRONG_KIND.search(said):
             return CorruptValue(f"{where} holds another kind of value there than asked for ({said})")
-        if _READ_ONLY.search(said):
+        if isinstance(error, theirs.ReadOnlyError) or _READ_ONLY.search(said):
             return BackendUnavailable(f"{where} takes no writes ({said}): name the primary, or fix its disk")
-        if _TRANSIENT.search(said):
+        if _is_transient(error):
             return BackendUnavailable(f"{where} is not ready ({said}): try again in a moment")
         return BackendError(f"{where} refused a command ({said}): swarmchat needs Redis 6.2 or newer")
     return BackendUnavailable(f"{where} cannot be reached ({said}): is the server running, and is the URL right?")

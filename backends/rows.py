@@ -260,7 +260,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
 
 def _check_schema(database: str, patience: float) -> None:
     """Raise CorruptValue when the file belongs to a newer swarmchat or to somebody else, having changed nothing."""
-    connection = sqlite3.connect(f"file:{_uri_path(database)}?mode=ro", patience, uri=True)
+    connection = sqlite3.connect(f"file:{_uri_path(database)}?mode=ro", timeout=patience, uri=True)
     try:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "Settings" not in tables:

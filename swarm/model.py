@@ -26,24 +26,26 @@ class ModelRequest:
     @cached_property
     def key(self) -> str:
         """Identify the request: the sha256, in hex, of its canonical form. Streaming or not makes no difference."""
-        return hashlib.sha256(b"".join(self._parts())).hexdigest()
+        return hashlib.sha256(self._canonical).hexdigest()
 
     def body(self, extra: Mapping[str, Any] | None = None) -> bytes:
         """Return the JSON body for ``POST /chat/completions``, with the fields of ``extra`` added."""
-        added = b"".join(b"," + _encode(name) + b":" + _encode(value) for name, value in (extra or {}).items())
-        return b"".join((*self._parts()[:-1], added, b"}"))
+        added = (b"," + _encode(name) + b":" + _encode(value) for name, value in (extra or {}).items())
+        return b"".join((memoryview(self._canonical)[:-1], *added, b"}"))
 
     def decoded_messages(self) -> list[dict[str, Any]]:
         """Return the messages as Python objects, for models that look into them and for showing."""
         return [json.loads(message) for message in self.messages]
 
-    def _parts(self) -> list[bytes]:
+    @cached_property
+    def _canonical(self) -> bytes:
+        """The body, its fields in one order. Joined once: the key and the body are both made of it."""
         parts = [b'{"model":', _encode(self.model), b',"messages":[', b",".join(self.messages), b"]"]
         if self.tools:
             parts += [b',"tools":', _encode(self.tools)]
         for name in sorted(self.parameters):
             parts += [b",", _encode(name), b":", _encode(self.parameters[name])]
-        return [*parts, b"}"]
+        return b"".join((*parts, b"}"))
 
 
 @dataclass(frozen=True, slots=True)
