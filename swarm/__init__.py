@@ -8,6 +8,7 @@ from swarmchat.swarm.session import Session
 from swarmchat.swarm.session_settings import SessionSettings
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.demo_rules import DemoRule
     from swarmchat.swarm.policy import Policy
     from swarmchat.swarm.state import State
     from swarmchat.swarm.storage import Storage
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Agent",
     "Context",
+    "DemoRule",
     "Policy",
     "Session",
     "SessionSettings",
@@ -31,6 +33,7 @@ __all__ = [
 # Tools need pydantic, storages numpy: a chat without them should not wait for those.
 _LAZY = {
     "Context": "tool_context",
+    "DemoRule": "demo_rules",
     "Policy": "policy",
     "State": "state",
     "Storage": "storage",

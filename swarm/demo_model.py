@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from swarmchat.swarm.demo_rules import DemoRule, follow_rules
+from swarmchat.swarm.demo_rules import DemoRule, content_text, follow_rules
 from swarmchat.swarm.model import Answer, ModelEvent, ModelRequest, TextChunk
 from swarmchat.swarm.scripted_model import word_pieces
 
@@ -118,17 +118,15 @@ class DemoModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer the last user message word by word; see ``Model.stream``. It reports no usage: it has no tokens."""
         messages = request.decoded_messages()
-        scripted = follow_rules(self._rules, messages, request.tools, f"call_{request.key[:8]}")
-        if scripted is not None and scripted.tool_calls:
-            yield replace(scripted, model=self.name)
-            return
-        said = [_text(message.get("content")) for message in messages if message.get("role") == "user"]
-        answer = _answer(said) if scripted is None else scripted.text
-        for position, piece in enumerate(word_pieces(answer)):
+        answer = follow_rules(self._rules, messages, request.tools, f"call_{request.key[:8]}")
+        if answer is None:
+            said = [content_text(message.get("content")) for message in messages if message.get("role") == "user"]
+            answer = Answer(_answer(said))
+        for position, piece in enumerate(word_pieces(answer.text)):
             if position and self._delay:
                 await asyncio.sleep(self._delay)
             yield TextChunk(piece)
-        yield Answer(text=answer, model=self.name)
+        yield replace(answer, model=self.name)
 
     async def close(self) -> None:
         """Do nothing: there is nothing to let go of."""
@@ -141,10 +139,3 @@ def _answer(said: Sequence[str]) -> str:
         if found := re.search(pattern, last, re.IGNORECASE):
             return reply(_Said(found, before))
     raise AssertionError("the last rule takes everything")
-
-
-def _text(content: object) -> str:
-    """Return the text of a message's content, a string or a list of parts."""
-    if isinstance(content, list):
-        return " ".join(_text(part.get("text")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""

@@ -114,9 +114,13 @@ _STATUS_WORDS = {
 
 
 class Refusals:
-    """Turns what one server answers instead of an answer into AttemptError; no message holds the key."""
+    """Turns what one server answers instead of an answer into AttemptError; no message holds the key.
 
-    def __init__(self, base_url: str, api_key: str | None) -> None:
+    ``api`` is what the server was taken for, in words.
+    """
+
+    def __init__(self, base_url: str, api_key: str | None, api: str = "chat API") -> None:
+        self._api = api
         parts = urlsplit(base_url)
         # Without user, password and query: they may be secrets.
         self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -185,16 +189,18 @@ class Refusals:
         )
 
     def garbage(self, excerpt: str) -> AttemptError:
-        """Return the error for what is no chat answer at all."""
+        """Return the error for what is no answer at all."""
         shown = self.clean(excerpt, 80)
         return AttemptError(
-            ModelUnavailable(f"{self.address} sent {shown!r} where a JSON object of the chat API was expected")
+            ModelUnavailable(f"{self.address} sent {shown!r} where a JSON object of the {self._api} was expected")
         )
 
     def wrong_address(self, why: str) -> AttemptError:
-        """Return the error for an address that is no chat API."""
+        """Return the error for an address that is no such API."""
         hint = "" if re.search(r"/v\d", self.address) else f"; did you mean {self.address}/v1?"
-        return AttemptError(ModelNotFound(f"there is no chat API at {self.address}: {why}. Check the base URL{hint}"))
+        return AttemptError(
+            ModelNotFound(f"there is no {self._api} at {self.address}: {why}. Check the base URL{hint}")
+        )
 
 
 def _message(body: object) -> str:

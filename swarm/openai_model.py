@@ -4,27 +4,20 @@ import asyncio
 import json
 import random
 import re
-import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from swarmchat.swarm.deltas import AnswerDeltas, DataLines
-from swarmchat.swarm.errors import ModelAuthError, ModelBusy
 from swarmchat.swarm.model import ModelEvent, ModelRequest, Retry
-from swarmchat.swarm.model_errors import AttemptError, Refusals
+from swarmchat.swarm.model_errors import AttemptError
 from swarmchat.swarm.model_limits import context_window_for
+from swarmchat.swarm.openai_server import OpenAIServer
 
 if TYPE_CHECKING:
     from httpx2 import Response
-    from openai import AsyncOpenAI, AsyncStream
+    from openai import AsyncStream
 
-OPENAI_URL = "https://api.openai.com/v1"
-LONGEST_WAIT = 60.0
-"""Seconds: a server that asks for a longer wait is given up on."""
-
-_FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 8.0
 _DRAIN_TIME = 0.1
 
 
@@ -56,19 +49,18 @@ class OpenAIModel:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._name = name
-        self._base_url = (base_url or OPENAI_URL).strip().rstrip("/")
-        self._api_key = (api_key or "").strip() or None
-        parts = urlsplit(self._base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"base_url {base_url!r}: expected an address such as http://localhost:11434/v1")
         self._context_window = context_window or context_window_for(name)
-        self._timeout, self._connect_timeout = timeout, connect_timeout
-        self._max_retries = max_retries
-        self._sleep, self._jitter = sleep, jitter
         self._asks_usage = True
-        self._lock = threading.Lock()
-        self._client: AsyncOpenAI | None = None
-        self._refusals = Refusals(self._base_url, self._api_key)
+        self._server = OpenAIServer(
+            base_url,
+            api_key,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            max_retries=max_retries,
+            sleep=sleep,
+            jitter=jitter,
+        )
+        self._refusals = self._server.refusals
 
     @property
     def name(self) -> str:
@@ -81,30 +73,12 @@ class OpenAIModel:
         return self._context_window
 
     def warm_up(self) -> None:
-        """Import the openai package and make the client, so that the first request need not wait for that.
-
-        May be called from any thread, and more than once. Does no network access.
-        """
-        with self._lock:
-            if self._client is not None:
-                return
-            from openai import AsyncOpenAI, Timeout
-
-            self._client = AsyncOpenAI(
-                base_url=self._base_url,
-                # The package insists on a key; servers without keys ignore it.
-                api_key=self._api_key or "none",
-                timeout=Timeout(self._timeout, connect=self._connect_timeout),
-                # Retries are ours, so that each wait can be shown.
-                max_retries=0,
-            )
+        """Import the openai package, so that the first request need not wait for that; see ``OpenAIServer.warm_up``."""
+        self._server.warm_up()
 
     async def close(self) -> None:
         """Close the connections. Closing twice is no error, and a later request opens new ones."""
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        await self._server.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer ``request``; see ``Model.stream``.
@@ -113,7 +87,7 @@ class OpenAIModel:
         that may pass (connection, timeout, 408, 409, 429, 5xx) come as Retry events while attempts are left and nothing
         was said. No message holds the key.
         """
-        self._check_key()
+        self._server.check_key()
         attempt = 1
         while True:
             said = False
@@ -124,35 +98,12 @@ class OpenAIModel:
                         yield event
                 return
             except AttemptError as failure:
-                if said or not failure.passing or attempt > self._max_retries:
+                if said:
                     raise failure.error from None
                 attempt += 1
-                retry = Retry(attempt, self._wait(failure, attempt), failure.passing)
+                retry = Retry(attempt, self._server.wait_before(attempt, failure), failure.passing)
             yield retry
-            await self._sleep(retry.seconds)
-
-    def _check_key(self) -> None:
-        """Raise ModelAuthError where no request could succeed: no key for OpenAI, or one that no header can hold."""
-        key = self._api_key
-        if key is None and urlsplit(self._base_url).hostname == urlsplit(OPENAI_URL).hostname:
-            raise ModelAuthError(
-                f"{self._refusals.address} needs an API key and none is set: set OPENAI_API_KEY, "
-                "or give the address of a server that needs none as base URL"
-            )
-        if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
-            raise ModelAuthError("the API key holds a space, a line break or a letter outside ASCII: copy it again")
-
-    def _wait(self, failure: AttemptError, attempt: int) -> float:
-        """Return the seconds before ``attempt``; raise ModelBusy when the server asks for too many."""
-        if failure.wait is None:
-            backoff = min(_FIRST_WAIT * 2.0 ** (attempt - 2), _LONGEST_BACKOFF)
-            return backoff * (1 + self._jitter()) / 2
-        if failure.wait > LONGEST_WAIT:
-            raise ModelBusy(
-                f"{self._refusals.address} asks to wait {failure.wait:.0f} s, more than the {LONGEST_WAIT:.0f} s "
-                f"that this program waits; try again then. {failure.error}"
-            ) from None
-        return failure.wait
+            await self._server.sleep(retry.seconds)
 
     async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Send ``request`` once. Raises AttemptError."""
@@ -175,7 +126,7 @@ class OpenAIModel:
         except (APIConnectionError, RequestError) as error:
             # A server may hang up after the end, or keep the line open and say nothing more.
             if not (answer.finished or lines.done):
-                raise self._lost(error, opened) from error
+                raise self._server.lost(error, opened) from error
         except APIStatusError as error:
             raise self._refusals.status(error.status_code, error.body, error.response.headers) from error
         if not (answer.finished or lines.done):
@@ -184,24 +135,12 @@ class OpenAIModel:
             yield chunk
         yield answer.answer(f"call_{request.key[:8]}")
 
-    def _lost(self, error: Exception, opened: bool) -> AttemptError:
-        """Return what the loss of the connection means, before (``opened`` false) or after the answer began."""
-        cause = error.__cause__ or error
-        kind = type(cause).__name__
-        if kind.startswith("Connect") or not (opened or kind.endswith("Timeout")):
-            late = f"no connection within {self._connect_timeout:g} s" if kind == "ConnectTimeout" else ""
-            return self._refusals.no_connection(late or str(cause) or kind)
-        return self._refusals.silence(self._timeout) if kind.endswith("Timeout") else self._refusals.cut_off()
-
     async def _open(self, request: ModelRequest) -> "AsyncStream[object]":
         """Return the answering stream, asking without ``stream_options`` if the server does not know them."""
         from openai import APIStatusError, AsyncStream
 
         while True:
-            if (client := self._client) is None:
-                # The import takes half a second: off the event loop.
-                await asyncio.to_thread(self.warm_up)
-                continue
+            client = await self._server.client()
             usage = {"stream_options": {"include_usage": True}} if self._asks_usage else {}
             try:
                 return await client.post(

@@ -13,7 +13,6 @@ from swarmchat.swarm.persist import Lifetimes, Store
 from swarmchat.swarm.policy import PersistPolicy
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.embedding import PersistEmbedding
     from swarmchat.swarm.state import PersistState
     from swarmchat.swarm.storage import PersistStorage
 
@@ -37,15 +36,14 @@ class Primitives:
         self._client = client
         self._session = session
         self._store = Store(backend, lifetimes, edits)
-        self._embeddings: dict[str, PersistEmbedding] = {}
         self._storages: dict[str, PersistStorage[Any]] = {}
+        """Opened ones, which keep in this process what is committed; shared by all that collect changes."""
 
     def collecting(self, edits: Edits) -> "Primitives":
         """Return the same primitives with changes collected in ``edits``."""
         store = self._store
         made = Primitives(self._swarm, store.backend, store.lifetimes, self._client, self._session, edits)
-        # Vectors are no change that a tool makes: they are kept as soon as they are known, and shared.
-        made._embeddings = self._embeddings
+        made._storages = self._storages
         return made
 
     @property
@@ -70,17 +68,22 @@ class Primitives:
 
     def storage(self, name: str) -> "PersistStorage[Any]":
         """Return the storage ``name``. Raises DefinitionError for one that the swarm does not declare."""
+        from swarmchat.swarm.embedding import PersistEmbedding
+        from swarmchat.swarm.ngram_embedding import NgramEmbedder
         from swarmchat.swarm.storage import PersistStorage
 
-        if name in self._storages:
-            return self._storages[name]
-        for definition in self._swarm.storages:
-            if definition.name == name:
-                embedding = self._embedding(definition.embedder)
-                self._storages[name] = PersistStorage(definition, self._store, self._client, embedding)
-                return self._storages[name]
-        known = [definition.name for definition in self._swarm.storages]
-        raise DefinitionError(f"swarm {self._swarm.name!r} declares no storage {name!r}; {nearest(name, known)}")
+        if name not in self._storages:
+            definition = next((each for each in self._swarm.storages if each.name == name), None)
+            if definition is None:
+                known = [each.name for each in self._swarm.storages]
+                raise DefinitionError(
+                    f"swarm {self._swarm.name!r} declares no storage {name!r}; {nearest(name, known)}"
+                )
+            # Vectors are no change that a tool makes: they are kept as soon as they are known.
+            committed = Store(self._store.backend, self._store.lifetimes)
+            embedding = PersistEmbedding(committed, self._swarm.embedder or NgramEmbedder())
+            self._storages[name] = PersistStorage(definition, committed, self._client, embedding)
+        return self._storages[name].through(self._store)
 
     def policy(self, name: str) -> PersistPolicy:
         """Return the bans by the policy ``name``. Raises DefinitionError for one that the swarm does not have."""
@@ -92,13 +95,3 @@ class Primitives:
     def check_agent(self, name: str) -> None:
         """Raise DefinitionError when there is no agent ``name``."""
         self._swarm.agent(name)
-
-    def _embedding(self, embedder: Any) -> "PersistEmbedding":
-        from swarmchat.swarm.embedding import PersistEmbedding
-        from swarmchat.swarm.ngram_embedding import NgramEmbedder
-
-        chosen = embedder or self._swarm.embedder or NgramEmbedder()
-        if chosen.name not in self._embeddings:
-            committed = Store(self._store.backend, self._store.lifetimes)
-            self._embeddings[chosen.name] = PersistEmbedding(committed, chosen)
-        return self._embeddings[chosen.name]

@@ -199,6 +199,14 @@ class Session:
         """Go back to the agent before the active one, if there was one; store it."""
         return await self._navigate(self.navigation.back())
 
+    async def reset(self) -> None:
+        """Send nothing of what was said so far any more. The log, states, memory and agent stay."""
+        async with self._turn_lock:
+            await self.ready()
+            if not self.journal.is_new:
+                record = self.journal.record("reset", None, offset=0, turn=self.turns)
+                await self.commit([record])
+
     async def close(self) -> None:
         """Store what could not be stored before, if it can be now, and let others have the session."""
         try:

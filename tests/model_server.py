@@ -5,13 +5,17 @@
         … talk to server.base_url …
         assert server.requests[0].body["model"] == "m"
 
-Replies are used up one per chat request; after the last one the server echoes: "You said: …". A server that is
-``strict`` (the default) first refuses what OpenAI would refuse. Its thread is its own, so that the client may be
-this process, asynchronous or not, or another one.
+Replies are used up one per chat request; after the last one the server echoes: "You said: …". Those queued with
+``reply_embeddings`` are used up one per embeddings request; after the last one each text gets ``vector_of`` it. A
+server that is ``strict`` (the default) first refuses what OpenAI would refuse. Its thread is its own, so that the
+client may be this process, asynchronous or not, or another one.
 """
 
 import asyncio
+import base64
+import hashlib
 import json
+import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -156,6 +160,19 @@ def hang(gate: Gate, *before: str) -> Reply:
     return text(*before, gate) if before else Reply([gate, *text("late").steps])
 
 
+def vector_of(text: str, dimensions: int = 8) -> list[float]:
+    """Return the vector that the server makes of ``text``: the same each time, of any length, with no meaning."""
+    return [byte / 128 - 1 for byte in hashlib.shake_256(text.encode()).digest(dimensions)]
+
+
+def embeddings(vectors: Sequence[Sequence[float] | str], indexes: Sequence[int] | None = None) -> Reply:
+    """Return an answer with ``vectors``, of numbers or base64, in this order; ``indexes`` says what each is for."""
+    places = range(len(vectors)) if indexes is None else indexes
+    data = [{"object": "embedding", "index": at, "embedding": each} for at, each in zip(places, vectors, strict=True)]
+    body = {"object": "list", "data": data, "model": "served", "usage": {"prompt_tokens": 5, "total_tokens": 5}}
+    return Reply([json.dumps(body).encode()], headers=JSON)
+
+
 class ModelServer:
     """The running server, as tests see it."""
 
@@ -170,6 +187,7 @@ class ModelServer:
         """How many connections were opened."""
         self.failures: list[BaseException] = []
         self._replies: deque[Reply | Callable[[SeenRequest], Reply]] = deque()
+        self._embedding_replies: deque[Reply | Callable[[SeenRequest], Reply]] = deque()
         self._changed = threading.Condition()
 
     @property
@@ -177,9 +195,18 @@ class ModelServer:
         """The bodies of the chat requests so far."""
         return [request.body for request in self.requests if request.path.endswith("/chat/completions")]
 
+    @property
+    def embedding_requests(self) -> list[Any]:
+        """The bodies of the embeddings requests so far."""
+        return [request.body for request in self.requests if request.path.endswith("/embeddings")]
+
     def reply(self, *replies: Reply | Callable[[SeenRequest], Reply]) -> None:
         """Queue the answers to the next chat requests."""
         self._replies.extend(replies)
+
+    def reply_embeddings(self, *replies: Reply | Callable[[SeenRequest], Reply]) -> None:
+        """Queue the answers to the next embeddings requests."""
+        self._embedding_replies.extend(replies)
 
     def wait_for(self, condition: Callable[["ModelServer"], bool], seconds: float = 10) -> None:
         """Return once ``condition`` holds. Raises AssertionError when it does not within ``seconds``."""
@@ -191,6 +218,13 @@ class ModelServer:
         if (request.method, request.path) == ("GET", "/v1/models"):
             listed = [{"id": name, "object": "model", "owned_by": "tests"} for name in self.models]
             return Reply([json.dumps({"object": "list", "data": listed}).encode()], headers=JSON)
+        if (request.method, request.path) == ("POST", "/v1/embeddings"):
+            if self.strict and (complaint := _embedding_complaint(request.body)):
+                return failure(400, complaint, type="invalid_request_error")
+            if self._embedding_replies:
+                queued = self._embedding_replies.popleft()
+                return queued if isinstance(queued, Reply) else queued(request)
+            return _embed(request)
         if (request.method, request.path) != ("POST", "/v1/chat/completions"):
             return failure(404, body={"detail": "Not Found"})
         if self.strict and (complaint := _complaint(request.body)):
@@ -219,6 +253,23 @@ def _complaint(body: object) -> str | None:
     if "stream_options" in body and not body.get("stream"):
         return "The 'stream_options' parameter is only allowed when 'stream' is enabled."
     return check_messages(body.get("messages"))
+
+
+def _embedding_complaint(body: object) -> str | None:
+    if not isinstance(body, dict) or not isinstance(body.get("model"), str) or not body["model"]:
+        return "you must provide a model parameter"
+    texts = body.get("input")
+    if not isinstance(texts, list) or not 1 <= len(texts) <= 2048 or not all(isinstance(each, str) for each in texts):
+        return "Invalid 'input': expected 1 to 2048 strings"
+    return None if all(texts) else "Invalid 'input': input cannot be an empty string."
+
+
+def _embed(request: SeenRequest) -> Reply:
+    body = request.body
+    vectors = [vector_of(text, body.get("dimensions", 8)) for text in body["input"]]
+    if body.get("encoding_format") != "base64":
+        return embeddings(vectors)
+    return embeddings([base64.b64encode(struct.pack(f"<{len(each)}f", *each)).decode() for each in vectors])
 
 
 def _echo(request: SeenRequest) -> Reply:

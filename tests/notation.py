@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from swarmchat.swarm.context import Budget, Context, build_context
+from swarmchat.swarm.context import Budget, RequestContext, build_context
 from swarmchat.swarm.groups import GroupBuilder
 from swarmchat.swarm.records import Record
 from swarmchat.swarm.repair import NO_RESULT
@@ -65,14 +65,16 @@ def records_of(log: str | Iterable[Mapping[str, Any]], start: int = 0) -> list[R
     return records
 
 
-def context_of(log: str | Sequence[Record], budget: int, *, high: float = 1, low: float = 1, **options: Any) -> Context:
+def context_of(
+    log: str | Sequence[Record], budget: int, *, high: float = 1, low: float = 1, **options: Any
+) -> RequestContext:
     """Return the context for a budget that counts everything; without marks, unless given."""
     records = records_of(log) if isinstance(log, str) else log
     builder = GroupBuilder(records=records)
     return build_context(builder.groups, counter=WordCounter(), budget=Budget(budget, high=high, low=low), **options)
 
 
-def sent(context: Context) -> str:
+def sent(context: RequestContext) -> str:
     """Return what is sent, in the notation."""
     return " ".join(_word(json.loads(message)) for message in context.messages)
 

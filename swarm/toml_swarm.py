@@ -1,0 +1,173 @@
+"""A swarm written as TOML beside a file of tools, for people who do not program."""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from swarmchat.swarm.agents import Agent, Swarm
+from swarmchat.swarm.demo_rules import DemoRule
+from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.names_check import nearest
+from swarmchat.swarm.policy import Policy
+from swarmchat.swarm.python_file import load_module
+from swarmchat.swarm.state import State
+from swarmchat.swarm.storage import Storage
+from swarmchat.swarm.tools import Tool, as_tool
+
+TOOLS = "tools.py"
+
+_SWARM = {
+    "name": str,
+    "default": str,
+    "tools": str,
+    "agents": dict,
+    "policies": dict,
+    "states": dict,
+    "storages": dict,
+    "demo": list,
+}
+_AGENT = {
+    "prompt": str,
+    "description": str,
+    "tools": list,
+    "handoffs": list,
+    "system": list,
+    "model": str,
+    "parameters": dict,
+    "max_tool_calls": int,
+}
+_POLICY = {
+    "reject_input": (str, list),
+    "reject_output": (str, list),
+    "ban": bool,
+    "ban_for": (int, float),
+    "message": str,
+}
+_STATE = {"default": object, "type": str}
+_STORAGE = {"items": list, "index": (str, list), "shared": bool}
+_DEMO = {"pattern": str, "call": str, "arguments": dict, "reply": str}
+
+
+def read_toml(path: Path) -> Swarm:
+    """Return the swarm that the file ``path`` describes.
+
+    Tools are functions in ``tools.py`` beside it, or in the file that ``tools`` names. Raises DefinitionError, naming
+    the file and the line or the key, and the nearest valid name.
+    """
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DefinitionError(f"{path}: {error}") from error
+    try:
+        return _Reader(path, content).swarm()
+    except DefinitionError as error:
+        message = str(error)
+        raise DefinitionError(message if message.startswith(str(path.parent)) else f"{path}: {message}") from error
+
+
+class _Reader:
+    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
+        self._path = path
+        self._content = content
+        self._tools: ModuleType | None = None
+
+    def swarm(self) -> Swarm:
+        content = _checked("", self._content, _SWARM)
+        agents = self._section("agents", _AGENT)
+        if not agents:
+            raise DefinitionError("there are no agents: write one as [agents.NAME]")
+        return Swarm(
+            name=content.get("name", self._path.parent.resolve().name),
+            default=content.get("default", ""),
+            agents=[self._agent(name, fields) for name, fields in agents.items()],
+            policies=[Policy(name, **fields) for name, fields in self._section("policies", _POLICY).items()],
+            states=[self._state(name, fields) for name, fields in self._section("states", _STATE).items()],
+            storages=[self._storage(name, fields) for name, fields in self._section("storages", _STORAGE).items()],
+            demo=[DemoRule(**_checked(f"demo[{i}]", rule, _DEMO)) for i, rule in enumerate(content.get("demo", ()))],
+        )
+
+    def _section(self, section: str, known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        parts = self._content.get(section, {})
+        return {name: _checked(f"{section}.{name}", fields, known) for name, fields in parts.items()}
+
+    def _agent(self, name: str, fields: dict[str, Any]) -> Agent:
+        tools = [self._tool(f"agents.{name}.tools", tool) for tool in fields.pop("tools", ())]
+        return Agent(name, tools=tools, **fields)
+
+    def _tool(self, where: str, name: object) -> Tool:
+        return as_tool(self._named(where, name, lambda value: callable(value) or isinstance(value, Tool)))
+
+    def _state(self, name: str, fields: Mapping[str, Any]) -> State[Any]:
+        if "type" in fields:
+            made = self._named(f"states.{name}.type", fields["type"], lambda value: isinstance(value, type))
+            default = made(**fields["default"]) if isinstance(fields.get("default"), dict) else fields.get("default")
+            return State(name, default=made if default is None else default, type=made)
+        if "default" not in fields:
+            raise DefinitionError(f"states.{name} needs a default, or a type of {self._tools_path.name}")
+        return State(name, default=fields["default"])
+
+    def _storage(self, name: str, fields: Mapping[str, Any]) -> Storage[Any]:
+        index = fields.get("index")
+        if index is None:
+            raise DefinitionError(f"storages.{name} needs an index: the field by which items are found, or several")
+        names = [index] if isinstance(index, str) else index
+        for position, item in enumerate(fields.get("items", ())):
+            for field in names:
+                if not isinstance(item, dict) or field not in item:
+                    raise DefinitionError(f"storages.{name}.items[{position}] has no field {field!r} to be found by")
+        return Storage(
+            name, index=_texts(names), items=fields.get("items", ()), type=dict, shared=fields.get("shared", False)
+        )
+
+    def _named(self, where: str, name: object, fits: Callable[[Any], bool]) -> Any:
+        if self._tools is None:
+            if not self._tools_path.is_file():
+                raise DefinitionError(f"{where} names {name!r}, and there is no file {self._tools_path}")
+            self._tools = load_module(self._tools_path)
+        known = {key: value for key, value in vars(self._tools).items() if not key.startswith("_") and fits(value)}
+        if name not in known:
+            # What the file imported is not what was meant.
+            ours = [
+                key
+                for key, value in known.items()
+                if isinstance(value, Tool) or value.__module__ == self._tools.__name__
+            ]
+            raise DefinitionError(f"{where}: {self._tools_path.name} has no {name!r}; {nearest(str(name), ours)}")
+        return known[str(name)]
+
+    @property
+    def _tools_path(self) -> Path:
+        return self._path.parent / str(self._content.get("tools", TOOLS))
+
+
+def _checked(where: str, fields: object, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``fields`` if each is known and of its kind."""
+    if not isinstance(fields, dict):
+        raise DefinitionError(f"{where} is {fields!r}, expected a table")
+    for name, value in fields.items():
+        key = f"{where}.{name}" if where else name
+        if name not in known:
+            raise DefinitionError(f"unknown key {key!r}; {nearest(name, known)}")
+        kinds = known[name]
+        wrong_bool = isinstance(value, bool) and kinds not in (bool, object)
+        if not isinstance(value, kinds) or wrong_bool:
+            names = [kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,))]
+            raise DefinitionError(f"{key} is {value!r}, expected {' or '.join(_KINDS[name] for name in names)}")
+    return dict(fields)
+
+
+_KINDS = {
+    "str": "text",
+    "list": "a list",
+    "dict": "a table",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "a value",
+}
+
+
+def _texts(names: Sequence[str]) -> Callable[[Mapping[str, Any]], list[str]]:
+    return lambda item: [str(item[name]) for name in names]
