@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,22 +10,11 @@ from typing import Any
 from swarmchat.backends import BackendError
 from swarmchat.cli import wiring
 from swarmchat.cli.errors import CliError, UsageError
-from swarmchat.cli.interrupts import Interrupted
+from swarmchat.cli.interrupts import Interrupted, run_until_signal
 from swarmchat.cli.render import Renderer
 from swarmchat.cli.settings import Settings
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session import Session, latest_session
-
-_FLAGS = {
-    "backend": "-b",
-    "model": "-m",
-    "client": "--client",
-    "system": "--system",
-    "max_context": "--max-context",
-    "base_url": "--base-url",
-    "data_dir": "--data-dir",
-}
-"""The flags that are needed again to go on with a session. --redis-url is left out: it may hold a password."""
 
 
 def run_chat(flags: Mapping[str, Any], words: list[str], *, session: str | None, resume: bool) -> int:
@@ -39,7 +27,9 @@ def run_chat(flags: Mapping[str, Any], words: list[str], *, session: str | None,
         settings = wiring.read_settings(flags)
         interactive = not words and wiring.is_terminal()
         prompt = None if interactive else _read_prompt(words)
-        asyncio.run(_chat(settings, flags, prompt, name=session, resume=resume))
+        # At a prompt Ctrl-C is a key, and in an answer of a chat it stops that only.
+        signals = ("SIGTERM", "SIGHUP") if interactive else ("SIGINT", "SIGTERM", "SIGHUP")
+        asyncio.run(run_until_signal(_chat(settings, prompt, name=session, resume=resume), *signals))
     except (SwarmError, BackendError, CliError) as error:
         Renderer(colour=_colour(sys.stderr)).error(str(error))
         return error.exit_code
@@ -50,11 +40,10 @@ def run_chat(flags: Mapping[str, Any], words: list[str], *, session: str | None,
     return 0
 
 
-async def _chat(
-    settings: Settings, flags: Mapping[str, Any], prompt: str | None, *, name: str | None, resume: bool
-) -> None:
+async def _chat(settings: Settings, prompt: str | None, *, name: str | None, resume: bool) -> None:
     backend = wiring.make_backend(settings)
-    model = wiring.make_model(settings, interactive=prompt is None)
+    swarm = wiring.make_swarm(settings)
+    model = wiring.make_model(settings, interactive=prompt is None, swarm=swarm)
     renderer = Renderer(
         remarks=sys.stdout if prompt is None else sys.stderr,
         chat=prompt is None,
@@ -73,32 +62,36 @@ async def _chat(
             model,
             client=settings.client_name,
             name=name,
-            agent=wiring.make_agent(settings),
+            swarm=swarm,
             settings=wiring.session_settings(settings),
+            models=lambda each: wiring.make_model(settings, interactive=prompt is None, swarm=swarm, name=each),
         ) as session:
+            if settings.locale is not None:
+                await session.primitives.memory.set("locale", settings.locale)
             if prompt is not None:
                 from swarmchat.cli.once import run_once
 
                 await run_once(session, prompt, renderer)
             else:
-                await _talk(session, settings, flags, renderer)
+                await _talk(session, settings, renderer)
     finally:
         with suppress(SwarmError):
             await model.close()
         await backend.close()
 
 
-async def _talk(session: Session, settings: Settings, flags: Mapping[str, Any], renderer: Renderer) -> None:
+async def _talk(session: Session, settings: Settings, renderer: Renderer) -> None:
+    from swarmchat.cli.farewell import farewell
     from swarmchat.cli.repl import Repl, greeting
 
     name = wiring.backend_name(settings)
-    for line in greeting(session, name):
+    for line in [*greeting(session, name), *wiring.project_settings(settings)]:
         renderer.remark(line)
     repl = Repl(
         session,
         renderer,
         backend=name,
-        history=None if name == "memory" else wiring.data_dir(settings) / "prompts",
+        history=wiring.prompts_file(settings),
         warm_up=lambda: wiring.warm_up(session.model),
         colour=_colour(sys.stdout),
     )
@@ -106,15 +99,7 @@ async def _talk(session: Session, settings: Settings, flags: Mapping[str, Any], 
         await repl.run()
     finally:
         if session.turns:
-            renderer.remark(_farewell(session, flags, name))
-
-
-def _farewell(session: Session, flags: Mapping[str, Any], backend: str) -> str:
-    """Return how to go on with ``session``: the same flags, and its name."""
-    if backend == "memory":
-        return "this session was kept in memory and is gone now (-b disk keeps it)"
-    given = [f"{_FLAGS[name]} {shlex.quote(str(flags[name]))}" for name in _FLAGS if flags.get(name) is not None]
-    return " ".join(["resume with: swarmchat", *given, "-s", shlex.quote(session.info.name)])
+            renderer.verbatim(farewell(session, settings))
 
 
 def _read_prompt(words: list[str]) -> str:

@@ -20,7 +20,7 @@ async def context_page(session: Session) -> str:
     except OverBudget as error:
         return str(error)
     counter = session.counter
-    width = max(20, shutil.get_terminal_size().columns - _COLUMNS - 1)
+    width = max(8, shutil.get_terminal_size().columns - _COLUMNS - 1)
     about = "~" if counter.approximate else ""
     lines = [f"{'tokens':>8}  message"]
     lines.append(f"{about}{context.fixed_tokens:>8,}  instructions, and the frame of a request")

@@ -2,7 +2,10 @@
 
     CliError            the base: exit code 1
     ├── ConfigError     a setting or a settings file that cannot be used: 78
-    └── UsageError      the command line makes no sense: 2
+    ├── UsageError      the command line makes no sense: 2
+    ├── NotFoundError   what was asked for does not exist: 66
+    ├── ToolFailedError a tool that was called by hand failed: 1
+    └── OutputLost      the answer could not be written to standard output: 1
 
 Errors of the other rooms are shown the same way: one line on stderr, and the ``exit_code`` that they carry.
 """
@@ -24,3 +27,17 @@ class UsageError(CliError):
     """The command line asks for what does not go together."""
 
     exit_code = 2
+
+
+class NotFoundError(CliError):
+    """There is no such session, state, tool or ban."""
+
+    exit_code = 66
+
+
+class ToolFailedError(CliError):
+    """A tool that was called by hand raised an error."""
+
+
+class OutputLost(CliError):
+    """Standard output takes no more: its disk is full, for example."""

@@ -1,8 +1,8 @@
-"""Signals as cancellations, so that whatever is interrupted can store what it has."""
+"""Signals as calls in the event loop, so that whatever is interrupted can store what it has."""
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,47 +18,45 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def cancelled_by(task: "asyncio.Task[Any]", *names: str) -> Iterator[list[str]]:
-    """Cancel ``task`` when one of the signals ``names`` comes; yields the list of those that came.
+def on_signals(react: Callable[[str], None], *names: str) -> Iterator[None]:
+    """Call ``react`` with the name of each of the signals ``names`` that comes. For one signal this does not nest.
 
-    Two nested uses for one signal restore each other. Where an event loop takes no signals (Windows), Python's own
-    KeyboardInterrupt remains.
+    Where an event loop takes no signals (Windows), Python's own KeyboardInterrupt remains.
     """
     loop = asyncio.get_running_loop()
-    came: list[str] = []
-
-    def on_signal(name: str) -> None:
-        came.append(name)
-        task.cancel()
-
     previous = {}
     for name in names:
         number = getattr(signal, name, None)
         if number is None:
             continue
-        previous[number] = signal.getsignal(number)
+        handler = signal.getsignal(number)
         try:
-            loop.add_signal_handler(number, on_signal, name)
+            loop.add_signal_handler(number, react, name)
         except (NotImplementedError, RuntimeError, ValueError):
-            del previous[number]
+            continue
+        previous[number] = handler
     try:
-        yield came
+        yield
     finally:
         for number, handler in previous.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
 
 
-async def run_interruptible(work: Coroutine[Any, Any, Any], *names: str) -> list[str]:
-    """Run ``work`` until it ends or one of the signals ``names`` cancels it; return the signals that came.
-
-    Raises what ``work`` raises, but for the cancellation by a signal.
-    """
+async def run_until_signal(work: Coroutine[Any, Any, Any], *names: str) -> None:
+    """Run ``work``; one of the signals ``names`` cancels it. Raises Interrupted then, else what ``work`` raises."""
     task = asyncio.ensure_future(work)
-    with cancelled_by(task, *names) as came:
+    came: list[str] = []
+
+    def cancel(name: str) -> None:
+        came.append(name)
+        task.cancel()
+
+    with on_signals(cancel, *names):
         try:
             await task
         except asyncio.CancelledError:
             if not came:
                 raise
-    return came
+    if came:
+        raise Interrupted(came[0])

@@ -1,10 +1,14 @@
 """The command line. Nothing heavy is imported before it is known what is asked for."""
 
+import os
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
+from swarmchat.cli import inspect_commands, options, swarm_commands
 from typer.core import TyperGroup
 
 _GROUP_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
@@ -72,9 +76,12 @@ def chat(
     session: Annotated[str | None, typer.Option("-s", "--session", help="Open this session, or begin it.")] = None,
     resume: Annotated[bool, typer.Option("-c", "--continue", help="Open the session that was used last.")] = False,
     client: Annotated[str | None, typer.Option(help="Who is talking; by default the system's user.")] = None,
-    system: Annotated[str | None, typer.Option(help="The system message.")] = None,
+    swarm: options.SwarmName = None,
+    approve: Annotated[str | None, typer.Option(help="Whether tools may run: auto, ask or deny.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Remembered of the client, for tools and prompts.")] = None,
+    system: Annotated[str | None, typer.Option(help="The system message of the plain assistant.")] = None,
     max_context: Annotated[
-        int | None, typer.Option(help="Tokens that a request and its answer may have together.")
+        int | None, typer.Option(min=1, help="Tokens that a request and its answer may have together.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server, with its /v1.")] = None,
     redis_url: Annotated[str | None, typer.Option(help="What redis means: redis://, rediss:// or unix://.")] = None,
@@ -91,6 +98,9 @@ def chat(
         "backend": backend,
         "model": model,
         "client": client,
+        "swarm": swarm,
+        "approve": approve,
+        "locale": locale,
         "system": system,
         "max_context": max_context,
         "base_url": base_url,
@@ -100,13 +110,54 @@ def chat(
     raise typer.Exit(run_chat(flags, prompt or [], session=session, resume=resume))
 
 
+app.add_typer(swarm_commands.agents_app, name="agents")
+app.add_typer(swarm_commands.tools_app, name="tools")
+app.command("state")(inspect_commands.state)
+app.command("storage")(inspect_commands.storage)
+app.command("memory")(inspect_commands.memory)
+app.add_typer(inspect_commands.bans_app, name="bans")
+app.command("online")(inspect_commands.online)
+app.command("init")(swarm_commands.init)
+
+
 def main() -> None:
     """Run the program; the entry point ``swarmchat``."""
+    _prepare_streams()
+    try:
+        app()
+    except OSError as error:
+        _leave_unwritten(error)
+    except SystemExit as leaving:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            _leave_unwritten(error, leaving.code)
+        raise
+
+
+def _prepare_streams() -> None:
+    """Give a process without a standard stream an empty one: else the next file that is opened would be it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - it lives as long as we do
     # What a model says must not end the program because the locale cannot show it.
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    app()
+
+
+def _leave_unwritten(error: OSError, code: str | int | None = None) -> NoReturn:
+    """End the program where standard output took no more; quietly, if its reader left, as ``head`` does.
+
+    Only what typer prints (help, versions) comes here: what a chat cannot print is an error of ours.
+    """
+    # Python would try again when it ends, and complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error, BrokenPipeError) or code:
+        sys.exit(code)
+    with suppress(OSError):
+        print(f"error: standard output takes no more: {error.strerror}", file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

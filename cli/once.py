@@ -4,7 +4,6 @@ import sys
 from contextlib import suppress
 
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.interrupts import Interrupted, run_interruptible
 from swarmchat.cli.render import Renderer
 from swarmchat.swarm.session import Session
 
@@ -13,8 +12,8 @@ def read_prompt(words: list[str]) -> str:
     """Return the question: the words of the command line, then what is piped in. Raises UsageError if it is empty."""
     parts = [" ".join(words)]
     if not words or not sys.stdin.isatty():
-        # There may be no standard input at all.
-        with suppress(AttributeError, OSError, ValueError):
+        # A standard input that cannot be read, such as a folder, holds nothing.
+        with suppress(OSError):
             parts.append(sys.stdin.buffer.read().decode("utf-8", "replace"))
     prompt = "\n\n".join(part.strip() for part in parts if part.strip())
     if not prompt:
@@ -23,15 +22,10 @@ def read_prompt(words: list[str]) -> str:
 
 
 async def run_once(session: Session, prompt: str, renderer: Renderer) -> None:
-    """Ask ``prompt`` and print the answer. Raises Interrupted when a signal ended it; what was said is stored."""
-
-    async def run() -> None:
+    """Ask ``prompt`` and print the answer. Raises what the turn raises, and OutputLost where nothing can be printed."""
+    try:
         async for event in session.run_turn(prompt):
             renderer.show(event)
-
-    try:
-        came = await run_interruptible(run(), "SIGINT", "SIGTERM", "SIGHUP")
     finally:
-        renderer.end_line()
-    if came:
-        raise Interrupted(came[0])
+        renderer.end_answer()
+    renderer.check_output()

@@ -1,14 +1,18 @@
 """Events as lines of text: the answer on one stream, all that is said about it on the other."""
 
+import re
 import shutil
 import sys
 import textwrap
 from typing import TextIO
 
+from swarmchat.cli.errors import OutputLost
 from swarmchat.cli.sanitize import one_line, sanitize
 from swarmchat.swarm.events import (
     Event,
+    HandedOver,
     ReasoningDelta,
+    Refused,
     Retrying,
     Rotated,
     TextDelta,
@@ -39,57 +43,103 @@ class Renderer:
         self._remarks = remarks or sys.stderr
         self._chat = chat
         self._colour = colour
-        self._open_line = False
-        self._answers_closed = False
+        self._answering = False
+        self._line_ends = ""
+        """Line ends of the answer that are held back until it goes on: none of them may be the last."""
+        self._lost: OSError | ValueError | None = None
 
     def show(self, event: Event) -> None:
         """Print what ``event`` tells, if anything."""
         match event:
             case TextDelta(text, agent):
-                if self._chat and not self._open_line:
-                    self._write(f"{self._styled(_BOLD, sanitize(agent))} {mark(self._answers)} ")
-                self._write(sanitize(text))
-                self._open_line = True
+                self._answer(text, agent)
             case ReasoningDelta():
                 pass
             case Retrying(attempt, seconds, reason):
-                self.remark(f"{reason}; attempt {attempt} in {seconds:.0f} s")
+                self.remark(f"{reason}; attempt {attempt} in {seconds:.{0 if seconds >= 10 else 1}f} s")
             case Rotated(groups, before, after):
                 self.remark(
                     f"context: the {groups} oldest messages are no longer sent ({before:,} to {after:,} tokens); "
                     "the session keeps them"
                 )
-            case ToolFinished(name, arguments, status, result, _):
-                self.remark(f"{name}({one_line(arguments, 60)})  {status}: {one_line(result, 80)}")
+            case ToolFinished(name, arguments, status, result, agent, seconds):
+                took = f", {seconds:.1f} s" if seconds >= 0.1 else ""
+                call = f"{one_line(agent, 60)} · {one_line(name, 60)}({one_line(arguments, 60)})"
+                self.remark(f"{call}  {status}{took}: {one_line(result, 80)}")
+            case HandedOver(source, target, _):
+                self.remark(f"{one_line(source, 60)} → {one_line(target, 60)}")
+            case Refused(policy, direction, banned, message):
+                what = "your message" if direction == "input" else "the answer"
+                self.remark(f"policy {one_line(policy, 60)} refused {what}" + ("; you are banned" if banned else ""))
+                if direction == "input":
+                    self._answer(message, policy)
             case Warned(text):
                 self.remark(f"warning: {text}")
-            case TurnEnded(finish=finish):
-                self.end_line()
+            case TurnEnded(text=text, finish=finish):
+                self.end_answer()
                 if finish == "length":
                     self.remark("the answer was cut off: the model reached its limit of tokens")
                 elif finish == "content_filter":
                     self.remark("the answer was cut off by the provider's content filter")
+                elif not text.strip():
+                    self.remark("the model answered with nothing: ask again, or ask differently")
 
     def remark(self, text: str) -> None:
         """Print a dim line about what happens."""
-        self.end_line()
-        line = f"  {sanitize(text)}"
-        if self._chat:
-            # The terminal would break it in the middle of a word.
-            columns = max(20, shutil.get_terminal_size().columns)
-            line = textwrap.fill(line.strip(), columns, initial_indent="  ", subsequent_indent="  ")
-        self._remark(self._styled(_DIM, line))
+        self.end_answer()
+        self._remark(self._styled(_DIM, self._wrapped(f"  {sanitize(text)}", "  ")))
+
+    def verbatim(self, text: str) -> None:
+        """Print a dim line that is to be copied: in one piece, however long it is."""
+        self.end_answer()
+        self._remark(self._styled(_DIM, f"  {sanitize(text)}"))
+
+    def page(self, text: str) -> None:
+        """Print lines that the user asked for; what follows a gap in a line stays in its column."""
+        self.end_answer()
+        for line in sanitize(text).split("\n"):
+            gap = re.match(r"\s*\S*\s{2,}", line)
+            self._remark(self._wrapped(line, " " * len(gap[0]) if gap else ""))
 
     def error(self, text: str) -> None:
         """Print what went wrong."""
-        self.end_line()
-        self._remark(self._styled(_RED, f"error: {sanitize(text)}"))
+        self.end_answer()
+        self._remark(self._styled(_RED, self._wrapped(f"error: {sanitize(text)}", "       ")))
 
-    def end_line(self) -> None:
+    def end_answer(self) -> None:
         """End the line of an answer, if one is open."""
-        if self._open_line:
-            self._open_line = False
+        if self._answering:
+            self._answering, self._line_ends = False, ""
             self._write("\n")
+
+    def check_output(self) -> None:
+        """Raise OutputLost if the answers could not all be written, unless their reader left, as ``head`` does."""
+        if isinstance(self._lost, OSError) and not isinstance(self._lost, BrokenPipeError):
+            raise OutputLost(f"the answer could not be written: {self._lost.strerror}") from self._lost
+
+    def _answer(self, text: str, agent: str) -> None:
+        text = sanitize(text)
+        if not self._answering:
+            # Some models begin with empty lines.
+            text = text.lstrip("\n")
+            if not text:
+                return
+            if self._chat:
+                self._write(f"{self._styled(_BOLD, sanitize(agent))} {mark(self._answers)} ")
+            self._answering = True
+        text = self._line_ends + text
+        shown = text.rstrip("\n")
+        self._line_ends = text[len(shown) :]
+        self._write(shown)
+
+    def _wrapped(self, line: str, indent: str) -> str:
+        """Return ``line`` broken between words, where the terminal would break it anywhere."""
+        if not self._chat:
+            return line
+        columns = max(20, shutil.get_terminal_size().columns)
+        return textwrap.fill(
+            line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, tabsize=4
+        )
 
     def _styled(self, style: str, text: str) -> str:
         return f"{style}{text}{_OFF}" if self._colour else text
@@ -102,24 +152,20 @@ class Renderer:
             return
 
     def _write(self, text: str) -> None:
-        if self._answers_closed:
+        if self._lost is not None:
             return
         try:
             self._answers.write(text)
             self._answers.flush()
-        except (OSError, ValueError):
-            # The reader of a pipe left, as `head` does. The turn goes on: what it says is stored.
-            self._answers_closed = True
-        except UnicodeEncodeError:
-            encoding = self._answers.encoding or "ascii"
-            self._answers.write(text.encode(encoding, "replace").decode(encoding))
-            self._answers.flush()
+        except (OSError, ValueError) as error:
+            # The turn goes on: what it says is stored.
+            self._lost = error
 
 
 def mark(stream: TextIO) -> str:
     """Return the sign between a name and what it says, in what ``stream`` can show."""
     try:
-        "❯".encode(stream.encoding or "ascii")
+        "❯".encode(stream.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return ">"
     return "❯"

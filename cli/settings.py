@@ -6,51 +6,76 @@ Every setting has one name: ``max_context`` in a file is ``--max-context`` on th
 
 import difflib
 import getpass
+import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.sanitize import one_line
 
 PROJECT_FILE = "swarmchat.toml"
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", re.ASCII)
+_LONGEST = 100 * 366 * 86400
+"""A hundred years, in seconds: what is longer overflows the clocks of some stores."""
+_PREFIX = "SWARMCHAT_"
+_TESTS = "SWARMCHAT_TEST_"
+"""Variables that begin so are the test suite's own."""
 
 
-def _text(value: object) -> str:
+def _any_text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("expected text")
     return value
 
 
+def _text(value: object) -> str:
+    text = _any_text(value)
+    if not text.strip():
+        raise ValueError("expected text that is not empty")
+    return text
+
+
+def _address(value: object) -> str:
+    expected = "expected an address such as http://localhost:11434/v1"
+    text = _text(value).strip()
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError as error:
+        raise ValueError(f"{expected} ({error})") from error
+    if not usable:
+        raise ValueError(expected)
+    return text
+
+
 def _tokens(value: object) -> int:
+    expected = "expected a whole number of tokens above 0"
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("expected a number of tokens")
-    number = int(str(value).replace("_", "").replace(",", ""))
-    if number <= 0:
-        raise ValueError("expected a number of tokens above 0")
-    return number
+        raise ValueError(expected)
+    digits = str(value).strip().replace("_", "").replace(",", "")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 12 and int(digits) > 0):
+        raise ValueError(expected)
+    return int(digits)
 
 
 def _duration(value: object) -> float | None:
     """Read seconds, or a number with s, m, h or d; ``none`` for ever."""
-    if isinstance(value, str):
-        text = value.strip().lower()
-        if text == "none":
-            return None
-        unit = _UNITS.get(text[-1:])
-        value = float(text[:-1]) * unit if unit else float(text)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ValueError('expected seconds above 0, "90s", "15m", "24h", "7d" or "none"')
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    return _seconds(value, 'expected seconds above 0, "90s", "15m", "24h", "7d" or "none"')
+
+
+def _seconds(value: object, expected: str = 'expected seconds above 0, "90s" or "15m"') -> float:
+    if isinstance(value, str) and (number := _NUMBER.fullmatch(value.strip().lower())):
+        value = float(number[1]) * _UNITS[number[2]]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
+        raise ValueError(expected)
     return float(value)
-
-
-def _seconds(value: object) -> float:
-    duration = _duration(value)
-    if duration is None:
-        raise ValueError('expected seconds above 0, "90s" or "15m"')
-    return duration
 
 
 def _one_of(*choices: str) -> Callable[[object], str]:
@@ -60,6 +85,14 @@ def _one_of(*choices: str) -> Callable[[object], str]:
         return str(value)
 
     return read
+
+
+def _approvals(value: object) -> Mapping[str, str]:
+    """Read one word for all tools, or a table of patterns of names."""
+    table = {"*": value} if isinstance(value, str) else value
+    if not isinstance(table, dict) or not all(rule in ("auto", "ask", "deny") for rule in table.values()):
+        raise ValueError('expected "auto", "ask" or "deny", or a table of these by patterns of tool names')
+    return table
 
 
 def _setting(read: Callable[[object], Any], default: Any, *others: str) -> Any:
@@ -83,13 +116,19 @@ class Settings:
     """How long a session is kept after its last turn. ``default``: 24 h on Redis, for ever elsewhere."""
     model: str | None = _setting(_text, None)
     """Which model answers; ``demo`` is built in."""
-    base_url: str | None = _setting(_text, None, "OPENAI_BASE_URL")
+    base_url: str | None = _setting(_address, None, "OPENAI_BASE_URL")
     """Address of an OpenAI-compatible server, with its /v1."""
     api_key: str | None = _setting(_text, None, "OPENAI_API_KEY")
     """The server's key. Never shown, never stored with a session."""
     timeout: float = _setting(_seconds, 600.0)
     """Seconds that the model's server may be silent."""
-    system: str | None = _setting(_text, None)
+    swarm: str | None = _setting(_text, None)
+    """The swarm that answers: a file, a folder, MODULE:NAME, or helpdesk or phone_shop. None: one plain assistant."""
+    approve: Mapping[str, str] | None = _setting(_approvals, None)
+    """Whether tools may run: auto, ask or deny, for all or by patterns of names. None: what each tool says."""
+    locale: str | None = _setting(_text, None)
+    """Put into the client's memory as ``locale``."""
+    system: str | None = _setting(_any_text, None)
     """The system message."""
     max_context: int | None = _setting(_tokens, None)
     """Tokens that a request and its answer may have together. None: what the model is known for."""
@@ -112,20 +151,21 @@ class Settings:
 _READERS: dict[str, Callable[[object], Any]] = {f.name: f.metadata["read"] for f in fields(Settings) if f.metadata}
 
 
-def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str], folder: Path, user_file: Path) -> Settings:
-    """Return the settings from all their places. A flag that is ``None`` was not given.
+def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str], files: Sequence[Path]) -> Settings:
+    """Return the settings from all their places; of ``files`` the last goes before the others.
 
-    Raises ConfigError, naming the place, the bad value, and what was expected.
+    A flag that is ``None`` was not given, a variable that is empty is not set, and a file need not exist. Raises
+    ConfigError, naming the place, the bad value, and what was expected.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    places: list[tuple[str, Mapping[str, Any]]] = [(str(user_file), _read_file(user_file))]
-    project = folder / PROJECT_FILE
-    places.append((str(project), _read_file(project)))
-    variables = [(other, setting.name) for setting in fields(Settings) for other in setting.metadata.get("others", ())]
-    variables += [(f"SWARMCHAT_{name.upper()}", name) for name in _READERS]
+    places: list[tuple[str, Mapping[str, Any]]] = [(str(path), _read_file(path)) for path in files]
+    others = [(other, setting.name) for setting in fields(Settings) for other in setting.metadata.get("others", ())]
+    ours = [(name, name.removeprefix(_PREFIX).lower()) for name in environment if name.startswith(_PREFIX)]
     places += [
-        (f"${variable}", {name: environment[variable]}) for variable, name in variables if environment.get(variable)
+        (f"${variable}", {name: environment[variable]})
+        for variable, name in [*others, *ours]
+        if environment.get(variable) and not variable.startswith(_TESTS)
     ]
     places += [(f"--{name.replace('_', '-')}", {name: value}) for name, value in flags.items() if value is not None]
     for origin, found in places:
@@ -137,14 +177,14 @@ def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str], fold
 
 def _read_file(path: Path) -> Mapping[str, Any]:
     try:
-        content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
+        if not path.is_file():
+            if path.exists():
+                raise ConfigError(f"{path} cannot be read: it is no file")
+            return {}
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        return tomllib.loads(content.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is no valid TOML: {error}") from error
 
 
@@ -156,5 +196,6 @@ def _read_value(origin: str, name: str, value: object) -> Any:
     try:
         return _READERS[name](value)
     except ValueError as error:
-        shown = "a value that is not shown" if name in ("api_key", "redis_url") else repr(value)
+        secret = name in ("api_key", "redis_url") or "@" in str(value)
+        shown = "a value that is not shown" if secret else one_line(repr(value), 60)
         raise ConfigError(f"{origin}: {name} is {shown}: {error}") from error

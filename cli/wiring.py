@@ -3,6 +3,8 @@
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +12,44 @@ from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import PROJECT_FILE, Settings, load_settings
-from swarmchat.swarm.agents import DEFAULT_AGENT, DEFAULT_PROMPT, Agent
+from swarmchat.swarm.agents import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.model import Model
-from swarmchat.swarm.session import SessionSettings
+from swarmchat.swarm.persist import REDIS_LIFETIMES, Lifetimes
+from swarmchat.swarm.session_settings import SessionSettings
 
 OPENAI_DEFAULT = "gpt-4o-mini"
 """What answers when there is a key but no name of a model."""
 
-_REDIS_LIFETIME = 24 * 3600.0
 _SHORT_FORMS = ("memory", "disk", "redis")
 
 
 def read_settings(flags: Mapping[str, Any]) -> Settings:
     """Return the settings of this process. Raises ConfigError."""
-    return load_settings(flags, os.environ, Path.cwd(), user_config_path("swarmchat") / "config.toml")
+    files = []
+    # There may be no home folder, and the current one may have been removed: then there is no file in it.
+    with suppress(RuntimeError):
+        files.append(user_config_path("swarmchat") / "config.toml")
+    with suppress(OSError):
+        files.append(Path.cwd() / PROJECT_FILE)
+    return load_settings(flags, os.environ, files)
 
 
 def data_dir(settings: Settings) -> Path:
-    """Return the folder for what is kept on disk."""
-    return Path(settings.data_dir).expanduser() if settings.data_dir else user_data_path("swarmchat")
+    """Return the folder for what is kept on disk. Raises ConfigError where there can be none."""
+    try:
+        folder = Path(settings.data_dir).expanduser() if settings.data_dir else user_data_path("swarmchat")
+    except RuntimeError as error:
+        raise ConfigError("there is no home folder: set HOME, or name a folder with --data-dir") from error
+    if "?" in str(folder):
+        raise ConfigError(f"{str(folder)!r}: a data folder cannot have a ? in its name")
+    return folder
+
+
+def prompts_file(settings: Settings) -> Path | None:
+    """Return the file that keeps what was typed, for the up arrow; ``None`` where nothing is to be kept, or can be."""
+    with suppress(ConfigError):
+        return None if settings.backend == "memory" else data_dir(settings) / "prompts"
+    return None
 
 
 def make_backend(settings: Settings) -> Backend:
@@ -49,13 +70,18 @@ def backend_name(settings: Settings) -> str:
     return name if name in _SHORT_FORMS else name.split(":", 1)[0]
 
 
-def make_model(settings: Settings, *, interactive: bool) -> Model:
-    """Return the model. Without a name, an address or a key it is the demo model, which needs none."""
-    name = settings.model
+def make_model(
+    settings: Settings, *, interactive: bool, swarm: Swarm = DEFAULT_SWARM, name: str | None = None
+) -> Model:
+    """Return the model ``name``, that of the settings for ``None``.
+
+    Without a name, an address or a key it is the demo model, which needs none and follows the rules of ``swarm``.
+    """
+    name = name or settings.model
     if name == "demo" or (name is None and not settings.base_url and not settings.api_key):
         from swarmchat.swarm.demo_model import DemoModel
 
-        return DemoModel(delay=0.015 if interactive else 0.0)
+        return DemoModel(delay=0.015 if interactive else 0.0, rules=swarm.demo)
     if name is None:
         if settings.base_url:
             raise ConfigError(f"which model of {settings.base_url}? Name it with -m MODEL or SWARMCHAT_MODEL")
@@ -66,18 +92,29 @@ def make_model(settings: Settings, *, interactive: bool) -> Model:
     return OpenAIModel(name, base_url=settings.base_url, api_key=settings.api_key, timeout=settings.timeout)
 
 
-def make_agent(settings: Settings) -> Agent:
-    """Return the agent that answers."""
-    return Agent(DEFAULT_AGENT.name, DEFAULT_PROMPT if settings.system is None else settings.system)
+def make_swarm(settings: Settings) -> Swarm:
+    """Return the swarm that answers. Raises DefinitionError for one that is missing or wrong."""
+    if settings.swarm is not None:
+        from swarmchat.swarm.load import load_swarm
+
+        return load_swarm(settings.swarm, Path.cwd())
+    prompt = DEFAULT_PROMPT if settings.system is None else settings.system
+    return Swarm(DEFAULT_SWARM.name, [Agent(DEFAULT_SWARM.default, prompt)])
 
 
 def session_settings(settings: Settings) -> SessionSettings:
     """Return what is set for a session."""
-    lifetime = settings.lifetime
-    if isinstance(lifetime, str):
-        on_redis = backend_name(settings).startswith(("redis", "unix"))
-        lifetime = _REDIS_LIFETIME if on_redis else None
-    return SessionSettings(context_window=settings.max_context, lifetime=lifetime)
+    on_redis = backend_name(settings).startswith(("redis", "unix"))
+    lifetimes = REDIS_LIFETIMES if on_redis else Lifetimes()
+    if not isinstance(settings.lifetime, str):
+        lifetimes = replace(lifetimes, session=settings.lifetime)
+    return SessionSettings(context_window=settings.max_context, lifetimes=lifetimes, approve=settings.approve or {})
+
+
+def project_settings(settings: Settings) -> list[str]:
+    """Return a line that tells what the folder's own settings file decides, if it decides anything."""
+    names = [name for name, origin in settings.origins.items() if Path(origin).name == PROJECT_FILE]
+    return [f"./{PROJECT_FILE} sets {', '.join(names)}"] if names else []
 
 
 def warm_up(model: Model) -> None:

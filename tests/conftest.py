@@ -1,6 +1,7 @@
 """What every test shares: a real Redis server of this worker's own, and a home that is not the user's."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,3 +23,14 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory):
 def redis_url(redis_server: RedisServer) -> str:
     """The URL of an empty database of the shared server."""
     return redis_server.flushed_url()
+
+
+@pytest.fixture(params=["memory", "disk", "redis"])
+def backend_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store of each kind: sessions behave the same on all of them."""
+    if request.param == "memory":
+        return "memory:"
+    if request.param == "disk":
+        return f"disk:{tmp_path / 'store'}"
+    url: str = request.getfixturevalue("redis_url")
+    return url

@@ -1,0 +1,31 @@
+"""From an error to one line on stderr and an exit code: the same for every command."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from swarmchat.backends import BackendError
+from swarmchat.cli.errors import CliError
+from swarmchat.cli.interrupts import Interrupted
+from swarmchat.cli.render import Renderer
+from swarmchat.swarm.errors import SwarmError
+
+
+def guarded(work: Callable[[], Coroutine[Any, Any, int | None]]) -> int:
+    """Run ``work`` and return its exit code, that of the error if it raises one of ours. Prints the error."""
+    try:
+        return asyncio.run(work()) or 0
+    except (SwarmError, BackendError, CliError) as error:
+        Renderer(colour=wants_colour(sys.stderr)).error(str(error))
+        return error.exit_code
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def wants_colour(stream: Any) -> bool:
+    """Whether ``stream`` wants colour: https://no-color.org, and a terminal that can."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in (None, "", "dumb") and stream.isatty()

@@ -1,0 +1,81 @@
+"""Slash commands about the swarm: agents, tools, and what is kept beside the conversation."""
+
+import json
+
+from swarmchat.cli.errors import UsageError
+from swarmchat.cli.registry import command
+from swarmchat.swarm.session import Session
+
+
+@command("agents", "who there is; the active one has a star")
+async def _agents(session: Session, argument: str) -> str:
+    width = max(len(agent.name) for agent in session.swarm.agents)
+    return "\n".join(
+        f"{'*' if agent.name == session.navigation.active else ' '} {agent.name:<{width}}  {agent.description}".rstrip()
+        for agent in session.swarm.agents
+    )
+
+
+@command("agent", "NAME: let this agent go on")
+async def _agent(session: Session, argument: str) -> str:
+    if not argument:
+        return f"{session.agent.name} is talking"
+    await session.go_to(argument)
+    return _stack_line(session)
+
+
+@command("back", "go back to the agent before this one")
+async def _back(session: Session, argument: str) -> str:
+    if not session.navigation.stack:
+        raise UsageError(f"there is nobody before {session.agent.name}")
+    await session.go_back()
+    return _stack_line(session)
+
+
+@command("stack", "who is talking, and the way back")
+async def _stack(session: Session, argument: str) -> str:
+    return _stack_line(session)
+
+
+@command("tools", "what the active agent can do")
+async def _tools(session: Session, argument: str) -> str:
+    lines = []
+    for tool in await session.offered_tools():
+        first = tool.signature.description.split("\n")[0]
+        lines.append(f"{tool.name}({', '.join(tool.signature.parameters['properties'])})  {first}".rstrip())
+    lines += session.tool_names(())
+    return "\n".join(lines) or f"{session.agent.name} has no tools"
+
+
+@command("state", "[NAME]: what is filled in or played")
+async def _state(session: Session, argument: str) -> str:
+    names = [argument] if argument else [state.name for state in session.swarm.states]
+    lines = []
+    for name in names:
+        state = session.primitives.state(name)
+        lines.append(f"{name}: {state.definition.encode(await state.get()).decode()}")
+    return "\n".join(lines) or f"swarm {session.swarm.name} has no states"
+
+
+@command("memory", "[NAME [VALUE]]: what is remembered of you, or remember something")
+async def _memory(session: Session, argument: str) -> str:
+    memory = session.primitives.memory
+    name, _, value = argument.partition(" ")
+    if value.strip():
+        try:
+            await memory.set(name, json.loads(value))
+        except ValueError:
+            await memory.set(name, value.strip())
+    kept = await memory.all()
+    shown = {name: kept.get(name)} if name else kept
+    return "\n".join(f"{key}: {json.dumps(item, ensure_ascii=False)}" for key, item in shown.items()) or "nothing yet"
+
+
+@command("reset", "begin the conversation anew; states, memory and the log stay")
+async def _reset(session: Session, argument: str) -> str:
+    await session.reset()
+    return "from here on, what was said before is no longer sent"
+
+
+def _stack_line(session: Session) -> str:
+    return " ‹ ".join((session.agent.name, *reversed(session.navigation.stack)))

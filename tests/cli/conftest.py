@@ -1,0 +1,125 @@
+"""What the tests of the program share: the program itself, in an environment of its own."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model_server import ModelServer, model_server
+from swarmchat.backends import open_backend
+from swarmchat.swarm import keys
+from terminal import Terminal, terminal
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A program that has ended."""
+
+    out: str
+    err: str
+    code: int
+
+
+class Program:
+    """Runs swarmchat with a home folder of its own, and nothing of the tester's environment."""
+
+    command = (sys.executable, "-m", "swarmchat.cli")
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.folder = folder / "work"
+        self.home.mkdir()
+        self.folder.mkdir()
+        # Coverage and the path to the code under test are the test run's business.
+        kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PYTHONPATH"))}
+        # What a user would have: the program on the path, and a name.
+        path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+        self.env = {**kept, "HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", "TERM": "xterm-256color"}
+        self.env["SWARMCHAT_CLIENT"] = "ann"
+
+    def connect(self, server: ModelServer) -> None:
+        """Have ``server`` answer from now on."""
+        self.env |= {"SWARMCHAT_MODEL": "test-model", "SWARMCHAT_BASE_URL": server.base_url}
+
+    def said(self, session: str) -> list[str]:
+        """Return what was said in ``session``, by both, as it lies on the disk."""
+
+        async def read() -> list[bytes]:
+            backend = open_backend(f"disk:{self.home}/.local/share/swarmchat/sessions")
+            try:
+                return await backend.slice(keys.session_log("ann", session), 0)
+            finally:
+                await backend.close()
+
+        records = map(json.loads, asyncio.run(read()))
+        return [record["message"]["content"] for record in records if record["type"] in ("user", "assistant")]
+
+    def run(self, *arguments: str, piped: str | None = "", **more: Any) -> Finished:
+        """Run the program to its end, with ``piped`` as its standard input, and ``more`` for subprocess.run."""
+        done = subprocess.run(
+            [*self.command, *arguments],
+            input=piped,
+            capture_output=True,
+            encoding="utf-8",
+            env={**self.env, **more.pop("env", {})},
+            cwd=self.folder,
+            timeout=60,
+            **more,
+        )
+        return Finished(done.stdout, done.stderr, done.returncode)
+
+    def start(self, *arguments: str, **more: Any) -> "subprocess.Popen[str]":
+        """Start the program with its streams as pipes, or ``stdout`` as given."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [*self.command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=more.get("stdout", pipe),
+            stderr=pipe,
+            encoding="utf-8",
+            env=self.env,
+            cwd=self.folder,
+            # A shell with job control starts it with Ctrl-C in force, whatever the test runner was started with.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    def chat(
+        self, *arguments: str, columns: int = 80, rows: int = 24, env: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[Terminal]:
+        """Run the program on a terminal."""
+        whole = {**self.env, **(env or {})}
+        return terminal([*self.command, *arguments], env=whole, columns=columns, rows=rows, cwd=self.folder)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """The program, with the demo model, in an empty home."""
+    return Program(tmp_path)
+
+
+@pytest.fixture
+def server(program: Program) -> Iterator[ModelServer]:
+    """A real model server that the program is connected to."""
+    with model_server() as running:
+        program.connect(running)
+        yield running
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], Path]:
+    """A way to write a file: ``write("a.toml", content)`` returns its path."""
+
+    def write(name: str, content: str) -> Path:
+        path = tmp_path / name
+        path.write_text(content, "utf-8")
+        return path
+
+    return write

@@ -1,0 +1,93 @@
+"""Slash commands."""
+
+import asyncio
+
+import pytest
+from swarmchat.backends import open_backend
+from swarmchat.cli.commands import COMMANDS, LeaveChat, find_command, is_command, run_command
+from swarmchat.cli.errors import UsageError
+from swarmchat.swarm.demo_model import DemoModel
+from swarmchat.swarm.session import Session, SessionSettings
+
+
+def after_turns(command: str, *texts: str, **settings) -> str:
+    """Return what ``command`` says in a session in which ``texts`` were said."""
+
+    async def run() -> str:
+        backend = open_backend("memory:")
+        session = await Session.open(
+            backend, DemoModel(), client="ann", name="box", settings=SessionSettings(**settings)
+        )
+        async with session:
+            for text in texts:
+                async for _ in session.run_turn(text):
+                    pass
+            return await run_command(session, command)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("/help", True), ("/", True), ("/etc/passwd", True), ("//etc", False), ("help", False), (" /help", False)],
+)
+def test_what_is_a_command(text, is_one):
+    assert is_command(text) is is_one
+
+
+@pytest.mark.parametrize(("name", "found"), [("help", "help"), ("h", "help"), ("con", "context"), ("exit", "exit")])
+def test_a_command_is_found_by_its_name_or_the_start_of_it(name, found):
+    assert find_command(name).name == found
+
+
+def test_a_start_that_fits_several_names_them(monkeypatch):
+    monkeypatch.setitem(COMMANDS, "sessions", COMMANDS["session"])
+    assert find_command("session") is COMMANDS["session"]
+    with pytest.raises(UsageError, match="/sess may be /session or /sessions"):
+        find_command("sess")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("hlep", "did you mean /help"), ("xyzzy", "/help lists what there is"), ("", "/help lists what there is")],
+)
+def test_an_unknown_command_names_what_is_near(name, hint):
+    with pytest.raises(UsageError, match=f"there is no command /{name}; {hint}"):
+        find_command(name)
+
+
+def test_help_lists_every_command():
+    page = after_turns("/help")
+    assert all(f"/{name}" in page and command.help in page for name, command in COMMANDS.items())
+
+
+def test_exit_leaves():
+    with pytest.raises(LeaveChat):
+        after_turns("/exit")
+
+
+def test_session_says_where_it_is():
+    page = after_turns("/session", "hello there")
+    assert page.splitlines() == [
+        "session  box",
+        "title    hello there",
+        "turns    1",
+        "client   ann",
+        "model    demo",
+        "kept in  memory:",
+    ]
+
+
+def test_context_shows_what_would_be_sent_and_what_it_costs():
+    lines = after_turns("/context", "hello").splitlines()
+    assert [line.split()[1] for line in lines] == ["message", "instructions,", "user", "assistant", "of", "32,000,"]
+    counted = [int(line.split()[0]) for line in lines[1:4]]
+    assert lines[4].split()[0] == str(sum(counted))
+    assert "hello" in lines[2]
+
+
+def test_context_tells_what_is_left_out_and_what_does_not_fit():
+    page = after_turns("/context", "count to 60", "count to 50", context_window=280, reserve=20)
+    assert "of the log is not sent: it would not fit" in page
+    assert "count to 60" not in page
+    assert "the context window leaves 1" in after_turns("/context", context_window=3, reserve=2)

@@ -1,0 +1,104 @@
+"""The command line, and what starting the program loads."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from swarmchat.cli.main import app
+from typer.testing import CliRunner
+
+OPTIONS = """
+    -b --backend -m --model -s --session -c --continue --client --system --max-context --base-url --redis-url --data-dir
+""".split()
+HEAVY = "openai tiktoken redis diskcache numpy rich.markdown prompt_toolkit"
+
+
+def test_without_a_command_it_is_a_question(program):
+    asked = program.run("hello", "there", "-b", "memory")
+    assert (asked.out.startswith("Hello!"), asked.err, asked.code) == (True, "", 0)
+
+
+def test_options_may_come_first(program):
+    assert program.run("-b", "memory", "hello").out.startswith("Hello!")
+
+
+@pytest.mark.parametrize("words", [("chat", "chatt"), ("--", "chat"), ("chat", "--", "--version")])
+def test_a_question_can_be_any_word(words, program):
+    asked = program.run(*words, env={"SWARMCHAT_BACKEND": "memory"})
+    assert f'You said "{words[-1]}"' in asked.out
+    assert asked.code == 0
+
+
+def test_a_word_that_is_nearly_a_command_is_a_typo():
+    typo = CliRunner().invoke(app, ["chatt"])
+    assert typo.exit_code == 2
+    assert "did you mean 'chat'? (to ask it: swarmchat chat chatt)" in typo.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--bogus",), ("chat", "--bogus"), ("--max-context", "many", "hi"), ("--max-context", "0", "hi"), ("-m",)],
+)
+def test_a_wrong_command_line_exits_2(arguments):
+    wrong = CliRunner().invoke(app, arguments)
+    assert wrong.exit_code == 2
+    assert "Error: " in wrong.output
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_names_every_option_and_what_it_does(flag):
+    page = CliRunner().invoke(app, ["chat", flag])
+    assert page.exit_code == 0
+    described = [line for line in page.output.splitlines() if re.match(r"  -.*\S  +\S", line)]
+    assert all(any(re.search(rf"(^|\s){option}\b", line) for line in described) for option in OPTIONS)
+    assert re.search(r"chat +Talk with a model", CliRunner().invoke(app, [flag]).output)
+
+
+def test_version():
+    shown = CliRunner().invoke(app, ["--version"])
+    assert shown.exit_code == 0
+    assert shown.output.startswith("swarmchat ")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import swarmchat.cli.main",
+        *(
+            f"import sys\nsys.argv = ['swarmchat', *{arguments!r}]\nfrom swarmchat.cli.main import main\n"
+            "try: main()\nexcept SystemExit as end: assert not end.code"
+            for arguments in (["--help"], ["chat", "--help"], ["--version"])
+        ),
+    ],
+)
+def test_nothing_heavy_is_loaded_to_start(start, program):
+    code = f"{start}\nimport sys\nprint('loaded:', *[name for name in {HEAVY.split()!r} if name in sys.modules])"
+    assert _run(code, program).splitlines()[-1] == "loaded:"
+
+
+@pytest.mark.parametrize(("backend", "driver"), [("memory", ""), ("disk", "diskcache"), ("redis", "redis")])
+def test_a_backend_loads_its_own_driver_only(backend, driver, program):
+    code = (
+        "import sys\nfrom swarmchat.cli import chat, repl, wiring\nfrom swarmchat.cli.settings import Settings\n"
+        f"settings = Settings(backend={backend!r}, model='m', base_url='http://localhost:1/v1')\n"
+        "wiring.make_backend(settings), wiring.make_model(settings, interactive=True)\n"
+        "heavy = ['openai', 'tiktoken', 'redis', 'diskcache', 'numpy', 'rich.markdown']\n"
+        "print(*[name for name in heavy if name in sys.modules])"
+    )
+    assert _run(code, program).strip() == driver
+
+
+def _run(code: str, program) -> str:
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=program.env, capture_output=True, encoding="utf-8", timeout=60, check=True)
+    return done.stdout
+
+
+def test_what_cannot_be_printed_is_told_once():
+    for flag in ("--help", "--version"):
+        with open("/dev/full", "w") as full:
+            command = [sys.executable, "-m", "swarmchat.cli", flag]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", timeout=60)
+        assert done.stderr == "error: standard output takes no more: No space left on device\n"
+        assert done.returncode == 1

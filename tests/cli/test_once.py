@@ -1,0 +1,230 @@
+"""One question in a pipe: the answer on stdout, all else on stderr, and an exit code that tells what happened."""
+
+import re
+import resource
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from model_server import Cut, Gate, failure, hang, text, too_long
+
+KEY = "sk-test-1234567890abcdef"
+
+
+def test_the_answer_is_on_stdout_and_nothing_else_anywhere(program, server):
+    server.reply(text("Forty", "-two", ".\n"))
+    asked = program.run("what", "is it?", piped="six times seven\n")
+    assert (asked.out, asked.err, asked.code) == ("Forty-two.\n", "", 0)
+    assert server.chats[0]["messages"][-1]["content"] == "what is it?\n\nsix times seven"
+
+
+def test_a_piped_question_needs_no_words(program, server):
+    assert program.run(piped="  hello\n").out == "You said: hello\n"
+
+
+def test_a_hostile_answer_is_made_safe(program, server):
+    server.reply(text("\x1b]0;owned\x07\x1b[2J", "\x9b31mred\r\n", "end\x1b"))
+    assert program.run("hi").out == "␛]0;owned␇␛[2J\ufffd31mred\nend␛\n"
+
+
+def test_turns_of_one_session_go_on_and_the_last_is_found(program, server):
+    program.run("-s", "one", "first")
+    program.run("-s", "two", "second")
+    program.run("-s", "one", "third")
+    program.run("-c", "fourth")
+    said = [message["content"] for message in server.chats[-1]["messages"][1:]]
+    assert said == ["first", "You said: first", "third", "You said: third", "fourth"]
+
+
+def test_continuing_without_a_session_says_so_and_begins_one(program):
+    asked = program.run("-c", "hello", "--client", "ann")
+    assert asked.out.startswith("Hello!")
+    assert asked.err == "  ann has no session on disk; a new one begins\n"
+
+
+@pytest.mark.parametrize("name", ["two  words", "a/../b", "🦦", "a\nb", "\x1b[31mred", "x" * 4096, "-x", "it's"])
+def test_any_name_of_a_session_will_do(name, program):
+    assert program.run("-s", name, "hello").code == 0
+    assert program.said(name)[0] == "hello"
+
+
+@pytest.mark.parametrize(
+    ("replies", "code", "complaint"),
+    [
+        ([failure(401, f"Incorrect API key provided: {KEY}.")], 77, "check the API key"),
+        ([failure(404, "The model `test-model` does not exist", code="model_not_found")], 66, "Check the model's name"),
+        ([failure(429, "slow down", {"Retry-After": "3600"})], 75, "asks to wait 3600 s"),
+        ([failure(429, "You exceeded your current quota", code="insufficient_quota")], 75, "quota is used up"),
+        ([failure(400, "no such parameter")], 1, "The same request would be refused again"),
+        ([too_long(4096), too_long(4096)], 5, "the context is too long"),
+        ([failure(500, "oops", {"retry-after-ms": "1"})] * 5, 69, "server error 500; attempt 5 in 0.0 s"),
+        ([text("some", Cut())], 69, "was cut off before its end"),
+    ],
+)
+def test_what_the_server_refuses(replies, code, complaint, program, server):
+    program.env["OPENAI_API_KEY"] = KEY
+    server.reply(*replies)
+    asked = program.run("-s", "s", "hello there")
+    assert asked.code == code
+    assert complaint in asked.err
+    assert asked.err.splitlines()[-1].startswith("error: ")
+    assert KEY not in asked.err
+    assert "Traceback" not in asked.err
+    assert program.said("s")[0] == "hello there"
+
+
+def test_a_server_that_is_not_there_is_tried_again_and_told(program):
+    asked = program.run("-m", "m", "--base-url", "http://127.0.0.1:1/v1", "hi")
+    lines = asked.err.splitlines()
+    assert all(re.fullmatch(r"  no connection; attempt [2-5] in \d(\.\d)? s", line) for line in lines[:-1])
+    assert len(lines) == 5
+    assert lines[-1].startswith("error: cannot connect to http://127.0.0.1:1/v1")
+    assert (asked.out, asked.code) == ("", 69)
+
+
+def test_a_server_that_hangs_is_given_up_on(program, server):
+    gate = Gate()
+    server.reply(hang(gate, "so far"))
+    asked = program.run("-s", "s", "hi", env={"SWARMCHAT_TIMEOUT": "0.3"})
+    gate.release()
+    assert asked.out == "so far\n"
+    assert "sent nothing for 0.3 s" in asked.err
+    assert asked.code == 69
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        ([], 2, "nothing to ask: give a PROMPT, or pipe one in"),
+        (["-s", " ", "hi"], 2, "-s needs the name of a session"),
+        (["-s", "x", "-c", "hi"], 2, "give one of them"),
+        (["-b", "disc", "hi"], 78, "did you mean disk:"),
+        (["-m", "m", "--base-url", "ftp://x", "hi"], 78, "--base-url: base_url is 'ftp://x': expected an address"),
+        (["-m", "m", "hi"], 77, "set OPENAI_API_KEY"),
+        (["--max-context", "10", "hi"], 5, "give a larger --max-context"),
+        (["-b", "redis", "--redis-url", "redis://me:hunter2@127.0.0.1:1/0", "hi"], 69, "redis://me:***@127.0.0.1:1/0"),
+        (["-b", "redis", "--redis-url", "redis://me:hunter2@127.0.0.1:x/0", "hi"], 78, "the port is a number"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(arguments, code, complaint, program):
+    asked = program.run(*arguments)
+    assert (asked.out, asked.code) == ("", code)
+    assert complaint in asked.err
+    assert asked.err.startswith("error: ")
+    assert asked.err.count("\n") == 1
+    assert "hunter2" not in asked.err
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [("bakend = 'disk'", "did you mean 'backend'?"), ("not toml", "is no valid TOML"), ("model = 5", "expected text")],
+)
+def test_a_bad_settings_file_exits_78(content, complaint, program):
+    (program.folder / "swarmchat.toml").write_text(content)
+    asked = program.run("hi")
+    assert (asked.out, asked.code) == ("", 78)
+    assert complaint in asked.err
+    assert asked.err.startswith(f"error: {program.folder}/swarmchat.toml")
+
+
+def test_a_folder_does_not_get_the_users_key(program, server):
+    program.env = {name: value for name, value in program.env.items() if not name.startswith("SWARMCHAT_")}
+    (program.folder / "swarmchat.toml").write_text(f'model = "m"\nbase_url = "{server.base_url}"')
+    asked = program.run("hi", env={"OPENAI_API_KEY": KEY})
+    assert asked.code == 78
+    assert "a folder must not choose who gets your key" in asked.err
+    assert not server.requests
+
+
+def test_a_session_that_is_open_elsewhere_exits_75(program, server):
+    gate = Gate()
+    server.reply(hang(gate, "wait"))
+    first = program.start("-s", "s", "hello")
+    assert gate.reached.wait(20)
+    second = program.run("-s", "s", "me too")
+    gate.release()
+    assert second.code == 75
+    assert f"session 's' is open in process {first.pid}" in second.err
+    assert first.communicate(timeout=20) == ("wait\n", "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_it_and_the_partial_answer_is_stored(number, code, program, server):
+    gate = Gate()
+    server.reply(hang(gate, "half an ", "answer"))
+    asked = program.start("-s", "s", "hello")
+    assert gate.reached.wait(20)
+    assert asked.stdout
+    assert asked.stdout.read(14) == "half an answer"
+    asked.send_signal(number)
+    out, err = asked.communicate(timeout=20)
+    assert (out, err, asked.returncode) == ("\n", "", code)
+    server.wait_for(lambda server: server.disconnects == 1)
+    assert program.said("s") == ["hello", "half an answer"]
+
+
+def test_a_reader_that_leaves_is_no_error_and_the_answer_is_stored(program, server):
+    gate = Gate()
+    server.reply(text("first line\n", "x", gate, "rest"))
+    asked = program.start("-s", "s", "hello")
+    assert asked.stdout
+    assert asked.stdout.read(4) == "firs"
+    asked.stdout.close()
+    gate.release()
+    assert asked.stderr
+    assert asked.stderr.read() == ""
+    assert asked.wait(20) == 0
+    asked.stderr.close()
+    assert program.said("s") == ["hello", "first line\nxrest"]
+
+
+def test_an_answer_that_nothing_takes_is_an_error_and_is_stored(program):
+    with open("/dev/full", "w") as full:
+        asked = program.start("-s", "s", "hello", stdout=full)
+    assert asked.communicate(timeout=20)[1] == "error: the answer could not be written: No space left on device\n"
+    assert asked.returncode == 1
+    assert program.said("s")[1].startswith("Hello!")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(closed, program):
+    command = ["sh", "-c", f'"$@" {closed}', "sh", *program.command, "-s", "s", "hello"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=program.env, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "" if ">&-" in closed.split() else done.stdout.startswith("Hello!")
+    assert program.said("s")[0] == "hello"
+
+
+def test_a_full_disk_is_told_and_what_was_stored_stays(program):
+    assert program.run("-s", "s", "hello").code == 0
+
+    def no_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    asked = program.run("-s", "s", "are you there?", preexec_fn=no_room)
+    assert (asked.out, asked.code) == ("", 69)
+    assert re.fullmatch(r"error: disk:\S+ .*make room.*\n", asked.err)
+    assert program.said("s")[0] == "hello"
+
+
+def test_a_home_that_is_a_file_is_told(program, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    asked = program.run("hi", env={"HOME": str(file)})
+    assert (asked.out, asked.code) == ("", 69)
+    assert "check that you may write there, or name another folder" in asked.err
+
+
+def test_text_that_the_locale_cannot_show_is_replaced(program, server):
+    server.reply(text("naïve 漢"))
+    environment = {"PYTHONIOENCODING": "ascii"}
+    assert program.run("hi", env=environment).out == "na?ve ?\n"
+
+
+def test_files_are_the_users_alone(program):
+    program.run("-s", "s", "hello")
+    found = [path for path in Path(program.home).rglob("*") if "sessions" in str(path)]
+    assert found
+    assert all(path.stat().st_mode & 0o077 == 0 for path in found)

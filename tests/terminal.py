@@ -1,0 +1,130 @@
+"""A real terminal for tests: a program on a pseudo-terminal, and the screen that its user would see.
+
+    with terminal([sys.executable, "-m", "swarmchat.cli"], env=…) as screen:
+        screen.wait_for("you ❯")
+        screen.send("hello\r")
+        assert "hello" in screen.lines
+
+Every wait is bounded and fails with the whole screen.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pexpect
+import pyte
+
+ENTER, CTRL_C, CTRL_D, CTRL_J, CTRL_Z, ESCAPE, UP = "\r", "\x03", "\x04", "\n", "\x1a", "\x1b", "\x1b[A"
+SECONDS = 20.0
+"""How long a screen may take to show what is waited for; a busy machine is no finding."""
+
+
+class _Screen(pyte.HistoryScreen):  # type: ignore[misc]
+    """Answers the program's questions (where is the cursor?) as a terminal does."""
+
+    answer: Callable[[str], object] = str
+
+    def write_process_input(self, data: str) -> None:
+        self.answer(data)
+
+
+class Terminal:
+    """A running program. ``lines`` is all that it ever put on the screen, scrolled away or not."""
+
+    def __init__(
+        self, command: Sequence[str], *, env: Mapping[str, str], columns: int, rows: int, cwd: Path | None
+    ) -> None:
+        self.raw = b""
+        """Every byte that the program wrote."""
+        self._screen = _Screen(columns, rows, history=10_000, ratio=0.5)
+        self._stream = pyte.ByteStream(self._screen)
+        self.process = pexpect.spawn(
+            command[0], list(command[1:]), env=dict(env), dimensions=(rows, columns), cwd=cwd, timeout=SECONDS
+        )
+        # No pause before what is sent: pexpect has one against programs that flush what was typed.
+        self.process.delaybeforesend = None
+        self._screen.answer = self.process.send
+
+    def send(self, text: str) -> None:
+        """Type ``text``."""
+        self.process.send(text)
+
+    def paste(self, text: str) -> None:
+        """Paste ``text``, marked as a paste as terminals do."""
+        self.process.send(f"\x1b[200~{text}\x1b[201~")
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the window another size."""
+        self._screen.resize(rows, columns)
+        self.process.setwinsize(rows, columns)
+
+    @property
+    def lines(self) -> list[str]:
+        """What can be read by scrolling up, and on the screen, without the empty lines at the end."""
+        above = ["".join(line[column].data for column in range(self._screen.columns)) for line in self._above()]
+        lines = [line.rstrip() for line in [*above, *self._screen.display]]
+        while lines and not lines[-1]:
+            lines.pop()
+        return lines
+
+    @property
+    def text(self) -> str:
+        """All lines as one text."""
+        return "\n".join(self.lines)
+
+    @property
+    def words(self) -> str:
+        """All words with one space between: what was said, wherever lines were broken."""
+        return " ".join(self.text.split())
+
+    def wait_for(self, wanted: str | Callable[["Terminal"], bool]) -> None:
+        """Return once ``wanted`` can be read (wherever lines were broken), or holds."""
+        deadline = time.monotonic() + SECONDS
+        while not (wanted in self.words if isinstance(wanted, str) else wanted(self)):
+            if not self._read(deadline) or time.monotonic() > deadline:
+                what = repr(wanted) if isinstance(wanted, str) else "it"
+                raise AssertionError(f"not to be seen: {what}\n--- screen\n{self.text}\n---")
+
+    def wait_for_end(self) -> int:
+        """Return the exit code once the program has ended; a signal's is 128 and its number, as in a shell."""
+        deadline = time.monotonic() + SECONDS
+        while self._read(deadline):
+            assert time.monotonic() < deadline, f"it goes on\n--- screen\n{self.text}\n---"
+        self.process.wait()
+        status = self.process.exitstatus
+        return 128 + self.process.signalstatus if status is None else int(status)
+
+    def _above(self) -> list[Mapping[int, pyte.screens.Char]]:
+        return list(self._screen.history.top)
+
+    def _read(self, deadline: float) -> bool:
+        """Show what the program wrote; return whether it can write more."""
+        try:
+            piece = self.process.read_nonblocking(65536, timeout=min(0.1, max(0.0, deadline - time.monotonic())))
+        except pexpect.TIMEOUT:
+            return True
+        except pexpect.EOF:
+            return False
+        self.raw += piece
+        self._stream.feed(piece)
+        return True
+
+
+@contextmanager
+def terminal(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    columns: int = 80,
+    rows: int = 24,
+    cwd: Path | None = None,
+) -> Iterator[Terminal]:
+    """Run ``command`` on a terminal of this size until the block ends."""
+    running = Terminal(command, env=os.environ if env is None else env, columns=columns, rows=rows, cwd=cwd)
+    try:
+        yield running
+    finally:
+        running.process.close(force=True)
