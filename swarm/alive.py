@@ -37,10 +37,11 @@ class PersistAlive:
         self._lease: Lease | None = None
         self._heartbeat: asyncio.Task[None] | None = None
 
-    async def announce(self, client: str, session: str, agent: str, since: str) -> None:
+    async def announce(self, client: str, session: str, agent: str, since: str, *, replace: bool = False) -> None:
         """Say that ``client`` is online, until ``leave`` or until this process has been gone for a lifetime.
 
-        Another process's announcement of the same session is left alone.
+        Another process's announcement of the same session is left alone, unless ``replace`` is true: whoever holds the
+        session's lease knows that the process before it is gone.
         """
         value = {
             "client": client,
@@ -52,7 +53,7 @@ class PersistAlive:
             "owner": secrets.token_hex(8),
         }
         key = keys.alive(self._swarm, client, session)
-        before = self._lease.owner if self._lease else None
+        before = await self._backend.get(key) if replace else None
         self._lease = await self._backend.acquire(key, encode_json(value), self._lifetime, replacing=before)
         if self._lease and self._heartbeat is None:
             self._heartbeat = asyncio.create_task(self._renew(), name="presence")

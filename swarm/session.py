@@ -64,6 +64,8 @@ class Session:
         self._made_models: dict[str, Model] = {}
         self._alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
         self._view = View(journal.log, swarm.default)
+        self._since = timestamp(journal.now())
+        self._announced = ""
         self._turn_lock = asyncio.Lock()
         self._cut_warned = False
 
@@ -281,6 +283,7 @@ class Session:
             self._view.rebuild()
             raise
         self._view.take(appended)
+        await self._announce()
 
     def switch(self, navigation: Navigation) -> None:
         """Let the active agent of ``navigation`` go on; storing it is up to the caller."""
@@ -290,10 +293,13 @@ class Session:
         self.navigation = navigation
 
     async def _announce(self) -> None:
-        """Say that the client is online. A backend that fails is not what a chat should end for."""
+        """Say that the client is online with the active agent. A chat does not end because that fails."""
+        if self.agent.name == self._announced:
+            return
         with suppress(BackendError):
             info = self.info
-            await self._alive.announce(info.client, info.id, self.agent.name, timestamp(self.journal.now()))
+            await self._alive.announce(info.client, info.id, self.agent.name, self._since, replace=True)
+            self._announced = self.agent.name
 
     def tool_context(self, call_id: str = "", edits: Edits | None = None) -> Context:
         """Return what a tool, a prompt or a condition is given; changes are collected in ``edits``."""
@@ -358,6 +364,7 @@ class Session:
                 pending.append(self.record("handoff", offset=len(pending), turn=self.turns, **handoff))
                 await self.commit(pending, edits)
                 self.switch(navigation)
+                await self._announce()
         return navigation
 
 

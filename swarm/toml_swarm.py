@@ -47,7 +47,7 @@ _POLICY = {
 }
 _STATE = {"default": object, "type": str}
 _STORAGE = {"items": list, "index": (str, list), "shared": bool}
-_DEMO = {"pattern": str, "call": str, "arguments": dict, "reply": str}
+_DEMO = {"pattern": str, "call": str, "arguments": dict, "reply": str, "say": str}
 
 
 def read_toml(path: Path) -> Swarm:

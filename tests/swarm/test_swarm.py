@@ -698,7 +698,7 @@ def test_presence_while_a_session_is_open(backend_url):
         watcher = PersistAlive(backend, "shop")
         assert await watcher.online() == []
         async with (
-            await open_session(backend, ScriptedModel(), swarm=SWARM),
+            await open_session(backend, ScriptedModel(), swarm=SWARM) as mine,
             await open_session(backend, ScriptedModel(), name="t", swarm=SWARM, client="bob"),
         ):
             online = await watcher.online()
@@ -706,12 +706,29 @@ def test_presence_while_a_session_is_open(backend_url):
                 ("ann", "s", "triage"),
                 ("bob", "t", "triage"),
             }
+            await mine.go_to("sales")
+            assert {presence.agent for presence in await watcher.online()} == {"sales", "triage"}
             # Another process that announces the same leaves ours alone, and takes nothing with it when it goes.
             stranger = PersistAlive(backend, "shop")
             await stranger.announce("ann", "s", "triage", "now")
             await stranger.leave()
             assert len(await watcher.online()) == 2
         assert await watcher.online() == []
+        await backend.close()
+
+    run(scenario())
+
+
+def test_a_session_that_goes_on_takes_the_presence_of_the_dead(backend_url):
+    async def scenario():
+        backend = open_backend(backend_url)
+        dead = PersistAlive(backend, "shop")
+        await dead.announce("ann", "s", "triage", "before")
+        async with await open_session(backend, ScriptedModel(), swarm=SWARM):
+            [presence] = await dead.online()
+            assert presence.since != "before"
+        assert await dead.online() == []
+        await dead.leave()
         await backend.close()
 
     run(scenario())
