@@ -11,6 +11,8 @@ from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.model import Answer, ToolCall
 
 _HANDOFF = "transfer_"
+_LOOKED_AT = 1000
+"""Characters of a message that patterns are searched in: some take the square of its length, and people paste books."""
 _FAILED = re.compile(r"Error: (?:\w*Error: )?(.*)", re.DOTALL)
 
 
@@ -25,7 +27,7 @@ class DemoRule:
     """
 
     pattern: str
-    """A regular expression, searched in any case. Its named groups can be used below."""
+    """A regular expression, searched in any case in the first 1,000 characters. Its named groups can be used below."""
     call: str = ""
     arguments: Mapping[str, str] | Callable[[str], Mapping[str, Any]] = field(default_factory=dict)
     """Each a format string of the pattern's groups and of ``text``, the whole message; one that comes out empty is
@@ -65,7 +67,7 @@ def follow_rules(
     handed_over = any(message.get("role") == "assistant" and not message.get("tool_calls") for message in after)
     offered = {tool["function"]["name"] for tool in tools}
     for rule in rules:
-        found = re.search(rule.pattern, text, re.IGNORECASE)
+        found = re.search(rule.pattern, text[:_LOOKED_AT], re.IGNORECASE)
         if not found:
             continue
         values = {"text": text, **{name: value or "" for name, value in found.groupdict().items()}}

@@ -1,7 +1,7 @@
 """A session's records in a backend: append-only, opened from its end.
 
 Only the tail that a context can be made of is held in memory. Earlier records are read when they are asked for, in
-growing chunks, backwards, so opening a session costs the same however long its log is.
+chunks, backwards, so opening a session costs the same however long its log is.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.records import Record, parse_record
 
 CHUNK = 32
-"""Records read at first; each further read takes as many as were read so far."""
+"""Records read at first."""
 
 HEAD = 8
 """Records read from the start: the session record, and the instructions that an imported conversation begins with."""
@@ -47,18 +47,12 @@ class Log:
             await self.load_earlier()
             self.head = tuple(_head(self._parse(await self._backend.slice(self._key, 0, HEAD), 0)))
 
-    async def load_earlier(self) -> bool:
-        """Read what stands before what was read, as much again; return whether there was any.
-
-        What is read is looked through each time, so a fixed step would cost by the square of a large window.
-        """
-        if not self.start:
-            return False
-        start = max(0, self.start - max(CHUNK, self.next_seq - self.start))
+    async def load_earlier(self, count: int = CHUNK) -> None:
+        """Read the ``count`` records before those that were read, or as many as there are."""
+        start = max(0, self.start - count)
         lines = await self._backend.slice(self._key, start, self.start)
         self.records[:0] = self._parse(lines, start)
         self.start = start
-        return True
 
     async def catch_up(self) -> list[Record]:
         """Read what was appended since, by a commit whose outcome was unknown; return it."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from swarmchat.swarm.context import Budget, RequestContext, build_context, conversation_tokens
 from swarmchat.swarm.groups import GroupBuilder, leading_system
-from swarmchat.swarm.log import Log
+from swarmchat.swarm.log import CHUNK, Log
 from swarmchat.swarm.records import Record
 from swarmchat.swarm.tokens import TokenCounter, counter_for
 
@@ -90,8 +90,9 @@ class View:
         counter = await self.load_counter(model)
         if self._next_seq < self._log.next_seq:
             self.rebuild()
-        while self._log.has_earlier and not self._reaches_back(counter, budget, counter.fixed(system, tools)):
-            await self._log.load_earlier()
+        fixed = counter.fixed(system, tools)
+        while self._log.has_earlier and (missing := self._missing(counter, budget, fixed)):
+            await self._log.load_earlier(missing)
             self.rebuild()
         self.take(pending)
         return build_context(
@@ -133,19 +134,25 @@ class View:
             low, high = _CORRECTIONS
             self.correction = round(min(high, max(low, counted / self.last_tokens)), 3)
 
-    def _reaches_back(self, counter: TokenCounter, budget: Budget, fixed: int) -> bool:
-        """Whether earlier records could not change the context."""
-        if self._builder.was_reset:
-            return True
+    def _missing(self, counter: TokenCounter, budget: Budget, fixed: int) -> int:
+        """Return how many earlier records to read, because they may change the context; 0 if none can."""
         groups = self._builder.groups
         leading = leading_system(groups)
         conversation = groups[len(leading) :]
+        read = self._log.next_seq - self._log.start
+        if self._builder.was_reset:
+            return 0
         if first_kept := self.first_kept(budget):
-            return bool(conversation) and conversation[0].seq <= first_kept and conversation[0].is_user
+            # The turn that the cut stands in must be there from its question on.
+            start = conversation[0] if conversation else None
+            reaches = start is not None and start.seq <= first_kept and (start.is_user or start.is_system)
+            return 0 if reaches else max(CHUNK, self._log.start - first_kept)
         if not any(group.is_user for group in conversation):
-            return False
-        fixed += sum(group.tokens(counter) for group in leading)
-        return conversation_tokens(groups, counter) > budget.high * (budget.available - fixed)
+            return max(CHUNK, read)
+        tokens = conversation_tokens(groups, counter)
+        wanted = budget.high * (budget.available - fixed - sum(group.tokens(counter) for group in leading))
+        # By what the records so far cost: a guess that is too low costs one more read.
+        return 0 if tokens > wanted else CHUNK + int((wanted - tokens) * read / max(1, tokens))
 
 
 def reads_less(counted: object, sent: int) -> bool:
