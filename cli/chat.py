@@ -1,16 +1,14 @@
-"""``swarmchat chat``: from the command line to a session, and from an error to an exit code."""
+"""``swarmchat chat``: from the command line to a session."""
 
-import asyncio
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from swarmchat.backends import BackendError
 from swarmchat.cli import wiring
-from swarmchat.cli.errors import CliError, UsageError
-from swarmchat.cli.interrupts import Interrupted, run_until_signal
+from swarmchat.cli.errors import UsageError
+from swarmchat.cli.guard import Work, can_move, guarded, wants_colour
+from swarmchat.cli.interrupts import run_until_signal
 from swarmchat.cli.render import Renderer
 from swarmchat.cli.settings import Settings
 from swarmchat.swarm.errors import SwarmError
@@ -19,7 +17,8 @@ from swarmchat.swarm.session import Session, latest_session
 
 def run_chat(flags: Mapping[str, Any], words: list[str], *, session: str | None, resume: bool) -> int:
     """Run the command and return its exit code. Whatever goes wrong is one line on stderr."""
-    try:
+
+    def prepare() -> Work:
         if session is not None and resume:
             raise UsageError("-s names a session and -c takes the last one: give one of them")
         if session is not None and not session.strip():
@@ -29,15 +28,9 @@ def run_chat(flags: Mapping[str, Any], words: list[str], *, session: str | None,
         prompt = None if interactive else _read_prompt(words)
         # At a prompt Ctrl-C is a key, and in an answer of a chat it stops that only.
         signals = ("SIGTERM", "SIGHUP") if interactive else ("SIGINT", "SIGTERM", "SIGHUP")
-        asyncio.run(run_until_signal(_chat(settings, prompt, name=session, resume=resume), *signals))
-    except (SwarmError, BackendError, CliError) as error:
-        Renderer(colour=_colour(sys.stderr)).error(str(error))
-        return error.exit_code
-    except Interrupted as interrupted:
-        return interrupted.exit_code
-    except KeyboardInterrupt:
-        return 130
-    return 0
+        return run_until_signal(_chat(settings, prompt, name=session, resume=resume), *signals)
+
+    return guarded(prepare)
 
 
 async def _chat(settings: Settings, prompt: str | None, *, name: str | None, resume: bool) -> None:
@@ -47,7 +40,8 @@ async def _chat(settings: Settings, prompt: str | None, *, name: str | None, res
     renderer = Renderer(
         remarks=sys.stdout if prompt is None else sys.stderr,
         chat=prompt is None,
-        colour=_colour(sys.stdout if prompt is None else sys.stderr),
+        colour=wants_colour(sys.stdout if prompt is None else sys.stderr),
+        live=prompt is None and can_move(sys.stdout),
     )
     try:
         if resume:
@@ -77,6 +71,7 @@ async def _chat(settings: Settings, prompt: str | None, *, name: str | None, res
     finally:
         with suppress(SwarmError):
             await model.close()
+        await wiring.close_swarm(swarm)
         await backend.close()
 
 
@@ -93,7 +88,7 @@ async def _talk(session: Session, settings: Settings, renderer: Renderer) -> Non
         backend=name,
         history=wiring.prompts_file(settings),
         warm_up=lambda: wiring.warm_up(session.model),
-        colour=_colour(sys.stdout),
+        colour=wants_colour(sys.stdout),
     )
     try:
         await repl.run()
@@ -106,8 +101,3 @@ def _read_prompt(words: list[str]) -> str:
     from swarmchat.cli.once import read_prompt
 
     return read_prompt(words)
-
-
-def _colour(stream: Any) -> bool:
-    """Whether ``stream`` wants colour: https://no-color.org, and a terminal that can."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in (None, "", "dumb") and stream.isatty()

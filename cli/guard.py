@@ -12,11 +12,13 @@ from swarmchat.cli.interrupts import Interrupted
 from swarmchat.cli.render import Renderer
 from swarmchat.swarm.errors import SwarmError
 
+Work = Coroutine[Any, Any, int | None]
 
-def guarded(work: Callable[[], Coroutine[Any, Any, int | None]]) -> int:
-    """Run ``work`` and return its exit code, that of the error if it raises one of ours. Prints the error."""
+
+def guarded(prepare: Callable[[], Work]) -> int:
+    """Run the work that ``prepare`` returns; return its exit code, or that of an error of ours. Prints the error."""
     try:
-        return asyncio.run(work()) or 0
+        return asyncio.run(prepare()) or 0
     except (SwarmError, BackendError, CliError) as error:
         Renderer(colour=wants_colour(sys.stderr)).error(str(error))
         return error.exit_code
@@ -28,4 +30,9 @@ def guarded(work: Callable[[], Coroutine[Any, Any, int | None]]) -> int:
 
 def wants_colour(stream: Any) -> bool:
     """Whether ``stream`` wants colour: https://no-color.org, and a terminal that can."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in (None, "", "dumb") and stream.isatty()
+    return not os.environ.get("NO_COLOR") and can_move(stream)
+
+
+def can_move(stream: Any) -> bool:
+    """Whether ``stream`` is a terminal on which a line can be written over."""
+    return os.environ.get("TERM") not in (None, "", "dumb") and bool(stream.isatty())

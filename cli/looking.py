@@ -57,4 +57,5 @@ async def looking(flags: dict[str, object]) -> AsyncIterator[Look]:
     try:
         yield Look(settings, backend, swarm, settings.client_name)
     finally:
+        await wiring.close_swarm(swarm)
         await backend.close()

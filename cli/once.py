@@ -27,5 +27,5 @@ async def run_once(session: Session, prompt: str, renderer: Renderer) -> None:
         async for event in session.run_turn(prompt):
             renderer.show(event)
     finally:
-        renderer.end_answer()
+        renderer.end_turn()
     renderer.check_output()

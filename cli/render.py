@@ -17,18 +17,21 @@ from swarmchat.swarm.events import (
     Rotated,
     TextDelta,
     ToolFinished,
+    ToolStarted,
     TurnEnded,
     Warned,
 )
 
 _DIM, _RED, _BOLD, _OFF = "\x1b[2m", "\x1b[31m", "\x1b[1m", "\x1b[0m"
+_CLEAR_LINE = "\r\x1b[K"
 
 
 class Renderer:
     """Prints the events of a turn.
 
     ``answers`` gets the model's text and nothing else, ``remarks`` everything else. In a chat both are the terminal
-    and each answer begins with the name of the agent. ``colour`` allows dim and bold on the remarks.
+    and each answer begins with the name of the agent. ``colour`` allows dim and bold on the remarks, ``live`` a line that
+    tells which tools run, until they have ended.
     """
 
     def __init__(
@@ -38,11 +41,15 @@ class Renderer:
         *,
         chat: bool = False,
         colour: bool = False,
+        live: bool = False,
     ) -> None:
         self._answers = answers or sys.stdout
         self._remarks = remarks or sys.stderr
         self._chat = chat
         self._colour = colour
+        self._live = live
+        self._running: list[str] = []
+        self._live_line = False
         self._answering = False
         self._line_ends = ""
         """Line ends of the answer that are held back until it goes on: none of them may be the last."""
@@ -62,10 +69,15 @@ class Renderer:
                     f"context: the {groups} oldest messages are no longer sent ({before:,} to {after:,} tokens); "
                     "the session keeps them"
                 )
+            case ToolStarted(name, arguments, agent):
+                self._running.append(_call(agent, name, arguments))
+                self._show_running()
             case ToolFinished(name, arguments, status, result, agent, seconds):
-                took = f", {seconds:.1f} s" if seconds >= 0.1 else ""
-                call = f"{one_line(agent, 60)} · {one_line(name, 60)}({one_line(arguments, 60)})"
-                self.remark(f"{call}  {status}{took}: {one_line(result, 80)}")
+                call = _call(agent, name, arguments)
+                if call in self._running:
+                    self._running.remove(call)
+                self.remark(f"{call}  {self._outcome(status, result, seconds)}")
+                self._show_running()
             case HandedOver(source, target, _):
                 self.remark(f"{one_line(source, 60)} → {one_line(target, 60)}")
             case Refused(policy, direction, banned, message):
@@ -76,7 +88,7 @@ class Renderer:
             case Warned(text):
                 self.remark(f"warning: {text}")
             case TurnEnded(text=text, finish=finish):
-                self.end_answer()
+                self.end_turn()
                 if finish == "length":
                     self.remark("the answer was cut off: the model reached its limit of tokens")
                 elif finish == "content_filter":
@@ -106,8 +118,14 @@ class Renderer:
         self.end_answer()
         self._remark(self._styled(_RED, self._wrapped(f"error: {sanitize(text)}", "       ")))
 
+    def end_turn(self) -> None:
+        """Nothing runs any more, however it ended."""
+        self._running.clear()
+        self.end_answer()
+
     def end_answer(self) -> None:
         """End the line of an answer, if one is open."""
+        self._hide_running()
         if self._answering:
             self._answering, self._line_ends = False, ""
             self._write("\n")
@@ -117,7 +135,33 @@ class Renderer:
         if isinstance(self._lost, OSError) and not isinstance(self._lost, BrokenPipeError):
             raise OutputLost(f"the answer could not be written: {self._lost.strerror}") from self._lost
 
+    def _outcome(self, status: str, result: str, seconds: float) -> str:
+        if status == "denied":
+            # What the result says is for the model.
+            return status if self._chat else f"{status} (--approve auto allows it)"
+        took = f", {seconds:.1f} s" if seconds >= 0.1 else ""
+        return f"{status}{took}: {one_line(result.removeprefix('Error: '), 80)}"
+
+    def _show_running(self) -> None:
+        """Tell on the last line what runs, in one line of the terminal at most."""
+        if not (self._live and self._running):
+            return
+        self.end_answer()
+        more = f" and {len(self._running) - 1} more" if len(self._running) > 1 else ""
+        text = self._running[-1] + more
+        room = shutil.get_terminal_size().columns - 5
+        # A letter may take two columns.
+        line = f"  {one_line(text, max(1, room if text.isascii() or len(text) * 2 <= room else room // 2))} …"
+        self._write(self._styled(_DIM, line))
+        self._live_line = True
+
+    def _hide_running(self) -> None:
+        if self._live_line:
+            self._live_line = False
+            self._write(_CLEAR_LINE)
+
     def _answer(self, text: str, agent: str) -> None:
+        self._hide_running()
         text = sanitize(text)
         if not self._answering:
             # Some models begin with empty lines.
@@ -160,6 +204,10 @@ class Renderer:
         except (OSError, ValueError) as error:
             # The turn goes on: what it says is stored.
             self._lost = error
+
+
+def _call(agent: str, name: str, arguments: str) -> str:
+    return f"{one_line(agent, 60)} · {one_line(name, 60)}({one_line(arguments, 60)})"
 
 
 def mark(stream: TextIO) -> str:

@@ -36,6 +36,11 @@ _AGAIN = 2.0
 """Seconds within which a second Ctrl-C at an empty prompt leaves."""
 
 
+_ARGUMENTS = 5000
+"""How many letters of a call's arguments are shown: nobody should allow what they cannot see."""
+
+_QUESTION = "  allow it? (y)es, (n)o, (a)lways: "
+
 _DEMO = "demo model: scripted answers, no AI (-m MODEL or OPENAI_API_KEY connects a real one)"
 
 
@@ -101,7 +106,9 @@ class Repl:
                         return
 
     def _interrupt(self, name: str) -> None:
-        if self._work is not None:
+        if self._approvals.app.is_running:
+            self._approvals.app.key_processor.send_sigint()
+        elif self._work is not None:
             self._stopped = True
             self._work.cancel()
         elif self._prompt.app.is_running:
@@ -155,17 +162,18 @@ class Repl:
             self._renderer.remark("stopped; what was said until then is kept")
         finally:
             self._work = None
-            self._renderer.end_answer()
+            self._renderer.end_turn()
 
     async def _approve(self, tool: "Tool", call: ToolCall) -> bool:
         """Ask the user whether ``tool`` may be called; what is no answer is asked again, Ctrl-C and Ctrl-D are no."""
         if tool.name in self._always:
             return True
-        self._renderer.remark(f"{self._session.agent.name} wants to call {tool.name}({one_line(call.arguments, 200)})")
+        self._renderer.remark(f"{self._session.agent.name} wants to call {tool.name}({one_line(call.arguments, _ARGUMENTS)})")
         with self._pause():
             while True:
                 try:
-                    answer = await self._approvals.prompt_async("  allow it? y yes, n no, a always: ")
+                    # With its own handling of signals it would remove ours.
+                    answer = await self._approvals.prompt_async(_QUESTION, handle_sigint=False)
                 except (KeyboardInterrupt, EOFError):
                     return False
                 match answer.strip().lower():

@@ -63,6 +63,13 @@ def _tokens(value: object) -> int:
     return int(digits)
 
 
+def _count(value: object) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(r"[0-9]{1,3}", text, re.ASCII):
+        raise ValueError("expected a whole number, 0 or more")
+    return int(text)
+
+
 def _duration(value: object) -> float | None:
     """Read seconds, or a number with s, m, h or d; ``none`` for ever."""
     if isinstance(value, str) and value.strip().lower() == "none":
@@ -114,6 +121,16 @@ class Settings:
     """Whether ``disk`` may lose the last turns when the power fails (normal), or waits for the disk (full)."""
     lifetime: float | str | None = _setting(_duration, "default")
     """How long a session is kept after its last turn. ``default``: 24 h on Redis, for ever elsewhere."""
+    memory_lifetime: float | None = _setting(_duration, None)
+    """How long what is remembered of a client is kept after its last change."""
+    storage_lifetime: float | None = _setting(_duration, None)
+    """How long an item of a storage is kept."""
+    embedding_lifetime: float | str | None = _setting(_duration, "default")
+    """How long a vector is kept. ``default``: 7 days on Redis, for ever elsewhere."""
+    ban_lifetime: float | None = _setting(_duration, None)
+    """How long a ban holds whose policy does not say."""
+    alive_lifetime: float = _setting(_seconds, 60.0)
+    """How long a client counts as online after its process has vanished."""
     model: str | None = _setting(_text, None)
     """Which model answers; ``demo`` is built in."""
     base_url: str | None = _setting(_address, None, "OPENAI_BASE_URL")
@@ -122,8 +139,14 @@ class Settings:
     """The server's key. Never shown, never stored with a session."""
     timeout: float = _setting(_seconds, 600.0)
     """Seconds that the model's server may be silent."""
+    retries: int = _setting(_count, 4)
+    """How often a request that failed for what may pass is tried again."""
     swarm: str | None = _setting(_text, None)
     """The swarm that answers: a file, a folder, MODULE:NAME, or helpdesk or phone_shop. None: one plain assistant."""
+    embedding_model: str | None = _setting(_text, None)
+    """The model that makes vectors for storages. None: the built-in way, which needs none."""
+    embedding_base_url: str | None = _setting(_address, None)
+    """Where that model is. None: where the chat's model is."""
     approve: Mapping[str, str] | None = _setting(_approvals, None)
     """Whether tools may run: auto, ask or deny, for all or by patterns of names. None: what each tool says."""
     locale: str | None = _setting(_text, None)

@@ -53,7 +53,8 @@ async def _state(session: Session, argument: str) -> str:
     lines = []
     for name in names:
         state = session.primitives.state(name)
-        lines.append(f"{name}: {state.definition.encode(await state.get()).decode()}")
+        value = json.loads(state.definition.encode(await state.get()))
+        lines.append(f"{name}: {json.dumps(value, ensure_ascii=False)}")
     return "\n".join(lines) or f"swarm {session.swarm.name} has no states"
 
 

@@ -3,6 +3,7 @@
 from swarmchat.cli import wiring
 from swarmchat.cli.errors import NotFoundError, ToolFailedError, UsageError
 from swarmchat.cli.looking import looking
+from swarmchat.cli.sanitize import sanitize
 from swarmchat.swarm.edits import Edits
 from swarmchat.swarm.names_check import nearest
 from swarmchat.swarm.session import Session
@@ -39,4 +40,4 @@ async def call(flags: dict[str, object], name: str, arguments: str, session_name
             if edits:
                 first = session.session_record()
                 await session.commit([] if first is None else [first], edits)
-        print(result)
+        print(sanitize(result))

@@ -89,15 +89,27 @@ def make_model(
     _check_key_stays_home(settings)
     from swarmchat.swarm.openai_model import OpenAIModel
 
-    return OpenAIModel(name, base_url=settings.base_url, api_key=settings.api_key, timeout=settings.timeout)
+    return OpenAIModel(
+        name,
+        base_url=settings.base_url,
+        api_key=settings.api_key,
+        timeout=settings.timeout,
+        max_retries=settings.retries,
+    )
 
 
 def make_swarm(settings: Settings) -> Swarm:
     """Return the swarm that answers. Raises DefinitionError for one that is missing or wrong."""
     if settings.swarm is not None:
-        from swarmchat.swarm.load import load_swarm
+        from swarmchat.swarm.load import EXAMPLES, load_swarm
 
-        return load_swarm(settings.swarm, Path.cwd())
+        origin = settings.origins.get("swarm", "")
+        if Path(origin).name == PROJECT_FILE and settings.swarm not in EXAMPLES:
+            raise ConfigError(
+                f"{origin} names the swarm {settings.swarm!r}, which is a program: a folder must not run one unasked. "
+                f"If you trust it, give -S {settings.swarm} yourself"
+            )
+        return _with_embedder(load_swarm(settings.swarm, Path.cwd()), settings)
     prompt = DEFAULT_PROMPT if settings.system is None else settings.system
     return Swarm(DEFAULT_SWARM.name, [Agent(DEFAULT_SWARM.default, prompt)])
 
@@ -106,8 +118,15 @@ def session_settings(settings: Settings) -> SessionSettings:
     """Return what is set for a session."""
     on_redis = backend_name(settings).startswith(("redis", "unix"))
     lifetimes = REDIS_LIFETIMES if on_redis else Lifetimes()
-    if not isinstance(settings.lifetime, str):
-        lifetimes = replace(lifetimes, session=settings.lifetime)
+    lifetimes = replace(
+        lifetimes,
+        session=lifetimes.session if isinstance(settings.lifetime, str) else settings.lifetime,
+        memory=settings.memory_lifetime,
+        storage=settings.storage_lifetime,
+        embedding=lifetimes.embedding if isinstance(settings.embedding_lifetime, str) else settings.embedding_lifetime,
+        ban=settings.ban_lifetime,
+        alive=settings.alive_lifetime,
+    )
     return SessionSettings(context_window=settings.max_context, lifetimes=lifetimes, approve=settings.approve or {})
 
 
@@ -127,13 +146,30 @@ def warm_up(model: Model) -> None:
         warm()
 
 
-def _check_key_stays_home(settings: Settings) -> None:
+async def close_swarm(swarm: Swarm) -> None:
+    """Let go of what ``make_swarm`` has opened."""
+    if (close := getattr(swarm.embedder, "close", None)) is not None:
+        await close()
+
+
+def _with_embedder(swarm: Swarm, settings: Settings) -> Swarm:
+    if settings.embedding_model is None:
+        return swarm
+    name = "base_url" if settings.embedding_base_url is None else "embedding_base_url"
+    _check_key_stays_home(settings, name)
+    from swarmchat.swarm.openai_embedding import OpenAIEmbedder
+
+    url = getattr(settings, name)
+    return replace(swarm, embedder=OpenAIEmbedder(settings.embedding_model, base_url=url, api_key=settings.api_key))
+
+
+def _check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
     """Refuse to send the user's key to an address that came with a folder, perhaps somebody else's."""
-    origin = settings.origins.get("base_url", "")
+    origin = settings.origins.get(name, "")
     if settings.api_key and Path(origin).name == PROJECT_FILE and settings.origins.get("api_key") != origin:
         raise ConfigError(
-            f"{origin} sets base_url, and the key comes from {settings.origins.get('api_key')}: a folder must not "
-            f"choose who gets your key. If you trust it, give --base-url {settings.base_url} yourself"
+            f"{origin} sets {name}, and the key comes from {settings.origins.get('api_key')}: a folder must not "
+            f"choose who gets your key. If you trust it, set {name} = {getattr(settings, name)} yourself"
         )
 
 

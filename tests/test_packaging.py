@@ -92,6 +92,8 @@ def test_the_program_runs_from_the_wheel(installed: Path, tmp_path: Path):
     environment = {"PYTHONPATH": str(installed), "HOME": str(tmp_path)}
     assert _run(program, "--version", **environment) == f"swarmchat {_project()['version']}\n"
     assert _run(program, "count to 3", "-b", "memory", "-m", "demo", **environment) == "1 2 3\n"
+    asked = (program, "are bananas berries?", "-S", "helpdesk", "-b", "memory", "-m", "demo")
+    assert "a strawberry is not" in _run(*asked, **environment)
     where = _run(sys.executable, "-c", "import swarmchat.swarm as s; print(s.__file__)", **environment)
     assert Path(where.strip()).is_relative_to(installed)
 

@@ -1,6 +1,7 @@
 """Whatever the history, whatever the budget: what is sent is valid, complete where it must be, and fits."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from chat_rules import check_messages
@@ -203,3 +204,18 @@ def test_after_a_cut_only_what_is_new_is_added(messages, window):
         elif previous is not None and not context.shortened and not previous.shortened:
             assert context.messages[: len(previous.messages) - 1] == previous.messages[:-1]
         previous = None if context.shortened else context
+
+
+@given(CORRUPTED_HISTORIES | VALID_HISTORIES, st.lists(st.sampled_from(["a", "b", None]), min_size=25, max_size=25))
+def test_whatever_the_agents_each_of_them_is_sent_what_is_valid(messages, agents):
+    records = [replace(record, agent=agents[record.seq % 25]) for record in records_of(messages)]
+    for agent in ("a", "b"):
+        groups = GroupBuilder(agent, records).groups
+        context = build_context(groups, counter=WordCounter(), budget=Budget(100_000), system=[SYSTEM])
+        sent = [json.loads(message) for message in context.messages]
+        assert check_messages(sent) is None
+        others = {record.seq for record in records if record.agent not in (agent, None)}
+        assert not any(group.calls and group.seq in others for group in groups)
+        texts = [record.message.get("content") for record in records if record.type in ("user", "assistant")]
+        shown = [message["content"] for message in sent]
+        assert all(text in shown for text in texts if isinstance(text, str) and text)

@@ -115,6 +115,15 @@ def test_a_message_may_have_parts_and_a_text_may_have_braces():
     assert follow(DemoRule("^$", reply="Nothing."), user(None)) == Answer("Nothing.")
 
 
+def test_long_messages_are_searched_at_their_start_and_handed_on_whole():
+    rule = DemoRule("tea", "find", {"about": "{text}"})
+    long = "tea" + " and milk" * 10_000
+    assert arguments(follow(rule, user(long), tools=["find"])) == ("find", {"about": long})
+    assert follow(rule, user(" " * 1000 + "tea"), tools=["find"]) is None
+    # Without the limit this takes hours: the pattern of some rules is tried again at each word.
+    assert follow(ALL_RULES, user("show " * 100_000)) is None
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
