@@ -1,11 +1,11 @@
 """Who answers: agents, and the swarm that they form."""
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.hooks import call_hook
 from swarmchat.swarm.names_check import check_agent_name, nearest
 from swarmchat.swarm.records import encode_json
 
@@ -63,11 +63,9 @@ class Agent:
         return tuple(self.tools)  # type: ignore[arg-type]  # __post_init__ has made tools of the functions
 
     async def system_messages(self, ctx: "Context") -> tuple[bytes, ...]:
-        """Return the agent's system messages as JSON, in the order in which they are sent."""
-        texts = []
-        for text in (self.prompt, *self.system):
-            made = text(ctx) if callable(text) else text
-            texts.append(await made if inspect.isawaitable(made) else made)
+        """Return the agent's system messages as JSON, in the order in which they are sent. Raises HookError."""
+        what = f"the prompt of agent {self.name!r}"
+        texts = [await call_hook(what, text, ctx) if callable(text) else text for text in (self.prompt, *self.system)]
         return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
 
 

@@ -22,6 +22,8 @@ class Edit:
     key: str
     change: Change
     ttl: float | None = None
+    recorded_as: tuple[str, str] | None = None
+    """The type of the log's record that tells of the new value, and the name in it. ``None``: none does."""
 
 
 class Edits:
@@ -35,9 +37,11 @@ class Edits:
     def __bool__(self) -> bool:
         return bool(self.edits or self.writes)
 
-    def edit(self, key: str, change: Change, ttl: float | None = None) -> None:
-        """Add a change to the value of ``key``."""
-        self.edits.append(Edit(key, change, ttl))
+    def edit(
+        self, key: str, change: Change, ttl: float | None = None, recorded_as: tuple[str, str] | None = None
+    ) -> None:
+        """Add a change to the value of ``key``; see Edit."""
+        self.edits.append(Edit(key, change, ttl, recorded_as))
 
     def write(self, *writes: Write) -> None:
         """Add writes that rely on nothing."""

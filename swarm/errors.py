@@ -10,6 +10,7 @@
     │   ├── RepeatedCall        the same call again and again
     │   └── HandoffLoop         agents hand over in a circle
     ├── DefinitionError         a swarm, agent, tool or policy is not as it must be: 78
+    ├── HookError               a function of the swarm's author failed: 1
     ├── StateError              a state holds what it cannot: 65
     ├── StorageError            an item of a storage is not what it must be: 65
     ├── EmbeddingError          vectors that cannot be compared: 1
@@ -94,6 +95,10 @@ class DefinitionError(SwarmError):
     """A swarm, or a part of one, is not as it must be. The message names the part and what was expected."""
 
     exit_code = 78
+
+
+class HookError(SwarmError):
+    """A function of the swarm's author (a prompt, a condition, a policy) raised an error."""
 
 
 class StateError(SwarmError):

@@ -4,7 +4,7 @@ Everything goes out in one commit under the session's lease. What could not be s
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -108,7 +108,7 @@ class Journal:
 
         def further(values: Values) -> Sequence[Write]:
             nonlocal info
-            appended[:] = [*records, *self._change_records(records, values)]
+            appended[:] = [*records, *self._change_records(records, together, values)]
             info = self._updated_info(appended, model)
             return self.log.appending(appended), info.put(self._lifetime)
 
@@ -129,20 +129,15 @@ class Journal:
         self.log.appended(appended)
         return appended
 
-    def _change_records(self, records: Sequence[Record], values: Values) -> list[Record]:
-        """Return the records that tell of changed states and memory."""
-        states = keys.session_states(self.info.client, self.info.id)
+    def _change_records(self, records: Sequence[Record], edits: Edits, values: Values) -> list[Record]:
+        """Return the records that tell of changed states and memory: one for each, with the value that it has now."""
         turn = records[-1].turn if records else self.turns
-        changes: list[Record] = []
-        for key, value in values.items():
-            if key.startswith(states):
-                kind, data = "state", {"name": key.removeprefix(states)}
-            elif key == keys.memory(self.info.client):
-                kind, data = "memory", {}
-            else:
-                continue
-            content: Mapping[str, Any] = {**data, "value": None if value is None else json.loads(value)}
-            seq = self.log.next_seq + len(records) + len(changes)
+        told = {edit.key: edit.recorded_as for edit in edits.edits if edit.recorded_as is not None}
+        changes = []
+        for seq, (key, (kind, name)) in enumerate(told.items(), self.log.next_seq + len(records)):
+            value = values[key]
+            content: dict[str, Any] = {"name": name} if name else {}
+            content["value"] = None if value is None else json.loads(value)
             changes.append(Record(kind, seq, turn, timestamp(self.now()), None, content))
         return changes
 

@@ -49,7 +49,7 @@ class PersistMemory:
             return encode_json(memory) if memory else None
 
         edits = Edits()
-        edits.edit(self._key, edit, self._store.lifetimes.memory)
+        edits.edit(self._key, edit, self._store.lifetimes.memory, ("memory", ""))
         await self._store.apply(edits)
 
 

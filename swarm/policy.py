@@ -5,11 +5,11 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from inspect import isawaitable
 
 from swarmchat.swarm import keys
 from swarmchat.swarm.edits import Edits
 from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.hooks import call_hook
 from swarmchat.swarm.persist import Store
 from swarmchat.swarm.records import encode_json
 
@@ -50,12 +50,12 @@ class Policy:
         return _pattern(self.name, self.reject_output)
 
     async def rejects_input(self, text: str) -> bool:
-        """Whether the user may not write ``text``."""
-        return await _rejects(self.reject_input, self._input, text)
+        """Whether the user may not write ``text``. Raises HookError."""
+        return await _rejects(self.name, self.reject_input, self._input, text)
 
     async def rejects_output(self, text: str) -> bool:
-        """Whether an agent may not answer ``text``."""
-        return await _rejects(self.reject_output, self._output, text)
+        """Whether an agent may not answer ``text``. Raises HookError."""
+        return await _rejects(self.name, self.reject_output, self._output, text)
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,10 @@ def _pattern(policy: str, rule: Rule | None) -> "re.Pattern[str] | None":
     return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
 
 
-async def _rejects(rule: Rule | None, pattern: "re.Pattern[str] | None", text: str) -> bool:
+async def _rejects(policy: str, rule: Rule | None, pattern: "re.Pattern[str] | None", text: str) -> bool:
     if pattern is not None:
         return pattern.search(text) is not None
     if rule is None:
         return False
     assert callable(rule)
-    verdict = rule(text)
-    return await verdict if isawaitable(verdict) else verdict
+    return await call_hook(f"policy {policy!r}", rule, text)

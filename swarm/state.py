@@ -95,7 +95,7 @@ class PersistState(Generic[T]):
             return self.definition.encode(new)
 
         edits = Edits()
-        edits.edit(self._key, edit, self._store.lifetimes.session)
+        edits.edit(self._key, edit, self._store.lifetimes.session, ("state", self.definition.name))
         if self._store.edits is not None:
             # Collected for later, so try it now: a change that raises must not be collected.
             edit(await self._store.read(self._key))
@@ -105,7 +105,7 @@ class PersistState(Generic[T]):
     async def clear(self) -> None:
         """Forget the value; the default holds again."""
         edits = Edits()
-        edits.edit(self._key, lambda stored: None)
+        edits.edit(self._key, lambda stored: None, recorded_as=("state", self.definition.name))
         await self._store.apply(edits)
 
     def _decode(self, stored: bytes | None) -> T:

@@ -12,6 +12,7 @@ from typing import Any, Literal, overload
 from pydantic import ValidationError
 from pydantic_core import to_json
 from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.hooks import call_hook
 from swarmchat.swarm.names_check import check_tool_name
 from swarmchat.swarm.tool_context import Context
 from swarmchat.swarm.tool_schema import Signature, read_signature
@@ -61,11 +62,10 @@ class Tool:
         return {"type": "function", "function": {**function, "parameters": self.signature.parameters}}
 
     async def is_available(self, ctx: Context) -> bool:
-        """Whether the tool is offered now."""
+        """Whether the tool is offered now. Raises HookError."""
         if self.available is None:
             return True
-        answer = self.available(ctx)
-        return await answer if inspect.isawaitable(answer) else answer
+        return await call_hook(f"the condition of tool {self.name!r}", self.available, ctx)
 
     def read_arguments(self, arguments: str) -> dict[str, Any]:
         """Return the arguments that the model wrote, checked and coerced.

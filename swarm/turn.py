@@ -27,7 +27,13 @@ async def run_turn(session: "Session", text: str) -> AsyncGenerator[Event, None]
     await session.ready()
     turn = _Turn(session)
     try:
-        if refused := await refuse_input(session, turn.records, text):
+        try:
+            refused = await refuse_input(session, turn.records, text)
+        except BaseException:
+            # Not as the user's message: what no policy has let through is never sent.
+            turn.records.add("unsent", text=text)
+            raise
+        if refused is not None:
             yield refused
         else:
             turn.records.add_user(text)

@@ -120,7 +120,7 @@ def test_long_messages_are_searched_at_their_start_and_handed_on_whole():
     long = "tea" + " and milk" * 10_000
     assert arguments(follow(rule, user(long), tools=["find"])) == ("find", {"about": long})
     assert follow(rule, user(" " * 1000 + "tea"), tools=["find"]) is None
-    # Without the limit this takes hours: the pattern of some rules is tried again at each word.
+    # Without the limit some rules begin again at each word, and this takes many minutes.
     assert follow(ALL_RULES, user("show " * 100_000)) is None
 
 

@@ -13,7 +13,7 @@ from chats import Faulty, contents, open_session, say, sent, text_of
 from swarmchat.backends import BackendUnavailable, open_backend
 from swarmchat.swarm import Agent, Context, Policy, State, Swarm, keys, tool
 from swarmchat.swarm.alive import PersistAlive
-from swarmchat.swarm.errors import DefinitionError, HandoffLoop, RepeatedCall, StateError
+from swarmchat.swarm.errors import DefinitionError, HandoffLoop, HookError, RepeatedCall, StateError
 from swarmchat.swarm.events import HandedOver, Refused, ToolFinished, ToolStarted
 from swarmchat.swarm.memory import PersistMemory
 from swarmchat.swarm.model import Answer, ToolCall
@@ -507,6 +507,39 @@ def test_a_ban_can_end_by_itself():
     run(scenario())
 
 
+def test_a_policy_that_fails_lets_nothing_through_and_loses_nothing():
+    def broken(text):
+        raise RuntimeError("no dictionary")
+
+    async def scenario():
+        swarm = Swarm("s", [Agent("a")], policies=[Policy("p", reject_input=broken)])
+        async with await open_session(open_backend("memory:"), ScriptedModel(), swarm=swarm) as session:
+            with pytest.raises(HookError, match="policy 'p' failed: RuntimeError: no dictionary"):
+                await say(session, "hello")
+            assert [record.type for record in session.records] == ["session", "unsent", "error"]
+            assert session.records[1].data["text"] == "hello"
+            assert len((await session.context()).messages) == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [
+        (Agent("a", lambda ctx: 1 / 0), "the prompt of agent 'a' failed: ZeroDivisionError"),
+        (Agent("a", tools=[tool(name="t", available=lambda ctx: 1 / 0)(lambda: None)]), "the condition of tool 't'"),
+    ],
+)
+def test_functions_of_the_author_that_fail_are_named(agent, message):
+    async def scenario():
+        async with await open_session(open_backend("memory:"), ScriptedModel(["ok"]), swarm=agent) as session:
+            with pytest.raises(HookError, match=message):
+                await say(session, "hello")
+            assert [record.type for record in session.records] == ["session", "user", "error"]
+
+    run(scenario())
+
+
 def test_what_an_agent_may_not_say_is_not_shown_nor_sent_again():
     async def scenario():
         swarm = Swarm("s", [Agent("a")], policies=[POLICY])
@@ -613,6 +646,25 @@ UPDATER = """if True:
 
     asyncio.run(main())
 """
+
+
+def test_the_log_tells_of_each_changed_state_by_its_name():
+    @tool
+    async def count(ctx: Context) -> int:
+        await ctx.memory.set("seen", True)
+        await ctx.state("my: count").update(lambda number: number + 1)
+        return await ctx.state("my: count").update(lambda number: number + 1)
+
+    async def scenario():
+        swarm = Swarm("s", [Agent("a", tools=[count])], states=[State("my: count", default=0)])
+        async with await open_session(
+            open_backend("memory:"), ScriptedModel([calling(call("count")), "ok"]), swarm=swarm
+        ) as session:
+            await say(session, "go")
+            told = [(record.type, record.data) for record in session.records if record.type in ("state", "memory")]
+        assert told == [("memory", {"value": {"seen": True}}), ("state", {"name": "my: count", "value": 2})]
+
+    run(scenario())
 
 
 @pytest.mark.parametrize("kind", ["disk", "redis"])

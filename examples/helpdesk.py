@@ -1,0 +1,192 @@
+"""A help desk of three agents: facts and a game at the front desk, an order form at sales, and refunds.
+
+Begin it with ``swarmchat -S helpdesk`` and say "help". Without a key, the rules of the demo model in
+``helpdesk_data.py`` stand in for a model; everything else is the same with a real one.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from swarmchat.examples.helpdesk_data import DEMO, FACTS, Fact
+from swarmchat.examples.tic_tac_toe import Game, find_winner
+from swarmchat.swarm import Agent, Context, Policy, State, Storage, Swarm, tool
+
+# Facts: a storage, whose items are found by describing them. The model never sees an id.
+
+
+@tool
+async def find_fact(ctx: Context, about: str, limit: int = 1) -> str:
+    """Find the facts that best match a description.
+
+    about: what the client wants to know
+    limit: how many facts to return at most
+    """
+    facts: list[Fact] = await ctx.storage("facts").take(about, total=limit)
+    return "\n".join(fact.text for fact in facts) or "There is no fact about that."
+
+
+# Tic-tac-toe: a state whose reducer, find_winner, sees to it that the winner is always known.
+
+
+@tool
+async def start_game(ctx: Context) -> dict[str, str]:
+    """Start a new game of tic-tac-toe, in which the client is X."""
+    return Game.told(await ctx.state("game").set(Game()))
+
+
+@tool
+async def show_board(ctx: Context) -> dict[str, str]:
+    """Show the board of tic-tac-toe."""
+    return Game.told(await ctx.state("game").get())
+
+
+@tool
+async def play(ctx: Context, square: int) -> dict[str, str]:
+    """Put the client's X on a square; O answers at once.
+
+    square: from 1, at the top left, to 9, at the bottom right
+    """
+    await ctx.state("game").update(lambda game: game.put_x(square))
+    return Game.told(await ctx.state("game").update(Game.put_o))
+
+
+# The order: a form that is filled in over several turns. A state outlives the messages that it was filled in from.
+
+
+@dataclass
+class Order:
+    """What the client wants."""
+
+    item: str = ""
+    colour: str = ""
+    quantity: int = 0
+    name: str = ""
+    status: str = "open"
+
+    def missing(self) -> str:
+        """Name what is still to be filled in."""
+        return ", ".join(field for field, value in asdict(self).items() if not value)
+
+    def told(self) -> str:
+        """Return what the model is told."""
+        filled = ", ".join(f"{field}: {value}" for field, value in asdict(self).items() if value)
+        return f"The order: {filled}." + (f" Still missing: {missing}." if (missing := self.missing()) else "")
+
+
+@tool
+async def fill_order(ctx: Context, item: str = "", colour: str = "", quantity: int = 0, name: str = "") -> str:
+    """Fill in what the client has said of an order, in any number of steps; returns what is still missing.
+
+    name: for whom it is
+    """
+    if quantity < 0:
+        raise ValueError("the quantity must be 1 or more")
+    if name:
+        await ctx.memory.set("name", name)
+    name = name or await ctx.memory.get("name", "")
+    said: dict[str, Any] = {"item": item, "colour": colour, "quantity": quantity, "name": name}
+
+    def fill(order: Order) -> Order:
+        unfinished = order if order.status == "open" else Order()
+        return replace(unfinished, **{field: value for field, value in said.items() if value})
+
+    return Order.told(await ctx.state("order").update(fill))
+
+
+@tool
+async def show_order(ctx: Context) -> str:
+    """Show the order and what is still missing."""
+    return Order.told(await ctx.state("order").get())
+
+
+@tool
+async def place_order(ctx: Context) -> str:
+    """Place the order, once nothing is missing and the client wants it."""
+
+    def place(order: Order) -> Order:
+        if order.missing() or order.status != "open":
+            raise ValueError(f"the order is {order.status}; missing: {order.missing() or 'nothing'}")
+        return replace(order, status="placed")
+
+    return Order.told(await ctx.state("order").update(place))
+
+
+@tool
+async def request_refund(ctx: Context, reason: str) -> str:
+    """Ask for the client's money back, for the order that was placed.
+
+    reason: why, in the client's words
+    """
+
+    def refund(order: Order) -> Order:
+        if order.status != "placed":
+            raise ValueError(f"only an order that was placed can be refunded; this one is {order.status}")
+        return replace(order, status="refund requested")
+
+    order: Order = await ctx.state("order").update(refund)
+    return f"The refund for {await ctx.memory.get('name')} is requested: {reason}\n\n{order.told()}"
+
+
+# Memory: what is known of the client, in this session and in all later ones.
+
+
+@tool
+async def remember_client(ctx: Context, name: str = "", locale: str = "") -> str:
+    """Remember what the client tells about themselves; returns all that is known.
+
+    locale: the language to talk in, such as "de" or "pt-BR"
+    """
+    await ctx.memory.update({field: value for field, value in {"name": name, "locale": locale}.items() if value})
+    return await about_client(ctx) or "Nothing is known of the client."
+
+
+async def about_client(ctx: Context) -> str:
+    """Return a system message, made anew for each request. An empty one is not sent."""
+    known = ", ".join(f"{field} {value}" for field, value in (await ctx.memory.all()).items())
+    return known and f"Known of the client: {known}."
+
+
+# Who they are, and what they share.
+
+swarm = Swarm(
+    "helpdesk",
+    agents=[
+        Agent(
+            "triage",
+            "You are the front desk. Answer questions from the facts that you find, and play tic-tac-toe.",
+            tools=[find_fact, start_game, show_board, play, remember_client],
+            handoffs=["sales", "refunds"],
+            system=[about_client],
+            description="Answers questions and plays.",
+        ),
+        Agent(
+            "sales",
+            "You sell phones, tablets and laptops. Fill in the order as the client speaks; ask for what is missing.",
+            tools=[fill_order, show_order, place_order],
+            handoffs=["triage", "refunds"],
+            system=[about_client],
+            description="Takes orders.",
+        ),
+        Agent(
+            "refunds",
+            "You take care of clients who want their money back. Ask why, then request the refund.",
+            tools=[show_order, request_refund],
+            handoffs=["triage", "sales"],
+            system=[about_client],
+            description="Gives money back.",
+        ),
+    ],
+    default="triage",
+    policies=[
+        Policy(
+            "no-politics",
+            reject_input=r"\b(elections?|party politics|politicians?)\b",
+            ban=True,
+            ban_for=60,
+            message="I do not talk about politics. Let us go on in a minute.",
+        )
+    ],
+    states=[State("game", default=Game, reducers=[find_winner]), State("order", default=Order)],
+    storages=[Storage("facts", items=FACTS, index=lambda fact: [fact.about, fact.text], shared=True)],
+    demo=DEMO,
+)

@@ -1,0 +1,44 @@
+"""Watch the oldest part of a conversation go when the context window is full. The log keeps all of it.
+
+$ python examples/small_window.py
+turn 1: 47 of 210 tokens sent
+turn 2: 92 of 210 tokens sent
+turn 3: 137 of 210 tokens sent
+turn 4: 182 of 210 tokens sent
+  4 messages left out: 200 became 110
+turn 5: 137 of 210 tokens sent
+turn 6: 182 of 210 tokens sent
+the session has 6 turns; the last 4 questions are in memory
+"""
+
+import asyncio
+
+from swarmchat.backends import open_backend
+from swarmchat.swarm import Session, SessionSettings
+from swarmchat.swarm.events import Rotated, TurnEnded
+from swarmchat.swarm.scripted_model import ScriptedModel
+
+QUESTION = "What is the longest river of {}, and through which countries does it run?"
+ANSWER = "The Danube, if the sea it ends in counts: ten countries, more than any other river."
+PLACES = ("Europe", "Africa", "Asia", "Australia", "Peru", "Canada")
+
+
+async def main() -> None:
+    """Run six turns in a window that has room for four."""
+    backend = open_backend("memory:")
+    model = ScriptedModel([ANSWER] * len(PLACES))
+    settings = SessionSettings(context_window=240, reserve=30)
+    async with await Session.open(backend, model, client="ann", settings=settings) as session:
+        for place in PLACES:
+            async for event in session.run_turn(QUESTION.format(place)):
+                if isinstance(event, Rotated):
+                    print(f"  {event.groups} messages left out: {event.tokens_before} became {event.tokens_after}")
+                if isinstance(event, TurnEnded):
+                    used, available = session.fill
+                    print(f"turn {event.turn}: {used} of {available} tokens sent")
+        questions = [record for record in session.records if record.type == "user"]
+        print(f"the session has {session.turns} turns; the last {len(questions)} questions are in memory")
+    await backend.close()
+
+
+asyncio.run(main())
