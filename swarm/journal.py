@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from swarmchat.backends import Backend, BackendError, Lease, LeaseLost, Write
+from swarmchat.backends import Backend, BackendError, Lease, LeaseLost, Touch, Write
 from swarmchat.swarm import keys
 from swarmchat.swarm.edits import Edits, Values, commit_edits
 from swarmchat.swarm.errors import SessionBusy
@@ -22,10 +22,19 @@ from swarmchat.swarm.settle import settle
 
 
 class Journal:
-    """The written side of the session ``info``. ``opened`` and ``closed`` by the session."""
+    """The written side of the session ``info``.
+
+    ``beside`` holds the keys of what is kept beside the log: each commit lets them live as long as the log does.
+    """
 
     def __init__(
-        self, backend: Backend, info: SessionInfo, lifetimes: Lifetimes, lease: float, clock: Callable[[], datetime]
+        self,
+        backend: Backend,
+        info: SessionInfo,
+        lifetimes: Lifetimes,
+        lease: float,
+        clock: Callable[[], datetime],
+        beside: Sequence[str] = (),
     ) -> None:
         self.info = info
         self.log = Log(backend, keys.session_log(info.client, info.id), ttl=lifetimes.session)
@@ -35,6 +44,7 @@ class Journal:
         """Whether the last commit failed in a way that leaves open whether it took place."""
         self._backend = backend
         self._lifetime = lifetimes.session
+        self._beside = tuple(beside)
         self._clock = clock
         self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), lease)
         self._unsaved_edits = Edits()
@@ -105,12 +115,13 @@ class Journal:
         together.extend(edits)
         appended: list[Record] = []
         info = self.info
+        touches = [] if self._lifetime is None else [Touch(key, self._lifetime) for key in self._beside]
 
         def further(values: Values) -> Sequence[Write]:
             nonlocal info
             appended[:] = [*records, *self._change_records(records, together, values)]
             info = self._updated_info(appended, model)
-            return self.log.appending(appended), info.put(self._lifetime)
+            return self.log.appending(appended), info.put(self._lifetime), *touches
 
         try:
             try:

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
+from swarmchat.swarm import keys
 from swarmchat.swarm.agents import DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.alive import PersistAlive
 from swarmchat.swarm.context import Budget, RequestContext
@@ -99,7 +100,9 @@ class Session:
             now = timestamp(clock())
             chosen = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
             info = SessionInfo(chosen, chosen, client, created=now, updated=now, swarm=swarm.name)
-        journal = Journal(backend, info, settings.lifetimes, settings.lease, clock)
+        beside = [keys.session_swarm(client, info.id)]
+        beside += [keys.session_state(client, info.id, state.name) for state in swarm.states]
+        journal = Journal(backend, info, settings.lifetimes, settings.lease, clock, beside)
         await journal.open()
         session = cls(journal, backend, swarm, settings, model, models, approver)
         try:

@@ -667,6 +667,26 @@ def test_the_log_tells_of_each_changed_state_by_its_name():
     run(scenario())
 
 
+def test_every_turn_lets_all_of_a_session_live_on(redis_url):
+    import redis
+
+    async def scenario():
+        backend = open_backend(redis_url)
+        model = ScriptedModel([calling(call("fill", item="pen")), calling(call("transfer_to_sales")), "a", "b"])
+        async with await open_session(backend, model, swarm=SWARM, lifetimes=Lifetimes(session=1000)) as session:
+            await say(session, "go")
+            with redis.Redis.from_url(redis_url) as client:
+                names = [key for key in client.scan_iter("swarmchat:1:{ann}:s*") if not key.endswith(b":lease")]
+                for key in names:
+                    client.expire(key, 10)
+                await say(session, "more")
+                assert len(names) == 4
+                assert min(client.ttl(key) for key in names) > 900
+        await backend.close()
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("kind", ["disk", "redis"])
 def test_a_hundred_updates_from_two_processes_lose_none(kind, tmp_path, request):
     url = f"disk:{tmp_path}" if kind == "disk" else request.getfixturevalue("redis_url")
