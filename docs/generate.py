@@ -6,7 +6,7 @@ They stand between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``. A test fai
 import ast
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -19,7 +19,7 @@ from swarmchat.cli.commands import COMMANDS
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.interrupts import EXIT_CODES
 from swarmchat.cli.main import app
-from swarmchat.swarm import Session, SessionSettings, SwarmError, keys
+from swarmchat.swarm import Agent, Context, Policy, Session, SessionSettings, State, Swarm, SwarmError, keys, tool
 from swarmchat.swarm.errors import ModelUnavailable
 from swarmchat.swarm.model import Answer, ToolCall
 from swarmchat.swarm.scripted_model import ScriptedModel
@@ -36,7 +36,7 @@ MEANINGS = {
     2: "the command line makes no sense",
     5: "the context window or another limit was reached",
     65: "what is stored cannot be read, or is of a newer version",
-    66: "no such session, model or address",
+    66: "no such session, model, address, tool, state or ban",
     69: "a server or a store cannot be reached, or has no room",
     75: "open in another process, changed by one, or rate limited: try again later",
     77: "the key is missing or not accepted",
@@ -75,7 +75,10 @@ def slash_commands() -> str:
 
 def example_log() -> str:
     """Return the log of a short session in which much happens: the lines as they are stored."""
-    lines = asyncio.run(_example_session())
+    return _as_block(asyncio.run(_example_session()))
+
+
+def _as_block(lines: list[bytes]) -> str:
     # How long a model took is the one thing that differs from run to run.
     log = "\n".join(re.sub(r'"ms":\d+', '"ms":0', line.decode("utf-8")) for line in lines)
     return f"```jsonl\n{log}\n```"
@@ -90,7 +93,40 @@ async def _example_session() -> list[bytes]:
         ["A tomato is", ModelUnavailable("the answer of http://localhost:11434/v1 was cut off")],
     ]
     questions = ("Are bananas berries?", "And is a strawberry one, although its name says so?", "And a tomato?")
-    async with _example(ScriptedModel(steps, name="gpt-4o")) as (session, key):
+    settings = SessionSettings(context_window=150, reserve=20)
+    return await _log_of(ScriptedModel(steps, name="gpt-4o"), questions, "fruit", settings=settings)
+
+
+def example_swarm_log() -> str:
+    """Return the log of a session in which tools change things, as ``example_log`` does."""
+    return _as_block(asyncio.run(_example_swarm_session()))
+
+
+async def _example_swarm_session() -> list[bytes]:
+    @tool
+    async def order(ctx: Context, item: str, name: str) -> str:
+        """Note an order."""
+        await ctx.memory.set("name", name)
+        return ", ".join(await ctx.state("order").update(lambda items: [*items, item]))
+
+    agents = [Agent("desk", "Take orders.", tools=[order], handoffs=["till"]), Agent("till", "Take the money.")]
+    policies = [Policy("no-swearing", reject_input=["damn"], message="Please stay polite.")]
+    swarm = Swarm("shop", agents, policies=policies, states=[State("order", default=list)])
+    steps = [
+        Answer(
+            tool_calls=(
+                ToolCall("call_1", "order", '{"item":"tea","name":"Ann"}'),
+                ToolCall("call_2", "transfer_to_till", "{}"),
+            )
+        ),
+        Answer("That is 3.50."),
+    ]
+    questions = ("I am Ann. A tea, please, and then I want to pay.", "Damn, no money!")
+    return await _log_of(ScriptedModel(steps, name="gpt-4o"), questions, "tea", swarm=swarm)
+
+
+async def _log_of(model: ScriptedModel, questions: Sequence[str], name: str, **options: Any) -> list[bytes]:
+    async with _example(model, name, **options) as (session, key):
         for question in questions:
             try:
                 async for _ in session.run_turn(question):
@@ -101,7 +137,7 @@ async def _example_session() -> list[bytes]:
 
 
 @asynccontextmanager
-async def _example(model: ScriptedModel) -> AsyncIterator[tuple[Session, str]]:
+async def _example(model: ScriptedModel, name: str, **options: Any) -> AsyncIterator[tuple[Session, str]]:
     """Open a session in memory whose clock goes on by a second whenever it is read; yields it and its log's key."""
     backend = open_backend("memory:")
     start, ticks = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), count()
@@ -109,11 +145,11 @@ async def _example(model: ScriptedModel) -> AsyncIterator[tuple[Session, str]]:
         backend,
         model,
         client="ann",
-        name="fruit",
-        settings=SessionSettings(context_window=150, reserve=20),
+        name=name,
         clock=lambda: start + timedelta(seconds=next(ticks)),
+        **options,
     ) as session:
-        yield session, keys.session_log("ann", "fruit")
+        yield session, keys.session_log("ann", name)
     await backend.close()
 
 
@@ -121,6 +157,13 @@ def hello() -> str:
     """Return the smallest example, without its docstring."""
     code = (DOCS.parent / "examples" / "hello.py").read_text("utf-8")
     return f"```python\n{code.partition('import asyncio')[1]}{code.partition('import asyncio')[2].rstrip()}\n```"
+
+
+def library_desk() -> str:
+    """Return the smallest swarm, without its docstring."""
+    code = (DOCS.parent / "examples" / "library_desk.py").read_text("utf-8")
+    _, first, rest = code.partition("from swarmchat.swarm import")
+    return f"```python\n{first}{rest.rstrip()}\n```"
 
 
 def exit_codes() -> str:
@@ -172,8 +215,8 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "chat.md": {"exit codes": exit_codes},
     "cli.md": {"help": help_pages, "slash commands": slash_commands},
     "library.md": {"hello": hello},
-    "log-format.md": {"example": example_log},
-    "../README.md": {"hello": hello},
+    "log-format.md": {"example": example_log, "example of a swarm": example_swarm_log},
+    "../README.md": {"hello": hello, "library desk": library_desk},
     "../ARCHITECTURE.md": {"modules": modules},
 }
 """The generated parts of each page."""

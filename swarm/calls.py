@@ -63,9 +63,14 @@ class Calls:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def combined_edits(self) -> Edits:
-        """Return the changes of all calls, in their order. A call whose changes cannot follow those has failed."""
+        """Return the changes of the calls that were carried out, in their order.
+
+        A call whose changes cannot follow those before it has failed; one that was interrupted has changed nothing.
+        """
         together = Edits()
         for outcome in self.outcomes:
+            if outcome.status == "interrupted":
+                continue
             trial = Edits()
             trial.extend(together)
             trial.extend(outcome.edits)

@@ -40,6 +40,8 @@ def load_swarm(name: str, folder: Path) -> Swarm:
         return _take(importlib.import_module(f"swarmchat.examples.{path}"), _ATTRIBUTE, path)
     if attribute is not None and re.fullmatch(r"[\w.]+", path):
         return _take(_import(path, folder), attribute, path)
+    if there.suffix in (".py", ".toml") or len(there.parts) > len(folder.parts) + 1:
+        raise DefinitionError(f"there is no swarm {name!r}: {there} does not exist")
     near = difflib.get_close_matches(path, EXAMPLES, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"name a file, a folder with a {TOML}, MODULE:NAME, or one of"
     raise DefinitionError(f"there is no swarm {name!r}; {hint}" + ("" if near else f" {', '.join(EXAMPLES)}"))

@@ -85,8 +85,14 @@ class _Reader:
             policies=[Policy(name, **fields) for name, fields in self._section("policies", _POLICY).items()],
             states=[self._state(name, fields) for name, fields in self._section("states", _STATE).items()],
             storages=[self._storage(name, fields) for name, fields in self._section("storages", _STORAGE).items()],
-            demo=[DemoRule(**_checked(f"demo[{i}]", rule, _DEMO)) for i, rule in enumerate(content.get("demo", ()))],
+            demo=[self._demo(f"demo[{number}]", rule) for number, rule in enumerate(content.get("demo", ()))],
         )
+
+    def _demo(self, where: str, fields: object) -> DemoRule:
+        rule = _checked(where, fields, _DEMO)
+        if "pattern" not in rule:
+            raise DefinitionError(f"{where} needs a pattern")
+        return DemoRule(**rule)
 
     def _section(self, section: str, known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         parts = self._content.get(section, {})
@@ -102,7 +108,11 @@ class _Reader:
     def _state(self, name: str, fields: Mapping[str, Any]) -> State[Any]:
         if "type" in fields:
             made = self._named(f"states.{name}.type", fields["type"], lambda value: isinstance(value, type))
-            default = made(**fields["default"]) if isinstance(fields.get("default"), dict) else fields.get("default")
+            default = fields.get("default")
+            try:
+                default = made(**default) if isinstance(default, dict) else default
+            except (TypeError, ValueError) as error:
+                raise DefinitionError(f"states.{name}.default does not fit {fields['type']}: {error}") from error
             return State(name, default=made if default is None else default, type=made)
         if "default" not in fields:
             raise DefinitionError(f"states.{name} needs a default, or a type of {self._tools_path.name}")
@@ -151,12 +161,16 @@ def _checked(where: str, fields: object, known: Mapping[str, Any]) -> dict[str, 
         if name not in known:
             raise DefinitionError(f"unknown key {key!r}; {nearest(name, known)}")
         kinds = known[name]
+        if isinstance(value, list) and name in _TEXT_LISTS and not all(isinstance(each, str) for each in value):
+            raise DefinitionError(f"{key} is {value!r}, expected a list of texts")
         wrong_bool = isinstance(value, bool) and kinds not in (bool, object)
         if not isinstance(value, kinds) or wrong_bool:
             names = [kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,))]
             raise DefinitionError(f"{key} is {value!r}, expected {' or '.join(_KINDS[name] for name in names)}")
     return dict(fields)
 
+
+_TEXT_LISTS = {"tools", "handoffs", "system", "reject_input", "reject_output", "index"}
 
 _KINDS = {
     "str": "text",

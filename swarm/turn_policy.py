@@ -42,7 +42,7 @@ async def refuse_output(session: "Session", records: "TurnRecords") -> Refused |
         if await policy.rejects_output(records.answer.text):
             rejected = records.answer
             refused = _refuse(records, policy, "output", rejected.text, banned=False)
-            records.answer = replace(rejected, text=policy.message, reasoning="", tool_calls=())
+            records.answer = replace(rejected, text=policy.message, reasoning="", tool_calls=(), finish="refused")
             return refused
     return None
 

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -18,8 +18,10 @@ import pyte
 import pytest
 from swarmchat.cli.main import app
 from swarmchat.cli.settings import Settings
+from swarmchat.swarm import Agent, toml_swarm
 from swarmchat.swarm.context import Budget, build_context
 from swarmchat.swarm.groups import GroupBuilder
+from swarmchat.swarm.load import load_swarm
 from swarmchat.swarm.records import parse_record
 from swarmchat.swarm.tokens import counter_for
 from typer.main import get_command
@@ -120,23 +122,32 @@ def test_record_types_are_those_that_are_written():
 
 
 def _kinds(tree: ast.Module) -> Iterator[str]:
-    """Yield the types of the records that are made: Record("…"), record("…"), self.add("…")."""
+    """Yield the types of the records that are made: Record("…"), record("…"), self.add("…"), edits.edit(… ("…", …))."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "edits.edit":
+            told = [
+                value for value in (*node.args, *(word.value for word in node.keywords)) if isinstance(value, ast.Tuple)
+            ]
+            yield from (ast.literal_eval(value.elts[0]) for value in told)
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             makes = ast.unparse(node.func)
-            if makes in ("Record", "self.add", "self._add") or makes.endswith(".record"):
+            if makes in ("Record", "self.add") or makes.endswith((".record", "records.add")):
                 yield node.args[0].value
 
 
-def test_the_example_of_a_log_is_one():
+def test_the_examples_of_a_log_are_some():
     page = (ROOT / "docs" / "log-format.md").read_text("utf-8")
-    (block,) = _blocks(page, "jsonl")
-    records = [parse_record(line.encode("utf-8")) for line in block.splitlines()]
-    assert [record.seq for record in records] == list(range(len(records)))
     documented = {row[0].strip("`"): row[1] for row in _rows(page, "## Types that are written")}
-    assert {record.type for record in records} <= set(documented)
-    for record in records:
-        assert set(record.data) <= set(_names(documented[record.type])), record.type
+    for block in _blocks(page, "jsonl"):
+        records = [parse_record(line.encode("utf-8")) for line in block.splitlines()]
+        assert [record.seq for record in records] == list(range(len(records)))
+        for record in records:
+            assert set(record.data) <= set(_names(documented[record.type])), record.type
+
+
+def test_the_example_of_a_cut_is_one():
+    page = (ROOT / "docs" / "log-format.md").read_text("utf-8")
+    records = [parse_record(line.encode("utf-8")) for line in _blocks(page, "jsonl")[0].splitlines()]
     (cut,) = [record for record in records if record.type == "rotate"]
     groups = GroupBuilder(records=records).groups
     context = build_context(
@@ -146,16 +157,22 @@ def test_the_example_of_a_log_is_one():
     assert f"the records {kept}, and the next question" in page
 
 
-def test_the_readme_shows_what_is_printed_in_a_pipe(tmp_path: Path):
-    (block,) = [block for block in _blocks(README, "console") if re.search(r"^[^$]", block, re.MULTILINE)]
+@pytest.mark.parametrize("block", [block for block in _blocks(README, "console") if re.search(r"(?m)^[^$]", block)])
+def test_the_readme_shows_what_is_printed_in_a_pipe(block: str, tmp_path: Path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     shell = f'swarmchat() {{ {shlex.quote(sys.executable)} -m swarmchat.cli "$@"; }}\n'
     for shown in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, output = shown.partition("\n")
         done = subprocess.run(
-            ["bash", "-c", shell + command], cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True
+            ["bash", "-c", shell + command],
+            cwd=tmp_path,
+            env=_environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == output
+        assert done.returncode == 0, done.stdout
+        assert _timeless(done.stdout) == _timeless(output)
 
 
 def test_the_readme_shows_what_is_on_the_screen(tmp_path: Path):
@@ -164,11 +181,64 @@ def test_the_readme_shows_what_is_on_the_screen(tmp_path: Path):
         arguments, _, expected = shown.partition("\n")
         typed = re.findall(r"^you ❯ (.+)$", expected, re.MULTILINE)
         screen = _talk(shlex.split(arguments), typed, tmp_path)
-        assert _timeless(screen) == _timeless(expected.splitlines())
+        assert _timeless("\n".join(screen)) == _timeless(expected)
 
 
-def _timeless(lines: Iterable[str]) -> list[str]:
-    return [re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "TIME", line) for line in lines]
+def _timeless(shown: str) -> str:
+    """Return what was shown without times, and without line breaks, which move with how long a tool took."""
+    words = " ".join(shown.split())
+    return re.sub(r"\b\d{4}-\d\d-\d\d \d\d:\d\d", "TIME", re.sub(r", \d+\.\d s: ", ": ", words))
+
+
+def test_the_swarms_page_shows_swarms_that_are_some(tmp_path: Path):
+    page = (ROOT / "docs" / "swarms.md").read_text("utf-8")
+    python, toml = _blocks(page, "python"), [block for block in _blocks(page, "toml") if "[agents." in block]
+    (tmp_path / "tools.py").write_text("\n".join(python), "utf-8")
+    (tmp_path / "swarm.toml").write_text(toml[0], "utf-8")
+    of_python, of_toml = load_swarm("tools.py", tmp_path), load_swarm(".", tmp_path)
+    assert of_toml.name == of_python.name
+    assert of_toml.names == of_python.names
+    assert [state.name for state in of_toml.states] == [state.name for state in of_python.states]
+    for name in of_python.names:
+        ours, theirs = of_python.agent(name), of_toml.agent(name)
+        assert [tool.name for tool in ours.own_tools] == [tool.name for tool in theirs.own_tools]
+        assert (ours.prompt, list(ours.handoffs)) == (theirs.prompt, list(theirs.handoffs))
+        assert ours.description == theirs.description
+
+
+def test_the_swarms_page_names_every_key():
+    page = (ROOT / "docs" / "swarms.md").read_text("utf-8")
+
+    def first(heading: str) -> list[str]:
+        return [_names(row[0])[0] for row in _rows(page, heading) if _names(row[0])]
+
+    assert set(first("## Agents")) == {field.name for field in dataclasses.fields(Agent)}
+    assert set(first("## Agents")) - {"name"} == set(toml_swarm._AGENT)
+    assert set(first("## Policies")) - {"name"} == set(toml_swarm._POLICY)
+    keys: dict[str, set[str]] = {}
+    for table, key, _ in _rows(page, "### Other keys"):
+        keys.setdefault(table.strip("`"), set()).update(_names(key))
+    sections = {"agents", "policies", "states", "storages", "demo"}
+    assert keys == {
+        "top": set(toml_swarm._SWARM) - sections,
+        "[states.NAME]": set(toml_swarm._STATE),
+        "[storages.NAME]": set(toml_swarm._STORAGE),
+        "[[demo]]": set(toml_swarm._DEMO),
+    }
+
+
+def test_the_library_page_shows_what_a_swarm_prints(tmp_path: Path):
+    page = (ROOT / "docs" / "library.md").read_text("utf-8")
+    _, _, below = page.partition("\n## With a swarm\n")
+    done = subprocess.run(
+        [sys.executable, "-c", _blocks(below, "python")[0]],
+        cwd=tmp_path,
+        env=_environment(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == _blocks(below, "text")[0]
 
 
 def _environment(home: Path) -> dict[str, str]:

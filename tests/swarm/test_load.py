@@ -118,7 +118,7 @@ def test_a_swarm_in_toml(folder):
     ("name", "message"),
     [
         ("helpdsk", "did you mean 'helpdesk'"),
-        ("nowhere.py", "there is no swarm 'nowhere.py'"),
+        ("nowhere.py", "there is no swarm 'nowhere.py': .*nowhere.py does not exist"),
         ("nowhere:swarm", "no module 'nowhere'"),
         ("mine.py:number", "'number', which is no Swarm but int; it has 'swarm'"),
         ("mine.py:nothing", "no 'nothing'; it has 'swarm'"),
@@ -169,6 +169,10 @@ def test_the_line_that_fails_is_named(tmp_path, code, message):
         ("default = 0", "", r"states.count needs a default"),
         ('default = "front"', 'default = "frnt"', r"did you mean 'front'"),
         ('pattern = "hi"', 'pattern = "("', r"no regular expression"),
+        ('pattern = "hi"', "", r"demo\[0\] needs a pattern"),
+        ('reject_input = ["shout"]', "reject_input = [1]", r"quiet.reject_input is \[1\], expected a list of texts"),
+        ('handoffs = ["back"]', 'handoffs = [["x"]]', r"agents.front.handoffs is .*expected a list of texts"),
+        ('default = { item = "pen" }', "default = { itm = 1 }", r"states.order.default does not fit Order"),
     ],
 )
 def test_the_key_that_is_wrong_is_named(folder, old, new, message):

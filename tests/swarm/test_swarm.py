@@ -423,6 +423,25 @@ def test_cancelling_reaches_the_tools_and_keeps_what_is_done(backend_url):
     run(scenario())
 
 
+def test_a_tool_that_is_stopped_has_changed_nothing():
+    @tool
+    async def halfway(ctx: Context) -> None:
+        await ctx.memory.set("half", True)
+        await asyncio.Event().wait()
+
+    async def scenario():
+        model = ScriptedModel([calling(call("halfway", "1"), call("remember", "2", name="whole", value="1"))])
+        agent = Agent("a", tools=[halfway, remember])
+        async with await open_session(open_backend("memory:"), model, swarm=agent) as session:
+            async for event in (events := session.run_turn("go")):
+                if isinstance(event, ToolFinished):
+                    break
+            await events.aclose()
+            assert await session.primitives.memory.all() == {"whole": "1"}
+
+    run(scenario())
+
+
 def test_results_that_could_not_be_stored_are_stored_with_what_they_changed():
     async def scenario(lands):
         inner = open_backend("memory:")
