@@ -21,6 +21,17 @@ _BUILT_IN = {
     "redis+sentinel": "swarmchat.backends.redis:open_redis",
 }
 
+_EXAMPLES = {
+    "memory": "memory:",
+    "disk": "disk:PATH",
+    "redis": "redis://HOST:PORT/DB",
+    "rediss": "rediss://HOST:PORT/DB",
+    "unix": "unix:///PATH/TO/SOCKET",
+    "redis+cluster": "redis+cluster://HOST:PORT,HOST:PORT",
+    "redis+sentinel": "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB",
+}
+"""What a URL of each looks like, for those who give the scheme alone."""
+
 
 def open_backend(url: str) -> Backend:
     """Return the backend that ``url`` names: ``memory:``, ``disk:PATH``, ``redis://HOST:PORT/DB`` and so on.
@@ -55,8 +66,10 @@ def _find_driver(scheme: str, url: str) -> Callable[[str], Backend]:
 
 def _unknown(scheme: str, url: str) -> str:
     # Only the scheme is quoted, or a bare word: anything else may hold a password.
-    word = scheme or (url if url.isidentifier() else "")
     known = schemes()
+    if not scheme and url in _EXAMPLES:
+        return f"{url!r} is no URL; write one, such as {_EXAMPLES[url]}"
+    word = scheme or (url if url.isidentifier() else "")
     near = difflib.get_close_matches(word, known, n=1)
     hint = f"; did you mean {near[0]}:?" if near else "."
     what = f"no backend for {word + ':'!r}" if word else "a backend is named by a URL such as memory: or disk:PATH"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from swarmchat.cli import inspect_commands, options, swarm_commands
+from swarmchat.cli import bans_commands, inspect_commands, online_command, options, swarm_commands
 from typer.core import TyperGroup
 
 _GROUP_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
@@ -115,8 +115,8 @@ app.add_typer(swarm_commands.tools_app, name="tools")
 app.command("state")(inspect_commands.state)
 app.command("storage")(inspect_commands.storage)
 app.command("memory")(inspect_commands.memory)
-app.add_typer(inspect_commands.bans_app, name="bans")
-app.command("online")(inspect_commands.online)
+app.add_typer(bans_commands.bans_app, name="bans")
+app.command("online")(online_command.online)
 app.command("init")(swarm_commands.init)
 
 

@@ -30,8 +30,8 @@ class Renderer:
     """Prints the events of a turn.
 
     ``answers`` gets the model's text and nothing else, ``remarks`` everything else. In a chat both are the terminal
-    and each answer begins with the name of the agent. ``colour`` allows dim and bold on the remarks, ``live`` a line that
-    tells which tools run, until they have ended.
+    and each answer begins with the name of the agent. ``colour`` allows dim and bold on the remarks, ``live`` a
+    line that tells which tools run, until they have ended.
     """
 
     def __init__(

@@ -168,7 +168,9 @@ class Repl:
         """Ask the user whether ``tool`` may be called; what is no answer is asked again, Ctrl-C and Ctrl-D are no."""
         if tool.name in self._always:
             return True
-        self._renderer.remark(f"{self._session.agent.name} wants to call {tool.name}({one_line(call.arguments, _ARGUMENTS)})")
+        self._renderer.remark(
+            f"{self._session.agent.name} wants to call {tool.name}({one_line(call.arguments, _ARGUMENTS)})"
+        )
         with self._pause():
             while True:
                 try:
@@ -216,8 +218,10 @@ def greeting(session: Session, backend: str) -> list[str]:
 
 
 def _last_exchange(session: Session) -> list[Record]:
-    records = [r for r in session.records if r.turn == session.turns and r.type in ("user", "assistant")]
-    return [r for r in records if r.message.get("content")][-2:]
+    last = [record for record in session.records if record.turn == session.turns]
+    said = [record for record in last if record.type in ("user", "assistant") and record.message.get("content")]
+    # Agents may have said something in between.
+    return said[:1] + said[1:][-1:]
 
 
 class _PromptHistory(FileHistory):

@@ -16,7 +16,7 @@ tools_app = typer.Typer(help="See and try the tools of a swarm.", rich_markup_mo
 
 @agents_app.command("list")
 def list_agents(swarm: options.SwarmName = None, as_json: options.Json = False) -> None:
-    """List the agents, the default one first in line with a star."""
+    """List the agents; the default one has a star."""
 
     def show(found: "Swarm") -> None:
         agents = [_about(found, agent) for agent in found.agents]

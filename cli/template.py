@@ -35,7 +35,7 @@ type = "Order"
 
 # What is found by describing it. The model never sees an id.
 [storages.breads]
-index = ["name", "about"]
+index = ["about"]
 items = [
     { name = "rye bread", about = "dark, sour, keeps for a week", price = 4.2 },
     { name = "baguette", about = "white, crisp, best on the same day", price = 1.8 },
@@ -51,6 +51,10 @@ message = "Please stay polite."
 [[demo]]
 pattern = "(want|buy|order|take)"
 call = "transfer_to_orders"
+
+[[demo]]
+pattern = "(want|buy|order|take)"
+reply = "Which bread, and how many? For example: 2 rye bread"
 
 [[demo]]
 pattern = "(?P<count>\\\\d+) (?P<bread>[a-z ]+)"

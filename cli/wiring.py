@@ -77,7 +77,8 @@ def make_model(
 
     Without a name, an address or a key it is the demo model, which needs none and follows the rules of ``swarm``.
     """
-    name = name or settings.model
+    # The demo model is for trying everything without a server: it stands in for those that agents name, too.
+    name = settings.model if settings.model == "demo" else name or settings.model
     if name == "demo" or (name is None and not settings.base_url and not settings.api_key):
         from swarmchat.swarm.demo_model import DemoModel
 

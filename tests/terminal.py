@@ -128,3 +128,16 @@ def terminal(
         yield running
     finally:
         running.process.close(force=True)
+
+
+def at_prompt(screen: Terminal) -> bool:
+    """Whether the prompt of a chat is on the screen, with its toolbar."""
+    return bool(screen.lines) and " tokens " in screen.lines[-1]
+
+
+def say(screen: Terminal, message: str, answer: str) -> None:
+    """Send ``message`` and wait until ``answer`` is complete and the prompt is back."""
+    screen.wait_for(at_prompt)
+    screen.send(message + ENTER)
+    screen.wait_for(answer)
+    screen.wait_for(at_prompt)

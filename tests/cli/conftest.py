@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from model_server import ModelServer, model_server
 from swarmchat.backends import open_backend
+from swarmchat.cli.main import app
 from swarmchat.swarm import keys
 from terminal import Terminal, terminal
+from typer.testing import CliRunner
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,15 @@ class Program:
             **more,
         )
         return Finished(done.stdout, done.stderr, done.returncode)
+
+    def invoke(self, *arguments: str, piped: str = "", env: Mapping[str, str] | None = None) -> Finished:
+        """Carry out a command as ``run`` does, in this process: for what does not depend on having one of its own."""
+        gone = dict.fromkeys(name for name in os.environ if name.startswith(("SWARMCHAT_", "OPENAI_")))
+        with chdir(self.folder):
+            done = CliRunner().invoke(app, arguments, input=piped, env={**gone, **self.env, **(env or {})})
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Finished(done.stdout, done.stderr, done.exit_code)
 
     def start(self, *arguments: str, **more: Any) -> "subprocess.Popen[str]":
         """Start the program with its streams as pipes, or ``stdout`` as given."""

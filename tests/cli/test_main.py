@@ -20,12 +20,12 @@ def test_without_a_command_it_is_a_question(program):
 
 
 def test_options_may_come_first(program):
-    assert program.run("-b", "memory", "hello").out.startswith("Hello!")
+    assert program.invoke("-b", "memory", "hello").out.startswith("Hello!")
 
 
 @pytest.mark.parametrize("words", [("chat", "chatt"), ("--", "chat"), ("chat", "--", "--version")])
 def test_a_question_can_be_any_word(words, program):
-    asked = program.run(*words, env={"SWARMCHAT_BACKEND": "memory"})
+    asked = program.invoke(*words, env={"SWARMCHAT_BACKEND": "memory"})
     assert f'You said "{words[-1]}"' in asked.out
     assert asked.code == 0
 

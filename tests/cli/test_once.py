@@ -20,32 +20,32 @@ def test_the_answer_is_on_stdout_and_nothing_else_anywhere(program, server):
 
 
 def test_a_piped_question_needs_no_words(program, server):
-    assert program.run(piped="  hello\n").out == "You said: hello\n"
+    assert program.invoke(piped="  hello\n").out == "You said: hello\n"
 
 
 def test_a_hostile_answer_is_made_safe(program, server):
     server.reply(text("\x1b]0;owned\x07\x1b[2J", "\x9b31mred\r\n", "end\x1b"))
-    assert program.run("hi").out == "␛]0;owned␇␛[2J\ufffd31mred\nend␛\n"
+    assert program.invoke("hi").out == "␛]0;owned␇␛[2J\ufffd31mred\nend␛\n"
 
 
 def test_turns_of_one_session_go_on_and_the_last_is_found(program, server):
-    program.run("-s", "one", "first")
-    program.run("-s", "two", "second")
-    program.run("-s", "one", "third")
-    program.run("-c", "fourth")
+    program.invoke("-s", "one", "first")
+    program.invoke("-s", "two", "second")
+    program.invoke("-s", "one", "third")
+    program.invoke("-c", "fourth")
     said = [message["content"] for message in server.chats[-1]["messages"][1:]]
     assert said == ["first", "You said: first", "third", "You said: third", "fourth"]
 
 
 def test_continuing_without_a_session_says_so_and_begins_one(program):
-    asked = program.run("-c", "hello", "--client", "ann")
+    asked = program.invoke("-c", "hello", "--client", "ann")
     assert asked.out.startswith("Hello!")
     assert asked.err == "  ann has no session on disk; a new one begins\n"
 
 
 @pytest.mark.parametrize("name", ["two  words", "a/../b", "🦦", "a\nb", "\x1b[31mred", "x" * 4096, "-x", "it's"])
 def test_any_name_of_a_session_will_do(name, program):
-    assert program.run("-s", name, "hello").code == 0
+    assert program.invoke("-s", name, "hello").code == 0
     assert program.said(name)[0] == "hello"
 
 
@@ -65,7 +65,7 @@ def test_any_name_of_a_session_will_do(name, program):
 def test_what_the_server_refuses(replies, code, complaint, program, server):
     program.env["OPENAI_API_KEY"] = KEY
     server.reply(*replies)
-    asked = program.run("-s", "s", "hello there")
+    asked = program.invoke("-s", "s", "hello there")
     assert asked.code == code
     assert complaint in asked.err
     assert asked.err.splitlines()[-1].startswith("error: ")
@@ -75,10 +75,10 @@ def test_what_the_server_refuses(replies, code, complaint, program, server):
 
 
 def test_a_server_that_is_not_there_is_tried_again_and_told(program):
-    asked = program.run("-m", "m", "--base-url", "http://127.0.0.1:1/v1", "hi")
+    asked = program.invoke("-m", "m", "--base-url", "http://127.0.0.1:1/v1", "hi", env={"SWARMCHAT_RETRIES": "1"})
     lines = asked.err.splitlines()
-    assert all(re.fullmatch(r"  no connection; attempt [2-5] in \d(\.\d)? s", line) for line in lines[:-1])
-    assert len(lines) == 5
+    assert re.fullmatch(r"  no connection; attempt 2 in \d(\.\d)? s", lines[0])
+    assert len(lines) == 2
     assert lines[-1].startswith("error: cannot connect to http://127.0.0.1:1/v1")
     assert (asked.out, asked.code) == ("", 69)
 
@@ -86,7 +86,7 @@ def test_a_server_that_is_not_there_is_tried_again_and_told(program):
 def test_a_server_that_hangs_is_given_up_on(program, server):
     gate = Gate()
     server.reply(hang(gate, "so far"))
-    asked = program.run("-s", "s", "hi", env={"SWARMCHAT_TIMEOUT": "0.3"})
+    asked = program.invoke("-s", "s", "hi", env={"SWARMCHAT_TIMEOUT": "0.3"})
     gate.release()
     assert asked.out == "so far\n"
     assert "sent nothing for 0.3 s" in asked.err
@@ -108,7 +108,7 @@ def test_a_server_that_hangs_is_given_up_on(program, server):
     ],
 )
 def test_what_cannot_be_done_is_one_line(arguments, code, complaint, program):
-    asked = program.run(*arguments)
+    asked = program.invoke(*arguments)
     assert (asked.out, asked.code) == ("", code)
     assert complaint in asked.err
     assert asked.err.startswith("error: ")
@@ -122,7 +122,7 @@ def test_what_cannot_be_done_is_one_line(arguments, code, complaint, program):
 )
 def test_a_bad_settings_file_exits_78(content, complaint, program):
     (program.folder / "swarmchat.toml").write_text(content)
-    asked = program.run("hi")
+    asked = program.invoke("hi")
     assert (asked.out, asked.code) == ("", 78)
     assert complaint in asked.err
     assert asked.err.startswith(f"error: {program.folder}/swarmchat.toml")
@@ -131,7 +131,7 @@ def test_a_bad_settings_file_exits_78(content, complaint, program):
 def test_a_folder_does_not_get_the_users_key(program, server):
     program.env = {name: value for name, value in program.env.items() if not name.startswith("SWARMCHAT_")}
     (program.folder / "swarmchat.toml").write_text(f'model = "m"\nbase_url = "{server.base_url}"')
-    asked = program.run("hi", env={"OPENAI_API_KEY": KEY})
+    asked = program.invoke("hi", env={"OPENAI_API_KEY": KEY})
     assert asked.code == 78
     assert "a folder must not choose who gets your key" in asked.err
     assert not server.requests
@@ -142,7 +142,7 @@ def test_a_session_that_is_open_elsewhere_exits_75(program, server):
     server.reply(hang(gate, "wait"))
     first = program.start("-s", "s", "hello")
     assert gate.reached.wait(20)
-    second = program.run("-s", "s", "me too")
+    second = program.invoke("-s", "s", "me too")
     gate.release()
     assert second.code == 75
     assert f"session 's' is open in process {first.pid}" in second.err

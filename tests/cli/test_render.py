@@ -12,6 +12,7 @@ from swarmchat.swarm.events import (
     Rotated,
     TextDelta,
     ToolFinished,
+    ToolStarted,
     TurnEnded,
     Warned,
 )
@@ -133,3 +134,20 @@ def test_a_stream_that_knows_ascii_only_gets_an_ascii_mark():
     renderer.show(said("naïve 漢")[0])
     renderer.end_answer()
     assert raw.getvalue() == b"assistant > na?ve ?\n"
+
+
+def test_what_runs_is_told_until_it_has_ended():
+    started = [ToolStarted(name, "{}", "desk") for name in ("dig", "look")]
+    ended = [ToolFinished(name, "{}", "ok", "found", "desk", 0.0) for name in ("dig", "look")]
+    assert shown(*started, *ended, chat=True) == ("", "  desk · dig({})  ok: found\n  desk · look({})  ok: found\n")
+    clear = "\r\x1b[K"
+    assert shown(*started, *ended, chat=True, live=True)[0] == (
+        f"  desk · dig({{}}) …{clear}  desk · look({{}}) and 1 more …{clear}  desk · look({{}}) …{clear}"
+    )
+
+
+def test_what_a_result_says_to_the_model_is_not_said_twice():
+    failed = ToolFinished("dig", "{}", "error", "Error: too deep", "desk", 0.0)
+    denied = ToolFinished("dig", "{}", "denied", "Denied: do not", "desk", 0.0)
+    assert shown(failed, denied, chat=True)[1] == "  desk · dig({})  error: too deep\n  desk · dig({})  denied\n"
+    assert shown(denied)[1] == "  desk · dig({})  denied (--approve auto allows it)\n"

@@ -7,20 +7,7 @@ import signal
 import pytest
 from model_server import Gate, ModelServer, failure, hang, text
 from redis_server import RedisServer, free_port, start_redis
-from terminal import CTRL_C, CTRL_D, CTRL_J, ENTER, ESCAPE, UP, Terminal, terminal
-
-
-def at_prompt(screen: Terminal) -> bool:
-    """Whether the prompt is on the screen, with its toolbar."""
-    return bool(screen.lines) and " tokens " in screen.lines[-1]
-
-
-def say(screen: Terminal, message: str, answer: str) -> None:
-    """Send ``message`` and wait until ``answer`` is complete and the prompt is back."""
-    screen.wait_for(at_prompt)
-    screen.send(message + ENTER)
-    screen.wait_for(answer)
-    screen.wait_for(at_prompt)
+from terminal import CTRL_C, CTRL_D, CTRL_J, ENTER, ESCAPE, UP, Terminal, at_prompt, say, terminal
 
 
 def leave(screen: Terminal) -> str:
@@ -63,15 +50,15 @@ def test_a_chat_and_how_it_is_resumed(kind, program, server, redis_url):
     assert sent(server) == ["hello", "\n\nOne two\n\n", "more"]
 
 
-def test_a_session_in_memory_says_that_it_is_gone(program, server):
+def test_a_session_in_memory_says_that_it_is_gone(program):
     with program.chat("-b", "memory") as screen:
-        say(screen, "hello", "You said: hello")
+        say(screen, "hello", "assistant ❯ Hello")
         screen.send(CTRL_D)
         screen.wait_for("this session was kept in memory and is gone now")
         assert screen.wait_for_end() == 0
 
 
-def test_a_chat_without_a_turn_leaves_nothing_to_resume(program, server):
+def test_a_chat_without_a_turn_leaves_nothing_to_resume(program):
     with program.chat("-s", "s") as screen:
         screen.wait_for(at_prompt)
         screen.send(CTRL_D)
@@ -125,10 +112,10 @@ def test_messages_typed_while_an_answer_comes_are_sent_in_their_turn(program, se
     assert [chat["messages"][-1]["content"] for chat in server.chats] == ["first", "second", "third", "fourth\npasted"]
 
 
-def test_what_is_typed_before_the_first_prompt_is_not_lost(program, server):
+def test_what_is_typed_before_the_first_prompt_is_not_lost(program):
     with program.chat("-s", "s") as screen:
         screen.send("early" + ENTER)
-        screen.wait_for("You said: early")
+        screen.wait_for('You said "early"')
 
 
 def test_new_lines_and_pastes(program, server):
@@ -158,9 +145,9 @@ def test_commands_never_reach_the_model(program, server):
         assert screen.wait_for_end() == 0
 
 
-def test_the_up_arrow_knows_other_sessions(program, server):
+def test_the_up_arrow_knows_other_sessions(program):
     with program.chat("-s", "one") as screen:
-        say(screen, "a long question", "You said: a long question")
+        say(screen, "a long question", 'You said "a long question"')
         leave(screen)
     with program.chat("-s", "two") as screen:
         screen.wait_for(at_prompt)
@@ -297,13 +284,13 @@ def child_of(pid: int) -> int:
         return int(children.read().split()[0])
 
 
-def test_a_signal_at_the_prompt_is_the_key(program, server):
+def test_a_signal_at_the_prompt_is_the_key(program):
     with program.chat("-s", "s") as screen:
         screen.wait_for(at_prompt)
         os.kill(screen.process.pid, signal.SIGINT)
         screen.wait_for("Ctrl-C again or Ctrl-D leaves")
         screen.wait_for(at_prompt)
-        say(screen, "hello", "You said: hello")
+        say(screen, "hello", "assistant ❯ Hello")
 
 
 def test_a_terminal_that_can_do_nothing(program, server):
@@ -322,25 +309,25 @@ def test_a_terminal_that_can_do_nothing(program, server):
         assert screen.wait_for_end() == 0
 
 
-def test_no_colour_where_none_is_wanted(program, server):
+def test_no_colour_where_none_is_wanted(program):
     with program.chat("-s", "s", env={"NO_COLOR": "1"}) as screen:
-        say(screen, "hello", "You said: hello")
+        say(screen, "hello", "assistant ❯ Hello")
         assert b"\x1b[1m" not in screen.raw
         assert b"\x1b[2m" not in screen.raw
         assert b"\x1b[31m" not in screen.raw
 
 
-def test_an_ascii_terminal_gets_an_ascii_prompt(program, server):
+def test_an_ascii_terminal_gets_an_ascii_prompt(program):
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     with program.chat("-s", "s", env=environment) as screen:
         screen.wait_for("you >")
-        say(screen, "hello", "assistant > You said: hello")
+        say(screen, "hello", "assistant > Hello")
 
 
-def test_a_paste_of_a_megabyte(program, server):
+def test_a_paste_of_a_megabyte(program):
     with program.chat("-s", "s") as screen:
         screen.wait_for(at_prompt)
         screen.paste("lorem ipsum\n" * 90_000)
         screen.send(ENTER)
         screen.wait_for("error: the last message and what belongs to it take")
-        say(screen, "hello", "You said: hello")
+        say(screen, "hello", "assistant ❯ Hello")

@@ -61,6 +61,7 @@ def test_variables_of_the_test_suite_are_no_settings():
         ("lifetime", "None", None),
         ("system", "", ""),
         ("durability", "full", "full"),
+        ("retries", "0", 0),
         ("base_url", "https://host:8443/v1", "https://host:8443/v1"),
     ],
 )
@@ -81,6 +82,8 @@ def test_values(name, value, read):
         ('max_context = "many"', "max_context is 'many': expected a whole number"),
         ('max_context = "٣"', "expected a whole number"),
         (f"max_context = {'9' * 30}", "expected a whole number"),
+        ("retries = -1", "retries is -1: expected a whole number, 0 or more"),
+        ("retries = true", "expected a whole number"),
         ("timeout = 0", "timeout is 0: expected seconds above 0"),
         ('timeout = "none"', 'expected seconds above 0, "90s" or "15m"'),
         ("timeout = inf", "expected seconds"),

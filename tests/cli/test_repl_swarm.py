@@ -1,0 +1,163 @@
+"""A chat with a swarm as its user sees it, on a real terminal, with the demo model."""
+
+import os
+import signal
+
+import pytest
+from terminal import CTRL_C, CTRL_D, ENTER, Terminal, at_prompt, say
+
+QUESTION = "allow it? (y)es, (n)o, (a)lways:"
+
+OFFICE = '''\
+from pathlib import Path
+
+from swarmchat.swarm import Agent, Context, DemoRule, Swarm, tool
+
+
+@tool(approve="ask")
+def send_mail(to: str) -> str:
+    """Send a mail."""
+    with open("sent", "a") as sent:
+        sent.write(to + " ")
+    return f"sent to {to}"
+
+
+@tool
+def dig(ctx: Context) -> str:
+    """Take as long as it is let."""
+    ctx.cancelled.wait()
+    Path("stopped").touch()
+    return "never"
+
+
+swarm = Swarm(
+    "office",
+    [Agent("clerk", "You are a clerk.", tools=[send_mail, dig])],
+    demo=[
+        DemoRule(r"^mail (?P<to>.+)", "send_mail", {"to": "{to}"}, reply="Done: {result}"),
+        DemoRule(r"^dig", "dig"),
+    ],
+)
+'''
+
+
+@pytest.fixture
+def office(program):
+    """The program in a folder with a swarm whose mails need approval."""
+    (program.folder / "office.py").write_text(OFFICE)
+    return program
+
+
+def sent(program) -> list[str]:
+    """Return to whom mails were really sent."""
+    path = program.folder / "sent"
+    return path.read_text().split() if path.exists() else []
+
+
+def ask(screen: Terminal, message: str) -> None:
+    """Send ``message`` and wait for the newest question about it."""
+    screen.wait_for(at_prompt)
+    before = screen.words.count(QUESTION)
+    screen.send(message + ENTER)
+    screen.wait_for(lambda screen: screen.words.count(QUESTION) > before and not at_prompt(screen))
+
+
+def test_a_tool_that_needs_approval(office):
+    with office.chat("chat", "-S", "office.py", "-s", "s") as screen:
+        ask(screen, "mail bob")
+        assert 'clerk wants to call send_mail({"to": "bob"})' in screen.words
+        assert sent(office) == []
+        # What is no answer is asked again.
+        screen.send("what?" + ENTER)
+        screen.wait_for(f"{QUESTION} what? {QUESTION}")
+        screen.send("y" + ENTER)
+        screen.wait_for("clerk ❯ Done: sent to bob")
+        assert sent(office) == ["bob"]
+
+        for number, answer in enumerate(("n" + ENTER, CTRL_C, CTRL_D), 1):
+            ask(screen, f"mail nobody{number}")
+            screen.send(answer)
+            screen.wait_for(f'send_mail({{"to": "nobody{number}"}}) denied clerk ❯ Done: Denied')
+        assert sent(office) == ["bob"]
+
+        ask(screen, "mail carl")
+        screen.send("a" + ENTER)
+        screen.wait_for("clerk ❯ Done: sent to carl")
+        say(screen, "mail dora", "clerk ❯ Done: sent to dora")
+        assert sent(office) == ["bob", "carl", "dora"]
+
+
+def test_ctrl_c_stops_a_tool_also_after_a_question(office):
+    with office.chat("chat", "-S", "office.py", "-s", "s") as screen:
+        ask(screen, "mail bob")
+        os.kill(screen.process.pid, signal.SIGINT)
+        screen.wait_for("denied clerk ❯ Done: Denied")
+        screen.wait_for(at_prompt)
+        screen.send("dig" + ENTER)
+        screen.wait_for("clerk · dig({}) …")
+        screen.send(CTRL_C)
+        screen.wait_for("you ❯ dig stopped; what was said until then is kept you ❯")
+        assert "dig({}) …" not in screen.words
+        screen.wait_for(lambda screen: (office.folder / "stopped").exists())
+        say(screen, "hello", "clerk ❯ Hello")
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10)])
+def test_slash_commands(columns, rows, program):
+    with program.chat("chat", "-S", "helpdesk", "-s", "s", columns=columns, rows=rows) as screen:
+        say(screen, "/agents", "* triage Answers questions and plays. sales Takes orders. refunds Gives money back.")
+        say(screen, "/back", "error: there is nobody before triage")
+        say(screen, "/agent sale", "error: swarm 'helpdesk' has no agent 'sale'; did you mean 'sales'?")
+        say(screen, "/agent", "triage is talking")
+        say(screen, "/agent sales", "you ❯ /agent sales sales ‹ triage")
+        screen.wait_for(lambda screen: screen.lines[-1].startswith(" sales ‹ triage   "))
+        say(screen, "/tools", "place_order() Place the order, once nothing is missing and the client wants it.")
+        assert "transfer_to_triage transfer_to_refunds transfer_back" in screen.words
+        say(screen, "a red phone", "Still missing: quantity, name.")
+        say(screen, "/stack", "you ❯ /stack sales ‹ triage")
+        say(
+            screen,
+            "/state order",
+            'order: {"item": "phone", "colour": "red", "quantity": 0, "name": "", "status": "open"}',
+        )
+        say(screen, "/state ordr", "error: swarm 'helpdesk' declares no state 'ordr'; did you mean 'order'?")
+        say(screen, "/memory", "nothing yet")
+        say(screen, "/memory name Ann", 'name: "Ann"')
+        say(screen, "/back", "you ❯ /back triage you")
+        screen.wait_for(lambda screen: screen.lines[-1].startswith(" triage   "))
+        say(screen, "/reset", "from here on, what was said before is no longer sent")
+        say(screen, "/context", "message")
+        assert "a red phone" not in screen.words.rsplit("/context", 1)[1]
+        assert all(len(line) <= columns for line in screen.lines)
+
+
+@pytest.mark.parametrize("kind", ["disk", "redis"])
+def test_a_killed_walk_goes_on_where_it_was(kind, program, request):
+    place = ["-b", "redis", "--redis-url", request.getfixturevalue("redis_url")] if kind == "redis" else []
+    where = ["chat", "-S", "helpdesk", "-s", "s", *place]
+    with program.chat(*where) as screen:
+        say(screen, "play 5", "O 2 3")
+        say(screen, "I want to buy a phone", "triage → sales")
+        say(screen, "a red one", "Still missing: quantity, name.")
+        say(screen, "I want my money back", "sales → refunds")
+        screen.process.kill(signal.SIGKILL)
+        assert screen.wait_for_end() == 137
+    with program.chat(*where) as screen:
+        screen.wait_for("resumed after 4 turns")
+        screen.wait_for(at_prompt)
+        assert screen.lines[-1].startswith(" refunds ‹ sales ‹ triage   ")
+        say(screen, "show my order", "item: phone, colour: red, status: open")
+        say(screen, "/state game", 'game: {"board": "O234X6789", "winner": ""}')
+        say(screen, "back", "refunds → sales")
+        say(screen, "two", "quantity: 2")
+
+
+def test_a_ban_holds_in_two_programs(program):
+    where = ["chat", "-S", "helpdesk"]
+    with program.chat(*where, "-s", "one") as one, program.chat(*where, "-s", "two") as two:
+        two.wait_for(at_prompt)
+        say(one, "who will win the election?", "you are banned no-politics ❯ I do not talk about politics.")
+        say(two, "are bananas berries?", "you are banned no-politics ❯ I do not talk about politics.")
+        assert program.invoke("bans", "lift", "ann", "-S", "helpdesk").code == 0
+        say(two, "are bananas berries?", "a strawberry is not")
+        say(one, "are bananas berries?", "a strawberry is not")
