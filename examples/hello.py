@@ -32,4 +32,5 @@ async def main() -> None:
         await backend.close()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

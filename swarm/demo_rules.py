@@ -13,7 +13,7 @@ from swarmchat.swarm.model import Answer, ToolCall
 _HANDOFF = "transfer_"
 _LOOKED_AT = 1000
 """Characters of a message that patterns are searched in: some take the square of its length, and people paste books."""
-_FAILED = re.compile(r"Error: (?:\w*Error: )?(.*)", re.DOTALL)
+_FAILED = re.compile(r"(?:Error|Denied): (?:\w*Error: )?(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
