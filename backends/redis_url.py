@@ -13,8 +13,6 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from swarmchat.backends.errors import UnknownBackend
 
-SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "redis+sentinel")
-
 _SECONDS = ("deadline", "timeout")
 _TEXT = ("username", "password", "sentinel_username", "sentinel_password")
 _TLS_TEXT = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")

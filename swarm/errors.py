@@ -2,7 +2,6 @@
 
     SwarmError                  the base: exit code 1
     ├── SessionBusy             another process holds the session: 75
-    ├── SessionNotFound         no such session, or more than one fits: 66
     ├── BadRecord               a log line that is no record of a version we know: 65
     ├── OverBudget              what must be sent does not fit the context window: 5
     ├── LimitReached            a bound on the turn was hit: 5
@@ -38,12 +37,6 @@ class SessionBusy(SwarmError):
     """Another process is talking in this session."""
 
     exit_code = 75
-
-
-class SessionNotFound(SwarmError):
-    """No session has this name or id, or several have it."""
-
-    exit_code = 66
 
 
 class BadRecord(SwarmError):
