@@ -3,10 +3,13 @@
 import difflib
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from swarmchat.backends.base import Backend
 from swarmchat.backends.errors import UnknownBackend
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 ENTRY_POINTS = "swarmchat.backends"
 """Entry-point group for other people's drivers: the name is a URL scheme, the value a callable ``(url) -> Backend``."""
@@ -46,7 +49,7 @@ def open_backend(url: str) -> Backend:
 
 def schemes() -> list[str]:
     """Return every URL scheme that can be opened, built in or registered by an installed package."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return sorted({*_BUILT_IN, *(point.name for point in _entry_points())})
 
 
 def _find_driver(scheme: str, url: str) -> Callable[[str], Backend]:
@@ -54,7 +57,7 @@ def _find_driver(scheme: str, url: str) -> Callable[[str], Backend]:
         module, _, name = _BUILT_IN[scheme].partition(":")
         driver: Callable[[str], Backend] = getattr(import_module(module), name)
         return driver
-    for point in entry_points(group=ENTRY_POINTS, name=scheme):
+    for point in _entry_points().select(name=scheme):
         try:
             loaded: Callable[[str], Backend] = point.load()
         except (ImportError, AttributeError) as error:
@@ -74,3 +77,10 @@ def _unknown(scheme: str, url: str) -> str:
     hint = f"; did you mean {near[0]}:?" if near else "."
     what = f"no backend for {word + ':'!r}" if word else "a backend is named by a URL such as memory: or disk:PATH"
     return f"{what}{hint} Known: {', '.join(known)}"
+
+
+def _entry_points() -> "EntryPoints":
+    # Not above: it costs as much as the rest of this room together, and a built-in driver needs none of it.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=ENTRY_POINTS)

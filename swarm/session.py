@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
@@ -377,6 +376,9 @@ async def latest_session(backend: Backend, client: str) -> SessionInfo | None:
 
 
 def _program_version() -> str:
+    # Costs as much as the rest of this room together.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("swarmchat")
     except PackageNotFoundError:
