@@ -77,7 +77,7 @@ def test_a_tool_that_needs_approval(office):
         for number, answer in enumerate(("n" + ENTER, CTRL_C, CTRL_D), 1):
             ask(screen, f"mail nobody{number}")
             screen.send(answer)
-            screen.wait_for(f'send_mail({{"to": "nobody{number}"}}) denied clerk ❯ Done: Denied')
+            screen.wait_for(f'send_mail({{"to": "nobody{number}"}}) denied clerk ❯ That did not work')
         assert sent(office) == ["bob"]
 
         ask(screen, "mail carl")
@@ -91,7 +91,7 @@ def test_ctrl_c_stops_a_tool_also_after_a_question(office):
     with office.chat("chat", "-S", "office.py", "-s", "s") as screen:
         ask(screen, "mail bob")
         os.kill(screen.process.pid, signal.SIGINT)
-        screen.wait_for("denied clerk ❯ Done: Denied")
+        screen.wait_for("denied clerk ❯ That did not work: the user did not allow")
         screen.wait_for(at_prompt)
         screen.send("dig" + ENTER)
         screen.wait_for("clerk · dig({}) …")
