@@ -17,7 +17,7 @@ from prompt_toolkit.utils import is_dumb_terminal
 try:
     import termios
 except ImportError:  # Windows: typing shows while the answer comes, and is kept all the same.
-    termios = None  # type: ignore[assignment]
+    termios = None  # type: ignore[assignment]  # a module elsewhere
 
 _CTRL_D = "\x04"
 

@@ -110,7 +110,7 @@ class PersistStorage(Generic[T]):
         await self._write(Put(self._key(new), value, self._store.lifetimes.storage))
         return new
 
-    async def get(self, id: str) -> T | None:  # noqa: A002
+    async def get(self, id: str) -> T | None:  # noqa: A002 (as above)
         """Return the item ``id``, or ``None`` when there is none."""
         key = self._key(id)
         await self._fill()
@@ -125,7 +125,7 @@ class PersistStorage(Generic[T]):
         """Return all ids with their items, in the order of the ids."""
         return [(item_id, self._form.decode(item_id, value)) for item_id, value in (await self._read()).items()]
 
-    async def remove(self, id: str) -> bool:  # noqa: A002
+    async def remove(self, id: str) -> bool:  # noqa: A002 (as above)
         """Remove the item ``id`` and tell whether there was one. An item that cannot be read can be removed."""
         key = self._key(id)
         await self._fill()

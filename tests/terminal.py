@@ -22,7 +22,7 @@ SECONDS = 20.0
 """How long a screen may take to show what is waited for; a busy machine is no finding."""
 
 
-class _Screen(pyte.HistoryScreen):  # type: ignore[misc]
+class _Screen(pyte.HistoryScreen):  # type: ignore[misc]  # pyte ships no types
     """Answers the program's questions (where is the cursor?) as a terminal does."""
 
     answer: Callable[[str], object] = str
