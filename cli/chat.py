@@ -12,10 +12,11 @@ from swarmchat.cli.interrupts import run_until_signal
 from swarmchat.cli.render import Renderer
 from swarmchat.cli.settings import Settings
 from swarmchat.swarm.errors import SwarmError
-from swarmchat.swarm.session import Session, latest_session
+from swarmchat.swarm.index import latest_session
+from swarmchat.swarm.session import Session
 
 
-def run_chat(flags: Mapping[str, Any], words: list[str], *, session: str | None, resume: bool) -> int:
+def run_chat(flags: Mapping[str, Any], words: list[str], *, session: str | None, resume: bool, strict: bool) -> int:
     """Run the command and return its exit code. Whatever goes wrong is one line on stderr."""
 
     def prepare() -> Work:
@@ -28,12 +29,12 @@ def run_chat(flags: Mapping[str, Any], words: list[str], *, session: str | None,
         prompt = None if interactive else _read_prompt(words)
         # At a prompt Ctrl-C is a key, and in an answer of a chat it stops that only.
         signals = ("SIGTERM", "SIGHUP") if interactive else ("SIGINT", "SIGTERM", "SIGHUP")
-        return run_until_signal(_chat(settings, prompt, name=session, resume=resume), *signals)
+        return run_until_signal(_chat(settings, prompt, name=session, resume=resume, strict=strict), *signals)
 
     return guarded(prepare)
 
 
-async def _chat(settings: Settings, prompt: str | None, *, name: str | None, resume: bool) -> None:
+async def _chat(settings: Settings, prompt: str | None, *, name: str | None, resume: bool, strict: bool) -> None:
     backend = wiring.make_backend(settings)
     swarm = wiring.make_swarm(settings)
     model = wiring.make_model(settings, interactive=prompt is None, swarm=swarm)
@@ -65,7 +66,7 @@ async def _chat(settings: Settings, prompt: str | None, *, name: str | None, res
             if prompt is not None:
                 from swarmchat.cli.once import run_once
 
-                await run_once(session, prompt, renderer)
+                await run_once(session, prompt, renderer, strict=strict)
             else:
                 await _talk(session, settings, renderer)
     finally:

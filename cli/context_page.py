@@ -37,6 +37,8 @@ async def context_page(session: Session) -> str:
     )
     if cut := context.rotation.first_kept if context.rotation else session.first_kept:
         lines.append(f"{'':>8}  what stands before record {cut} of the log is not sent: it would not fit")
+    if session.info.rescues:
+        lines.append(f"{'':>8}  the rescue took {session.info.rescues:,} steps in this session")
     if counter.problem:
         lines.append(f"{'':>8}  figures with ~ are estimates: {counter.problem}")
     if context.shortened:

@@ -5,6 +5,7 @@
     ├── UsageError      the command line makes no sense: 2
     ├── NotFoundError   what was asked for does not exist: 66
     ├── ToolFailedError a tool that was called by hand failed: 1
+    ├── RescueExhausted the model gave no answer that could be used, and --strict was given: 4
     └── OutputLost      the answer could not be written to standard output: 1
 
 Errors of the other rooms are shown the same way: one line on stderr, and the ``exit_code`` that they carry.
@@ -37,6 +38,12 @@ class NotFoundError(CliError):
 
 class ToolFailedError(CliError):
     """A tool that was called by hand raised an error."""
+
+
+class RescueExhausted(CliError):
+    """Every step of the rescue was taken, and there is only the placeholder."""
+
+    exit_code = 4
 
 
 class OutputLost(CliError):

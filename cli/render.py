@@ -13,6 +13,7 @@ from swarmchat.swarm.events import (
     HandedOver,
     ReasoningDelta,
     Refused,
+    Rescued,
     Retrying,
     Rotated,
     TextDelta,
@@ -85,6 +86,8 @@ class Renderer:
                 self.remark(f"policy {one_line(policy, 60)} refused {what}" + ("; you are banned" if banned else ""))
                 if direction == "input":
                     self._answer(message, policy)
+            case Rescued(cause, step, _, detail, agent):
+                self.remark(f"rescue: {rescue_line(cause, step, one_line(detail, 100), one_line(agent, 60))}")
             case Warned(text):
                 self.remark(f"warning: {text}")
             case TurnEnded(text=text, finish=finish):
@@ -208,6 +211,41 @@ class Renderer:
 
 def _call(agent: str, name: str, arguments: str) -> str:
     return f"{one_line(agent, 60)} · {one_line(name, 60)}({one_line(arguments, 60)})"
+
+
+_REPAIRED = {
+    "leaked_call": "repaired a call written as text",
+    "unknown_tool": "repaired the name of a call",
+    "bad_arguments": "repaired",
+    "control_tokens": "removed control tokens",
+    "repetition": "cut off an answer that repeated itself",
+}
+_FAULTS = {
+    "unknown_tool": "the model called a tool that there is not",
+    "bad_arguments": "the model called a tool with arguments that do not fit",
+    "repeated_call": "the model made the same call again and again",
+    "handoff_loop": "the agents hand over in a circle",
+    "request_limit": "the model asked for tools and did not answer",
+    "repetition": "the answer repeated itself without an end",
+    "empty": "the model answered with nothing",
+    "rejected": "the answer was not accepted",
+}
+_STEPS = {
+    "feedback": "told it so",
+    "recomplete": "asked again",
+    "flush": "asked again on a clean slate: {agent} no longer sees what was said before",
+    "placeholder": "gave up; ask again, or try another model",
+}
+
+
+def rescue_line(cause: str, step: str, detail: str, agent: str) -> str:
+    """Return in words what was wrong and what was done about it."""
+    # Of control tokens, not even the names: they are what was not to be seen.
+    told = f" ({detail})" if detail and cause != "control_tokens" else ""
+    if step == "repair":
+        return f"{_REPAIRED.get(cause, cause)}{told}"
+    done = _STEPS.get(step, f"{step} answered").format(agent=agent)
+    return f"{_FAULTS.get(cause, cause)}{told}; {done}"
 
 
 def mark(stream: TextIO) -> str:

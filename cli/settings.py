@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.sanitize import one_line
+from swarmchat.swarm.rescue_steps import STEPS
 
 PROJECT_FILE = "swarmchat.toml"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -94,6 +95,14 @@ def _one_of(*choices: str) -> Callable[[object], str]:
     return read
 
 
+def _steps(value: object) -> Sequence[str]:
+    """Read names of steps: a list, or text with commas between them; ``none`` for no step."""
+    names = [] if value == "none" else value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() in STEPS for name in names):
+        raise ValueError(f"expected some of {', '.join(STEPS)}, in the order in which they are tried, or none")
+    return tuple(name.strip() for name in names)
+
+
 def _approvals(value: object) -> Mapping[str, str]:
     """Read one word for all tools, or a table of patterns of names."""
     table = {"*": value} if isinstance(value, str) else value
@@ -149,6 +158,11 @@ class Settings:
     """Where that model is. None: where the chat's model is."""
     approve: Mapping[str, str] | None = _setting(_approvals, None)
     """Whether tools may run: auto, ask or deny, for all or by patterns of names. None: what each tool says."""
+    rescue: Sequence[str] | None = _setting(_steps, None)
+    """What is done about answers that cannot be used: repair, feedback, recomplete, flush, placeholder. None: what
+    the swarm says, or all of them."""
+    placeholder: str | None = _setting(_text, None)
+    """What is answered when nothing has helped. None: what the swarm says."""
     locale: str | None = _setting(_text, None)
     """Put into the client's memory as ``locale``."""
     system: str | None = _setting(_any_text, None)

@@ -40,10 +40,11 @@ async def _stack(session: Session, argument: str) -> str:
 @command("tools", "what the active agent can do")
 async def _tools(session: Session, argument: str) -> str:
     lines = []
-    for tool in await session.offered_tools():
+    offer = await session.offer()
+    for tool in offer.tools.values():
         first = tool.signature.description.split("\n")[0]
         lines.append(f"{tool.name}({', '.join(tool.signature.parameters['properties'])})  {first}".rstrip())
-    lines += session.tool_names(())
+    lines += offer.handoffs
     return "\n".join(lines) or f"{session.agent.name} has no tools"
 
 

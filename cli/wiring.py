@@ -128,7 +128,13 @@ def session_settings(settings: Settings) -> SessionSettings:
         ban=settings.ban_lifetime,
         alive=settings.alive_lifetime,
     )
-    return SessionSettings(context_window=settings.max_context, lifetimes=lifetimes, approve=settings.approve or {})
+    return SessionSettings(
+        context_window=settings.max_context,
+        lifetimes=lifetimes,
+        approve=settings.approve or {},
+        rescue=settings.rescue,
+        placeholder=settings.placeholder,
+    )
 
 
 def project_settings(settings: Settings) -> list[str]:
@@ -139,6 +145,7 @@ def project_settings(settings: Settings) -> list[str]:
 
 def warm_up(model: Model) -> None:
     """Import what the first request will need. Meant for a thread, while the user types."""
+    import swarmchat.swarm.turn  # noqa: F401 - what listens to an answer
     from swarmchat.swarm.tokens import counter_for
 
     counter_for(model.name)

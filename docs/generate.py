@@ -34,6 +34,7 @@ MEANINGS = {
     0: "all went well",
     1: "something else failed",
     2: "the command line makes no sense",
+    4: "the model gave no usable answer, and `--strict` was given",
     5: "the context window or another limit was reached",
     65: "what is stored cannot be read, or is of a newer version",
     66: "no such session, model, address, tool, state or ban",

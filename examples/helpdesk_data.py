@@ -91,6 +91,10 @@ _FACT = (
 DEMO = [
     DemoRule(r"^\W*help\b|\bwhat can (?:i|you) do\b", reply=HELP),
     DemoRule(r"^\W*(?:thanks|thank you)\b", reply="You are welcome."),
+    # What models do wrong, to see what is done about it.
+    DemoRule(r"^\W*leak\b\W*(?P<topic>.*)", "find_fact", {"about": "{topic}"}, leak=True),
+    DemoRule(r"^\W*(?:say nothing|be silent)\b", reply=""),
+    DemoRule(r"^\[Your last answer was empty", reply="I was silent, and the program asked me again."),
     DemoRule(_BACK, "transfer_back"),
     DemoRule(_BACK, reply="Here I am again. What can I do for you?"),
     # The game.

@@ -9,6 +9,7 @@ from swarmchat.swarm.session_settings import SessionSettings
 
 if TYPE_CHECKING:
     from swarmchat.swarm.demo_rules import DemoRule
+    from swarmchat.swarm.faults import Fault
     from swarmchat.swarm.policy import Policy
     from swarmchat.swarm.state import State
     from swarmchat.swarm.storage import Storage
@@ -19,6 +20,7 @@ __all__ = [
     "Agent",
     "Context",
     "DemoRule",
+    "Fault",
     "Policy",
     "Session",
     "SessionSettings",
@@ -34,6 +36,7 @@ __all__ = [
 _LAZY = {
     "Context": "tool_context",
     "DemoRule": "demo_rules",
+    "Fault": "faults",
     "Policy": "policy",
     "State": "state",
     "Storage": "storage",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.demo_rules import DemoRule
     from swarmchat.swarm.embedding import Embedder
     from swarmchat.swarm.policy import Policy
+    from swarmchat.swarm.rescue_steps import Step
     from swarmchat.swarm.state import State
     from swarmchat.swarm.storage import Storage
     from swarmchat.swarm.tool_context import Context
@@ -44,6 +45,9 @@ class Agent:
     """Fields for its requests: temperature, max_tokens …"""
     max_tool_calls: int | None = None
     """How many calls of one message are carried out; the others get an error. ``None``: all."""
+    validate: Callable[[str], str | None | Awaitable[str | None]] | None = None
+    """Looks at an answer before the user does, and returns what is wrong with it, if anything. Answers no longer
+    stream then."""
 
     def __post_init__(self) -> None:
         check_agent_name(self.name)
@@ -84,6 +88,10 @@ class Swarm:
     """How texts become vectors. ``None``: the built-in way, which needs no model."""
     demo: Sequence["DemoRule"] = ()
     """What the demo model does in this swarm."""
+    rescue: Sequence["Step"] | None = None
+    """What is done about answers that cannot be used, in order. ``None``: all steps, see ``rescue``."""
+    placeholder: str | None = None
+    """What is answered when no step of the rescue has helped. ``None``: a line in English."""
 
     def __post_init__(self) -> None:
         if not self.agents:

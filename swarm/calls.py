@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from swarmchat.swarm.edits import Edits
 from swarmchat.swarm.events import ToolFinished, ToolStarted
 from swarmchat.swarm.handoffs import handoff_target
 from swarmchat.swarm.model import ToolCall
-from swarmchat.swarm.names_check import nearest
+from swarmchat.swarm.offer import Offer
 from swarmchat.swarm.repair import NO_RESULT
 from swarmchat.swarm.tool_context import Context
 
@@ -36,8 +36,20 @@ class Outcome:
 class Calls:
     """The calls of one message of the active agent. ``outcomes`` are in the order of the calls, whatever happened."""
 
-    def __init__(self, session: "Session", calls: Sequence[ToolCall]) -> None:
+    def __init__(
+        self,
+        session: "Session",
+        calls: Sequence[ToolCall],
+        offer: Offer,
+        *,
+        refusals: Mapping[str, str],
+        visited: Collection[str] = (),
+    ) -> None:
+        """``refusals`` says, by id, which calls are not carried out and why; nobody is handed over to ``visited``."""
         self._session = session
+        self._offer = offer
+        self._refusals = refusals
+        self._visited = visited
         self.outcomes = [Outcome(call) for call in calls]
 
     async def run(self) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
@@ -92,24 +104,22 @@ class Calls:
             self._refuse(outcome, why)
 
     async def _admit(self) -> list[tuple[Outcome, "Tool", dict[str, object]]]:
-        """Settle what needs no tool to run: handoffs, unknown names, bad arguments, what is not approved."""
+        """Settle what needs no tool to run: handoffs, what is refused, bad arguments, what is not approved."""
         session = self._session
-        offered = {tool.name: tool for tool in await session.offered_tools()}
         limit = session.agent.max_tool_calls
         admitted = []
         for number, outcome in enumerate(self.outcomes):
             call = outcome.call
             if limit is not None and number >= limit:
                 self._refuse(outcome, f"only {limit} calls in one message are carried out: make this one in the next")
+            elif why := self._refusals.get(call.id):
+                self._refuse(outcome, why)
             elif target := handoff_target(call.name, session.agent, session.navigation):
                 self._hand_over(outcome, target)
-            elif (tool := offered.get(call.name)) is None:
-                hint = nearest(call.name, session.tool_names(offered))
-                self._refuse(outcome, f"there is no tool {call.name!r}; {hint}")
             else:
-                arguments = self._read(outcome, tool)
-                if arguments is not None and await self._approved(outcome, tool):
-                    admitted.append((outcome, tool, arguments))
+                tool = self._offer.tools[call.name]
+                if await self._approved(outcome, tool):
+                    admitted.append((outcome, tool, tool.read_arguments(call.arguments)))
         return admitted
 
     def _hand_over(self, outcome: Outcome, target: str) -> None:
@@ -118,16 +128,6 @@ class Calls:
             return
         outcome.status, outcome.handoff = "ok", target
         outcome.result = json.dumps({"handed_over_to": target})
-
-    def _read(self, outcome: Outcome, tool: "Tool") -> dict[str, object] | None:
-        from swarmchat.swarm.tools import ArgumentsError
-
-        try:
-            return tool.read_arguments(outcome.call.arguments)
-        except ArgumentsError as error:
-            expected = json.dumps(tool.signature.parameters, ensure_ascii=False)
-            self._refuse(outcome, f"{error}. The parameters are: {expected}")
-            return None
 
     async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
         if await self._session.approves(tool, outcome.call):
@@ -143,7 +143,7 @@ class Calls:
 
         ctx = self._session.tool_context(outcome.call.id, outcome.edits)
         try:
-            result = await tool.run(ctx, arguments)
+            result = await self._session.run_tool(tool, ctx, arguments, outcome)
         except ToolTimeoutError as error:
             self._refuse(outcome, f"the tool {error}, and may have taken effect")
         except BackendError:
@@ -152,11 +152,14 @@ class Calls:
             self._refuse(outcome, _told(error))
         else:
             outcome.status, outcome.result, outcome.handoff = "ok", result, self._handoff_of(ctx)
+            if ctx.handoff_to in self._visited:
+                outcome.result += f"\n[not handed over: {ctx.handoff_to!r} was there before in this turn]"
         outcome.seconds = loop.time() - started
 
     def _handoff_of(self, ctx: Context) -> str | None:
         taken = any(other.handoff for other in self.outcomes)
-        return None if taken or ctx.handoff_to == self._session.agent.name else ctx.handoff_to
+        elsewhere = ctx.handoff_to not in (self._session.agent.name, *self._visited)
+        return ctx.handoff_to if elsewhere and not taken else None
 
     def _refuse(self, outcome: Outcome, why: str) -> None:
         outcome.status, outcome.result, outcome.edits = "error", f"Error: {why}", Edits()
@@ -168,5 +171,16 @@ class Calls:
         )
 
 
+class ToolFailure(Exception):
+    """A tool failed, and the model is told the message and nothing else."""
+
+
+async def run_tool(tool: "Tool", ctx: Context, arguments: dict[str, object], outcome: Outcome) -> str:
+    """Carry out one call and return its result; what runs tools unless a session is given something else."""
+    return await tool.run(ctx, arguments)
+
+
 def _told(error: Exception) -> str:
+    if isinstance(error, ToolFailure):
+        return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

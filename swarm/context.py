@@ -18,6 +18,7 @@ from typing import Any
 
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.groups import Group, leading_system, turn_start
+from swarmchat.swarm.records import encode_json
 from swarmchat.swarm.shorten import shorten_results
 from swarmchat.swarm.tokens import TokenCounter
 
@@ -94,14 +95,17 @@ def build_context(
     system: Sequence[bytes] = (),
     tools: Sequence[Mapping[str, Any]] = (),
     first_kept: int = 0,
+    tail: Sequence[Mapping[str, Any]] = (),
 ) -> RequestContext:
     """Return the context for the next request.
 
-    ``system`` holds the agent's system messages as JSON, ``first_kept`` what the last cut said. Raises OverBudget
+    ``system`` holds the agent's system messages as JSON, ``first_kept`` what the last cut said, ``tail`` messages
+    that this request ends with and the log does not hold. Raises OverBudget
     when the system messages and tools, or they with what must be kept, do not fit. Nothing passed in is changed.
     """
     leading = leading_system(groups)
     fixed = counter.fixed(system, tools) + sum(group.tokens(counter) for group in leading)
+    fixed += sum(counter.message(message) for message in tail)
     room = budget.available - fixed
     if room < 0:
         raise OverBudget(
@@ -123,7 +127,7 @@ def build_context(
         kept[-1] = newest
     kept = _unique_ids([*leading, *kept])
     return RequestContext(
-        messages=(*system, *(message for group in kept for message in group.encoded())),
+        messages=(*system, *(message for group in kept for message in group.encoded()), *map(encode_json, tail)),
         tokens=fixed + total,
         fixed_tokens=fixed,
         available=budget.available,

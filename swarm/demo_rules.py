@@ -36,6 +36,8 @@ class DemoRule:
     """A format string of the same and of ``result``: the tool's, ``{result[name]}`` for a field of it."""
     say: str = ""
     """A format string of what is said with the call. If it is empty, nothing is, or "One moment." with a handoff."""
+    leak: bool = False
+    """Whether the call is written as text, as some models do, to see what the rescue makes of it."""
 
     def __post_init__(self) -> None:
         try:
@@ -105,6 +107,9 @@ def _call(rule: DemoRule, values: Mapping[str, str], call_id: str) -> Answer:
         filled = {name: _filled(template, values) for name, template in rule.arguments.items()}
         arguments = {name: value for name, value in filled.items() if value}
     said = _filled(rule.say, values) or ("One moment." if rule.call.startswith(_HANDOFF) else "")
+    if rule.leak:
+        leaked = json.dumps({"name": rule.call, "arguments": arguments}, ensure_ascii=False)
+        return Answer(f"{said}\n<tool_call>{leaked}</tool_call>".lstrip())
     call = ToolCall(call_id, rule.call, json.dumps(arguments, ensure_ascii=False))
     return Answer(said, tool_calls=(call,), finish="tool_calls")
 

@@ -86,6 +86,22 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Rescued:
+    """An answer could not be used as it was, and something was done about it."""
+
+    cause: str
+    """leaked_call, unknown_tool, bad_arguments, control_tokens, repetition, empty, rejected, repeated_call,
+    handoff_loop, or request_limit."""
+    step: str
+    """repair, feedback, recomplete, flush, placeholder, or the name of a function."""
+    attempt: int
+    """How often this step was taken in this turn, from 1."""
+    detail: str
+    """What exactly was wrong; may be empty."""
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     """Something that the user should know and that does not stop the turn."""
 
@@ -105,6 +121,10 @@ class TurnEnded:
     """What the last request cost as we count."""
     usage: Mapping[str, Any] | None
     """What the server says that it cost."""
+    rescues: int = 0
+    """How many steps the rescue took."""
+    recovered: bool = True
+    """Whether there is an answer, and not only the placeholder."""
 
 
 Event = (
@@ -116,6 +136,7 @@ Event = (
     | ToolFinished
     | HandedOver
     | Refused
+    | Rescued
     | Warned
     | TurnEnded
 )

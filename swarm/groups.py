@@ -121,7 +121,9 @@ class GroupBuilder:
         self._agent = agent
         self.groups: list[Group] = []
         self.was_reset = False
-        """Whether a reset was met, so that nothing before it can matter."""
+        """Whether a reset was met, so that nothing before it can matter but what it keeps."""
+        self.reset_to: int | None = None
+        """The seq of the first record that the last reset keeps."""
         self._open: dict[str, list[tuple[Group, int]]] = {}
         for record in records:
             self.feed(record)
@@ -130,7 +132,7 @@ class GroupBuilder:
         """Take the next record of the log. Only messages and resets change anything."""
         own = self._agent is None or record.agent is None or record.agent == self._agent
         if record.type == "reset" and own:
-            self._clear()
+            self._clear(_numbers(record.data.get("keep")))
         if record.type not in MESSAGE_TYPES:
             return
         message = sendable(record.message, record.seq, own=own)
@@ -147,9 +149,11 @@ class GroupBuilder:
         leading = leading_system(self.groups)
         self.groups = leading + [group for group in self.groups[len(leading) :] if group.seq >= seq]
 
-    def _clear(self) -> None:
-        self.groups = leading_system(self.groups)
+    def _clear(self, keep: Sequence[int]) -> None:
+        leading = leading_system(self.groups)
+        self.groups = leading + [group for group in self.groups[len(leading) :] if group.seq in keep]
         self._open.clear()
+        self.reset_to = min(keep, default=None)
         self.was_reset = True
 
     def _feed_group(self, group: Group) -> None:
@@ -167,6 +171,10 @@ class GroupBuilder:
             group.answer(index, part)
             if not waiting:
                 del self._open[call_id]
+
+
+def _numbers(value: object) -> list[int]:
+    return [number for number in value if isinstance(number, int)] if isinstance(value, list) else []
 
 
 def leading_system(groups: Sequence[Group]) -> list[Group]:

@@ -20,6 +20,11 @@ def handoff_definitions(swarm: Swarm, agent: Agent, navigation: Navigation) -> l
     return tools
 
 
+def handoff_names(agent: Agent, navigation: Navigation) -> list[str]:
+    """Return the names of the tools by which ``agent`` can hand over now."""
+    return [*(PREFIX + name for name in agent.handoffs), *([BACK] if navigation.stack else [])]
+
+
 def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | None:
     """Return to whom the tool ``name`` hands over, ``None`` if it is no handoff that ``agent`` can make now."""
     if name == BACK and navigation.stack:

@@ -28,6 +28,8 @@ class SessionInfo:
     swarm: str = ""
     model: str = ""
     turns: int = 0
+    rescues: int = 0
+    """How many steps the rescue took."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a later version, kept as they are."""
 
@@ -44,7 +46,7 @@ class SessionInfo:
         return replace(self, title=line if len(line) <= _TITLE else line[: _TITLE - 1] + "…")
 
 
-_FIELDS = ("id", "name", "client", "created", "updated", "title", "swarm", "model", "turns")
+_FIELDS = ("id", "name", "client", "created", "updated", "title", "swarm", "model", "turns", "rescues")
 
 
 async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
@@ -59,6 +61,11 @@ async def find_session(backend: Backend, client: str, name: str) -> SessionInfo 
     if value is not None and (info := _parse(value)):
         return info
     return next((info for info in await list_sessions(backend, client) if info.name == name), None)
+
+
+async def latest_session(backend: Backend, client: str) -> SessionInfo | None:
+    """Return the session that ``client`` used last."""
+    return next(iter(await list_sessions(backend, client)), None)
 
 
 async def free_name(backend: Backend, client: str, rng: random.Random) -> str:

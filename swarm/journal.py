@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from swarmchat.backends import Backend, BackendError, Lease, LeaseLost, Touch, Write
@@ -57,6 +58,9 @@ class Journal:
         except BaseException:
             await settle(self._lease.release())
             raise
+        # An entry in the list may be gone, or older than the log; the last record may stand before an undone turn.
+        seen = max((record.turn for record in self.log.records), default=0)
+        self.info = replace(self.info, turns=max(self.info.turns, seen))
 
     async def close(self) -> None:
         """Store what could not be stored before, if it can be now, and let others have the session."""
@@ -68,8 +72,17 @@ class Journal:
 
     @property
     def turns(self) -> int:
-        """How many turns the session has."""
+        """How many turns the session has, those that were undone among them."""
         return max(self.info.turns, self.log.records[-1].turn if self.log.records else 0)
+
+    @property
+    def last_turn(self) -> int:
+        """The number of the last turn that is not undone; 0 if there is none."""
+        for record in chain(reversed(self.unsaved), reversed(self.log.records)):
+            if record.type != "rename":
+                last = record.data.get("last") if record.type in ("undo", "redo") else None
+                return last if isinstance(last, int) else record.turn
+        return self.turns
 
     @property
     def is_new(self) -> bool:
@@ -164,6 +177,8 @@ class Journal:
         info = replace(self.info, updated=timestamp(self.now()), model=model or self.info.model)
         for record in records:
             info = replace(info, turns=max(info.turns, record.turn))
+            if record.type == "rescue":
+                info = replace(info, rescues=info.rescues + 1)
             if record.type == "user":
                 info = info.with_title(str(record.message.get("content", "")))
         return info

@@ -22,30 +22,38 @@ class ModelRequest:
     """Tool definitions in the chat API's form: ``{"type": "function", "function": {…}}``."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the body: temperature, max_tokens, tool_choice …"""
+    instructions: int = 0
+    """How many of the messages, from the first on, are the agent's own system messages."""
 
     @cached_property
     def key(self) -> str:
-        """Identify the request: the sha256, in hex, of its canonical form. Streaming or not makes no difference."""
-        return hashlib.sha256(self._canonical).hexdigest()
+        """Identify the request: the sha256, in hex, of its parts. Streaming or not makes no difference."""
+        return _digest(json.dumps(self.parts).encode())
+
+    @cached_property
+    def parts(self) -> dict[str, str]:
+        """Identify each part of the request by the sha256, in hex, of its JSON, to tell which of them is another."""
+        return {
+            "model": _digest(_encode(self.model)),
+            "instructions": _digest(*self.messages[: self.instructions]),
+            "conversation": _digest(*self.messages[self.instructions :]),
+            "tools": _digest(_encode(self.tools)),
+            "parameters": _digest(json.dumps(self.parameters, sort_keys=True, default=str).encode()),
+        }
 
     def body(self, extra: Mapping[str, Any] | None = None) -> bytes:
         """Return the JSON body for ``POST /chat/completions``, with the fields of ``extra`` added."""
         added = (b"," + _encode(name) + b":" + _encode(value) for name, value in (extra or {}).items())
-        return b"".join((memoryview(self._canonical)[:-1], *added, b"}"))
-
-    def decoded_messages(self) -> list[dict[str, Any]]:
-        """Return the messages as Python objects, for models that look into them and for showing."""
-        return [json.loads(message) for message in self.messages]
-
-    @cached_property
-    def _canonical(self) -> bytes:
-        """The body, its fields in one order. Joined once: the key and the body are both made of it."""
         parts = [b'{"model":', _encode(self.model), b',"messages":[', b",".join(self.messages), b"]"]
         if self.tools:
             parts += [b',"tools":', _encode(self.tools)]
         for name in sorted(self.parameters):
             parts += [b",", _encode(name), b":", _encode(self.parameters[name])]
-        return b"".join((*parts, b"}"))
+        return b"".join((*parts, *added, b"}"))
+
+    def decoded_messages(self) -> list[dict[str, Any]]:
+        """Return the messages as Python objects, for models that look into them and for showing."""
+        return [json.loads(message) for message in self.messages]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,15 @@ class Model(Protocol):
     async def close(self) -> None:
         """Let go of connections. Closing twice is no error."""
         ...
+
+
+def _digest(*pieces: bytes) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        # The length keeps pieces apart: two messages are not one with the same bytes.
+        digest.update(b"%d:" % len(piece))
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _encode(value: object) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -12,25 +12,31 @@ from swarmchat.backends import Backend, BackendError
 from swarmchat.swarm import keys
 from swarmchat.swarm.agents import DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.alive import PersistAlive
+from swarmchat.swarm.between import navigate, reset
+from swarmchat.swarm.calls import run_tool
 from swarmchat.swarm.context import Budget, RequestContext
 from swarmchat.swarm.edits import Edits
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.events import Event
-from swarmchat.swarm.handoffs import handoff_definitions
-from swarmchat.swarm.index import SessionInfo, find_session, free_name, list_sessions
+from swarmchat.swarm.handoffs import handoff_definitions, handoff_names
+from swarmchat.swarm.index import SessionInfo, find_session, free_name
 from swarmchat.swarm.journal import Journal, timestamp
 from swarmchat.swarm.model import Model, ModelRequest, ToolCall
 from swarmchat.swarm.navigation import Navigation
 from swarmchat.swarm.reach import Primitives
+from swarmchat.swarm.offer import Offer
 from swarmchat.swarm.records import Record, clean_text
+from swarmchat.swarm.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.session_settings import SessionSettings
+from swarmchat.swarm.settle import settle
 from swarmchat.swarm.tokens import TokenCounter
 from swarmchat.swarm.tool_context import Context
-from swarmchat.swarm.turn import run_turn
-from swarmchat.swarm.view import View, reads_less
+from swarmchat.swarm.version import program_version
+from swarmchat.swarm.view import View, cut_warning
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools import Tool
+    from swarmchat.swarm.undo import Moved
 
 Approver = Callable[["Tool", ToolCall], Awaitable[bool]]
 """Asks the user whether a tool may be called."""
@@ -54,6 +60,9 @@ class Session:
         self.swarm = swarm
         self.settings = settings
         self.approver = approver
+        self.run_tool = run_tool
+        self.rescue_steps = check_steps(swarm.rescue if settings.rescue is None else settings.rescue)
+        """What is done about answers that cannot be used, in order."""
         info = journal.info
         self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
         self.navigation = Navigation(swarm.default)
@@ -125,8 +134,13 @@ class Session:
 
     @property
     def turns(self) -> int:
-        """How many turns the session has."""
+        """How many turns the session has, those that were undone among them."""
         return self.journal.turns
+
+    @property
+    def last_turn(self) -> int:
+        """The number of the last turn that is not undone; 0 if there is none."""
+        return self.journal.last_turn
 
     @property
     def records(self) -> Sequence[Record]:
@@ -158,6 +172,11 @@ class Session:
         self._model = model
 
     @property
+    def placeholder(self) -> str:
+        """What is answered when no step of the rescue has helped."""
+        return self.settings.placeholder or self.swarm.placeholder or PLACEHOLDER
+
+    @property
     def budget(self) -> Budget:
         """What the next context may cost."""
         window = self.settings.context_window or self.model.context_window
@@ -186,30 +205,50 @@ class Session:
         ModelError, SessionBusy when another process took the session over meanwhile, and the backend's errors. The
         user's message is stored whatever comes, unless it is the backend that failed.
         """
+        # What listens to an answer is not needed before the first one.
+        from swarmchat.swarm.turn import run_turn
+
         async with self._turn_lock, aclosing(run_turn(self, clean_text(text))) as events:
             async for event in events:
                 yield event
 
     async def context(self) -> RequestContext:
         """Return what would be sent now. Changes nothing."""
-        return await self.prepare(())
+        return await self.prepare((), await self.offer())
 
     async def go_to(self, agent: str) -> Navigation:
         """Make ``agent`` the active one, on the user's own wish; store it. Raises DefinitionError if there is none."""
         self.swarm.agent(agent)
-        return await self._navigate(self.navigation.to(agent))
+        async with self._turn_lock:
+            return await navigate(self, self.navigation.to(agent))
 
     async def go_back(self) -> Navigation:
         """Go back to the agent before the active one, if there was one; store it."""
-        return await self._navigate(self.navigation.back())
+        async with self._turn_lock:
+            return await navigate(self, self.navigation.back())
 
     async def reset(self) -> None:
         """Send nothing of what was said so far any more. The log, states, memory and agent stay."""
         async with self._turn_lock:
-            await self.ready()
-            if not self.journal.is_new:
-                record = self.journal.record("reset", None, offset=0, turn=self.turns)
-                await self.commit([record])
+            await reset(self)
+
+    async def undo(self, turns: int = 1) -> "Moved":
+        """Hide the last ``turns`` turns, or as many as there are. Agent, way back and states are as they were before.
+
+        Nothing is removed from the log, and ``redo`` brings them back. What the client has beyond the session stays:
+        memory, storages, bans. Raises the backend's errors.
+        """
+        from swarmchat.swarm.undo import undo
+
+        async with self._turn_lock:
+            return await settle(undo(self, turns))
+
+    async def redo(self, turns: int = 1) -> "Moved":
+        """Show what was undone last again, ``turns`` turns of it, until something else is done after an undo."""
+        from swarmchat.swarm.undo import redo
+
+        async with self._turn_lock:
+            return await settle(redo(self, turns))
 
     async def close(self) -> None:
         """Store what could not be stored before, if it can be now, and let others have the session."""
@@ -239,34 +278,42 @@ class Session:
             return None
         info = self.info
         about = {"id": info.id, "name": info.name, "client": info.client, "swarm": self.swarm.name}
-        about |= {"model": self.model.name, "program": _program_version()}
+        about |= {"model": self.model.name, "program": program_version(), **self.settings.told()}
         return self.journal.record("session", None, offset=0, turn=0, **about)
 
-    async def prepare(self, pending: Sequence[Record], *, shrink_to: int | None = None) -> RequestContext:
-        """Return the context for the next request, as if ``pending`` were stored.
+    async def prepare(
+        self,
+        pending: Sequence[Record],
+        offer: Offer,
+        *,
+        tail: Sequence[Mapping[str, Any]] = (),
+        shrink_to: int | None = None,
+    ) -> RequestContext:
+        """Return the context for the next request, as if ``pending`` were stored; ``tail`` ends it.
 
         ``shrink_to`` lowers the context window for this session from now on. Raises OverBudget, and leaves the window
         as it was, when what must be sent does not fit.
         """
+        handoffs = handoff_definitions(self.swarm, self.agent, self.navigation)
         before = self._view.window
         self._view.window = before if shrink_to is None else shrink_to
-        ctx = self.tool_context()
         try:
             return await self._view.context(
                 self.budget,
                 self.model.name,
-                system=await self.agent.system_messages(ctx),
-                tools=await self._definitions(ctx),
+                system=await self.agent.system_messages(self.tool_context()),
+                tools=[*(tool.definition for tool in offer.tools.values()), *handoffs],
                 pending=[*self.journal.unsaved, *pending],
+                tail=tail,
             )
         except OverBudget:
             self._view.window = before
             raise
 
-    def request(self, context: RequestContext) -> ModelRequest:
-        """Return the request that sends ``context``."""
-        parameters = {**self.settings.parameters, **self.agent.parameters}
-        return ModelRequest(self.model.name, context.messages, tuple(context.tools), parameters)
+    def request(self, context: RequestContext, further: Mapping[str, Any]) -> ModelRequest:
+        """Return the request that sends ``context``; ``further`` goes before the parameters that are set."""
+        parameters = {**self.settings.parameters, **self.agent.parameters, **further}
+        return ModelRequest(self.model.name, context.messages, tuple(context.tools), parameters, context.system)
 
     def forget_before(self, context: RequestContext) -> None:
         """Let go of what ``context``, whose cut is stored, and all later ones leave out."""
@@ -285,6 +332,12 @@ class Session:
             self._view.rebuild()
             raise
         self._view.take(appended)
+        await self._announce()
+
+    async def commit_and_switch(self, records: Sequence[Record], edits: Edits, navigation: Navigation) -> None:
+        """Store ``records`` and ``edits``, ``navigation`` among them, and let its active agent go on."""
+        await self.commit(records, edits)
+        self.switch(navigation)
         await self._announce()
 
     def switch(self, navigation: Navigation) -> None:
@@ -309,15 +362,11 @@ class Session:
         loop = asyncio.get_running_loop()
         return Context(self.info.client, self.info.id, self.agent.name, reach, call_id, loop=loop)
 
-    async def offered_tools(self) -> list["Tool"]:
-        """Return the tools of the active agent that are available now."""
+    async def offer(self) -> Offer:
+        """Return what the active agent may call now."""
         ctx = self.tool_context()
-        return [tool for tool in self.agent.own_tools if await tool.is_available(ctx)]
-
-    def tool_names(self, offered: Iterable[str]) -> list[str]:
-        """Return the names that the active agent may call: ``offered`` and its handoffs."""
-        handoffs = handoff_definitions(self.swarm, self.agent, self.navigation)
-        return [*offered, *(definition["function"]["name"] for definition in handoffs)]
+        tools = [tool for tool in self.agent.own_tools if await tool.is_available(ctx)]
+        return Offer(tools, handoff_names(self.agent, self.navigation))
 
     async def approves(self, tool: "Tool", call: ToolCall) -> bool:
         """Whether ``tool`` may be called: by the settings, by its own, or because the user says so."""
@@ -329,20 +378,9 @@ class Session:
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
         """Return, once, that the server seems to have read less than the ``sent`` tokens that it was sent."""
-        counted = (usage or {}).get("prompt_tokens")
-        if self._cut_warned or not reads_less(counted, sent):
-            return None
-        self._cut_warned = True
-        return (
-            f"the server counted {counted:,} of some {sent:,} tokens: it may be cutting the context off. Give it a "
-            "larger window (Ollama: num_ctx), or set --max-context to what it reads"
-        )
-
-    async def _definitions(self, ctx: Context) -> list[Mapping[str, Any]]:
-        tools: list[Mapping[str, Any]] = [
-            tool.definition for tool in self.agent.own_tools if await tool.is_available(ctx)
-        ]
-        return tools + list(handoff_definitions(self.swarm, self.agent, self.navigation))
+        warning = None if self._cut_warned else cut_warning((usage or {}).get("prompt_tokens"), sent)
+        self._cut_warned = self._cut_warned or warning is not None
+        return warning
 
     async def _restore(self) -> None:
         """Take the agent and the way back from the store; an agent that there is no more is replaced."""
@@ -353,33 +391,3 @@ class Session:
         if healed.active != stored.active:
             self.healed_from = stored.active
             await self.primitives.navigation.set(healed)
-
-    async def _navigate(self, navigation: Navigation) -> Navigation:
-        async with self._turn_lock:
-            await self.ready()
-            if navigation.active != self.navigation.active:
-                edits = Edits()
-                await self.primitives.collecting(edits).navigation.set(navigation)
-                first = self.session_record()
-                pending = [] if first is None else [first]
-                handoff = {"from": self.agent.name, "to": navigation.active, "stack": list(navigation.stack)}
-                pending.append(self.record("handoff", offset=len(pending), turn=self.turns, **handoff))
-                await self.commit(pending, edits)
-                self.switch(navigation)
-                await self._announce()
-        return navigation
-
-
-async def latest_session(backend: Backend, client: str) -> SessionInfo | None:
-    """Return the session that ``client`` used last."""
-    return next(iter(await list_sessions(backend, client)), None)
-
-
-def _program_version() -> str:
-    # Costs as much as the rest of this room together.
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("swarmchat")
-    except PackageNotFoundError:
-        return "unknown"

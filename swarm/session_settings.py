@@ -1,11 +1,14 @@
 """What can be set for a session."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.context import Budget
 from swarmchat.swarm.persist import Lifetimes
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.rescue_steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +24,27 @@ class SessionSettings:
     max_requests: int = 20
     """Requests to the model in one turn."""
     max_repeats: int = 3
-    """How often one turn may hold the same call with the same arguments; the last of them ends it."""
+    """The same call with the same arguments is not carried out for this time in one turn."""
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     lease: float = 30
     """How long a session stays closed to others after its process vanished from another machine."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Fields for each request: temperature, max_tokens …"""
+    rescue: Sequence["Step"] | None = None
+    """The steps of the rescue, in order. ``None``: those of the swarm."""
+    placeholder: str | None = None
+    """What is answered when no step has helped. ``None``: what the swarm says."""
     approve: Mapping[str, str] = field(default_factory=dict)
     """Patterns of tool names (``refund*``) to auto, ask or deny; the first that fits goes before the tool's own."""
+
+    def told(self) -> dict[str, Any]:
+        """Return what a replay has to know and cannot see in the log: fields that are not as they are by default."""
+        default = SessionSettings()
+        names = ("high", "low", "max_requests", "max_repeats", "placeholder")
+        told = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
+        if self.rescue is not None:
+            told["rescue"] = [step if isinstance(step, str) else step.__name__ for step in self.rescue]
+        return {"settings": told} if told else {}
 
     def budget(self, window: int, correction: float = 1.0) -> Budget:
         """Return the budget for a context window of ``window`` tokens."""

@@ -11,6 +11,7 @@ from swarmchat.swarm.demo_rules import DemoRule
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.names_check import nearest
 from swarmchat.swarm.policy import Policy
+from swarmchat.swarm.rescue_steps import STEPS, Step
 from swarmchat.swarm.python_file import load_module
 from swarmchat.swarm.state import State
 from swarmchat.swarm.storage import Storage
@@ -27,6 +28,8 @@ _SWARM = {
     "states": dict,
     "storages": dict,
     "demo": list,
+    "rescue": list,
+    "placeholder": str,
 }
 _AGENT = {
     "prompt": str,
@@ -37,6 +40,7 @@ _AGENT = {
     "model": str,
     "parameters": dict,
     "max_tool_calls": int,
+    "validate": str,
 }
 _POLICY = {
     "reject_input": (str, list),
@@ -47,7 +51,7 @@ _POLICY = {
 }
 _STATE = {"default": object, "type": str}
 _STORAGE = {"items": list, "index": (str, list), "shared": bool}
-_DEMO = {"pattern": str, "call": str, "arguments": dict, "reply": str, "say": str}
+_DEMO = {"pattern": str, "call": str, "arguments": dict, "reply": str, "say": str, "leak": bool}
 
 
 def read_toml(path: Path) -> Swarm:
@@ -85,8 +89,16 @@ class _Reader:
             policies=[Policy(name, **fields) for name, fields in self._section("policies", _POLICY).items()],
             states=[self._state(name, fields) for name, fields in self._section("states", _STATE).items()],
             storages=[self._storage(name, fields) for name, fields in self._section("storages", _STORAGE).items()],
+            rescue=self._steps(content.get("rescue")),
+            placeholder=content.get("placeholder"),
             demo=[self._demo(f"demo[{number}]", rule) for number, rule in enumerate(content.get("demo", ()))],
         )
+
+    def _steps(self, names: Sequence[str] | None) -> Sequence[Step] | None:
+        """Return the steps of the rescue: those that have a name, and functions."""
+        if names is None:
+            return None
+        return [name if name in STEPS else self._named("rescue", name, callable) for name in names]
 
     def _demo(self, where: str, fields: object) -> DemoRule:
         rule = _checked(where, fields, _DEMO)
@@ -100,6 +112,8 @@ class _Reader:
 
     def _agent(self, name: str, fields: dict[str, Any]) -> Agent:
         tools = [self._tool(f"agents.{name}.tools", tool) for tool in fields.pop("tools", ())]
+        if "validate" in fields:
+            fields["validate"] = self._named(f"agents.{name}.validate", fields["validate"], callable)
         return Agent(name, tools=tools, **fields)
 
     def _tool(self, where: str, name: object) -> Tool:
@@ -170,7 +184,7 @@ def _checked(where: str, fields: object, known: Mapping[str, Any]) -> dict[str, 
     return dict(fields)
 
 
-_TEXT_LISTS = {"tools", "handoffs", "system", "reject_input", "reject_output", "index"}
+_TEXT_LISTS = {"tools", "handoffs", "system", "reject_input", "reject_output", "index", "rescue"}
 
 _KINDS = {
     "str": "text",

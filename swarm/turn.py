@@ -5,15 +5,20 @@ its calls are carried out; their results, with all that the tools changed, befor
 anywhere leaves a log that can be gone on with.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.calls import Calls
 from swarmchat.swarm.context import RequestContext
-from swarmchat.swarm.errors import ContextTooLong, OverBudget, RepeatedCall, RequestLimit
+from swarmchat.swarm.errors import ContextTooLong, OverBudget
 from swarmchat.swarm.events import Event, ReasoningDelta, Retrying, Rotated, TextDelta, Warned
+from swarmchat.swarm.faults import Guards
+from swarmchat.swarm.hearing import Hearing
 from swarmchat.swarm.model import Answer, ModelRequest, ReasoningChunk, Retry, TextChunk
+from swarmchat.swarm.offer import Offer
+from swarmchat.swarm.rescue import Judgement, Rescue
 from swarmchat.swarm.settle import settle
 from swarmchat.swarm.turn_policy import refuse_input, refuse_output
 from swarmchat.swarm.turn_records import TurnRecords
@@ -52,54 +57,61 @@ class _Turn:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
-        self._calls_made: dict[tuple[str, str], int] = {}
-        self._visited: set[str] = set()
+        self._guards = Guards(session)
         self.records = TurnRecords(session)
+        self._rescue = Rescue(session, self.records, self._guards)
+        self._judgement = Judgement()
+        self._offer = Offer()
 
     async def converse(self) -> AsyncGenerator[Event, None]:
         """Ask, carry out what the answer calls for, and ask again, until an answer calls for nothing."""
-        for _ in range(self._session.settings.max_requests):
+        while True:
+            self._guards.requests += 1
             async with aclosing(self._ask()) as events:
                 async for event in events:
                     yield event
+            if self._judgement.again:
+                continue
             if not self.records.answer.tool_calls:
                 return
             await self.records.store()
-            async with aclosing(self._carry_out()) as events:
+            async with aclosing(self._carry_out(self._judgement)) as events:
                 async for event in events:
                     yield event
-        raise RequestLimit(
-            f"the model asked for tools in {self._session.settings.max_requests} requests in a row and gave no answer: "
-            "ask differently, or raise max_requests"
-        )
 
-    async def _carry_out(self) -> AsyncGenerator[Event, None]:
-        calls = Calls(self._session, self.records.answer.tool_calls)
+    async def _carry_out(self, judgement: Judgement) -> AsyncGenerator[Event, None]:
+        visited = self._guards.visited
+        calls = Calls(
+            self._session, self.records.answer.tool_calls, self._offer, refusals=judgement.refusals, visited=visited
+        )
         try:
-            self.records.check_repeats(self._calls_made)
+            if judgement.error is not None:
+                calls.refuse_all(str(judgement.error))
+                raise judgement.error
             async with aclosing(calls.run()) as events:
                 async for event in events:
                     yield event
-        except RepeatedCall as error:
-            calls.refuse_all(str(error))
-            raise
         finally:
             # Also when interrupted: what was carried out has its result, and the rest one that says so.
             edits = await settle(calls.combined_edits())
             self.records.add_results(calls.outcomes, edits)
-        if handed_over := await self.records.add_handoff(calls.outcomes, self._visited):
+        if handed_over := await self.records.add_handoff(calls.outcomes):
+            visited.add(handed_over.target)
             yield handed_over
 
     async def _ask(self) -> AsyncGenerator[Event, None]:
         """Send a request and take the answer. A context that the server finds too long is cut and sent once more."""
         records = self.records
-        async with aclosing(self._request(await self._session.prepare(records.pending))) as events:
+        self._offer = await self._session.offer()
+        tail = self._rescue.tail
+        context = await self._session.prepare(records.pending, self._offer, tail=tail)
+        async with aclosing(self._request(context)) as events:
             try:
                 async for event in events:
                     yield event
                 return
             except ContextTooLong as error:
-                if records.partial:
+                if records.partial_text:
                     raise
                 refused = error
         # The server's own window, if that is smaller than what was just refused.
@@ -107,7 +119,7 @@ class _Turn:
         if refused.limit and refused.limit < records.context_tokens:
             window = refused.limit
         try:
-            context = await self._session.prepare(records.pending, shrink_to=window)
+            context = await self._session.prepare(records.pending, self._offer, tail=tail, shrink_to=window)
         except OverBudget:
             # There is nothing left to leave out: what the server said is the better message.
             raise refused from None
@@ -121,7 +133,7 @@ class _Turn:
         if rotation := context.rotation:
             records.add_rotation(rotation)
             yield Rotated(len(rotation.dropped), rotation.tokens_before, rotation.tokens_after)
-        request = session.request(context)
+        request = session.request(context, self._rescue.parameters)
         records.add_request(request, context.tokens)
         await records.store()
         if rotation:
@@ -130,30 +142,65 @@ class _Turn:
         async with aclosing(self._stream(request)) as events:
             async for event in events:
                 yield event
-        records.add_answer(session.journal.now() - started)
-        if warning := session.cut_warning(records.answer.usage, context.tokens):
+        said = self._said
+        ms = max(0, round((session.journal.now() - started) / timedelta(milliseconds=1)))
+        async with aclosing(self._take(request, ms)) as events:
+            async for event in events:
+                yield event
+        if warning := session.cut_warning(said.usage, context.tokens):
             yield Warned(warning)
 
     async def _stream(self, request: ModelRequest) -> AsyncGenerator[Event, None]:
-        session, records = self._session, self.records
-        agent = session.agent.name
-        # What a policy may still reject is not shown while it comes.
-        held_back = any(policy.reject_output is not None for policy in session.swarm.policies)
-        records.partial.clear()
-        async with aclosing(session.model.stream(request)) as events:
+        """Listen to the answer: show what may be shown, and stop a model that is stuck."""
+        records = self.records
+        self._hearing = hearing = Hearing(self._offer, repair=self._rescue.repairs)
+        records.hearing = None if self._held_back else hearing
+        answer: Answer | None = None
+        async with aclosing(self._session.model.stream(request)) as events:
             async for event in events:
                 match event:
-                    case TextChunk(text) if not held_back:
-                        records.partial.append(text)
-                        yield TextDelta(text, agent)
-                    case ReasoningChunk(text) if not held_back:
-                        yield ReasoningDelta(text, agent)
+                    case TextChunk() | ReasoningChunk():
+                        for delta in self._shown(hearing.add(event)):
+                            yield delta
+                        if hearing.stuck:
+                            break
                     case Retry(attempt, seconds, reason):
                         yield Retrying(attempt, seconds, reason)
-                    case Answer():
-                        records.answer = event
-        records.partial.clear()
-        if held_back and records.answer.text:
-            if refused := await refuse_output(session, records):
-                yield refused
-            yield TextDelta(records.answer.text, agent)
+                    case Answer(text):
+                        answer = event
+                        if text and not hearing.heard:
+                            for delta in self._shown(hearing.add(TextChunk(text))):
+                                yield delta
+        for delta in self._shown(hearing.finish()):
+            yield delta
+        self._said = hearing.said(answer)
+
+    def _shown(self, chunks: Iterable[TextChunk | ReasoningChunk]) -> Iterator[Event]:
+        agent = self._session.agent.name
+        for chunk in chunks:
+            if not self._held_back:
+                yield (
+                    TextDelta(chunk.text, agent) if isinstance(chunk, TextChunk) else ReasoningDelta(chunk.text, agent)
+                )
+
+    async def _take(self, request: ModelRequest, ms: int) -> AsyncGenerator[Event, None]:
+        """Decide what becomes of the answer, and add it to the records if it is taken."""
+        session, records = self._session, self.records
+        prefix = f"text_{request.key[:8]}"
+        self._judgement = judgement = await self._rescue.judge(self._hearing, self._said, prefix, ms)
+        records.hearing = None
+        for event in judgement.events:
+            yield event
+        if judgement.again:
+            return
+        if self._held_back and records.answer.text and (refused := await refuse_output(session, records)):
+            yield refused
+        records.add_answer(ms)
+        if (self._held_back or judgement.replaced) and records.answer.text:
+            yield TextDelta(records.answer.text, session.agent.name)
+
+    @property
+    def _held_back(self) -> bool:
+        """Whether an answer is shown only when it is whole: what may still be rejected is not shown while it comes."""
+        rejecting = any(policy.reject_output is not None for policy in self._session.swarm.policies)
+        return rejecting or self._session.agent.validate is not None

@@ -1,21 +1,23 @@
 """The records of one turn: those that are still to be stored, in the order in which things happened."""
 
-import json
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.calls import Outcome
 from swarmchat.swarm.context import Rotation
 from swarmchat.swarm.edits import Edits
-from swarmchat.swarm.errors import HandoffLoop, RepeatedCall
 from swarmchat.swarm.events import HandedOver, TurnEnded
 from swarmchat.swarm.model import Answer, ModelRequest
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.hearing import Hearing
     from swarmchat.swarm.records import Record
     from swarmchat.swarm.session import Session
+
+
+_SHORT = 12
+"""Characters of a digest that only tells a difference."""
 
 
 class TurnRecords:
@@ -28,28 +30,40 @@ class TurnRecords:
         self.pending: list[Record] = []
         self.answer = Answer()
         """The last whole answer."""
-        self.partial: list[str] = []
-        """The pieces of an answer that is still coming."""
+        self.hearing: Hearing | None = None
+        """An answer that is still coming, if it is shown as it comes."""
         self.context_tokens = 0
+        self.kept_by_flush: list[int] = []
+        """What a flush leaves in place: the question, and calls that took effect and must not be made twice."""
+        self._answered = 0
+        self._rescues = 0
         if (first := session.session_record()) is not None:
             self.pending.append(first)
 
-    def add(self, kind: str, **data: Any) -> None:
+    def add(self, kind: str, **data: Any) -> "Record":
         """Add a record of the active agent."""
-        self.pending.append(self._session.record(kind, offset=len(self.pending), turn=self._number, **data))
+        record = self._session.record(kind, offset=len(self.pending), turn=self._number, **data)
+        self.pending.append(record)
+        self._rescues += kind == "rescue"
+        return record
 
     def add_user(self, text: str) -> None:
         """Add the user's message."""
         message = {"role": "user", "content": text}
-        self.add("user", message=message, tokens=self._session.count(message))
+        self.kept_by_flush.append(self.add("user", message=message, tokens=self._session.count(message)).seq)
 
     def add_request(self, request: ModelRequest, tokens: int) -> None:
         """Add that a request goes out, and what it costs as we count."""
         self.context_tokens = tokens
-        self.add("request", model=request.model, key=request.key, tokens=tokens)
+        budget = self._session.budget
+        about: dict[str, Any] = {"window": budget.window, "reserve": budget.reserve}
+        if request.parameters:
+            about["parameters"] = dict(request.parameters)
+        parts = {name: digest[:_SHORT] for name, digest in request.parts.items()}
+        self.add("request", model=request.model, key=request.key, parts=parts, tokens=tokens, **about)
 
-    def add_answer(self, took: timedelta | None = None) -> None:
-        """Add the answer."""
+    def add_answer(self, ms: int | None = None) -> None:
+        """Add the answer, which took ``ms`` milliseconds."""
         answer = self.answer
         message = answer.to_message()
         data: dict[str, Any] = {"tokens": self._session.count(message), "finish": answer.finish}
@@ -57,9 +71,9 @@ class TurnRecords:
             data["usage"] = dict(answer.usage)
         if answer.reasoning:
             data["reasoning"] = answer.reasoning
-        if took is not None:
-            data["ms"] = max(0, round(took / timedelta(milliseconds=1)))
-        self.add("assistant", message=message, **data)
+        if ms is not None:
+            data["ms"] = ms
+        self._answered = self.add("assistant", message=message, **data).seq
 
     def add_rotation(self, rotation: Rotation) -> None:
         """Add that from here on less of the conversation is sent."""
@@ -81,34 +95,20 @@ class TurnRecords:
             data = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
             self.add("tool", message=message, tokens=tokens, **data)
         self._edits.extend(edits)
+        if any(outcome.status == "ok" for outcome in outcomes):
+            self.kept_by_flush.append(self._answered)
 
-    async def add_handoff(self, outcomes: Sequence[Outcome], visited: set[str]) -> HandedOver | None:
-        """Let the agent that a call hands over to go on. Raises HandoffLoop when it was there in this turn."""
+    async def add_handoff(self, outcomes: Sequence[Outcome]) -> HandedOver | None:
+        """Let the agent that a call hands over to go on."""
         outcome = next((outcome for outcome in outcomes if outcome.handoff), None)
         if outcome is None or outcome.handoff is None:
             return None
         source, target = self._session.agent.name, outcome.handoff
-        if target in visited:
-            raise HandoffLoop(
-                f"{source!r} hands over to {target!r} a second time in one turn: the agents go in a circle. "
-                "Ask again, or go to an agent yourself"
-            )
-        visited.add(target)
         navigation = self._session.navigation.to(target)
         self.add("handoff", **{"from": source, "to": target, "stack": list(navigation.stack), "via": outcome.call.id})
         await self._session.primitives.collecting(self._edits).navigation.set(navigation)
         self._session.switch(navigation)
         return HandedOver(source, target, navigation.stack)
-
-    def check_repeats(self, made: dict[tuple[str, str], int]) -> None:
-        """Count the answer's calls in ``made``. Raises RepeatedCall for one that was made too often."""
-        for name, arguments in {(call.name, _canonical(call.arguments)) for call in self.answer.tool_calls}:
-            times = made[name, arguments] = made.get((name, arguments), 0) + 1
-            if times >= self._session.settings.max_repeats:
-                raise RepeatedCall(
-                    f"the model called {name!r} {times} times with the same arguments and got nowhere: "
-                    "ask differently, or try another model"
-                )
 
     async def store(self) -> None:
         """Commit what is pending. What cannot be stored is held for the next commit, but for the user's message.
@@ -121,10 +121,18 @@ class TurnRecords:
         if pending or edits:
             await self._session.commit(pending, edits, keep=keep)
 
+    @property
+    def partial_text(self) -> str:
+        """What was shown of an answer that is still coming."""
+        return "" if self.hearing is None else self.hearing.text
+
     async def abandon(self, error: BaseException) -> None:
         """Store what is left when the turn ends before its time."""
-        if self.partial:
-            self.answer = Answer("".join(self.partial), finish="interrupted")
+        if self.hearing is not None:
+            # What was held back and is no call after all.
+            list(self.hearing.finish())
+        if partial := self.partial_text:
+            self.answer = Answer(partial, finish="interrupted")
             self.add_answer()
         if isinstance(error, Exception):
             self.add("error", error={"kind": type(error).__name__, "message": str(error)})
@@ -135,11 +143,7 @@ class TurnRecords:
     def ended(self) -> TurnEnded:
         """Return the event that closes the turn."""
         answer = self.answer
-        return TurnEnded(self._number, answer.text, answer.finish, self.context_tokens, answer.usage)
-
-
-def _canonical(arguments: str) -> str:
-    try:
-        return json.dumps(json.loads(arguments), sort_keys=True)
-    except (ValueError, RecursionError):
-        return arguments
+        recovered = answer.finish != "placeholder"
+        return TurnEnded(
+            self._number, answer.text, answer.finish, self.context_tokens, answer.usage, self._rescues, recovered
+        )

@@ -85,8 +85,9 @@ class View:
         system: Sequence[bytes] = (),
         tools: Sequence[Mapping[str, Any]] = (),
         pending: Sequence[Record] = (),
+        tail: Sequence[Mapping[str, Any]] = (),
     ) -> RequestContext:
-        """Return the context for the next request, as if ``pending`` were in the log."""
+        """Return the context for the next request, as if ``pending`` were in the log; ``tail`` ends it."""
         counter = await self.load_counter(model)
         if self._next_seq < self._log.next_seq:
             self.rebuild()
@@ -102,6 +103,7 @@ class View:
             system=system,
             tools=tools,
             first_kept=self.first_kept(budget),
+            tail=tail,
         )
 
     def forget(self, context: RequestContext) -> None:
@@ -141,7 +143,8 @@ class View:
         conversation = groups[len(leading) :]
         read = self._log.next_seq - self._log.start
         if self._builder.was_reset:
-            return 0
+            kept_from = self._builder.reset_to
+            return 0 if kept_from is None else max(0, self._log.start - kept_from)
         if first_kept := self.first_kept(budget):
             # The turn that the cut stands in must be there from its question on.
             start = conversation[0] if conversation else None
@@ -163,11 +166,25 @@ def reads_less(counted: object, sent: int) -> bool:
     return isinstance(counted, int) and sent >= _MEASURABLE and 0 < counted < 0.6 * sent
 
 
+def cut_warning(counted: object, sent: int) -> str | None:
+    """Return that a server that ``counted`` so many tokens has not read all that it was sent, if that is so."""
+    if not reads_less(counted, sent):
+        return None
+    return (
+        f"the server counted {counted:,} of some {sent:,} tokens: it may be cutting the context off. Give it a "
+        "larger window (Ollama: num_ctx), or set --max-context to what it reads"
+    )
+
+
 def hidden_turns(records: Iterable[Record]) -> set[int]:
     """Return the turns that are undone. An ``undo`` or ``redo`` record names them with ``from`` and ``to``."""
     hidden: set[int] = set()
     for record in records:
         if record.type in ("undo", "redo"):
-            turns = range(int(record.data.get("from", 0)), int(record.data.get("to", 0)) + 1)
-            hidden = hidden.union(turns) if record.type == "undo" else hidden.difference(turns)
+            hidden = hidden.union(turns_of(record)) if record.type == "undo" else hidden.difference(turns_of(record))
     return hidden
+
+
+def turns_of(record: Record) -> range:
+    """Return the turns that an ``undo`` or ``redo`` record is about."""
+    return range(int(record.data.get("from", 0)), int(record.data.get("to", 0)) + 1)

@@ -14,7 +14,7 @@ from swarmchat.backends import Append, BackendUnavailable, open_backend
 from swarmchat.swarm import keys
 from swarmchat.swarm.errors import BadRecord, ContextTooLong, ModelUnavailable, OverBudget, RequestLimit, SessionBusy
 from swarmchat.swarm.events import ReasoningDelta, Retrying, Rotated, TextDelta, ToolFinished, TurnEnded, Warned
-from swarmchat.swarm.index import find_session, list_sessions
+from swarmchat.swarm.index import find_session, latest_session, list_sessions
 from swarmchat.swarm.lease import SessionLease
 from swarmchat.swarm.log import CHUNK
 from swarmchat.swarm.model import Answer, ReasoningChunk, Retry, TextChunk, ToolCall
@@ -22,7 +22,7 @@ from swarmchat.swarm.persist import Lifetimes
 from swarmchat.swarm.records import Record, parse_record
 from swarmchat.swarm.repair import NO_RESULT
 from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.session import Session, latest_session
+from swarmchat.swarm.session import Session
 
 CALL = Answer("", (ToolCall("c1", "look_up", "{}"),), "tool_calls")
 
@@ -158,7 +158,7 @@ def test_a_tool_that_there_is_not_is_answered_and_the_model_asked_again():
             assert [(event.name, event.status) for event in finished] == [("f", "error"), ("g", "error")]
             assert check_messages(sent(model)) is None
             assert [message.get("tool_call_id") for message in sent(model)[3:]] == ["a", "b"]
-        assert kinds(await stored(backend))[3:7] == ["assistant", "tool", "tool", "request"]
+        assert kinds(await stored(backend))[3:8] == ["rescue", "assistant", "tool", "tool", "request"]
 
     run(scenario())
 
@@ -168,7 +168,7 @@ def test_a_model_that_only_calls_tools_is_stopped():
         backend = open_backend("memory:")
         calls = [Answer("", (ToolCall(f"c{n}", "look_up", f'{{"n": {n}}}'),), "tool_calls") for n in range(3)]
         model = ScriptedModel([*calls, "at last"])
-        async with await open_session(backend, model, max_requests=3) as session:
+        async with await open_session(backend, model, max_requests=3, rescue=()) as session:
             with pytest.raises(RequestLimit, match="3 requests"):
                 await say(session, "go")
             await say(session, "and now?")

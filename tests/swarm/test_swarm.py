@@ -339,7 +339,7 @@ def test_agents_that_go_in_a_circle_are_stopped():
             "fine",
         ]
         model = ScriptedModel(circle)
-        async with await open_session(open_backend("memory:"), model, swarm=SWARM) as session:
+        async with await open_session(open_backend("memory:"), model, swarm=SWARM, rescue=()) as session:
             with pytest.raises(HandoffLoop, match="second time"):
                 await say(session, "go")
             assert session.agent.name == "triage"
@@ -353,7 +353,7 @@ def test_the_same_call_again_and_again_is_stopped():
     async def scenario():
         same = [calling(call("remember", str(n), name="a", value="b")) for n in range(3)]
         model = ScriptedModel([*same, "fine"])
-        async with await open_session(open_backend("memory:"), model, swarm=SWARM) as session:
+        async with await open_session(open_backend("memory:"), model, swarm=SWARM, rescue=()) as session:
             with pytest.raises(RepeatedCall, match="3 times"):
                 await say(session, "go")
             await say(session, "and?")

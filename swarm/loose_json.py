@@ -1,0 +1,259 @@
+"""Read JSON as models write it: what is valid as ``json`` reads it, what is damaged as long as it is unambiguous.
+
+Repaired: trailing commas, single and typographic quotes, Python's True, False and None, keys without quotes, comments,
+raw newlines in strings, unknown escapes, doubled braces (as templates make them), brackets missing at the end.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+MAX_DEPTH = 64
+_LONGEST_KEY = 100
+
+
+class NeedMore(Exception):
+    """The text ends before it is known what it is, and more of it may come."""
+
+
+class NotACall(Exception):
+    """The text is not what was looked for. ``position`` is how far it was read to see that."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
+
+
+class Loose(NamedTuple):
+    """A value, where it ends, and whether it broke off within a string, a number or before a value."""
+
+    value: Any
+    end: int
+    broken: bool = False
+
+
+Watch = Callable[[int, str, object], bool]
+"""Asked for each key of an object, before its value (UNREAD, or MORE while the key is still being written) and after
+it, with how many objects it is in; ``False`` refutes."""
+UNREAD, MORE = object(), object()
+
+_SPACE = re.compile(r"[ \t\r\n\ufeff\u00a0]*+(?:(?://|#)[^\n]*+(?:\n[ \t\r\n]*+|\Z)|/\*(?s:.){0,200}?\*/[ \t\r\n]*+)*+")
+_OPEN_COMMENT = re.compile(r"/(?:\*(?:(?!\*/)(?s:.)){0,201})?\Z")
+_STRINGS = {
+    '"': re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)(")?', re.DOTALL),
+    "'": re.compile(r"'([^'\\]*+(?:\\.[^'\\]*+)*+)(')?", re.DOTALL),
+    "“": re.compile(r"“([^”\\]*+(?:\\.[^”\\]*+)*+)(”)?", re.DOTALL),
+    "‘": re.compile(r"‘([^’\\]*+(?:\\.[^’\\]*+)*+)(’)?", re.DOTALL),
+}
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_WORD = re.compile(r"-?[^\W\d][\w$-]*+|\$[\w$-]*+")
+_NUMBER_OR_WORD_GOES_ON = re.compile(r"[\w.+$-]")
+_WORDS = {
+    "true": True, "false": False, "null": None, "True": True, "False": False, "None": None,
+    "NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf"),
+}  # fmt: skip
+_STOP_START = re.compile(r"[<\[✿][^<>\n]{0,40}\Z")
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", "\\": "\\", '"': '"', "'": "'", "\n": ""}
+
+
+def parse_loose(
+    text: str, position: int = 0, final: bool = True, watch: Watch | None = None, stop: "re.Pattern[str] | None" = None
+) -> Loose:
+    """Read the value at ``position``.
+
+    ``final`` says that nothing follows ``text``; a text that matches ``stop`` ends everything that is still open.
+    Raises NeedMore where the text ends and is not final, NotACall where it is no value.
+    """
+    reader = _Reader(text, final, watch, stop)
+    value, end = reader.value(position, 0)
+    return Loose(value, end, reader.broken)
+
+
+def skip_space(text: str, position: int, final: bool) -> int:
+    """Return where the white space and comments at ``position`` end; raises NeedMore when the text does."""
+    match = _SPACE.match(text, position)
+    assert match is not None
+    end = match.end()
+    if not final and (end == len(text) or _OPEN_COMMENT.match(text, end)):
+        raise NeedMore
+    return end
+
+
+def read_string(text: str, position: int, final: bool) -> Loose:
+    """Read the quoted string at ``position``, in any kind of quotes. Raises as ``parse_loose`` does."""
+    pattern = _STRINGS.get(text[position : position + 1])
+    match = pattern and pattern.match(text, position)
+    if not match:
+        raise NotACall(position)
+    if match[2] is None:
+        if not final:
+            raise NeedMore
+        return Loose(unescape(text[match.start(1) :]), len(text), True)
+    return Loose(unescape(match[1]), match.end())
+
+
+def unescape(raw: str) -> str:
+    """Return the inside of a quoted string as what it means; escapes that JSON does not know stay as they are."""
+    if "\\" not in raw:
+        return raw
+    try:
+        if '"' not in _ESCAPE.sub("", raw):
+            return str(json.loads(f'"{raw}"', strict=False))
+    except ValueError:
+        pass
+    text = _ESCAPE.sub(_meaning, raw)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+def _meaning(match: "re.Match[str]") -> str:
+    escape = match[1]
+    return chr(int(escape[1:], 16)) if len(escape) == 5 else _ESCAPES.get(escape, match[0])
+
+
+class _Reader:
+    """One reading of one text. ``broken`` is set when it breaks off."""
+
+    def __init__(self, text: str, final: bool, watch: Watch | None, stop: "re.Pattern[str] | None") -> None:
+        self.text, self.final, self.watch, self.stop = text, final, watch, stop
+        self.broken = False
+
+    def value(self, position: int, depth: int, objects: int = 0) -> tuple[Any, int]:
+        """Return the value at ``position`` and where it ends."""
+        if depth > MAX_DEPTH:
+            raise NotACall(position)
+        position = skip_space(self.text, position, self.final)
+        first = self.text[position : position + 1]
+        if first == "{":
+            return self._object(position, depth, objects + 1)
+        if first == "[":
+            return self._array(position, depth, objects)
+        if first in _STRINGS:
+            string = read_string(self.text, position, self.final)
+            self.broken |= string.broken
+            return string.value, string.end
+        if self._ends(position):
+            self.broken = True
+            return None, position
+        return self._plain(position, depth)
+
+    def _plain(self, position: int, depth: int) -> tuple[Any, int]:
+        """Read a number or a word such as ``true``."""
+        match = _WORD.match(self.text, position) or _NUMBER.match(self.text, position)
+        if not match:
+            if not self.final and position + 1 >= len(self.text):
+                raise NeedMore
+            raise NotACall(position)
+        if match.end() == len(self.text) and not self.final:
+            raise NeedMore
+        word, end = match[0], match.end()
+        if _NUMBER_OR_WORD_GOES_ON.match(self.text, end):
+            if not self.final and len(self.text) - end < 3:
+                raise NeedMore
+            raise NotACall(end)
+        if word in _WORDS:
+            return _WORDS[word], end
+        if match.re is _WORD:
+            self.broken = end == len(self.text)
+            if self.broken:
+                return None, end
+            raise NotACall(position)
+        # A number at the very end of a broken text may lack digits.
+        self.broken |= depth > 0 and end == len(self.text)
+        try:
+            return (float(word) if match[1] or match[2] else int(word)), end
+        except ValueError as error:
+            # Python refuses to read integers of thousands of digits.
+            raise NotACall(end) from error
+
+    def _array(self, position: int, depth: int, objects: int) -> tuple[list[Any], int]:
+        values: list[Any] = []
+        position += 1
+        while True:
+            position = skip_space(self.text, position, self.final)
+            if self.text.startswith("]", position):
+                return values, position + 1
+            if self._ends(position):
+                return values, position
+            value, position = self.value(position, depth + 1, objects)
+            values.append(value)
+            position, closed = self._after(position, "]")
+            if closed:
+                return values, position
+
+    def _object(self, position: int, depth: int, objects: int) -> tuple[dict[str, Any], int]:
+        if not self.final and position + 1 == len(self.text):
+            raise NeedMore
+        doubled = self.text.startswith("{{", position)
+        closer = "}}" if doubled else "}"
+        found: dict[str, Any] = {}
+        position += len(closer)
+        while True:
+            position = skip_space(self.text, position, self.final)
+            if self._closes(position, closer):
+                return found, position + len(closer)
+            if self._ends(position):
+                return found, position
+            key, position = self._key(position, objects)
+            position = skip_space(self.text, position, self.final)
+            if self.broken or self._ends(position):
+                self.broken = True
+                return found, position
+            if self.text[position] != ":":
+                raise NotACall(position)
+            found[key], position = self.value(position + 1, depth + 1, objects)
+            if self.watch and not self.watch(objects, key, found[key]):
+                raise NotACall(position)
+            position, closed = self._after(position, closer)
+            if closed:
+                return found, position
+
+    def _key(self, position: int, objects: int) -> tuple[str, int]:
+        quoted = self.text[position] in _STRINGS
+        if quoted and self.watch and objects == 1:
+            self._watch_key(position)
+        if quoted:
+            key, end, broken = read_string(self.text, position, self.final)
+            self.broken |= broken
+        else:
+            match = _WORD.match(self.text, position)
+            if not match:
+                raise NotACall(position)
+            key, end = match[0], match.end()
+            if end == len(self.text) and not self.final:
+                raise NeedMore
+            self.broken |= end == len(self.text)
+        if self.watch and not self.watch(objects, key, UNREAD):
+            raise NotACall(position + 1)
+        return key, end
+
+    def _watch_key(self, position: int) -> None:
+        """Refute a key that is not wanted before it is read to its end, and one that is too long to be wanted."""
+        start = self.text[position : position + _LONGEST_KEY]
+        key = read_string(start, 0, True)
+        if key.broken and (len(start) == _LONGEST_KEY or not (self.watch and self.watch(1, key.value, MORE))):
+            raise NotACall(position + 1)
+
+    def _after(self, position: int, closer: str) -> tuple[int, bool]:
+        """Return where to read on behind a value, and whether its container is closed."""
+        position = skip_space(self.text, position, self.final)
+        if self._closes(position, closer):
+            return position + len(closer), True
+        if self._ends(position):
+            return position, True
+        if self.text[position] != ",":
+            raise NotACall(position)
+        return position + 1, False
+
+    def _closes(self, position: int, closer: str) -> bool:
+        if self.text.startswith(closer, position):
+            return True
+        if not self.final and len(closer) > 1 and self.text[position : position + 2] == closer[:1]:
+            raise NeedMore
+        return False
+
+    def _ends(self, position: int) -> bool:
+        if self.stop and not self.final and _STOP_START.match(self.text, position):
+            raise NeedMore
+        return self.broken or position >= len(self.text) or bool(self.stop and self.stop.match(self.text, position))

@@ -1,0 +1,27 @@
+"""Which steps the rescue has: for those who need to know that, and not how they work."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.names_check import nearest
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.faults import Fault
+    from swarmchat.swarm.model import Answer
+    from swarmchat.swarm.tool_context import Context
+
+STEPS = ("repair", "feedback", "recomplete", "flush", "placeholder")
+PLACEHOLDER = "Sorry, I could not find an answer to that. Please ask again, or say it in other words."
+
+Step: TypeAlias = 'str | Callable[["Fault", "Context"], Answer | str | None | Awaitable[Answer | str | None]]'
+"""A step's name, or a function that returns what is answered instead; when it returns nothing, the next step is
+taken."""
+
+
+def check_steps(steps: Sequence[Step] | None) -> tuple[Step, ...]:
+    """Return ``steps``, all if they are ``None``. Raises DefinitionError, with the nearest name, for an unknown one."""
+    for step in steps or ():
+        if not callable(step) and step not in STEPS:
+            raise DefinitionError(f"{step!r} is no step of the rescue; {nearest(str(step), STEPS)}")
+    return STEPS if steps is None else tuple(steps)

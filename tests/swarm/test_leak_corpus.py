@@ -1,0 +1,130 @@
+"""Two corpora: calls that models wrote as text, each of which must be found, and answers that must not be touched."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from corpus_tools import OFFER, meaning
+from swarmchat.swarm.leaks import Leak
+from swarmchat.swarm.model import TextChunk
+from swarmchat.swarm.output_filter import OutputFilter, filter_text
+
+Entry = dict[str, Any]
+
+DATA = Path(__file__).parent / "data"
+SIZES = (1, 2, 3, 5, 8, 30, 400)
+ROUNDS = 3
+"""How often each text is cut into chunks of random sizes."""
+
+
+class Found(NamedTuple):
+    text: str
+    leaks: list[Leak]
+
+
+def read(name: str) -> list[Entry]:
+    # Not splitlines(), which also splits at separators that some of the texts hold.
+    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").split("\n") if line]
+
+
+LEAKED = read("leaked_calls.jsonl")
+ORDINARY = read("ordinary_outputs.jsonl")
+
+
+def whole(entry: Entry) -> Iterator[Found]:
+    text, _, leaks, _ = filter_text(entry["text"], OFFER)
+    yield Found(text, list(leaks))
+
+
+def streamed(entry: Entry) -> Iterator[Found]:
+    for chunks in cuts(entry):
+        output = OutputFilter(OFFER)
+        pieces = [piece for chunk in chunks for piece in output.feed(chunk)]
+        pieces += output.finish()
+        text = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
+        yield Found(text, [piece for piece in pieces if isinstance(piece, Leak)])
+
+
+def cuts(entry: Entry) -> Iterator[list[str]]:
+    """Cut the text of ``entry`` as a server streams it: by characters, and by chance, the same in each run."""
+    text = entry["text"]
+    if len(text) <= 2000:
+        yield list(text)
+    for turn in range(ROUNDS):
+        chosen = random.Random(f"{entry['id']} {turn}")
+        chunks = []
+        start = 0
+        while start < len(text):
+            chunks.append(text[start : start + chosen.choice(SIZES)])
+            start += len(chunks[-1])
+        yield chunks
+
+
+def leak_problem(entry: Entry, found: Found) -> str | None:
+    """Return in what ``found`` differs from what ``entry`` says, ``None`` if in nothing."""
+    calls = [call for leak in found.leaks for call in leak.calls]
+    for call in calls:
+        if problem := call.problem or OFFER.problem(call.name, call.arguments):
+            return f"the call of {call.name!r} with {call.arguments[:200]!r} has a problem: {problem}"
+    wanted = [(call["name"], meaning(call["name"], json.dumps(call["arguments"]))) for call in entry["calls"]]
+    got = [(call.name, meaning(call.name, call.arguments)) for call in calls]
+    if got != wanted:
+        return f"the calls are {got}, expected {wanted}"
+    # How much space is left where a call was taken out of the text is not what is tested.
+    if found.text.split() != entry["rest"].split():
+        return f"the rest is {found.text[:200]!r}, expected {entry['rest']!r}"
+    return None
+
+
+def ordinary_problem(entry: Entry, found: Found) -> str | None:
+    """Return what was done to the text of ``entry``, ``None`` if nothing."""
+    if found.leaks:
+        return f"calls were found: {[call.name for leak in found.leaks for call in leak.calls]}"
+    return None if found.text == entry["text"] else f"the text became {found.text[:200]!r}"
+
+
+def check(
+    entries: list[Entry],
+    outcomes: Callable[[Entry], Iterator[Found]],
+    problem_of: Callable[[Entry, Found], str | None],
+) -> None:
+    """Fail with all entries that have a problem at once, each with its first."""
+    problems = {
+        entry["id"]: next(filter(None, (problem_of(entry, o) for o in outcomes(entry))), None) for entry in entries
+    }
+    failures = [f"{name}: {problem}" for name, problem in problems.items() if problem]
+    assert not failures, f"{len(failures)} of {len(entries)} fail:\n" + "\n".join(failures)
+
+
+def test_corpora_are_large_and_without_repetition() -> None:
+    assert len(LEAKED) >= 150
+    assert len(ORDINARY) >= 150
+    for key in ("id", "text"):
+        counts = Counter(entry[key] for entry in (*LEAKED, *ORDINARY))
+        assert not [value for value, count in counts.items() if count > 1], key
+
+
+def test_expected_calls_fit_their_tools() -> None:
+    for entry in LEAKED:
+        assert entry["calls"], entry["id"]
+        for call in entry["calls"]:
+            assert OFFER.problem(call["name"], json.dumps(call["arguments"])) is None, entry["id"]
+
+
+def test_each_leaked_call_is_found() -> None:
+    check(LEAKED, whole, leak_problem)
+
+
+def test_no_ordinary_output_is_touched() -> None:
+    check(ORDINARY, whole, ordinary_problem)
+
+
+def test_each_leaked_call_is_found_however_it_is_streamed() -> None:
+    check(LEAKED, streamed, leak_problem)
+
+
+def test_no_ordinary_output_is_touched_however_it_is_streamed() -> None:
+    check(ORDINARY, streamed, ordinary_problem)
