@@ -186,6 +186,8 @@ class ModelServer:
         self.connections = 0
         """How many connections were opened."""
         self.failures: list[BaseException] = []
+        self.models_reply: Reply | None = None
+        """What is answered to who asks for the models, in place of the list."""
         self._replies: deque[Reply | Callable[[SeenRequest], Reply]] = deque()
         self._embedding_replies: deque[Reply | Callable[[SeenRequest], Reply]] = deque()
         self._changed = threading.Condition()
@@ -216,6 +218,8 @@ class ModelServer:
     def answer(self, request: SeenRequest) -> Reply:
         """Choose the reply to a request."""
         if (request.method, request.path) == ("GET", "/v1/models"):
+            if self.models_reply is not None:
+                return self.models_reply
             listed = [{"id": name, "object": "model", "owned_by": "tests"} for name in self.models]
             return Reply([json.dumps({"object": "list", "data": listed}).encode()], headers=JSON)
         if (request.method, request.path) == ("POST", "/v1/embeddings"):

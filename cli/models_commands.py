@@ -1,0 +1,41 @@
+"""``swarmchat models``: which models a server has, and what a model gets wrong."""
+
+from typing import Annotated
+
+import typer
+from swarmchat.cli import options
+
+models_app = typer.Typer(help="See which models there are, and test one.", rich_markup_mode=None, no_args_is_help=True)
+
+BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server, with its /v1.")]
+
+
+@models_app.command("list")
+def list_models(base_url: BaseUrl = None, as_json: options.Json = False) -> None:
+    """List the models that the server has; the one that would answer now has a star."""
+    from swarmchat.cli.guard import guarded
+    from swarmchat.cli.models_list import show_models
+
+    raise typer.Exit(guarded(lambda: show_models(options.flags(base_url=base_url), as_json)))
+
+
+@models_app.command("test")
+def probe_model(
+    model: Annotated[str | None, typer.Option("-m", "--model", help="Which model; that of the settings.")] = None,
+    base_url: BaseUrl = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="S", help="Seconds that the server may be silent.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Without the long context, most of all tokens.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Ask a model small things, and tell what it gets wrong and what is done about it.
+
+    Some 20 requests with 10,000 tokens in all. Exit code 0 when all was tried, whatever was found; 4 when the model
+    cannot even chat.
+    """
+    from swarmchat.cli.guard import guarded
+    from swarmchat.cli.models_probe import run_test
+
+    given = options.flags(model=model, base_url=base_url, timeout=timeout)
+    raise typer.Exit(guarded(lambda: run_test(given, quick=quick, as_json=as_json)))

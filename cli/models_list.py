@@ -1,0 +1,61 @@
+"""What ``swarmchat models list`` prints, and the way from settings to a server that can be looked into."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from swarmchat.cli import wiring
+from swarmchat.cli.sanitize import one_line
+from swarmchat.cli.settings import Settings
+from swarmchat.cli.showing import print_json
+from swarmchat.swarm.model import Model
+from swarmchat.swarm.openai_endpoint import OpenAIEndpoint
+
+CONNECT = "to connect a model: set OPENAI_API_KEY, or name a server with -m MODEL --base-url http://localhost:11434/v1"
+"""What is said where only the demo model is there."""
+
+
+def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: int = 10) -> Model:
+    """Return what ``wiring.make_model`` makes, as an OpenAIEndpoint where it is a server's model."""
+    made = wiring.make_model(settings, interactive=False, name=name)
+    if made.name == "demo":
+        return made
+    return OpenAIEndpoint(
+        made.name,
+        base_url=settings.base_url,
+        api_key=settings.api_key,
+        timeout=settings.timeout,
+        max_retries=min(settings.retries, most_retries),
+    )
+
+
+async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
+    """Print the models that the server lists, and the demo model."""
+    settings = wiring.read_settings(flags)
+    connected = bool(settings.base_url or settings.api_key)
+    current = settings.model or ("demo" if not connected else None if settings.base_url else wiring.OPENAI_DEFAULT)
+    rows = [{"id": "demo", "owner": "swarmchat", "current": current == "demo"}]
+    address = None
+    if connected:
+        # Any name will do: what is asked is which there are.
+        endpoint = make_endpoint(replace(settings, model=None), name="any")
+        assert isinstance(endpoint, OpenAIEndpoint)
+        address = one_line(endpoint.address, 200)
+        try:
+            listed = await endpoint.list_models()
+        finally:
+            await endpoint.close()
+        rows += [
+            {"id": one_line(each.id, 200), "owner": one_line(each.owner, 60), "current": each.id == current}
+            for each in listed
+        ]
+    if as_json:
+        print_json({"server": address, "models": rows})
+        return
+    for row in rows:
+        print(f"{'*' if row['current'] else ' '} {row['id']}")
+    if address is None:
+        print(f"  {CONNECT}", file=sys.stderr)
+    elif len(rows) == 1:
+        print(f"  {address} lists no models", file=sys.stderr)

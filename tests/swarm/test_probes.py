@@ -1,0 +1,401 @@
+"""The probes of ``swarmchat models test``: what they find in servers that behave in one way or another."""
+
+import asyncio
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from model_server import ModelServer, Reply, SeenRequest, failure, server_fixture, text, too_long, tool_calls, whole
+from probed_server import Behaviour
+from swarmchat.swarm import probe_results, probe_run, probes
+from swarmchat.swarm.demo_model import DemoModel
+from swarmchat.swarm.errors import ModelAuthError, ModelBusy, ModelUnavailable
+from swarmchat.swarm.openai_endpoint import OpenAIEndpoint
+from swarmchat.swarm.probe_exchanges import exchanges
+from swarmchat.swarm.probe_results import found_quirks, usable
+from swarmchat.swarm.probe_run import ProbeRun
+from swarmchat.swarm.quirks import QUIRKS
+
+server = server_fixture
+MANY = 100
+
+
+async def hold(run: ProbeRun) -> None:
+    async for _ in run.run():
+        pass
+
+
+def probe(server: ModelServer, *replies: Reply | Callable[[SeenRequest], Reply], quick: bool = True) -> ProbeRun:
+    """Run the probes against ``server``, which gives ``replies`` and then goes on as the last of them."""
+    server.reply(*replies, *[replies[-1]] * MANY)
+
+    async def work() -> ProbeRun:
+        model = OpenAIEndpoint("test-model", base_url=server.base_url, max_retries=0)
+        run = ProbeRun(model, quick=quick)
+        try:
+            await hold(run)
+        finally:
+            await model.close()
+        return run
+
+    return asyncio.run(work())
+
+
+def not_ok(run: ProbeRun) -> dict[str, str]:
+    """Return the probes that are not ok, nor skipped for ``quick``."""
+    return {
+        result.name: result.status for result in run.results if result.status != "ok" and result.name != "long_context"
+    }
+
+
+def test_a_good_server_has_no_quirks(server):
+    run = probe(server, Behaviour(), quick=False)
+    assert [result.name for result in run.results] == [*(each.name for each in probes.PROBES), "clean"]
+    assert [(result.name, result.seen) for result in run.results if result.status != "ok"] == []
+    assert usable(run.results) == {"chat": "yes", "tools": "yes", "swarms": "yes"}
+    assert run.requests == len(server.chats) == 20
+    # What the help page says of the price.
+    assert 8_000 < run.tokens < 12_000
+    assert all(body["temperature"] == 0 and body["max_tokens"] <= 400 for body in server.chats)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "statuses", "quirks", "verdict"),
+    [
+        (
+            Behaviour(leaks=True),
+            {
+                **dict.fromkeys(
+                    ("call", "parallel", "nested", "no_parameters", "tool_error", "handoff", "clean"), "quirk"
+                ),
+                **dict.fromkeys(("call_ids", "call_streaming", "tool_name"), "skipped"),
+            },
+            {"leaks_calls_as_text": ["repair"]},
+            ["yes", "with rescue", "with rescue"],
+        ),
+        (
+            Behaviour(usage=False, parallel=False, whole=True, obeys=False),
+            dict.fromkeys(("usage", "parallel", "call_ids", "call_streaming", "tool_choice"), "quirk"),
+            {
+                "no_usage": [],
+                "no_call_ids": [],
+                "no_call_streaming": [],
+                "no_parallel_calls": [],
+                "ignores_tool_choice": [],
+            },
+            ["yes", "yes", "yes"],
+        ),
+        (
+            Behaviour(prefix="<think>hm</think>"),
+            {"reasoning": "quirk"},
+            {"thinks_inline": []},
+            ["yes", "yes", "yes"],
+        ),
+        (
+            Behaviour(refuses="temperature"),
+            {"answer": "quirk"},
+            {"refuses_temperature": []},
+            ["yes", "yes", "yes"],
+        ),
+        (Behaviour(refuses="max_tokens"), {"answer": "quirk"}, {"refuses_max_tokens": []}, ["yes", "yes", "yes"]),
+        (
+            Behaviour(refuses="tool_choice"),
+            {"tool_choice": "failed"},
+            {"refuses_request": []},
+            ["yes", "yes", "yes"],
+        ),
+    ],
+)
+def test_quirks_are_found(behaviour, statuses, quirks, verdict, server):
+    run = probe(server, behaviour)
+    assert (not_ok(run), found_quirks(run.results)) == (statuses, quirks)
+    assert list(usable(run.results).values()) == verdict
+
+
+@pytest.mark.parametrize(
+    ("argument", "instead", "name", "seen", "quirk"),
+    [
+        ("city", "", "required_argument", "city: none, Paris", "ignores_required_arguments"),
+        ("unit", "", "enum_argument", "unit: none, celsius", "ignores_required_arguments"),
+        ("unit", "degrees", "enum_argument", "unit: degrees, celsius", "ignores_enums"),
+    ],
+)
+def test_an_argument_that_does_not_fit_is_asked_for(argument, instead, name, seen, quirk, server):
+    run = probe(server, Behaviour(forgets=argument, instead=instead))
+    by_name = {result.name: result for result in run.results}
+    found = by_name[name]
+    assert (found.status, found.seen, found.quirks) == ("quirk", seen, {quirk: ["feedback"]})
+    assert {result.status for result in run.results} == {"ok", "quirk", "skipped"}
+    assert list(by_name["call"].quirks) == ["wrong_arguments"]
+    assert usable(run.results)["tools"] == "with rescue"
+
+
+def calling(name: str, arguments: str, identity: str = "call_0") -> Reply:
+    return tool_calls([{"index": 0, "id": identity, "function": {"name": name, "arguments": arguments}}])
+
+
+ORDER = '{"items": [{"name": "fox", "count": 3}], "address": {"street": "Bühlstraße 1", "town": "Köln"}}'
+
+
+WEATHER = '{"city": "Paris", "unit": "celsius", "day": "today"}'
+
+
+@pytest.mark.parametrize(
+    ("replies", "statuses", "quirks"),
+    [
+        (
+            {
+                "LANTERN": text("Hello."),
+                "in Rome": text("As in Paris."),
+                "in Paris": calling("get_weather", WEATHER),
+                "Order": calling("place_order", ORDER),
+                "door": calling("door_code", "{}"),
+                "two plus two": calling("get_weather", WEATHER),
+            },
+            {
+                "system": "quirk",
+                "call_streaming": "quirk",
+                "optional_argument": "quirk",
+                "second_turn": "failed",
+                "unicode": "quirk",
+                "no_parameters": "quirk",
+                "tool_name": "quirk",
+                "no_call_needed": "quirk",
+                # As no_parameters is: it is about all exchanges.
+                "clean": "quirk",
+                "tool_choice": "quirk",
+            },
+            {
+                "ignores_system": [],
+                "no_call_streaming": [],
+                "fills_optional_arguments": [],
+                "changes_tool_names": ["repair"],
+                "breaks_unicode": [],
+                "calls_needlessly": [],
+                "calls_only_once": [],
+                "ignores_tool_choice": [],
+            },
+        ),
+        (
+            {
+                "Order": calling("place_order", '{"items": "3 foxes", "address": "Köln"}'),
+                "door": calling("door-code", '{"day": 1}'),
+            },
+            {"nested": "failed", "unicode": "quirk", "no_parameters": "failed", "clean": "quirk"},
+            {
+                "wrong_arguments": ["feedback"],
+                "flattens_nested_arguments": ["feedback"],
+                "invents_arguments": ["feedback"],
+                "breaks_unicode": [],
+            },
+        ),
+    ],
+)
+def test_answers_that_are_not_as_they_should_be(replies, statuses, quirks, server):
+    good = Behaviour()
+
+    def odd(request: SeenRequest) -> Reply:
+        messages = request.body["messages"]
+        reply = next((reply for asked, reply in replies.items() if asked in str(messages)), None)
+        return reply if reply is not None and messages[-1]["role"] == "user" else good(request)
+
+    run = probe(server, odd)
+    assert (not_ok(run), found_quirks(run.results)) == (statuses, quirks)
+
+
+@pytest.mark.parametrize(
+    ("replies", "statuses"),
+    [
+        (
+            {"hail": text("I cannot tell."), "out of order": text()},
+            {
+                "result": ["ignores_results"],
+                "second_turn": ["calls_only_once"],
+                "tool_error": ["stuck_on_tool_errors", "answers_empty"],
+            },
+        ),
+        (
+            {"out of order": calling("read_meter", '{"number": 5}', "")},
+            {"tool_error": ["stuck_on_tool_errors", "repeats_calls", "never_answers"]},
+        ),
+    ],
+)
+def test_answers_to_results_that_are_not_as_they_should_be(replies, statuses, server):
+    good = Behaviour()
+
+    def odd(request: SeenRequest) -> Reply:
+        read = request.raw.decode()
+        return next((reply for word, reply in replies.items() if word in read), None) or good(request)
+
+    run = probe(server, odd)
+    failed = {result.name: list(result.quirks) for result in run.results if result.status == "failed"}
+    assert failed == statuses
+
+
+def test_ids_that_come_twice(server):
+    weather = calling("get_weather", '{"city": "Paris", "unit": "celsius"}')
+    good = Behaviour()
+    run = probe(
+        server,
+        lambda request: (
+            weather
+            if "get_weather" in request.raw.decode() and request.body["messages"][-1]["role"] == "user"
+            else good(request)
+        ),
+    )
+    found = next(result for result in run.results if result.name == "call_ids")
+    assert (found.status, found.seen, list(found.quirks)) == ("quirk", "call_0, call_0", ["repeats_call_ids"])
+
+
+def test_control_tokens_are_told_with_every_answer(server):
+    run = probe(server, Behaviour(suffix="\n<|im_end|>"))
+    assert found_quirks(run.results) == {"leaks_control_tokens": ["repair"]}
+    assert usable(run.results)["chat"] == "with rescue"
+
+
+def test_empty_answers_end_the_run_early(server):
+    run = probe(server, Behaviour(empty=True))
+    assert found_quirks(run.results) == {"answers_empty": ["recomplete", "flush", "placeholder"]}
+    assert usable(run.results) == {"chat": "no", "tools": "no", "swarms": "no"}
+    assert {result.seen for result in run.results if result.status == "skipped"} == {"no answer to a plain question"}
+    assert len(server.chats) == 3
+
+
+def test_a_cut_context_is_noticed_by_the_count_and_without_one(server):
+    run = probe(server, Behaviour(window=2_000), quick=False)
+    assert not_ok(run) == {}
+    assert run.results[-2].status == "failed"
+    assert re.fullmatch(r"counted 2,000 of our 5,\d\d\d tokens", run.results[-2].seen)
+    assert found_quirks(run.results) == {"cuts_context": []}
+
+
+def test_a_cut_context_without_usage(server):
+    run = probe(server, Behaviour(window=2_000, usage=False), quick=False)
+    assert list(found_quirks(run.results)) == ["no_usage", "cuts_context"]
+
+
+def test_a_window_that_is_named_is_a_good_answer(server):
+    good = Behaviour()
+
+    def reply(request: SeenRequest) -> Reply:
+        return too_long(4096) if len(request.raw) > 10_000 else good(request)
+
+    run = probe(server, reply, quick=False)
+    assert run.results[-2].status == "quirk"
+    assert "its window is 4,096 tokens" in run.results[-2].seen
+    assert found_quirks(run.results) == {"small_window": []}
+
+
+def test_a_server_without_tools_is_not_asked_for_more_of_them(server):
+    run = probe(server, Behaviour(refuses="tools"))
+    call = next(result for result in run.results if result.name == "call")
+    assert (call.status, list(call.quirks)) == ("failed", ["refuses_tools"])
+    assert call.seen.startswith("(400): Unsupported parameter: 'tools'")
+    assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
+    assert sum("tools" in body for body in server.chats) == 1
+    assert "the server takes no tools" in {result.seen for result in run.results}
+
+
+def test_a_model_that_never_calls(server):
+    run = probe(server, Behaviour(calls=False))
+    assert list(found_quirks(run.results)) == ["no_calls", "no_handoffs"]
+    assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
+
+
+def test_a_call_in_an_unknown_form_is_told_from_none(server):
+    run = probe(server, text("I go and use get_weather: for Paris, that is."))
+    call = next(result for result in run.results if result.name == "call")
+    assert list(call.quirks) == ["leaks_calls_in_unknown_form"]
+
+
+def test_thinking_gets_more_tokens(server):
+    run = probe(server, text(finish="length"), text(finish="length"), text(finish="length"), Behaviour())
+    assert not_ok(run) == {"answer": "quirk"}
+    assert found_quirks(run.results) == {"thinks_long": []}
+    assert [body["max_tokens"] for body in server.chats[2:5]] == [400, 2_000, 2_000]
+
+
+def test_an_answer_in_one_piece(server):
+    run = probe(server, whole({"content": "Hello, I am here. LANTERN"}))
+    by_name = {result.name: result for result in run.results}
+    assert list(by_name["streaming"].quirks) == ["no_streaming"]
+    assert by_name["stop_reason"].status == by_name["system"].status == "ok"
+
+
+def test_a_tool_that_there_is_not(server):
+    run = probe(
+        server,
+        *[Behaviour()] * 3,
+        tool_calls([{"index": 0, "id": "a", "function": {"name": "google", "arguments": "{}"}}]),
+        Behaviour(),
+    )
+    call = next(result for result in run.results if result.name == "call")
+    assert (call.status, call.quirks) == ("failed", {"invents_tools": ["feedback"]})
+
+
+def test_a_failure_at_one_request_is_a_result(server):
+    run = probe(server, Behaviour(), failure(500, "cannot read the call"), Behaviour())
+    streaming = next(result for result in run.results if result.name == "streaming")
+    assert (streaming.status, list(streaming.quirks)) == ("failed", ["server_errors"])
+    assert next(result for result in run.results if result.name == "clean").status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [(failure(401), ModelAuthError), (failure(429), ModelBusy), (text("a", done=False, finish=None), ModelUnavailable)],
+)
+def test_errors_of_the_provider_end_the_run(reply, error, server):
+    server.reply(Behaviour(), Behaviour(), reply)
+
+    async def work() -> ProbeRun:
+        model = OpenAIEndpoint("test-model", base_url=server.base_url, max_retries=0)
+        run = ProbeRun(model)
+        with pytest.raises(error):
+            await hold(run)
+        await model.close()
+        return run
+
+    run = asyncio.run(work())
+    assert [result.name for result in run.results] == ["answer", "stop_reason", "usage", "reasoning", "streaming"]
+    assert usable(run.results) == {"chat": "yes", "tools": "unknown", "swarms": "unknown"}
+    assert run.requests == 3
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": [{"delta": {"tool_calls": [{"function": "x"}, 7, {"id": {}, "function": {"name": "f"}}]}}]},
+        {"choices": [{"delta": "x", "finish_reason": {"a": 1}}, None, 5]},
+        {"choices": {"0": {}}, "usage": {"prompt_tokens": "many", "completion_tokens": -1}},
+    ],
+)
+def test_no_object_of_a_server_is_too_odd(odd, server):
+    from model_server import chunk, stream
+
+    run = probe(server, stream(odd, chunk({"content": "Hello"}, "stop")))
+    assert run.results[-1].name == "clean"
+
+
+def test_the_demo_model_is_told_as_it_is():
+    run = ProbeRun(DemoModel())
+    asyncio.run(hold(run))
+    assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
+    assert {"ignores_system", "no_usage", "no_calls"} <= found_quirks(run.results).keys()
+
+
+def test_probes_and_exchanges_fit():
+    names = [exchange.name for exchange in exchanges()]
+    order = [names.index(each.exchange) for each in probes.PROBES]
+    assert order == sorted(order)
+    assert set(order) == set(range(len(names)))
+    assert len({each.name for each in probes.PROBES}) == len(probes.PROBES)
+
+
+def test_every_quirk_can_be_found_and_is_documented():
+    source = "".join(inspect.getsource(module) for module in (probes, probe_results, probe_run))
+    assert [name for name in QUIRKS if f'"{name}"' not in source] == []
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+    documented = dict(re.findall(r"^\| `(\w+)` \| .+ \| (.+) \|$", page, re.MULTILINE))
+    assert documented == {name: quirk.advice for name, quirk in QUIRKS.items()}
