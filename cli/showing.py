@@ -1,6 +1,7 @@
 """How the commands that look at what is kept begin, and how they print it."""
 
 import json
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,8 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, line: str) -> N
 
 
 def print_json(value: Any) -> None:
-    """Print ``value`` as JSON for people and programs."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print ``value`` as JSON for people and programs; on a terminal, nothing in it can control that."""
+    print(json.dumps(value, ensure_ascii=sys.stdout.isatty(), indent=2))
 
 
 def as_line(value: Any) -> str:

@@ -12,6 +12,7 @@
     ├── HookError               a function of the swarm's author failed: 1
     ├── StateError              a state holds what it cannot: 65
     ├── StorageError            an item of a storage is not what it must be: 65
+    ├── TranscriptError         a file of conversations is not what it must be: 65
     ├── EmbeddingError          vectors that cannot be compared: 1
     └── ModelError              the model gave no answer: 1
         ├── ModelUnavailable    no connection, a timeout, a server error, a broken answer: 69
@@ -102,6 +103,12 @@ class StateError(SwarmError):
 
 class StorageError(SwarmError):
     """An item cannot be stored, indexed, or read back as its type. Nothing stored was changed."""
+
+    exit_code = 65
+
+
+class TranscriptError(SwarmError):
+    """A file of conversations is not what it must be. The message names file and line; nothing was written."""
 
     exit_code = 65
 

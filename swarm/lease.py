@@ -10,12 +10,15 @@ import os
 import platform
 import secrets
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from swarmchat.backends import Backend, BackendError, Lease
 from swarmchat.swarm.errors import SessionBusy
+
+_UNFINISHED = "unfinished:"
+"""Before the machine of a holder whose lease outlives it on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,38 @@ class Holder:
     def to_bytes(self) -> bytes:
         """Return the holder as it is stored."""
         return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def of_this_process(cls) -> "Holder":
+        """Return a holder, unlike any other."""
+        pid = os.getpid()
+        return cls(pid, _machine(), platform.node(), _started(pid), secrets.token_hex(8))
+
+    @classmethod
+    def of_unfinished(cls, what: str) -> "Holder":
+        """Return this process as the holder of a session that is being written in pieces, of ``what``.
+
+        To others it never seems dead, so that no chat begins in half a session. Who writes the same session again
+        takes it over.
+        """
+        me = cls.of_this_process()
+        return replace(me, machine=_UNFINISHED + me.machine, nonce=f"{what}:{me.nonce}")
+
+    @property
+    def unfinished(self) -> str | None:
+        """What the session is being written of; ``None`` if it is not."""
+        return self.nonce.rpartition(":")[0] if self.machine.startswith(_UNFINISHED) else None
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether it is certain that nobody else is writing a session in pieces any more."""
+        plain = replace(self, machine=self.machine.removeprefix(_UNFINISHED))
+        return plain.is_dead or (plain.machine == _machine() and plain.pid == os.getpid())
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is certain that another process is writing a session in pieces."""
+        return self.machine.removeprefix(_UNFINISHED) == _machine() and not self.has_stopped
 
     @property
     def is_dead(self) -> bool:
@@ -55,9 +90,7 @@ class SessionLease:
         self._backend = backend
         self._key = key
         self._ttl = ttl
-        pid = os.getpid()
-        me = Holder(pid, _machine(), platform.node(), _started(pid), secrets.token_hex(8))
-        self._owner = me.to_bytes()
+        self._owner = Holder.of_this_process().to_bytes()
         self._heartbeat: asyncio.Task[None] | None = None
         self.lease: Lease | None = None
 
@@ -65,7 +98,7 @@ class SessionLease:
         """Take the lease, over from a dead process if need be. Raises SessionBusy, naming who has ``session``."""
         lease = await self._backend.acquire(self._key, self._owner, self._ttl)
         if lease is None and (current := await self._backend.get(self._key)) is not None:
-            holder = _parse(current)
+            holder = parse_holder(current)
             if holder is not None and holder.is_dead:
                 lease = await self._backend.acquire(self._key, self._owner, self._ttl, replacing=current)
             if lease is None:
@@ -101,7 +134,8 @@ class SessionLease:
                     await self._backend.renew(self.lease)
 
 
-def _parse(stored: bytes) -> Holder | None:
+def parse_holder(stored: bytes) -> Holder | None:
+    """Return the holder that is ``stored`` in a lease; ``None`` if it is no session's."""
     try:
         return Holder(**json.loads(stored))
     except (ValueError, TypeError):
@@ -110,6 +144,11 @@ def _parse(stored: bytes) -> Holder | None:
 
 def _busy(session: str, holder: Holder | None, ttl: float) -> str:
     who = f"process {holder.pid} on {holder.host}" if holder else "another process"
+    if holder is not None and holder.unfinished is not None:
+        return (
+            f"session {session!r} is being written by {who} and is not complete: if that was interrupted, do it again, "
+            "or delete what there is of it"
+        )
     return (
         f"session {session!r} is open in {who}: close it there, or start another with -s NAME "
         f"(should that process be gone, the session is free within {ttl:g} s)"

@@ -29,6 +29,10 @@ class Navigation:
         """Return the navigation one step back; unchanged when there is none."""
         return Navigation(self.stack[-1], self.stack[:-1]) if self.stack else self
 
+    def to_bytes(self) -> bytes:
+        """Return the navigation as it is stored."""
+        return encode_json({"active": self.active, "stack": list(self.stack)})
+
     def healed(self, agents: frozenset[str], default: str) -> "Navigation":
         """Return the navigation without agents that there are not; ``default`` stands in for the active one."""
         active = self.active if self.active in agents else default
@@ -53,9 +57,8 @@ class PersistSwarm:
 
     async def set(self, navigation: Navigation) -> None:
         """Keep ``navigation``."""
-        value = encode_json({"active": navigation.active, "stack": list(navigation.stack)})
         edits = Edits()
-        edits.edit(self._key, partial(_replace, value), self._store.lifetimes.session)
+        edits.edit(self._key, partial(_replace, navigation.to_bytes()), self._store.lifetimes.session)
         await self._store.apply(edits)
 
 

@@ -187,4 +187,8 @@ def hidden_turns(records: Iterable[Record]) -> set[int]:
 
 def turns_of(record: Record) -> range:
     """Return the turns that an ``undo`` or ``redo`` record is about."""
-    return range(int(record.data.get("from", 0)), int(record.data.get("to", 0)) + 1)
+    first, last = record.data.get("from"), record.data.get("to")
+    if not isinstance(first, int) or not isinstance(last, int):
+        return range(0)
+    # A record can only be about turns before it; what a damaged one says must not cost memory.
+    return range(max(0, first), min(last, record.turn) + 1)

@@ -8,7 +8,7 @@ from typing import Any
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
-def check_messages(messages: object) -> str | None:
+def check_messages(messages: object, *, shared_ids: bool = False) -> str | None:
     """Return the complaint that OpenAI would answer ``messages`` with, ``None`` if it would take them.
 
     Stricter than OpenAI in two points, because other servers are: arguments must hold a JSON object, and no id may
@@ -21,7 +21,7 @@ def check_messages(messages: object) -> str | None:
     for position, message in enumerate(messages):
         if complaint := _check_message(message, f"messages[{position}]"):
             return complaint
-    return _check_pairs(messages)
+    return _check_pairs(messages, shared_ids)
 
 
 def _check_message(message: object, path: str) -> str | None:
@@ -112,8 +112,11 @@ def _check_call(call: object, path: str) -> str | None:
     return None
 
 
-def _check_pairs(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """Each call answered once, directly after its message; no answer without its call; no id twice."""
+def _check_pairs(messages: Sequence[Mapping[str, Any]], shared_ids: bool) -> str | None:
+    """Each call answered once, directly after its message; no answer without its call; no id twice.
+
+    With ``shared_ids``, messages may have the same ones: pairs are told by where they stand.
+    """
     used: set[str] = set()
     waiting: set[str] = set()
     answered: set[str] = set()
@@ -133,6 +136,8 @@ def _check_pairs(messages: Sequence[Mapping[str, Any]]) -> str | None:
         if waiting:
             return _unanswered(waiting)
         answered = set()
+        if shared_ids:
+            used = set()
         for call in message.get("tool_calls") or ():
             if call["id"] in used:
                 return f"Duplicate value for 'tool_calls[].id' of '{call['id']}' in message[{position}]"

@@ -1,0 +1,60 @@
+"""Find a text in sessions: in questions, answers, and the names, arguments and results of tools."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from swarmchat.backends import Backend
+from swarmchat.swarm.index import SessionInfo
+from swarmchat.swarm.records import MESSAGE_TYPES, Record
+from swarmchat.swarm.said import calls_of, text_of
+from swarmchat.swarm.sessions import read_records
+from swarmchat.swarm.view import hidden_turns
+
+_AROUND = 40
+"""Characters that are shown on either side of a match."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """The first match in one text of a session."""
+
+    session: str
+    turn: int
+    role: str
+    """``user``, ``assistant``, ``system``, ``tool`` (a result) or ``call``."""
+    who: str
+    """The agent, or the tool; empty where neither is known."""
+    before: str
+    match: str
+    after: str
+    undone: bool = False
+
+
+async def search_session(backend: Backend, info: SessionInfo, pattern: re.Pattern[str]) -> list[Hit]:
+    """Return where ``pattern`` matches in a session, the oldest first."""
+    hits: list[Hit] = []
+    changes: list[Record] = []
+    async for record in read_records(backend, info):
+        if record.type in ("undo", "redo"):
+            changes.append(record)
+        for role, who, text in _texts(record):
+            if match := pattern.search(text):
+                start, end = match.span()
+                before, after = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
+                before = "…" * (start > _AROUND) + before
+                after += "…" * (len(text) > end + _AROUND)
+                hits.append(Hit(info.name, record.turn, role, who, before, match[0], after))
+    hidden = hidden_turns(changes)
+    return [replace(hit, undone=hit.turn in hidden) for hit in hits]
+
+
+def _texts(record: Record) -> Iterator[tuple[str, str, str]]:
+    """Yield what can be found in a record: the role, the agent or tool, and the text."""
+    if record.type in MESSAGE_TYPES:
+        who = str(record.data.get("name") or "") if record.type == "tool" else record.agent or ""
+        yield record.type, who, text_of(record.message)
+        for _, name, arguments in calls_of(record.message):
+            yield "call", name, f"{name}({arguments})"
+    elif record.type in ("unsent", "policy") and record.data.get("direction") != "output":
+        yield "user", "", str(record.data.get("text", ""))

@@ -1,0 +1,82 @@
+"""The lines of a file that somebody hands over: one after the other, never more of it in memory than one line."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from swarmchat.swarm.errors import TranscriptError
+
+LONGEST_LINE = 64 * 1024 * 1024
+"""Bytes. No conversation has such a line; a disk image that was given by mistake does."""
+
+_PIECE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a file, without its end."""
+
+    number: int
+    start: int
+    """Where it begins in the file."""
+    data: bytes
+    complete: bool
+    """Whether it has a line end."""
+
+
+def read_lines(file: BinaryIO, name: str, start: int = 0, number: int = 1) -> Iterator[Line]:
+    """Yield the lines of ``file`` that are not empty, from ``start`` on, which is the line ``number``.
+
+    Raises TranscriptError for one that is too long, or not UTF-8.
+    """
+    file.seek(start)
+    while data := file.readline(LONGEST_LINE + 1):
+        length = len(data)
+        if length > LONGEST_LINE and not data.endswith(b"\n"):
+            raise at_line(name, number, f"has {_size(length + _rest(file))}, expected {_size(LONGEST_LINE)} at most")
+        text = data.removesuffix(b"\n").removesuffix(b"\r")
+        if text.strip():
+            try:
+                text.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise at_line(
+                    name, number, f"byte {error.start + 1} is {text[error.start]:#04x}, expected UTF-8"
+                ) from error
+            yield Line(number, start, text, data.endswith(b"\n"))
+        start += length
+        number += 1
+
+
+def parse_json(line: Line, name: str) -> Any:
+    """Return what a line of JSON says. Raises TranscriptError."""
+    try:
+        return json.loads(line.data)
+    except (ValueError, RecursionError) as error:
+        raise at_line(name, line.number, not_json(line, error)) from error
+
+
+def not_json(line: Line, error: Exception) -> str:
+    """Return what is wrong with a line that is no JSON."""
+    if not line.complete:
+        return f"it is the last one and breaks off after {len(line.data):,} bytes, expected a whole JSON object"
+    return f"it is not JSON ({error}), expected a JSON object"
+
+
+def at_line(name: str, number: int, what: str) -> TranscriptError:
+    """Return the error that ``what`` is wrong with a line of the file ``name``."""
+    return TranscriptError(f"{name}, line {number}: {what}; nothing of it was imported")
+
+
+def _rest(file: BinaryIO) -> int:
+    """Return how much is left of the line that is being read."""
+    count = 0
+    while piece := file.readline(_PIECE):
+        count += len(piece)
+        if piece.endswith(b"\n"):
+            break
+    return count
+
+
+def _size(count: int) -> str:
+    return f"{count / 1024 / 1024:,.0f} MB"
