@@ -6,6 +6,7 @@ They stand between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``. A test fai
 import ast
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ MEANINGS = {
     0: "all went well",
     1: "something else failed",
     2: "the command line makes no sense",
+    3: "a replay did not come to the same",
     4: "the model gave no usable answer, and `--strict` was given",
     5: "the context window or another limit was reached",
     65: "what is stored cannot be read, or is of a newer version",
@@ -103,7 +105,9 @@ def example_swarm_log() -> str:
     return _as_block(asyncio.run(_example_swarm_session()))
 
 
-async def _example_swarm_session() -> list[bytes]:
+def example_shop() -> Swarm:
+    """Return the swarm that the second example was held with."""
+
     @tool
     async def order(ctx: Context, item: str, name: str) -> str:
         """Note an order."""
@@ -112,7 +116,10 @@ async def _example_swarm_session() -> list[bytes]:
 
     agents = [Agent("desk", "Take orders.", tools=[order], handoffs=["till"]), Agent("till", "Take the money.")]
     policies = [Policy("no-swearing", reject_input=["damn"], message="Please stay polite.")]
-    swarm = Swarm("shop", agents, policies=policies, states=[State("order", default=list)])
+    return Swarm("shop", agents, policies=policies, states=[State("order", default=list)])
+
+
+async def _example_swarm_session() -> list[bytes]:
     steps = [
         Answer(
             tool_calls=(
@@ -123,7 +130,7 @@ async def _example_swarm_session() -> list[bytes]:
         Answer("That is 3.50."),
     ]
     questions = ("I am Ann. A tea, please, and then I want to pay.", "Damn, no money!")
-    return await _log_of(ScriptedModel(steps, name="gpt-4o"), questions, "tea", swarm=swarm)
+    return await _log_of(ScriptedModel(steps, name="gpt-4o"), questions, "tea", swarm=example_shop())
 
 
 async def _log_of(model: ScriptedModel, questions: Sequence[str], name: str, **options: Any) -> list[bytes]:
@@ -185,6 +192,24 @@ def exit_codes() -> str:
     return "\n".join(["| code | errors | meaning |", "| --- | --- | --- |", *rows])
 
 
+def corpus() -> str:
+    """Return how much of the tests' corpus the parser gets right, whole and in pieces."""
+    sys.path[:0] = [str(DOCS.parent / "tests" / "swarm")]
+    tests = import_module("test_leak_corpus")
+    rows = ["| corpus | outputs | right, as one text | right, as it streams |", "| --- | --- | --- | --- |"]
+    for name, entries, problem in (
+        ("calls written as text", tests.LEAKED, tests.leak_problem),
+        ("ordinary answers, not to be touched", tests.ORDINARY, tests.ordinary_problem),
+    ):
+        right = [
+            sum(not any(problem(entry, found) for found in outcomes(entry)) for entry in entries)
+            for outcomes in (tests.whole, tests.streamed)
+        ]
+        shares = (f"{count} ({count / len(entries):.0%})" for count in right)
+        rows.append(f"| {name} | {len(entries)} | {' | '.join(shares)} |")
+    return "\n".join(rows)
+
+
 def _with_subclasses(error: Any) -> Iterator[Any]:
     if error.__module__.startswith("swarmchat."):
         yield error
@@ -216,6 +241,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "chat.md": {"exit codes": exit_codes},
     "cli.md": {"help": help_pages, "slash commands": slash_commands},
     "library.md": {"hello": hello},
+    "rescue.md": {"corpus": corpus},
     "log-format.md": {"example": example_log, "example of a swarm": example_swarm_log},
     "../README.md": {"hello": hello, "library desk": library_desk},
     "../ARCHITECTURE.md": {"modules": modules},

@@ -26,6 +26,8 @@ class Hearing:
         self._raw: list[str] = []
         self._shown: list[str] = []
         self._thought: list[str] = []
+        self._aside: list[str] = []
+        """Of the thoughts, those that did not stand in the text."""
         self._leaks: list[Leak] = []
 
     def add(self, chunk: TextChunk | ReasoningChunk) -> Iterator[TextChunk | ReasoningChunk]:
@@ -33,6 +35,7 @@ class Hearing:
         self.stuck = self._guards[type(chunk)].add(chunk.text)
         if isinstance(chunk, ReasoningChunk):
             self._thought.append(chunk.text)
+            self._aside.append(chunk.text)
             yield chunk
             return
         self._raw.append(chunk.text)
@@ -61,7 +64,7 @@ class Hearing:
         """Return the answer as the model gave it; ``answer`` is its end, ``None`` if it was not waited for."""
         if answer is not None:
             return answer
-        return Answer("".join(self._raw), finish="repetition", reasoning="".join(self._thought))
+        return Answer("".join(self._raw), finish="repetition", reasoning="".join(self._aside))
 
     def repaired(self, said: Answer, prefix: str) -> tuple[Answer, list[Repair]]:
         """Return ``said`` with all put right that can be without losing anything, and what that was.

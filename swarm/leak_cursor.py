@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from swarmchat.swarm.leak_formats import CLOSER_START, CLOSERS
-from swarmchat.swarm.loose_json import NeedMore
+from swarmchat.swarm.loose_json import Loose, NeedMore, NotACall, parse_loose
 from swarmchat.swarm.offer import Offer
 
 _SPACE = re.compile(r"\s*+")
 # Brackets too many: only where nothing else stands on the line, or a closing mark.
 _STRAY = re.compile(r"[}\]]{1,3}(?=\s*(?:\Z|\n|</|<\||\[/|\[END))")
 _STRAY_START = re.compile(r"[}\]]{1,3}[ \t]*(?:<|\[E?N?)?\Z")
-_CALL_FOLLOWS = re.compile(r"\s*(?:[\[{<`]|[\w.:/-]{1,100}[\[({\n<])")
-_CALL_FOLLOWS_START = re.compile(r"\s*[\w.:/-]{0,100}\Z")
+_CALL_FOLLOWS = re.compile(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}[\[({\n<])")
+_CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}\Z")
 
 
 class Cursor:
@@ -40,9 +40,21 @@ class Cursor:
         if position >= len(self.text) and not self.final:
             raise NeedMore
 
+    def arguments(self, position: int) -> Loose:
+        """Read the JSON object of the arguments."""
+        value = parse_loose(self.text, position, self.final, None, CLOSERS)
+        if not isinstance(value.value, dict):
+            raise NotACall(value.end)
+        return value
+
     def partial(self, mark: str, position: int) -> None:
         """Raise NeedMore if ``mark`` may be what stands at ``position``, but is not there as a whole yet."""
         if not self.final and len(self.text) - position < len(mark) and mark.startswith(self.text[position:]):
+            raise NeedMore
+
+    def begins(self, beginnings: frozenset[str], position: int) -> None:
+        """Raise NeedMore if all that stands at ``position`` is one of ``beginnings``, which are short."""
+        if not self.final and len(self.text) - position <= 40 and self.text[position:] in beginnings:
             raise NeedMore
 
     def match(self, pattern: "re.Pattern[str]", start: "re.Pattern[str]", position: int) -> "re.Match[str] | None":

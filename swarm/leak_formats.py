@@ -5,7 +5,6 @@ Sources: the models' chat templates, and the parsers that servers have for them:
 """
 
 import re
-from collections.abc import Iterable
 
 # Where a frame of calls begins -> the format's name. Whether it is one, the text behind the mark decides.
 OPENERS: dict[str, str] = {
@@ -21,18 +20,28 @@ OPENERS: dict[str, str] = {
     "<tools>": "tool tags",  # Qwen 2.5 Coder mixes its marks up
     "<tool_use>": "tool_use tags",
     "<tool_code>": "tool_code tags",  # Gemini's
+    "<TOOLCALL>": "Nemotron",  # Nano v2 (SGLang, llama.cpp)
     "<function=": "function tags",  # Llama 3.1 (vLLM: llama3.1 prompt format), Qwen3-Coder without its outer tag
-    "<invoke name=": "invoke tags",
+    "<function(": "function tags",  # as Groq's servers leak Llama 3.3
+    "<function name=": "function tags",  # MiniCPM
+    "<invoke ": "invoke tags",
+    "<invoke>": "invoke tags",  # Claude 2, with the name in an element
     "<minimax:tool_call>": "MiniMax",  # M2 (vLLM: minimax_m2)
     "<seed:tool_call>": "Seed",  # Seed-OSS (vLLM: seed_oss)
     "<longcat_tool_call>": "LongCat",  # (vLLM: longcat)
-    "<steptml:invoke name=": "Step",  # Step3 (vLLM: step3)
+    "<steptml:invoke ": "Step",  # Step3 (vLLM: step3)
+    "<dots_function_call>": "dots",
     "<start_function_call>": "FunctionGemma",  # (vLLM: functiongemma)
     "<|tool_call>": "Gemma 4",
     "<|tool_call|>": "Granite",  # (vLLM: granite), Phi-4-mini
     "<|tool_calls|>": "Phi-4",
     "<|python_tag|>": "Llama 3",  # (vLLM: llama3_json)
     "<|python_start|>": "Llama 4",  # (vLLM: llama4_pythonic)
+    "<|tool_call_start|>": "LFM2",  # (SGLang: lfm2), MiniCPM
+    "<|tools_prefix|>": "Apertus",  # (llama.cpp)
+    "<|function_call|>": "GigaChat",  # 3.1
+    "function call<|role_sep|>": "GigaChat",  # 3 (vLLM: gigachat3)
+    "<|recipient|>": "Functionary",  # v2
     "<|action_start|>": "InternLM",  # (vLLM: internlm)
     "<|START_ACTION|>": "Command",  # Command-R7B, Command A (Ollama, llama.cpp)
     "<|tool_calls_section_begin|>": "Kimi",  # K2 (vLLM: kimi_k2)
@@ -43,29 +52,47 @@ OPENERS: dict[str, str] = {
     "✿FUNCTION✿": "Qwen-Agent",
     "functools[": "functools",  # FireFunction, Phi-4-mini (vLLM: phi4_mini_json)
 }
-# DeepSeek V3, R1, V3.1 and V3.2 (vLLM: deepseek_v3, deepseek_v31, deepseek_v32), Step3; and look-alikes in ASCII.
+# DeepSeek V3, R1, V3.1 and V3.2 (vLLM: deepseek_v3, deepseek_v31, deepseek_v32; llama.cpp knows the misspellings too),
+# Step3; and look-alikes in ASCII.
 for _bar in "｜|":
-    for _gap in "▁_":
+    for _gap in ("▁", "_", " ", "\\_"):
         OPENERS[f"<{_bar}tool{_gap}calls{_gap}begin{_bar}>"] = "DeepSeek"
         OPENERS[f"<{_bar}tool{_gap}call{_gap}begin{_bar}>"] = "DeepSeek" if (_bar + _gap) != "|_" else "Kimi"
+    OPENERS[f"<{_bar}tool▁calls{_bar}>"] = "DeepSeek"
     OPENERS[f"<{_bar}DSML{_bar}function_calls>"] = "DeepSeek DSML"
     OPENERS[f"<{_bar}DSML{_bar}tool_calls>"] = "DeepSeek DSML"
-    OPENERS[f"<{_bar}DSML{_bar}invoke name="] = "DeepSeek DSML"
-# These are the beginning of the call itself: the parser starts at the mark.
-SELF_STARTING = tuple(mark for mark in OPENERS if mark.endswith("=") or mark == "functools[")
+    OPENERS[f"<{_bar}DSML{_bar}invoke "] = "DeepSeek DSML"
+# The namespace that Anthropic's own models have.
+OPENERS.update({f"<antml:{_rest}": "Anthropic" for _rest in ("function_calls>", "invoke ", "invoke>")})
 
+
+def self_starting(mark: str) -> bool:
+    """Tell whether ``mark`` is the beginning of the call itself, so that the parser starts at it."""
+    return mark[-1] in "=( " or mark.endswith("invoke>") or mark == "functools["
+
+
+def functionary(name: str) -> str:
+    """Return the mark by which Functionary v3 (llama.cpp) calls ``name``."""
+    return f">>>{name}\n"
+
+
+_GAP = r"(?:[▁_ ]|\\_)"
+# What stands between a name and its arguments.
+SEPARATOR = rf"<[｜|]tool{_GAP}sep[｜|]>"
 # What may stand between a mark and its call, beside white space.
 INSIDE_OPENER = re.compile(
-    r"<\|plugin\|>|<\|interpreter\|>|function<[｜|]tool[▁_]sep[｜|]>|<\|tool_calls?(?:_section)?_begin\|>"
-    r"|<[｜|]tool[▁_]calls?[▁_]begin[｜|]>|<[｜|]DSML[｜|](?:function|tool)_calls>|<(?:tool_calls?|function_calls?)>"
+    rf"<\|plugin\|>|<\|interpreter\|>|function<[｜|]tool{_GAP}sep[｜|]>|<\|tool_calls?(?:_section)?_begin\|>"
+    rf"|<[｜|]tool{_GAP}calls?(?:{_GAP}begin)?[｜|]>|<[｜|]DSML[｜|](?:function|tool)_calls>"
+    r"|<(?:antml:)?(?:tool_calls?|function_calls?)>"
     r"|functools(?=\[)|:(?!\w)"
 )
 # What ends a frame; any number of them, in any order, and swallowed with it.
 CLOSERS = re.compile(
-    r"</(?:\|?(?:(?:minimax|seed|antml):)?(?:longcat_)?(?:tool_calls?|toolcalls?|function_calls?|functioncall"
-    r"|functions?|tools?|tool_use|tool_code|invoke)\|?)>"
+    r"</(?:\|?(?:(?:minimax|seed|antml):)?(?:longcat_|dots_)?(?:tool_calls?|toolcalls?|TOOLCALL|function_calls?"
+    r"|functioncall|functions?|tools?|tool_use|tool_code|invoke)\|?)>|</(?:arg_key|arg_value|parameters?)>|<function>"
     r"|</\|tool_calls?\|>|<\|/tool_calls?\|>|<tool_call\|>|<end_function_call>|<\|action_end\|>|<\|END_ACTION\|>"
-    r"|<\|python_end\|>|<[｜|]tool[▁_]calls?[▁_]end[｜|]>|<\|tool_calls?_section_end\|>|<\|tool_call_end\|>"
+    rf"|<\|python_end\|>|<[｜|]tool{_GAP}calls?{_GAP}end[｜|]>|<\|tool_calls?_section_end\|>|<\|tool_call_end\|>"
+    r"|<\|tools_suffix\|>"
     r"|</[｜|]DSML[｜|](?:function_calls|tool_calls|invoke)>|</steptml:invoke>|\[/?END_TOOL_REQUEST\]|\[/TOOL_CALLS\]"
     r"|\[/TOOL_REQUEST\]|<\|call\|>|<start_function_response>|✿RESULT✿:?|✿RETURN✿:?"
 )
@@ -88,10 +115,10 @@ THOUGHTS: dict[str, str] = {
 HARMONY = "<|channel|>"
 HARMONY_HEADER = re.compile(
     r"\s{0,9}(?P<channel>analysis|final|commentary)\b"
-    r"(?P<header>[^<>{}\n]{0,120}(?:<\|constrain\|>\s{0,9}\w{0,20}\s{0,9})?)<\|message\|>"
+    r"(?P<header>(?:[^<>{}\n]|<\|(?:constrain|channel)\|>){0,160})(?:<\|message\|>|(?<=json)(?=\s{0,9}\{))"
 )
 HARMONY_HEADER_START = re.compile(
-    r"\s{0,9}\w{0,12}[^<>{}\n]{0,120}(?:<[^\n<>]{0,12}(?:>\s{0,9}\w{0,20}\s{0,9}(?:<[^\n<>]{0,12})?)?)?\Z"
+    r"\s{0,9}\w{0,12}(?:[^<>{}\n]|<\|(?:constrain|channel)\|>){0,160}(?:<[|a-z]{0,12})?\s{0,9}\Z"
 )
 HARMONY_END = re.compile(r"<\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)")
 
@@ -99,14 +126,18 @@ HARMONY_END = re.compile(r"<\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)
 ENDS = """<|im_end|> <|eot_id|> <|eom_id|> <|eot|> <|eom|> <|endoftext|> <|end_of_text|> <|end|> <|return|> <|call|>
 <|eos|> <eos> <end_of_turn> <turn|> </s> <|END_OF_TURN_TOKEN|> <|END_RESPONSE|> <|EOT|> <|end_of_role|> <|eor|>
 <｜end▁of▁sentence｜> <|end▁of▁sentence|> <|end_of_sentence|> <|im_sep|> <|end_of_message|> [/INST] <|END_TEXT|>
-<|message|> <|end_header_id|> <|header_end|>""".split()
+<|message|> <|end_header_id|> <|header_end|> </longcat_s> <|message_sep|> <|role_sep|> <|stop|> <|content|>""".split()
 # Beginnings, to be followed by a role.
 STARTS = """<|im_start|> <|start_header_id|> <|header_start|> <|begin_of_text|> <s> <bos> <|start|> <start_of_turn>
 <|turn> <|start_of_role|> <|START_OF_TURN_TOKEN|> <｜begin▁of▁sentence｜> <|begin▁of▁sentence|> <|START_RESPONSE|>
-<|START_TEXT|>""".split()
+<|START_TEXT|> <|from|>""".split()
 # Roles that are tokens themselves: the model's own, and others.
 OWN_ROLES = "<|assistant|> <|Assistant|> <｜Assistant｜> <|CHATBOT_TOKEN|>".split()
 OTHER_ROLES = "<|user|> <|User|> <｜User｜> <|USER_TOKEN|> <|system|> <|SYSTEM_TOKEN|> <|observation|> [INST]".split()
+# Functionary's mark before what is for the user.
+OWN_ROLES.append(functionary("all"))
+# Where a thought ends whose beginning the chat template wrote, and the server took away.
+THOUGHT_ENDS = frozenset(mark for mark in THOUGHTS.values() if mark != "</reasoning>")
 CONTROL = frozenset((*ENDS, *STARTS, *OWN_ROLES, *OTHER_ROLES))
 ROLE = re.compile(
     r"[ \t]{0,3}(?:(?P<own>assistant|model|chatbot)(?: to=(?P<to>[\w.-]{1,100}))?"
@@ -115,21 +146,10 @@ ROLE = re.compile(
 ROLE_START = re.compile(
     r"[ \t]{0,3}(?:[a-z]{0,9}|(?:assistant) [to=]{0,3}|assistant to=[\w.-]{0,100}|functions\.\w{0,100})\Z"
 )
-
-
-def alternatives(marks: Iterable[str]) -> str:
-    """Return a pattern that matches any of ``marks``, none of which begins with another: a tree of their characters."""
-    heads: dict[str, list[str]] = {}
-    for mark in sorted(set(marks)):
-        heads.setdefault(mark[0], []).append(mark[1:])
-    branches = [
-        re.escape(head) + (alternatives(tails) if len(tails) > 1 else re.escape(tails[0]))
-        for head, tails in heads.items()
-    ]
-    return branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
-
-
-def beginnings(marks: Iterable[str]) -> frozenset[str]:
-    """Return every text that one of ``marks`` begins with, without the marks themselves."""
-    marks = set(marks)
-    return frozenset(mark[:length] for mark in marks for length in range(1, len(mark))) - marks
+# A line of Python, and what is the same in other languages; not what also begins a sentence.
+STATEMENT = re.compile(
+    r"""\s*(?:import\s\w|from\s[\w.]+\simport\s|(?:async\s)?def\s\w+\(|class\s\w+.*:\s*\Z|(?:if|elif|while)\s.*:\s*\Z
+    |for\s[\w,\s]+\sin\s.*:\s*\Z|(?:else|try|finally):\s*\Z|except\b.*:\s*\Z|with\s.*\sas\s\w+:\s*\Z|(?:const|let|var)\s\w+\s*=
+    |[A-Za-z_][\w.]*(?:\[[^\]]*\])?(?:,\s?[A-Za-z_]\w*)*(?:\s?:\s?\w[\w\[\].]*)?\s?[-+*/|]?=(?!=)|[A-Za-z_][\w.]*\(.*\)\s*;?\s*\Z)""",
+    re.VERBOSE,
+)

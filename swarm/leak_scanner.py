@@ -7,36 +7,20 @@ NotACall where it is refuted, so that what it decides on the beginning of a text
 import re
 from typing import Any
 
-from swarmchat.swarm.leak_cursor import Cursor
-from swarmchat.swarm.leak_formats import CLOSER_START, CLOSERS
+from swarmchat.swarm.leak_formats import CLOSERS, SEPARATOR
 from swarmchat.swarm.leak_values import Written, calls_of, read_text
+from swarmchat.swarm.leak_xml import XmlReader
 from swarmchat.swarm.loose_json import MAX_DEPTH, Loose, NeedMore, NotACall, Watch, parse_loose, skip_space
 
 _ON_LINE = re.compile(r"[ \t]*[,;]?[ \t]*")
 _BETWEEN = re.compile(r"[\s,;]*+")
 _NAME = re.compile(r"[A-Za-z_][\w.:/-]{0,99}(?![\w.:/-])")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w{0,99}(?!\w)")
-_NAMESPACE = r"(?:antml:|minimax:|steptml:|[｜|]DSML[｜|])?"
-_FUNCTION = re.compile(
-    rf"""<(?:function=|(?:{_NAMESPACE}invoke|function)[ \t]{{1,5}}name=)["']?([\w .:/-]{{1,100}}?)["']?"""
-    r"[ \t]{0,5}(?:/?>|(?=\{))"
-)
-_PARAMETER = re.compile(
-    rf"""<{_NAMESPACE}parameter(?:=|[ \t]{{1,5}}name=)["']?([\w .:/-]{{1,100}}?)["']?"""
-    r"""(?:[ \t]{1,5}(?:string|type)="(\w{1,20})")?[ \t]{0,5}>"""
-)
-_PARAMETER_END = re.compile(
-    rf"</{_NAMESPACE}parameter>|(?=<{_NAMESPACE}parameter(?:=|[ \t]{{1,5}}name=))"
-    rf"|(?=</(?:function|{_NAMESPACE}invoke|(?:\w{{1,10}}:)?tool_call)>)"
-)
-_TAG_START = re.compile(r"<[^<>\n]{0,240}\Z")
-_ARGUMENT = re.compile(r"<(?P<p>longcat_)?arg_key>([^<]{1,200})</(?P=p)?arg_key>")
-_ARGUMENT_START = re.compile(r"<(?:longcat_)?arg_key>[^<]{0,200}(?:<[^<>\n]{0,20})?\Z")
 _BEFORE_JSON = re.compile(
-    r"(?:\[CALL_ID\][^\[\s]{0,100})?\[ARGS\]|\s*<\|tool_call_argument_begin\|>|<[｜|]tool[▁_]sep[｜|]>|\s*✿ARGS✿:?"
+    rf"(?:\[CALL_ID\][^\[\s]{{0,100}})?\[ARGS\]|\s*<\|tool_call_argument_begin\|>|{SEPARATOR}|\s*✿ARGS✿:?|<\|content\|>"
 )
 _BEFORE_JSON_START = re.compile(
-    r"(?:\[CALL_ID\][^\[\s]{0,100})?\[\w{0,8}\Z|\[CALL_ID\][^\[\s]{0,100}\Z|<[^<>\s]{0,40}\Z|✿\w{0,4}\Z"
+    r"(?:\[CALL_ID\][^\[\s]{0,100})?\[\w{0,8}\Z|\[CALL_ID\][^\[\s]{0,100}\Z|<[^<>\n]{0,40}\Z|✿\w{0,4}\Z"
 )
 _FENCE = re.compile(r"```[\w-]{0,20}[ \t]*\n")
 _FENCE_START = re.compile(r"`{1,3}\Z|```[\w-]{0,20}[ \t]*\Z")
@@ -48,7 +32,7 @@ _GEMMA_KEY = re.compile(r"([\w.$-]{1,100}):")
 _GEMMA_KEY_START = re.compile(r"[\w.$-]{0,100}\Z")
 
 
-class Scanner(Cursor):
+class Scanner(XmlReader):
     """Reads calls."""
 
     def body(self, position: int) -> tuple[list[Written], int]:
@@ -94,18 +78,14 @@ class Scanner(Cursor):
 
     def calls_of(self, value: object, broken: bool) -> list[Written] | None:
         """Return the calls that a JSON value is; also those whose name is the only key of an object."""
+        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            read = [self.calls_of(item, broken and item is value[-1]) for item in value]
+            return [call for calls in read for call in calls or ()] if read and None not in read else None
         if isinstance(value, dict) and len(value) == 1:
             name, arguments = next(iter(value.items()))
             if isinstance(arguments, dict) and self.offer.resolve(name) is not None:
                 return [Written(name, arguments, broken)]
         return calls_of(value, broken)
-
-    def arguments(self, position: int) -> Loose:
-        """Read the JSON object of the arguments."""
-        value = parse_loose(self.text, position, self.final, None, CLOSERS)
-        if not isinstance(value.value, dict):
-            raise NotACall(value.end)
-        return value
 
     # A name first
 
@@ -133,12 +113,17 @@ class Scanner(Cursor):
         after = self.space(before.end()) if before else after
         fence = self.match(_FENCE, _FENCE_START, after)
         after = self.space(fence.end()) if fence else after
+        if fence and self.text.startswith("tool_call(", after):
+            (call,), end = self.python(after)
+            return [Written(name, call.arguments, call.broken)], self.fence_end(end)
+        if fence:
+            self.partial("tool_call(", after)
         if self.text.startswith("{", after):
             value = self.arguments(after)
             end = self.fence_end(value.end) if fence else value.end
             return [Written(name, value.value, value.broken, True)], end
         if self.text.startswith("<", after):
-            return self._pairs(name, after)
+            return self.pairs(name, after)
         if after == len(self.text):
             return self._nothing(name, after)
         raise NotACall(after)
@@ -147,78 +132,6 @@ class Scanner(Cursor):
         if self.offer.resolve(name) is None:
             raise NotACall(position)
         return [Written(name, None, True)], position
-
-    def _pairs(self, name: str, position: int) -> tuple[list[Written], int]:
-        """Read ``<arg_key>k</arg_key><arg_value>v</arg_value>``, any number of times (GLM-4.5, LongCat)."""
-        schemas, arguments = self.properties(name), dict[str, Any]()
-        while True:
-            if not self.final and _TAG_START.match(self.text, position):
-                raise NeedMore
-            match = self.match(_ARGUMENT, _ARGUMENT_START, position)
-            if match is None:
-                known = arguments or self.offer.resolve(name) is not None
-                if known and (arguments or self.match(CLOSERS, CLOSER_START, position)):
-                    return [Written(name, arguments)], position
-                raise NotACall(position + 1)
-            prefix = match["p"] or ""
-            start, key = self.space(match.end()), match[2].strip()
-            opening, closing = f"<{prefix}arg_value>", f"</{prefix}arg_value>"
-            if not self.text.startswith(opening, start):
-                self.partial(opening, start)
-                return [Written(name, arguments, True)], start
-            end = self.text.find(closing, start)
-            if end < 0:
-                if not self.final:
-                    raise NeedMore
-                return [Written(name, arguments, True)], len(self.text)
-            arguments[key] = read_text(self.text[start + len(opening) : end], schemas.get(key))
-            position = self.space(end + len(closing))
-
-    # XML
-
-    def tags(self, position: int) -> tuple[list[Written], int]:
-        """Read ``<function=…>`` or ``<invoke name="…">`` elements."""
-        calls: list[Written] = []
-        while True:
-            match = self.match(_FUNCTION, _TAG_START, position)
-            if match is None:
-                if not calls:
-                    raise NotACall(position + 1)
-                return calls, position
-            call, end = self._function(match[1].strip(), match.end())
-            calls.append(call)
-            closer = self.match(CLOSERS, CLOSER_START, self.space(end))
-            after = self.space(closer.end() if closer else end)
-            if call.broken or not self.match(_FUNCTION, _TAG_START, after):
-                return calls, end
-            position = after
-
-    def _function(self, name: str, position: int) -> tuple[Written, int]:
-        schemas, arguments = self.properties(name), dict[str, Any]()
-        position = self.space(position)
-        if self.text.startswith("{", position):
-            given = self.arguments(position)
-            closed = given.end + 1 if self.text.startswith(">", given.end) else given.end
-            return Written(name, given.value, given.broken, True), closed
-        while True:
-            position = self.space(position)
-            parameter = self.match(_PARAMETER, _TAG_START, position)
-            if parameter is None:
-                if position >= len(self.text):
-                    return Written(name, arguments, True), position
-                if not arguments and not self.match(CLOSERS, CLOSER_START, position):
-                    raise NotACall(position)
-                return Written(name, arguments), position
-            end = _PARAMETER_END.search(self.text, parameter.end())
-            if end is None:
-                if not self.final:
-                    raise NeedMore
-                return Written(name, arguments, True), len(self.text)
-            value = self.text[parameter.end() : end.start()]
-            value = value.removeprefix("\n").removesuffix("\n")
-            schema = {"type": "string"} if parameter[2] == "true" else schemas.get(parameter[1])
-            arguments[parameter[1]] = read_text(value, schema)
-            position = end.end()
 
     # Python
 

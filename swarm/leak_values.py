@@ -8,9 +8,21 @@ from swarmchat.swarm.loose_json import NotACall, parse_loose
 
 NAME_KEYS = frozenset("name tool tool_name function function_name recipient_name action".split())
 ARGUMENT_KEYS = frozenset("arguments parameters args params input action_input tool_input kwargs".split())
-WRAPPERS = frozenset("tool_calls tool_uses function_call tool_call".split())
-CALL_KEYS = NAME_KEYS | ARGUMENT_KEYS | WRAPPERS | {"id", "call_id", "tool_call_id", "type", "index"}
+# OpenAI's, Gemini's and Bedrock's messages.
+WRAPPERS = frozenset("tool_calls tool_uses function_call tool_call functionCall toolCalls toolCall toolUse".split())
+IDS = frozenset("id call_id tool_call_id toolUseId index".split())
+CALL_KEYS = NAME_KEYS | ARGUMENT_KEYS | WRAPPERS | IDS | {"type"}
+# What stands beside a wrapper: the rest of a message, or what xLAM thinks.
+NEIGHBOURS = frozenset("role content refusal thought thoughts reasoning reasoning_content finish_reason".split())
+KNOWN_KEYS = CALL_KEYS | NEIGHBOURS
 TYPES = frozenset("function tool_call tool_use function_call tool".split())
+PARALLEL = "multi_tool_use.parallel"
+"""A tool that OpenAI's models call though nobody offers it (community.openai.com/t/490653)."""
+
+
+def is_parallel(name: str) -> bool:
+    """Tell whether ``name`` is the tool that takes calls as its arguments, in a namespace or without."""
+    return name in (PARALLEL, f"functions.{PARALLEL}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +46,41 @@ def calls_of(value: object, broken: bool = False) -> list[Written] | None:
                 return None
             calls += read
         return calls or None
-    if not isinstance(value, dict) or not value.keys() <= CALL_KEYS or str(value.get("type", "function")) not in TYPES:
+    if not isinstance(value, dict) or str(value.get("type", "function")) not in TYPES:
         return None
-    if len(value) == 1 and isinstance(wrapped := next(iter(value.values())), (list, dict)) and value.keys() <= WRAPPERS:
-        return calls_of(wrapped, broken)
+    wrappers = value.keys() & WRAPPERS
+    if wrappers:
+        return _wrapped(value, next(iter(wrappers)), broken)
     names, arguments = value.keys() & NAME_KEYS, value.keys() & ARGUMENT_KEYS
-    if len(names) != 1 or len(arguments) > 1 or value.keys() & WRAPPERS:
+    if not value.keys() <= CALL_KEYS or len(names) != 1 or len(arguments) > 1:
         return None
-    name = value[next(iter(names))]
+    name, key = value[next(iter(names))], next(iter(arguments), None)
     if isinstance(name, dict):
-        return calls_of(name, broken) if names == {"function"} and not arguments else None
+        return _function(name, value[key] if key else None, broken) if names == {"function"} else None
     if not isinstance(name, str):
         return None
-    key = next(iter(arguments), None)
+    if is_parallel(name) and key and isinstance(value[key], dict):
+        return calls_of(value[key], broken)
     return [Written(name, value[key] if key else None, broken, key is not None)]
+
+
+def _wrapped(message: dict[str, Any], key: str, broken: bool) -> list[Written] | None:
+    """Return the calls in a message that has them under ``key``, and nothing else that counts."""
+    beside = message.keys() - {key, "type"} - IDS - NEIGHBOURS
+    calls = message[key]
+    if beside or message.get("role", "assistant") != "assistant" or not isinstance(calls, (list, dict)):
+        return None
+    return calls_of(calls, broken)
+
+
+def _function(function: dict[str, Any], arguments: object, broken: bool) -> list[Written] | None:
+    """Return OpenAI's ``function`` as a call; its arguments may have slipped out of it."""
+    calls = calls_of(function, broken)
+    if arguments is None or calls is None:
+        return calls
+    if len(calls) != 1 or calls[0].explicit:
+        return None
+    return [Written(calls[0].name, arguments, broken, True)]
 
 
 def read_text(text: str, schema: Mapping[str, Any] | None) -> Any:

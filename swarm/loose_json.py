@@ -1,7 +1,8 @@
 """Read JSON as models write it: what is valid as ``json`` reads it, what is damaged as long as it is unambiguous.
 
 Repaired: trailing commas, single and typographic quotes, Python's True, False and None, keys without quotes, comments,
-raw newlines in strings, unknown escapes, doubled braces (as templates make them), brackets missing at the end.
+raw newlines in strings, unknown escapes, zeros before numbers, doubled braces (as templates make them), and brackets
+that are missing at the end.
 """
 
 import json
@@ -46,7 +47,7 @@ _STRINGS = {
     "“": re.compile(r"“([^”\\]*+(?:\\.[^”\\]*+)*+)(”)?", re.DOTALL),
     "‘": re.compile(r"‘([^’\\]*+(?:\\.[^’\\]*+)*+)(’)?", re.DOTALL),
 }
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"-?[^\W\d][\w$-]*+|\$[\w$-]*+")
 _NUMBER_OR_WORD_GOES_ON = re.compile(r"[\w.+$-]")
 _WORDS = {

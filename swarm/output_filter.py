@@ -10,15 +10,14 @@ from swarmchat.swarm.leak_formats import (
     HARMONY_END,
     HARMONY_HEADER,
     HARMONY_HEADER_START,
-    OPENERS,
     OTHER_ROLES,
     ROLE,
     ROLE_START,
     STARTS,
+    THOUGHT_ENDS,
     THOUGHTS,
-    alternatives,
-    beginnings,
 )
+from swarmchat.swarm.leak_marks import alternatives, marks_for
 from swarmchat.swarm.leaks import Leak, LeakFinder
 from swarmchat.swarm.loose_json import NeedMore, NotACall
 from swarmchat.swarm.model import ReasoningChunk, TextChunk
@@ -35,10 +34,10 @@ _FENCE = re.compile(r"(`{3,100})(?!`)[^`\n]{0,100}(?![^\n])|(`{3,100})(?!`)[^`\n
 _FENCE_START = re.compile(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
 _THOUGHT_TAIL = re.compile(r"[<\[◁][^>\]▷\n]{0,30}\Z")
 _RECIPIENT = re.compile(r"\bto=([\w.-]{1,100})")
+_THOUGHT_KEPT = 20_000
+_SENTENCE_ENDS = ".!?…:。！？)"
 _SPACE = re.compile(r"\s*+")
 _CONTROL = re.compile(alternatives(CONTROL))
-# What a line that is a bare call may begin with, besides a name.
-_LINE_MARKS = ["Action", "**Action", "*Action", "assistant", "commentary", "analysis", "to=", ">>>"]
 
 
 class OutputFilter:
@@ -54,19 +53,16 @@ class OutputFilter:
         self._finder = LeakFinder(offer)
         self._output = Output()
         self._line = Line()
-        marks = {*CONTROL, *THOUGHTS, HARMONY, *(OPENERS if offer else ())}
-        self._marks = re.compile(alternatives(marks))
-        self._beginnings = beginnings(marks)
-        line = _line_start(offer)
-        self._line_start = re.compile(rf"[ \t]*(?={line})")
-        self._interest = re.compile(rf"(?P<line>\n[ \t]*(?={line}))|{alternatives(marks)}")
+        self._marks = marks_for(offer.names)
         self._parts: list[str] = []
         self._length = self._retry = 0
         self._text, self._final = "", False
         self._fence: str | None = None
         self._thought: re.Pattern[str] | None = None
         self._recipient: str | None = None
-        self._dropping = False
+        self._thinking = ""
+        """The end of the thought, as far as a call may stand in it."""
+        self._thought_said = self._dropping = False
         self.work = 0
         """How many characters were read to decide what they are: in proportion to the answer, whatever it is."""
 
@@ -81,6 +77,8 @@ class OutputFilter:
     def finish(self) -> Iterator[Piece]:
         """Return what is left: the answer has ended."""
         self._run(True)
+        if self._thought:
+            self._calls_of_thought()
         self._output.finish()
         return self._output.take()
 
@@ -110,18 +108,18 @@ class OutputFilter:
             return self._step_thought(position, self._thought)
         if self._fence:
             return self._step_fence(position, self._fence)
-        match = self._interest.match(text, position)
+        match = self._marks.interest.match(text, position)
         if match and match["line"] is None:
             return self._mark(position, match[0])
         if self._line.blank:
-            start = self._line_start.match(text, position)
+            start = self._marks.line.match(text, position)
             if start and start.end() > position:
                 return self._say(position, start.end())
             if start:
-                if not self._final and text[position : position + 40] in self._beginnings:
+                if not self._final and text[position : position + 40] in self._marks.beginnings:
                     raise NeedMore
                 return self._line_candidate(position)
-        match = match or self._interest.search(text, position + 1)
+        match = match or self._marks.interest.search(text, position + 1)
         if match:
             return self._say(position, match.end() if match["line"] else match.start())
         end = len(text) if self._final else self._tail(position)
@@ -133,7 +131,7 @@ class OutputFilter:
         """Return where the end of the text may be the beginning of a mark."""
         text = self._text
         for start in range(max(position, len(text) - 40), len(text)):
-            if text[start] in "<[◁✿f" and text[start:] in self._beginnings:
+            if text[start] in self._marks.heads and text[start:] in self._marks.beginnings:
                 return start
         return len(text)
 
@@ -148,9 +146,9 @@ class OutputFilter:
     def _line_candidate(self, position: int) -> int:
         text = self._text
         found, refuted = None, position + 1
-        if self.offer:
+        if self.offer and not self._line.indented:
             try:
-                found = self._finder.bare(text, position, self._final, not self._output.prose)
+                found = self._finder.bare(text, position, self._final, self._line.code)
                 self.work += found[1] - position
             except NotACall as no:
                 refuted = max(no.position, refuted)
@@ -158,18 +156,20 @@ class OutputFilter:
         if found:
             leak, end = found
             if self._output.prose:
-                self._line.note(text[position:end])
+                self._line.note(text[position:end], call=True)
                 self._output.wait(text[position:end], leak)
             else:
                 self._output.remove(leak)
             return end
+        if text[position] not in "`~":
+            return self._say(position, min(refuted, len(text)))
         if not self._final and _FENCE_START.match(text, position):
             raise NeedMore
         fence = _FENCE.match(text, position)
         if fence:
             self._fence = fence[1] or fence[2] or fence[3]
             return self._say(position, fence.end())
-        return self._say(position, min(refuted, len(text)) if text[position] not in "`~" else position + 1)
+        return self._say(position, position + 1)
 
     def _step_fence(self, position: int, fence: str) -> int:
         """Give out a code block up to the fence that closes it."""
@@ -197,10 +197,13 @@ class OutputFilter:
             return self._say(position, end)
         if mark in THOUGHTS:
             if self._output.prose:
+                self._thought_said = True
                 return self._say(position, end)
             self._output.remove()
-            self._thought = re.compile(re.escape(THOUGHTS[mark]))
+            self._begin_thought(re.compile(re.escape(THOUGHTS[mark])))
             return end
+        if mark in THOUGHT_ENDS:
+            return self._thought_end(position, mark)
         if mark == HARMONY:
             return self._harmony(position)
         if mark in CONTROL:
@@ -214,20 +217,64 @@ class OutputFilter:
         self._output.remove(leak)
         return end
 
+    def _begin_thought(self, closing: "re.Pattern[str]") -> None:
+        self._thought = closing
+        self._thinking = ""
+
+    def _thought_end(self, position: int, mark: str) -> int:
+        """Cut the end of a thought that has no beginning here: nothing stands before it, or one line does."""
+        text, end, line = self._text, position + len(mark), self._line
+        cut = not self._output.prose
+        if not cut and not self._thought_said:
+            first = line.number == (1 if line.blank else 0) and (line.blank or line.last in _SENTENCE_ENDS)
+            if first and end == len(text) and not self._final:
+                raise NeedMore
+            cut = first and text[end : end + 1] in ("", "\n", "\r")
+        self._thought_said = True
+        if not cut:
+            return self._say(position, end)
+        self.control_tokens.append(mark)
+        self._output.remove()
+        return end
+
     def _step_thought(self, position: int, closing: "re.Pattern[str]") -> int:
         text = self._text
         match = closing.search(text, position)
         if match:
             self._thought = None
-            self._output.think(text[position : match.start()])
+            self._think(text[position : match.start()])
             self._output.remove()
             return match.end()
         tail = None if self._final else _THOUGHT_TAIL.search(text, max(position, len(text) - 40))
         end = tail.start() if tail else len(text)
         if end == position:
             raise NeedMore
-        self._output.think(text[position:end])
+        self._think(text[position:end])
         return end
+
+    def _think(self, thought: str) -> None:
+        self._output.think(thought)
+        self._thinking = (self._thinking + thought)[-_THOUGHT_KEPT:] if self.offer else ""
+
+    def _calls_of_thought(self) -> None:
+        """Take the calls at the end of a thought that never ended: the model had meant to end it before them."""
+        text, position = self._thinking, 0
+        leaks: list[Leak] = []
+        while match := self._marks.any.search(text, position):
+            mark = match[0]
+            if leaks and text[position : match.start()].strip():
+                leaks = []
+            position = match.end()
+            if mark in self._marks.openers:
+                try:
+                    leak, position = self._finder.frame(text, match.start(), mark, True, False)
+                    leaks.append(leak)
+                except NotACall as refuted:
+                    position = max(position, min(refuted.position, len(text)))
+                    leaks = []
+        if not text[position:].strip() and all(call.problem is None for leak in leaks for call in leak.calls):
+            for leak in leaks:
+                self._output.remove(leak)
 
     def _harmony(self, position: int) -> int:
         """Read the header of one of gpt-oss's messages: a thought, text, or a call."""
@@ -248,7 +295,7 @@ class OutputFilter:
         self.control_tokens += [HARMONY, "<|message|>"]
         self._output.remove()
         if header["channel"] == "analysis":
-            self._thought = HARMONY_END
+            self._begin_thought(HARMONY_END)
         return header.end()
 
     def _control(self, position: int) -> int:
@@ -270,12 +317,12 @@ class OutputFilter:
             space = _SPACE.match(text, end)
             assert space is not None
             after = space.end()
-            if not self._final and (after == len(text) or text[after : after + 40] in self._beginnings):
+            if not self._final and (after == len(text) or text[after : after + 40] in self._marks.beginnings):
                 raise NeedMore
         first = tokens[0]
         nothing = not self._output.prose
         line_ends = after >= len(text) or "\n" in text[end:after]
-        cut = nothing or other or role or len(tokens) > 1 or line_ends or bool(self._marks.match(text, after))
+        cut = nothing or other or role or len(tokens) > 1 or line_ends or bool(self._marks.any.match(text, after))
         if first == "<s>":
             cut = nothing and (after > end or len(tokens) > 1)
         elif first == "</s>" and self._line.struck:
@@ -299,19 +346,3 @@ def filter_text(text: str, offer: Offer) -> tuple[str, str, list[Leak], list[str
     said = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
     thought = "".join(piece.text for piece in pieces if isinstance(piece, ReasoningChunk))
     return said, thought, [piece for piece in pieces if isinstance(piece, Leak)], output.control_tokens
-
-
-def _line_start(offer: Offer) -> str:
-    """Return a pattern for the first characters of a line that may be a bare call, or a code fence."""
-    if not offer:
-        return "[`~]"
-    words = [*_LINE_MARKS, *offer.names, "functions", "tools", "default_api", "namespace"]
-    pairs: dict[str, set[str]] = {}
-    for word in words:
-        plain = word.replace("_", "").replace("-", "")
-        for first in {word[:1].lower(), word[:1].upper()}:
-            pairs.setdefault(first, set()).update((plain[1:2].lower(), plain[1:2].upper(), "_", ".", "-", "(", ""))
-    named = "|".join(
-        f"{re.escape(first)}(?:[{re.escape(''.join(sorted(seconds)))}]|\\Z)" for first, seconds in sorted(pairs.items())
-    )
-    return rf"[`~]|\{{(?=\{{?\s*(?:[\"'“‘\w/#]|\Z))|\[(?=\s*[\w{{]|\s*\Z)|{named}"

@@ -3,53 +3,85 @@
 from collections.abc import Iterator
 from itertools import groupby
 
+from swarmchat.swarm.leak_formats import STATEMENT
 from swarmchat.swarm.leaks import Leak
 from swarmchat.swarm.model import ReasoningChunk, TextChunk
 
 _QUOTES = "\"'“‘„‚«"
+_LOOKED_AT = 120
 
 
 class Line:
-    """What the line so far says about what comes next: whether it is quoted."""
+    """What the text so far says about what comes next: whether it is quoted, or is code."""
 
     def __init__(self) -> None:
+        self.number = 0
+        """How many lines stand before this one, without the blank ones."""
+        self.code = False
+        """Whether the last line before this one that is not blank is a statement of a program."""
+        self._start = ""
+        self._may_indent = True
         self._begin()
 
     def _begin(self) -> None:
         self.blank = True
-        """Whether nothing but white space stands on the line yet."""
+        """Whether nothing but spaces and tabs stands on the line yet."""
         self.struck = False
         """Whether ``<s>`` stands on it: HTML's tag, which ``</s>`` then closes."""
-        self._last = ""
+        self.last = ""
+        """The last character of the line so far."""
         self._quotes = self._curly = self._backticks = 0
+
+    @property
+    def indented(self) -> bool:
+        """Whether the line is a block of code in Markdown: behind text and a blank line, four spaces in."""
+        return self._indents(self._start)
 
     @property
     def quoted(self) -> bool:
         """Whether what comes next is quoted or is code."""
         return bool(
-            self._quotes % 2 or self._backticks % 2 or self._curly > 0 or (self._last and self._last in _QUOTES)
+            self._quotes % 2
+            or self._backticks % 2
+            or self._curly > 0
+            or (self.last and self.last in _QUOTES)
+            or self.indented
         )
 
-    def note(self, text: str) -> None:
-        """Take the next piece of text."""
+    def note(self, text: str, call: bool = False) -> None:
+        """Take the next piece of text; ``call`` says that it is no line of a program, whatever it looks like."""
+        if "\n" in text:
+            *lines, text = text.split("\n")
+            for line in lines:
+                self._end(self._start + line[:_LOOKED_AT], call)
+            self._begin()
         if not text:
             return
-        newline = text.rfind("\n")
-        if newline >= 0:
-            text = text[newline + 1 :]
-            self._begin()
-            if not text:
-                return
-        self.blank = self.blank and text.isspace()
+        if len(self._start) < _LOOKED_AT:
+            self._start += text[:_LOOKED_AT]
+        self.blank = self.blank and not text.strip(" \t")
         self._quotes += text.count('"')
         self._curly += text.count("“") + text.count("«") - text.count("”") - text.count("»")
         if "`" in text:
-            runs = sum(
-                1 for before, one in zip((self._last or "\n") + text, text, strict=False) if one == "`" != before
-            )
+            runs = sum(1 for before, one in zip((self.last or "\n") + text, text, strict=False) if one == "`" != before)
             self._backticks += runs
         self.struck = self.struck or "<s>" in text
-        self._last = text[-1]
+        self.last = text[-1]
+        if call:
+            self._start = ""
+
+    def _end(self, line: str, call: bool) -> None:
+        """Take note of what the whole line begins with."""
+        self._start = ""
+        if not line or line.isspace():
+            self._may_indent = True
+            return
+        self._may_indent = self._indents(line)
+        self.number += 1
+        self.code = not call and STATEMENT.match(line, 0, _LOOKED_AT) is not None
+
+    def _indents(self, line: str) -> bool:
+        return self._may_indent and self.number > 0 and line.startswith(("    ", "\t"))
 
 
 class Output:
@@ -127,7 +159,9 @@ class Output:
         end = start + len(body)
         before = "".join(self._space) + text[:start]
         if self._gap is not None:
-            before = _wider(self._gap, before) if self.prose else ""
+            indent = before.rpartition("\n")[2] if "\n" in before else ""
+            gap = _wider(self._gap, before) if self.prose else ""
+            before = gap.rstrip(" \t") + indent if indent else gap
         self._pieces.append(TextChunk(before + text[start:end]))
         self._space, self._gap, self.prose = [text[end:]], None, True
 

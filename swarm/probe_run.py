@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from typing import Any
 
@@ -24,13 +24,22 @@ _CLEAN = ("clean", "nothing leaks into answers")
 
 
 class ProbeRun:
-    """One run of all probes on ``model``, which stays the caller's to close. ``on_retry`` is told of waits."""
+    """One run of all probes on ``model``, which stays the caller's to close. ``on_retry`` is told of waits.
+
+    ``only`` names the exchanges that are held, in place of all: what needs an answer of another one is not looked for.
+    """
 
     def __init__(
-        self, model: Model, *, quick: bool = False, on_retry: Callable[[Retrying], None] | None = None
+        self,
+        model: Model,
+        *,
+        quick: bool = False,
+        only: Collection[str] | None = None,
+        on_retry: Callable[[Retrying], None] | None = None,
     ) -> None:
         self._model = model
         self._quick = quick
+        self._only = only
         self._on_retry = on_retry
         self._parameters: dict[str, Any] = {"temperature": 0, "max_tokens": _MAX_TOKENS}
         self._adapted: list[str] = []
@@ -55,6 +64,8 @@ class ProbeRun:
         started = clock()
         try:
             for exchange in exchanges():
+                if self._only is not None and exchange.name not in self._only:
+                    continue
                 try:
                     results = await self._results_of(exchange, backend)
                 finally:
@@ -62,6 +73,8 @@ class ProbeRun:
                 for result in results:
                     self.results.append(result)
                     yield result
+            if self._only is not None:
+                return
             clean = self._clean()
             self.results.append(clean)
             yield clean

@@ -144,7 +144,9 @@ class Rescue:
         """Record what was put right; the first record holds what the model said."""
         events: list[Event] = []
         for repair in repairs:
-            bad = {} if events else {"bad": said.to_message(), "finish": said.finish}
+            bad: dict[str, Any] = {} if events else {"bad": said.to_message(), "finish": said.finish}
+            if bad and said.reasoning:
+                bad["reasoning"] = said.reasoning
             events.append(self._add(repair.cause, "repair", repair.detail, **bad))
         return events
 

@@ -25,7 +25,9 @@ PUBLIC = {
         Append Backend BackendError BackendFull BackendUnavailable Conflict CorruptValue Delete Expect Lease
         LeaseLost Put Touch Truncate UnknownBackend Write open_backend
     """,
-    "swarmchat.swarm": "Agent Context DemoRule Policy Session SessionSettings State Storage Swarm SwarmError Tool tool",
+    "swarmchat.swarm": (
+        "Agent Context DemoRule Fault Policy Session SessionSettings State Storage Swarm SwarmError Tool tool"
+    ),
 }
 
 

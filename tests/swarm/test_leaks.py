@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.swarm.leak_formats import CONTROL, HARMONY, OPENERS, THOUGHTS
+from swarmchat.swarm.leak_formats import CONTROL, HARMONY, OPENERS, THOUGHT_ENDS, THOUGHTS, functionary
 from swarmchat.swarm.leaks import Leak
 from swarmchat.swarm.loose_json import NeedMore, NotACall, parse_loose
 from swarmchat.swarm.offer import Offer
@@ -36,6 +36,8 @@ OFFER = Offer([find_fact, add, now], ["to_bob"])
 ARGUMENTS = '{"about": "bananas"}'
 CALL = f'{{"name": "find_fact", "arguments": {ARGUMENTS}}}'
 XML = '<invoke name="find_fact">\n<parameter name="about">bananas</parameter>\n</invoke>'
+NS = "antml:"
+NAMESPACED = f'<{NS}invoke name="find_fact">\n<{NS}parameter name="about">bananas</{NS}parameter>\n</{NS}invoke>'
 DEEPSEEK = f"function<｜tool▁sep｜>find_fact\n```json\n{ARGUMENTS}\n```"
 KIMI = f"<|tool_call_begin|>functions.find_fact:0<|tool_call_argument_begin|>{ARGUMENTS}<|tool_call_end|>"
 DSML = '<｜DSML｜invoke name="find_fact">\n<｜DSML｜parameter name="about" string="true">bananas</｜DSML｜parameter>\n'
@@ -95,6 +97,42 @@ FRAMED = {
     "FunctionGemma": "<start_function_call>call:find_fact{about:<escape>bananas<escape>}<end_function_call>",
     "Gemma 4": '<|tool_call>call:find_fact{about:<|"|>bananas<|"|>}<tool_call|>',
     "Qwen-Agent": f"✿FUNCTION✿: find_fact\n✿ARGS✿: {ARGUMENTS}",
+    "Qwen3-Coder, indented": "<tool_call>\n  <function=find_fact>\n    <parameter=about>\n      bananas\n"
+    "    </parameter>\n  </function>\n</tool_call>",
+    "Qwen3-Coder, CRLF": "<function=find_fact>\r\n<parameter=about>\r\nbananas\r\n</parameter>\r\n</function>",
+    "an equals sign for the bracket": "<function=find_fact><parameter=about=bananas</parameter></function>",
+    "Groq": f"<function=find_fact{ARGUMENTS}</function>",
+    "Groq, the closing mark without its slash": f"<function=find_fact>{ARGUMENTS}<function>",
+    "Groq, round brackets": f"<function(find_fact)>{ARGUMENTS}</function>",
+    "Groq, an equals sign": f"<function=find_fact={ARGUMENTS}</function>",
+    "Groq, a comma": f"<function=find_fact,{ARGUMENTS}</function>",
+    "MiniCPM": '<function name="find_fact"><param name="about">bananas</param></function>',
+    "in Anthropic's namespace": f"<{NS}function_calls>\n{NAMESPACED}\n</{NS}function_calls>",
+    "Claude 2": "<function_calls>\n<invoke>\n<tool_name>find_fact</tool_name>\n<parameters>\n<about>bananas</about>\n"
+    "</parameters>\n</invoke>\n</function_calls>",
+    "attributes in another order": "<invoke id='1' name='find_fact'><parameter type=string name='about'>bananas"
+    "</parameter></invoke>",
+    "parameters in their own tags": '<invoke name="find_fact">\n  <about>bananas</about>\n</invoke>',
+    "JSON in parameters": f'<invoke name="find_fact"><parameters>{ARGUMENTS}</parameters></invoke>',
+    "LFM2": '<|tool_call_start|>[find_fact(about="bananas")]<|tool_call_end|>',
+    "LFM2, JSON": f"<|tool_call_start|>{CALL}<|tool_call_end|>",
+    "MiniCPM 4": '<|tool_call_start|>\n```python\nfind_fact(about="bananas")\n```\n<|tool_call_end|>',
+    "Nemotron": f"<TOOLCALL>[{CALL}]</TOOLCALL>",
+    "Apertus": f'<|tools_prefix|>[{{"find_fact": {ARGUMENTS}}}]<|tools_suffix|>',
+    "GigaChat 3": f"function call<|role_sep|>\n{CALL}<|message_sep|>",
+    "GigaChat 3.1": f"<|function_call|>{CALL}",
+    "Functionary": f">>>find_fact\n{ARGUMENTS}",
+    "Functionary 2": f"<|recipient|>find_fact\n<|content|>{ARGUMENTS}<|stop|>",
+    "dots": f"<dots_function_call>{CALL}</dots_function_call>",
+    "DeepSeek with spaces": "<｜tool calls begin｜><｜tool call begin｜>"
+    f"{DEEPSEEK.replace('▁', ' ')}<｜tool call end｜>",
+    "DeepSeek without a beginning": f"<｜tool▁calls｜>find_fact<｜tool▁sep｜>{ARGUMENTS}<｜tool▁calls▁end｜>",
+    "gpt-oss, the channel twice": "<|start|>assistant<|channel|>commentary to=functions.find_fact<|channel|>commentary"
+    f" <|constrain|>json<|message|>{ARGUMENTS}<|call|>",
+    "gpt-oss, no message": f"<|channel|>commentary to=functions.find_fact <|constrain|>json{ARGUMENTS}",
+    "GLM, a closing tag too many": "<tool_call>find_fact<arg_key>about</arg_key><arg_value>bananas</arg_value>"
+    "</arg_value></tool_call>",
+    "LongCat's end": f"<longcat_tool_call>{CALL}</longcat_tool_call></longcat_s>",
     "in a namespace": f'<tool_call>{{"name": "functions.find_fact", "arguments": {ARGUMENTS}}}</tool_call>',
     "arguments as text": f'<tool_call>{{"name": "find_fact", "arguments": {json.dumps(ARGUMENTS)}}}</tool_call>',
     "the name as key": f'<tool_call>{{"find_fact": {ARGUMENTS}}}</tool_call>',
@@ -123,7 +161,20 @@ BARE = {
     "ReAct, going on": f"Action: find_fact\nAction Input: {ARGUMENTS}\nObservation:",
     "ReAct with a text": "Action: find_fact\nAction Input: bananas",
     "Command R": f'Action: ```json\n[{{"tool_name": "find_fact", "parameters": {ARGUMENTS}}}]```',
-    "Functionary": f">>>find_fact\n{ARGUMENTS}",
+    "the tool's own tags": "<find_fact>\n<about>bananas</about>\n</find_fact>",
+    "ChatGLM": "find_fact\n ```python\ntool_call(about='bananas')\n```",
+    "GLM-4": f"find_fact\n{ARGUMENTS}",
+    "Gemma without its fence": 'tool_code\nprint(default_api.find_fact(about="bananas"))',
+    "a language without its fence": f"json\n{CALL}",
+    "printed": 'print(default_api.find_fact(about="bananas"))',
+    "GigaChat without its token": f"function call{CALL}",
+    "JSON of Gemini": f'{{"functionCall": {{"name": "find_fact", "args": {ARGUMENTS}}}}}',
+    "JSON of Bedrock": f'{{"toolUse": {{"toolUseId": "t1", "name": "find_fact", "input": {ARGUMENTS}}}}}',
+    "JSON of a whole message": f'{{"role": "assistant", "content": "", "tool_calls": [{{"function": {CALL}}}]}}',
+    "JSON of xLAM": f'{{"thought": "Fruit.", "tool_calls": [{CALL}]}}',
+    "JSON of the parallel tool, as a call": '{"name": "multi_tool_use.parallel", "arguments": {"tool_uses": '
+    f'[{{"recipient_name": "functions.find_fact", "parameters": {ARGUMENTS}}}]}}}}',
+    "arguments beside the function": f'{{"function": {{"name": "find_fact"}}, "arguments": {ARGUMENTS}}}',
     "gpt-oss without its tokens": f"commentary to=functions.find_fact json{ARGUMENTS}",
     "a name and JSON": f"find_fact {ARGUMENTS}",
 }
@@ -180,6 +231,19 @@ def test_several_calls_in_their_order() -> None:
         '[find_fact(about="bananas"), add(a=1)]',
         '```tool_code\nfind_fact(about="bananas")\nadd(a=1)\n```',
         f"{CALL}\n<tool_call>{other}</tool_call>",
+        f"```json\n{CALL}\n```\n\n```json\n{other}\n```",
+        f"I call:\n```json\n{CALL}\n```\n```json\n{other}\n```",
+        'find_fact(about="bananas")\nadd(a=1)',
+        'find_fact(about="bananas"); add(a=1)',
+        'I call:\nfind_fact(about="bananas")\nadd(a=1)',
+        'tool_code\nprint(default_api.find_fact(about="bananas"))\nprint(default_api.add(a=1))',
+        f'>>>find_fact\n{ARGUMENTS}>>>add\n{{"a": 1}}',
+        f'>>>all\nI look.>>>find_fact\n{ARGUMENTS}\n>>>add\n{{"a": 1}}',
+        f'✿FUNCTION✿: find_fact\n✿ARGS✿: {ARGUMENTS}\n✿FUNCTION✿: add\n✿ARGS✿: {{"a": 1}}\n✿RESULT✿',
+        f'<|tools_prefix|>[{{"find_fact": {ARGUMENTS}}}, {{"add": {{"a": 1}}}}]<|tools_suffix|>',
+        "<find_fact><about>bananas</about></find_fact>\n<add><a>1</a></add>",
+        f'find_fact\n{ARGUMENTS}\nadd\n{{"a": 1}}',
+        f'<function=find_fact>{ARGUMENTS}<function=add>{{"a": 01}}</function>',
     ):
         assert calls_of(text) == both, text
 
@@ -190,7 +254,28 @@ def test_values_without_quotes_are_read_by_the_schema() -> None:
     assert calls_of(text.format("add", "a", "7")) == [("add", {"a": 7}, None)]
     assert calls_of(text.format("now", "", "")) == []
     assert calls_of("<tool_call>now\n</tool_call>") == [("now", {}, None)]
+    assert calls_of("<tool_call>now</arg_value></tool_call>") == [("now", {}, None)]
+    assert calls_of("<now></now>") == calls_of("<now/>") == [("now", {}, None)]
     assert calls_of('<tool_call>{"name": "to_bob"}</tool_call>') == [("to_bob", {}, None)]
+
+
+@pytest.mark.parametrize(
+    ("inside", "value"),
+    [
+        ("\nif a:\n    b()\n", "if a:\n    b()"),
+        ("\n  if a:\n    b()\n  ", "if a:\n  b()"),
+        ("\n    b()\n", "    b()"),
+        ("\na\n  b\n  ", "a\n  b"),
+        ("\r\na\r\nb\r\n", "a\r\nb"),
+        (" a ", " a "),
+        ("\n\na\n\n", "\na\n"),
+        ("\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_lines_and_the_indentation_of_tags_are_not_the_value_s(inside: str, value: str) -> None:
+    text = f"<function=find_fact><parameter=about>{inside}</parameter></function>"
+    assert calls_of(text) == [("find_fact", {"about": value}, None)]
 
 
 @pytest.mark.parametrize(
@@ -204,6 +289,9 @@ def test_values_without_quotes_are_read_by_the_schema() -> None:
         ('{"name": "find_fact", "arguments": {"about": "ba', "breaks off"),
         ("<function=find_fact>\n<parameter=about>ban", "breaks off"),
         ("<tool_call>", "breaks off"),
+        ('<tool_call>{"name": "find_fact", "arguments": {"about" bananas}', "no valid JSON"),
+        ("<invoke name='find_fact'><about>ban", "breaks off"),
+        ("<|python_tag|>import math\n\nprint(math.pi)<|eom_id|>", "no tool 'python'"),
     ],
 )
 def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: str, problem: str) -> None:
@@ -237,6 +325,28 @@ def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: s
         "Action: run\nAction Input: now",
         "Action plan:\n1. go",
         '{"find_fact": {"abut": "x"}}',
+        "facts = find_facts()\nif facts:\n    now()\nfind_fact(about='x')",
+        "import facts\n\nfind_fact(about='x')",
+        f"So:\n\n    {CALL}",
+        f"So:\n\n    <tool_call>\n    {CALL}\n    </tool_call>\n\nThat is it.",
+        f"\ta\n\n\t[TOOL_CALLS][{CALL}]",
+        '{"role": "user", "content": "Hello"}',
+        f'{{"role": "user", "tool_calls": [{CALL}]}}',
+        '{"thought": "Hm.", "answer": 3}',
+        '{"content": "x", "tool_calls": []}',
+        "<|python_tag|> is a token.\nYes.",
+        "<find_fact>",
+        '<function name="main"><param name="a">1</param></function>',
+        "<find_fact><b>x</b></find_fact>",
+        "<add><b>1</b></add>",
+        "json\n{}",
+        "print(find_fact(about='x'))",
+        "function call: see below",
+        ">>>find_fact\n>>> 1",
+        ">>> find_fact(about='x')",
+        "<function=find_fact is one",
+        "<invoke a='b'>",
+        "The tag <invoke> has <tool_name>now</tool_name>",
         "a < b and <tool> or <function> or </tool_call>",
         "fi",
         "  indented\n\n\ttext \n",
@@ -248,8 +358,22 @@ def test_what_is_no_call_stays_as_it_is(text: str) -> None:
     assert filter_text(text, OFFER) == (text, "", [], [])
 
 
+def test_a_program_is_for_the_interpreter_if_there_is_one() -> None:
+    @tool
+    def code_interpreter(source: str) -> str:
+        """Run a program."""
+        return source
+
+    text = "<|python_tag|>x = 1\nprint(x)<|eom_id|>"
+    said, _, (leak,), _ = filter_text(text, Offer([code_interpreter]))
+    assert said == ""
+    assert [(call.name, json.loads(call.arguments), call.problem) for call in leak.calls] == [
+        ("code_interpreter", {"source": "x = 1\nprint(x)"}, None)
+    ]
+
+
 def test_no_mark_begins_with_another() -> None:
-    marks = {*OPENERS, *CONTROL, *THOUGHTS, HARMONY}
+    marks = {*OPENERS, *CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, *map(functionary, ("a", "ab"))}
     assert [(one, other) for one in marks for other in marks if one != other and one.startswith(other)] == []
 
 
@@ -291,6 +415,7 @@ def test_reading_raises_nothing_else(text: str, final: bool) -> None:
         ('{{"a": {{"b": 1}}}}', {"a": {"b": 1}}),
         ('{"a": [1, {"b": "c"', {"a": [1, {"b": "c"}]}),
         ('{"a": 1, "a": 2}', {"a": 2}),
+        ('{"a": 007, "b": -00.5}', {"a": 7, "b": -0.5}),
         (r'"\ud83d\ude00\ud83d"', "\U0001f600\ud83d"),
     ],
 )
@@ -298,7 +423,7 @@ def test_damaged_json_is_repaired(text: str, value: object) -> None:
     assert parse_loose(text)[::2] == (value, False)
 
 
-@pytest.mark.parametrize("text", ['{"a" 1}', "{'it's': 1}", '{"a": b}', "{1: 2}", "1.2.3", "[" * 100, "9" * 5000, "01"])
+@pytest.mark.parametrize("text", ['{"a" 1}', "{'it's': 1}", '{"a": b}', "{1: 2}", "1.2.3", "[" * 100, "9" * 5000])
 def test_ambiguous_json_is_refuted(text: str) -> None:
     with pytest.raises(NotACall):
         parse_loose(text)

@@ -116,6 +116,7 @@ FRAGMENTS = [
     "*/",
     "#",
     "\r\n",
+    "\r ",
     "functions.",
     "<arg_key>about</arg_key>",
     "<arg_value>x</arg_value>",
@@ -128,6 +129,32 @@ FRAGMENTS = [
     "✿ARGS✿:",
     "<|tool_call_argument_begin|>",
     '{"find_fact": {"about": "x"}}',
+    ">>>find_fact\n",
+    ">>>all\n",
+    "<find_fact>",
+    "<about>",
+    "</about>",
+    "</find_fact>",
+    "tool_code\n",
+    "json\n",
+    "function call",
+    "tool_call(",
+    "<tool_name>find_fact</tool_name>",
+    "<parameters>",
+    '<parameter name="about">',
+    "<parameter=about=",
+    ' name="find_fact"',
+    "</think>",
+    "    ",
+    "    <tool_call>",
+    "import math\n",
+    "x = 1\n",
+    ".",
+    ";",
+    "default_api.",
+    '"role":"assistant",',
+    '"tool_calls":[',
+    "007",
 ]
 ANSWERS = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=3), max_size=25).map("".join)
 SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=9)
@@ -136,6 +163,8 @@ SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=9)
 @given(ANSWERS, SIZES)
 @example(f"Let me see.\n\n```json\n{CALL}\n```\n", [2])
 @example(f"<tool_call>{CALL}<tool_call>\nNow", [1])
+@example(f"So:\n\r ```xml\n<tool_call>{CALL}</tool_call>\n```\nDone.", [1])
+@example("So:\nassistant<|channel|>commentary to=functions.find_fact<|message|>{}<|call|>\nDone.", [1])
 @example('{"fin d_fact": {"about": "x"}}', [1])
 @example('[TOOL_CALLS]find_fact[ARGS]{"about"</tool_calls>: "bananas"}', [1])
 def test_every_way_of_cutting_gives_the_same(text: str, sizes: list[int]) -> None:
@@ -231,11 +260,39 @@ def test_a_call_behind_prose_waits_for_the_end() -> None:
         ("Say <think>Hm.</think>", "Say <think>Hm.</think>", ""),
         ("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello", "Hello", "Hm."),
         ("<|channel|>final<|message|>Hello<|return|>", "Hello", ""),
+        ("</think>\n\nHello", "Hello", ""),
+        ("\n[/THINK]Hello", "Hello", ""),
+        ("Easy.\n</think>\n\nHello", "Easy.\n\nHello", ""),
+        ("Easy.</think>\nHello", "Easy.\nHello", ""),
+        ("Easy.</think>", "Easy.", ""),
+        ("Easy.</think>Hello", "Easy.</think>Hello", ""),
+        ("It ends with </think>\n", "It ends with </think>\n", ""),
+        ("One\ntwo.\n</think>\n", "One\ntwo.\n</think>\n", ""),
+        ("Between <think> and this.</think>\n", "Between <think> and this.</think>\n", ""),
     ],
 )
 def test_thoughts(text: str, said: str, thought: str) -> None:
     assert filter_text(text, OFFER)[:3] == (said, thought, [])
     assert in_pieces(text, [1])[:3] == (said, thought, [])
+
+
+@pytest.mark.parametrize(
+    ("end", "calls"),
+    [
+        (f"<tool_call>{CALL}</tool_call>", 1),
+        (f'<tool_call>\n{CALL}\n</tool_call>\n<function=add>{{"a": 1}}</function>\n', 2),
+        (f"<tool_call>{CALL}</tool_call> or so", 0),
+        (f"<tool_call>{CALL}</tool_call></think>", 0),
+        (CALL, 0),
+        ('<tool_call>{"name": "fly"}</tool_call>', 0),
+    ],
+)
+def test_calls_that_end_a_thought_without_an_end_are_made(end: str, calls: int) -> None:
+    text = f"<think>I need it. {end}"
+    assert len(filter_text(text, OFFER)[2]) == calls
+    assert filter_text(text, OFFER)[0] == ""
+    assert in_pieces(text, [3]) == filter_text(text, OFFER)
+    assert filter_text(text, Offer())[2] == []
 
 
 def test_thoughts_flow() -> None:
@@ -261,6 +318,9 @@ def test_thoughts_flow() -> None:
         ("Hi.<|end|>\n<|user|>\nAnd you?", "Hi."),
         ("One.<|im_end|>\n<|im_start|>assistant\nTwo.", "One.\nTwo."),
         ("One.<|im_end|>\n\nTwo.", "One.\n\nTwo."),
+        (">>>all\nHi.", "Hi."),
+        ("<|from|>assistant\nHi.<|stop|>", "Hi."),
+        ("Hi.<|message_sep|>\n\n", "Hi."),
     ],
 )
 def test_control_tokens_are_cut_where_turns_begin_and_end(text: str, said: str) -> None:
@@ -278,6 +338,8 @@ def test_white_space_around_a_call_is_closed() -> None:
         (f"{call}\n\nTwo.", "Two."),
         (f"One.  \n\n{call}  \n", "One."),
         (f"One.\n\n{call}\n{call}\nTwo.", "One.\n\nTwo."),
+        (f"- One.\n\n{call}\n  - Two.", "- One.\n\n  - Two."),
+        (f"{call}\n\n    code\n", "    code\n"),
     ):
         assert filter_text(text, OFFER)[0] == said
 
@@ -330,6 +392,32 @@ FLOODS = [
     "{'\n{\"a\n",
     '{<`"[(\n<tool_call>{"name":"<function=[TOOL_CALLS]Action:<think>',
     "<tool_call>now\n<arg_key>a</arg_key>",
+    "<find_fact>",
+    "<find_fact>\n<about>",
+    "<add>\n<a>1</a>",
+    ">>>find_fact\n",
+    ">>>find_fact\n{",
+    ">>>all\n",
+    "tool_code\n",
+    "Action: ```json\n",
+    "json\n{",
+    "<|python_tag|>x=1\n",
+    "\n\n    ",
+    "<invoke>",
+    "<invoke>\n<tool_name>",
+    '<invoke a="',
+    '<invoke name="add"><parameters>',
+    "<|tool_call_start|>[",
+    "print(default_api.find_fact(",
+    "print(default_api.add(a=1))\n",
+    "add(a=1);",
+    "add(a=1)\n",
+    '{"role":"assistant","content":"',
+    '{"thought":"x","tool_calls":[\n',
+    "</think>",
+    "x</think>\n",
+    f"<think><tool_call>{CALL}</tool_call>",
+    "<|channel|>commentary to=functions.add <|constrain|>",
 ]
 
 

@@ -521,3 +521,45 @@ def test_what_is_no_repetition():
     assert repeated_piece(" ".join(str(number) for number in range(5000))) is None
     table = "".join(f"| row {number} | {'x' * 40} |\n" for number in range(500))
     assert repeated_piece(table) is None
+
+
+def test_a_turn_can_be_stopped_at_any_event_of_a_rescue():
+    steps = [
+        f"Let me see.\n{LEAK}",
+        "",
+        calling("nope", "c1"),
+        calling("nope", "c2"),
+        calling("book", "c3", what="tea"),
+        "",
+        ["one ", "two ", "three"],
+    ]
+
+    async def stop_after(count):
+        BOOKED.clear()
+        backend = open_backend("memory:")
+        model = ScriptedModel([*steps, *["Fine."] * 4])
+        async with await open_session(backend, model, swarm=SWARM) as session:
+            seen = 0
+            events = session.run_turn("go")
+            async for _ in events:
+                seen += 1
+                if seen > count:
+                    break
+            await events.aclose()
+            assert len(BOOKED) <= 1
+            assert text_of(await say(session, "and now?"))
+            for request in range(len(model.requests)):
+                assert check_messages(sent(model, request)) is None
+            again = ScriptedModel(["Yes."])
+        async with await open_session(backend, again, swarm=SWARM) as session:
+            await say(session, "still there?")
+            assert check_messages(sent(again)) is None
+        return seen > count
+
+    async def scenario():
+        count = 0
+        while await stop_after(count):
+            count += 1
+        assert count > 8
+
+    asyncio.run(scenario())
