@@ -1,11 +1,30 @@
 """The slash commands that every chat has."""
 
-from swarmchat.cli import swarm_slash
+from swarmchat.cli import swarm_slash, turn_slash
 from swarmchat.cli.context_page import context_page
-from swarmchat.cli.registry import COMMANDS, LeaveChat, command, find_command, is_command, run_command
+from swarmchat.cli.registry import (
+    COMMANDS,
+    LeaveChat,
+    Outcome,
+    command,
+    find_command,
+    is_command,
+    parse_command,
+    run_command,
+)
 from swarmchat.swarm.session import Session
 
-__all__ = ["COMMANDS", "LeaveChat", "find_command", "is_command", "run_command", "swarm_slash"]
+__all__ = [
+    "COMMANDS",
+    "LeaveChat",
+    "Outcome",
+    "find_command",
+    "is_command",
+    "parse_command",
+    "run_command",
+    "swarm_slash",
+    "turn_slash",
+]
 
 
 @command("help", "what there is to say here")

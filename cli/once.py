@@ -1,12 +1,9 @@
-"""One question, one answer: for pipes and scripts."""
+"""The question on a command line, and what is piped in with it."""
 
 import sys
 from contextlib import suppress
 
-from swarmchat.cli.errors import RescueExhausted, UsageError
-from swarmchat.cli.render import Renderer
-from swarmchat.swarm.events import TurnEnded
-from swarmchat.swarm.session import Session
+from swarmchat.cli.errors import UsageError
 
 
 def read_prompt(words: list[str]) -> str:
@@ -20,22 +17,3 @@ def read_prompt(words: list[str]) -> str:
     if not prompt:
         raise UsageError("nothing to ask: give a PROMPT, or pipe one in")
     return prompt
-
-
-async def run_once(session: Session, prompt: str, renderer: Renderer, *, strict: bool = False) -> None:
-    """Ask ``prompt`` and print the answer.
-
-    Raises what the turn raises, OutputLost where nothing can be printed, and with ``strict`` RescueExhausted when there
-    is no answer but the placeholder.
-    """
-    recovered = True
-    try:
-        async for event in session.run_turn(prompt):
-            renderer.show(event)
-            if isinstance(event, TurnEnded):
-                recovered = event.recovered
-    finally:
-        renderer.end_turn()
-    renderer.check_output()
-    if strict and not recovered:
-        raise RescueExhausted("the model gave no answer that could be used: ask again, or try another model")

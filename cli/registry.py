@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from swarmchat.cli.errors import UsageError
+from swarmchat.swarm.agents import Swarm
 from swarmchat.swarm.session import Session
 
 
@@ -13,22 +14,48 @@ class LeaveChat(Exception):
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What comes of a command: what is shown, and what whoever carries it out is to do next."""
+
+    page: str = ""
+    """Lines that the user asked for."""
+    remark: str = ""
+    """What was done, in a line."""
+    send: str | None = None
+    """A message to be sent now."""
+    draft: str | None = None
+    """A message to be put at the prompt, to be changed before it is sent."""
+    go_on_in: str | None = None
+    """The id of the session to go on with."""
+
+
+Run = Callable[[Session, str], Awaitable[str | Outcome]]
+Check = Callable[[Swarm, str], None]
+
+
+@dataclass(frozen=True)
 class Command:
-    """A slash command. ``run`` takes the session and the text after the name, and returns what is to be printed."""
+    """A slash command. ``run`` takes the session and the text after the name; a text that it returns is a page."""
 
     name: str
     help: str
-    run: Callable[[Session, str], Awaitable[str]]
+    run: Run
+    check: Check | None = None
+    """Raises UsageError or a SwarmError for a text after the name that can never be right in a swarm."""
+    at_prompt_only: bool = False
+    """Whether it makes no sense in a script."""
 
 
 COMMANDS: dict[str, Command] = {}
 
 
-def command(name: str, help_line: str) -> Callable[[Callable[[Session, str], Awaitable[str]]], None]:
+def command(
+    name: str, help_line: str, *, check: Check | None = None, at_prompt_only: bool = False
+) -> Callable[[Run], None]:
     """Register the decorated function as ``/name``."""
 
-    def register(run: Callable[[Session, str], Awaitable[str]]) -> None:
-        COMMANDS[name] = Command(name, help_line, run)
+    def register(run: Run) -> None:
+        COMMANDS[name] = Command(name, help_line, run, check, at_prompt_only)
 
     return register
 
@@ -38,10 +65,17 @@ def is_command(text: str) -> bool:
     return text.startswith("/") and not text.startswith("//")
 
 
-async def run_command(session: Session, text: str) -> str:
-    """Carry out the command ``text`` and return what it says. Raises UsageError for one that there is not."""
+def parse_command(text: str) -> tuple[Command, str]:
+    """Return the command ``text`` and what stands after its name. Raises UsageError for one that there is not."""
     name, _, argument = text[1:].strip().partition(" ")
-    return await find_command(name).run(session, argument.strip())
+    return find_command(name), argument.strip()
+
+
+async def run_command(session: Session, text: str) -> Outcome:
+    """Carry out the command ``text`` and return what comes of it. Raises UsageError for one that there is not."""
+    found, argument = parse_command(text)
+    outcome = await found.run(session, argument)
+    return Outcome(page=outcome) if isinstance(outcome, str) else outcome
 
 
 def find_command(name: str) -> Command:

@@ -4,13 +4,14 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import nullcontext, suppress
+from contextvars import copy_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import Application
+from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.formatted_text import ANSI
@@ -32,6 +33,8 @@ from swarmchat.swarm.session import Session
 if TYPE_CHECKING:
     from swarmchat.swarm.tools import Tool
 
+_T = TypeVar("_T")
+
 _AGAIN = 2.0
 """Seconds within which a second Ctrl-C at an empty prompt leaves."""
 
@@ -41,11 +44,18 @@ _ARGUMENTS = 5000
 
 _QUESTION = "  allow it? (y)es, (n)o, (a)lways: "
 
-_DEMO = "demo model: scripted answers, no AI (-m MODEL or OPENAI_API_KEY connects a real one)"
+_DEMO = "demo model: scripted answers, no AI"
+_CONNECT = "a real model goes on with what is said here: set OPENAI_API_KEY, or give -m MODEL --base-url URL, with -c"
 
 
 class Repl:
-    """One person's chat in ``session``. ``warm_up`` is run in a thread once the first prompt is on the screen."""
+    """One person's chat in ``session``.
+
+    Once the first prompt is on the screen, ``warm_up`` is run in a thread, and in another one ``look_around``, whose lines
+    are shown as soon as nobody is speaking.
+
+    ``open_session`` opens another session by its id, for those who go on in one.
+    """
 
     def __init__(
         self,
@@ -55,14 +65,20 @@ class Repl:
         backend: str,
         history: Path | None,
         warm_up: Callable[[], None],
+        look_around: Callable[[], list[str]],
+        open_session: Callable[[str], Awaitable[Session]],
         colour: bool,
     ) -> None:
-        self._session = session
+        self.session = session
+        """The session that is open now. Closing it is up to the caller."""
+        self._open_session = open_session
         self._renderer = renderer
         self._warm_up = warm_up
+        self._look_around = look_around
+        self._news: list[str] = []
         self._colour = colour
         self._typed = ""
-        self._work: asyncio.Future[None] | None = None
+        self._work: asyncio.Future[Any] | None = None
         self._pause: Pause = nullcontext
         self._approvals: PromptSession[str] = PromptSession()
         self._always: set[str] = set()
@@ -71,10 +87,10 @@ class Repl:
         self._stopped = False
         self._prompt: PromptSession[str] = PromptSession(
             history=_history(history),
-            key_bindings=key_bindings(),
+            key_bindings=key_bindings(renderer.show_results),
             multiline=True,
             prompt_continuation=lambda width, line, soft_wrapped: " " * width,
-            bottom_toolbar=lambda: toolbar(session, backend),
+            bottom_toolbar=lambda: toolbar(self.session, backend),
             auto_suggest=AutoSuggestFromHistory(),
             completer=WordCompleter([f"/{name}" for name in COMMANDS], sentence=True),
             complete_while_typing=False,
@@ -116,50 +132,74 @@ class Repl:
             self._prompt.app.key_processor.send_sigint()
 
     async def _ask(self) -> str:
+        self._tell_news()
         sign = mark(sys.stdout)
         message = ANSI(f"\x1b[1myou\x1b[0m {sign} " if self._colour else f"you {sign} ")
         typed, self._typed = self._typed, ""
         return await self._prompt.prompt_async(message, default=typed, handle_sigint=False)
 
     async def _handle(self, text: str) -> None:
-        turns = self._session.turns
+        message: str | None = text.removeprefix("/") if text.startswith("//") else text
+        if is_command(text):
+            try:
+                message = await self._stoppable(self._command(text))
+            except (SwarmError, CliError, BackendError) as error:
+                self._renderer.error(str(error))
+                return
+        if message is not None:
+            await self._send(message)
+
+    async def _send(self, message: str) -> None:
+        turns = self.session.turns
         try:
-            if is_command(text):
-                await self._stoppable(self._command(text))
-            else:
-                await self._stoppable(self._turn(text.removeprefix("/") if text.startswith("//") else text))
-        except (SwarmError, CliError) as error:
+            await self._stoppable(self._turn(message))
+        except SwarmError as error:
             self._renderer.error(str(error))
         except BackendError as error:
             self._renderer.error(str(error))
-            if is_command(text):
-                return
-            if self._session.turns == turns:
-                self._typed = text
+            if self.session.turns == turns:
+                self._typed = _as_typed(message)
                 self._renderer.remark("your message could not be stored; it is back at the prompt")
             else:
                 self._renderer.remark(
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
 
-    async def _command(self, text: str) -> None:
-        self._renderer.page(await run_command(self._session, text))
+    async def _command(self, text: str) -> str | None:
+        """Carry out a command; return the message that is to be sent then, if there is one."""
+        outcome = await run_command(self.session, text)
+        if outcome.go_on_in is not None:
+            await self._go_on_in(outcome.go_on_in)
+        if outcome.page:
+            self._renderer.page(outcome.page)
+        if outcome.remark:
+            self._renderer.remark(outcome.remark)
+        if outcome.draft is not None:
+            self._typed = _as_typed(outcome.draft)
+        return outcome.send
+
+    async def _go_on_in(self, session: str) -> None:
+        left = self.session
+        self.session = await self._open_session(session)
+        self.session.approver = self._approve
+        await left.close()
 
     async def _turn(self, text: str) -> None:
-        async for event in self._session.run_turn(text):
-            self._renderer.show(event)
+        await self._renderer.follow(self.session.run_turn(text), self.session.agent.name)
 
-    async def _stoppable(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run ``work`` until it ends or Ctrl-C stops it. Raises what ``work`` raises."""
-        self._work, self._stopped = asyncio.ensure_future(work), False
+    async def _stoppable(self, work: Coroutine[Any, Any, _T]) -> _T | None:
+        """Run ``work`` until it ends or Ctrl-C stops it; return what it returns. Raises what ``work`` raises."""
+        running = asyncio.ensure_future(work)
+        self._work, self._stopped = running, False
         task = asyncio.current_task()
         try:
             with typing_kept(self._prompt.input, self._prompt.output) as self._pause:
-                await self._work
+                return await running
         except asyncio.CancelledError:
             if not self._stopped or (task and task.cancelling()):
                 raise
             self._renderer.remark("stopped; what was said until then is kept")
+            return None
         finally:
             self._work = None
             self._renderer.end_turn()
@@ -169,9 +209,9 @@ class Repl:
         if tool.name in self._always:
             return True
         self._renderer.remark(
-            f"{self._session.agent.name} wants to call {tool.name}({one_line(call.arguments, _ARGUMENTS)})"
+            f"{self.session.agent.name} wants to call {tool.name}({one_line(call.arguments, _ARGUMENTS)})"
         )
-        with self._pause():
+        with self._pause(), self._renderer.held():
             while True:
                 try:
                     # With its own handling of signals it would remove ours.
@@ -191,11 +231,30 @@ class Repl:
         self._prompt.app.after_render -= self._after_first_render
         # Not before the first prompt: the imports would hold it up.
         threading.Thread(target=self._warm_up_quietly, name="warm-up", daemon=True).start()
+        loop, context = asyncio.get_running_loop(), copy_context()
+
+        def look() -> None:
+            # The loop may be gone by then, and what cannot be looked at is no news.
+            with suppress(Exception):
+                loop.call_soon_threadsafe(self._take_news, self._look_around(), context=context)
+
+        threading.Thread(target=look, name="look-around", daemon=True).start()
 
     def _warm_up_quietly(self) -> None:
         # Whatever is wrong is found again, and told, by the turn that needs it.
         with suppress(Exception):
             self._warm_up()
+
+    def _take_news(self, lines: list[str]) -> None:
+        self._news += lines
+        # While an answer comes they wait for the next prompt.
+        if lines and self._prompt.app.is_running:
+            run_in_terminal(self._tell_news)
+
+    def _tell_news(self) -> None:
+        news, self._news = self._news, []
+        for line in news:
+            self._renderer.verbatim(line)
 
 
 def greeting(session: Session, backend: str) -> list[str]:
@@ -210,6 +269,8 @@ def greeting(session: Session, backend: str) -> list[str]:
             who = "you" if record.type == "user" else record.agent or "assistant"
             lines.append(f"{who}: {one_line(str(record.message.get('content') or ''), 300)}")
     else:
+        if session.model.name == "demo":
+            lines.append(_CONNECT)
         lines.append("/help lists the commands, Ctrl-D leaves")
     if session.healed_from is not None:
         lines.append(f"there is no agent {one_line(session.healed_from, 60)} any more; {session.agent.name} goes on")
@@ -217,8 +278,13 @@ def greeting(session: Session, backend: str) -> list[str]:
     return lines
 
 
+def _as_typed(message: str) -> str:
+    """Return ``message`` as it is typed: a slash at its start is typed as two."""
+    return f"/{message}" if message.startswith("/") else message
+
+
 def _last_exchange(session: Session) -> list[Record]:
-    last = [record for record in session.records if record.turn == session.turns]
+    last = [record for record in session.records if record.turn == session.last_turn]
     said = [record for record in last if record.type in ("user", "assistant") and record.message.get("content")]
     # Agents may have said something in between.
     return said[:1] + said[1:][-1:]

@@ -4,7 +4,20 @@ import json
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.registry import command
+from swarmchat.swarm.agents import Swarm
+from swarmchat.swarm.names_check import nearest
 from swarmchat.swarm.session import Session
+
+
+def _check_agent(swarm: Swarm, argument: str) -> None:
+    if argument:
+        swarm.agent(argument)
+
+
+def _check_state(swarm: Swarm, argument: str) -> None:
+    names = [state.name for state in swarm.states]
+    if argument and argument not in names:
+        raise UsageError(f"swarm {swarm.name!r} declares no state {argument!r}; {nearest(argument, names)}")
 
 
 @command("agents", "who there is; the active one has a star")
@@ -16,7 +29,7 @@ async def _agents(session: Session, argument: str) -> str:
     )
 
 
-@command("agent", "NAME: let this agent go on")
+@command("agent", "NAME: let this agent go on", check=_check_agent)
 async def _agent(session: Session, argument: str) -> str:
     if not argument:
         return f"{session.agent.name} is talking"
@@ -48,7 +61,7 @@ async def _tools(session: Session, argument: str) -> str:
     return "\n".join(lines) or f"{session.agent.name} has no tools"
 
 
-@command("state", "[NAME]: what is filled in or played")
+@command("state", "[NAME]: what is filled in or played", check=_check_state)
 async def _state(session: Session, argument: str) -> str:
     names = [argument] if argument else [state.name for state in session.swarm.states]
     lines = []

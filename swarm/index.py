@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 from swarmchat.backends import Backend, Put
@@ -75,6 +76,14 @@ async def free_name(backend: Backend, client: str, rng: random.Random) -> str:
         for candidate in (name, f"{name}-{rng.randrange(100, 1000)}"):
             if await backend.get(keys.session_index(client, candidate)) is None:
                 return candidate
+
+
+async def numbered_name(backend: Backend, client: str, name: str) -> str:
+    """Return ``name`` with the first number from 2 on that makes it one that no session of ``client`` has."""
+    for number in count(2):
+        if await find_session(backend, client, f"{name}-{number}") is None:
+            break
+    return f"{name}-{number}"
 
 
 def _parse(value: bytes) -> SessionInfo | None:

@@ -97,7 +97,8 @@ def _note(record: Record) -> str | None:
             return f"renamed to {data.get('name')}"
         case "undo" | "redo":
             done = "undone" if record.type == "undo" else "there again"
-            return f"turns {data.get('from')} to {data.get('to')} are {done}"
+            first, last = data.get("from"), data.get("to")
+            return f"turn {first} is {done}" if first == last else f"turns {first} to {last} are {done}"
     return None
 
 

@@ -23,8 +23,8 @@ from swarmchat.swarm.index import SessionInfo, find_session, free_name
 from swarmchat.swarm.journal import Journal, timestamp
 from swarmchat.swarm.model import Model, ModelRequest, ToolCall
 from swarmchat.swarm.navigation import Navigation
-from swarmchat.swarm.reach import Primitives
 from swarmchat.swarm.offer import Offer
+from swarmchat.swarm.reach import Primitives
 from swarmchat.swarm.records import Record, clean_text
 from swarmchat.swarm.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.session_settings import SessionSettings
@@ -75,6 +75,7 @@ class Session:
         self._view = View(journal.log, swarm.default)
         self._since = timestamp(journal.now())
         self._announced = ""
+        self._remembered: Mapping[str, Any] = {}
         self._turn_lock = asyncio.Lock()
         self._cut_warned = False
 
@@ -267,6 +268,8 @@ class Session:
         if self.journal.in_doubt:
             self._view.take(await self.journal.settle_doubt())
             await self._restore()
+        if self.journal.is_new:
+            self._remembered = await self.primitives.memory.all()
 
     def record(self, kind: str, *, offset: int, turn: int, **data: Any) -> Record:
         """Return a new record of the active agent, ``offset`` places after the end of the log."""
@@ -277,8 +280,11 @@ class Session:
         if not self.journal.is_new:
             return None
         info = self.info
-        about = {"id": info.id, "name": info.name, "client": info.client, "swarm": self.swarm.name}
-        about |= {"model": self.model.name, "program": program_version(), **self.settings.told()}
+        about: dict[str, Any] = {"id": info.id, "name": info.name, "client": info.client, "swarm": self.swarm.name}
+        told = self.settings.told(one_model=self._models is None and any(agent.model for agent in self.swarm.agents))
+        about |= {"model": self.model.name, "program": program_version(), **told}
+        if self._remembered:
+            about["memory"] = self._remembered
         return self.journal.record("session", None, offset=0, turn=0, **about)
 
     async def prepare(

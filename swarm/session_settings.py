@@ -37,13 +37,16 @@ class SessionSettings:
     approve: Mapping[str, str] = field(default_factory=dict)
     """Patterns of tool names (``refund*``) to auto, ask or deny; the first that fits goes before the tool's own."""
 
-    def told(self) -> dict[str, Any]:
+    def told(self, *, one_model: bool = False) -> dict[str, Any]:
         """Return what a replay has to know and cannot see in the log: fields that are not as they are by default."""
         default = SessionSettings()
-        names = ("high", "low", "max_requests", "max_repeats", "placeholder")
+        names = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "parameters")
         told = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
         if self.rescue is not None:
             told["rescue"] = [step if isinstance(step, str) else step.__name__ for step in self.rescue]
+        if one_model:
+            # It answered for agents that name another one too.
+            told["one_model"] = True
         return {"settings": told} if told else {}
 
     def budget(self, window: int, correction: float = 1.0) -> Budget:

@@ -24,7 +24,8 @@ async def refuse_input(session: "Session", records: "TurnRecords", text: str) ->
     bans = await asyncio.gather(*(session.primitives.policy(policy.name).find(client) for policy in policies))
     for policy, ban in zip(policies, bans, strict=True):
         if ban is not None:
-            return _refuse(records, policy, "input", text, banned=True)
+            # The rule has nothing to do with it: a replay must know.
+            return _refuse(records, policy, "input", text, banned=True, before=True)
     for policy in policies:
         if await policy.rejects_input(text):
             if policy.ban:
@@ -52,7 +53,10 @@ async def _ban(session: "Session", policy: "Policy", text: str) -> None:
     await session.primitives.policy(policy.name).ban(session.info.client, text[:200], since, policy.ban_for)
 
 
-def _refuse(records: "TurnRecords", policy: "Policy", direction: str, text: str, *, banned: bool) -> Refused:
-    records.add("policy", policy=policy.name, direction=direction, text=text, banned=banned)
+def _refuse(
+    records: "TurnRecords", policy: "Policy", direction: str, text: str, *, banned: bool, before: bool = False
+) -> Refused:
+    earlier = {"before": True} if before else {}
+    records.add("policy", policy=policy.name, direction=direction, text=text, banned=banned, **earlier)
     records.answer = Answer(policy.message, finish="refused")
     return Refused(policy.name, direction, banned, policy.message)

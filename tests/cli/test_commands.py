@@ -22,7 +22,7 @@ def after_turns(command: str, *texts: str, **settings) -> str:
             for text in texts:
                 async for _ in session.run_turn(text):
                     pass
-            return await run_command(session, command)
+            return (await run_command(session, command)).page
 
     return asyncio.run(run())
 

@@ -496,6 +496,6 @@ def test_everything_that_happens_is_told_in_a_line():
         ("call", "desk", "", "no result"),
     ]
     left = [said.text for said in what_was_said(records_of(lines))]
-    assert left == ["Be brief.", "renamed to new", "turns 1 to 1 are undone"]
+    assert left == ["Be brief.", "renamed to new", "turn 1 is undone"]
     shown = [said.undone for said in what_was_said(records_of(lines), undone=True)]
     assert shown.count(False) == 3

@@ -1,0 +1,127 @@
+"""Turns that are taken back, brought back, asked again and forked, as the user sees it on a real terminal."""
+
+import json
+
+from model_server import ModelServer, failure, text
+from redis_server import free_port, start_redis
+from terminal import CTRL_C, CTRL_D, ENTER, at_prompt, say
+
+STAYS = "memory, storages and bans stay as they are"
+
+
+def sent(server: ModelServer) -> list[str]:
+    """Return what the newest request holds, without the system message."""
+    return [message["content"] for message in server.chats[-1]["messages"][1:]]
+
+
+def test_undo_and_redo(program):
+    where = ["chat", "-S", "helpdesk", "-s", "s"]
+    with program.chat(*where, columns=40, rows=10) as screen:
+        say(screen, "/undo", "error: there is no turn to take back")
+        say(screen, "play 5", "O 2 3")
+        say(screen, "I want to buy a phone", "triage → sales")
+        say(screen, "a red one", "Still missing: quantity, name.")
+        say(screen, "/undo", f"turn 3 is undone; 2 turns are left, sales goes on; {STAYS}")
+        say(screen, "/undo 1", f"turn 2 is undone; 1 turn is left, triage goes on; {STAYS}")
+        screen.wait_for(lambda screen: screen.lines[-1].startswith(" triage   "))
+        say(screen, "/redo 5", "turns 2 to 3 are there again; 3 turns are left, sales goes on")
+        screen.wait_for(lambda screen: screen.lines[-1].startswith(" sales ‹ triage   "))
+        say(screen, "/state order", '"colour": "red"')
+        say(screen, "/redo", "error: there is nothing to bring back")
+        say(screen, "/undo x", "error: 'x' is no number of turns, expected 1 or more")
+        say(screen, "/undo 2", f"turns 2 to 3 are undone; 1 turn is left, triage goes on; {STAYS}")
+        say(screen, "/context", "message")
+        assert "a red one" not in screen.words.rsplit("/context", 1)[1]
+        screen.send(CTRL_D)
+        assert screen.wait_for_end() == 0
+    with program.chat(*where) as screen:
+        screen.wait_for("resumed after 3 turns")
+        screen.wait_for("you: play 5")
+        assert "red" not in screen.text
+        say(screen, "/redo", "turn 2 is there again")
+        say(screen, "/state game", "O23")
+
+
+def test_retry_and_edit(program, server):
+    server.reply(text("first answer"), text("second answer"), failure(401, "Incorrect API key"), text("third answer"))
+    with program.chat("-s", "s") as screen:
+        say(screen, "/retry", "error: there is no question to ask again")
+        say(screen, "/edit", "error: there is no question to change")
+        say(screen, "//etc is what?", "first answer")
+        say(screen, "/retry", f"turn 1 is undone; {STAYS} assistant ❯ second answer")
+        assert sent(server) == ["/etc is what?"]
+        say(screen, "more", "error: ")
+        screen.send("/edit" + ENTER)
+        screen.wait_for(f"turn 3 is undone; 1 turn is left, assistant goes on; {STAYS} you ❯ more")
+        screen.wait_for(at_prompt)
+        screen.send(" of it" + ENTER)
+        screen.wait_for("third answer")
+        screen.wait_for(at_prompt)
+        assert sent(server) == ["/etc is what?", "second answer", "more of it"]
+        # A slash at the start of a message is two at the prompt.
+        say(screen, "/undo", "turn 4 is undone")
+        screen.send("/edit" + ENTER)
+        screen.wait_for(f"{STAYS} you ❯ //etc is what?")
+        screen.send(CTRL_C)
+        say(screen, "done", "You said: done")
+        assert sent(server) == ["done"]
+
+
+def test_a_refused_message_can_be_changed(program):
+    with program.chat("chat", "-S", "helpdesk", "-s", "s") as screen:
+        say(screen, "hello", "triage ❯")
+        say(screen, "who will win the election?", "I do not talk about politics.")
+        screen.send("/edit" + ENTER)
+        screen.wait_for(f"{STAYS} you ❯ who will win the election?")
+        # A ban is of the client, not of the turn.
+        screen.wait_for(at_prompt)
+        screen.send(ENTER)
+        screen.wait_for(lambda screen: screen.words.count("you are banned") == 2)
+        screen.wait_for(at_prompt)
+
+
+def test_a_fork_is_gone_on_with_and_the_old_session_stays(program, server):
+    with program.chat("-s", "my box") as screen:
+        say(screen, "/fork", "error: nothing was said in this session yet")
+        say(screen, "one", "You said: one")
+        say(screen, "two", "You said: two")
+        say(screen, "/undo", "turn 2 is undone")
+        say(screen, "/fork", "this is session 'my box-2' now; 'my box' stays as it is, and -s 'my box' goes on with it")
+        screen.wait_for(lambda screen: "my box-2" in screen.lines[-1])
+        say(screen, "three", "You said: three")
+        assert sent(server) == ["one", "You said: one", "three"]
+        say(screen, "/fork my box", "error: ann has a session 'my box' already: choose another name")
+        # The old one is free again.
+        other = program.invoke("-s", "my box", "four")
+        assert (other.out, other.code) == ("You said: four\n", 0)
+        assert sent(server) == ["one", "You said: one", "four"]
+        say(screen, "/export", "wrote my-box-2.md: markdown, ")
+        say(screen, "/export", "error: my-box-2.md is there already: /export ! my-box-2.md replaces it")
+        screen.send("/export ! my-box-2.md" + ENTER)
+        screen.wait_for(lambda screen: screen.words.count("wrote my-box-2.md") == 2)
+        screen.wait_for(at_prompt)
+        screen.send(CTRL_D)
+        screen.wait_for("-s 'my box-2'")
+        assert screen.wait_for_end() == 0
+    names = {each["name"] for each in json.loads(program.invoke("sessions", "list", "--json").out)}
+    assert names == {"my box", "my box-2"}
+    assert program.said("my box-2")[-2:] == ["three", "You said: three"]
+
+
+def test_a_question_to_be_asked_again_that_cannot_be_stored_is_back_at_the_prompt(program, server, tmp_path):
+    port = free_port()
+    where = ["-b", "redis", "--redis-url", f"redis://127.0.0.1:{port}/0", "-s", "s"]
+    durable = ("--appendonly", "yes", "--appendfsync", "always")
+    with start_redis(tmp_path, *durable, port=port):
+        chat = program.chat(*where)
+        screen = chat.__enter__()
+        say(screen, "first", "You said: first")
+    try:
+        say(screen, "/undo", f"error: redis://127.0.0.1:{port}/0 cannot be reached")
+        with start_redis(tmp_path, *durable, port=port):
+            say(screen, "/undo", "turn 1 is undone; no turn is left")
+            say(screen, "/redo", "turn 1 is there again")
+            say(screen, "second", "You said: second")
+            assert sent(server) == ["first", "You said: first", "second"]
+    finally:
+        chat.__exit__(None, None, None)
