@@ -44,6 +44,11 @@ def session_index(client: str, session: str) -> str:
     return f"{sessions(client)}{escape(session)}"
 
 
+def owned(client: str) -> str:
+    """Return the prefix of all that belongs to a client, but for bans and presence."""
+    return _owner(client)
+
+
 def sessions(client: str) -> str:
     """Return the prefix of the entries of all sessions of a client."""
     return f"{_owner(client)}sessions:"
@@ -108,6 +113,11 @@ def alive_sessions(swarm: str) -> str:
 def alive(swarm: str, client: str, session: str) -> str:
     """Return the key that exists while a client is online in a session."""
     return f"{alive_sessions(swarm)}{{{escape(client)}}}:{escape(session)}"
+
+
+def trial(nonce: str) -> str:
+    """Return a key for finding out whether a backend works. ``nonce`` keeps two tries apart."""
+    return f"{ROOT}{{~trial}}:{escape(nonce)}"
 
 
 def _session(client: str, session: str) -> str:

@@ -1,0 +1,143 @@
+"""Any conversation that a session holds replays as the same: plain, with tools, leaks, silence, handoffs and cuts."""
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recorded import Recorder, again, ask
+from swarmchat.backends import open_backend
+from swarmchat.swarm import Agent, Context, State, Swarm, tool
+from swarmchat.swarm.errors import ContextTooLong, ModelUnavailable
+from swarmchat.swarm.model import Answer, ToolCall
+from swarmchat.swarm.scripted_model import ScriptedModel
+
+
+@tool
+async def note(ctx: Context, text: str) -> str:
+    """Note something."""
+    return ", ".join(await ctx.state("notes").update(lambda notes: [*notes[-3:], text]))
+
+
+@tool
+async def remember(ctx: Context, name: str) -> str:
+    """Remember the client's name, and fail for some."""
+    await ctx.memory.set("name", name)
+    if name == "nobody":
+        raise ValueError("that is no name")
+    return name
+
+
+@tool
+async def send_on(ctx: Context) -> str:
+    """Send the client to the other one."""
+    ctx.handoff("till" if ctx.agent == "desk" else "desk")
+    return "sent"
+
+
+async def known(ctx: Context) -> str:
+    return f"{await ctx.memory.get('name', '?')}: {await ctx.state('notes').get()}"
+
+
+TOOLS = [note, remember, send_on]
+SHOP = Swarm(
+    "shop",
+    [
+        Agent("desk", "Take orders.", tools=TOOLS, handoffs=["till"], system=[known]),
+        Agent(
+            "till", "Take money.", tools=TOOLS, handoffs=["desk"], validate=lambda text: "loud" if "!" in text else None
+        ),
+    ],
+    states=[State("notes", default=list)],
+)
+
+WORDS = st.sampled_from(["tea", "Yes!", "well, well", "word " * 40, "{}", "é 漢字", "<think>hm</think>so", ""])
+CALLS = st.sampled_from(
+    [
+        ("note", '{"text":"a"}'),
+        ("note", "{'text': 'b',}"),
+        ("Note", '{"text":"c"}'),
+        ("note", '{"x":1}'),
+        ("nothing", "{}"),
+        ("remember", '{"name":"Ann"}'),
+        ("remember", '{"name":"nobody"}'),
+        ("send_on", "{}"),
+        ("transfer_to_till", "{}"),
+        ("transfer_to_desk", "{}"),
+        ("transfer_back", "{}"),
+    ]
+)
+LEAKS = CALLS.map(
+    lambda call: f'<tool_call>{{"name": "{call[0]}", "arguments": {call[1]}}}</tool_call>'
+) | st.sampled_from(["<|im_end|>", '<tool_call>{"name": "note"', "same line again\n" * 200])
+ANSWERS = st.builds(
+    lambda words, leak, made, ids, usage: Answer(
+        words + leak,
+        tuple(ToolCall(f"{ids}{n}", *call) for n, call in enumerate(made)),
+        usage=usage,
+    ),
+    WORDS,
+    st.just("") | LEAKS,
+    st.lists(CALLS, max_size=3),
+    st.sampled_from(["0", "call_", "x"]),
+    st.none() | st.fixed_dictionaries({"prompt_tokens": st.integers(80, 600)}),
+)
+ERRORS = st.sampled_from([ModelUnavailable("away"), ContextTooLong("long"), ContextTooLong("long", limit=350)])
+STEPS = ANSWERS | ANSWERS | ANSWERS | ERRORS | WORDS.map(lambda words: [words or "x", ModelUnavailable("cut")])
+MOVES = st.one_of(
+    st.tuples(st.just("ask"), WORDS.map(lambda text: text or "hi")),
+    st.tuples(st.just("ask"), WORDS.map(lambda text: text or "hi")),
+    st.tuples(st.just("go"), st.sampled_from(["desk", "till"])),
+    st.tuples(st.sampled_from(["back", "reset"]), st.none()),
+    st.tuples(st.just("open"), st.sampled_from([450, 700, 1500])),
+    st.tuples(st.sampled_from(["undo", "redo"]), st.integers(1, 3)),
+)
+
+
+async def hold(recorder: Recorder, moves: list[Any], steps: list[Any], window: int) -> None:
+    left = iter(steps)
+    model = ScriptedModel([lambda request: next(left, "ok")] * 2000)
+    session = await recorder.open(model, context_window=window)
+    for kind, what in moves:
+        match kind:
+            case "ask":
+                await ask(session, what)
+            case "go":
+                await session.go_to(what)
+            case "back":
+                await session.go_back()
+            case "reset":
+                await session.reset()
+            case "undo":
+                await session.undo(what)
+            case "redo":
+                await session.redo(what)
+            case "open":
+                await session.close()
+                session = await recorder.open(model, context_window=what)
+    await session.close()
+
+
+@settings(max_examples=60)
+@given(st.lists(MOVES, min_size=1, max_size=12), st.lists(STEPS, max_size=25), st.sampled_from([450, 700, 32_000]))
+def test_a_random_conversation_replays_as_the_same(moves, steps, window):
+    async def run() -> None:
+        backend = open_backend("memory:")
+        recorder = Recorder(backend, SHOP)
+        await hold(recorder, moves, steps, window)
+        log = await recorder.log()
+        if log == b"\n":
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            first = await again(log, Path(folder, "log.jsonl"), SHOP)
+            second = await again(log, Path(folder, "log.jsonl"), SHOP)
+        told = [f"{each}\n" + "\n".join(each.diff()) for each in first.differences[:3]]
+        assert not told, "\n".join(told)
+        assert [record.line for record in first.records] == [record.line for record in second.records]
+        assert len(first.records) == len(log.splitlines())
+        assert all(json.loads(line) for line in log.splitlines())
+
+    asyncio.run(run())
