@@ -200,6 +200,8 @@ def corpus() -> str:
     for name, entries, problem in (
         ("calls written as text", tests.LEAKED, tests.leak_problem),
         ("ordinary answers, not to be touched", tests.ORDINARY, tests.ordinary_problem),
+        ("held out: calls", tests.HELD_OUT, tests.leak_problem),
+        ("held out: ordinary answers", tests.HELD_OUT_ORDINARY, tests.ordinary_problem),
     ):
         right = [
             sum(not any(problem(entry, found) for found in outcomes(entry)) for entry in entries)

@@ -11,6 +11,7 @@ OPENERS: dict[str, str] = {
     # Hermes, Qwen 2.5 and 3, GLM-4.5, Granite 3 (vLLM: hermes, qwen3_coder, glm45, granite)
     "<tool_call>": "tool_call tags",
     "<toolcall>": "tool_call tags",
+    "<TOOL_CALL>": "tool_call tags",
     "<tool_calls>": "tool_calls tags",  # Jamba, MiniMax M1, Hunyuan (vLLM: jamba, minimax, hunyuan_a13b)
     "<toolcalls>": "tool_calls tags",
     "<function_call>": "function_call tags",
@@ -126,7 +127,8 @@ HARMONY_END = re.compile(r"<\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)
 ENDS = """<|im_end|> <|eot_id|> <|eom_id|> <|eot|> <|eom|> <|endoftext|> <|end_of_text|> <|end|> <|return|> <|call|>
 <|eos|> <eos> <end_of_turn> <turn|> </s> <|END_OF_TURN_TOKEN|> <|END_RESPONSE|> <|EOT|> <|end_of_role|> <|eor|>
 <｜end▁of▁sentence｜> <|end▁of▁sentence|> <|end_of_sentence|> <|im_sep|> <|end_of_message|> [/INST] <|END_TEXT|>
-<|message|> <|end_header_id|> <|header_end|> </longcat_s> <|message_sep|> <|role_sep|> <|stop|> <|content|>""".split()
+<|message|> <|end_header_id|> <|header_end|> </longcat_s> <|message_sep|> <|role_sep|> <|stop|> <|content|>
+[|endofturn|] [e~[ <seed:eos>""".split()
 # Beginnings, to be followed by a role.
 STARTS = """<|im_start|> <|start_header_id|> <|header_start|> <|begin_of_text|> <s> <bos> <|start|> <start_of_turn>
 <|turn> <|start_of_role|> <|START_OF_TURN_TOKEN|> <｜begin▁of▁sentence｜> <|begin▁of▁sentence|> <|START_RESPONSE|>
