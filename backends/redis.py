@@ -122,6 +122,10 @@ class RedisBackend:
         """Give ``lease`` up; see Backend.release."""
         await self._script(RELEASE, [lease.key], [lease.owner])
 
+    async def ask(self, *command: str) -> Any:
+        """Send a command that changes nothing, for reports about the server; return what it answers."""
+        return await self._command(*command)
+
     async def close(self) -> None:
         """Close the connections; see Backend.close."""
         self._closed = True

@@ -21,7 +21,7 @@ _PROGRAM = [sys.executable, "-m", "swarmchat.cli"]
 async def run(folder: Path) -> None:
     """Measure and print."""
     environment = {**os.environ, "HOME": str(folder), "SWARMCHAT_CLIENT": "bench", "TERM": "xterm"}
-    environment |= {"NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    environment |= {"NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1", "SWARMCHAT_DISCOVER": "false"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     backend = open_backend(f"disk:{folder / 'start' / 'sessions'}")
     await store(backend, "long", RECORDS)

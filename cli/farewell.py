@@ -12,6 +12,7 @@ _FLAGS = {
     "backend": "-b",
     "redis_url": "--redis-url",
     "data_dir": "--data-dir",
+    "profile": "--profile",
     "client": "--client",
     "swarm": "-S",
     "approve": "--approve",
@@ -20,7 +21,7 @@ _FLAGS = {
     "system": "--system",
     "max_context": "--max-context",
 }
-_WHERE = ("backend", "redis_url", "data_dir", "client")
+_WHERE = ("backend", "redis_url", "data_dir", "profile", "client")
 """What must be the same to find the session again: repeated also where it came from the environment."""
 
 

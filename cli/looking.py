@@ -11,9 +11,8 @@ from swarmchat.cli import wiring
 from swarmchat.cli.errors import NotFoundError
 from swarmchat.cli.settings import Settings
 from swarmchat.swarm.agents import Swarm
-from swarmchat.swarm.index import SessionInfo, find_session
+from swarmchat.swarm.index import SessionInfo, find_session, latest_session
 from swarmchat.swarm.reach import Primitives
-from swarmchat.swarm.session import latest_session
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,39 @@ import os
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from swarmchat.cli import bans_commands, inspect_commands, online_command, options, swarm_commands
+from swarmchat.cli import (
+    bans_commands,
+    completion_command,
+    config_commands,
+    doctor_command,
+    help_examples,
+    inspect_commands,
+    models_commands,
+    online_command,
+    options,
+    removal_commands,
+    replay_command,
+    run_command,
+    sessions_commands,
+    swarm_commands,
+    transfer_commands,
+)
 from typer.core import TyperGroup
 
-_GROUP_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
+_GROUP_OPTIONS = ("-h", "--help", "--version")
 
 
 class _ChatByDefault(TyperGroup):
     """A group for which what names no command is a question for the chat."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args[:2] == completion_command.CANDIDATES:
+            # Somebody waits for Tab: read as those of a command, these words would take as long as all the rest.
+            completion_command.print_candidates(self, args[2:])
+            ctx.exit()
         first = args[0] if args else ""
         if first not in self.commands and first not in _GROUP_OPTIONS:
             self._check_typo(ctx, args)
@@ -36,11 +55,14 @@ class _ChatByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_ChatByDefault,
+    # There is a command for it, whose candidates know sessions and models.
+    add_completion=False,
     # The rich help pages would cost as much time as everything else together.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=False,
+    epilog=help_examples.PROGRAM,
 )
 
 
@@ -64,60 +86,71 @@ def _root(
     """
 
 
-@app.command()
+@app.command(epilog=help_examples.CHAT)
 def chat(
     prompt: Annotated[list[str] | None, typer.Argument(help="Ask this, print the answer, and leave.")] = None,
-    backend: Annotated[
-        str | None, typer.Option("-b", "--backend", help="Where sessions are kept: memory, disk, redis, or a URL.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("-m", "--model", help="Which model answers; demo needs no server.")
-    ] = None,
-    session: Annotated[str | None, typer.Option("-s", "--session", help="Open this session, or begin it.")] = None,
-    resume: Annotated[bool, typer.Option("-c", "--continue", help="Open the session that was used last.")] = False,
-    client: Annotated[str | None, typer.Option(help="Who is talking; by default the system's user.")] = None,
+    backend: options.Backend = None,
+    model: options.Model = None,
+    session: options.OpenSession = None,
+    resume: options.Resume = False,
+    client: options.Client = None,
     swarm: options.SwarmName = None,
-    approve: Annotated[str | None, typer.Option(help="Whether tools may run: auto, ask or deny.")] = None,
-    locale: Annotated[str | None, typer.Option(help="Remembered of the client, for tools and prompts.")] = None,
-    system: Annotated[str | None, typer.Option(help="The system message of the plain assistant.")] = None,
-    max_context: Annotated[
-        int | None, typer.Option(min=1, help="Tokens that a request and its answer may have together.")
-    ] = None,
-    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server, with its /v1.")] = None,
-    redis_url: Annotated[str | None, typer.Option(help="What redis means: redis://, rediss:// or unix://.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where disk means.")] = None,
+    approve: options.Approve = None,
+    locale: options.Locale = None,
+    system: options.System = None,
+    max_context: options.MaxContext = None,
+    base_url: options.BaseUrl = None,
+    redis_url: options.RedisUrl = None,
+    data_dir: options.DataDir = None,
+    plain: options.Plain = None,
+    profile: options.Profile = None,
+    output: options.Output = "text",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="With a PROMPT: leave with 4 if the model gave no usable answer.")
+    ] = False,
 ) -> None:
     """Talk with a model. At a terminal a chat begins; with a PROMPT, or in a pipe, one answer is printed.
 
-    Every option but -s and -c can also be set as SWARMCHAT_NAME in the environment, or as name in ./swarmchat.toml
-    or in the user's config file.
+    Every option but -s, -c, --output and --strict can also be set as SWARMCHAT_NAME in the environment, or as name in
+    ./swarmchat.toml or in the user's config file.
     """
     from swarmchat.cli.chat import run_chat
 
-    flags = {
-        "backend": backend,
-        "model": model,
-        "client": client,
-        "swarm": swarm,
-        "approve": approve,
-        "locale": locale,
-        "system": system,
-        "max_context": max_context,
-        "base_url": base_url,
-        "redis_url": redis_url,
-        "data_dir": None if data_dir is None else str(data_dir),
-    }
-    raise typer.Exit(run_chat(flags, prompt or [], session=session, resume=resume))
+    flags = options.flags(
+        backend=backend,
+        model=model,
+        client=client,
+        swarm=swarm,
+        approve=approve,
+        locale=locale,
+        system=system,
+        max_context=max_context,
+        base_url=base_url,
+        redis_url=redis_url,
+        data_dir=data_dir,
+        plain=plain,
+        profile=profile,
+    )
+    raise typer.Exit(run_chat(flags, prompt or [], output, session=session, resume=resume, strict=strict))
 
 
+app.command("run")(run_command.run)
 app.add_typer(swarm_commands.agents_app, name="agents")
 app.add_typer(swarm_commands.tools_app, name="tools")
+app.add_typer(models_commands.models_app, name="models")
 app.command("state")(inspect_commands.state)
 app.command("storage")(inspect_commands.storage)
-app.command("memory")(inspect_commands.memory)
+app.command("memory", epilog=help_examples.MEMORY)(inspect_commands.memory)
 app.add_typer(bans_commands.bans_app, name="bans")
+app.add_typer(sessions_commands.sessions_app, name="sessions")
+removal_commands.add_to(sessions_commands.sessions_app)
+transfer_commands.add_to(sessions_commands.sessions_app)
+app.command("replay")(replay_command.replay)
 app.command("online")(online_command.online)
-app.command("init")(swarm_commands.init)
+app.command("init", epilog=help_examples.INIT)(swarm_commands.init)
+app.add_typer(config_commands.config_app, name="config")
+app.command("doctor")(doctor_command.doctor)
+app.command("completion")(completion_command.completion)
 
 
 def main() -> None:

@@ -3,26 +3,27 @@
 from typing import Annotated
 
 import typer
-from swarmchat.cli import options
+from swarmchat.cli import help_examples, options
 
 models_app = typer.Typer(help="See which models there are, and test one.", rich_markup_mode=None, no_args_is_help=True)
 
 BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server, with its /v1.")]
 
 
-@models_app.command("list")
-def list_models(base_url: BaseUrl = None, as_json: options.Json = False) -> None:
+@models_app.command("list", epilog=help_examples.MODELS_LIST)
+def list_models(base_url: BaseUrl = None, profile: options.Profile = None, as_json: options.Json = False) -> None:
     """List the models that the server has; the one that would answer now has a star."""
     from swarmchat.cli.guard import guarded
     from swarmchat.cli.models_list import show_models
 
-    raise typer.Exit(guarded(lambda: show_models(options.flags(base_url=base_url), as_json)))
+    raise typer.Exit(guarded(lambda: show_models(options.flags(base_url=base_url, profile=profile), as_json)))
 
 
-@models_app.command("test")
+@models_app.command("test", epilog=help_examples.MODELS_TEST)
 def probe_model(
     model: Annotated[str | None, typer.Option("-m", "--model", help="Which model; that of the settings.")] = None,
     base_url: BaseUrl = None,
+    profile: options.Profile = None,
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="S", help="Seconds that the server may be silent.")
     ] = None,
@@ -37,5 +38,5 @@ def probe_model(
     from swarmchat.cli.guard import guarded
     from swarmchat.cli.models_probe import run_test
 
-    given = options.flags(model=model, base_url=base_url, timeout=timeout)
+    given = options.flags(model=model, base_url=base_url, profile=profile, timeout=timeout)
     raise typer.Exit(guarded(lambda: run_test(given, quick=quick, as_json=as_json)))

@@ -1,14 +1,18 @@
 """What ``swarmchat models list`` prints, and the way from settings to a server that can be looked into."""
 
+import asyncio
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from swarmchat.cli import wiring
+from swarmchat.cli.api_key import read_key
+from swarmchat.cli.discover import offer_line
 from swarmchat.cli.sanitize import one_line
 from swarmchat.cli.settings import Settings
 from swarmchat.cli.showing import print_json
+from swarmchat.swarm.local_servers import find_servers
 from swarmchat.swarm.model import Model
 from swarmchat.swarm.openai_endpoint import OpenAIEndpoint
 
@@ -24,7 +28,7 @@ def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: 
     return OpenAIEndpoint(
         made.name,
         base_url=settings.base_url,
-        api_key=settings.api_key,
+        api_key=read_key(settings),
         timeout=settings.timeout,
         max_retries=min(settings.retries, most_retries),
     )
@@ -33,10 +37,10 @@ def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: 
 async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
     """Print the models that the server lists, and the demo model."""
     settings = wiring.read_settings(flags)
-    connected = bool(settings.base_url or settings.api_key)
+    connected = wiring.is_connected(settings)
     current = settings.model or ("demo" if not connected else None if settings.base_url else wiring.OPENAI_DEFAULT)
     rows = [{"id": "demo", "owner": "swarmchat", "current": current == "demo"}]
-    address = None
+    address, local = None, []
     if connected:
         # Any name will do: what is asked is which there are.
         endpoint = make_endpoint(replace(settings, model=None), name="any")
@@ -50,12 +54,16 @@ async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
             {"id": one_line(each.id, 200), "owner": one_line(each.owner, 60), "current": each.id == current}
             for each in listed
         ]
+    else:
+        local = await asyncio.to_thread(find_servers, settings.discover)
     if as_json:
-        print_json({"server": address, "models": rows})
+        found = [asdict(server) for server in local]
+        print_json({"server": address, "models": rows, "found": found})
         return
     for row in rows:
         print(f"{'*' if row['current'] else ' '} {row['id']}")
     if address is None:
-        print(f"  {CONNECT}", file=sys.stderr)
+        for line in [offer_line(server) for server in local] or [CONNECT]:
+            print(f"  {line}", file=sys.stderr)
     elif len(rows) == 1:
         print(f"  {address} lists no models", file=sys.stderr)

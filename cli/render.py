@@ -1,11 +1,16 @@
 """Events as lines of text: the answer on one stream, all that is said about it on the other."""
 
+import asyncio
 import re
 import shutil
 import sys
 import textwrap
-from typing import TextIO
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
+from swarmchat.cli.activity import Activity
 from swarmchat.cli.errors import OutputLost
 from swarmchat.cli.sanitize import one_line, sanitize
 from swarmchat.swarm.events import (
@@ -22,17 +27,27 @@ from swarmchat.swarm.events import (
     TurnEnded,
     Warned,
 )
+from swarmchat.swarm.handoffs import BACK, PREFIX
+
+if TYPE_CHECKING:
+    from swarmchat.cli.live_tail import LiveTail
+    from swarmchat.cli.markdown import MarkdownStream
 
 _DIM, _RED, _BOLD, _OFF = "\x1b[2m", "\x1b[31m", "\x1b[1m", "\x1b[0m"
-_CLEAR_LINE = "\r\x1b[K"
+_FRAMES = 1 / 12
+"""Seconds between two looks at what is live."""
+_RESULT = 100
+"""Letters of a result that are shown whole; of a longer one only the beginning is."""
+_PIECE = 1024
+"""Letters of an answer that are shown at once, before the program looks at anything else."""
 
 
 class Renderer:
     """Prints the events of a turn.
 
     ``answers`` gets the model's text and nothing else, ``remarks`` everything else. In a chat both are the terminal
-    and each answer begins with the name of the agent. ``colour`` allows dim and bold on the remarks, ``live`` a
-    line that tells which tools run, until they have ended.
+    and each answer begins with the name of the agent. ``colour`` allows styles. ``live`` says that the terminal of a
+    chat can move its cursor: answers are shown as Markdown then, and what goes on is told on the last line.
     """
 
     def __init__(
@@ -43,26 +58,54 @@ class Renderer:
         chat: bool = False,
         colour: bool = False,
         live: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._answers = answers or sys.stdout
         self._remarks = remarks or sys.stderr
         self._chat = chat
         self._colour = colour
-        self._live = live
-        self._running: list[str] = []
-        self._live_line = False
+        self._activity = Activity(clock)
+        self._tail: LiveTail | None = None
+        # Without Unicode there is nothing to draw with.
+        if chat and live and mark(self._answers) != ">":
+            from swarmchat.cli import live_tail
+
+            self._tail = live_tail.LiveTail(shutil.get_terminal_size, styled=colour)
+        self._stream: MarkdownStream | None = None
         self._answering = False
         self._line_ends = ""
         """Line ends of the answer that are held back until it goes on: none of them may be the last."""
         self._lost: OSError | ValueError | None = None
+        self._results: list[str] = []
+        """What the tools of the last turn with tools returned."""
+        self._turn_has_results = False
+
+    async def follow(self, events: AsyncIterator[Event], agent: str) -> None:
+        """Print the ``events`` of a turn that ``agent`` begins, and meanwhile what is live."""
+        self._activity.begin(agent)
+        self._turn_has_results = False
+        ticking = asyncio.ensure_future(self._tick_on()) if self._tail else None
+        try:
+            async for event in events:
+                if isinstance(event, TextDelta) and len(event.text) > _PIECE:
+                    for start in range(0, len(event.text), _PIECE):
+                        self.show(TextDelta(event.text[start : start + _PIECE], event.agent))
+                        await asyncio.sleep(0)
+                else:
+                    self.show(event)
+        finally:
+            if ticking is not None:
+                ticking.cancel()
+            self._activity.end()
 
     def show(self, event: Event) -> None:
         """Print what ``event`` tells, if anything."""
         match event:
             case TextDelta(text, agent):
                 self._answer(text, agent)
-            case ReasoningDelta():
-                pass
+                self._activity.happened(agent)
+            case ReasoningDelta(_, agent):
+                self._activity.thinking(agent)
             case Retrying(attempt, seconds, reason):
                 self.remark(f"{reason}; attempt {attempt} in {seconds:.{0 if seconds >= 10 else 1}f} s")
             case Rotated(groups, before, after):
@@ -70,17 +113,13 @@ class Renderer:
                     f"context: the {groups} oldest messages are no longer sent ({before:,} to {after:,} tokens); "
                     "the session keeps them"
                 )
-            case ToolStarted(name, arguments, agent):
-                self._running.append(_call(agent, name, arguments))
-                self._show_running()
-            case ToolFinished(name, arguments, status, result, agent, seconds):
-                call = _call(agent, name, arguments)
-                if call in self._running:
-                    self._running.remove(call)
-                self.remark(f"{call}  {self._outcome(status, result, seconds)}")
-                self._show_running()
+            case ToolStarted(name, _, agent):
+                self._activity.started(agent, name)
+            case ToolFinished():
+                self._finished(event)
             case HandedOver(source, target, _):
                 self.remark(f"{one_line(source, 60)} → {one_line(target, 60)}")
+                self._activity.happened(target)
             case Refused(policy, direction, banned, message):
                 what = "your message" if direction == "input" else "the answer"
                 self.remark(f"policy {one_line(policy, 60)} refused {what}" + ("; you are banned" if banned else ""))
@@ -99,10 +138,35 @@ class Renderer:
                 elif not text.strip():
                     self.remark("the model answered with nothing: ask again, or ask differently")
 
+    def tick(self) -> None:
+        """Show what is live: what is held back of an answer, and what goes on while nothing comes."""
+        if self._tail is None or self._activity.held:
+            return
+        rows, column = (self._stream.tail(), self._stream.column) if self._stream else ([""], 0)
+        self._put(self._tail.drawn(rows, column, self._activity.note()))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Leave the terminal to somebody else meanwhile."""
+        self.end_answer()
+        self._activity.hold(True)
+        try:
+            yield
+        finally:
+            self._activity.hold(False)
+
+    def show_results(self) -> None:
+        """Print in full what the last tools returned."""
+        for result in self._results:
+            self.page(result)
+        if not self._results:
+            self.remark("no tool was called in this chat yet")
+
     def remark(self, text: str) -> None:
         """Print a dim line about what happens."""
         self.end_answer()
         self._remark(self._styled(_DIM, self._wrapped(f"  {sanitize(text)}", "  ")))
+        self._activity.happened()
 
     def verbatim(self, text: str) -> None:
         """Print a dim line that is to be copied: in one piece, however long it is."""
@@ -123,61 +187,84 @@ class Renderer:
 
     def end_turn(self) -> None:
         """Nothing runs any more, however it ended."""
-        self._running.clear()
+        self._activity.end()
         self.end_answer()
 
     def end_answer(self) -> None:
         """End the line of an answer, if one is open."""
-        self._hide_running()
-        if self._answering:
+        self._write("")
+        if self._stream is not None:
+            stream, self._stream, self._answering = self._stream, None, False
+            stream.finish()
+        elif self._answering:
             self._answering, self._line_ends = False, ""
             self._write("\n")
+
+    def divide(self) -> None:
+        """Write a line that no answer contains, between two answers."""
+        self.end_answer()
+        self._write("\f\n")
+
+    @property
+    def reader_left(self) -> bool:
+        """Whether nobody reads the answers any more, as when ``head`` has had enough."""
+        return isinstance(self._lost, BrokenPipeError)
 
     def check_output(self) -> None:
         """Raise OutputLost if the answers could not all be written, unless their reader left, as ``head`` does."""
         if isinstance(self._lost, OSError) and not isinstance(self._lost, BrokenPipeError):
             raise OutputLost(f"the answer could not be written: {self._lost.strerror}") from self._lost
 
-    def _outcome(self, status: str, result: str, seconds: float) -> str:
-        if status == "denied":
-            # What the result says is for the model.
-            return status if self._chat else f"{status} (--approve auto allows it)"
-        took = f", {seconds:.1f} s" if seconds >= 0.1 else ""
-        return f"{status}{took}: {one_line(result.removeprefix('Error: '), 80)}"
-
-    def _show_running(self) -> None:
-        """Tell on the last line what runs, in one line of the terminal at most."""
-        if not (self._live and self._running):
+    def _finished(self, event: ToolFinished) -> None:
+        self._activity.finished(event.name)
+        if event.status == "ok" and (event.name.startswith(PREFIX) or event.name == BACK):
+            # A line of its own says so.
             return
-        self.end_answer()
-        more = f" and {len(self._running) - 1} more" if len(self._running) > 1 else ""
-        text = self._running[-1] + more
-        room = shutil.get_terminal_size().columns - 5
-        # A letter may take two columns.
-        line = f"  {one_line(text, max(1, room if text.isascii() or len(text) * 2 <= room else room // 2))} …"
-        self._write(self._styled(_DIM, line))
-        self._live_line = True
+        call = f"{one_line(event.agent, 60)} · {one_line(event.name, 60)}"
+        if not self._turn_has_results:
+            self._turn_has_results = True
+            self._results.clear()
+        self._results.append(f"{call}({event.arguments})  {event.status}:\n{event.result}")
+        self.remark(f"{call}({one_line(event.arguments, 60)})  {self._outcome(event)}")
 
-    def _hide_running(self) -> None:
-        if self._live_line:
-            self._live_line = False
-            self._write(_CLEAR_LINE)
+    def _outcome(self, event: ToolFinished) -> str:
+        if event.status == "denied":
+            # What the result says is for the model.
+            return event.status if self._chat else f"{event.status} (--approve auto allows it)"
+        result = event.result.removeprefix("Error: ")
+        long = len(result) > _RESULT
+        told = one_line(result, 80 if long else _RESULT)
+        size = f", {len(result):,} characters" if long and self._chat else ""
+        took = f", {event.seconds:.1f} s" if event.seconds >= 0.1 else ""
+        return f"{event.status}{size}{took}: {told}"
 
     def _answer(self, text: str, agent: str) -> None:
-        self._hide_running()
         text = sanitize(text)
         if not self._answering:
             # Some models begin with empty lines.
             text = text.lstrip("\n")
             if not text:
                 return
-            if self._chat:
-                self._write(f"{self._styled(_BOLD, sanitize(agent))} {mark(self._answers)} ")
             self._answering = True
+            self._begin_answer(sanitize(agent))
+        if self._stream is not None:
+            self._stream.feed(text)
+            return
         text = self._line_ends + text
         shown = text.rstrip("\n")
         self._line_ends = text[len(shown) :]
         self._write(shown)
+
+    def _begin_answer(self, agent: str) -> None:
+        if not self._chat:
+            return
+        sign = mark(self._answers)
+        self._write(f"{self._styled(_BOLD, agent)} {sign}" + ("" if self._tail else " "))
+        if self._tail:
+            from swarmchat.cli.markdown import MarkdownStream
+            from swarmchat.cli.markdown_flow import cells
+
+            self._stream = MarkdownStream(self._write, _columns, styled=self._colour, lead=cells(f"{agent} {sign}"))
 
     def _wrapped(self, line: str, indent: str) -> str:
         """Return ``line`` broken between words, where the terminal would break it anywhere."""
@@ -198,8 +285,17 @@ class Renderer:
             # Nobody is there to be told. The turn goes on: what it says is stored.
             return
 
+    async def _tick_on(self) -> None:
+        while True:
+            await asyncio.sleep(_FRAMES)
+            self.tick()
+
     def _write(self, text: str) -> None:
-        if self._lost is not None:
+        """Write to the answers, in place of what is live."""
+        self._put((self._tail.taken_back() if self._tail else "") + text)
+
+    def _put(self, text: str) -> None:
+        if self._lost is not None or not text:
             return
         try:
             self._answers.write(text)
@@ -209,8 +305,8 @@ class Renderer:
             self._lost = error
 
 
-def _call(agent: str, name: str, arguments: str) -> str:
-    return f"{one_line(agent, 60)} · {one_line(name, 60)}({one_line(arguments, 60)})"
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
 
 
 _REPAIRED = {

@@ -32,6 +32,7 @@ def run(
     base_url: options.BaseUrl = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
 ) -> None:
     """Have turns without anybody at a prompt: one message, or a script of messages and commands.
 
@@ -53,6 +54,7 @@ def run(
         base_url=base_url,
         redis_url=redis_url,
         data_dir=data_dir,
+        profile=profile,
     )
 
     def prepare() -> Any:

@@ -1,4 +1,6 @@
-"""Settings: a flag goes before the environment, that before ./swarmchat.toml, that before the user's own file.
+"""Settings: a flag goes before the environment, that before the chosen profile, that before the files.
+
+Of the files, ./swarmchat.toml in the current folder goes before the user's own.
 
 Every setting has one name: ``max_context`` in a file is ``--max-context`` on the command line and
 ``SWARMCHAT_MAX_CONTEXT`` in the environment.
@@ -7,7 +9,6 @@ Every setting has one name: ``max_context`` in a file is ``--max-context`` on th
 import difflib
 import getpass
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.sanitize import one_line
+from swarmchat.cli.settings_files import Complain, Place, choose_profile, file_of, read_files
 from swarmchat.swarm.rescue_steps import STEPS
 
 PROJECT_FILE = "swarmchat.toml"
@@ -26,6 +28,11 @@ _LONGEST = 100 * 366 * 86400
 _PREFIX = "SWARMCHAT_"
 _TESTS = "SWARMCHAT_TEST_"
 """Variables that begin so are the test suite's own."""
+
+
+USUAL_PORTS = (11434, 1234, 8080, 8000)
+"""Where Ollama, LM Studio, llama.cpp and vLLM listen."""
+_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, "none": False}
 
 
 def _any_text(value: object) -> str:
@@ -84,6 +91,28 @@ def _seconds(value: object, expected: str = 'expected seconds above 0, "90s" or 
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
         raise ValueError(expected)
     return float(value)
+
+
+def _ports(value: object) -> Sequence[int]:
+    """Read ports: a list, or text with commas between them; true for the usual ones, false or ``none`` for none."""
+    word = str(value).strip().lower() if isinstance(value, bool | str) else ""
+    if word in _WORDS:
+        return USUAL_PORTS if _WORDS[word] else ()
+    ports = value.split(",") if isinstance(value, str) else value
+    if not isinstance(ports, list) or not all(re.fullmatch("[0-9]{1,5}", str(port).strip()) for port in ports):
+        raise ValueError("expected true, false, or ports such as [11434, 8080]")
+    numbers = tuple(int(port) for port in ports)
+    if not all(0 < number < 65536 for number in numbers):
+        raise ValueError("expected ports from 1 to 65535")
+    return numbers
+
+
+def _flag(value: object) -> bool:
+    known = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
+    word = value.strip().lower() if isinstance(value, str) else value
+    if not isinstance(word, bool | str) or word not in known:
+        raise ValueError("expected true or false")
+    return known[word]
 
 
 def _one_of(*choices: str) -> Callable[[object], str]:
@@ -146,6 +175,8 @@ class Settings:
     """Address of an OpenAI-compatible server, with its /v1."""
     api_key: str | None = _setting(_text, None, "OPENAI_API_KEY")
     """The server's key. Never shown, never stored with a session."""
+    api_key_command: str | None = _setting(_text, None)
+    """A command that prints the key, in place of api_key. Only from your own file or the environment."""
     timeout: float = _setting(_seconds, 600.0)
     """Seconds that the model's server may be silent."""
     retries: int = _setting(_count, 4)
@@ -171,6 +202,12 @@ class Settings:
     """Tokens that a request and its answer may have together. None: what the model is known for."""
     client: str | None = _setting(_text, None)
     """Who is talking. None: the user of the operating system."""
+    plain: bool = _setting(_flag, False)
+    """Whether a chat does without colours and cursor movements, and shows answers as they are written."""
+    profile: str | None = _setting(_text, None)
+    """Which table [profiles.NAME] of the settings files counts."""
+    discover: Sequence[int] = _setting(_ports, USUAL_PORTS)
+    """Ports of this machine where a model's server is looked for while none is connected: true, false, or a list."""
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -186,53 +223,74 @@ class Settings:
 
 
 _READERS: dict[str, Callable[[object], Any]] = {f.name: f.metadata["read"] for f in fields(Settings) if f.metadata}
+_IN_PLACE_OF = {"api_key": "api_key_command", "api_key_command": "api_key"}
+"""Two settings of which the one that stands in the higher place counts."""
 
 
-def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str], files: Sequence[Path]) -> Settings:
+def _refuse(error: ConfigError) -> None:
+    raise error
+
+
+def load_settings(
+    flags: Mapping[str, Any], environment: Mapping[str, str], files: Sequence[Path], *, complain: Complain = _refuse
+) -> Settings:
     """Return the settings from all their places; of ``files`` the last goes before the others.
 
-    A flag that is ``None`` was not given, a variable that is empty is not set, and a file need not exist. Raises
-    ConfigError, naming the place, the bad value, and what was expected.
+    A flag that is ``None`` was not given, a variable that is empty is not set, and a file need not exist. What is wrong
+    is a ConfigError that names the place, the bad value, and what was expected. It is raised, unless ``complain`` takes
+    it: then the rest is read without it.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    places: list[tuple[str, Mapping[str, Any]]] = [(str(path), _read_file(path)) for path in files]
+    places, profiles = read_files(files, complain)
+    above = _above_files(flags, environment)
+    for origin, found in [*places, *choose_profile(profiles, [*places, *above], complain), *above]:
+        for name, value in found.items():
+            try:
+                read = read_value(origin, name, value)
+            except ConfigError as error:
+                complain(error)
+                continue
+            other = _IN_PLACE_OF.get(name, "")
+            values.pop(other, None)
+            origins.pop(other, None)
+            values[name], origins[name] = read, origin
+    return Settings(**values, origins=origins)
+
+
+def _above_files(flags: Mapping[str, Any], environment: Mapping[str, str]) -> list[Place]:
+    """Return what the environment and the command line set."""
     others = [(other, setting.name) for setting in fields(Settings) for other in setting.metadata.get("others", ())]
     ours = [(name, name.removeprefix(_PREFIX).lower()) for name in environment if name.startswith(_PREFIX)]
-    places += [
+    places: list[Place] = [
         (f"${variable}", {name: environment[variable]})
         for variable, name in [*others, *ours]
         if environment.get(variable) and not variable.startswith(_TESTS)
     ]
-    places += [(f"--{name.replace('_', '-')}", {name: value}) for name, value in flags.items() if value is not None]
-    for origin, found in places:
-        for name, value in found.items():
-            values[name] = _read_value(origin, name, value)
-            origins[name] = origin
-    return Settings(**values, origins=origins)
+    return places + [
+        (f"--{name.replace('_', '-')}", {name: value}) for name, value in flags.items() if value is not None
+    ]
 
 
-def _read_file(path: Path) -> Mapping[str, Any]:
-    try:
-        if not path.is_file():
-            if path.exists():
-                raise ConfigError(f"{path} cannot be read: it is no file")
-            return {}
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is no valid TOML: {error}") from error
+def from_folder(origin: str) -> bool:
+    """Whether a setting comes from the current folder, which may be somebody else's."""
+    return file_of(origin).name == PROJECT_FILE
 
 
-def _read_value(origin: str, name: str, value: object) -> Any:
+def read_value(origin: str, name: str, value: object) -> Any:
+    """Return the value of a setting as it is used. Raises ConfigError."""
     if name not in _READERS:
         near = difflib.get_close_matches(name, _READERS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_READERS)}"
         raise ConfigError(f"{origin}: unknown setting {name!r}; {hint}")
+    if name == "api_key_command" and from_folder(origin):
+        raise ConfigError(
+            f"{origin} sets api_key_command, which is a program: a folder must not run one unasked. "
+            "Set it in your own config file, or in the environment"
+        )
     try:
         return _READERS[name](value)
     except ValueError as error:
-        secret = name in ("api_key", "redis_url") or "@" in str(value)
+        secret = name in ("api_key", "api_key_command", "redis_url") or "@" in str(value)
         shown = "a value that is not shown" if secret else one_line(repr(value), 60)
         raise ConfigError(f"{origin}: {name} is {shown}: {error}") from error

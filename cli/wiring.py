@@ -10,8 +10,10 @@ from typing import Any
 
 from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
+from swarmchat.cli.api_key import has_key, key_origin, read_key
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings import PROJECT_FILE, Settings, load_settings
+from swarmchat.cli.settings import PROJECT_FILE, Settings, from_folder, load_settings
+from swarmchat.cli.settings_files import Complain, file_of
 from swarmchat.swarm.agents import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.model import Model
 from swarmchat.swarm.persist import REDIS_LIFETIMES, Lifetimes
@@ -23,15 +25,21 @@ OPENAI_DEFAULT = "gpt-4o-mini"
 _SHORT_FORMS = ("memory", "disk", "redis")
 
 
-def read_settings(flags: Mapping[str, Any]) -> Settings:
-    """Return the settings of this process. Raises ConfigError."""
+def read_settings(flags: Mapping[str, Any], *, complain: Complain | None = None) -> Settings:
+    """Return the settings of this process. Raises ConfigError, unless ``complain`` takes what is wrong."""
+    told = {} if complain is None else {"complain": complain}
+    return load_settings(flags, os.environ, settings_files(), **told)
+
+
+def settings_files() -> list[Path]:
+    """Return where settings files are, whether there are any: the user's, then the folder's, which goes before it."""
     files = []
     # There may be no home folder, and the current one may have been removed: then there is no file in it.
     with suppress(RuntimeError):
         files.append(user_config_path("swarmchat") / "config.toml")
     with suppress(OSError):
         files.append(Path.cwd() / PROJECT_FILE)
-    return load_settings(flags, os.environ, files)
+    return files
 
 
 def data_dir(settings: Settings) -> Path:
@@ -79,7 +87,7 @@ def make_model(
     """
     # The demo model is for trying everything without a server: it stands in for those that agents name, too.
     name = settings.model if settings.model == "demo" else name or settings.model
-    if name == "demo" or (name is None and not settings.base_url and not settings.api_key):
+    if name == "demo" or (name is None and not is_connected(settings)):
         from swarmchat.swarm.demo_model import DemoModel
 
         return DemoModel(delay=0.015 if interactive else 0.0, rules=swarm.demo)
@@ -87,16 +95,21 @@ def make_model(
         if settings.base_url:
             raise ConfigError(f"which model of {settings.base_url}? Name it with -m MODEL or SWARMCHAT_MODEL")
         name = OPENAI_DEFAULT
-    _check_key_stays_home(settings)
+    check_key_stays_home(settings)
     from swarmchat.swarm.openai_model import OpenAIModel
 
     return OpenAIModel(
         name,
         base_url=settings.base_url,
-        api_key=settings.api_key,
+        api_key=read_key(settings),
         timeout=settings.timeout,
         max_retries=settings.retries,
     )
+
+
+def is_connected(settings: Settings) -> bool:
+    """Whether there is a server to ask: an address, or a key for OpenAI's."""
+    return bool(settings.base_url) or has_key(settings)
 
 
 def make_swarm(settings: Settings) -> Swarm:
@@ -105,7 +118,7 @@ def make_swarm(settings: Settings) -> Swarm:
         from swarmchat.swarm.load import EXAMPLES, load_swarm
 
         origin = settings.origins.get("swarm", "")
-        if Path(origin).name == PROJECT_FILE and settings.swarm not in EXAMPLES:
+        if from_folder(origin) and settings.swarm not in EXAMPLES:
             raise ConfigError(
                 f"{origin} names the swarm {settings.swarm!r}, which is a program: a folder must not run one unasked. "
                 f"If you trust it, give -S {settings.swarm} yourself"
@@ -139,7 +152,7 @@ def session_settings(settings: Settings) -> SessionSettings:
 
 def project_settings(settings: Settings) -> list[str]:
     """Return a line that tells what the folder's own settings file decides, if it decides anything."""
-    names = [name for name, origin in settings.origins.items() if Path(origin).name == PROJECT_FILE]
+    names = [name for name, origin in settings.origins.items() if from_folder(origin)]
     return [f"./{PROJECT_FILE} sets {', '.join(names)}"] if names else []
 
 
@@ -164,20 +177,20 @@ def _with_embedder(swarm: Swarm, settings: Settings) -> Swarm:
     if settings.embedding_model is None:
         return swarm
     name = "base_url" if settings.embedding_base_url is None else "embedding_base_url"
-    _check_key_stays_home(settings, name)
+    check_key_stays_home(settings, name)
     from swarmchat.swarm.openai_embedding import OpenAIEmbedder
 
     url = getattr(settings, name)
-    return replace(swarm, embedder=OpenAIEmbedder(settings.embedding_model, base_url=url, api_key=settings.api_key))
+    return replace(swarm, embedder=OpenAIEmbedder(settings.embedding_model, base_url=url, api_key=read_key(settings)))
 
 
-def _check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
+def check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
     """Refuse to send the user's key to an address that came with a folder, perhaps somebody else's."""
-    origin = settings.origins.get(name, "")
-    if settings.api_key and Path(origin).name == PROJECT_FILE and settings.origins.get("api_key") != origin:
+    origin, ours = settings.origins.get(name, ""), key_origin(settings)
+    if has_key(settings) and from_folder(origin) and file_of(ours) != file_of(origin):
         raise ConfigError(
-            f"{origin} sets {name}, and the key comes from {settings.origins.get('api_key')}: a folder must not "
-            f"choose who gets your key. If you trust it, set {name} = {getattr(settings, name)} yourself"
+            f"{origin} sets {name}, and the key comes from {ours}: a folder must not choose who gets your key. "
+            f"If you trust it, set {name} = {getattr(settings, name)} yourself"
         )
 
 

@@ -38,9 +38,17 @@ def context_window_for(model_name: str) -> int:
     The name's case and a provider before it (``openai/gpt-4o``) do not matter. A name that is not known gets
     ``DEFAULT_CONTEXT_WINDOW``: local servers load models with windows of their own, which no name tells.
     """
+    return _WINDOWS.get(_known_prefix(model_name), DEFAULT_CONTEXT_WINDOW)
+
+
+def is_known(model_name: str) -> bool:
+    """Whether the window of ``model_name`` is known, and not assumed."""
+    return bool(_known_prefix(model_name))
+
+
+def _known_prefix(model_name: str) -> str:
     name = model_name.rsplit("/", 1)[-1].lower()
-    known = max((prefix for prefix in _WINDOWS if name.startswith(prefix)), key=len, default="")
-    return _WINDOWS.get(known, DEFAULT_CONTEXT_WINDOW)
+    return max((prefix for prefix in _WINDOWS if name.startswith(prefix)), key=len, default="")
 
 
 # How servers word that a request is too long; a group holds the window in tokens where the text names it.

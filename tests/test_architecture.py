@@ -29,9 +29,9 @@ HOMES = {
 }
 """Where other people's libraries may be imported. Those of the terminal may be in all of ``cli``."""
 
-TERMINAL = {"platformdirs", "prompt_toolkit", "rich", "typer"}
+TERMINAL = {"markdown_it", "platformdirs", "prompt_toolkit", "pygments", "rich", "typer"}
 
-HEAVY = ("diskcache", "httpx2", "numpy", "openai", "prompt_toolkit", "redis", "tiktoken")
+HEAVY = ("diskcache", "httpx2", "markdown_it", "numpy", "openai", "prompt_toolkit", "pygments", "redis", "tiktoken")
 """What costs too much time to import before it is needed: never at the top of a module that is loaded at once."""
 
 LONGEST_MODULE = 400

@@ -18,11 +18,13 @@ import pyte
 import pytest
 from swarmchat.cli.main import app
 from swarmchat.cli.settings import Settings
-from swarmchat.swarm import Agent, toml_swarm
+from swarmchat.swarm import Agent, expectations, replay_hand, toml_swarm
 from swarmchat.swarm.context import Budget, build_context
 from swarmchat.swarm.groups import GroupBuilder
 from swarmchat.swarm.load import load_swarm
 from swarmchat.swarm.records import parse_record
+from swarmchat.swarm.replay import MODES
+from swarmchat.swarm.testing import replay_transcript
 from swarmchat.swarm.tokens import counter_for
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -245,7 +247,8 @@ def _environment(home: Path) -> dict[str, str]:
     foreign = ("OPENAI_", "SWARMCHAT_", "XDG_", "COLUMNS", "LINES")
     ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     # The terminal of the test answers no questions about its cursor.
-    return {**ours, "HOME": str(home), "TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    terminal = {"TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    return {**ours, **terminal, "HOME": str(home), "SWARMCHAT_DISCOVER": "false"}
 
 
 def _talk(arguments: list[str], typed: list[str], home: Path) -> list[str]:
@@ -270,3 +273,28 @@ def _talk(arguments: list[str], typed: list[str], home: Path) -> list[str]:
     child.close()
     assert child.exitstatus == 0, "\n".join(screen.display)
     return [line.rstrip() for line in screen.display if line.strip()]
+
+
+REPLAY = (ROOT / "docs" / "replay.md").read_text("utf-8")
+
+
+def test_the_replay_page_names_every_field():
+    assert [_names(row[0])[0] for row in _rows(REPLAY, "## Expectations")] == list(expectations.FIELDS)
+    (fields,) = re.findall(r"<!-- begin settings -->(.*?)<!-- end settings -->", REPLAY)
+    assert _names(fields) == [*replay_hand.SETTINGS, *replay_hand.WINDOWS]
+    assert [_names(row[0])[0] for row in _rows(REPLAY, "## Modes")] == [*MODES, "show"]
+    documented = {_names(row[0])[0]: row[1] for row in _rows(REPLAY, "## Written by hand")}
+    for kind, names in replay_hand.TYPES.items():
+        assert set(names) - {"message", "id", "text"} <= set(_names(documented[kind])), kind
+
+
+def test_the_transcripts_of_the_pages_replay(tmp_path: Path):
+    (tmp_path / "by hand.jsonl").write_text(_blocks(REPLAY, "jsonl")[0], "utf-8")
+    (replayed,) = replay_transcript(tmp_path / "by hand.jsonl")
+    assert len(replayed.turns) == 3
+    page = (ROOT / "docs" / "log-format.md").read_text("utf-8")
+    fruit, tea = _blocks(page, "jsonl")
+    (tmp_path / "fruit.jsonl").write_text(fruit, "utf-8")
+    (tmp_path / "tea.jsonl").write_text(tea, "utf-8")
+    assert len(replay_transcript(tmp_path / "fruit.jsonl")[0].turns) == 3
+    assert len(replay_transcript(tmp_path / "tea.jsonl", GENERATOR.example_shop(), mode="tools")[0].turns) == 2

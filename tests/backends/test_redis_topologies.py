@@ -1,6 +1,7 @@
 """The Redis backend through TLS, on a cluster and behind sentinels."""
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ from swarmchat.backends import (
     UnknownBackend,
     open_backend,
 )
+from swarmchat.backends.redis import RedisBackend
+from swarmchat.backends.redis_report import RedisReport, report_on
+from swarmchat.backends.redis_url import parse_redis_url
 
 StartProxy = Callable[..., AbstractAsyncContextManager[Any]]
 
@@ -92,6 +96,22 @@ def _info(server: RedisServer) -> str:
 
 def cluster_url(servers: list[RedisServer]) -> str:
     return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers)
+
+
+def test_a_report_on_a_cluster(cluster: list[RedisServer]) -> None:
+    async def ask() -> RedisReport:
+        backend = RedisBackend(parse_redis_url(cluster_url(cluster)))
+        try:
+            return await report_on(backend)
+        finally:
+            await backend.close()
+
+    report = asyncio.run(ask())
+    assert report.mode == "cluster"
+    assert re.fullmatch(r"(Redis|Valkey) \d+\.\d+\.\d+", report.program or "")
+    assert (report.appendonly, report.save, report.policy, report.maxmemory) == (False, "", "noeviction", 0)
+    assert report.ahead is not None
+    assert abs(report.ahead) < 60
 
 
 def test_a_cluster(cluster: list[RedisServer]) -> None:

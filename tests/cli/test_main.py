@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 OPTIONS = """
     -b --backend -m --model -s --session -c --continue --client --system --max-context --base-url --redis-url --data-dir
 """.split()
-HEAVY = "openai tiktoken redis diskcache numpy rich.markdown prompt_toolkit"
+HEAVY = "openai tiktoken redis diskcache numpy rich.markdown markdown_it pygments prompt_toolkit"
 
 
 def test_without_a_command_it_is_a_question(program):

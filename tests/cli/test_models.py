@@ -198,6 +198,7 @@ def test_models_are_listed(program, server):
             {"id": "test-model", "owner": "tests", "current": True},
             {"id": "zeta", "owner": "tests", "current": False},
         ],
+        "found": [],
     }
 
 

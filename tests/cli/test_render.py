@@ -1,12 +1,16 @@
 """What is printed for each event, and on which stream."""
 
+import asyncio
 import io
 import os
+import re
 
+import pyte
 import pytest
 from swarmchat.cli.errors import OutputLost
 from swarmchat.cli.render import Renderer
 from swarmchat.swarm.events import (
+    HandedOver,
     ReasoningDelta,
     Retrying,
     Rotated,
@@ -136,14 +140,132 @@ def test_a_stream_that_knows_ascii_only_gets_an_ascii_mark():
     assert raw.getvalue() == b"assistant > na?ve ?\n"
 
 
-def test_what_runs_is_told_until_it_has_ended():
-    started = [ToolStarted(name, "{}", "desk") for name in ("dig", "look")]
-    ended = [ToolFinished(name, "{}", "ok", "found", "desk", 0.0) for name in ("dig", "look")]
-    assert shown(*started, *ended, chat=True) == ("", "  desk · dig({})  ok: found\n  desk · look({})  ok: found\n")
-    clear = "\r\x1b[K"
-    assert shown(*started, *ended, chat=True, live=True)[0] == (
-        f"  desk · dig({{}}) …{clear}  desk · look({{}}) and 1 more …{clear}  desk · look({{}}) …{clear}"
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Following:
+    """A turn on a live terminal, event by event, and what is on its screen."""
+
+    def __init__(self, **options) -> None:
+        self.clock, self._written, self._shown = Clock(), io.StringIO(), 0
+        self.renderer = Renderer(self._written, self._written, chat=True, live=True, clock=self.clock, **options)
+        self._screen = pyte.Screen(60, 10)
+        self._stream = pyte.Stream(self._screen)
+
+    def follow(self, *steps) -> None:
+        """Show events, and let a number of seconds pass: then what is live is looked at."""
+
+        async def events():
+            for step in steps:
+                if isinstance(step, float):
+                    self.clock.now += step
+                    self.renderer.tick()
+                elif callable(step):
+                    step(self.lines)
+                else:
+                    yield step
+
+        asyncio.run(self.renderer.follow(events(), "desk"))
+
+    def lines(self) -> list[str]:
+        new = self._written.getvalue()[self._shown :]
+        self._shown += len(new)
+        self._stream.feed(new.replace("\n", "\r\n"))
+        # Which of its pictures is shown depends on the time.
+        return [re.sub("[\u2800-\u28ff]", "*", line.rstrip()) for line in self._screen.display if line.strip()]
+
+
+def on_screen(*lines: str):
+    def check(found) -> None:
+        assert found() == list(lines)
+
+    return check
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("LINES", "10")
+
+
+def test_what_goes_on_is_told_until_something_is_said(wide):
+    following = Following()
+    dig, look = (ToolStarted(name, "{}", "desk") for name in ("dig", "look"))
+    dug, looked = (ToolFinished(name, "{}", "ok", "found", "desk", 0.0) for name in ("dig", "look"))
+    following.follow(
+        0.2,
+        on_screen(),
+        0.2,
+        on_screen("* desk · waiting for the model · Ctrl-C stops"),
+        2.0,
+        on_screen("* desk · waiting for the model · 2 s · Ctrl-C stops"),
+        ReasoningDelta("hm", "desk"),
+        1.0,
+        on_screen("* desk · thinking · 1 s · Ctrl-C stops"),
+        dig,
+        look,
+        1.0,
+        on_screen("* desk · running look and 1 more · 1 s · Ctrl-C stops"),
+        looked,
+        on_screen("  desk · look({})  ok: found"),
+        1.0,
+        on_screen("  desk · look({})  ok: found", "* desk · running dig · 1 s · Ctrl-C stops"),
+        dug,
+        TextDelta("It is **all", "desk"),
+        0.1,
+        on_screen("  desk · look({})  ok: found", "  desk · dig({})  ok: found", "desk ❯ It is **all"),
+        1.0,
+        on_screen(
+            "  desk · look({})  ok: found",
+            "  desk · dig({})  ok: found",
+            "desk ❯ It is **all",
+            "* desk · waiting for the model · 1 s · Ctrl-C stops",
+        ),
+        TextDelta(" there**", "desk"),
+        end(),
     )
+    last = ["  desk · look({})  ok: found", "  desk · dig({})  ok: found", "desk ❯ It is **all there**"]
+    assert following.lines() == last
+
+
+def test_what_is_live_is_gone_while_somebody_else_has_the_terminal(wide):
+    following = Following()
+
+    def held(found) -> None:
+        with following.renderer.held():
+            following.clock.now += 5
+            following.renderer.tick()
+            assert found() == ["  asked"]
+
+    following.follow(1.0, Warned("x"), 1.0, lambda found: following.renderer.remark("asked"), 1.0, end())
+    assert following.lines() == ["  warning: x", "  asked"]
+    following = Following()
+    following.follow(1.0, lambda found: following.renderer.remark("asked"), held, 0.1, on_screen("  asked"))
+
+
+def test_a_handoff_is_one_line():
+    handed = ToolFinished("transfer_to_till", "{}", "ok", "{}", "desk", 0.0)
+    failed = ToolFinished("transfer_to_till", "{}", "error", "Error: no", "desk", 0.0)
+    assert shown(handed, HandedOver("desk", "till", ("desk",)))[1] == "  desk → till\n"
+    assert shown(failed)[1] == "  desk · transfer_to_till({})  error: no\n"
+
+
+def test_results_can_be_had_in_full():
+    stream = io.StringIO()
+    renderer = Renderer(stream, stream, chat=True)
+    renderer.show_results()
+    long = "long \x1b[2J " * 30
+    renderer.show(ToolFinished("dig", "{}", "ok", long, "desk", 0.0))
+    assert "  no tool was called in this chat yet\n  desk · dig({})  ok, 300 characters: long" in stream.getvalue()
+    renderer.show_results()
+    assert stream.getvalue().split("ok:\n")[1].split() == "long ␛[2J".split() * 30
 
 
 def test_what_a_result_says_to_the_model_is_not_said_twice():

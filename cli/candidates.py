@@ -1,0 +1,115 @@
+"""What could stand where the cursor is: commands, options, and their values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Candidate = tuple[str, str]
+"""What could be typed, and what it is."""
+
+
+@dataclass
+class Typed:
+    """The command line before the word that is being typed."""
+
+    command: Any
+    path: tuple[str, ...] = ()
+    given: dict[str, str] = field(default_factory=dict)
+    """The values of options, by their names."""
+    waiting: Any = None
+    """The option whose value is being typed."""
+    words: int = 0
+    """How many words there were that are no options."""
+    plain: bool = False
+    """Whether there are no more options, after ``--``."""
+
+
+def read_typed(root: Any, words: Sequence[str]) -> Typed:
+    """Follow ``words`` from the program's command ``root``. What names no command is a question for its chat."""
+    typed = Typed(root)
+    for word in words:
+        if typed.waiting is not None:
+            typed.given[typed.waiting.name] = word
+            typed.waiting = None
+        elif word == "--" and not typed.plain:
+            typed.plain = True
+            typed.command = _default(typed.command)
+        elif word.startswith("-") and word != "-" and not typed.plain:
+            _take_option(typed, word)
+        elif word in getattr(typed.command, "commands", {}) and not typed.plain:
+            typed.command, typed.path = typed.command.commands[word], (*typed.path, word)
+        else:
+            typed.command = _default(typed.command)
+            typed.words += 1
+    return typed
+
+
+def _take_option(typed: Typed, word: str) -> None:
+    name, equals, value = word.partition("=")
+    if name not in _options(typed.command):
+        typed.command = _default(typed.command)
+    known = _options(typed.command)
+    option = known.get(name)
+    if option is None and not word.startswith("--") and (option := known.get(word[:2])):
+        equals, value = "=", word[2:]
+    if option is None or not takes_value(option):
+        return
+    if equals:
+        typed.given[option.name] = value
+    else:
+        typed.waiting = option
+
+
+def _default(command: Any) -> Any:
+    """Return the chat for the program itself, any other command for itself."""
+    return getattr(command, "commands", {}).get("chat", command)
+
+
+def _options(command: Any) -> dict[str, Any]:
+    return {
+        name: param for param in command.params if is_option(param) for name in (*param.opts, *param.secondary_opts)
+    }
+
+
+def is_option(param: Any) -> bool:
+    """Whether a parameter is an option, and no argument."""
+    return bool(param.param_type_name == "option")
+
+
+def takes_value(option: Any) -> bool:
+    """Whether an option is followed by a value."""
+    return not (option.is_flag or getattr(option, "count", False))
+
+
+def commands(command: Any) -> list[Candidate]:
+    """Return the commands of a group."""
+    inner: Mapping[str, Any] = getattr(command, "commands", {})
+    return [(name, each.get_short_help_str(70)) for name, each in inner.items() if not each.hidden]
+
+
+def options(typed: Typed) -> list[Candidate]:
+    """Return the options that can stand here, the long form where there is one."""
+    both = (
+        [typed.command]
+        if typed.path
+        else list({id(each): each for each in (typed.command, _default(typed.command))}.values())
+    )
+    found = {}
+    for command in both:
+        for param in command.params:
+            if is_option(param) and not param.hidden:
+                found[max(param.opts, key=len)] = _first_line(param.help)
+    return [*found.items(), ("--help", "Show this message and exit.")]
+
+
+def argument(typed: Typed) -> Any:
+    """Return the argument that is being typed; ``None`` where none can stand."""
+    arguments = [param for param in typed.command.params if not is_option(param)]
+    for position, param in enumerate(arguments):
+        if position == typed.words or param.nargs == -1:
+            return param
+    return None
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n")[0]

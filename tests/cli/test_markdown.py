@@ -1,0 +1,273 @@
+"""Markdown that is written while it comes: what is written, and that it never depends on how it was cut."""
+
+import re
+
+import pyte
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from swarmchat.cli.live_tail import LiveTail
+from swarmchat.cli.markdown import MarkdownStream
+from swarmchat.cli.markdown_flow import cells
+
+BITS = [
+    *("**", "*", "_", "__", "`", "``", "~~", "[", "](", ")", "![", "<", ">", "$", "$$", "\\", "\\[", "&lt;", "|", "!"),
+    *(
+        "\n",
+        "\n\n",
+        "  \n",
+        "\n- ",
+        "\n1. ",
+        "\n  - [x] ",
+        "\n> ",
+        "\n# ",
+        "\n```",
+        "\n```python\n",
+        "\n---\n",
+        "\n    ",
+    ),
+    *(
+        "\n| a | b |\n|---|---|\n",
+        " ",
+        "  ",
+        "\t",
+        "word",
+        "snake_case",
+        "http://a.b/c",
+        "漢字",
+        "。",
+        "🦦",
+        "e\u0301",
+        "\x1b[2J",
+    ),
+]
+texts = st.lists(st.sampled_from(BITS), max_size=40).map("".join)
+widths = st.sampled_from([10, 20, 40, 80])
+
+
+def shown(text: str, width: int = 40, *, sizes: tuple[int, ...] = (), styled: bool = False, lead: int = 0) -> str:
+    """Return what is written for ``text`` in pieces of these sizes, the last of them again and again."""
+    written: list[str] = []
+    stream = MarkdownStream(written.append, lambda: width, styled=styled, lead=lead)
+    start, left = 0, list(sizes)
+    while start < len(text):
+        size = left.pop(0) if len(left) > 1 else left[0] if left else len(text)
+        stream.feed(text[start : start + size])
+        stream.tail()
+        start += size
+    stream.finish()
+    return "".join(written)
+
+
+def bare(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@given(texts, widths, st.lists(st.integers(1, 7), min_size=1, max_size=20), st.booleans())
+@example("*a **b\n c", 10, [1], True)
+@example("# \t x\n-   y", 20, [1], True)
+@example("xxxxxxxxxxxxxxx。http://a.b/c d", 20, [1], False)
+def test_how_an_answer_is_cut_makes_no_difference(text, width, sizes, styled):
+    whole = shown(text, width, styled=styled)
+    assert shown(text, width, sizes=tuple(sizes), styled=styled) == whole
+    assert on_screen(shown(text, width, sizes=(1,), styled=styled), width) == on_screen(whole, width)
+
+
+def on_screen(written: str, width: int) -> list[str]:
+    screen = pyte.HistoryScreen(width, 5, history=1000)
+    pyte.Stream(screen).feed(written.replace("\n", "\r\n"))
+    above = ["".join(line[column].data for column in range(width)) for line in screen.history.top]
+    return [*above, *screen.display]
+
+
+@given(texts, widths, st.booleans())
+def test_nothing_is_lost_and_nothing_controls_the_terminal(text, width, styled):
+    written = shown(text, width, styled=styled)
+    assert "\x1b" not in bare(written)
+    assert styled or "\x1b" not in written
+
+    def letters(text: str) -> list[str]:
+        # The marks of tasks are drawn, and the cells of a table are broken each for itself.
+        return sorted(letter for letter in text.replace("&lt;", "<").replace("[x]", "") if letter.isalnum())
+
+    assert letters(bare(written).replace("image:", "")) == letters(text)
+
+
+@given(
+    st.lists(st.sampled_from(["word", "longer-word", "漢字", "a", "🦦", "**b**", "`c d`"]), min_size=1),
+    st.integers(12, 80),
+)
+def test_no_line_is_wider_than_the_window_and_no_word_is_broken(words, width):
+    lines = shown(" ".join(words), width).splitlines()
+    assert all(cells(line) < width for line in lines)
+    assert " ".join(" ".join(lines).split()).replace(" ", "") == "".join(words).replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("one two three four", ["one two", "three four"]),
+        ("roses\nviolets\n\nend", ["roses", "violets", "", "end"]),
+        ("- one two three\n  - four five six", ["• one two", "  three", "  • four", "    five", "    six"]),
+        ("9. one two\n10. three four five", ["9. one two", "10. three", "    four", "    five"]),
+        ("- [ ] open\n- [x] done", ["☐ open", "☑ done"]),
+        ("> one two three\n>\n> - four", ["│ one two", "│ three", "│", "│ • four"]),
+        ("1. a\n\n   b\n\nc", ["1. a", "", "   b", "", "c"]),
+        ("a\n\n---\nb", ["a", "", "────────────", "b"]),
+        ("# One\n## Two", ["# One", "## Two"]),
+        ("a\\\nb", ["a", "b"]),
+        ("[^1] and [1]: x", ["[^1] and", "[1]: x"]),
+        ("```py\nx = 'a very long line'\n```", ["```py", "x = 'a very long line'", "```"]),
+        ("    code  *raw*\n    more", ["    code  *raw*", "    more"]),
+        ("```\nnot ended", ["```", "not ended"]),
+        ("- a\n  ```\n  b\n  ```", ["• a", "  ```", "  b", "  ```"]),
+        ("$$\na *b* c\n$$\nd", ["$$", "a *b* c", "$$", "d"]),
+        ("漢字漢字漢字漢字", ["漢字漢字漢", "字漢字"]),
+        ("漢字漢字漢。字", ["漢字漢字", "漢。字"]),
+        ("a\n\n\nb\n\n\n", ["a", "", "", "b"]),
+        ("  +--+\n  |ab|\n  +--+", ["  +--+", "  |ab|", "  +--+"]),
+    ],
+)
+def test_blocks(source, lines):
+    assert shown(source, 12).splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        "snake_case_name and _private",
+        "2 * 3 * 4 = 24, 2*3*4, 2**3**4",
+        "__init__ and __name__",
+        r"C:\Users\_me\*.txt and \\host\share\_x",
+        "List<String> and <div class='x'> and a < b",
+        "$x^*$ and $y^*$, \\(a_1 * b_2\\), costs $5 and $6",
+        "array[i](x) and [0, 1) and f(*args, **kwargs)",
+        "a | b | c",
+        "* * a",
+        "AT&T & co",
+    ],
+)
+def test_what_is_no_markdown_is_not_changed(plain):
+    assert shown(f"x {plain}", 200).strip() == f"x {plain}"
+
+
+@pytest.mark.parametrize(
+    ("source", "styled"),
+    [
+        ("**bold**", "\x1b[1mbold\x1b[0m"),
+        ("*it*", "\x1b[3mit\x1b[0m"),
+        ("~~no~~", "\x1b[9mno\x1b[0m"),
+        ("`a*b`", "\x1b[2m`\x1b[0m\x1b[36ma*b\x1b[0m\x1b[2m`\x1b[0m"),
+        ("**two\nlines**", "\x1b[1mtwo\x1b[0m\n\x1b[1mlines\x1b[0m"),
+        ("**重点：**内容", "\x1b[1m重\x1b[0m\x1b[1m点：\x1b[0m内容"),
+        ("[t](http://a 'b')", '\x1b[4mt\x1b[0m \x1b[2m(http://a\x1b[0m\x1b[2m "b")\x1b[0m'),
+        ("<http://a.b>", "\x1b[4mhttp://a.b\x1b[0m"),
+        ("![p](q.png)", "image: p \x1b[2m(q.png)\x1b[0m"),
+        (r"\*a\* &lt;", "*a* <"),
+        ("&#27;[2J &#12;", "\ufffd[2J ␌"),
+        ("[a](x&#x202e;y)", "\x1b[4ma\x1b[0m \x1b[2m(x\ufffdy)\x1b[0m"),
+        ("## T", "\x1b[1mT\x1b[0m"),
+        ("```\n\x1b]8;;x\x07\n```", "\x1b[2m```\x1b[0m\n␛]8;;x␇\n\x1b[2m```\x1b[0m"),
+    ],
+)
+def test_markup_inside_a_line(source, styled):
+    assert shown(source, 80, styled=True) == styled + "\n"
+
+
+def test_a_text_that_goes_on_over_lines_of_code_keeps_its_colour():
+    lines = shown('```python\nx = """a\nb"""\nc = 1\n```', 80, styled=True).splitlines()
+    assert lines[2] == '\x1b[32mb"""\x1b[0m'
+    assert lines[3] == "c = \x1b[36m1\x1b[0m"
+
+
+TABLE = "| name | what it is |\n| --- | ---: |\n| 漢字 | **two**<br>lines |\n| b | a \\| b |\nend"
+
+
+def test_a_table_is_drawn_in_columns():
+    assert shown(TABLE, 40).splitlines() == [
+        "name │ what it is",
+        "─────┼───────────",
+        "漢字 │    **two**",
+        "     │      lines",
+        "b    │      a | b",
+        "end",
+    ]
+
+
+def test_a_table_is_made_smaller_or_shown_as_it_is_written():
+    assert shown(TABLE, 15).startswith("name │ what it\n     │      is\n")
+    assert shown(TABLE, 10).startswith("| name | what it is |\n| --- | ---: |\n")
+    more = "| a |\n|---|\n| b | lost? |\n"
+    assert shown(more, 40) == more
+    pipes = "| no table\n| at all\n"
+    assert shown(pipes, 40) == pipes
+
+
+def test_a_long_table_is_drawn_while_it_comes():
+    rows = [f"| {number} | text {number} |" for number in range(500)]
+    written: list[str] = []
+    stream = MarkdownStream(written.append, lambda: 40, styled=False)
+    stream.feed("\n".join(["| n | t |", "|---|---|", *rows[:100]]) + "\n")
+    assert "99  │ text 99" in re.sub(r" +│", "  │", "".join(written))
+    stream.feed("\n".join(rows[100:]))
+    stream.finish()
+    assert "".join(written).count("│") == 501
+
+
+def test_the_first_paragraph_goes_on_behind_the_name_and_all_else_begins_below():
+    assert shown("one two three", 16, lead=8) == " one\ntwo three\n"
+    for block in ("# h", "- a", "```\nx\n```", "> q", "    c"):
+        assert shown(block, 16, lead=8).startswith("\n"), block
+
+
+def test_lines_that_are_full_do_not_wait_for_the_end():
+    written: list[str] = []
+    stream = MarkdownStream(written.append, lambda: 20)
+    stream.feed("words that come one by one **and bold")
+    assert "".join(written) == "words that come one\nby one"
+    assert stream.tail() == [" **and bold"]
+    stream.feed("** x")
+    assert bare("".join(written)) == "words that come one\nby one and bold"
+    # What is never closed waits for a while only.
+    stream.feed(" *" + "never closed " * 100)
+    assert "never closed never" in " ".join("".join(written).split())
+
+
+def test_a_window_that_changes_its_size():
+    width = [40]
+    written: list[str] = []
+    stream = MarkdownStream(written.append, lambda: width[0])
+    for size in (40, 20, 60, 10):
+        width[0] = size
+        stream.feed("some more words " * 5)
+    stream.finish()
+    assert "".join(written).split() == "some more words".split() * 20
+
+
+def test_what_is_live_leaves_no_trace():
+    size = [20, 6]
+    screen = pyte.HistoryScreen(20, 6, history=100)
+    stream = pyte.Stream(screen)
+    tail = LiveTail(lambda: (size[0], size[1]), styled=True, reflows=False)
+
+    def put(text: str) -> None:
+        stream.feed(text.replace("\n", "\r\n"))
+
+    put("\n" * 5 + "said")
+    for rows in ([" held"], [" held", "漢字" * 20], [str(number) for number in range(30)], [""]):
+        put(tail.drawn(rows, 4, "note " * 20))
+        assert any(line.startswith("note note") for line in screen.display)
+        assert tail.drawn(rows, 4, "note " * 20) == ""
+    put(tail.taken_back() + " more")
+    everything = ["".join(line[x].data for x in range(20)) for line in screen.history.top] + screen.display
+    assert [line.rstrip() for line in everything if line.strip()] == ["said more"]
+    assert tail.taken_back() == ""
+
+
+def test_a_terminal_that_breaks_its_lines_anew_is_cleared_too():
+    size = [20, 6]
+    tail = LiveTail(lambda: (size[0], size[1]), styled=False, reflows=True)
+    assert tail.drawn([" abcdef"], 4, "123456789012345") == " abcdef\n123456789012345"
+    size[0] = 10
+    # 11 columns in two rows, 15 columns in two rows.
+    assert tail.taken_back() == "\r\x1b[K\x1b[A" * 3 + "\r\x1b[4C\x1b[K"
