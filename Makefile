@@ -8,7 +8,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test coverage lint format typecheck docs wheel bench clean
+.PHONY: help chat test coverage lint format typecheck docs screenshots wheel bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ typecheck: $(VENV)/.dev ## Check types
 
 docs: $(VENV)/.dev ## Make the generated parts of the documentation anew
 	$(BIN)/python docs/generate.py
+
+screenshots: $(VENV)/.dev ## Make the pictures of the documentation anew
+	$(BIN)/python docs/screenshots.py
 
 wheel: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build
