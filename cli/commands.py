@@ -1,9 +1,9 @@
 """The slash commands that every chat has."""
 
-from swarmchat.cli import swarm_slash, turn_slash
-from swarmchat.cli.context_page import context_page
+from swarmchat.cli import context_slash, session_slash, settings_slash, swarm_slash, turn_slash
 from swarmchat.cli.registry import (
     COMMANDS,
+    Choice,
     LeaveChat,
     Outcome,
     command,
@@ -18,26 +18,41 @@ __all__ = [
     "COMMANDS",
     "LeaveChat",
     "Outcome",
+    "context_slash",
     "find_command",
     "is_command",
     "parse_command",
     "run_command",
+    "session_slash",
+    "settings_slash",
     "swarm_slash",
     "turn_slash",
 ]
 
 
-@command("help", "what there is to say here")
+async def _command_names(session: Session, typed: str) -> list[Choice]:
+    return [(known.name, known.help) for known in COMMANDS.values()]
+
+
+def _takes_arguments(help_line: str) -> bool:
+    """Whether a help line begins with what stands after the name: in capitals or brackets, up to a colon."""
+    before, colon, _ = help_line.partition(": ")
+    return bool(colon) and (before[:1] in "[-" or before.split()[0].isupper() or before == "last")
+
+
+@command("help", "[COMMAND]: what there is to say here, or what one of it does", completes=_command_names)
 async def _help(session: Session, argument: str) -> str:
+    if argument:
+        found = find_command(argument.removeprefix("/"))
+        notes = ["not in scripts"] if found.at_prompt_only else []
+        if found.when is not None and not found.when(session):
+            notes.append("there is nothing for it to do now")
+        arguments, _, does = found.help.partition(": ") if _takes_arguments(found.help) else ("", "", found.help)
+        return "\n".join([f"/{found.name} {arguments}".rstrip(), f"  {does}", *(f"  {note}" for note in notes)])
     width = max(map(len, COMMANDS))
     lines = [f"/{known.name:<{width}}  {known.help}" for known in COMMANDS.values()]
     keys = "Enter sends · Alt-Enter or Ctrl-J: new line · Ctrl-C: stop the answer, clear the line · Ctrl-D: leave"
     return "\n".join([*lines, "", keys])
-
-
-@command("context", "what would be sent now, and what each part costs")
-async def _context(session: Session, argument: str) -> str:
-    return await context_page(session)
 
 
 @command("session", "which session this is, and where it is kept")

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from swarmchat.backends import Backend
 from swarmchat.cli import wiring
+from swarmchat.cli.desk import Desk, seat
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings import Settings
 from swarmchat.swarm.agents import Swarm
@@ -32,6 +33,8 @@ class Opener:
     swarm: Swarm
     model: Model
     interactive: bool
+    made: list[Model] = field(default_factory=list)
+    """Models that commands of the chat have made."""
 
     async def open(self, name: str | None) -> Session:
         """Open the session ``name``, or a new one; see ``Session.open``."""
@@ -45,6 +48,7 @@ class Opener:
             settings=wiring.session_settings(settings),
             models=lambda each: wiring.make_model(settings, interactive=self.interactive, swarm=self.swarm, name=each),
         )
+        seat(session, Desk(settings, self.interactive, self.made))
         if settings.locale is not None:
             try:
                 await session.primitives.memory.set("locale", settings.locale)
@@ -70,10 +74,12 @@ async def opening(settings: Settings, *, interactive: bool) -> AsyncIterator[Ope
     backend = wiring.make_backend(settings)
     swarm = wiring.make_swarm(settings)
     model = wiring.make_model(settings, interactive=interactive, swarm=swarm)
+    opener = Opener(settings, backend, swarm, model, interactive)
     try:
-        yield Opener(settings, backend, swarm, model, interactive)
+        yield opener
     finally:
-        with suppress(SwarmError):
-            await model.close()
+        for made in [model, *opener.made]:
+            with suppress(SwarmError):
+                await made.close()
         await wiring.close_swarm(swarm)
         await backend.close()

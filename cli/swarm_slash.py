@@ -1,12 +1,18 @@
 """Slash commands about the swarm: agents, tools, and what is kept beside the conversation."""
 
 import json
+from typing import Any
 
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.registry import command
+from swarmchat.cli.registry import Outcome, command
+from swarmchat.cli.showing import as_line
+from swarmchat.cli.slash_values import agents, remembered, states
 from swarmchat.swarm.agents import Swarm
 from swarmchat.swarm.names_check import nearest
 from swarmchat.swarm.session import Session
+
+_HITS = 5
+"""How many items of a storage are found."""
 
 
 def _check_agent(swarm: Swarm, argument: str) -> None:
@@ -20,6 +26,24 @@ def _check_state(swarm: Swarm, argument: str) -> None:
         raise UsageError(f"swarm {swarm.name!r} declares no state {argument!r}; {nearest(argument, names)}")
 
 
+def _check_storage(swarm: Swarm, argument: str) -> None:
+    name, names = argument.partition(" ")[0], [storage.name for storage in swarm.storages]
+    if name and name not in names:
+        raise UsageError(f"swarm {swarm.name!r} declares no storage {name!r}; {nearest(name, names)}")
+
+
+def _check_call(swarm: Swarm, argument: str) -> None:
+    name, names = argument.partition(" ")[0], [tool.name for agent in swarm.agents for tool in agent.own_tools]
+    if name not in names:
+        raise UsageError(f"swarm {swarm.name!r} has no tool {name!r}; {nearest(name, names)}")
+
+
+def _as_line(item: Any) -> str:
+    from pydantic_core import to_jsonable_python
+
+    return as_line(to_jsonable_python(item, fallback=str))
+
+
 @command("agents", "who there is; the active one has a star")
 async def _agents(session: Session, argument: str) -> str:
     width = max(len(agent.name) for agent in session.swarm.agents)
@@ -29,7 +53,7 @@ async def _agents(session: Session, argument: str) -> str:
     )
 
 
-@command("agent", "NAME: let this agent go on", check=_check_agent)
+@command("agent", "NAME: let this agent go on", check=_check_agent, completes=agents)
 async def _agent(session: Session, argument: str) -> str:
     if not argument:
         return f"{session.agent.name} is talking"
@@ -37,7 +61,7 @@ async def _agent(session: Session, argument: str) -> str:
     return _stack_line(session)
 
 
-@command("back", "go back to the agent before this one")
+@command("back", "go back to the agent before this one", when=lambda session: bool(session.navigation.stack))
 async def _back(session: Session, argument: str) -> str:
     if not session.navigation.stack:
         raise UsageError(f"there is nobody before {session.agent.name}")
@@ -61,7 +85,7 @@ async def _tools(session: Session, argument: str) -> str:
     return "\n".join(lines) or f"{session.agent.name} has no tools"
 
 
-@command("state", "[NAME]: what is filled in or played", check=_check_state)
+@command("state", "[NAME]: what is filled in or played", check=_check_state, completes=states)
 async def _state(session: Session, argument: str) -> str:
     names = [argument] if argument else [state.name for state in session.swarm.states]
     lines = []
@@ -72,10 +96,19 @@ async def _state(session: Session, argument: str) -> str:
     return "\n".join(lines) or f"swarm {session.swarm.name} has no states"
 
 
-@command("memory", "[NAME [VALUE]]: what is remembered of you, or remember something")
+@command(
+    "memory",
+    "[NAME [VALUE]] or --clear NAME: what is remembered of you; remember or forget something",
+    completes=remembered,
+)
 async def _memory(session: Session, argument: str) -> str:
     memory = session.primitives.memory
     name, _, value = argument.partition(" ")
+    if name == "--clear":
+        if value.strip() not in (kept := await memory.all()):
+            raise UsageError(f"nothing is remembered as {value.strip()!r}; {nearest(value.strip(), kept)}")
+        await memory.remove(value.strip())
+        return f"{value.strip()} is forgotten"
     if value.strip():
         try:
             await memory.set(name, json.loads(value))
@@ -84,6 +117,28 @@ async def _memory(session: Session, argument: str) -> str:
     kept = await memory.all()
     shown = {name: kept.get(name)} if name else kept
     return "\n".join(f"{key}: {json.dumps(item, ensure_ascii=False)}" for key, item in shown.items()) or "nothing yet"
+
+
+@command("storage", "NAME [SEARCH]: what a storage holds, or what of it fits best", check=_check_storage)
+async def _storage(session: Session, argument: str) -> str:
+    name, _, search = argument.partition(" ")
+    if not name:
+        declared = ", ".join(storage.name for storage in session.swarm.storages)
+        return f"storages: {declared}" if declared else f"swarm {session.swarm.name} has no storages"
+    storage = session.primitives.storage(name)
+    if search.strip():
+        lines = [f"{hit.score:.2f}  {_as_line(hit.item)}" for hit in await storage.search(search.strip(), _HITS)]
+    else:
+        lines = [f"{each}: {_as_line(item)}" for each, item in await storage.items()]
+    return "\n".join(lines) or "nothing"
+
+
+@command("call", "TOOL [JSON]: call a tool of the active agent by hand; what it changes is kept", check=_check_call)
+async def _call(session: Session, argument: str) -> Outcome:
+    from swarmchat.cli.hand_call import hand_call
+
+    name, _, arguments = argument.partition(" ")
+    return await hand_call(session, name, arguments.strip() or "{}")
 
 
 @command("reset", "begin the conversation anew; states, memory and the log stay")

@@ -41,7 +41,10 @@ SCENES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     ),
     "rescue": (("-S", "helpdesk"), ("leak are bananas berries?", "say nothing")),
     "context": (("-S", "helpdesk"), ("are bananas berries?", "play tic-tac-toe", "/context")),
-    "undo": (("-S", "helpdesk"), ("I want to buy a phone", "a red one", "/undo", "a blue one", "/stack", "/state order")),
+    "undo": (
+        ("-S", "helpdesk"),
+        ("I want to buy a phone", "a red one", "/undo", "a blue one", "/stack", "/state order"),
+    ),
 }
 """The moments: the options of the program, and what is typed."""
 

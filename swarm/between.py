@@ -1,12 +1,66 @@
-"""What the user does between two turns: go to another agent, or begin anew. It belongs to the turn before it."""
+"""What is stored between two turns: the session's beginning, another agent, a new start, other settings.
 
-from typing import TYPE_CHECKING
+It belongs to the turn before it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.edits import Edits
 from swarmchat.swarm.navigation import Navigation
+from swarmchat.swarm.records import Record
+from swarmchat.swarm.rescue_steps import check_steps
+from swarmchat.swarm.version import program_version
+
+TOLD = ("placeholder", "parameters", "rescue")
+"""The settings that can be changed in the middle of a session, and that no other record tells."""
 
 if TYPE_CHECKING:
     from swarmchat.swarm.session import Session
+    from swarmchat.swarm.session_settings import SessionSettings
+
+
+def session_record(session: "Session", remembered: Mapping[str, Any]) -> Record:
+    """Return the record that the log of ``session`` begins with; ``remembered`` is what is kept of the client."""
+    info, swarm = session.info, session.swarm
+    about: dict[str, Any] = {"id": info.id, "name": info.name, "client": info.client, "swarm": swarm.name}
+    about |= {"model": session.model.name, "program": program_version(), **session.told_settings()}
+    if remembered:
+        about["memory"] = remembered
+    return session.journal.record("session", None, offset=0, turn=0, **about)
+
+
+async def rename(session: "Session", name: str) -> None:
+    """Give ``session`` another name, and put it on record; see ``Session.rename``."""
+    await session.ready()
+    if session.journal.is_new:
+        session.journal.info = replace(session.info, name=name)
+        return
+    await session.commit([session.journal.record("rename", None, offset=0, turn=session.turns, name=name)])
+
+
+async def change_settings(session: "Session", settings: "SessionSettings") -> None:
+    """Have ``settings`` from now on, and put on record what of them a replay has to know."""
+    await session.ready()
+    steps = check_steps(session.swarm.rescue if settings.rescue is None else settings.rescue)
+    before = session.settings, session.rescue_steps, session.told_settings()
+    session.settings, session.rescue_steps = settings, steps
+    told = session.told_settings()
+    if session.journal.is_new or told == before[2]:
+        return
+    try:
+        await session.commit([session.journal.record("set", None, offset=0, turn=session.last_turn, **told)])
+    except BaseException:
+        session.settings, session.rescue_steps, _ = before
+        raise
+
+
+def settings_of(told: object, settings: "SessionSettings") -> "SessionSettings":
+    """Return ``settings`` with those that a record tells, and the rest of what it could tell as by default."""
+    fields = {name: told[name] for name in TOLD if isinstance(told, dict) and name in told}
+    default = type(settings)()
+    return replace(settings, **{name: fields.get(name, getattr(default, name)) for name in TOLD})
 
 
 async def navigate(session: "Session", navigation: Navigation) -> Navigation:

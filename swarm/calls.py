@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
@@ -31,6 +31,8 @@ class Outcome:
     seconds: float = 0.0
     edits: Edits = field(default_factory=Edits)
     handoff: str | None = None
+    edited: bool = False
+    """Whether the user changed the arguments."""
 
 
 class Calls:
@@ -70,9 +72,7 @@ class Calls:
                     task.result()
                     yield self._finished(tasks[task])
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _cancelled(tasks)
 
     async def combined_edits(self) -> Edits:
         """Return the changes of the calls that were carried out, in their order.
@@ -119,7 +119,7 @@ class Calls:
             else:
                 tool = self._offer.tools[call.name]
                 if await self._approved(outcome, tool):
-                    admitted.append((outcome, tool, tool.read_arguments(call.arguments)))
+                    admitted.append((outcome, tool, tool.read_arguments(outcome.call.arguments)))
         return admitted
 
     def _hand_over(self, outcome: Outcome, target: str) -> None:
@@ -130,7 +130,11 @@ class Calls:
         outcome.result = json.dumps({"handed_over_to": target})
 
     async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
-        if await self._session.approves(tool, outcome.call):
+        answer = await self._session.approves(tool, outcome.call)
+        if isinstance(answer, str) and answer != outcome.call.arguments:
+            # Whoever changed them has checked them: what does not fit is an error of theirs, and ends the turn.
+            outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
+        if answer is not False:
             return True
         outcome.status = "denied"
         outcome.result = "Denied: the user did not allow this call. Do not make it again; say what you would have done."
@@ -155,6 +159,8 @@ class Calls:
             if ctx.handoff_to in self._visited:
                 outcome.result += f"\n[not handed over: {ctx.handoff_to!r} was there before in this turn]"
         outcome.seconds = loop.time() - started
+        if outcome.edited:
+            outcome.result = f"[the user changed the arguments to {outcome.call.arguments}]\n{outcome.result}"
 
     def _handoff_of(self, ctx: Context) -> str | None:
         taken = any(other.handoff for other in self.outcomes)
@@ -169,6 +175,17 @@ class Calls:
         return ToolFinished(
             call.name, call.arguments, outcome.status, outcome.result, self._session.agent.name, outcome.seconds
         )
+
+
+async def _cancelled(tasks: Collection["asyncio.Task[None]"]) -> None:
+    """Cancel ``tasks`` and wait until they have ended. Whoever is cancelled again meanwhile leaves them behind."""
+    for task in tasks:
+        task.cancel()
+        # Nobody else may be there to ask for it.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    if tasks:
+        # Not gather: cancelled, it would go on waiting for a tool that does not react.
+        await asyncio.wait(tasks)
 
 
 class ToolFailure(Exception):

@@ -2,7 +2,9 @@
 
 The rules, in the order in which they bind:
 
-1. System messages come first and are never left out.
+1. System messages come first and are never left out. A summary of what was compacted comes behind them, then what is
+   pinned, in its place. These two give way where they would take more than half of the room, or the room of what must
+   be sent.
 2. Whole groups (see ``groups``) are kept or left out.
 3. What goes: whole turns, oldest first; then the oldest groups inside the live turn; then the middle of oversized
    tool results. The live user message and the newest group stay. If those do not fit, ``OverBudget``.
@@ -18,6 +20,7 @@ from typing import Any
 
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.groups import Group, leading_system, turn_start
+from swarmchat.swarm.protected import within
 from swarmchat.swarm.records import encode_json
 from swarmchat.swarm.shorten import shorten_results
 from swarmchat.swarm.tokens import TokenCounter
@@ -85,6 +88,20 @@ class RequestContext:
     """Whether tool results were cut to make the newest group fit."""
     rotation: Rotation | None
     """Set when this context leaves out more than the one before it."""
+    leading: int = 0
+    """How many of the groups are system messages of the log's, before any conversation."""
+    summary: int = 0
+    """How many groups behind those stand for what was compacted."""
+    pinned: frozenset[int] = frozenset()
+    """The seqs of the groups that are sent because they are pinned."""
+    crowded_out: tuple[int, ...] = ()
+    """The seqs of the groups that are pinned, or sum up, and for which there is no room."""
+
+    @property
+    def conversation(self) -> tuple[Group, ...]:
+        """The groups that can be left out one day."""
+        rest = self.kept[self.leading + self.summary :]
+        return tuple(group for group in rest if group.seq not in self.pinned)
 
 
 def build_context(
@@ -96,12 +113,15 @@ def build_context(
     tools: Sequence[Mapping[str, Any]] = (),
     first_kept: int = 0,
     tail: Sequence[Mapping[str, Any]] = (),
+    summary: Sequence[Group] = (),
+    pinned: Sequence[tuple[int, int]] = (),
 ) -> RequestContext:
     """Return the context for the next request.
 
     ``system`` holds the agent's system messages as JSON, ``first_kept`` what the last cut said, ``tail`` messages
-    that this request ends with and the log does not hold. Raises OverBudget
-    when the system messages and tools, or they with what must be kept, do not fit. Nothing passed in is changed.
+    that this request ends with and the log does not hold. ``summary`` stands for what was compacted, ``pinned`` says
+    from which seq to which turns are pinned. Raises OverBudget when the system messages and tools, or they with what
+    must be kept, do not fit. Nothing passed in is changed.
     """
     leading = leading_system(groups)
     fixed = counter.fixed(system, tools) + sum(group.tokens(counter) for group in leading)
@@ -114,18 +134,23 @@ def build_context(
             needed=fixed,
             available=budget.available,
         )
-    kept = _after_cut(groups[len(leading) :], first_kept)
-    total = before = _cost(kept, counter)
+    kept = after_cut(groups[len(leading) :], first_kept)
+    before_cut = {group.seq for group in kept}
+    pins = [group for group in groups[len(leading) :] if pinned and within(group.seq, pinned)]
+    summary, pins, crowded_out = _fitting(summary, pins, room, kept, counter)
+    held = frozenset(group.seq for group in pins)
+    kept = [group for group in groups[len(leading) :] if group.seq in held or group.seq in before_cut]
+    total = before = _cost([*summary, *kept], counter)
     rotation = None
-    if before > budget.high * room:
-        kept, rotation = _cut(kept, int(budget.low * room), before, counter)
+    if kept and before > budget.high * room:
+        kept, rotation = _cut(kept, int(budget.low * room), before, counter, held)
         total = rotation.tokens_after if rotation else before
     shortened = total > room
     if shortened:
         newest = _shortened_newest(kept, fixed + total, budget.available, counter)
         total += newest.tokens(counter) - kept[-1].tokens(counter)
         kept[-1] = newest
-    kept = _unique_ids([*leading, *kept])
+    kept = _unique_ids([*leading, *summary, *kept])
     return RequestContext(
         messages=(*system, *(message for group in kept for message in group.encoded()), *map(encode_json, tail)),
         tokens=fixed + total,
@@ -136,15 +161,19 @@ def build_context(
         kept=tuple(kept),
         shortened=shortened,
         rotation=rotation,
+        leading=len(leading),
+        summary=len(summary),
+        pinned=held,
+        crowded_out=tuple(seq for seq in crowded_out if all(group.seq != seq for group in kept)),
     )
 
 
 def conversation_tokens(groups: Sequence[Group], counter: TokenCounter, first_kept: int = 0) -> int:
     """Return what the conversation among ``groups`` costs before any further cut."""
-    return _cost(_after_cut(groups[len(leading_system(groups)) :], first_kept), counter)
+    return _cost(after_cut(groups[len(leading_system(groups)) :], first_kept), counter)
 
 
-def _after_cut(groups: Sequence[Group], first_kept: int) -> list[Group]:
+def after_cut(groups: Sequence[Group], first_kept: int) -> list[Group]:
     """Return the groups from ``first_kept`` on. A cut inside a turn keeps its question and its instructions."""
     kept = [group for group in groups if group.seq >= first_kept]
     left_out = groups[: len(groups) - len(kept)]
@@ -155,32 +184,66 @@ def _after_cut(groups: Sequence[Group], first_kept: int) -> list[Group]:
     return [group for group in turn if group.is_user or group.is_system] + kept
 
 
-def _cut(groups: list[Group], target: int, total: int, counter: TokenCounter) -> tuple[list[Group], Rotation | None]:
+def _fitting(
+    summary: Sequence[Group], pins: Sequence[Group], room: int, kept: Sequence[Group], counter: TokenCounter
+) -> tuple[list[Group], list[Group], tuple[int, ...]]:
+    """Return the summary and the pinned groups that there is room for, the newest turns of them, and what is not."""
+    if not summary and not pins:
+        return [], [], ()
+    must = [group for group in kept[turn_start(kept, len(kept)) : -1] if group.is_user or group.is_system]
+    left = min(room // 2, room - _cost([*must, *kept[-1:]], counter))
+    crowded: list[int] = []
+    if _cost(summary, counter) > left:
+        crowded += [group.seq for group in summary]
+        summary = []
+    left -= _cost(summary, counter)
+    end = len(pins)
+    while end > 0:
+        start = turn_start(pins, end)
+        cost = _cost(pins[start:end], counter)
+        if cost > left:
+            break
+        left -= cost
+        end = start
+    return list(summary), list(pins[end:]), (*crowded, *(group.seq for group in pins[:end]))
+
+
+def _cut(
+    groups: list[Group], target: int, total: int, counter: TokenCounter, held: frozenset[int]
+) -> tuple[list[Group], Rotation | None]:
     """Leave out whole turns, then groups of the live turn, oldest first, until ``target`` is met or nothing may go.
 
-    ``total`` is what ``groups``, at least one, cost. Returns what is kept, and no rotation when nothing could go.
+    ``total`` is what ``groups``, at least one, cost, with what is sent beside them; those ``held`` stay. Returns what
+    is kept, and no rotation when nothing could go.
     """
+
+    def cost(part: Sequence[Group]) -> int:
+        return _cost([group for group in part if group.seq not in held], counter)
+
     before = total
     start = turn_start(groups, len(groups))
-    total = _cost(groups[start:], counter)
+    total = before - cost(groups[:start])
     while start > 0:
         earlier = turn_start(groups, start)
-        longer = total + _cost(groups[earlier:start], counter)
+        longer = total + cost(groups[earlier:start])
         if longer > target:
             break
         start, total = earlier, longer
-    dropped, kept = groups[:start], groups[start:]
-    first_kept = kept[0].seq
+    dropped = [group for group in groups[:start] if group.seq not in held]
+    kept = [group for group in groups[:start] if group.seq in held] + groups[start:]
+    first_kept = groups[start].seq
     if total > target:
         # Only the live turn is left.
-        rest = [group for group in kept if not (group.is_user or group.is_system)]
+        rest = [group for group in groups[start:] if not (group.is_user or group.is_system or group.seq in held)]
         for oldest, following in pairwise(rest):
             if total <= target:
                 break
             total -= oldest.tokens(counter)
             dropped.append(oldest)
             first_kept = following.seq
-        kept = [group for group in kept if group.is_user or group.is_system or group.seq >= first_kept]
+        kept = [
+            group for group in kept if group.is_user or group.is_system or group.seq >= first_kept or group.seq in held
+        ]
     if not dropped:
         return kept, None
     return kept, Rotation(first_kept, before, total, tuple(group.seq for group in dropped))

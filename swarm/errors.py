@@ -4,6 +4,9 @@
     ├── SessionBusy             another process holds the session: 75
     ├── BadRecord               a log line that is no record of a version we know: 65
     ├── OverBudget              what must be sent does not fit the context window: 5
+    ├── NothingToCompact        there is nothing that could be summed up: 1
+    ├── CompactFailed           a summary cannot be used: 1
+    ├── PinError                a turn cannot be pinned or unpinned: 1
     ├── LimitReached            a bound on the turn was hit: 5
     │   ├── RequestLimit        too many requests in one turn
     │   ├── RepeatedCall        the same call again and again
@@ -65,6 +68,18 @@ class OverBudget(SwarmError):
         super().__init__(message)
         self.needed = needed
         self.available = available
+
+
+class NothingToCompact(SwarmError):
+    """What is sent is too little to be summed up."""
+
+
+class CompactFailed(SwarmError):
+    """The model gave no summary that could be used; all is as it was."""
+
+
+class PinError(SwarmError):
+    """A turn is not there, is pinned already or not at all, or takes too much room."""
 
 
 class LimitReached(SwarmError):

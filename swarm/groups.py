@@ -144,10 +144,15 @@ class GroupBuilder:
         else:
             self._feed_group(Group(part, record.seq))
 
-    def forget_before(self, seq: int) -> None:
-        """Let go of the conversation before ``seq``, which will never be sent again."""
+    def forget_before(self, seq: int, but: Iterable[tuple[int, int]] = ()) -> None:
+        """Let go of the conversation before ``seq``, which will never be sent again, ``but`` for these spans of it."""
         leading = leading_system(self.groups)
-        self.groups = leading + [group for group in self.groups[len(leading) :] if group.seq >= seq]
+        spans = tuple(but)
+        self.groups = leading + [
+            group
+            for group in self.groups[len(leading) :]
+            if group.seq >= seq or any(first <= group.seq <= last for first, last in spans)
+        ]
 
     def _clear(self, keep: Sequence[int]) -> None:
         leading = leading_system(self.groups)

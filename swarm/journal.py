@@ -155,7 +155,7 @@ class Journal:
 
     def _change_records(self, records: Sequence[Record], edits: Edits, values: Values) -> list[Record]:
         """Return the records that tell of changed states and memory: one for each, with the value that it has now."""
-        turn = records[-1].turn if records else self.turns
+        turn = records[-1].turn if records else self.last_turn
         told = {edit.key: edit.recorded_as for edit in edits.edits if edit.recorded_as is not None}
         changes = []
         for seq, (key, (kind, name)) in enumerate(told.items(), self.log.next_seq + len(records)):
@@ -177,6 +177,8 @@ class Journal:
         info = replace(self.info, updated=timestamp(self.now()), model=model or self.info.model)
         for record in records:
             info = replace(info, turns=max(info.turns, record.turn))
+            if record.type == "rename":
+                info = replace(info, name=str(record.data.get("name") or info.name))
             if record.type == "rescue":
                 info = replace(info, rescues=info.rescues + 1)
             if record.type == "user":

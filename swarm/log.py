@@ -31,6 +31,9 @@ class Log:
         self.start = 0
         """The position in the log of the first record that was read."""
         self.next_seq = 0
+        self.apart: dict[int, Record] = {}
+        """Records before the tail that are kept apart from it, by their position."""
+        self._read_apart: set[tuple[int, int]] = set()
         self.damaged: dict[int, str] = {}
         """What is wrong with lines that could not be read, by their position."""
 
@@ -43,6 +46,8 @@ class Log:
         """Read the end of the log. Raises BadRecord for a newer format version, and the backend's errors."""
         self.next_seq = self.start = await self._backend.length(self._key)
         self.records.clear()
+        self.apart.clear()
+        self._read_apart.clear()
         if self.next_seq:
             await self.load_earlier()
             self.head = tuple(_head(self._parse(await self._backend.slice(self._key, 0, HEAD), 0)))
@@ -53,6 +58,16 @@ class Log:
         lines = await self._backend.slice(self._key, start, self.start)
         self.records[:0] = self._parse(lines, start)
         self.start = start
+
+    def lacks(self, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return which of ``spans``, from a first to a last position, were never read."""
+        return [(first, last) for first, last in spans if first < self.start and (first, last) not in self._read_apart]
+
+    async def load_apart(self, first: int, last: int) -> None:
+        """Read the records from ``first`` to ``last`` and keep them apart."""
+        lines = await self._backend.slice(self._key, max(0, first), last + 1)
+        self.apart |= {record.seq: record for record in self._parse(lines, max(0, first))}
+        self._read_apart.add((first, last))
 
     async def catch_up(self) -> list[Record]:
         """Read what was appended since, by a commit whose outcome was unknown; return it."""
@@ -71,8 +86,14 @@ class Log:
         self.records += records
         self.next_seq += len(records)
 
-    def forget_before(self, seq: int) -> None:
-        """Let go of the records before ``seq``; they can be read again."""
+    def forget_before(self, seq: int, apart: Sequence[tuple[int, int]] = ()) -> None:
+        """Let go of the records before ``seq``, but for those in the spans ``apart``; they can be read again."""
+        wanted = {span for span in apart if span[0] < seq}
+        self._read_apart = {span for span in wanted if span[0] >= self.start or span in self._read_apart}
+        found = {**self.apart, **{record.seq: record for record in self.records if record.seq < seq}}
+        self.apart = {
+            place: record for place, record in found.items() if any(a <= place <= b for a, b in self._read_apart)
+        }
         kept = [record for record in self.records if record.seq >= seq]
         self.start = max(self.start, min(seq, self.next_seq))
         self.records = kept

@@ -163,9 +163,19 @@ def _moved(kind: str, name: str, value: Any, new_places: Mapping[int, int]) -> A
             each: _place(number, new_places) if each in ("from", "to") and isinstance(number, int) else number
             for each, number in value.items()
         }
+    if kind == "compact" and name in ("first_kept", "through") and isinstance(value, int):
+        return _place(value, new_places)
+    if name == "pinned" and isinstance(value, list):
+        return [[_place(number, new_places) for number in span] if _is_span(span) else span for span in value]
+    if name == "summaries" and isinstance(value, dict):
+        return {agent: new_places[seq] for agent, seq in value.items() if seq in new_places}
     if kind == "reset" and name == "keep" and isinstance(value, list):
         return [new_places[number] for number in value if number in new_places]
     return value
+
+
+def _is_span(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(number, int) for number in value)
 
 
 def _place(old: int, new_places: Mapping[int, int]) -> int:

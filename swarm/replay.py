@@ -9,7 +9,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,8 @@ from typing import Any
 from swarmchat.backends import Append, Backend, Delete, Put, Write
 from swarmchat.swarm import keys
 from swarmchat.swarm.agents import Swarm
-from swarmchat.swarm.errors import ModelError, SwarmError
+from swarmchat.swarm.between import settings_of
+from swarmchat.swarm.errors import ModelError, PinError, SwarmError
 from swarmchat.swarm.expectations import Turned, check_expectation, happened_in
 from swarmchat.swarm.index import SessionInfo
 from swarmchat.swarm.log_summary import LogSummary
@@ -265,6 +266,16 @@ class _Replay:
                 await session.redo(action.turns)
             case "unsent" if not any(record.type == "error" for record in action.records):
                 await session.write_again(action)
+            case "compact":
+                session.take_request(action.records[0])
+                self._recording.begin(action)
+                with suppress(SwarmError):
+                    await session.compact(action.text)
+            case "pin" | "unpin":
+                with suppress(PinError):
+                    await (session.pin if action.kind == "pin" else session.unpin)(action.turns)
+            case "set":
+                await session.change_settings(settings_of(action.records[0].data.get("settings"), session.settings))
             case "rename" | "change":
                 await session.write_again(action)
             case _:

@@ -43,7 +43,8 @@ class Action:
     """Something that was done, up to the next one: a message of the user and its turn, a command, or from outside."""
 
     kind: str
-    """ask, unsent, go, reset, undo, redo; rename and change: what others than the session's own process wrote."""
+    """ask, unsent, go, reset, undo, redo, compact, pin, unpin, set;
+    rename and change: what others than the session's own process wrote."""
     records: list[Record]
     text: str = ""
     agent: str = ""
@@ -94,8 +95,14 @@ def _begun(record: Record, current: Action | None) -> Action | None:
         return Action("reset", [record])
     if record.type in ("undo", "redo"):
         return Action(record.type, [record], turns=int(data.get("to", 0)) - int(data.get("from", 0)) + 1)
-    if record.type == "rename":
-        return Action("rename", [record])
+    if record.type in ("pin", "unpin"):
+        target = record.data.get("target")
+        return Action(record.type, [record], turns=target if isinstance(target, int) else 0)
+    if record.type == "compact":
+        summary = Output(_from_message({"content": record.data.get("summary")}, "stop", record.data))
+        return Action("compact", [record], text=str(record.data.get("focus", "")), outputs=deque([summary]))
+    if record.type in ("rename", "set"):
+        return Action(record.type, [record])
     if record.type in CHANGES and current is not None and current.kind != "change" and _is_over(current):
         return Action("change", [record])
     return None
@@ -110,7 +117,10 @@ def _is_over(action: Action) -> bool:
     last = next((record for record in reversed(action.records) if record.type not in CHANGES), action.records[0])
     if last.type == "assistant":
         return not last.message.get("tool_calls")
-    return last.type not in ("request", "tool", "handoff", "error", "undo", "redo") or action.kind == "go"
+    if last.type == "error":
+        # What tools changed in a turn that failed stands behind the error.
+        return not any(record.type == "tool" and record.data.get("status") == "ok" for record in action.records)
+    return last.type not in ("request", "tool", "handoff") or action.kind == "go"
 
 
 def is_handoff(tool: str) -> bool:

@@ -84,6 +84,12 @@ def _note(record: Record) -> str | None:
             return f"the {groups}oldest messages are no longer sent"
         case "reset":
             return "nothing before this is sent any more" + (f" to {record.agent}" if record.agent else "")
+        case "compact":
+            return f"what was said before record {data.get('first_kept')} is summed up: {data.get('summary')}"
+        case "pin" | "unpin":
+            return f"turn {data.get('target')} is {'pinned' if record.type == 'pin' else 'not pinned any more'}"
+        case "set":
+            return f"settings: {_json(data.get('settings') or {})}"
         case "rescue":
             return ": ".join(["rescue", *(str(data[name]) for name in ("cause", "step", "detail") if data.get(name))])
         case "policy":

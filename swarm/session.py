@@ -5,44 +5,43 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
 from swarmchat.swarm import keys
 from swarmchat.swarm.agents import DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.alive import PersistAlive
-from swarmchat.swarm.between import navigate, reset
+from swarmchat.swarm.between import session_record
+from swarmchat.swarm.between_turns import BetweenTurns
 from swarmchat.swarm.calls import run_tool
 from swarmchat.swarm.context import Budget, RequestContext
 from swarmchat.swarm.edits import Edits
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.events import Event
+from swarmchat.swarm.groups import Group
 from swarmchat.swarm.handoffs import handoff_definitions, handoff_names
 from swarmchat.swarm.index import SessionInfo, find_session, free_name
 from swarmchat.swarm.journal import Journal, timestamp
 from swarmchat.swarm.model import Model, ModelRequest, ToolCall
 from swarmchat.swarm.navigation import Navigation
 from swarmchat.swarm.offer import Offer
+from swarmchat.swarm.protected import Protected
 from swarmchat.swarm.reach import Primitives
 from swarmchat.swarm.records import Record, clean_text
 from swarmchat.swarm.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.session_settings import SessionSettings
-from swarmchat.swarm.settle import settle
 from swarmchat.swarm.tokens import TokenCounter
 from swarmchat.swarm.tool_context import Context
-from swarmchat.swarm.version import program_version
 from swarmchat.swarm.view import View, cut_warning
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools import Tool
-    from swarmchat.swarm.undo import Moved
 
-Approver = Callable[["Tool", ToolCall], Awaitable[bool]]
-"""Asks the user whether a tool may be called."""
+Approver = Callable[["Tool", ToolCall], Awaitable[bool | str]]
+"""Asks the user whether a tool may be called; a text is what to call it with instead, arguments that fit."""
 
 
-class Session:
+class Session(BetweenTurns):
     """A conversation that survives. Made by ``Session.open``; ``close`` it, or use it with ``async with``."""
 
     def __init__(
@@ -66,6 +65,8 @@ class Session:
         info = journal.info
         self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
         self.navigation = Navigation(swarm.default)
+        self.last_request: ModelRequest | None = None
+        """What was sent last in this process."""
         self.healed_from: str | None = None
         """The agent that was active and that there is no more."""
         self._model = model
@@ -194,6 +195,11 @@ class Session:
         return self._view.first_kept(self.budget)
 
     @property
+    def protected(self) -> Protected:
+        """What is sent whatever is left out for room."""
+        return self._view.protected
+
+    @property
     def fill(self) -> tuple[int, int]:
         """Return the tokens of the last request as we counted them, and what a request may have."""
         return self._view.last_tokens, self.budget.available
@@ -213,43 +219,14 @@ class Session:
             async for event in events:
                 yield event
 
+    @property
+    def uncut(self) -> list[Group]:
+        """What the active agent's next request can be made of, but for what is pinned and sums up."""
+        return self._view.uncut(self.budget)
+
     async def context(self) -> RequestContext:
         """Return what would be sent now. Changes nothing."""
         return await self.prepare((), await self.offer())
-
-    async def go_to(self, agent: str) -> Navigation:
-        """Make ``agent`` the active one, on the user's own wish; store it. Raises DefinitionError if there is none."""
-        self.swarm.agent(agent)
-        async with self._turn_lock:
-            return await navigate(self, self.navigation.to(agent))
-
-    async def go_back(self) -> Navigation:
-        """Go back to the agent before the active one, if there was one; store it."""
-        async with self._turn_lock:
-            return await navigate(self, self.navigation.back())
-
-    async def reset(self) -> None:
-        """Send nothing of what was said so far any more. The log, states, memory and agent stay."""
-        async with self._turn_lock:
-            await reset(self)
-
-    async def undo(self, turns: int = 1) -> "Moved":
-        """Hide the last ``turns`` turns, or as many as there are. Agent, way back and states are as they were before.
-
-        Nothing is removed from the log, and ``redo`` brings them back. What the client has beyond the session stays:
-        memory, storages, bans. Raises the backend's errors.
-        """
-        from swarmchat.swarm.undo import undo
-
-        async with self._turn_lock:
-            return await settle(undo(self, turns))
-
-    async def redo(self, turns: int = 1) -> "Moved":
-        """Show what was undone last again, ``turns`` turns of it, until something else is done after an undo."""
-        from swarmchat.swarm.undo import redo
-
-        async with self._turn_lock:
-            return await settle(redo(self, turns))
 
     async def close(self) -> None:
         """Store what could not be stored before, if it can be now, and let others have the session."""
@@ -277,15 +254,11 @@ class Session:
 
     def session_record(self) -> Record | None:
         """Return the record that a log begins with, if it is still to be written."""
-        if not self.journal.is_new:
-            return None
-        info = self.info
-        about: dict[str, Any] = {"id": info.id, "name": info.name, "client": info.client, "swarm": self.swarm.name}
-        told = self.settings.told(one_model=self._models is None and any(agent.model for agent in self.swarm.agents))
-        about |= {"model": self.model.name, "program": program_version(), **told}
-        if self._remembered:
-            about["memory"] = self._remembered
-        return self.journal.record("session", None, offset=0, turn=0, **about)
+        return session_record(self, self._remembered) if self.journal.is_new else None
+
+    def told_settings(self) -> dict[str, Any]:
+        """Return what of the settings a replay has to know, as records have it."""
+        return self.settings.told(one_model=self._models is None and any(agent.model for agent in self.swarm.agents))
 
     async def prepare(
         self,
@@ -319,7 +292,10 @@ class Session:
     def request(self, context: RequestContext, further: Mapping[str, Any]) -> ModelRequest:
         """Return the request that sends ``context``; ``further`` goes before the parameters that are set."""
         parameters = {**self.settings.parameters, **self.agent.parameters, **further}
-        return ModelRequest(self.model.name, context.messages, tuple(context.tools), parameters, context.system)
+        self.last_request = ModelRequest(
+            self.model.name, context.messages, tuple(context.tools), parameters, context.system
+        )
+        return self.last_request
 
     def forget_before(self, context: RequestContext) -> None:
         """Let go of what ``context``, whose cut is stored, and all later ones leave out."""
@@ -374,12 +350,11 @@ class Session:
         tools = [tool for tool in self.agent.own_tools if await tool.is_available(ctx)]
         return Offer(tools, handoff_names(self.agent, self.navigation))
 
-    async def approves(self, tool: "Tool", call: ToolCall) -> bool:
-        """Whether ``tool`` may be called: by the settings, by its own, or because the user says so."""
-        matching = (rule for pattern, rule in self.settings.approve.items() if fnmatchcase(tool.name, pattern))
-        rule = next(matching, tool.approve)
+    async def approves(self, tool: "Tool", call: ToolCall) -> bool | str:
+        """Whether ``tool`` may be called: by the settings, by its own, or because the user says so: see Approver."""
+        rule = self.settings.rule_for(tool.name, tool.approve)
         if rule == "ask":
-            return self.approver is not None and await self.approver(tool, call)
+            return False if self.approver is None else await self.approver(tool, call)
         return rule == "auto"
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:

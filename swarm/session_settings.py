@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.context import Budget
@@ -36,6 +37,10 @@ class SessionSettings:
     """What is answered when no step has helped. ``None``: what the swarm says."""
     approve: Mapping[str, str] = field(default_factory=dict)
     """Patterns of tool names (``refund*``) to auto, ask or deny; the first that fits goes before the tool's own."""
+
+    def rule_for(self, tool: str, default: str) -> str:
+        """Return whether ``tool`` may run: auto, ask or deny; ``default`` is what it says itself."""
+        return next((rule for pattern, rule in self.approve.items() if fnmatchcase(tool, pattern)), default)
 
     def told(self, *, one_model: bool = False) -> dict[str, Any]:
         """Return what a replay has to know and cannot see in the log: fields that are not as they are by default."""

@@ -32,6 +32,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "rotate": {"first_kept": _NUMBER, "window": _NUMBER},
     "handoff": {"to": _TEXT, "stack": _NAMES},
     "state": {"name": _TEXT},
+    "compact": {"summary": _TEXT, "first_kept": _NUMBER},
     "undo": {"from": _NUMBER, "to": _NUMBER},
     "redo": {"from": _NUMBER, "to": _NUMBER},
 }

@@ -59,6 +59,7 @@ class TurnRecords:
         about: dict[str, Any] = {"window": budget.window, "reserve": budget.reserve}
         if request.parameters:
             about["parameters"] = dict(request.parameters)
+        about |= self._session.protected.told()
         parts = {name: digest[:_SHORT] for name, digest in request.parts.items()}
         self.add("request", model=request.model, key=request.key, parts=parts, tokens=tokens, **about)
 

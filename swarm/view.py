@@ -5,12 +5,13 @@ process before it would have sent.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from swarmchat.swarm.context import Budget, RequestContext, build_context, conversation_tokens
-from swarmchat.swarm.groups import GroupBuilder, leading_system
+from swarmchat.swarm.context import Budget, RequestContext, after_cut, build_context, conversation_tokens
+from swarmchat.swarm.groups import Group, GroupBuilder, leading_system
 from swarmchat.swarm.log import CHUNK, Log
+from swarmchat.swarm.protected import Protected, first_kept_of, summary_groups, within
 from swarmchat.swarm.records import Record
 from swarmchat.swarm.tokens import TokenCounter, counter_for
 
@@ -27,8 +28,11 @@ class View:
         self._agent = agent
         self._builder = GroupBuilder(agent)
         self._next_seq = 0
+        self._compacted: Record | None = None
         self._counter: tuple[str, TokenCounter] | None = None
         self._cut: Record | None = None
+        self.protected = Protected()
+        """What is sent whatever else is left out."""
         self.window: int | None = None
         """A smaller context window than the model claims, once its server has said so."""
         self.correction = 1.0
@@ -56,7 +60,7 @@ class View:
                 continue
             self._next_seq = record.seq + 1
             self._follow(record)
-            rebuild = rebuild or record.type in ("undo", "redo")
+            rebuild = rebuild or record.type in ("undo", "redo", "pin", "unpin")
         if rebuild:
             self.rebuild()
 
@@ -64,6 +68,7 @@ class View:
         """Start again from what is in memory."""
         self._builder = GroupBuilder(self._agent)
         self._cut = None
+        self.protected = Protected()
         self.correction, self.last_tokens = 1.0, 0
         if self._log.has_earlier:
             # Instructions at the start of an imported conversation hold however far back it goes.
@@ -72,6 +77,8 @@ class View:
                     self._builder.feed(record)
         self._next_seq = self._log.start
         hidden = hidden_turns(self._log.records)
+        for record in self._pinned_earlier(hidden):
+            self._builder.feed(record)
         for record in self._log.records:
             self._next_seq = record.seq + 1
             if record.turn not in hidden:
@@ -92,8 +99,13 @@ class View:
         if self._next_seq < self._log.next_seq:
             self.rebuild()
         fixed = counter.fixed(system, tools)
-        while self._log.has_earlier and (missing := self._missing(counter, budget, fixed)):
-            await self._log.load_earlier(missing)
+        while self._log.has_earlier:
+            if lacking := self._log.lacks(self.protected.spans):
+                await self._log.load_apart(*lacking[0])
+            elif missing := self._missing(counter, budget, fixed):
+                await self._log.load_earlier(missing)
+            else:
+                break
             self.rebuild()
         self.take(pending)
         return build_context(
@@ -104,27 +116,65 @@ class View:
             tools=tools,
             first_kept=self.first_kept(budget),
             tail=tail,
+            summary=() if self.summary is None else summary_groups(self.summary),
+            pinned=self.protected.pinned,
         )
 
     def forget(self, context: RequestContext) -> None:
         """Let go of what ``context`` and all later ones leave out."""
-        conversation = context.kept[len(leading_system(context.kept)) :]
-        if conversation:
-            self._builder.forget_before(conversation[0].seq)
-            self._log.forget_before(conversation[0].seq)
+        if conversation := context.conversation:
+            self._builder.forget_before(conversation[0].seq, self.protected.pinned)
+            self._log.forget_before(conversation[0].seq, self.protected.spans)
+
+    def uncut(self, budget: Budget) -> list[Group]:
+        """Return the conversation behind the last cut, without what is pinned."""
+        groups = self._builder.groups
+        conversation = after_cut(groups[len(leading_system(groups)) :], self.first_kept(budget))
+        return [group for group in conversation if not self.protected.pins(group.seq)]
+
+    @property
+    def summary(self) -> Record | None:
+        """The ``compact`` record whose summary is sent, if there is one."""
+        seq = self.protected.summaries.get(self._agent)
+        if seq is None:
+            return None
+        if self._compacted is not None and self._compacted.seq == seq:
+            return self._compacted
+        record = self._log.apart.get(seq) if seq < self._log.start else None
+        if record is None:
+            record = next((each for each in self._log.records if each.seq == seq), None)
+        return record if record is not None and record.type == "compact" else None
 
     def first_kept(self, budget: Budget) -> int:
-        """Return where the last cut was, as a seq: 0 if there was none, or if the window has grown since."""
+        """Return where the last cut was, as a seq: 0 if there was none, or if the window has grown since.
+
+        What is summed up is cut whatever the window.
+        """
+        summed_up = 0 if self.summary is None else first_kept_of(self.summary)
         if self._cut is None or int(self._cut.data.get("window", 0)) < budget.window:
-            return 0
-        return int(self._cut.data.get("first_kept", 0))
+            return summed_up
+        return max(summed_up, int(self._cut.data.get("first_kept", 0)))
+
+    def _pinned_earlier(self, hidden: Set[int]) -> Iterator[Record]:
+        """Yield the records of pinned turns from before those that are in memory."""
+        protected = Protected()
+        for record in self._log.records:
+            if record.turn not in hidden:
+                protected = protected.after(record)
+        for seq in sorted(self._log.apart):
+            record = self._log.apart[seq]
+            if seq < self._log.start and within(seq, protected.pinned) and record.turn not in hidden:
+                yield record
 
     def _follow(self, record: Record) -> None:
+        self.protected = self.protected.after(record)
         self._builder.feed(record)
         if record.agent not in (None, self._agent):
             return
         if record.type == "rotate":
             self._cut = record
+        elif record.type == "compact":
+            self._compacted = record
         elif record.type == "request":
             self.last_tokens = int(record.data.get("tokens", 0))
         elif record.type == "assistant" and self.last_tokens >= _MEASURABLE:
@@ -140,9 +190,12 @@ class View:
         """Return how many earlier records to read, because they may change the context; 0 if none can."""
         groups = self._builder.groups
         leading = leading_system(groups)
-        conversation = groups[len(leading) :]
+        conversation = [group for group in groups[len(leading) :] if group.seq >= self._log.start]
         read = self._log.next_seq - self._log.start
         if self._builder.was_reset:
+            if not self.protected.known:
+                # What else is protected, for other agents, stands in the request before the reset.
+                return max(CHUNK, read)
             kept_from = self._builder.reset_to
             return 0 if kept_from is None else max(0, self._log.start - kept_from)
         if first_kept := self.first_kept(budget):
@@ -152,7 +205,7 @@ class View:
             return 0 if reaches else max(CHUNK, self._log.start - first_kept)
         if not any(group.is_user for group in conversation):
             return max(CHUNK, read)
-        tokens = conversation_tokens(groups, counter)
+        tokens = conversation_tokens([*leading, *conversation], counter)
         wanted = budget.high * (budget.available - fixed - sum(group.tokens(counter) for group in leading))
         # By what the records so far cost: a guess that is too low costs one more read.
         return 0 if tokens > wanted else CHUNK + int((wanted - tokens) * read / max(1, tokens))

@@ -35,7 +35,7 @@ def test_what_is_a_command(text, is_one):
     assert is_command(text) is is_one
 
 
-@pytest.mark.parametrize(("name", "found"), [("help", "help"), ("h", "help"), ("con", "context"), ("exit", "exit")])
+@pytest.mark.parametrize(("name", "found"), [("help", "help"), ("he", "help"), ("con", "context"), ("exit", "exit")])
 def test_a_command_is_found_by_its_name_or_the_start_of_it(name, found):
     assert find_command(name).name == found
 
@@ -80,14 +80,22 @@ def test_session_says_where_it_is():
 
 def test_context_shows_what_would_be_sent_and_what_it_costs():
     lines = after_turns("/context", "hello").splitlines()
-    assert [line.split()[1] for line in lines] == ["message", "instructions,", "user", "assistant", "of", "32,000,"]
-    counted = [int(line.split()[0]) for line in lines[1:4]]
-    assert lines[4].split()[0] == str(sum(counted))
-    assert "hello" in lines[2]
+    assert [line.split()[1] for line in lines] == [
+        "message",
+        "instructions",
+        "frame",
+        "user",
+        "assistant",
+        "of",
+        "32,000,",
+    ]
+    counted = [int(line.split()[0]) for line in lines[1:5]]
+    assert lines[5].split()[0] == str(sum(counted))
+    assert "hello" in lines[3]
 
 
 def test_context_tells_what_is_left_out_and_what_does_not_fit():
     page = after_turns("/context", "count to 60", "count to 50", context_window=280, reserve=20)
-    assert "of the log is not sent: it would not fit" in page
+    assert "not sent: 2 messages of turn 1: cut by rotation: no room before record 4" in page
     assert "count to 60" not in page
     assert "the context window leaves 1" in after_turns("/context", context_window=3, reserve=2)

@@ -93,7 +93,7 @@ def test_a_script_is_read_line_by_line():
         ('hello\n"""\nno end', 's, line 2: the message that begins here has no """ at its end'),
         ('"""\n\n"""', "s, line 1: the message is empty"),
         ("hello\n/hlep", r"s, line 2: there is no command /hlep; did you mean /help\?"),
-        ("/re", "s, line 1: /re may be /redo or /reset or /retry"),
+        ("/re", "s, line 1: /re may be /redo or /rename or /reset or /resume or /retry"),
         ("/edit", "s, line 1: /edit needs a prompt"),
         ("/undo two", "s, line 1: 'two' is no number of turns"),
         ("/redo 0", "s, line 1: '0' is no number of turns"),

@@ -19,7 +19,7 @@ from swarmchat.swarm.records import parse_record
 from swarmchat.swarm.scripted_model import ScriptedModel
 
 TALKER = Path(__file__).with_name("talker.py")
-KILLS = 50
+KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "20"))
 
 
 @contextmanager
