@@ -22,6 +22,8 @@ class Activity:
         self._since = self._quiet = 0.0
         self._tools: list[str] = []
         self._held = False
+        self.aside: Callable[[], str] = str
+        """Returns what is told beside it, and at once: what the user types meanwhile."""
 
     def begin(self, agent: str) -> None:
         """A turn begins: ``agent`` is to answer."""
@@ -62,12 +64,16 @@ class Activity:
     def note(self) -> str:
         """Return what is to be told now, if anything."""
         now = self._clock()
-        if not self._doing or self._held or now - self._quiet < QUIET:
+        if not self._doing or self._held:
             return ""
+        aside = self.aside()
+        if now - self._quiet < QUIET:
+            return aside
         frame = _FRAMES[int(now / _FRAME) % len(_FRAMES)]
         seconds = int(now - self._since)
         took = f" · {seconds} s" if seconds else ""
-        return f"{frame} {one_line(self._agent, 30)} · {self._doing}{took} · Ctrl-C stops"
+        going_on = f"{frame} {one_line(self._agent, 30)} · {self._doing}{took}"
+        return f"{going_on} · {aside or 'Ctrl-C stops'}"
 
     @property
     def held(self) -> bool:

@@ -52,7 +52,8 @@ async def _chat(settings: Settings, *, name: str | None, resume: bool) -> None:
 async def _talk(session: Session, opener: Opener, renderer: Renderer) -> None:
     """Chat in ``session``, and in those that the user goes on with; close the last one."""
     from swarmchat.cli.farewell import farewell
-    from swarmchat.cli.repl import Repl, greeting
+    from swarmchat.cli.greeting import greeting
+    from swarmchat.cli.repl import Repl
 
     settings = opener.settings
     name = wiring.backend_name(settings)
@@ -61,6 +62,7 @@ async def _talk(session: Session, opener: Opener, renderer: Renderer) -> None:
     repl = Repl(
         session,
         renderer,
+        settings,
         backend=name,
         history=wiring.prompts_file(settings),
         warm_up=lambda: _warm_up(session),

@@ -4,6 +4,7 @@ import ast
 import inspect
 import textwrap
 from dataclasses import fields
+from typing import Any
 
 from swarmchat.cli import settings
 from swarmchat.cli.masking import as_text
@@ -24,6 +25,7 @@ _EXAMPLES = {
     "max_context": 32_000,
     "client": "ann",
     "profile": "local",
+    "prices": {"gpt-4o-mini": [0.15, 0.6]},
     "lifetime": "7d",
     "embedding_lifetime": "7d",
     "rescue": ["repair", "feedback", "recomplete", "flush", "placeholder"],
@@ -42,6 +44,12 @@ _PROFILES = """
 """
 
 
+def _as_toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{as_text(name)} = {as_text(each)}' for name, each in value.items())} }}"
+    return as_text(value)
+
+
 def template() -> str:
     """Return the file."""
     about = _descriptions()
@@ -52,7 +60,7 @@ def template() -> str:
         # For ever is written as a word, and no setting at all has no form in a file.
         default = "none" if each.default is None and each.name.endswith("_lifetime") else each.default
         is_example = each.name in _EXAMPLES or default is None
-        value = as_text(_EXAMPLES.get(each.name, "…") if is_example else _plain(default))
+        value = _as_toml(_EXAMPLES.get(each.name, "…") if is_example else _plain(default))
         text = " ".join(about.get(each.name, "").replace("``", "").replace("None:", "Not set:").split())
         lines = textwrap.wrap(text, 110, initial_indent="# ", subsequent_indent="# ")
         note = "   # an example" if is_example else ""

@@ -5,6 +5,7 @@
     ├── UsageError      the command line makes no sense: 2
     ├── NotFoundError   what was asked for does not exist: 66
     ├── ToolFailedError a tool that was called by hand failed: 1
+    ├── ReplayMismatch  a replay did not come to the same: 3
     ├── RescueExhausted the model gave no answer that could be used, and --strict was given: 4
     └── OutputLost      the answer could not be written to standard output: 1
 
@@ -38,6 +39,12 @@ class NotFoundError(CliError):
 
 class ToolFailedError(CliError):
     """A tool that was called by hand raised an error."""
+
+
+class ReplayMismatch(CliError):
+    """What a transcript tells does not come to the same again."""
+
+    exit_code = 3
 
 
 class RescueExhausted(CliError):

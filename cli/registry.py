@@ -1,7 +1,7 @@
 """The registry of slash commands, from which /help, completion and the docs are made."""
 
 import difflib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from swarmchat.cli.errors import UsageError
@@ -31,6 +31,11 @@ class Outcome:
 
 Run = Callable[[Session, str], Awaitable[str | Outcome]]
 Check = Callable[[Swarm, str], None]
+Choice = tuple[str, str]
+"""What can stand after a command's name, and a few words about it."""
+Completes = Callable[[Session, str], Awaitable[Sequence[Choice]]]
+"""Returns the choices for what is typed after the name; those that do not begin so are left out."""
+Valid = Callable[[Session], bool]
 
 
 @dataclass(frozen=True)
@@ -44,18 +49,28 @@ class Command:
     """Raises UsageError or a SwarmError for a text after the name that can never be right in a swarm."""
     at_prompt_only: bool = False
     """Whether it makes no sense in a script."""
+    completes: Completes | None = None
+    """What Tab offers after the name."""
+    when: Valid | None = None
+    """Whether it can do anything now. ``None``: always. Completion offers no others."""
 
 
 COMMANDS: dict[str, Command] = {}
 
 
 def command(
-    name: str, help_line: str, *, check: Check | None = None, at_prompt_only: bool = False
+    name: str,
+    help_line: str,
+    *,
+    check: Check | None = None,
+    at_prompt_only: bool = False,
+    completes: Completes | None = None,
+    when: Valid | None = None,
 ) -> Callable[[Run], None]:
-    """Register the decorated function as ``/name``."""
+    """Register the decorated function as ``/name``; see ``Command``."""
 
     def register(run: Run) -> None:
-        COMMANDS[name] = Command(name, help_line, run, check, at_prompt_only)
+        COMMANDS[name] = Command(name, help_line, run, check, at_prompt_only, completes, when)
 
     return register
 

@@ -168,6 +168,18 @@ class Renderer:
         self._remark(self._styled(_DIM, self._wrapped(f"  {sanitize(text)}", "  ")))
         self._activity.happened()
 
+    def entered(self, prompt: str, text: str) -> None:
+        """Print what the user entered behind ``prompt``, as it stands at one."""
+        self.end_answer()
+        first, *rest = sanitize(text).split("\n")
+        lines = [f"{self._styled(_BOLD, prompt)} {mark(self._answers)} {first}"]
+        lines += [" " * (len(prompt) + 3) + line for line in rest]
+        self._remark("\n".join(lines))
+
+    def tell_aside(self, aside: Callable[[], str]) -> None:
+        """Tell what ``aside`` returns on the line that says what goes on."""
+        self._activity.aside = aside
+
     def verbatim(self, text: str) -> None:
         """Print a dim line that is to be copied: in one piece, however long it is."""
         self.end_answer()

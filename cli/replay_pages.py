@@ -101,7 +101,8 @@ class Report:
         elif count == 1:
             told = f"the conversation is {'not ' if unlike else ''}the same {took}"
         elif unlike:
-            told = f"{self._same:,} of {count:,} conversations are the same {took}; {unlike:,} differ{'s' if unlike == 1 else ''}"
+            differ = "differs" if unlike == 1 else "differ"
+            told = f"{self._same:,} of {count:,} conversations are the same {took}; {unlike:,} {differ}"
         else:
             told = f"all {count:,} conversations are the same {took}"
         told += f"; {_count(len(self._updated), 'file')} updated" if self._updated else ""

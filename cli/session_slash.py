@@ -7,6 +7,7 @@ from pathlib import Path
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.registry import Choice, Outcome, command
 from swarmchat.cli.sanitize import one_line
+from swarmchat.cli.slash_values import files
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.index import SessionInfo, find_session, free_name, list_sessions
 from swarmchat.swarm.names_check import nearest
@@ -116,7 +117,11 @@ async def _search(session: Session, argument: str) -> str:
     return "\n".join(lines) or f"{argument!r} stands in no session"
 
 
-@command("import", "FILE: store the sessions in a file: our own logs, message lists, of the llm tool or of Codex")
+@command(
+    "import",
+    "FILE: store the sessions in a file: our own logs, message lists, of the llm tool or of Codex",
+    completes=files,
+)
 async def _import(session: Session, argument: str) -> Outcome:
     from swarmchat.swarm.storing import SessionWriter
     from swarmchat.swarm.transcripts import open_transcript

@@ -8,6 +8,7 @@ Every setting has one name: ``max_context`` in a file is ``--max-context`` on th
 
 import difflib
 import getpass
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -140,6 +141,28 @@ def _approvals(value: object) -> Mapping[str, str]:
     return table
 
 
+def _prices(value: object) -> Mapping[str, Sequence[float]]:
+    """Read a table of two prices by the model's name, or the same as JSON."""
+    expected = 'expected prices of a million tokens of input and of output by model: { "gpt-4o-mini" = [0.15, 0.60] }'
+    table = value
+    if isinstance(value, str):
+        try:
+            table = json.loads(value)
+        except ValueError as error:
+            raise ValueError(expected) from error
+    if not isinstance(table, dict) or not all(_are_prices(prices) for prices in table.values()):
+        raise ValueError(expected)
+    return {name: tuple(prices) for name, prices in table.items()}
+
+
+def _are_prices(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(price, int | float) and not isinstance(price, bool) and price >= 0 for price in value)
+    )
+
+
 def _setting(read: Callable[[object], Any], default: Any, *others: str) -> Any:
     """Declare a setting. ``others`` names environment variables of other programs that count where ours is not set."""
     return field(default=default, metadata={"read": read, "others": others})
@@ -204,6 +227,12 @@ class Settings:
     """Who is talking. None: the user of the operating system."""
     plain: bool = _setting(_flag, False)
     """Whether a chat does without colours and cursor movements, and shows answers as they are written."""
+    editing: str = _setting(_one_of("emacs", "vi"), "emacs")
+    """Which keys the prompt has."""
+    multiline: bool = _setting(_flag, False)
+    """Whether Enter begins a line and Alt-Enter sends."""
+    prices: Mapping[str, Sequence[float]] | None = _setting(_prices, None)
+    """What a million tokens of input and of output cost, by model: the chat shows what the session has cost."""
     profile: str | None = _setting(_text, None)
     """Which table [profiles.NAME] of the settings files counts."""
     discover: Sequence[int] = _setting(_ports, USUAL_PORTS)

@@ -9,6 +9,7 @@ from swarmchat.cli.desk import Desk, desk_of
 from swarmchat.cli.errors import CliError, UsageError
 from swarmchat.cli.registry import Choice, Outcome, command
 from swarmchat.cli.session_values import VALUES, changed, value_lines
+from swarmchat.cli.slash_values import models
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.names_check import nearest
 from swarmchat.swarm.session import Session
@@ -30,7 +31,7 @@ def _was_asked(session: Session) -> bool:
     return session.last_request is not None
 
 
-@command("model", "[NAME]: which model answers, or let another one answer from now on")
+@command("model", "[NAME]: which model answers, or let another one answer from now on", completes=models)
 async def _model(session: Session, argument: str) -> str | Outcome:
     if not argument:
         lines = [f"{session.model.name} answers, with a window of {session.model.context_window:,} tokens"]

@@ -6,7 +6,7 @@ from typing import Any
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.registry import Outcome, command
 from swarmchat.cli.showing import as_line
-from swarmchat.cli.slash_values import agents, remembered, states
+from swarmchat.cli.slash_values import agents, remembered, states, storages, tools
 from swarmchat.swarm.agents import Swarm
 from swarmchat.swarm.names_check import nearest
 from swarmchat.swarm.session import Session
@@ -119,7 +119,12 @@ async def _memory(session: Session, argument: str) -> str:
     return "\n".join(f"{key}: {json.dumps(item, ensure_ascii=False)}" for key, item in shown.items()) or "nothing yet"
 
 
-@command("storage", "NAME [SEARCH]: what a storage holds, or what of it fits best", check=_check_storage)
+@command(
+    "storage",
+    "NAME [SEARCH]: what a storage holds, or what of it fits best",
+    check=_check_storage,
+    completes=storages,
+)
 async def _storage(session: Session, argument: str) -> str:
     name, _, search = argument.partition(" ")
     if not name:
@@ -133,7 +138,12 @@ async def _storage(session: Session, argument: str) -> str:
     return "\n".join(lines) or "nothing"
 
 
-@command("call", "TOOL [JSON]: call a tool of the active agent by hand; what it changes is kept", check=_check_call)
+@command(
+    "call",
+    "TOOL [JSON]: call a tool of the active agent by hand; what it changes is kept",
+    check=_check_call,
+    completes=tools,
+)
 async def _call(session: Session, argument: str) -> Outcome:
     from swarmchat.cli.hand_call import hand_call
 

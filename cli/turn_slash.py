@@ -7,6 +7,7 @@ from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.registry import Outcome, command
+from swarmchat.cli.slash_values import export_files
 from swarmchat.swarm.agents import Swarm
 from swarmchat.swarm.records import clean_text
 from swarmchat.swarm.session import Session
@@ -15,6 +16,10 @@ FORMATS = {".jsonl": "jsonl", ".json": "openai", ".md": "markdown", ".html": "ht
 """How a session is written, by the end of the file's name."""
 
 _STAYS = "memory, storages and bans stay as they are"
+
+
+def _has_turns(session: Session) -> bool:
+    return session.last_turn > 0
 
 
 def check_number(swarm: Swarm, argument: str) -> None:
@@ -27,7 +32,12 @@ def check_file(swarm: Swarm, argument: str) -> None:
     _file(argument, "session")
 
 
-@command("undo", "[N]: take the last turn back, or the last N; agent and states are as before it", check=check_number)
+@command(
+    "undo",
+    "[N]: take the last turn back, or the last N; agent and states are as before it",
+    check=check_number,
+    when=_has_turns,
+)
 async def _undo(session: Session, argument: str) -> Outcome:
     done = await session.undo(_number(argument))
     if not done.turns:
@@ -43,7 +53,7 @@ async def _redo(session: Session, argument: str) -> Outcome:
     return Outcome(remark=f"{_named(done.turns)} there again; {_standing(session, done.left)}")
 
 
-@command("retry", "take the last turn back and ask the same again")
+@command("retry", "take the last turn back and ask the same again", when=_has_turns)
 async def _retry(session: Session, argument: str) -> Outcome:
     done = await session.undo()
     if not done.turns:
@@ -54,7 +64,12 @@ async def _retry(session: Session, argument: str) -> Outcome:
     return Outcome(remark=remark, send=done.text)
 
 
-@command("edit", "take the last turn back and put its question at the prompt, to be changed", at_prompt_only=True)
+@command(
+    "edit",
+    "take the last turn back and put its question at the prompt, to be changed",
+    at_prompt_only=True,
+    when=_has_turns,
+)
 async def _edit(session: Session, argument: str) -> Outcome:
     done = await session.undo()
     if not done.turns:
@@ -80,7 +95,12 @@ async def _fork(session: Session, argument: str) -> Outcome:
     return Outcome(remark=remark, go_on_in=stored.info.id)
 
 
-@command("export", "[!] [FILE]: write it all to a .jsonl, .json, .md or .html file; ! replaces it", check=check_file)
+@command(
+    "export",
+    "[!] [FILE]: write it all to a .jsonl, .json, .md or .html file; ! replaces it",
+    check=check_file,
+    completes=export_files,
+)
 async def _export(session: Session, argument: str) -> Outcome:
     from swarmchat.cli.session_files import export_session, redaction
 

@@ -19,6 +19,7 @@ from swarmchat.backends import BackendError, open_backend
 from swarmchat.cli.commands import COMMANDS
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.interrupts import EXIT_CODES
+from swarmchat.cli.keys import KEYS
 from swarmchat.cli.main import app
 from swarmchat.swarm import Agent, Context, Policy, Session, SessionSettings, State, Swarm, SwarmError, keys, tool
 from swarmchat.swarm.errors import ModelUnavailable
@@ -74,6 +75,11 @@ def slash_commands() -> str:
     """Return the table of the commands of the chat."""
     rows = [f"| `/{command.name}` | {command.help} |" for command in COMMANDS.values()]
     return "\n".join(["| command | shows or does |", "| --- | --- |", *rows])
+
+
+def key_table() -> str:
+    """Return the table of the keys at the prompt."""
+    return "\n".join(["| key | does |", "| --- | --- |", *(f"| {key} | {does} |" for key, does in KEYS.items())])
 
 
 def example_log() -> str:
@@ -240,7 +246,7 @@ def _about(path: Path) -> str:
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
-    "chat.md": {"exit codes": exit_codes},
+    "chat.md": {"keys": key_table, "exit codes": exit_codes},
     "cli.md": {"help": help_pages, "slash commands": slash_commands},
     "library.md": {"hello": hello},
     "rescue.md": {"corpus": corpus},

@@ -45,7 +45,7 @@ class Agent:
     """Fields for its requests: temperature, max_tokens …"""
     max_tool_calls: int | None = None
     """How many calls of one message are carried out; the others get an error. ``None``: all."""
-    validate: Callable[[str], str | None | Awaitable[str | None]] | None = None
+    validate: Callable[[str], str | Awaitable[str | None] | None] | None = None
     """Looks at an answer before the user does, and returns what is wrong with it, if anything. Answers no longer
     stream then."""
 

@@ -9,7 +9,7 @@ from swarmchat.swarm.names_check import nearest
 if TYPE_CHECKING:
     from swarmchat.swarm.tools import Tool
 
-# Namespaces that models put before a name: OpenAI's (``functions.``), Gemini's (``default_api.``), and what was guessed.
+# Namespaces that models put before a name: OpenAI's (``functions.``), Gemini's (``default_api.``), and guesses.
 _NAMESPACE = re.compile(r"^(?:functions?|tools?|default_api|namespace)\s*[.:/]\s*", re.IGNORECASE)
 # What gpt-oss leaves behind a name (vllm-project/vllm#22578), and Kimi's running number.
 _TAIL = re.compile(r"(?:<\|.*|:\d+)$", re.DOTALL)

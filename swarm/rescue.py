@@ -67,7 +67,7 @@ class Rescue:
         return "repair" in self._steps
 
     async def judge(self, hearing: Hearing, said: Answer, prefix: str, ms: int) -> Judgement:
-        """Decide on ``said``, the answer that ``hearing`` has heard, and make it or its repaired form the turn's answer.
+        """Decide on ``said``, the answer that ``hearing`` has heard, and make it, repaired, the turn's answer.
 
         ``prefix`` begins the ids of calls that come out of the text. Raises HookError.
         """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 STEPS = ("repair", "feedback", "recomplete", "flush", "placeholder")
 PLACEHOLDER = "Sorry, I could not find an answer to that. Please ask again, or say it in other words."
 
-Step: TypeAlias = 'str | Callable[["Fault", "Context"], Answer | str | None | Awaitable[Answer | str | None]]'
+Step: TypeAlias = 'str | Callable[["Fault", "Context"], Answer | str | Awaitable[Answer | str | None] | None]'
 """A step's name, or a function that returns what is answered instead; when it returns nothing, the next step is
 taken."""
 

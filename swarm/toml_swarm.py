@@ -11,8 +11,8 @@ from swarmchat.swarm.demo_rules import DemoRule
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.names_check import nearest
 from swarmchat.swarm.policy import Policy
-from swarmchat.swarm.rescue_steps import STEPS, Step
 from swarmchat.swarm.python_file import load_module
+from swarmchat.swarm.rescue_steps import STEPS, Step
 from swarmchat.swarm.state import State
 from swarmchat.swarm.storage import Storage
 from swarmchat.swarm.tools import Tool, as_tool

@@ -4,12 +4,18 @@ import os
 from pathlib import Path
 
 import pytest
+import warm
 from hypothesis import settings
 from redis_server import RedisServer, shared_redis
 
 # The first example of a process may load a vocabulary, and a test machine may be busy: neither is a finding.
 settings.register_profile("swarmchat", deadline=None)
 settings.load_profile("swarmchat")
+
+
+def pytest_unconfigure() -> None:
+    """End the process that programs were forked from."""
+    warm.end()
 
 
 @pytest.fixture(scope="session")

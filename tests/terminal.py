@@ -16,8 +16,11 @@ from pathlib import Path
 
 import pexpect
 import pyte
+import warm
 
 ENTER, CTRL_C, CTRL_D, CTRL_J, CTRL_Z, ESCAPE, UP = "\r", "\x03", "\x04", "\n", "\x1a", "\x1b", "\x1b[A"
+TAB, BACKSPACE, CTRL_L, CTRL_R, CTRL_X = "\t", "\x7f", "\x0c", "\x12", "\x18"
+LEFT, RIGHT, F3, F4 = "\x1b[D", "\x1b[C", "\x1bOR", "\x1bOS"
 SECONDS = 20.0
 """How long a screen may take to show what is waited for; a busy machine is no finding."""
 
@@ -41,11 +44,14 @@ class Terminal:
         """Every byte that the program wrote."""
         self._screen = _Screen(columns, rows, history=10_000, ratio=0.5)
         self._stream = pyte.ByteStream(self._screen)
-        self.process = pexpect.spawn(
-            command[0], list(command[1:]), env=dict(env), dimensions=(rows, columns), cwd=cwd, timeout=SECONDS
-        )
-        # No pause before what is sent: pexpect has one against programs that flush what was typed.
-        self.process.delaybeforesend = None
+        if warm.can_be_warm(command, env):
+            self.process = warm.OnTerminal(command, env=env, dimensions=(rows, columns), cwd=cwd)
+        else:
+            self.process = pexpect.spawn(
+                command[0], list(command[1:]), env=dict(env), dimensions=(rows, columns), cwd=cwd, timeout=SECONDS
+            )
+            # No pause before what is sent: pexpect has one against programs that flush what was typed.
+            self.process.delaybeforesend = None
         self._screen.answer = self.process.send
 
     def send(self, text: str) -> None:
@@ -69,6 +75,11 @@ class Terminal:
         while lines and not lines[-1]:
             lines.pop()
         return lines
+
+    @property
+    def screen_lines(self) -> list[str]:
+        """What is on the screen now."""
+        return [line.rstrip() for line in self._screen.display]
 
     @property
     def text(self) -> str:

@@ -26,7 +26,7 @@ from swarmchat.backends import (
 )
 from swarmchat.backends.redis_scripts import slot, slot_prefix
 from swarmchat.backends.testing import BackendConformance, MakeBackend
-from swarmchat.backends.testing_model import HOSTILE
+from swarmchat.backends.testing_model import HOSTILE, check_model
 from swarmchat.backends.testing_model import keys as hostile_keys
 
 LOG = "swarmchat:1:{me}:session:1:log"
@@ -66,6 +66,10 @@ class TestRedisOverASocketFile(BackendConformance):
         with redis.Redis(port=server.port, password="pässw@rd/1") as client:
             client.flushall()
         return lambda: open_backend(f"unix://:p%C3%A4ssw%40rd%2F1@{socket}?db=3")
+
+    def test_behaves_as_a_dict_of_values_and_lists(self, make_backend: MakeBackend) -> None:
+        # The driver is the same as in TestRedis: only the way to the server and its database differ.
+        check_model(make_backend, examples=10)
 
 
 def run(url: str, *calls: Callable[[Backend], Awaitable[Any]]) -> Any:

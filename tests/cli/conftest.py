@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, chdir
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
+import warm
 from model_server import ModelServer, model_server
 from swarmchat.backends import open_backend
 from swarmchat.cli.main import app
@@ -33,7 +34,7 @@ class Finished:
 class Program:
     """Runs swarmchat with a home folder of its own, and nothing of the tester's environment."""
 
-    command = (sys.executable, "-m", "swarmchat.cli")
+    command = warm.COMMAND
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"
@@ -66,18 +67,25 @@ class Program:
         records = map(json.loads, asyncio.run(read()))
         return [record["message"]["content"] for record in records if record["type"] in ("user", "assistant")]
 
-    def run(self, *arguments: str, piped: str | None = "", **more: Any) -> Finished:
-        """Run the program to its end, with ``piped`` as its standard input, and ``more`` for subprocess.run."""
-        done = subprocess.run(
-            [*self.command, *arguments],
-            input=piped,
-            capture_output=True,
-            encoding="utf-8",
-            env={**self.env, **more.pop("env", {})},
-            cwd=self.folder,
-            timeout=60,
-            **more,
-        )
+    def run(self, *arguments: str, piped: str | None = "", fresh: bool = False, **more: Any) -> Finished:
+        """Run the program to its end, with ``piped`` as its standard input, and ``more`` for subprocess.run.
+
+        With ``fresh``, or with what only a fresh process can be given, it is started, else it is a fork (``warm``).
+        """
+        command, env = [*self.command, *arguments], {**self.env, **more.pop("env", {})}
+        if warm.can_be_warm(command, env) and not fresh and not more:
+            done = warm.run(command, piped, env=env, cwd=self.folder, timeout=60)
+        else:
+            done = subprocess.run(
+                command,
+                input=piped,
+                capture_output=True,
+                encoding="utf-8",
+                env=env,
+                cwd=self.folder,
+                timeout=60,
+                **more,
+            )
         return Finished(done.stdout, done.stderr, done.returncode)
 
     def invoke(self, *arguments: str, piped: str = "", env: Mapping[str, str] | None = None) -> Finished:
@@ -89,14 +97,16 @@ class Program:
             raise done.exception
         return Finished(done.stdout, done.stderr, done.exit_code)
 
-    def start(self, *arguments: str, **more: Any) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str, stdout: IO[str] | int | None = None) -> "warm.Piped | subprocess.Popen[str]":
         """Start the program with its streams as pipes, or ``stdout`` as given."""
-        pipe = subprocess.PIPE
+        command = [*self.command, *arguments]
+        if warm.can_be_warm(command, self.env):
+            return warm.Piped(command, env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=stdout)
         return subprocess.Popen(
-            [*self.command, *arguments],
+            command,
             stdin=subprocess.DEVNULL,
-            stdout=more.get("stdout", pipe),
-            stderr=pipe,
+            stdout=subprocess.PIPE if stdout is None else stdout,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
             env=self.env,
             cwd=self.folder,

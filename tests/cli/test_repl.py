@@ -89,7 +89,7 @@ def test_ctrl_c_and_ctrl_d(program, server):
         assert sent(server) == ["a draft", "partly", "typed ahead"]
         # With nothing: a hint, and the second time it leaves.
         screen.send(CTRL_C)
-        screen.wait_for("Ctrl-C again or Ctrl-D leaves; the session stays you ❯")
+        screen.wait_for("Ctrl-C again within 2 s or Ctrl-D leaves; the session stays you ❯")
         screen.send(CTRL_C)
         screen.wait_for("resume with: ")
         assert screen.wait_for_end() == 0
@@ -135,7 +135,8 @@ def test_commands_never_reach_the_model(program, server):
     with program.chat("-s", "s") as screen:
         say(screen, "/help", "/context what would be sent now")
         say(screen, "/hlep", "error: there is no command /hlep; did you mean /help?")
-        say(screen, "/ses", "kept in disk:")
+        say(screen, "/ses", "error: /ses may be /session or /sessions")
+        say(screen, "/session", "kept in disk:")
         say(screen, "/context", "tokens message")
         assert not server.requests
         say(screen, "//etc is a folder", "assistant ❯ You said: /etc is a folder")
@@ -288,7 +289,7 @@ def test_a_signal_at_the_prompt_is_the_key(program):
     with program.chat("-s", "s") as screen:
         screen.wait_for(at_prompt)
         os.kill(screen.process.pid, signal.SIGINT)
-        screen.wait_for("Ctrl-C again or Ctrl-D leaves")
+        screen.wait_for("Ctrl-C again within 2 s or Ctrl-D leaves")
         screen.wait_for(at_prompt)
         say(screen, "hello", "assistant ❯ Hello")
 
@@ -303,7 +304,7 @@ def test_a_terminal_that_can_do_nothing(program, server):
         screen.send(CTRL_C)
         screen.wait_for("stopped; what was said until then is kept you ❯")
         screen.send(CTRL_C)
-        screen.wait_for("Ctrl-C again or Ctrl-D leaves; the session stays you ❯")
+        screen.wait_for("Ctrl-C again within 2 s or Ctrl-D leaves; the session stays you ❯")
         screen.send(CTRL_D)
         screen.wait_for("resume with: swarmchat --client ann")
         assert screen.wait_for_end() == 0

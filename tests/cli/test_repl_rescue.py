@@ -3,8 +3,8 @@
 import itertools
 
 import pytest
-from model_server import Reply, text, tool_calls
 from misbehaving import SCRIPT, Output
+from model_server import Reply, text, tool_calls
 from swarmchat.swarm.rescue_steps import PLACEHOLDER
 from terminal import ENTER, Terminal, at_prompt
 

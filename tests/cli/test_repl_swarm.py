@@ -6,7 +6,7 @@ import signal
 import pytest
 from terminal import CTRL_C, CTRL_D, ENTER, Terminal, at_prompt, say
 
-QUESTION = "allow it? (y)es, (n)o, (a)lways:"
+QUESTION = "allow? (y)es (n)o (a)lways (e)dit (?)"
 
 OFFICE = '''\
 from pathlib import Path

@@ -50,7 +50,7 @@ def test_retry_and_edit(program, server):
         say(screen, "//etc is what?", "first answer")
         say(screen, "/retry", f"turn 1 is undone; {STAYS} assistant ❯ second answer")
         assert sent(server) == ["/etc is what?"]
-        say(screen, "more", "error: ")
+        say(screen, "more", "Incorrect API key")
         screen.send("/edit" + ENTER)
         screen.wait_for(f"turn 3 is undone; 1 turn is left, assistant goes on; {STAYS} you ❯ more")
         screen.wait_for(at_prompt)

@@ -1,0 +1,146 @@
+"""What the prompt is made of, without a terminal: pastes, open blocks, the queue, the history, completion."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+from swarmchat.backends import open_backend
+from swarmchat.cli.commands import COMMANDS
+from swarmchat.cli.pastes import Pastes
+from swarmchat.cli.prompt_history import open_history
+from swarmchat.cli.queued import Entered, Queue
+from swarmchat.cli.slash_completer import SlashCompleter
+from swarmchat.cli.unfinished import is_unfinished, without_quotes
+from swarmchat.swarm.demo_model import DemoModel
+from swarmchat.swarm.load import load_swarm
+from swarmchat.swarm.session import Session
+
+
+@given(st.lists(st.text("ab\n[paste 2,lns]", max_size=60), max_size=6))
+def test_what_is_folded_is_sent_whole(pieces):
+    pastes, text, whole = Pastes(), "", ""
+    for number, piece in enumerate(pieces):
+        long = piece + "\n" * 25 + str(number)
+        text += pastes.fold(long, text) + "and "
+        whole += long + "and "
+    assert "\n" not in text
+    assert pastes.unfold(text) == whole
+
+
+def test_only_long_pastes_are_folded():
+    pastes = Pastes()
+    assert pastes.fold("a\r\nb\rc", "") == "a\nb\nc"
+    assert pastes.fold("x\n" * 20, "") == "x\n" * 20
+    assert pastes.fold("x\n" * 214, "") == "[paste 214 lines]"
+    assert pastes.fold("y\n" * 214, "") == "[paste 2, 214 lines]"
+    assert pastes.fold("x\n" * 214, "") == "[paste 214 lines]"
+    assert pastes.fold("z" * 1_000_000, "") == "[paste 1,000,000 letters]"
+    assert pastes.unfold("[paste 214 lines][paste 3 lines]") == "x\n" * 214 + "[paste 3 lines]"
+    # Words of the user's own are no mark.
+    assert Pastes().fold("x\n" * 30, "see [paste 30 lines]") == "[paste 2, 30 lines]"
+
+
+@pytest.mark.parametrize(
+    ("text", "open_"),
+    [
+        ("", False),
+        ("hello", False),
+        ("```", True),
+        ("see\n```py\nx = 1", True),
+        ("```py\nx\n```", False),
+        ("````\n```", True),
+        ("```a```", False),
+        ("~~~\n```", True),
+        ("a ``` b", False),
+        ("```\nx\n```\n```", True),
+        ('"""', True),
+        ('"""a\n"""', False),
+        ('what is """ in Python?', False),
+        ("/help ```", False),
+        ("//help\n```", True),
+    ],
+)
+def test_what_is_still_open(text, open_):
+    assert is_unfinished(text) is open_
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [('"""\na\nb\n"""', "a\nb"), ('"""a"""', "a"), ('""""""', ""), ('"""a""" b', '"""a""" b'), ('""', '""')],
+)
+def test_quotation_marks_around_all_of_it_are_left_out(text, sent):
+    assert without_quotes(text) == sent
+
+
+def test_the_queue():
+    queue, (one, two, three) = Queue(), [Entered(text, text) for text in ("one", "two", "three")]
+    for entered in (one, two, three):
+        queue.add(entered)
+    assert queue.next() == one
+    queue.held = True
+    assert queue.next() is None
+    assert queue.take_back() == three
+    assert queue.held
+    assert queue.drop() == 1
+    assert (queue.take_back(), queue.next(), queue.held) == (None, None, False)
+
+
+def test_the_history_survives_what_is_wrong_with_its_file(tmp_path: Path):
+    path = tmp_path / "data" / "prompts"
+    history = open_history(path)
+    for text in ("one", "two\nlines", "p" * 100_000, "lone \ud800", "three"):
+        history.append_string(text)
+    assert list(open_history(path).load_history_strings()) == ["three", "lone ?", "two\nlines", "one"]
+    with path.open("ab") as file:
+        file.write(b"\n# x\n+\xff\n" + b"\n# y\n+many\n" * 200_000)
+    entries = list(open_history(path).load_history_strings())
+    assert entries[0] == "many"
+    assert set(entries) == {"many"}
+    path.unlink()
+    path.mkdir()
+    history = open_history(path)
+    history.append_string("kept in memory")
+    assert history.get_strings() == ["kept in memory"]
+
+
+def complete(*lines: str) -> list[list[str]]:
+    """Return what Tab offers for each of ``lines``, in a chat with the helpdesk that has another session."""
+
+    async def run() -> list[list[str]]:
+        backend, swarm = open_backend("memory:"), load_swarm("helpdesk", Path.cwd())
+        async with await Session.open(backend, DemoModel(), client="ann", name="other", swarm=swarm) as other:
+            async for _ in other.run_turn("hello"):
+                pass
+        async with await Session.open(backend, DemoModel(), client="ann", name="box", swarm=swarm) as session:
+            completer = SlashCompleter(lambda: session)
+            found = []
+            for line in lines:
+                asked = completer.get_completions_async(Document(line), CompleteEvent())
+                found.append([completion.text async for completion in asked])
+            return found
+
+    return asyncio.run(run())
+
+
+def test_completion_of_commands_and_of_what_stands_behind_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.md").touch()
+    (tmp_path / "sub folder").mkdir()
+    (tmp_path / "sub folder" / ".hidden").touch()
+    found = complete(
+        "/", "/st", "/agent ", "/agent R", "/ag s", "/state o", "/export n", "/export ! s", "/export sub folder/"
+    )
+    valid = {f"/{name}" for name, each in COMMANDS.items() if each.when is None}
+    assert valid <= set(found[0])
+    # There is nobody to go back to, and nothing to take back.
+    assert not {"/back", "/undo", "/retry", "/edit"} & set(found[0])
+    assert {"/stack", "/state"} <= set(found[1])
+    assert found[2:] == [["sales", "refunds"], ["refunds"], [], ["order"], ["notes.md"], ["! sub folder/"], []]
+
+
+def test_completion_offers_nothing_for_what_is_no_command_and_never_fails():
+    assert complete("hello", "//a", "/nothing x", "/help\n", "/export /nowhere/at all/x", "/export \0") == [[]] * 6

@@ -1,0 +1,241 @@
+"""Runs of the program that need not start it: forks of a process that has imported all of it already.
+
+Starting the program costs a second of CPU, a fork a tenth. Everything else is real: a process of its own with real
+pipes or a real pseudo-terminal, signals, kill -9, exit codes. ``warm_server`` is the process that forks; there is one
+for each process that runs tests, from the first run on.
+
+What would be another program if it were started afresh is started afresh: see ``can_be_warm``.
+"""
+
+import fcntl
+import json
+import os
+import pty
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+from pexpect.fdpexpect import fdspawn
+
+COMMAND = (sys.executable, "-m", "swarmchat.cli")
+LOCALE = "C.UTF-8"
+FRESH = "SWARMCHAT_TEST_FRESH"
+"""In the environment of a test run: start every program afresh."""
+AT_START = ("COV", "LC_", "LD_", "MALLOC", "PYTHON", "OPENAI_LOG", "OPENBLAS", "PYDANTIC")
+"""Variables that matter when Python starts or a module is imported."""
+GRACE = 0.3
+"""How long a program may take to leave when its terminal is taken away."""
+
+
+def can_be_warm(command: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Whether ``command`` is the program as it is by default, in an environment that does not matter to its start."""
+    if tuple(command[: len(COMMAND)]) != COMMAND or os.environ.get(FRESH) or env.get("LANG") != LOCALE:
+        return False
+    given = {name: value for name, value in env.items() if name.startswith(AT_START)}
+    return given == {name: value for name, value in _env().items() if name.startswith("PYTHON")}
+
+
+def _env() -> dict[str, str]:
+    # One thread for numpy's library: a process with threads should not fork.
+    path = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}
+    return {**path, "PATH": os.defpath, "HOME": "/nonexistent", "LANG": LOCALE, "OPENBLAS_NUM_THREADS": "1"}
+
+
+@cache
+def _server() -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        number = theirs.fileno()
+        command = [sys.executable, str(Path(__file__).with_name("warm_server.py")), str(number)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=_env(), cwd="/", pass_fds=[number])
+    return ours, process
+
+
+def end() -> None:
+    """End the server, if there is one."""
+    if _server.cache_info().currsize:
+        control, process = _server()
+        control.close()
+        process.wait(60)
+        _server.cache_clear()
+
+
+class Process:
+    """A run of the program. ``returncode`` is as subprocess has it: None while it runs, below zero for a signal."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        streams: Mapping[int, int],
+        *,
+        env: Mapping[str, str],
+        cwd: Path | None,
+        terminal: bool = False,
+    ) -> None:
+        arguments = list(command[len(COMMAND) :])
+        run = {"argv": arguments, "env": dict(env), "cwd": str(cwd or Path.cwd()), "terminal": terminal}
+        self._connection, theirs = socket.socketpair()
+        self._answers = self._connection.makefile("rb")
+        with theirs:
+            socket.send_fds(_server()[0], [b"r"], [theirs.fileno(), *streams.values()])
+        self._connection.sendall(json.dumps({**run, "streams": list(streams)}).encode())
+        self._connection.shutdown(socket.SHUT_WR)
+        self.pid = int(self._answers.readline())
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the code once the program has ended. Raises subprocess.TimeoutExpired."""
+        if self.returncode is None:
+            with selectors.DefaultSelector() as waiting:
+                waiting.register(self._connection, selectors.EVENT_READ)
+                if not waiting.select(timeout):
+                    raise subprocess.TimeoutExpired(COMMAND, timeout or 0)
+            self.returncode = os.waitstatus_to_exitcode(int(self._answers.readline()))
+            self._answers.close()
+            self._connection.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Return the code if the program has ended."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the program has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill the program."""
+        self.send_signal(signal.SIGKILL)
+
+
+class Piped(Process):
+    """A run with pipes, as of subprocess.Popen: ``stdout`` goes into a pipe, or where it is told."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path | None,
+        stdin: int | None = None,
+        stdout: int | IO[Any] | None = None,
+    ) -> None:
+        self.stdin: IO[bytes] | None = None
+        self.stdout: IO[str] | None = None
+        with ExitStack() as theirs:
+            if stdin == subprocess.PIPE:
+                taken, given = os.pipe()
+                self.stdin = open(given, "wb")  # noqa: SIM115 - communicate closes it
+            else:
+                taken = os.open(os.devnull, os.O_RDONLY) if stdin == subprocess.DEVNULL else os.dup(0)
+            theirs.callback(os.close, taken)
+            if stdout in (None, subprocess.PIPE):
+                read, written = os.pipe()
+                self.stdout = open(read, encoding="utf-8")  # noqa: SIM115 - communicate closes it
+            else:
+                written = os.dup(stdout if isinstance(stdout, int) else stdout.fileno())
+            theirs.callback(os.close, written)
+            read, told = os.pipe()
+            self.stderr = open(read, encoding="utf-8")  # noqa: SIM115 - communicate closes it
+            theirs.callback(os.close, told)
+            super().__init__(command, {0: taken, 1: written, 2: told}, env=env, cwd=cwd)
+
+    def communicate(self, given: str | None = None, timeout: float | None = None) -> tuple[str, str]:
+        """Write ``given`` to the program, and return what it wrote, once it has ended.
+
+        Raises subprocess.TimeoutExpired; the program is dead then.
+        """
+        with ThreadPoolExecutor(3) as threads:
+            threads.submit(self._write, given or "")
+            out, err = (threads.submit(self._read, file) for file in (self.stdout, self.stderr))
+            try:
+                self.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+        return out.result(), err.result()
+
+    def _write(self, given: str) -> None:
+        # A program need not read what it is given.
+        if self.stdin:
+            with suppress(BrokenPipeError), self.stdin as file:
+                file.write(given.encode())
+
+    def _read(self, file: IO[str] | None) -> str:
+        if file is None or file.closed:
+            return ""
+        with file:
+            return file.read()
+
+
+def run(
+    command: Sequence[str], piped: str | None, *, env: Mapping[str, str], cwd: Path | None, timeout: float
+) -> "subprocess.CompletedProcess[str]":
+    """Run the program to its end, with ``piped`` as its standard input, as subprocess.run does."""
+    running = Piped(command, env=env, cwd=cwd, stdin=None if piped is None else subprocess.PIPE)
+    out, err = running.communicate(piped, timeout)
+    return subprocess.CompletedProcess(command, running.wait(), out, err)
+
+
+class OnTerminal(fdspawn):  # type: ignore[misc]  # pexpect ships no types
+    """A run on a pseudo-terminal, as of pexpect.spawn."""
+
+    def __init__(
+        self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, dimensions: tuple[int, int]
+    ) -> None:
+        master, slave = pty.openpty()
+        super().__init__(master)
+        try:
+            self.setwinsize(*dimensions)
+            self._run = Process(command, dict.fromkeys(range(3), slave), env=env, cwd=cwd, terminal=True)
+        finally:
+            os.close(slave)
+        self.pid = self._run.pid
+
+    def setwinsize(self, rows: int, columns: int) -> None:
+        """Give the terminal another size."""
+        fcntl.ioctl(self.child_fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def isalive(self) -> bool:
+        """Whether it goes on."""
+        return self._tell(self._run.poll()) is None
+
+    def wait(self) -> int | None:
+        """Wait for its end, and return its code."""
+        return self._tell(self._run.wait())
+
+    def _tell(self, code: int | None) -> int | None:
+        if code is not None and code >= 0:
+            self.exitstatus = code
+        elif code is not None:
+            self.signalstatus = -code
+        return code
+
+    def kill(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        self._run.send_signal(number)
+
+    def close(self, force: bool = True) -> None:
+        """Take the terminal away, and with ``force`` kill what goes on nevertheless."""
+        if self.closed:
+            return
+        super().close()
+        with suppress(subprocess.TimeoutExpired):
+            self._run.wait(GRACE)
+        if force:
+            self._run.kill()
+            self.wait()
