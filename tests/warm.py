@@ -166,6 +166,7 @@ class Piped(Process):
                 self.wait(timeout)
             except subprocess.TimeoutExpired:
                 self.kill()
+                self.wait()
                 raise
         return out.result(), err.result()
 
