@@ -36,7 +36,7 @@ def _printed(command: str) -> str:
     try:
         words = shlex.split(command)
         # Standard input may be the user's question.
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS)  # noqa: S603
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS)  # noqa: S603 - the user's own
     except (ValueError, OSError, IndexError) as error:
         problem = f"cannot be run ({getattr(error, 'strerror', None) or error})"
         hint = "write a program with its arguments, as for a shell"

@@ -24,6 +24,7 @@ def parser() -> MarkdownIt:
     for name, rule in (("backslash", _backslash), ("formula", _formula), ("word", _word), ("index", _index)):
         made.inline.ruler.before("backticks", name, rule)
     # An address is shown, not followed: as it was written.
+    # The library's own way to replace these, which its types do not know.
     made.validateLink = lambda url: True  # type: ignore[method-assign]
     made.normalizeLink = lambda url: url  # type: ignore[method-assign]
     made.normalizeLinkText = lambda link: link  # type: ignore[method-assign]

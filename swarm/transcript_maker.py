@@ -77,8 +77,8 @@ def made_session(
     digest = hashlib.sha256()
     for piece in content:
         digest.update(piece)
-    about = {"id": name, "name": name, "client": client, "swarm": "", "model": model}
-    about["imported"] = {"from": source, "digest": digest.hexdigest()}  # type: ignore[assignment]
+    about: dict[str, Any] = {"id": name, "name": name, "client": client, "swarm": "", "model": model}
+    about["imported"] = {"from": source, "digest": digest.hexdigest()}
 
     def lines() -> Iterator[bytes]:
         maker = RecordMaker(about, moment)
