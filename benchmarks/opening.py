@@ -1,7 +1,7 @@
 """Opening a session and making its first context. The cost is to follow from the window, not from the log's length."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator
 
 from swarmchat.backends import Backend
 from swarmchat.swarm import Session, SessionSettings
@@ -9,38 +9,43 @@ from swarmchat.swarm.scripted_model import ScriptedModel
 from swarmchat.swarm.tokens import counter_for
 
 from benchmarks.corpus import CLIENT, MODEL, store
-from benchmarks.timing import Variant, interleave, report
+from benchmarks.setup import Setup
+from benchmarks.stores import open_stores
+from benchmarks.tables import Table, times_table
+from benchmarks.timing import Variant, interleave
 
-ROUNDS = 20
+TITLE = "Opening a session"
 LONG = 100_000
 KEPT = 9
 FULL = 5_000
-WINDOWS = (32_000, 128_000)
 
 
-async def run(stores: Mapping[str, Backend]) -> None:
-    """Measure and print, for each backend: the same context, and a full window, from a short and from a long log."""
+async def run(setup: Setup) -> AsyncIterator[Table]:
+    """Measure on each backend: the same context, and a full window, from a short and from a long log."""
     counter_for(MODEL)
-    for name, backend in stores.items():
-        if name == "memory":
-            continue
-        await store(backend, "short-cut", 10, kept=KEPT)
-        await store(backend, "long-cut", LONG, kept=KEPT)
-        await store(backend, "short-full", FULL)
-        await store(backend, "long-full", LONG)
-        variants = {
-            "10 records": _opening(backend, "short-cut", KEPT),
-            f"{LONG:,} records": _opening(backend, "long-cut", KEPT),
-        }
-        title = f"Opening on {name}: a context of {KEPT} messages"
-        report(title, await interleave(variants, ROUNDS), base="10 records", budget=1.25)
-        for window in WINDOWS:
+    async with open_stores(setup.folder) as stores:
+        for name, backend in stores.items():
+            if name == "memory":
+                continue
+            await store(backend, "short-cut", 10, kept=KEPT)
+            await store(backend, "long-cut", LONG, kept=KEPT)
+            await store(backend, "short-full", FULL)
+            await store(backend, "long-full", LONG)
             variants = {
-                f"{FULL:,} records": _opening(backend, "short-full", window=window),
-                f"{LONG:,} records": _opening(backend, "long-full", window=window),
+                "10 records": _opening(backend, "short-cut", KEPT),
+                f"{LONG:,} records": _opening(backend, "long-cut", KEPT),
             }
-            title = f"Opening on {name}: a full window of {window:,} tokens"
-            report(title, await interleave(variants, ROUNDS // 4), base=f"{FULL:,} records", budget=1.25)
+            title = f"Opening on {name}: a context of {KEPT} messages"
+            measured = await interleave(variants, setup.rounds(20))
+            yield times_table(title, measured, "10 records", aims={f"{LONG:,} records": 1.25})
+            for window in (32_000, 128_000):
+                variants = {
+                    f"{FULL:,} records": _opening(backend, "short-full", window=window),
+                    f"{LONG:,} records": _opening(backend, "long-full", window=window),
+                }
+                title = f"Opening on {name}: a full window of {window:,} tokens"
+                measured = await interleave(variants, setup.rounds(5))
+                yield times_table(title, measured, f"{FULL:,} records", aims={f"{LONG:,} records": 1.25})
 
 
 def _opening(backend: Backend, name: str, kept: int | None = None, *, window: int = 32_000) -> Variant:

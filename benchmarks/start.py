@@ -4,22 +4,25 @@ import asyncio
 import os
 import sys
 import time
-from pathlib import Path
+from collections.abc import AsyncIterator
 from subprocess import DEVNULL
 
 import pexpect
 from swarmchat.backends import open_backend
 
 from benchmarks.corpus import store
-from benchmarks.timing import Variant, interleave, report
+from benchmarks.setup import Setup
+from benchmarks.tables import Table, times_table
+from benchmarks.timing import Variant, interleave
 
-ROUNDS = 10
+TITLE = "Start"
 RECORDS = 100_000
 _PROGRAM = [sys.executable, "-m", "swarmchat.cli"]
 
 
-async def run(folder: Path) -> None:
-    """Measure and print."""
+async def run(setup: Setup) -> AsyncIterator[Table]:
+    """Measure what asks for nothing, and the way to the first prompt."""
+    folder = setup.folder
     environment = {**os.environ, "HOME": str(folder), "SWARMCHAT_CLIENT": "bench", "TERM": "xterm"}
     environment |= {"NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1", "SWARMCHAT_DISCOVER": "false"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -32,14 +35,16 @@ async def run(folder: Path) -> None:
         "swarmchat --version": _process([*_PROGRAM, "--version"], environment),
         "swarmchat --help": _process([*_PROGRAM, "--help"], environment),
     }
-    report("Start", await interleave(help_variants, ROUNDS), base=bare, budget=2)
+    measured = await interleave(help_variants, setup.rounds(10))
+    yield times_table("Asking for nothing", measured, bare, aims={"swarmchat --version": 1.5, "swarmchat --help": 2})
     bare = "python: the same, prompt_toolkit"
     chat = [*_PROGRAM, "-m", "demo", "--data-dir", str(folder / "start"), "-s", "long"]
     prompt_variants = {
         bare: _process([sys.executable, "-c", "import typer, rich.console, prompt_toolkit"], environment),
         f"prompt after {RECORDS:,} records": _prompt(chat, environment),
     }
-    report("First prompt, on disk", await interleave(prompt_variants, ROUNDS), base=bare, budget=1.5)
+    measured = await interleave(prompt_variants, setup.rounds(10))
+    yield times_table("First prompt, on disk", measured, bare, aims={f"prompt after {RECORDS:,} records": 1.5})
 
 
 def _process(command: list[str], environment: dict[str, str]) -> Variant:

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measured:
-    """What one variant took, in seconds."""
+    """What one variant took, in seconds: one list for each round, of one figure or of several."""
 
-    times: list[float]
+    rounds: list[list[float]]
+
+    @property
+    def times(self) -> list[float]:
+        """All of them."""
+        return [seconds for one in self.rounds for seconds in one]
 
     @property
     def best(self) -> float:
@@ -24,27 +29,32 @@ class Measured:
         return statistics.median(self.times)
 
     @property
-    def p90(self) -> float:
-        """What nine runs of ten stayed below."""
-        return statistics.quantiles(self.times, n=10)[-1]
+    def p95(self) -> float:
+        """What nineteen of twenty stayed below."""
+        return statistics.quantiles(self.times, n=20, method="inclusive")[-1] if len(self.times) > 1 else self.best
+
+    def ratio(self, base: "Measured") -> float:
+        """Return how many times longer this took than ``base`` did in the same round: the median over the rounds."""
+        pairs = zip(self.rounds, base.rounds, strict=True)
+        return statistics.median(statistics.median(mine) / statistics.median(other) for mine, other in pairs)
 
 
-Variant = Callable[[], Awaitable[float]]
-"""Runs once and returns the seconds of the part that counts."""
+Variant = Callable[[], Awaitable[float | list[float]]]
+"""Runs once, or a few times, and returns the seconds of the part that counts."""
 
 
-async def interleave(variants: Mapping[str, Variant], rounds: int) -> dict[str, Measured]:
-    """Run every variant once a round, each round in another order; a first round is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in variants}
+async def interleave(variants: Mapping[str, Variant], rounds: int, *, warm: bool = True) -> dict[str, Measured]:
+    """Run every variant once a round, each round in another order; with ``warm`` a first round is not counted."""
+    taken: dict[str, list[list[float]]] = {name: [] for name in variants}
     names = list(variants)
-    for number in range(rounds + 1):
+    for number in range(0 if warm else 1, rounds + 1):
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
             gc.collect()
             seconds = await variants[name]()
             if number:
-                times[name].append(seconds)
-    return {name: Measured(taken) for name, taken in times.items()}
+                taken[name].append(seconds if isinstance(seconds, list) else [seconds])
+    return {name: Measured(one) for name, one in taken.items()}
 
 
 async def timed(work: Awaitable[object]) -> float:
@@ -52,17 +62,3 @@ async def timed(work: Awaitable[object]) -> float:
     started = time.perf_counter()
     await work
     return time.perf_counter() - started
-
-
-def report(title: str, measured: Mapping[str, Measured], base: str, budget: float | None = None) -> None:
-    """Print a table of ``measured`` with the ratios to ``base``; ``budget`` is the ratio of medians that is aimed at.
-
-    The ratio of the best runs tells what remains of it on a machine that does nothing else.
-    """
-    aim = f", aim {budget:g}" if budget else ""
-    print(f"\n{title}\n{'':36}{'best ms':>9}{'p50 ms':>9}{'p90 ms':>9}{'best':>8}{'p50':>7}  (ratio to {base}{aim})")
-    for name, one in measured.items():
-        ratio, best_ratio = one.p50 / measured[base].p50, one.best / measured[base].best
-        missed = "  missed" if budget and name != base and ratio > budget else ""
-        times = f"{one.best * 1000:9.2f}{one.p50 * 1000:9.2f}{one.p90 * 1000:9.2f}"
-        print(f"  {name:34}{times}{best_ratio:8.2f}{ratio:7.2f}{missed}", flush=True)

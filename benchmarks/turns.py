@@ -1,7 +1,7 @@
 """A whole turn, persistence included, against the bare client sending the same bytes and keeping nothing."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from itertools import count
 
@@ -13,9 +13,12 @@ from swarmchat.swarm.openai_model import OpenAIModel
 
 from benchmarks.corpus import CLIENT, MODEL, store
 from benchmarks.server import ANSWER, instant_server
-from benchmarks.timing import Variant, interleave, report
+from benchmarks.setup import Setup
+from benchmarks.stores import open_stores
+from benchmarks.tables import Table, times_table
+from benchmarks.timing import Variant, interleave
 
-ROUNDS = 40
+TITLE = "A turn"
 QUESTION = "And how long does it take the other way round?"
 WINDOW = SessionSettings(context_window=10_000_000)
 LONG = 100_000
@@ -24,10 +27,11 @@ _numbers = count()
 Prepare = Callable[[], Awaitable[Session]]
 
 
-async def run(stores: Mapping[str, Backend]) -> None:
-    """Measure and print."""
+async def run(setup: Setup) -> AsyncIterator[Table]:
+    """Measure a turn by the length of its context, and by the length of the log."""
     with instant_server() as base_url:
         async with AsyncExitStack() as stack:
+            stores = await stack.enter_async_context(open_stores(setup.folder))
             model = OpenAIModel(MODEL, base_url=base_url)
             stack.push_async_callback(model.close)
             client = await stack.enter_async_context(AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0))
@@ -36,12 +40,13 @@ async def run(stores: Mapping[str, Backend]) -> None:
                 for name, backend in stores.items():
                     variants[f"turn on {name}"] = _turn(_prepare(backend, model, length))
                 title = f"A turn after {length:,} messages, all of them sent"
-                report(title, await interleave(variants, ROUNDS), base="AsyncOpenAI.post", budget=1.5)
+                measured = await interleave(variants, setup.rounds(40))
+                yield times_table(title, measured, "AsyncOpenAI.post", aims={f"turn on {name}": 1.5 for name in stores})
             for name, backend in stores.items():
-                await _by_length(name, backend, model)
+                yield await _by_length(name, backend, model, setup)
 
 
-async def _by_length(name: str, backend: Backend, model: OpenAIModel) -> None:
+async def _by_length(name: str, backend: Backend, model: OpenAIModel, setup: Setup) -> Table:
     """Measure the same turn, with the same context, in a short and in a long log."""
     variants, sessions = {}, []
     for records in (10, LONG):
@@ -49,10 +54,11 @@ async def _by_length(name: str, backend: Backend, model: OpenAIModel) -> None:
         session = await Session.open(backend, model, client=CLIENT, name=f"turns-{records}", settings=WINDOW)
         sessions.append(session)
         variants[f"{records:,} records"] = _growing(session)
-    measured = await interleave(variants, ROUNDS)
-    report(f"A turn on {name} by the length of the log", measured, base="10 records", budget=1.25)
+    measured = await interleave(variants, setup.rounds(40))
     for session in sessions:
         await session.close()
+    title = f"A turn on {name} by the length of the log"
+    return times_table(title, measured, "10 records", aims={f"{LONG:,} records": 1.25})
 
 
 def _prepare(backend: Backend, model: OpenAIModel, length: int) -> Prepare:

@@ -1,0 +1,20 @@
+"""The parts of the benchmark, in the order in which they run and stand on the page."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from benchmarks import opening, rotation, start, turns
+from benchmarks.setup import Setup
+from benchmarks.tables import Table
+
+
+class Part(Protocol):
+    """A module that measures one thing."""
+
+    TITLE: str
+
+    def run(self, setup: Setup) -> AsyncIterator[Table]:
+        """Measure, and yield each table as soon as it is complete."""
+
+
+PARTS: dict[str, Part] = {"start": start, "turns": turns, "opening": opening, "rotation": rotation}
