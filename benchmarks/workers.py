@@ -47,6 +47,10 @@ class Worker:
         """Run it five times, as one round of ``interleave``."""
         return [float(seconds) for seconds in await self.run(5)]
 
+    def kill(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+
     async def _ask(self, request: str) -> Any:
         assert self._process.stdin
         self._process.stdin.write(f"{request}\n".encode())

@@ -13,15 +13,16 @@ The rules, in the order in which they bind:
 5. The same log and settings give the same context, byte for byte.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from swarmchat.swarm.errors import OverBudget
-from swarmchat.swarm.groups import Group, leading_system, turn_start
-from swarmchat.swarm.protected import within
+from swarmchat.swarm.groups import Group, Groups, leading_system, turn_start
 from swarmchat.swarm.records import encode_json
+from swarmchat.swarm.selection import Selection, after_cut, with_pins
 from swarmchat.swarm.shorten import shorten_results
 from swarmchat.swarm.tokens import TokenCounter
 
@@ -58,15 +59,35 @@ class Budget:
         return int((self.window - self.reserve) / self.correction)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rotation:
-    """A cut: from here on, groups before ``first_kept`` (a seq) are left out. Counts are of conversation only."""
+    """A cut: from here on, groups before ``first_kept`` (a seq) are left out. Counts are of conversation only.
+
+    What it leaves out is looked at when it is asked for: a cut by itself costs what it keeps.
+    """
 
     first_kept: int
-    tokens_before: int
     tokens_after: int
-    dropped: tuple[int, ...]
-    """The seqs of the groups that this cut leaves out."""
+    uncut: Selection
+    """What would be sent without it."""
+    staying: frozenset[int]
+    """The seqs of groups before ``first_kept`` that it does not leave out."""
+    counter: TokenCounter
+
+    @cached_property
+    def left_out(self) -> tuple[Group, ...]:
+        """The groups that this cut leaves out."""
+        return tuple(group for group in self.uncut.before(self.first_kept) if group.seq not in self.staying)
+
+    @cached_property
+    def tokens_before(self) -> int:
+        """What the conversation would cost without the cut."""
+        return self.tokens_after + _cost(self.left_out, self.counter)
+
+    @cached_property
+    def dropped(self) -> tuple[int, ...]:
+        """The seqs of the groups that this cut leaves out."""
+        return tuple(group.seq for group in self.left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +122,11 @@ class RequestContext:
     def conversation(self) -> tuple[Group, ...]:
         """The groups that can be left out one day."""
         rest = self.kept[self.leading + self.summary :]
-        return tuple(group for group in rest if group.seq not in self.pinned)
+        return tuple(group for group in rest if group.seq not in self.pinned) if self.pinned else rest
 
 
 def build_context(
-    groups: Sequence[Group],
+    groups: Groups,
     *,
     counter: TokenCounter,
     budget: Budget,
@@ -134,25 +155,26 @@ def build_context(
             needed=fixed,
             available=budget.available,
         )
-    kept = after_cut(groups[len(leading) :], first_kept)
-    before_cut = {group.seq for group in kept}
-    pins = [group for group in groups[len(leading) :] if pinned and within(group.seq, pinned)]
-    summary, pins, crowded_out = _fitting(summary, pins, room, kept, counter)
+    selection = after_cut(groups, first_kept)
+    summary, pins, crowded_out = _fitting(summary, groups.within(pinned), room, selection, counter)
     held = frozenset(group.seq for group in pins)
-    kept = [group for group in groups[len(leading) :] if group.seq in held or group.seq in before_cut]
-    total = before = _cost([*summary, *kept], counter)
+    selection = with_pins(selection, pins)
+    high, low = budget.high * room, int(budget.low * room)
+    always = _cost([*summary, *pins], counter)
+    total, turn = _reach(selection, always, held, low, high, counter)
     rotation = None
-    if kept and before > budget.high * room:
-        kept, rotation = _cut(kept, int(budget.low * room), before, counter, held)
-        total = rotation.tokens_after if rotation else before
+    if total > high and selection:
+        selection, total, rotation = _cut(selection, turn, always, pins, low, counter)
+    kept = [*selection]
     shortened = total > room
     if shortened:
         newest = _shortened_newest(kept, fixed + total, budget.available, counter)
         total += newest.tokens(counter) - kept[-1].tokens(counter)
         kept[-1] = newest
     kept = _unique_ids([*leading, *summary, *kept])
+    sent = {group.seq for group in kept} if crowded_out else set()
     return RequestContext(
-        messages=(*system, *(message for group in kept for message in group.encoded()), *map(encode_json, tail)),
+        messages=(*system, *chain.from_iterable(map(Group.encoded, kept)), *map(encode_json, tail)),
         tokens=fixed + total,
         fixed_tokens=fixed,
         available=budget.available,
@@ -164,34 +186,19 @@ def build_context(
         leading=len(leading),
         summary=len(summary),
         pinned=held,
-        crowded_out=tuple(seq for seq in crowded_out if all(group.seq != seq for group in kept)),
+        crowded_out=tuple(seq for seq in crowded_out if seq not in sent),
     )
 
 
-def conversation_tokens(groups: Sequence[Group], counter: TokenCounter, first_kept: int = 0) -> int:
-    """Return what the conversation among ``groups`` costs before any further cut."""
-    return _cost(after_cut(groups[len(leading_system(groups)) :], first_kept), counter)
-
-
-def after_cut(groups: Sequence[Group], first_kept: int) -> list[Group]:
-    """Return the groups from ``first_kept`` on. A cut inside a turn keeps its question and its instructions."""
-    kept = [group for group in groups if group.seq >= first_kept]
-    left_out = groups[: len(groups) - len(kept)]
-    starts_with = next((group for group in kept if not group.is_system), None)
-    if not left_out or starts_with is None or starts_with.is_user:
-        return kept
-    turn = left_out[turn_start(left_out, len(left_out)) :]
-    return [group for group in turn if group.is_user or group.is_system] + kept
-
-
 def _fitting(
-    summary: Sequence[Group], pins: Sequence[Group], room: int, kept: Sequence[Group], counter: TokenCounter
+    summary: Sequence[Group], pins: Sequence[Group], room: int, kept: Selection, counter: TokenCounter
 ) -> tuple[list[Group], list[Group], tuple[int, ...]]:
     """Return the summary and the pinned groups that there is room for, the newest turns of them, and what is not."""
     if not summary and not pins:
         return [], [], ()
-    must = [group for group in kept[turn_start(kept, len(kept)) : -1] if group.is_user or group.is_system]
-    left = min(room // 2, room - _cost([*must, *kept[-1:]], counter))
+    must = {group.seq: group for group in kept.newest_turn().staying()} if kept else {}
+    must |= {group.seq: group for group in kept.newest()}
+    left = min(room // 2, room - _cost(must.values(), counter))
     crowded: list[int] = []
     if _cost(summary, counter) > left:
         crowded += [group.seq for group in summary]
@@ -208,45 +215,71 @@ def _fitting(
     return list(summary), list(pins[end:]), (*crowded, *(group.seq for group in pins[:end]))
 
 
-def _cut(
-    groups: list[Group], target: int, total: int, counter: TokenCounter, held: frozenset[int]
-) -> tuple[list[Group], Rotation | None]:
-    """Leave out whole turns, then groups of the live turn, oldest first, until ``target`` is met or nothing may go.
+def _reach(
+    kept: Selection, total: int, held: frozenset[int], low: int, high: float, counter: TokenCounter
+) -> tuple[int, tuple[int, int] | None]:
+    """Count from the newest group back, until it is more than ``high`` or all.
 
-    ``total`` is what ``groups``, at least one, cost, with what is sent beside them; those ``held`` stay. Returns what
-    is kept, and no rotation when nothing could go.
+    ``total`` is what those ``held`` cost, with what else is sent beside the conversation. Returns the sum, and with
+    which seq the oldest turn begins down to which it is ``low`` at most, and that sum: nothing if there is no such.
     """
-
-    def cost(part: Sequence[Group]) -> int:
-        return _cost([group for group in part if group.seq not in held], counter)
-
-    before = total
-    start = turn_start(groups, len(groups))
-    total = before - cost(groups[:start])
-    while start > 0:
-        earlier = turn_start(groups, start)
-        longer = total + cost(groups[earlier:start])
-        if longer > target:
-            break
-        start, total = earlier, longer
-    dropped = [group for group in groups[:start] if group.seq not in held]
-    kept = [group for group in groups[:start] if group.seq in held] + groups[start:]
-    first_kept = groups[start].seq
-    if total > target:
-        # Only the live turn is left.
-        rest = [group for group in groups[start:] if not (group.is_user or group.is_system or group.seq in held)]
-        for oldest, following in pairwise(rest):
-            if total <= target:
+    found = opening = None
+    for group in reversed(kept):
+        if opening is not None and not group.is_system:
+            found, opening = opening, None
+        if group.seq not in held:
+            total += group.tokens(counter)
+            if total > high:
                 break
-            total -= oldest.tokens(counter)
-            dropped.append(oldest)
-            first_kept = following.seq
-        kept = [
-            group for group in kept if group.is_user or group.is_system or group.seq >= first_kept or group.seq in held
-        ]
-    if not dropped:
-        return kept, None
-    return kept, Rotation(first_kept, before, total, tuple(group.seq for group in dropped))
+        if total > low:
+            opening = None
+        elif group.is_user or opening is not None:
+            opening = group.seq, total
+    return total, found
+
+
+def _cut(
+    kept: Selection,
+    turn: tuple[int, int] | None,
+    total: int,
+    pins: Sequence[Group],
+    target: int,
+    counter: TokenCounter,
+) -> tuple[Selection, int, Rotation | None]:
+    """Leave out what is before ``turn``, a seq and what is sent from there on; without it, groups of the live turn.
+
+    ``total`` is what ``pins``, which stay, and what is sent beside the conversation cost. Returns what is kept, its
+    cost, and no rotation when nothing could go.
+    """
+    staying = list(pins)
+    if turn is not None:
+        first_kept, total = turn
+    else:
+        first_kept, total, questions = _cut_live(kept.newest_turn(), total, pins, target, counter)
+        staying += questions
+    stay = frozenset(group.seq for group in staying)
+    if all(group.seq in stay for group in kept.before(first_kept)):
+        return kept, total, None
+    return kept.since(first_kept, staying), total, Rotation(first_kept, total, kept, stay, counter)
+
+
+def _cut_live(
+    live: Selection, total: int, pins: Sequence[Group], target: int, counter: TokenCounter
+) -> tuple[int, int, list[Group]]:
+    """Return from which group on the live turn is kept, what is sent then, and what of the turn stays before that."""
+    held = {group.seq for group in pins}
+    staying = [group for group in live.staying() if group.seq not in held]
+    held.update(group.seq for group in staying)
+    total += _cost(staying, counter)
+    oldest = None
+    for group in reversed(live):
+        if group.seq in held:
+            continue
+        longer = total + group.tokens(counter)
+        if oldest is not None and longer > target:
+            return oldest, total, staying
+        total, oldest = longer, group.seq
+    return live.first.seq, total, []
 
 
 def _shortened_newest(kept: Sequence[Group], needed: int, available: int, counter: TokenCounter) -> Group:
@@ -275,5 +308,5 @@ def _unique_ids(groups: list[Group]) -> list[Group]:
     return groups
 
 
-def _cost(groups: Sequence[Group], counter: TokenCounter) -> int:
+def _cost(groups: Iterable[Group], counter: TokenCounter) -> int:
     return sum(group.tokens(counter) for group in groups)

@@ -12,9 +12,10 @@ adds and not by how long the conversation is. Whatever the log holds, every grou
 The walk follows pydantic-ai's repair of message histories (pydantic/pydantic-ai#6319).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from swarmchat.swarm.records import MESSAGE_TYPES, Record, encode_json
 from swarmchat.swarm.repair import call_ids, no_result, renamed_id, sendable
@@ -44,28 +45,23 @@ class Part:
 
 
 class Group:
-    """What is sent together or not at all. ``seq`` is that of its first record, ``role`` that of its first message."""
+    """What is sent together or not at all. ``seq`` is that of its first record, ``role`` that of its first message.
 
-    __slots__ = ("_encoded", "_results", "_tokens", "calls", "head", "role", "seq")
+    ``is_user`` says that a turn starts here, ``is_system`` that this is an instruction and no conversation.
+    """
+
+    __slots__ = ("_encoded", "_results", "_tokens", "calls", "head", "is_system", "is_user", "role", "seq")
 
     def __init__(self, head: Part, seq: int) -> None:
         self.head = head
         self.seq = seq
         self.role: str = head.message["role"]
+        self.is_user = self.role == "user"
+        self.is_system = self.role in ("system", "developer")
         self.calls = call_ids(head.message) if self.role == "assistant" else ()
         self._results: list[Part | None] = [None] * len(self.calls)
         self._encoded: tuple[bytes, ...] | None = None
         self._tokens: tuple[str, int] | None = None
-
-    @property
-    def is_user(self) -> bool:
-        """Whether a turn starts here."""
-        return self.role == "user"
-
-    @property
-    def is_system(self) -> bool:
-        """Whether this is an instruction, not conversation."""
-        return self.role in ("system", "developer")
 
     @property
     def parallel(self) -> bool:
@@ -114,12 +110,80 @@ class Group:
         return group
 
 
+class Groups(Sequence[Group]):
+    """Groups by rising seq, with an index of questions and instructions, so that none is looked for one by one."""
+
+    def __init__(self, groups: Iterable[Group] = ()) -> None:
+        self._groups = [*groups]
+        self._seqs = [group.seq for group in self._groups]
+        self._staying = [place for place, group in enumerate(self._groups) if group.is_user or group.is_system]
+
+    def append(self, group: Group) -> None:
+        """Add the newest group."""
+        if group.is_user or group.is_system:
+            self._staying.append(len(self._groups))
+        self._seqs.append(group.seq)
+        self._groups.append(group)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @overload
+    def __getitem__(self, place: int) -> Group: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Group]: ...
+
+    def __getitem__(self, place: int | slice) -> Group | list[Group]:
+        return self._groups[place]
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self._groups)
+
+    def __reversed__(self) -> Iterator[Group]:
+        return reversed(self._groups)
+
+    def place(self, seq: int) -> int:
+        """Return where the first group from ``seq`` on is, the length if there is none."""
+        return bisect_left(self._seqs, seq)
+
+    def staying(self, first: int, end: int) -> list[int]:
+        """Return where between two places questions and instructions are."""
+        return self._staying[bisect_left(self._staying, first) : bisect_left(self._staying, end)]
+
+    def question(self, first: int, end: int) -> int | None:
+        """Return where between two places the last question is."""
+        index = bisect_left(self._staying, end)
+        while index > 0 and (place := self._staying[index - 1]) >= first:
+            if self[place].is_user:
+                return place
+            index -= 1
+        return None
+
+    def within(self, spans: Iterable[tuple[int, int]]) -> list[Group]:
+        """Return the conversation in ``spans``, from a first to a last seq, oldest first."""
+        leading = len(leading_system(self))
+        ranges = [range(max(leading, self.place(first)), self.place(last + 1)) for first, last in spans]
+        return [self[place] for place in sorted({place for places in ranges for place in places})]
+
+    def turn_start(self, first: int, end: int) -> int:
+        """Return what ``turn_start`` does for the groups between two places."""
+        question = self.question(first, end)
+        start = first if question is None else question
+        while start > first and self[start - 1].is_system:
+            start -= 1
+        return start
+
+
 class GroupBuilder:
-    """Builds the groups that one agent sees. ``agent`` is ``None`` where a log has a single one."""
+    """Builds the groups that one agent sees. ``agent`` is ``None`` where a log has a single one.
+
+    ``groups`` is extended, or replaced when part of it is let go of: places in it stay what they are.
+    """
 
     def __init__(self, agent: str | None = None, records: Iterable[Record] = ()) -> None:
         self._agent = agent
-        self.groups: list[Group] = []
+        self.groups = Groups()
         self.was_reset = False
         """Whether a reset was met, so that nothing before it can matter but what it keeps."""
         self.reset_to: int | None = None
@@ -147,16 +211,13 @@ class GroupBuilder:
     def forget_before(self, seq: int, but: Iterable[tuple[int, int]] = ()) -> None:
         """Let go of the conversation before ``seq``, which will never be sent again, ``but`` for these spans of it."""
         leading = leading_system(self.groups)
-        spans = tuple(but)
-        self.groups = leading + [
-            group
-            for group in self.groups[len(leading) :]
-            if group.seq >= seq or any(first <= group.seq <= last for first, last in spans)
-        ]
+        apart = [group for group in self.groups.within(but) if group.seq < seq]
+        start = max(len(leading), self.groups.place(seq))
+        self.groups = Groups([*leading, *apart, *self.groups[start:]])
 
     def _clear(self, keep: Sequence[int]) -> None:
         leading = leading_system(self.groups)
-        self.groups = leading + [group for group in self.groups[len(leading) :] if group.seq in keep]
+        self.groups = Groups(leading + [group for group in self.groups[len(leading) :] if group.seq in keep])
         self._open.clear()
         self.reset_to = min(keep, default=None)
         self.was_reset = True

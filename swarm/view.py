@@ -6,13 +6,15 @@ process before it would have sent.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import islice
 from typing import Any
 
-from swarmchat.swarm.context import Budget, RequestContext, after_cut, build_context, conversation_tokens
+from swarmchat.swarm.context import Budget, RequestContext, build_context
 from swarmchat.swarm.groups import Group, GroupBuilder, leading_system
 from swarmchat.swarm.log import CHUNK, Log
 from swarmchat.swarm.protected import Protected, first_kept_of, summary_groups, within
 from swarmchat.swarm.records import Record
+from swarmchat.swarm.selection import after_cut
 from swarmchat.swarm.tokens import TokenCounter, counter_for
 
 _MEASURABLE = 500
@@ -70,15 +72,13 @@ class View:
         self._cut = None
         self.protected = Protected()
         self.correction, self.last_tokens = 1.0, 0
-        if self._log.has_earlier:
-            # Instructions at the start of an imported conversation hold however far back it goes.
-            for record in self._log.head:
-                if record.seq < self._log.start:
-                    self._builder.feed(record)
         self._next_seq = self._log.start
         hidden = hidden_turns(self._log.records)
-        for record in self._pinned_earlier(hidden):
-            self._builder.feed(record)
+        # Instructions at the start of an imported conversation hold however far back it goes.
+        earlier = {record.seq: record for record in self._log.head if record.seq < self._log.start}
+        earlier |= {record.seq: record for record in self._pinned_earlier(hidden)}
+        for seq in sorted(earlier):
+            self._builder.feed(earlier[seq])
         for record in self._log.records:
             self._next_seq = record.seq + 1
             if record.turn not in hidden:
@@ -128,8 +128,7 @@ class View:
 
     def uncut(self, budget: Budget) -> list[Group]:
         """Return the conversation behind the last cut, without what is pinned."""
-        groups = self._builder.groups
-        conversation = after_cut(groups[len(leading_system(groups)) :], self.first_kept(budget))
+        conversation = after_cut(self._builder.groups, self.first_kept(budget))
         return [group for group in conversation if not self.protected.pins(group.seq)]
 
     @property
@@ -190,7 +189,7 @@ class View:
         """Return how many earlier records to read, because they may change the context; 0 if none can."""
         groups = self._builder.groups
         leading = leading_system(groups)
-        conversation = [group for group in groups[len(leading) :] if group.seq >= self._log.start]
+        start = max(len(leading), groups.place(self._log.start))
         read = self._log.next_seq - self._log.start
         if self._builder.was_reset:
             if not self.protected.known:
@@ -200,15 +199,19 @@ class View:
             return 0 if kept_from is None else max(0, self._log.start - kept_from)
         if first_kept := self.first_kept(budget):
             # The turn that the cut stands in must be there from its question on.
-            start = conversation[0] if conversation else None
-            reaches = start is not None and start.seq <= first_kept and (start.is_user or start.is_system)
+            oldest = groups[start] if start < len(groups) else None
+            reaches = oldest is not None and oldest.seq <= first_kept and (oldest.is_user or oldest.is_system)
             return 0 if reaches else max(CHUNK, self._log.start - first_kept)
-        if not any(group.is_user for group in conversation):
+        if groups.question(start, len(groups)) is None:
             return max(CHUNK, read)
-        tokens = conversation_tokens([*leading, *conversation], counter)
         wanted = budget.high * (budget.available - fixed - sum(group.tokens(counter) for group in leading))
+        tokens = 0
+        for group in islice(reversed(groups), len(groups) - start):
+            tokens += group.tokens(counter)
+            if tokens > wanted:
+                return 0
         # By what the records so far cost: a guess that is too low costs one more read.
-        return 0 if tokens > wanted else CHUNK + int((wanted - tokens) * read / max(1, tokens))
+        return CHUNK + int((wanted - tokens) * read / max(1, tokens))
 
 
 def reads_less(counted: object, sent: int) -> bool:

@@ -307,7 +307,11 @@ def test_v60_only_new_messages_are_counted():
     counter = CountingCounter()
     records = records_of(" ".join(f"U{n} A{n}" for n in range(5000)))
     builder = GroupBuilder(records=records)
-    build_context(builder.groups, counter=counter, budget=Budget(9000, high=1, low=1))
+    context = build_context(builder.groups, counter=counter, budget=Budget(9000, high=1, low=1))
+    # What is left out is counted for who asks how much it was.
+    assert counter.calls == 9001
+    assert context.rotation is not None
+    assert context.rotation.tokens_before == 10000
     assert counter.calls == 10000
     for record in records_of("U A{a} T:a", start=10000):
         builder.feed(record)
