@@ -11,7 +11,7 @@ from swarmchat.swarm.edits import Edits
 from swarmchat.swarm.navigation import Navigation
 from swarmchat.swarm.records import Record
 from swarmchat.swarm.rescue_steps import check_steps
-from swarmchat.swarm.version import program_version
+from swarmchat.swarm.version import VERSION
 
 TOLD = ("placeholder", "parameters", "rescue")
 """The settings that can be changed in the middle of a session, and that no other record tells."""
@@ -25,7 +25,7 @@ def session_record(session: "Session", remembered: Mapping[str, Any]) -> Record:
     """Return the record that the log of ``session`` begins with; ``remembered`` is what is kept of the client."""
     info, swarm = session.info, session.swarm
     about: dict[str, Any] = {"id": info.id, "name": info.name, "client": info.client, "swarm": swarm.name}
-    about |= {"model": session.model.name, "program": program_version(), **session.told_settings()}
+    about |= {"model": session.model.name, "program": VERSION, **session.told_settings()}
     if remembered:
         about["memory"] = remembered
     return session.journal.record("session", None, offset=0, turn=0, **about)

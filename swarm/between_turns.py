@@ -30,17 +30,17 @@ class BetweenTurns:
         session = self._session
         session.swarm.agent(agent)
         async with self._turn_lock:
-            return await navigate(session, session.navigation.to(agent))
+            return await settle(navigate(session, session.navigation.to(agent)))
 
     async def go_back(self) -> Navigation:
         """Go back to the agent before the active one, if there was one; store it."""
         async with self._turn_lock:
-            return await navigate(self._session, self._session.navigation.back())
+            return await settle(navigate(self._session, self._session.navigation.back()))
 
     async def reset(self) -> None:
         """Send nothing of what was said so far any more. The log, states, memory and agent stay."""
         async with self._turn_lock:
-            await reset(self._session)
+            await settle(reset(self._session))
 
     async def undo(self, turns: int = 1) -> "Moved":
         """Hide the last ``turns`` turns, or as many as there are. Agent, way back and states are as they were before.

@@ -14,6 +14,13 @@ _LEASE = 30.0
 """Seconds that the session stays closed to others if this process vanishes."""
 
 
+async def _free(backend: Backend, key: str, stored: bytes | None) -> None:
+    """Let go of the lease that is ``stored``, unless somebody else has it by now."""
+    taken = await backend.acquire(key, Holder.of_this_process().to_bytes(), _LEASE, replacing=stored)
+    if taken is not None:
+        await backend.release(taken)
+
+
 @asynccontextmanager
 async def holding(backend: Backend, info: SessionInfo) -> AsyncIterator[SessionLease]:
     """Hold the lease of a session. Raises SessionBusy while another process has it.
@@ -24,9 +31,7 @@ async def holding(backend: Backend, info: SessionInfo) -> AsyncIterator[SessionL
     stored = await backend.get(key)
     holder = parse_holder(stored) if stored is not None else None
     if holder is not None and holder.unfinished is not None and not holder.is_running:
-        taken = await backend.acquire(key, Holder.of_this_process().to_bytes(), _LEASE, replacing=stored)
-        if taken is not None:
-            await backend.release(taken)
+        await settle(_free(backend, key, stored))
     held = SessionLease(backend, key, _LEASE)
     await held.acquire(info.name)
     try:

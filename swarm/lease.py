@@ -16,6 +16,7 @@ from pathlib import Path
 
 from swarmchat.backends import Backend, BackendError, Lease
 from swarmchat.swarm.errors import SessionBusy
+from swarmchat.swarm.settle import settle
 
 _UNFINISHED = "unfinished:"
 """Before the machine of a holder whose lease outlives it on purpose."""
@@ -95,7 +96,17 @@ class SessionLease:
         self.lease: Lease | None = None
 
     async def acquire(self, session: str) -> Lease:
-        """Take the lease, over from a dead process if need be. Raises SessionBusy, naming who has ``session``."""
+        """Take the lease, over from a dead process if need be. Raises SessionBusy, naming who has ``session``.
+
+        Whoever is cancelled meanwhile does not have it.
+        """
+        try:
+            return await settle(self._acquire(session))
+        except asyncio.CancelledError:
+            await settle(self.release())
+            raise
+
+    async def _acquire(self, session: str) -> Lease:
         lease = await self._backend.acquire(self._key, self._owner, self._ttl)
         if lease is None and (current := await self._backend.get(self._key)) is not None:
             holder = parse_holder(current)

@@ -8,6 +8,38 @@ from functools import cached_property
 from typing import Any, Protocol
 
 
+class Hashed:
+    """The sha256 of some messages, from which that of the same ones and more goes on.
+
+    Each request of a chat begins with the messages of the one before: so only what is new is hashed.
+    """
+
+    def __init__(self, messages: tuple[bytes, ...] = ()) -> None:
+        self._messages: tuple[bytes, ...] = ()
+        self._state = hashlib.sha256()
+        self._add(messages)
+
+    def going_on(self, messages: tuple[bytes, ...]) -> "Hashed":
+        """Return what ``Hashed(messages)`` is, made from this one if it can be."""
+        known = len(self._messages)
+        if messages[:known] != self._messages:
+            return Hashed(messages)
+        longer = Hashed()
+        longer._messages, longer._state = self._messages, self._state.copy()
+        longer._add(messages[known:])
+        return longer
+
+    @property
+    def hexdigest(self) -> str:
+        """The digest, as 64 characters."""
+        return self._state.hexdigest()
+
+    def _add(self, messages: tuple[bytes, ...]) -> None:
+        # The length keeps pieces apart: two messages are not one with the same bytes.
+        self._state.update(b"".join([part for piece in messages for part in (b"%d:" % len(piece), piece)]))
+        self._messages += messages
+
+
 @dataclass(frozen=True)
 class ModelRequest:
     """What is asked of a model, ready to be sent.
@@ -24,6 +56,8 @@ class ModelRequest:
     """Further fields of the body: temperature, max_tokens, tool_choice …"""
     instructions: int = 0
     """How many of the messages, from the first on, are the agent's own system messages."""
+    before: Hashed = field(default_factory=Hashed, repr=False, compare=False)
+    """The ``conversation`` of an earlier request. Makes no difference but in time."""
 
     @cached_property
     def key(self) -> str:
@@ -31,12 +65,17 @@ class ModelRequest:
         return _digest(json.dumps(self.parts).encode())
 
     @cached_property
+    def conversation(self) -> Hashed:
+        """The messages but for the instructions, hashed."""
+        return self.before.going_on(self.messages[self.instructions :])
+
+    @cached_property
     def parts(self) -> dict[str, str]:
         """Identify each part of the request by the sha256, in hex, of its JSON, to tell which of them is another."""
         return {
             "model": _digest(_encode(self.model)),
             "instructions": _digest(*self.messages[: self.instructions]),
-            "conversation": _digest(*self.messages[self.instructions :]),
+            "conversation": self.conversation.hexdigest,
             "tools": _digest(_encode(self.tools)),
             "parameters": _digest(json.dumps(self.parameters, sort_keys=True, default=str).encode()),
         }
@@ -152,12 +191,7 @@ class Model(Protocol):
 
 
 def _digest(*pieces: bytes) -> str:
-    digest = hashlib.sha256()
-    for piece in pieces:
-        # The length keeps pieces apart: two messages are not one with the same bytes.
-        digest.update(b"%d:" % len(piece))
-        digest.update(piece)
-    return digest.hexdigest()
+    return Hashed(pieces).hexdigest
 
 
 def _encode(value: object) -> bytes:

@@ -113,6 +113,12 @@ _STATUS_WORDS = {
 }
 
 
+def _where_to_look(address: str) -> str:
+    if urlsplit(address).hostname == "api.openai.com":
+        return "Is this machine online? Check the network and HTTPS_PROXY"
+    return "Is the server running there? Check the base URL"
+
+
 class Refusals:
     """Turns what one server answers instead of an answer into AttemptError; no message holds the key.
 
@@ -138,7 +144,7 @@ class Refusals:
         """Return what an HTTP ``status`` with a decoded error ``body`` means; ``None`` for an error inside a stream."""
         codes = " ".join(str(body.get(field, "")) for field in ("type", "code")) if isinstance(body, dict) else ""
         status = status or _status_in(body, codes.lower())
-        words = self.clean(_message(body)) or "no reason given"
+        words = self.clean(_message(body)).removesuffix(".") or "no reason given"
         said = f"{self.address} says ({status}): {words}"
         too_long, limit = named_context_limit(json.dumps(body)[:_READ])
         if status == 413 or (too_long and status not in (401, 403, 404)):
@@ -166,9 +172,7 @@ class Refusals:
     def no_connection(self, why: str) -> AttemptError:
         """Return the error for a server that cannot be reached."""
         return AttemptError(
-            ModelUnavailable(
-                f"cannot connect to {self.address}: {self.clean(why)}. Is the server running there? Check the base URL"
-            ),
+            ModelUnavailable(f"cannot connect to {self.address}: {self.clean(why)}. {_where_to_look(self.address)}"),
             passing="no connection",
         )
 

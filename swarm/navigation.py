@@ -33,6 +33,15 @@ class Navigation:
         """Return the navigation as it is stored."""
         return encode_json({"active": self.active, "stack": list(self.stack)})
 
+    @classmethod
+    def from_bytes(cls, stored: bytes | None, default: str) -> "Navigation":
+        """Return the navigation that is ``stored``, that of a new session if there is none or it cannot be read."""
+        try:
+            value = json.loads(stored or b"")
+            return cls(str(value["active"]), tuple(map(str, value["stack"])))
+        except (ValueError, TypeError, KeyError):
+            return cls(default)
+
     def healed(self, agents: frozenset[str], default: str) -> "Navigation":
         """Return the navigation without agents that there are not; ``default`` stands in for the active one."""
         active = self.active if self.active in agents else default
@@ -48,12 +57,7 @@ class PersistSwarm:
 
     async def get(self, default: str) -> Navigation:
         """Return the navigation, that of a new session if there is none or it cannot be read."""
-        stored = await self._store.read(self._key)
-        try:
-            value = json.loads(stored or b"")
-            return Navigation(str(value["active"]), tuple(map(str, value["stack"])))
-        except (ValueError, TypeError, KeyError):
-            return Navigation(default)
+        return Navigation.from_bytes(await self._store.read(self._key), default)
 
     async def set(self, navigation: Navigation) -> None:
         """Keep ``navigation``."""

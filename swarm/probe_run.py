@@ -119,7 +119,7 @@ class ProbeRun:
         if isinstance(error, ModelUnavailable):
             return Finding("failed", str(error), ("server_errors",))
         untried = exchange.needs_tools and self._tools_work is None
-        words = re.sub(r"^\S+ says ", "", str(error))
+        words = re.sub(r"^\S+ says ", "the server says ", str(error))
         return Finding("failed", words, ("refuses_tools" if untried else "refuses_request",))
 
     def _learn(self, exchange: Exchange, seen: Seen, first: Result) -> None:

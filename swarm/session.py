@@ -22,7 +22,7 @@ from swarmchat.swarm.groups import Group
 from swarmchat.swarm.handoffs import handoff_definitions, handoff_names
 from swarmchat.swarm.index import SessionInfo, find_session, free_name
 from swarmchat.swarm.journal import Journal, timestamp
-from swarmchat.swarm.model import Model, ModelRequest, ToolCall
+from swarmchat.swarm.model import Hashed, Model, ModelRequest, ToolCall
 from swarmchat.swarm.navigation import Navigation
 from swarmchat.swarm.offer import Offer
 from swarmchat.swarm.protected import Protected
@@ -245,6 +245,8 @@ class Session(BetweenTurns):
         if self.journal.in_doubt:
             self._view.take(await self.journal.settle_doubt())
             await self._restore()
+            # Not before: whoever is cancelled until here has all of it to do again.
+            self.journal.in_doubt = False
         if self.journal.is_new:
             self._remembered = await self.primitives.memory.all()
 
@@ -292,8 +294,9 @@ class Session(BetweenTurns):
     def request(self, context: RequestContext, further: Mapping[str, Any]) -> ModelRequest:
         """Return the request that sends ``context``; ``further`` goes before the parameters that are set."""
         parameters = {**self.settings.parameters, **self.agent.parameters, **further}
+        before = Hashed() if self.last_request is None else self.last_request.conversation
         self.last_request = ModelRequest(
-            self.model.name, context.messages, tuple(context.tools), parameters, context.system
+            self.model.name, context.messages, tuple(context.tools), parameters, context.system, before
         )
         return self.last_request
 
@@ -365,7 +368,9 @@ class Session(BetweenTurns):
 
     async def _restore(self) -> None:
         """Take the agent and the way back from the store; an agent that there is no more is replaced."""
-        stored = await self.primitives.navigation.get(self.swarm.default)
+        # With a handoff that is still to be stored.
+        reach = self.primitives.collecting(self.journal.unsaved_edits)
+        stored = await reach.navigation.get(self.swarm.default)
         healed = stored.healed(self.swarm.names, self.swarm.default)
         self.switch(healed)
         self._view.rebuild()

@@ -92,12 +92,14 @@ class _Turn:
                 async for event in events:
                     yield event
         finally:
-            # Also when interrupted: what was carried out has its result, and the rest one that says so.
-            edits = await settle(calls.combined_edits())
-            self.records.add_results(calls.outcomes, edits)
+            # Also when interrupted, even here: what was carried out has its result, and the rest one that says so.
+            await settle(self._add_results(calls))
         if handed_over := await self.records.add_handoff(calls.outcomes):
             visited.add(handed_over.target)
             yield handed_over
+
+    async def _add_results(self, calls: Calls) -> None:
+        self.records.add_results(calls.outcomes, await calls.combined_edits())
 
     async def _ask(self) -> AsyncGenerator[Event, None]:
         """Send a request and take the answer. A context that the server finds too long is cut and sent once more."""
@@ -188,13 +190,16 @@ class _Turn:
         session, records = self._session, self.records
         prefix = f"text_{request.key[:8]}"
         self._judgement = judgement = await self._rescue.judge(self._hearing, self._said, prefix, ms)
-        records.hearing = None
+        if judgement.again:
+            records.hearing = None
+        # Whoever leaves meanwhile has seen what is not on record yet.
         for event in judgement.events:
             yield event
         if judgement.again:
             return
         if self._held_back and records.answer.text and (refused := await refuse_output(session, records)):
             yield refused
+        records.hearing = None
         records.add_answer(ms)
         if (self._held_back or judgement.replaced) and records.answer.text:
             yield TextDelta(records.answer.text, session.agent.name)

@@ -292,7 +292,7 @@ def test_a_server_without_tools_is_not_asked_for_more_of_them(server):
     run = probe(server, Behaviour(refuses="tools"))
     call = next(result for result in run.results if result.name == "call")
     assert (call.status, list(call.quirks)) == ("failed", ["refuses_tools"])
-    assert call.seen.startswith("(400): Unsupported parameter: 'tools'")
+    assert call.seen.startswith("the server says (400): Unsupported parameter: 'tools'")
     assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
     assert sum("tools" in body for body in server.chats) == 1
     assert "the server takes no tools" in {result.seen for result in run.results}
