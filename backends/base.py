@@ -8,7 +8,7 @@ the millisecond; one that is not above zero means that the key is gone at once.
 The docstrings here are the contract. ``swarmchat.backends.testing`` holds it to every driver, shipped or not.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -107,6 +107,13 @@ class Backend(Protocol):
         """Return the value of ``key``, or ``None`` when there is none.
 
         Raises CorruptValue when ``key`` is a list.
+        """
+        ...
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values of ``keys``, in their order: ``None`` where there is none, or a list.
+
+        Costs a round trip for some hundred keys. Each is what it was at some time during the call, not all at one.
         """
         ...
 

@@ -5,7 +5,7 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -27,7 +27,7 @@ from swarmchat.backends.rows import Rows
 DURABILITY = {"normal": 1, "full": 2}
 """What ``?durability=`` may be, and SQLite's ``synchronous`` for it."""
 
-_PAGE = 100
+_PAGE = 500
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # A quota, unlike a full disk, shows as a write that failed, or an index of the journal that could not be made.
 _NO_ROOM_CODES = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN}
@@ -87,6 +87,11 @@ class DiskBackend:
     async def get(self, key: str) -> bytes | None:
         """Return the value of ``key``; see Backend.get."""
         return await self._run(lambda rows: _value(rows, key))
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values of ``keys``; see Backend.get_many."""
+        found = await self._run(partial(Rows.values, keys=[key.encode() for key in keys]))
+        return [found.get(key.encode()) for key in keys]
 
     async def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
         """Yield the values whose key starts with ``prefix``, in order; see Backend.scan."""

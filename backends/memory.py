@@ -3,7 +3,7 @@
 import math
 import time
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from swarmchat.backends.base import Append, Delete, Expect, Lease, Put, Touch, Truncate, Write
@@ -39,6 +39,11 @@ class MemoryBackend:
     async def get(self, key: str) -> bytes | None:
         """Return the value of ``key``; see Backend.get."""
         return self._value(key)
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values of ``keys``; see Backend.get_many."""
+        entries = [self._find(key) for key in keys]
+        return [entry.content if entry and isinstance(entry.content, bytes) else None for entry in entries]
 
     async def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
         """Yield the values whose key starts with ``prefix``, in order; see Backend.scan."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis, RedisCluster
@@ -33,7 +33,7 @@ _PAUSES = (0.05, 0.1, 0.2, 0.4)
 """Seconds before each new attempt of a call whose connection was lost."""
 _TOKEN_TTL = 60.0
 _CONNECTIONS = 32
-_BATCH = 100
+_BATCH = 500
 _SPECIAL = str.maketrans({character: "\\" + character for character in "\\*?[]"})
 
 
@@ -61,6 +61,11 @@ class RedisBackend:
         """Return the value of ``key``; see Backend.get."""
         value: bytes | None = await self._command("GET", key)
         return value
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values of ``keys``; see Backend.get_many."""
+        batches = [await self._values(keys[first : first + _BATCH]) for first in range(0, len(keys), _BATCH)]
+        return [value for batch in batches for value in batch]
 
     async def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
         """Yield the values whose key starts with ``prefix``, in order; see Backend.scan."""
@@ -176,7 +181,7 @@ class RedisBackend:
         # A key that is not text is nobody's that calls this.
         return sorted(key.decode() for key in await self._call(walk_all) if _is_text(key))
 
-    async def _values(self, keys: list[str]) -> list[bytes | None]:
+    async def _values(self, keys: Sequence[str]) -> list[bytes | None]:
         if self._target.scheme != "redis+cluster":
             values: list[bytes | None] = await self._command("MGET", *keys)
             return values

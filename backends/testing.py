@@ -67,6 +67,19 @@ class BackendConformance(ExpectConformance):
         assert [key for key, _ in await scan(backend, "")] == sorted(HOSTILE[1::2])
 
     @scenario
+    async def test_reads_many_values_at_once(self, make: MakeBackend) -> None:
+        """In the order of the keys, with nothing for a missing key and for a list, over many more than one batch."""
+        backend = make()
+        numbers = [str(number) for number in range(2500)]
+        await backend.commit(Append("list", (b"1",)), *(Put(key, key.encode()) for key in (*numbers, *HOSTILE)))
+        await backend.commit(Put("0", b"", 0), Put("1", b""), Delete("2"))
+        wanted = [*reversed(numbers), "list", *HOSTILE, "missing", "7", "7"]
+        changed = {"0": None, "1": b"", "2": None, "list": None, "missing": None}
+        expected = [changed[key] if key in changed else key.encode() for key in wanted]
+        assert await backend.get_many(wanted) == expected
+        assert await backend.get_many([]) == []
+
+    @scenario
     async def test_slices_as_python_does(self, make: MakeBackend) -> None:
         """All starts and stops, negative and out of range, on lists of no, one and five values."""
         backend = make()

@@ -102,6 +102,12 @@ class _Comparison(RuleBasedStateMachine):
         assert self._outcome(self.backend.slice(key, start, stop)) == wanted_slice
         assert self._outcome(self.backend.length(key)) == wanted_length
 
+    @rule(wanted=st.lists(keys, max_size=4))
+    def get_many(self, wanted: list[str]) -> None:
+        contents = map(self.model.get, wanted)
+        values = [content if isinstance(content, bytes) else None for content in contents]
+        assert self.runner.run(self.backend.get_many(wanted)) == values
+
     @rule(prefix=st.just("") | keys)
     def scan(self, prefix: str) -> None:
         async def collect() -> list[tuple[str, bytes]]:

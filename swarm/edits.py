@@ -32,7 +32,7 @@ class Edits:
     def __init__(self) -> None:
         self.edits: list[Edit] = []
         self.writes: list[Write] = []
-        """Writes that rely on nothing that is there: Put and Delete of keys that no edit touches."""
+        """Writes that rely on nothing that is there, of keys that no edit touches."""
 
     def __bool__(self) -> bool:
         return bool(self.edits or self.writes)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
     Matrix = NDArray[np.float32]
 
-_READERS = 32
-"""How many reads of the cache run at once: as many as the Redis driver has connections."""
 _COMMIT = 500
 _BATCH = 1000
 """Texts between two writes to the cache: what an interruption can lose."""
@@ -63,7 +61,7 @@ class PersistEmbedding:
         self._store = store
         self._remembered = remembered
         self._recent: OrderedDict[str, Vector] = OrderedDict()
-        self._waiting: dict[str, asyncio.Future[Vector | None]] = {}
+        self._waiting: dict[str, asyncio.Future[dict[str, Vector] | None]] = {}
         self._dimension: int | None = None
         # Whether the embedder itself said so; what the cache says may be of another model under the same name.
         self._proven = False
@@ -105,30 +103,33 @@ class PersistEmbedding:
             for text, future in theirs.items():
                 # None: whoever worked at it was cancelled, so this call does it in the next round.
                 if (result := await asyncio.shield(future)) is not None:
-                    found[text] = result
+                    found[text] = result[text]
         zero = np.zeros(self._dimension or 0, np.float32)
         return np.stack([found.get(text, zero) for text in texts]) if texts else zero.reshape(1, -1)[:0]
 
     async def _compute(self, texts: list[str]) -> "dict[str, Vector]":
         """Return the vectors of ``texts``, which nobody works at, from the cache or the embedder."""
-        futures = {text: asyncio.get_running_loop().create_future() for text in texts}
-        self._waiting |= futures
+        batches = [texts[first : first + _BATCH] for first in range(0, len(texts), _BATCH)]
+        futures = [asyncio.get_running_loop().create_future() for _ in batches]
+        for batch, future in zip(batches, futures, strict=True):
+            self._waiting |= dict.fromkeys(batch, future)
         found: dict[str, Vector] = {}
         try:
-            for first in range(0, len(texts), _BATCH):
-                for text, vector in (await self._batch(texts[first : first + _BATCH])).items():
-                    found[text] = vector
-                    futures[text].set_result(vector)
+            for batch, future in zip(batches, futures, strict=True):
+                vectors = await self._batch(batch)
+                found |= vectors
+                future.set_result(vectors)
         except Exception as error:
-            for future in futures.values():
+            for future in futures:
                 if not future.done():
                     future.set_exception(error)
                     # Marked as seen: nobody may be waiting for it.
                     future.exception()
             raise
         finally:
-            for text, future in futures.items():
+            for text in texts:
                 del self._waiting[text]
+            for future in futures:
                 if not future.done():
                     future.set_result(None)
         return found
@@ -170,24 +171,13 @@ class PersistEmbedding:
 
     async def _read(self, texts: list[str]) -> "dict[str, Vector]":
         """Return those of ``texts`` that the cache holds undamaged, of the dimension known or found first."""
-        found: dict[str, Vector] = {}
-        waiting = iter(texts)
-
-        async def read() -> None:
-            for text in waiting:
-                value = await self._store.backend.get(keys.embedding(self.embedder.name, text))
-                vector = None if value is None else decode_vector(value)
-                if vector is not None and self._dimension in (None, vector.size):
-                    self._dimension = vector.size
-                    found[text] = vector
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(_READERS, len(texts))):
-                    group.create_task(read())
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        return found
+        values = await self._store.backend.get_many([keys.embedding(self.embedder.name, text) for text in texts])
+        if self._dimension is None:
+            first = next((each for each in map(_decode, values) if each is not None), None)
+            if first is None:
+                return {}
+            self._dimension = first.size
+        return {texts[at]: row for at, row in decode_vectors(values, self._dimension).items()}
 
     async def _write(self, vectors: "dict[str, Vector]") -> None:
         ttl = self._store.lifetimes.embedding
@@ -222,13 +212,25 @@ def encode_vector(vector: "Vector") -> bytes:
 
 def decode_vector(value: bytes) -> "Vector | None":
     """Return the vector in ``value``; ``None`` when that is no vector of length 1, or of zeros, as stored."""
-    import numpy as np
-
     if len(value) <= _HEADER.size:
         return None
     (dimension,) = _HEADER.unpack_from(value)
-    if not 0 < dimension <= _LONGEST or len(value) != _HEADER.size + 4 * dimension:
-        return None
-    vector = np.frombuffer(value, "<f4", offset=_HEADER.size).astype(np.float32)
-    length = float(np.linalg.norm(vector.astype(np.float64)))
-    return vector if length == 0 or abs(length - 1) <= _TOLERANCE else None
+    return decode_vectors([value], dimension).get(0) if 0 < dimension <= _LONGEST else None
+
+
+def decode_vectors(values: "Sequence[bytes | None]", dimension: int) -> "dict[int, Vector]":
+    """Return the vectors among ``values`` that are sound and of ``dimension``, by their places there."""
+    import numpy as np
+
+    head, size = _HEADER.pack(dimension), _HEADER.size + 4 * dimension
+    fitting = {at: value for at, value in enumerate(values) if value and len(value) == size and value.startswith(head)}
+    # The header is as wide as a number: it is the first column.
+    table = np.frombuffer(b"".join(fitting.values()), "<f4").reshape(len(fitting), dimension + 1)
+    rows = table[:, 1:].astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    sound = (lengths == 0) | (np.abs(lengths - 1) <= _TOLERANCE)
+    return {at: row for at, row, whole in zip(fitting, rows, sound.tolist(), strict=True) if whole}
+
+
+def _decode(value: bytes | None) -> "Vector | None":
+    return None if value is None else decode_vector(value)

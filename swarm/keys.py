@@ -86,7 +86,17 @@ def storage_item(client: str | None, name: str, item: str) -> str:
 
 def storage_version(client: str | None, name: str) -> str:
     """Return the key of a value that changes whenever a storage does, and exists once it has its first items."""
-    return f"{_owner(client)}storage-version:{escape(name)}"
+    return f"{storage_versions(client)}{escape(name)}"
+
+
+def storage_versions(client: str | None) -> str:
+    """Return the prefix of those values: one for each storage that ever had items."""
+    return f"{_owner(client)}storage-version:"
+
+
+def storage_changes(client: str | None, name: str) -> str:
+    """Return the key of a list of the last changes of a storage."""
+    return f"{_owner(client)}storage-changes:{escape(name)}"
 
 
 def embedding(model: str, text: str) -> str:

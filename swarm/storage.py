@@ -9,7 +9,6 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from typing import Generic, TypeVar
-from urllib.parse import unquote
 
 from swarmchat.backends import Conflict, Delete, Expect, Put, Write
 from swarmchat.swarm import keys
@@ -18,11 +17,9 @@ from swarmchat.swarm.embedding import Embedder, PersistEmbedding
 from swarmchat.swarm.item_form import ItemForm
 from swarmchat.swarm.persist import Store
 from swarmchat.swarm.search import SearchIndex, build_index
+from swarmchat.swarm.storage_items import StoredItems
 
 T = TypeVar("T")
-
-_ATTEMPTS = 3
-"""How often items are read again that were changed while they were read."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +48,6 @@ class Hit(Generic[T]):
     score: float
 
 
-class _Kept:
-    """What a process keeps of what is committed, shared by all views of one storage."""
-
-    def __init__(self) -> None:
-        self.version: bytes | None = None
-        """That of ``items``; ``None`` before the first read."""
-        self.items: dict[str, bytes] = {}
-        """The stored items in the order of their ids. Never changed, only replaced."""
-        self.index: SearchIndex | None = None
-        """Of ``items`` or of earlier ones."""
-        self.filled = False
-        """Whether the default items are known to be put in."""
-
-
 class PersistStorage(Generic[T]):
     """A storage of ``client`` in ``store``. Lists and searches keep what they read until another version is there.
 
@@ -83,10 +66,8 @@ class PersistStorage(Generic[T]):
         self._store = store
         self._form = ItemForm(definition.name, definition.type, definition.items, definition.index)
         self._embedding = embedding.using(definition.embedder)
-        self._kept = _Kept()
-        owner = None if definition.shared else client
-        self._prefix = keys.storage_items(owner, definition.name)
-        self._version = keys.storage_version(owner, definition.name)
+        # Shared by all views of this storage.
+        self._kept = StoredItems(None if definition.shared else client, definition.name)
 
     def through(self, store: Store) -> "PersistStorage[T]":
         """Return the same storage seen through ``store``, with the same backend: what this process keeps is shared."""
@@ -135,7 +116,7 @@ class PersistStorage(Generic[T]):
                 return True
             try:
                 # Of several who remove the same item at once, one is told that it did.
-                await self._store.backend.commit(Expect(key, value), Delete(key), self._new_version())
+                await self._store.backend.commit(Expect(key, value), Delete(key), *self._changed([key]))
             except Conflict:
                 continue
             return True
@@ -188,53 +169,39 @@ class PersistStorage(Generic[T]):
     async def _read(self) -> dict[str, bytes]:
         """Return what is stored by its ids, in their order, with the collected changes."""
         await self._fill()
-        committed = await self._committed()
+        committed = await self._kept.read(self._store.backend, lasting=self._store.lifetimes.storage is None)
         changed = {
             write.key: write.value if isinstance(write, Put) else None
             for write in (self._store.edits.writes if self._store.edits is not None else ())
-            if isinstance(write, Put | Delete) and write.key.startswith(self._prefix)
+            if isinstance(write, Put | Delete) and write.key.startswith(self._kept.prefix)
         }
         if not changed:
             return committed
-        both = committed | {self._id(key): value for key, value in changed.items()}
+        both = committed | {self._kept.id(key): value for key, value in changed.items()}
         return {item_id: value for item_id, value in sorted(both.items()) if value is not None}
-
-    async def _committed(self) -> dict[str, bytes]:
-        """Return the committed items: those in this process when they are current, which costs one round trip."""
-        kept, backend = self._kept, self._store.backend
-        version = await backend.get(self._version)
-        # Items that run out do so without a new version.
-        if version is not None and version == kept.version and self._store.lifetimes.storage is None:
-            return kept.items
-        for _ in range(_ATTEMPTS):
-            found = {self._id(key): value async for key, value in backend.scan(self._prefix)}
-            before, version = version, await backend.get(self._version)
-            if version == before:
-                break
-        # The version from before the last scan: should it be late, the next read finds that out.
-        kept.version, kept.items, kept.filled = before, dict(sorted(found.items())), before is not None
-        return kept.items
 
     async def _fill(self) -> None:
         """Put the default items in, if nobody has done so yet."""
         ttl = self._store.lifetimes.storage
         if self._kept.filled and ttl is None:
             return
-        if await self._store.backend.get(self._version) is None:
+        if await self._store.backend.get(self._kept.version_key) is None:
             values = [self._form.encode(item, f"default {at}") for at, item in enumerate(self._form.defaults)]
             puts = [Put(self._key(new), value, ttl) for new, value in zip(_new_ids(len(values)), values, strict=True)]
             # A Conflict: another process was faster, and has put in the same.
             with suppress(Conflict):
-                await self._store.backend.commit(Expect(self._version, None), *puts, self._new_version())
+                await self._store.backend.commit(
+                    Expect(self._kept.version_key, None), *puts, *self._changed([put.key for put in puts])
+                )
         self._kept.filled = True
 
-    async def _write(self, *writes: Write) -> None:
+    async def _write(self, *writes: Put | Delete) -> None:
         edits = Edits()
-        edits.write(*writes, self._new_version())
+        edits.write(*writes, *self._changed([write.key for write in writes]))
         await self._store.apply(edits)
 
-    def _new_version(self) -> Put:
-        return Put(self._version, secrets.token_bytes(12), self._store.lifetimes.storage)
+    def _changed(self, items: Sequence[str]) -> Sequence[Write]:
+        return self._kept.changed(items, self._store.lifetimes.storage)
 
     def _key(self, item_id: str) -> str:
         escaped = keys.escape(item_id)
@@ -243,10 +210,7 @@ class PersistStorage(Generic[T]):
             raise ValueError(
                 f"id {item_id!r:.60}: expected 1 to 200 characters; other than A-Z a-z 0-9 _.@+- count 3 a byte"
             )
-        return self._prefix + escaped
-
-    def _id(self, key: str) -> str:
-        return unquote(key[len(self._prefix) :], errors="surrogatepass")
+        return self._kept.prefix + escaped
 
 
 def _new_ids(number: int) -> list[str]:

@@ -197,7 +197,11 @@ class TestAtOnce:
         async def check() -> None:
             embedding = PersistEmbedding(Store(MemoryBackend()), embedder := Counting())
             embedder.failures.append(ModelUnavailable("down"))
-            outcomes = await asyncio.gather(*(embedding.vectors(["a"]) for _ in range(3)), return_exceptions=True)
+            embedder.gate = asyncio.Event()
+            calls = [asyncio.ensure_future(embedding.vectors(["a"])) for _ in range(3)]
+            await embedder.started.wait()
+            embedder.gate.set()
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
             assert [type(outcome) for outcome in outcomes] == [ModelUnavailable] * 3
             assert (await embedding.vectors(["a"])).shape == (1, 4)
             assert embedder.texts == ["a", "a"]
@@ -295,11 +299,12 @@ class TestTrust:
 
     def test_a_stale_cache_that_is_found_out_while_it_is_read(self):
         class Slow(Faulty):
-            async def get(self, key: str) -> bytes | None:
-                if key == keys.embedding("counting", "slow"):
+            async def get_many(self, wanted: Sequence[str]) -> list[bytes | None]:
+                values = await super().get_many(wanted)
+                if keys.embedding("counting", "slow") in wanted:
                     reading.set()
                     await go_on.wait()
-                return await super().get(key)
+                return values
 
         async def check() -> None:
             backend = Slow(MemoryBackend())
@@ -338,15 +343,28 @@ class TestTrust:
         with np.errstate(over="ignore"), pytest.raises(EmbeddingError, match="counting"):
             run(PersistEmbedding(Store(backend), Wrong()).vectors(["a"]))
 
-    def test_a_cache_that_cannot_be_read_is_the_backends_error(self):
+    def test_a_key_of_another_kind_is_the_backends_error(self):
         async def check() -> None:
             backend = MemoryBackend()
             await backend.commit(Append(keys.embedding("counting", "a"), (b"x",)))
             embedding = PersistEmbedding(Store(backend), embedder := Counting())
             with pytest.raises(CorruptValue):
                 await embedding.vectors(["a", "b"])
+            assert (await embedding.vectors(["a", "b"])).shape == (2, 4)
+            assert embedder.asked == [["a", "b"]]
+
+        run(check())
+
+    def test_a_cache_that_cannot_be_read_is_the_backends_error(self):
+        class Away(Faulty):
+            async def get_many(self, wanted: Sequence[str]) -> list[bytes | None]:
+                raise BackendUnavailable("away")
+
+        async def check() -> None:
+            embedding = PersistEmbedding(Store(Away(MemoryBackend())), embedder := Counting())
+            with pytest.raises(BackendUnavailable):
+                await embedding.vectors(["a", "b"])
             assert embedder.asked == []
-            assert (await embedding.vectors(["b"])).shape == (1, 4)
 
         run(check())
 

@@ -13,20 +13,22 @@ from pathlib import Path
 import pytest
 from chat_rules import check_messages
 from chats import open_session, say, sent
+from storage_writer import change, opened
 from swarmchat.backends import open_backend
 from swarmchat.swarm import keys
 from swarmchat.swarm.records import parse_record
 from swarmchat.swarm.scripted_model import ScriptedModel
 
 TALKER = Path(__file__).with_name("talker.py")
+WRITER = Path(__file__).with_name("storage_writer.py")
 KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "20"))
 
 
 @contextmanager
-def talkers(url: str) -> Iterator[Callable[[int], int]]:
+def talkers(url: str, program: Path = TALKER) -> Iterator[Callable[[int], int]]:
     """Yield a function that lets a talker acknowledge so often, kills it, and returns what it last acknowledged."""
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    command = [sys.executable, str(TALKER), url]
+    command = [sys.executable, str(program), url]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -37,10 +39,10 @@ def talkers(url: str) -> Iterator[Callable[[int], int]]:
             last, child = -1, 0
             while acknowledgements > 0 or not child:
                 line = process.stdout.readline()
-                if line.startswith(b"talker "):
+                if line.startswith((b"talker ", b"writer ")):
                     child = int(line.split()[1])
                 else:
-                    last = int(line)
+                    last = max(last, int(line))
                     acknowledgements -= 1
             os.kill(child, signal.SIGKILL)
             return max([last, *(int(line) for line in iter(process.stdout.readline, b"dead\n"))])
@@ -72,3 +74,28 @@ def test_killed_at_random(kind, tmp_path, request):
         for _ in range(KILLS):
             acknowledged = talk_and_die(rng.randrange(1, 12))
             asyncio.run(check(url, acknowledged))
+
+
+@pytest.mark.parametrize("kind", ["disk", "redis"])
+def test_whoever_reads_a_storage_sees_all_of_a_change_or_nothing(kind, tmp_path, request):
+    url = f"disk:{tmp_path}" if kind == "disk" else request.getfixturevalue("redis_url")
+    rng = random.Random(20260102)
+
+    async def kill_writers(talk_and_die: Callable[[int], int]) -> None:
+        backend = open_backend(url)
+        reader = opened(backend)
+        items: dict[str, str] = {}
+        for _ in range(KILLS):
+            acknowledged = talk_and_die(rng.randrange(1, 30))
+            for number in range(acknowledged + 1):
+                items = change(number, items)
+            found = dict(await opened(backend).items())
+            assert found in (items, change(acknowledged + 1, items))
+            # One that goes on from what it knew sees what one does that reads everything.
+            assert dict(await reader.items()) == found
+            assert await reader.search("change", 9, -1) == await opened(backend).search("change", 9, -1)
+            items = found
+        await backend.close()
+
+    with talkers(url, WRITER) as talk_and_die:
+        asyncio.run(kill_writers(talk_and_die))

@@ -26,7 +26,9 @@ from swarmchat.swarm.embedding import PersistEmbedding
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.ngram_embedding import NgramEmbedder
 from swarmchat.swarm.persist import Lifetimes, Store
+from swarmchat.swarm.search import SearchIndex, build_index
 from swarmchat.swarm.storage import Hit, PersistStorage, Storage
+from swarmchat.swarm.storage_items import StoredItems
 from typing_extensions import TypedDict  # what pydantic wants before Python 3.12
 
 FILLER = Path(__file__).with_name("storage_filler.py")
@@ -343,6 +345,85 @@ class TestOthers:
 
         run(check())
 
+    @pytest.mark.parametrize("forgets", [False, True])
+    def test_only_what_has_changed_is_read_again(self, on, forgets):
+        class Counting(Faulty):
+            scans = 0
+
+            def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
+                self.scans += 1
+                return super().scan(prefix)
+
+        def drawn(number: int) -> int:
+            return 0 if forgets else 1
+
+        async def check(backend: Backend) -> None:
+            counting = Counting(backend)
+            here, there = StoredItems("ann", "words"), StoredItems("ann", "words", drawn)
+
+            async def write(**items: bytes | None) -> None:
+                changed = {there.prefix + keys.escape(item_id): value for item_id, value in items.items()}
+                writes = [Delete(key) if value is None else Put(key, value) for key, value in changed.items()]
+                await backend.commit(*writes, *there.changed([*changed], None))
+
+            async def read() -> list[tuple[str, bytes]]:
+                return list((await here.read(counting, lasting=True)).items())
+
+            await write(b=b"1", d=b"1")
+            assert await read() == [("b", b"1"), ("d", b"1")]
+            await write(e=b"1")
+            assert await read() == [("b", b"1"), ("d", b"1"), ("e", b"1")]
+            await write(a=b"1", d=b"2")
+            await write(**{"c:\ud800": b"1"})
+            await write(b=None, e=None)
+            assert await read() == [("a", b"1"), ("c:\ud800", b"1"), ("d", b"2")]
+            # Their keys are in the other order.
+            await write(é=b"1", z=b"1")
+            assert [item_id for item_id, _ in await read()] == ["a", "c:\ud800", "d", "z", "é"]
+            await write(é=None, z=None)
+            assert len(await read()) == 3
+            scans = counting.scans
+            assert scans == (5 if forgets else 1)
+            await write(**{str(number): b"1" for number in range(101)})
+            for number in range(101):
+                await write(**{str(number): None})
+            assert len(await read()) == 3
+            assert counting.scans == scans + 1
+
+        on(check)
+
+    def test_a_read_sees_what_was_there_before_it_whoever_reads_at_once(self):
+        class Gated(Faulty):
+            def __init__(self, inner: Backend) -> None:
+                super().__init__(inner)
+                self.readers: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+                self.open = False
+
+            async def get_many(self, wanted: Sequence[str]) -> list[bytes | None]:
+                if not self.open:
+                    gate = asyncio.Event()
+                    self.readers.put_nowait(gate)
+                    await gate.wait()
+                return await super().get_many(wanted)
+
+        async def check() -> None:
+            backend = Gated(MemoryBackend())
+            here, there = make(backend, WORDS), make(backend, WORDS)
+            await there.upsert("one")
+            assert await here.list() == ["one"]
+            reads, gates = [], []
+            for word in ("two", "three"):
+                await there.upsert(word)
+                reads.append(asyncio.ensure_future(here.list()))
+                gates.append(await backend.readers.get())
+            backend.open = True
+            for gate, read, words in zip(gates, reads, (["one", "two"], ["one", "two", "three"]), strict=True):
+                gate.set()
+                # The first read may see more than it has to.
+                assert set(await read) >= set(words)
+
+        run(check())
+
     def test_of_several_that_remove_an_item_one_did(self, on):
         async def check(backend: Backend) -> None:
             item_id = await make(backend, WORDS).upsert("apple")
@@ -478,6 +559,22 @@ class TestSearch:
             hits = await storage.search("x", 4, -1)
             assert [(hit.item, hit.score) for hit in hits] == [("ab", 1), ("ba", 1), ("c", 0.6), ("", 0)]
             assert [hit.item for hit in await storage.search("y", 4)] == ["c", "ab", "ba"]
+
+        run(check())
+
+    def test_indexes_that_go_on_from_the_same_one_stay_apart(self):
+        async def check() -> None:
+            embedding = PersistEmbedding(Store(MemoryBackend()), Table(a=[1, 0, 0], b=[0, 1, 0], c=[0, 0, 1]))
+
+            async def built(letters: str, previous: SearchIndex | None = None) -> SearchIndex:
+                raws = {letter: letter.encode() for letter in letters}
+                return await build_index(raws, lambda letter, _: [letter], embedding, previous)
+
+            first = await built("a")
+            with_b, with_c = await built("ab", first), await built("ac", first)
+            for index, letters in ((first, "a"), (with_b, "ab"), (with_c, "ac"), (await built("bc", with_c), "bc")):
+                for letter, vector in zip("abc", np.eye(3, dtype=np.float32), strict=True):
+                    assert index.best(vector, 3, 0.5) == ([(letter, 1.0)] if letter in letters else [])
 
         run(check())
 
