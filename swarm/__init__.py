@@ -2,15 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.agents import Agent, Swarm
-from swarmchat.swarm.errors import SwarmError
-from swarmchat.swarm.session import Session
-from swarmchat.swarm.session_settings import SessionSettings
-
 if TYPE_CHECKING:
+    from swarmchat.swarm.agents import Agent, Swarm
     from swarmchat.swarm.demo_rules import DemoRule
+    from swarmchat.swarm.errors import SwarmError
     from swarmchat.swarm.faults import Fault
     from swarmchat.swarm.policy import Policy
+    from swarmchat.swarm.session import Session
+    from swarmchat.swarm.session_settings import SessionSettings
     from swarmchat.swarm.state import State
     from swarmchat.swarm.storage import Storage
     from swarmchat.swarm.tool_context import Context
@@ -32,14 +31,20 @@ __all__ = [
     "tool",
 ]
 
-# Tools need pydantic, storages numpy: a chat without them should not wait for those.
+# Tools need pydantic, storages numpy: a chat without them should not wait for those. Whoever only looks at what is
+# kept, as Tab in a shell does, needs no session.
 _LAZY = {
+    "Agent": "agents",
     "Context": "tool_context",
     "DemoRule": "demo_rules",
     "Fault": "faults",
     "Policy": "policy",
+    "Session": "session",
+    "SessionSettings": "session_settings",
     "State": "state",
     "Storage": "storage",
+    "Swarm": "agents",
+    "SwarmError": "errors",
     "Tool": "tools",
     "tool": "tools",
 }

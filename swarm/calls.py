@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.edits import Edits
-from swarmchat.swarm.events import ToolFinished, ToolStarted
 from swarmchat.swarm.handoffs import handoff_target
 from swarmchat.swarm.model import ToolCall
 from swarmchat.swarm.offer import Offer
@@ -16,6 +15,7 @@ from swarmchat.swarm.repair import NO_RESULT
 from swarmchat.swarm.tool_context import Context
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.events import ToolFinished, ToolStarted
     from swarmchat.swarm.session import Session
     from swarmchat.swarm.tools import Tool
 
@@ -54,8 +54,10 @@ class Calls:
         self._visited = visited
         self.outcomes = [Outcome(call) for call in calls]
 
-    async def run(self) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
+    async def run(self) -> AsyncGenerator["ToolStarted | ToolFinished", None]:
         """Carry out the calls, all at once; yield what happens. Closing it cancels those that still run."""
+        from swarmchat.swarm.events import ToolStarted
+
         ready = []
         for outcome, tool, arguments in await self._admit():
             yield ToolStarted(outcome.call.name, outcome.call.arguments, self._session.agent.name)
@@ -170,7 +172,9 @@ class Calls:
     def _refuse(self, outcome: Outcome, why: str) -> None:
         outcome.status, outcome.result, outcome.edits = "error", f"Error: {why}", Edits()
 
-    def _finished(self, outcome: Outcome) -> ToolFinished:
+    def _finished(self, outcome: Outcome) -> "ToolFinished":
+        from swarmchat.swarm.events import ToolFinished
+
         call = outcome.call
         return ToolFinished(
             call.name, call.arguments, outcome.status, outcome.result, self._session.agent.name, outcome.seconds

@@ -161,9 +161,10 @@ def build_context(
     selection = with_pins(selection, pins)
     high, low = budget.high * room, int(budget.low * room)
     always = _cost([*summary, *pins], counter)
-    total, turn = _reach(selection, always, held, low, high, counter)
+    total = _reach(selection, always, held, high, counter)
     rotation = None
     if total > high and selection:
+        turn = _oldest_turn(selection, always, held, low, counter)
         selection, total, rotation = _cut(selection, turn, always, pins, low, counter)
     kept = [*selection]
     shortened = total > room
@@ -215,27 +216,34 @@ def _fitting(
     return list(summary), list(pins[end:]), (*crowded, *(group.seq for group in pins[:end]))
 
 
-def _reach(
-    kept: Selection, total: int, held: frozenset[int], low: int, high: float, counter: TokenCounter
-) -> tuple[int, tuple[int, int] | None]:
-    """Count from the newest group back, until it is more than ``high`` or all.
+def _reach(kept: Selection, total: int, held: frozenset[int], high: float, counter: TokenCounter) -> int:
+    """Count from the newest group back, until it is more than ``high`` or all; return the sum.
 
-    ``total`` is what those ``held`` cost, with what else is sent beside the conversation. Returns the sum, and with
-    which seq the oldest turn begins down to which it is ``low`` at most, and that sum: nothing if there is no such.
+    ``total`` is what those ``held`` cost, with what else is sent beside the conversation.
     """
+    for group in reversed(kept):
+        if group.seq not in held:
+            total += group.tokens(counter)
+            if total > high:
+                break
+    return total
+
+
+def _oldest_turn(
+    kept: Selection, total: int, held: frozenset[int], low: int, counter: TokenCounter
+) -> tuple[int, int] | None:
+    """Return with which seq the oldest turn begins down to which it is ``low`` at most, and that sum, as ``_reach``."""
     found = opening = None
     for group in reversed(kept):
         if opening is not None and not group.is_system:
             found, opening = opening, None
         if group.seq not in held:
             total += group.tokens(counter)
-            if total > high:
-                break
         if total > low:
-            opening = None
-        elif group.is_user or opening is not None:
+            break
+        if group.is_user or opening is not None:
             opening = group.seq, total
-    return total, found
+    return found
 
 
 def _cut(

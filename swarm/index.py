@@ -48,6 +48,7 @@ class SessionInfo:
 
 
 _FIELDS = ("id", "name", "client", "created", "updated", "title", "swarm", "model", "turns", "rescues")
+_NAMES = frozenset(_FIELDS)
 
 
 async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
@@ -88,7 +89,9 @@ async def numbered_name(backend: Backend, client: str, name: str) -> str:
 
 def _parse(value: bytes) -> SessionInfo | None:
     try:
-        fields = json.loads(value)
+        fields = json.loads(value.decode())
+        if fields.keys() == _NAMES:
+            return SessionInfo(**fields)
         known = {name: fields.pop(name) for name in _FIELDS if name in fields}
         return SessionInfo(**known, unknown=fields)
     except (ValueError, TypeError, AttributeError):

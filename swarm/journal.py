@@ -41,6 +41,8 @@ class Journal:
         self.log = Log(backend, keys.session_log(info.client, info.id), ttl=lifetimes.session)
         self.unsaved: list[Record] = []
         """Records that are still to be stored, because the backend failed."""
+        self.unsaved_edits = Edits()
+        """Changes that are to be stored with them."""
         self.in_doubt = False
         """Whether the last commit failed in a way that leaves open whether it took place."""
         self._backend = backend
@@ -48,7 +50,6 @@ class Journal:
         self._beside = tuple(beside)
         self._clock = clock
         self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), lease)
-        self._unsaved_edits = Edits()
 
     async def open(self) -> None:
         """Take the lease and read the end of the log. Raises SessionBusy, BadRecord and the backend's errors."""
@@ -99,14 +100,11 @@ class Journal:
         return Record(kind, seq, turn, timestamp(self.now()), agent, data)
 
     async def settle_doubt(self) -> list[Record]:
-        """Find out what became of a commit that failed; return the records that did land."""
-        if not self.in_doubt:
-            return []
+        """Find out what became of a commit that failed; return the records that did land. ``in_doubt`` stays."""
         landed = await self.log.catch_up()
         self.unsaved = [record for record in self.unsaved if record.seq >= self.log.next_seq]
         if not self.unsaved:
-            self._unsaved_edits = Edits()
-        self.in_doubt = False
+            self.unsaved_edits = Edits()
         return landed
 
     async def commit(
@@ -124,7 +122,7 @@ class Journal:
         waiting = len(self.unsaved)
         records = self.unsaved + records
         together = Edits()
-        together.extend(self._unsaved_edits)
+        together.extend(self.unsaved_edits)
         together.extend(edits)
         appended: list[Record] = []
         info = self.info
@@ -145,10 +143,10 @@ class Journal:
             self.in_doubt = True
             self.unsaved = records if keep else records[:waiting]
             if keep:
-                self._unsaved_edits = together
+                self.unsaved_edits = together
             raise
         self.unsaved = []
-        self._unsaved_edits = Edits()
+        self.unsaved_edits = Edits()
         self.info = info
         self.log.appended(appended)
         return appended
@@ -174,9 +172,13 @@ class Journal:
         return lease
 
     def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
-        info = replace(self.info, updated=timestamp(self.now()), model=model or self.info.model)
+        info = replace(
+            self.info,
+            updated=timestamp(self.now()),
+            model=model or self.info.model,
+            turns=max(self.info.turns, *(record.turn for record in records), 0),
+        )
         for record in records:
-            info = replace(info, turns=max(info.turns, record.turn))
             if record.type == "rename":
                 info = replace(info, name=str(record.data.get("name") or info.name))
             if record.type == "rescue":

@@ -4,7 +4,7 @@ Only the tail that a context can be made of is held in memory. Earlier records a
 chunks, backwards, so opening a session costs the same however long its log is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from swarmchat.backends import Append, Backend
 from swarmchat.swarm.errors import BadRecord
@@ -50,7 +50,7 @@ class Log:
         self._read_apart.clear()
         if self.next_seq:
             await self.load_earlier()
-            self.head = tuple(_head(self._parse(await self._backend.slice(self._key, 0, HEAD), 0)))
+            self.head = tuple(self._begin(await self._backend.slice(self._key, 0, HEAD)))
 
     async def load_earlier(self, count: int = CHUNK) -> None:
         """Read the ``count`` records before those that were read, or as many as there are."""
@@ -98,6 +98,14 @@ class Log:
         self.start = max(self.start, min(seq, self.next_seq))
         self.records = kept
 
+    def _begin(self, lines: Sequence[bytes]) -> Iterator[Record]:
+        """Yield the records before the first message that is no instruction; the others are not even decoded."""
+        for position, line in enumerate(lines):
+            for record in self._parse([line], position):
+                if record.type not in ("session", "system"):
+                    return
+                yield record
+
     def _parse(self, lines: Sequence[bytes], start: int) -> list[Record]:
         records = []
         for position, line in enumerate(lines, start):
@@ -113,10 +121,3 @@ class Log:
                 record = Record(record.type, position, record.turn, record.ts, record.agent, record.data)
             records.append(record)
         return records
-
-
-def _head(records: Iterable[Record]) -> Iterable[Record]:
-    for record in records:
-        if record.type not in ("session", "system"):
-            return
-        yield record

@@ -67,13 +67,11 @@ class LogSummary:
         elif record.type == "user":
             self._titled = self._titled.with_title(clean_text(str(record.message.get("content", ""))))
         elif record.type == "handoff":
-            self.navigation = Navigation(_text(data, "to"), tuple(map(str, data.get("stack") or ())))
+            self.navigation = Navigation(_text(data, "to"), _stack(data))
         elif record.type == "state":
             self._take_state(_text(data, "name"), data.get("value"))
         elif record.type in ("undo", "redo"):
             self._take_back(data)
-        elif record.type in ("undo", "redo"):
-            self._take_move(data)
 
     def info(self, client: str, session: str, name: str) -> SessionInfo:
         """Return the entry for the list, as that of the session ``session`` of ``client``."""
@@ -98,18 +96,10 @@ class LogSummary:
             return Beside(None, dict(self.states))
         return Beside(navigation.to_bytes(), dict(self.states))
 
-    def _take_move(self, data: Any) -> None:
-        """Follow an undo or a redo, which says how things stand from then on."""
-        stack, states = data.get("stack"), data.get("states")
-        if active := _text(data, "active"):
-            self.navigation = Navigation(active, tuple(map(str, stack)) if isinstance(stack, list) else ())
-        for name, value in states.items() if isinstance(states, dict) else ():
-            self._take_state(clean_text(name), value)
-
     def _take_back(self, data: Mapping[str, Any]) -> None:
         """Go back, or forth, to how things stood then, as the record tells."""
-        if isinstance(data.get("active"), str):
-            self.navigation = Navigation(_text(data, "active"), tuple(map(str, data.get("stack") or ())))
+        if active := _text(data, "active"):
+            self.navigation = Navigation(active, _stack(data))
         states = data.get("states")
         for name, value in states.items() if isinstance(states, dict) else ():
             self._take_state(clean_text(name), value)
@@ -126,6 +116,11 @@ async def read_beside(backend: Backend, info: SessionInfo) -> Beside:
     prefix = keys.session_states(info.client, info.id)
     states = {key.removeprefix(prefix): value async for key, value in backend.scan(prefix)}
     return Beside(await backend.get(keys.session_swarm(info.client, info.id)), states)
+
+
+def _stack(data: Mapping[str, Any]) -> tuple[str, ...]:
+    stack = data.get("stack")
+    return tuple(map(str, stack)) if isinstance(stack, list) else ()
 
 
 def _text(data: Any, name: str) -> str:

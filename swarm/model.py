@@ -82,13 +82,16 @@ class ModelRequest:
 
     def body(self, extra: Mapping[str, Any] | None = None) -> bytes:
         """Return the JSON body for ``POST /chat/completions``, with the fields of ``extra`` added."""
-        added = (b"," + _encode(name) + b":" + _encode(value) for name, value in (extra or {}).items())
-        parts = [b'{"model":', _encode(self.model), b',"messages":[', b",".join(self.messages), b"]"]
+        fields = [(name, self.parameters[name]) for name in sorted(self.parameters)] + [*(extra or {}).items()]
         if self.tools:
-            parts += [b',"tools":', _encode(self.tools)]
-        for name in sorted(self.parameters):
-            parts += [b",", _encode(name), b":", _encode(self.parameters[name])]
-        return b"".join((*parts, *added, b"}"))
+            fields.insert(0, ("tools", self.tools))
+        before = b'{"model":' + _encode(self.model) + b',"messages":['
+        after = b"]" + b"".join([b"," + _encode(name) + b":" + _encode(value) for name, value in fields]) + b"}"
+        # Joined once: a long conversation would be copied once more.
+        first, rest = self.messages[:1], self.messages[1:]
+        if not rest:
+            return before + b"".join(first) + after
+        return b",".join((before + first[0], *rest[:-1], rest[-1] + after))
 
     def decoded_messages(self) -> list[dict[str, Any]]:
         """Return the messages as Python objects, for models that look into them and for showing."""

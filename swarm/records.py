@@ -72,7 +72,8 @@ def parse_record(line: bytes) -> Record:
     says a newer format version.
     """
     try:
-        fields = json.loads(line)
+        # Told that a line is UTF-8, as all of ours are, json need not find that out.
+        fields = json.loads(line.decode("utf-8", "surrogatepass") if line.startswith(b'{"') else line)
     except (ValueError, RecursionError) as error:
         raise BadRecord(f"not a record: {_excerpt(line)} is not JSON ({error})") from error
     if not isinstance(fields, dict):
@@ -89,8 +90,10 @@ def parse_record(line: bytes) -> Record:
         turn=_field(fields, "turn", int, line),
         ts=_field(fields, "ts", str, line),
         agent=None if fields.get("agent") is None else _field(fields, "agent", str, line),
-        data={name: value for name, value in fields.items() if name not in _COMMON},
+        data=fields,
     )
+    for name in _COMMON:
+        fields.pop(name, None)
     if record.type in MESSAGE_TYPES and not isinstance(record.data.get("message"), dict):
         raise BadRecord(f"not a record: {_excerpt(line)} is of type {record.type!r} but has no message")
     # What was read is what is written again, unknown fields and spacing included.
@@ -115,7 +118,8 @@ def clean_text(text: str) -> str:
 
 def _field(fields: dict[str, Any], name: str, kind: type[_T], line: bytes) -> _T:
     value = fields.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool):
+    # What JSON gives is of these very types, and a bool is no int here.
+    if type(value) is not kind:
         raise BadRecord(f"not a record: {name!r} of {_excerpt(line)} is {value!r}, expected {kind.__name__}")
     return value
 

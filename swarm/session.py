@@ -17,7 +17,6 @@ from swarmchat.swarm.calls import run_tool
 from swarmchat.swarm.context import Budget, RequestContext
 from swarmchat.swarm.edits import Edits
 from swarmchat.swarm.errors import OverBudget
-from swarmchat.swarm.events import Event
 from swarmchat.swarm.groups import Group
 from swarmchat.swarm.handoffs import handoff_definitions, handoff_names
 from swarmchat.swarm.index import SessionInfo, find_session, free_name
@@ -35,6 +34,7 @@ from swarmchat.swarm.tool_context import Context
 from swarmchat.swarm.view import View, cut_warning
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.events import Event
     from swarmchat.swarm.tools import Tool
 
 Approver = Callable[["Tool", ToolCall], Awaitable[bool | str]]
@@ -204,7 +204,7 @@ class Session(BetweenTurns):
         """Return the tokens of the last request as we counted them, and what a request may have."""
         return self._view.last_tokens, self.budget.available
 
-    async def run_turn(self, text: str) -> AsyncGenerator[Event, None]:
+    async def run_turn(self, text: str) -> AsyncGenerator["Event", None]:
         """Send ``text`` and yield what happens until the answer is complete and stored.
 
         One turn runs at a time, others wait. Cancelling the task, or closing the generator, stops the model and the

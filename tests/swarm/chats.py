@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -77,6 +77,9 @@ class Faulty:
 
     async def get(self, key: str) -> bytes | None:
         return await self.inner.get(key)
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return await self.inner.get_many(keys)
 
     def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
         return self.inner.scan(prefix)
