@@ -1,5 +1,6 @@
 """The command line. Nothing heavy is imported before it is known what is asked for."""
 
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -7,30 +8,20 @@ from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn
 
 import typer
-from swarmchat.cli import (
-    bans_commands,
-    completion_command,
-    config_commands,
-    doctor_command,
-    help_examples,
-    inspect_commands,
-    models_commands,
-    online_command,
-    options,
-    removal_commands,
-    replay_command,
-    run_command,
-    sessions_commands,
-    swarm_commands,
-    transfer_commands,
-)
-from typer.core import TyperGroup
+from swarmchat.cli import completion_command, help_examples
+from swarmchat.cli.command_table import CommandTable
+from swarmchat.cli.plain_commands import Commands, PlainGroup
 
+_OBJECTS = 50_000
+"""How many objects more there may be before Python looks for those that nobody needs: some 10 MB of them."""
 _GROUP_OPTIONS = ("-h", "--help", "--version")
 
 
-class _ChatByDefault(TyperGroup):
+class _ChatByDefault(PlainGroup):
     """A group for which what names no command is a question for the chat."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "commands": CommandTable()})
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args[:2] == completion_command.CANDIDATES:
@@ -53,12 +44,8 @@ class _ChatByDefault(TyperGroup):
             )
 
 
-app = typer.Typer(
+app = Commands(
     cls=_ChatByDefault,
-    # There is a command for it, whose candidates know sessions and models.
-    add_completion=False,
-    # The rich help pages would cost as much time as everything else together.
-    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=False,
@@ -68,9 +55,9 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from swarmchat.swarm.version import VERSION
 
-        print(f"swarmchat {version('swarmchat')}")
+        print(f"swarmchat {VERSION}")
         raise typer.Exit
 
 
@@ -86,76 +73,11 @@ def _root(
     """
 
 
-@app.command(epilog=help_examples.CHAT)
-def chat(
-    prompt: Annotated[list[str] | None, typer.Argument(help="Ask this, print the answer, and leave.")] = None,
-    backend: options.Backend = None,
-    model: options.Model = None,
-    session: options.OpenSession = None,
-    resume: options.Resume = False,
-    client: options.Client = None,
-    swarm: options.SwarmName = None,
-    approve: options.Approve = None,
-    locale: options.Locale = None,
-    system: options.System = None,
-    max_context: options.MaxContext = None,
-    base_url: options.BaseUrl = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    plain: options.Plain = None,
-    profile: options.Profile = None,
-    output: options.Output = "text",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="With a PROMPT: leave with 4 if the model gave no usable answer.")
-    ] = False,
-) -> None:
-    """Talk with a model. At a terminal a chat begins; with a PROMPT, or in a pipe, one answer is printed.
-
-    Every option but -s, -c, --output and --strict can also be set as SWARMCHAT_NAME in the environment, or as name in
-    ./swarmchat.toml or in the user's config file.
-    """
-    from swarmchat.cli.chat import run_chat
-
-    flags = options.flags(
-        backend=backend,
-        model=model,
-        client=client,
-        swarm=swarm,
-        approve=approve,
-        locale=locale,
-        system=system,
-        max_context=max_context,
-        base_url=base_url,
-        redis_url=redis_url,
-        data_dir=data_dir,
-        plain=plain,
-        profile=profile,
-    )
-    raise typer.Exit(run_chat(flags, prompt or [], output, session=session, resume=resume, strict=strict))
-
-
-app.command("run")(run_command.run)
-app.add_typer(swarm_commands.agents_app, name="agents")
-app.add_typer(swarm_commands.tools_app, name="tools")
-app.add_typer(models_commands.models_app, name="models")
-app.command("state")(inspect_commands.state)
-app.command("storage")(inspect_commands.storage)
-app.command("memory", epilog=help_examples.MEMORY)(inspect_commands.memory)
-app.add_typer(bans_commands.bans_app, name="bans")
-app.add_typer(sessions_commands.sessions_app, name="sessions")
-removal_commands.add_to(sessions_commands.sessions_app)
-transfer_commands.add_to(sessions_commands.sessions_app)
-app.command("replay")(replay_command.replay)
-app.command("online")(online_command.online)
-app.command("init", epilog=help_examples.INIT)(swarm_commands.init)
-app.add_typer(config_commands.config_app, name="config")
-app.command("doctor")(doctor_command.doctor)
-app.command("completion")(completion_command.completion)
-
-
 def main() -> None:
     """Run the program; the entry point ``swarmchat``."""
     _prepare_streams()
+    # What is imported stays. By default the collector would go over it some twenty times before the first prompt.
+    gc.set_threshold(_OBJECTS)
     try:
         app()
     except OSError as error:
@@ -166,6 +88,10 @@ def main() -> None:
         except OSError as error:
             _leave_unwritten(error, leaving.code)
         raise
+    except Exception as error:
+        from swarmchat.cli.crash import report_crash
+
+        sys.exit(report_crash(error))
 
 
 def _prepare_streams() -> None:

@@ -4,6 +4,7 @@ import sys
 from contextlib import suppress
 
 from swarmchat.cli.errors import UsageError
+from swarmchat.cli.piped import read_piped
 
 
 def read_prompt(words: list[str]) -> str:
@@ -12,7 +13,7 @@ def read_prompt(words: list[str]) -> str:
     if not words or not sys.stdin.isatty():
         # A standard input that cannot be read, such as a folder, holds nothing.
         with suppress(OSError):
-            parts.append(sys.stdin.buffer.read().decode("utf-8", "replace"))
+            parts.append(read_piped("a question").decode("utf-8", "replace"))
     prompt = "\n\n".join(part.strip() for part in parts if part.strip())
     if not prompt:
         raise UsageError("nothing to ask: give a PROMPT, or pipe one in")

@@ -1,6 +1,5 @@
 """Options that several commands have, under one name and with one meaning."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ SwarmName = Annotated[
 SessionName = Annotated[str | None, typer.Option("-s", "--session", help="Which session; the last used by default.")]
 Client = Annotated[str | None, typer.Option(help="Who is talking; by default the system's user.")]
 RedisUrl = Annotated[str | None, typer.Option(help="What redis means: redis://, rediss:// or unix://.")]
-DataDir = Annotated[Path | None, typer.Option(help="Where disk means.")]
+DataDir = Annotated[str | None, typer.Option(metavar="<path>", help="Where disk means.")]
 Model = Annotated[str | None, typer.Option("-m", "--model", help="Which model answers; demo needs no server.")]
 OpenSession = Annotated[str | None, typer.Option("-s", "--session", help="Open this session, or begin it.")]
 Resume = Annotated[bool, typer.Option("-c", "--continue", help="Open the session that was used last.")]
@@ -34,4 +33,4 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def flags(**given: object) -> dict[str, object]:
     """Return options as settings take them."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    return given

@@ -1,6 +1,5 @@
 """``swarmchat run``: turns for scripts, from a prompt or a file."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,10 +82,11 @@ def _read_steps(words: list[str], script: Path | None) -> "tuple[str, list[Step]
 
 def _read(path: Path) -> str:
     from swarmchat.cli.errors import UsageError
+    from swarmchat.cli.piped import read_piped
 
     name = "standard input" if str(path) == "-" else str(path)
     try:
-        return (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode("utf-8")
+        return (read_piped("a message or a script") if str(path) == "-" else path.read_bytes()).decode("utf-8")
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

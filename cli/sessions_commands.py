@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from swarmchat.cli import options
+from swarmchat.cli.plain_commands import Commands
 from swarmchat.cli.showing import print_json
 
 if TYPE_CHECKING:
     from swarmchat.cli.session_place import Place
     from swarmchat.swarm.index import SessionInfo
+    from swarmchat.swarm.navigation import Navigation
 
-sessions_app = typer.Typer(help="See, search, keep and move sessions.", rich_markup_mode=None, no_args_is_help=True)
+sessions_app = Commands(help="See, search, keep and move sessions.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Which session: its name or its id.")]
 Everywhere = Annotated[bool, typer.Option("--all", help="On disk and in Redis, whichever can be reached.")]
@@ -27,6 +29,7 @@ def list_all(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """List the sessions, the last used first."""
@@ -36,12 +39,12 @@ def list_all(
         from swarmchat.cli.session_pages import print_sessions
         from swarmchat.swarm.index import list_sessions
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         rows = []
         async with aclosing(places(flags, everywhere)) as found:
             async for place in found:
                 infos = (await list_sessions(place.backend, place.client))[:limit]
-                rows += [await _row(place, info) for info in infos]
+                rows += await _rows(place, infos)
         rows = sorted(rows, key=lambda row: str(row["updated"]), reverse=True)[:limit] if everywhere else rows
         if as_json:
             print_json(rows)
@@ -58,6 +61,7 @@ def show(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records of the log.")] = False,
 ) -> None:
     """Show what was said and done in a session, which may be in use."""
@@ -71,7 +75,7 @@ def show(
         from swarmchat.swarm.said import what_was_said
         from swarmchat.swarm.sessions import read_records
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.read_settings(flags)) as place:
             info = await place.session(name)
             records = [record async for record in read_records(place.backend, info)]
@@ -93,6 +97,7 @@ def search(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """Find a text in questions, answers, and names, arguments and results of tools. Exit code 1 if there is none."""
@@ -104,7 +109,7 @@ def search(
         from swarmchat.cli.errors import UsageError
         from swarmchat.cli.session_pages import print_hits
         from swarmchat.swarm.errors import BadRecord
-        from swarmchat.swarm.log_search import search_session
+        from swarmchat.swarm.log_search import search_sessions
 
         try:
             pattern = re.compile(text if regex else re.escape(text), re.IGNORECASE)
@@ -112,16 +117,15 @@ def search(
             raise UsageError(f"{text!r} is no regular expression: {error}") from error
         if not text:
             raise UsageError("there is nothing to find in an empty text")
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         found: list[dict[str, Any]] = []
         count = 0
         async with aclosing(places(flags, everywhere)) as reached:
             async for place in reached:
-                for info in await _to_search(place, session, everywhere):
-                    try:
-                        hits = await search_session(place.backend, info, pattern)
-                    except BadRecord as error:
-                        remark(f"{info.name!r} was left out: {error}")
+                infos = await _to_search(place, session, everywhere)
+                async for info, hits in search_sessions(place.backend, infos, pattern):
+                    if isinstance(hits, BadRecord):
+                        remark(f"{info.name!r} was left out: {hits}")
                         continue
                     count += len(hits)
                     if as_json:
@@ -143,6 +147,7 @@ def rename(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """Give a session another name. Its first one leads to it too, while no other session has that."""
@@ -155,7 +160,7 @@ def rename(
         from swarmchat.swarm.records import clean_text
         from swarmchat.swarm.sessions import rename_session
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.read_settings(flags)) as place:
             info = await place.session(name)
             if new not in (info.id, info.name):
@@ -179,11 +184,16 @@ async def _to_search(place: "Place", name: str | None, everywhere: bool) -> "Seq
     return [] if found is None else [found]
 
 
-async def _row(place: "Place", info: "SessionInfo") -> dict[str, Any]:
-    from swarmchat.swarm.navigation import PersistSwarm
-    from swarmchat.swarm.persist import Store
+async def _rows(place: "Place", infos: "Sequence[SessionInfo]") -> list[dict[str, Any]]:
+    from swarmchat.swarm import keys
+    from swarmchat.swarm.navigation import Navigation
 
-    navigation = await PersistSwarm(Store(place.backend), info.client, info.id).get(info.swarm)
+    stored = await place.backend.get_many([keys.session_swarm(info.client, info.id) for info in infos])
+    navigations = [Navigation.from_bytes(value, info.swarm) for info, value in zip(infos, stored, strict=True)]
+    return [_row(place, info, navigation) for info, navigation in zip(infos, navigations, strict=True)]
+
+
+def _row(place: "Place", info: "SessionInfo", navigation: "Navigation") -> dict[str, Any]:
     return {
         "name": info.name,
         "id": info.id,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from swarmchat.swarm.version import VERSION
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("backends", "cli", "swarm")
@@ -92,7 +93,7 @@ def test_the_source_distribution_holds_all_but_what_is_made(dist: Path):
 def test_the_program_runs_from_the_wheel(installed: Path, tmp_path: Path):
     program = installed / "bin" / "swarmchat"
     environment = {"PYTHONPATH": str(installed), "HOME": str(tmp_path)}
-    assert _run(program, "--version", **environment) == f"swarmchat {_project()['version']}\n"
+    assert _run(program, "--version", **environment) == f"swarmchat {VERSION}\n"
     assert _run(program, "count to 3", "-b", "memory", "-m", "demo", **environment) == "1 2 3\n"
     asked = (program, "are bananas berries?", "-S", "helpdesk", "-b", "memory", "-m", "demo")
     assert "a strawberry is not" in _run(*asked, **environment)
@@ -105,7 +106,7 @@ def test_the_metadata(wheel: Path):
         (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
         text = archive.read(metadata).decode("utf-8")
     project = _project()
-    assert f"\nVersion: {project['version']}\n" in text
+    assert f"\nVersion: {VERSION}\n" in text
     assert "\nLicense-Expression: MIT\n" in text
     assert "\nLicense-File: LICENSE\n" in text
     assert text.count("\nRequires-Dist: ") >= len(project["dependencies"])
@@ -115,7 +116,7 @@ def test_the_metadata(wheel: Path):
 def test_the_version_is_the_newest_of_the_changelog():
     changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
     versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changelog, re.MULTILINE)
-    assert versions[0] == _project()["version"]
+    assert versions[0] == VERSION
     assert versions == sorted(versions, key=lambda text: [int(part) for part in text.split(".")], reverse=True)
 
 

@@ -3,15 +3,28 @@
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from swarmchat.cli.command_table import CommandTable
 from swarmchat.cli.main import app
+from terminal import terminal
+from typer.core import TyperCommand
 from typer.testing import CliRunner
 
 OPTIONS = """
     -b --backend -m --model -s --session -c --continue --client --system --max-context --base-url --redis-url --data-dir
 """.split()
-HEAVY = "openai tiktoken redis diskcache numpy rich.markdown markdown_it pygments prompt_toolkit"
+HEAVY = """
+    openai tiktoken redis diskcache numpy rich.markdown markdown_it pygments prompt_toolkit pydantic asyncio
+    importlib.metadata
+""".split()
+AFTER_THE_PROMPT = """
+    openai httpx httpx2 tiktoken numpy pydantic rich redis markdown_it pygments tomllib importlib.metadata
+    swarmchat.cli.commands swarmchat.cli.live_tail swarmchat.cli.markdown swarmchat.swarm.turn swarmchat.swarm.tools
+    swarmchat.swarm.events
+""".split()
+"""What may be loaded while the user types, but not before there is a prompt to type at."""
 
 
 def test_without_a_command_it_is_a_question(program):
@@ -73,8 +86,57 @@ def test_version():
     ],
 )
 def test_nothing_heavy_is_loaded_to_start(start, program):
-    code = f"{start}\nimport sys\nprint('loaded:', *[name for name in {HEAVY.split()!r} if name in sys.modules])"
+    code = f"{start}\nimport sys\nprint('loaded:', *[name for name in {HEAVY!r} if name in sys.modules])"
     assert _run(code, program).splitlines()[-1] == "loaded:"
+
+
+def test_nothing_that_only_an_answer_needs_is_loaded_before_the_prompt(program):
+    # What is imported is told on the terminal too, in its place among what is drawn.
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        *program.command[1:],
+        "-m",
+        "m",
+        "--base-url",
+        "http://localhost:1/v1",
+    ]
+    with terminal(command, env=program.env, columns=200, cwd=program.folder) as screen:
+        screen.wait_for("❯")
+        loaded = _loaded(screen.raw.partition("❯".encode())[0])
+        assert {"prompt_toolkit", "diskcache", "swarmchat.cli.repl"} <= loaded
+        assert sorted(loaded.intersection(AFTER_THE_PROMPT)) == []
+        screen.wait_for(lambda screen: "openai" in _loaded(screen.raw))
+
+
+def _loaded(told: bytes) -> set[str]:
+    return {name.decode() for name in re.findall(rb"import time: +\d+ \| +\d+ \| +([\w.]+)\r", told)}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["hello", "there"],
+        ["-m", "demo", "--backend=memory", "-c", "what", "-s", "now"],
+        ["--", "-m", "--plain"],
+        ["--strict", "--plain", "--system", "", "-Shelpdesk"],
+        ["--max-context", "500", "--data-dir", "x/../y//", "hi"],
+    ],
+)
+def test_arguments_are_read_as_typer_reads_them(arguments):
+    command = CommandTable()["chat"]
+    context = command.make_context("chat", list(arguments))
+    theirs = command.make_context("chat", [])
+    theirs.params.clear()
+    TyperCommand.parse_args(command, theirs, list(arguments))
+    assert _values(context) == _values(theirs)
+
+
+def _values(context: Any) -> dict[str, object]:
+    """Return what was read; whether several words are a tuple or a list does not matter to a command."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in context.params.items()}
 
 
 @pytest.mark.parametrize(("backend", "driver"), [("memory", ""), ("disk", "diskcache"), ("redis", "redis")])

@@ -2,10 +2,12 @@
 
 import re
 import resource
+import shlex
 import signal
 import subprocess
 from pathlib import Path
 
+import pexpect
 import pytest
 from model_server import Cut, Gate, failure, hang, text, too_long
 
@@ -228,3 +230,13 @@ def test_files_are_the_users_alone(program):
     found = [path for path in Path(program.home).rglob("*") if "sessions" in str(path)]
     assert found
     assert all(path.stat().st_mode & 0o077 == 0 for path in found)
+
+
+def test_a_question_typed_where_the_answer_is_piped(program):
+    words = " ".join(map(shlex.quote, [*program.command, "-m", "demo"]))
+    child = pexpect.spawn("/bin/sh", ["-c", f"{words} | cat"], env=program.env, cwd=program.folder, timeout=20)
+    child.expect("type a question, and Ctrl-D")
+    child.send("hello\n\x04")
+    child.expect(pexpect.EOF)
+    assert b"demo" in child.before
+    child.close()
