@@ -40,6 +40,12 @@ class Activity:
         self._quiet = self._clock()
         self._do(_running(self._tools) if self._tools else _WAITING, anew=not self._tools)
 
+    def working(self, what: str) -> None:
+        """Something else than a turn begins: ``what`` is at work."""
+        self._tools.clear()
+        self._agent, self._quiet = what, self._clock()
+        self._do("at work", anew=True)
+
     def thinking(self, agent: str) -> None:
         """The model thinks aloud."""
         self._agent = agent

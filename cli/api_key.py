@@ -1,5 +1,6 @@
 """The key of the model's server: as it is set, or as a command of the user's prints it."""
 
+from contextlib import suppress
 from functools import cache
 
 from swarmchat.cli.errors import ConfigError
@@ -24,6 +25,17 @@ def read_key(settings: Settings) -> str | None:
     if settings.api_key_command is None:
         return settings.api_key
     return _printed(settings.api_key_command)
+
+
+def secrets_of(settings: Settings) -> set[str]:
+    """Return the key and the passwords in the settings, so that they can be masked. Asks the user nothing anew."""
+    from swarmchat.cli.masking import url_passwords
+
+    urls = (settings.backend, settings.redis_url, settings.base_url, settings.embedding_base_url)
+    found = {password for url in urls if url for password in url_passwords(url)}
+    with suppress(ConfigError):
+        found.add((read_key(settings) or "").strip())
+    return found
 
 
 @cache

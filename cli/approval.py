@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
+from swarmchat.cli.prompt_resize import follow_reflow
 from swarmchat.cli.render import Renderer
 from swarmchat.cli.sanitize import one_line
 from swarmchat.swarm.model import ToolCall
@@ -29,9 +31,15 @@ class Approvals:
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._prompt: PromptSession[str] = PromptSession()
         self._always: set[str] = set()
         """Tools that the user has allowed for the rest of the chat."""
+
+    @cached_property
+    def _prompt(self) -> PromptSession[str]:
+        # For the first question: to make it takes as long as the chat's own prompt, which is waited for.
+        prompt: PromptSession[str] = PromptSession()
+        follow_reflow(prompt.app)
+        return prompt
 
     @property
     def asking(self) -> bool:

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from swarmchat.cli import options
+from swarmchat.cli.plain_commands import Commands
 from swarmchat.cli.showing import print_rows, show_look
 
 if TYPE_CHECKING:
     from swarmchat.cli.looking import Look
 
-bans_app = typer.Typer(help="See, add and lift bans.", rich_markup_mode=None, no_args_is_help=True)
+bans_app = Commands(help="See, add and lift bans.", no_args_is_help=True)
 
 PolicyName = Annotated[str | None, typer.Option("--policy", help="Which policy; all of the swarm's by default.")]
 
@@ -22,6 +23,7 @@ def list_bans(
     backend: options.Backend = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """List who is banned, by which policy, since when and why."""
@@ -30,7 +32,7 @@ def list_bans(
         bans = [ban for each in _policies(look, policy) for ban in await look.primitives().policy(each).list()]
         print_rows([asdict(ban) for ban in bans], as_json, "{client}  {policy}  {since}  {why}")
 
-    show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir)
+    show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir, profile=profile)
 
 
 @bans_app.command("add")
@@ -45,6 +47,7 @@ def add_ban(
     backend: options.Backend = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
 ) -> None:
     """Ban a client. It holds for its next message, wherever it is online."""
 
@@ -56,7 +59,7 @@ def add_ban(
         name = _policies(look, policy)[0]
         await look.primitives().policy(name).ban(client, why, timestamp(datetime.now(UTC)), seconds)
 
-    show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir)
+    show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir, profile=profile)
 
 
 @bans_app.command("lift")
@@ -67,6 +70,7 @@ def lift_ban(
     backend: options.Backend = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
 ) -> None:
     """Lift the bans of a client. Exit code 66 if there was none."""
 
@@ -77,7 +81,7 @@ def lift_ban(
         if not any(lifted):
             raise NotFoundError(f"{client!r} is not banned")
 
-    show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir)
+    show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir, profile=profile)
 
 
 def _policies(look: "Look", name: str | None) -> list[str]:

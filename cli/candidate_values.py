@@ -1,35 +1,127 @@
-"""Values that options and arguments can have, as far as they can be known at once and without asking far away."""
+"""Values that options and arguments can have, as far as they can be known at once and without asking far away.
 
-import asyncio
-from collections.abc import Callable, Mapping
+No program is run for them: swarms are read and not loaded, and of servers only those on this machine are asked.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from swarmchat.cli import wiring
+from swarmchat.cli import candidate_stores, wiring
 from swarmchat.cli.candidates import Candidate, Typed
-from swarmchat.cli.settings import Settings
+from swarmchat.cli.settings import Settings, from_folder
 from swarmchat.cli.settings_files import read_files
+from swarmchat.cli.swarm_names import EXAMPLES, SwarmNames, swarm_names
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.local_servers import LocalServer
 
 _SECONDS = 0.15
-"""How long a server, of models or of sessions, may take: nobody waits long for Tab."""
+"""How long a server of models may take: nobody waits long for Tab."""
+
+Make = Callable[[Typed], list[Candidate]]
+"""Finds what can stand behind what was typed."""
 
 
-def values_of(typed: Typed, param: Any) -> list[Candidate]:
-    """Return the values that ``param`` can have; none for those that nothing is known of."""
-    make = _BY_PLACE.get((*typed.path, param.name)) or _BY_NAME.get(param.name)
-    if make is not None:
-        return make(typed)
-    choices = getattr(param.type, "choices", None) or ()
-    return [(str(choice), "") for choice in choices]
-
-
-def _settings(typed: Typed) -> Settings:
+def settings_of(typed: Typed) -> Settings:
+    """Return the settings that the command line so far would have; what is wrong with them is left out."""
     known = {name: value for name, value in typed.given.items() if name in Settings.__dataclass_fields__}
     return wiring.read_settings(known, complain=lambda error: None)
 
 
-def _backends(typed: Typed) -> list[Candidate]:
+def choices(**found: str) -> Make:
+    """Return what offers ``found``: values, and what they are."""
+    return lambda typed: list(found.items())
+
+
+def words(*found: str) -> Make:
+    """Return what offers ``found``."""
+    return lambda typed: [(word, "") for word in found]
+
+
+def stored(find: Callable[[Typed, Settings], list[Candidate]]) -> Make:
+    """Return what offers what ``find`` finds with the settings of the command line."""
+    return lambda typed: find(typed, settings_of(typed))
+
+
+# From the settings files
+
+
+def _in_files(name: str) -> list[Candidate]:
+    """Return what the settings files set ``name`` to, in all profiles. What may hold a password is left out."""
+    places, profiles = read_files(wiring.settings_files(), lambda error: None)
+    found = [*places, *(place for each in profiles.values() for place in each)]
+    return [
+        (values[name], Path(origin).name)
+        for origin, values in found
+        if isinstance(values.get(name), str) and "@" not in values[name]
+    ]
+
+
+def known(name: str, *others: Candidate) -> Make:
+    """Return what offers ``others``, and what the settings files know."""
+    return lambda typed: list(dict([*_in_files(name), *others]).items())
+
+
+def profiles(typed: Typed) -> list[Candidate]:
+    """Return the profiles of the settings files."""
+    _, found = read_files(wiring.settings_files(), lambda error: None)
+    return [(name, Path(places[-1][0]).name) for name, places in sorted(found.items())]
+
+
+def setting_names(typed: Typed) -> list[Candidate]:
+    """Return the names of all settings."""
+    return [(name, "") for name, each in Settings.__dataclass_fields__.items() if each.metadata]
+
+
+# From this machine
+
+
+def _servers(settings: Settings) -> "list[LocalServer]":
+    """Return the servers on this machine that would answer: the one that is set, or all if none is."""
+    from swarmchat.swarm.local_servers import find_servers
+
+    ports = settings.discover
+    if settings.base_url:
+        parts = urlsplit(settings.base_url)
+        ports = [parts.port or 80] if parts.hostname in ("localhost", "127.0.0.1") else []
+    elif wiring.is_connected(settings):
+        ports = []
+    return find_servers(ports, _SECONDS)
+
+
+def models(typed: Typed) -> list[Candidate]:
+    """Return the models that the settings files name, and those of servers on this machine."""
+    settings = settings_of(typed)
+    found = {"demo": "built in: scripted answers, no AI", **dict(_in_files("model"))}
+    if wiring.is_connected(settings) and not settings.base_url:
+        found.setdefault(wiring.OPENAI_DEFAULT, "OpenAI")
+    for server in _servers(settings):
+        found |= dict.fromkeys(server.models, server.program)
+    return list(found.items())
+
+
+def addresses(typed: Typed) -> list[Candidate]:
+    """Return the addresses that the settings files name, and those of servers on this machine."""
+    from swarmchat.swarm.local_servers import find_servers
+
+    ports = settings_of(typed).discover
+    local = [(server.base_url, server.program) for server in find_servers(ports, _SECONDS)]
+    return list(dict([*_in_files("base_url"), *local]).items())
+
+
+def swarms(typed: Typed) -> list[Candidate]:
+    """Return the swarms of this folder, of the program, and of the settings files, and what may be one."""
+    here = Path()
+    own = [(".", "the swarm of this folder")] if (here / "swarm.toml").is_file() else []
+    own += [(path.parent.name, "a swarm") for path in sorted(here.glob("*/swarm.toml"))]
+    files = [(path.name, "") for path in sorted(here.glob("*.py"))]
+    return list(dict([*own, *EXAMPLES.items(), *_in_files("swarm"), *files]).items())
+
+
+def backends(typed: Typed) -> list[Candidate]:
+    """Return what ``-b`` takes."""
     return [
         ("disk", "a folder on this machine"),
         ("memory", "nowhere: gone with the program"),
@@ -39,95 +131,46 @@ def _backends(typed: Typed) -> list[Candidate]:
     ]
 
 
-def _sessions(typed: Typed) -> list[Candidate]:
-    settings = _settings(typed)
-    # What is not there must not be made by a look.
-    if settings.backend == "memory" or (
-        settings.backend == "disk" and not (wiring.data_dir(settings) / "sessions").is_dir()
-    ):
-        return []
-    from swarmchat.swarm.index import list_sessions
-
-    async def look() -> list[Candidate]:
-        backend = wiring.make_backend(settings)
-        try:
-            async with asyncio.timeout(2 * _SECONDS):
-                found = await list_sessions(backend, settings.client_name)
-        finally:
-            await backend.close()
-        return [(info.name, info.title) for info in found]
-
-    return asyncio.run(look())
+# From the swarm
 
 
-def _models(typed: Typed) -> list[Candidate]:
-    from swarmchat.swarm.local_servers import find_servers
-
-    settings = _settings(typed)
-    found = {"demo": "built in: scripted answers, no AI"}
-    places, profiles = read_files(wiring.settings_files(), lambda error: None)
-    for origin, values in [*places, *(place for each in profiles.values() for place in each)]:
-        if isinstance(values.get("model"), str):
-            found.setdefault(values["model"], Path(origin).name)
-    ports = settings.discover
-    if settings.base_url:
-        parts = urlsplit(settings.base_url)
-        ports = [parts.port or 80] if parts.hostname in ("localhost", "127.0.0.1") else []
-    elif settings.api_key or settings.api_key_command:
-        ports = []
-        found.setdefault(wiring.OPENAI_DEFAULT, "OpenAI")
-    for server in find_servers(ports, _SECONDS):
-        found |= dict.fromkeys(server.models, server.program)
-    return list(found.items())
+def names(typed: Typed) -> SwarmNames:
+    """Return what is in the swarm that would answer; nothing of one that a folder names and that must not be run."""
+    settings = settings_of(typed)
+    if settings.swarm is None:
+        return SwarmNames("assistant", agents={"assistant": "the plain assistant"})
+    if from_folder(settings.origins.get("swarm", "")) and settings.swarm not in EXAMPLES:
+        return SwarmNames()
+    return swarm_names(settings.swarm, Path())
 
 
-def _profiles(typed: Typed) -> list[Candidate]:
-    _, profiles = read_files(wiring.settings_files(), lambda error: None)
-    return [(name, Path(origins[-1][0]).name) for name, origins in sorted(profiles.items())]
+def of_swarm(kind: str) -> Make:
+    """Return what offers the ``kind`` of names, a field of SwarmNames."""
+    return lambda typed: list(getattr(names(typed), kind).items())
 
 
-def _swarms(typed: Typed) -> list[Candidate]:
-    here = Path.cwd()
-    own = [(".", "the swarm of this folder")] if (here / "swarm.toml").is_file() else []
-    files = [(path.name, "") for path in sorted(here.glob("*.py"))]
-    return [*own, ("helpdesk", "comes with the program"), ("phone_shop", "comes with the program"), *files]
+def arguments(typed: Typed) -> list[Candidate]:
+    """Return what the tool that is named first must be given, to be filled in."""
+    from swarmchat.cli.tool_arguments import names_line, skeleton
+
+    parameters = names(typed).parameters.get(typed.words[0])
+    return [] if parameters is None else [(skeleton(parameters), names_line(parameters))]
 
 
-def _approvals(typed: Typed) -> list[Candidate]:
-    return [("auto", "tools run"), ("ask", "each call is asked for"), ("deny", "no tool runs")]
+def storages(typed: Typed) -> list[Candidate]:
+    """Return the storages that have items, and those that the swarm declares."""
+    kept = candidate_stores.storages(typed, settings_of(typed))
+    declared = of_swarm("storages")(typed) if "swarm" in typed.given else []
+    return list(dict([*kept, *declared]).items())
 
 
-def _outputs(typed: Typed) -> list[Candidate]:
-    return [("text", "the answer"), ("json", "one object"), ("jsonl", "the log as it grows")]
+def banned(typed: Typed) -> list[Candidate]:
+    """Return who is banned."""
+    swarm = names(typed)
+    chosen = [typed.given["policy"]] if "policy" in typed.given else list(swarm.policies)
+    return candidate_stores.banned(swarm.name, chosen, settings_of(typed))
 
 
-def _setting_names(typed: Typed) -> list[Candidate]:
-    return [(name, "") for name, each in Settings.__dataclass_fields__.items() if each.metadata]
-
-
-def _shells(typed: Typed) -> list[Candidate]:
-    from swarmchat.cli.completion_scripts import SHELLS
-
-    return [(shell, "") for shell in SHELLS]
-
-
-_BY_NAME: Mapping[str, Callable[[Typed], list[Candidate]]] = {
-    "backend": _backends,
-    "session": _sessions,
-    "sessions": _sessions,
-    "model": _models,
-    "profile": _profiles,
-    "swarm": _swarms,
-    "approve": _approvals,
-    "output": _outputs,
-}
-_BY_PLACE: Mapping[tuple[str, ...], Callable[[Typed], list[Candidate]]] = {
-    ("completion", "shell"): _shells,
-    ("config", "set", "name"): _setting_names,
-    ("sessions", "delete", "names"): _sessions,
-    ("sessions", "copy", "names"): _sessions,
-    **{
-        ("sessions", command, "name"): _sessions for command in ("show", "rename", "delete", "export", "fork", "repair")
-    },
-}
-"""What an argument is called in one command only, by the words of the command."""
+def online(typed: Typed) -> list[Candidate]:
+    """Return who is online."""
+    return candidate_stores.online(names(typed).name, settings_of(typed))

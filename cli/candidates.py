@@ -18,8 +18,10 @@ class Typed:
     """The values of options, by their names."""
     waiting: Any = None
     """The option whose value is being typed."""
-    words: int = 0
-    """How many words there were that are no options."""
+    switches: set[str] = field(default_factory=set)
+    """The options that were given and have no value, by their names."""
+    words: list[str] = field(default_factory=list)
+    """The words that are no options, commands, or values of options."""
     plain: bool = False
     """Whether there are no more options, after ``--``."""
 
@@ -40,7 +42,7 @@ def read_typed(root: Any, words: Sequence[str]) -> Typed:
             typed.command, typed.path = typed.command.commands[word], (*typed.path, word)
         else:
             typed.command = _default(typed.command)
-            typed.words += 1
+            typed.words.append(word)
     return typed
 
 
@@ -52,9 +54,11 @@ def _take_option(typed: Typed, word: str) -> None:
     option = known.get(name)
     if option is None and not word.startswith("--") and (option := known.get(word[:2])):
         equals, value = "=", word[2:]
-    if option is None or not takes_value(option):
+    if option is None:
         return
-    if equals:
+    if not takes_value(option):
+        typed.switches.add(option.name)
+    elif equals:
         typed.given[option.name] = value
     else:
         typed.waiting = option
@@ -106,7 +110,7 @@ def argument(typed: Typed) -> Any:
     """Return the argument that is being typed; ``None`` where none can stand."""
     arguments = [param for param in typed.command.params if not is_option(param)]
     for position, param in enumerate(arguments):
-        if position == typed.words or param.nargs == -1:
+        if position == len(typed.words) or param.nargs == -1:
             return param
     return None
 

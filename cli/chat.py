@@ -8,7 +8,7 @@ from typing import Any
 from swarmchat.cli import wiring
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.guard import Work, can_move, guarded, wants_colour
-from swarmchat.cli.interrupts import run_until_signal
+from swarmchat.cli.interrupts import ignore_interrupts, run_until_signal
 from swarmchat.cli.opening import Opener, check_names, opening
 from swarmchat.cli.render import Renderer
 from swarmchat.cli.settings import Settings
@@ -51,7 +51,6 @@ async def _chat(settings: Settings, *, name: str | None, resume: bool) -> None:
 
 async def _talk(session: Session, opener: Opener, renderer: Renderer) -> None:
     """Chat in ``session``, and in those that the user goes on with; close the last one."""
-    from swarmchat.cli.farewell import farewell
     from swarmchat.cli.greeting import greeting
     from swarmchat.cli.repl import Repl
 
@@ -73,14 +72,20 @@ async def _talk(session: Session, opener: Opener, renderer: Renderer) -> None:
     try:
         await repl.run()
     finally:
+        # Who hammers on Ctrl-C to leave must not stop what is stored and given back now.
+        ignore_interrupts()
         try:
             if repl.session.turns:
+                from swarmchat.cli.farewell import farewell
+
                 renderer.verbatim(farewell(repl.session, settings))
         finally:
             await repl.session.close()
 
 
 def _warm_up(session: Session) -> None:
+    import swarmchat.cli.commands
+    import swarmchat.cli.live_tail
     import swarmchat.cli.markdown  # noqa: F401 - what shows an answer
 
     wiring.warm_up(session.model)

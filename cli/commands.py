@@ -1,6 +1,6 @@
 """The slash commands that every chat has."""
 
-from swarmchat.cli import context_slash, session_slash, settings_slash, swarm_slash, turn_slash
+from swarmchat.cli import context_slash, screen_slash, session_slash, settings_slash, swarm_slash, turn_slash
 from swarmchat.cli.registry import (
     COMMANDS,
     Choice,
@@ -23,6 +23,7 @@ __all__ = [
     "is_command",
     "parse_command",
     "run_command",
+    "screen_slash",
     "session_slash",
     "settings_slash",
     "swarm_slash",

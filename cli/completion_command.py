@@ -13,7 +13,7 @@ CANDIDATES = ["completion", "candidates"]
 def completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")]) -> None:
     """Print the script that has Tab complete.
 
-    It completes commands, options and their values: sessions, models, swarms, profiles, stores.
+    It completes commands, options and their values: sessions, agents, tools, models, swarms, profiles, settings.
 
     \b
     bash:  add to ~/.bashrc: eval "$(swarmchat completion bash)"

@@ -20,7 +20,12 @@ _swarmchat() {
     COMPREPLY=()
     # The line and not its words: bash cuts those at every : and =.
     while IFS= read -r candidate; do
-        COMPREPLY+=("$candidate")
+        if [[ $candidate == $'\t' ]]; then
+            # Nothing can stand here, and no file name.
+            compopt +o bashdefault +o default
+        else
+            COMPREPLY+=("$candidate")
+        fi
     done < <("$1" completion candidates bash -- "$1" "${COMP_LINE:0:COMP_POINT}" "$COMP_WORDBREAKS" 2>/dev/null)
 }
 complete -o bashdefault -o default -F _swarmchat swarmchat
@@ -30,7 +35,9 @@ complete -o bashdefault -o default -F _swarmchat swarmchat
 _swarmchat() {
     local -a found
     found=("${(@f)$(${(Q)words[1]} completion candidates zsh -- "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
-    if [[ -n "$found" ]]; then
+    if [[ "$found" == $'\t' ]]; then
+        return 1
+    elif [[ -n "$found" ]]; then
         _describe -V swarmchat found
     else
         _files
@@ -47,7 +54,9 @@ function __swarmchat
     set -l before (commandline --tokenize --cut-at-cursor --current-process)
     set -l current (commandline --current-token --cut-at-cursor)
     set -l found ($before[1] completion candidates fish -- $before[2..-1] (string unescape -- "$current") 2>/dev/null)
-    if set -q found[1]
+    if test "$found" = \t
+        return
+    else if set -q found[1]
         printf '%s\n' $found
     else
         __fish_complete_path "$current"

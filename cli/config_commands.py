@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 from swarmchat.cli import options
+from swarmchat.cli.plain_commands import Commands
 
-config_app = typer.Typer(help="See and write the settings.", rich_markup_mode=None, no_args_is_help=True)
+config_app = Commands(help="See and write the settings.", no_args_is_help=True)
 
 
 @config_app.command("show")

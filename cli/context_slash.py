@@ -3,6 +3,7 @@
 from swarmchat.cli.context_page import context_page, tokens_page
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.registry import Outcome, command
+from swarmchat.cli.slash_turns import turns_to_pin, turns_to_unpin
 from swarmchat.swarm.session import Session
 from swarmchat.swarm.sessions import read_records
 from swarmchat.swarm.undo import Timeline
@@ -37,7 +38,12 @@ async def _compact(session: Session, argument: str) -> Outcome:
     return Outcome(page=done.summary, remark=remark)
 
 
-@command("pin", "[TURN or TEXT]: always send this turn, or the last one whose question has this text", when=_said)
+@command(
+    "pin",
+    "[TURN or TEXT]: always send this turn, or the last one whose question has this text",
+    completes=turns_to_pin,
+    when=_said,
+)
 async def _pin(session: Session, argument: str) -> Outcome:
     turn = await _turn(session, argument)
     pins = await session.pin(turn)
@@ -45,7 +51,12 @@ async def _pin(session: Session, argument: str) -> Outcome:
     return Outcome(remark=f"turn {turn} is pinned; pinned: {_listed(pins.turns)}, {share}")
 
 
-@command("unpin", "[TURN or TEXT]: send this turn as any other again; the last one that is pinned", when=_has_pins)
+@command(
+    "unpin",
+    "[TURN or TEXT]: send this turn as any other again; the last one that is pinned",
+    completes=turns_to_unpin,
+    when=_has_pins,
+)
 async def _unpin(session: Session, argument: str) -> Outcome:
     from swarmchat.swarm.pins import pins_of
 

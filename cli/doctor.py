@@ -3,15 +3,15 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.doctor_check import Check, Status, shown
 from swarmchat.cli.doctor_host import check_completion, check_program, check_terminal
 from swarmchat.cli.doctor_settings import check_folder, check_key, check_settings
-from swarmchat.cli.guard import wants_colour
+from swarmchat.cli.guard import can_move, wants_colour
 from swarmchat.cli.showing import print_json
 
 _WIDEST = 110
@@ -36,15 +36,20 @@ async def run_doctor(flags: Mapping[str, Any], *, offline: bool, everything: boo
     from swarmchat.cli.doctor_backend import check_backend
     from swarmchat.cli.doctor_model import check_model
 
-    take(await check_model(settings, offline=offline, usable=usable))
+    with _waiting("asking the model's server"):
+        checks = await check_model(settings, offline=offline, usable=usable)
+    take(checks)
     take(check_folder(settings))
-    backend, checks = await check_backend(settings, offline=offline)
+    with _waiting("trying the store"):
+        backend, checks = await check_backend(settings, offline=offline)
     take(checks)
     if backend is not None:
         from swarmchat.cli.doctor_sessions import check_sessions
 
         try:
-            take(await check_sessions(backend, settings.client_name, everything=everything))
+            with _waiting("reading the sessions"):
+                checks = await check_sessions(backend, settings.client_name, everything=everything)
+            take(checks)
         finally:
             with suppress(BackendError):
                 await backend.close()
@@ -54,6 +59,19 @@ async def run_doctor(flags: Mapping[str, Any], *, offline: bool, everything: boo
     else:
         print(f"\n{_summary(made)}")
     return int(failed)
+
+
+@contextmanager
+def _waiting(what: str) -> Iterator[None]:
+    """Say what goes on while the context lasts: a server may be silent for half a minute."""
+    if not can_move(sys.stderr):
+        yield
+        return
+    print(f"  {what} · Ctrl-C stops", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 class _Printer:

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from swarmchat.cli.sanitize import one_line
+from swarmchat.cli.themes import paint
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 
-_COLOURS = {"ok": "32", "warning": "33", "failed": "31", "skipped": "2"}
+_ROLES = {"ok": "ok", "warning": "warning", "failed": "error", "skipped": "remark"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def shown(check: Check, width: int, *, colour: bool) -> str:
     found = one_line(check.found, 600)
     lines = textwrap.wrap(head + found, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
     if colour:
-        lines[0] = lines[0].replace(check.status, f"\x1b[{_COLOURS[check.status]}m{check.status}\x1b[0m", 1)
+        lines[0] = lines[0].replace(check.status, paint(_ROLES[check.status], check.status), 1)
     if check.advice:
         advice = one_line(check.advice, 600)
         lines += textwrap.wrap(

@@ -81,16 +81,23 @@ async def _check_server(checks: Checks, model: OpenAIEndpoint) -> None:
     try:
         listed = await model.list_models()
     except SwarmError as error:
-        checks.failed("server", str(error))
         if error.exit_code != 66:
+            checks.failed("server", str(error))
             return
         # A server without that list may chat all the same.
-        listed = []
+        probed = Checks(checks.group)
+        await _probe(probed, model)
+        if any(check.status == "failed" for check in probed.made):
+            checks.failed("server", str(error))
+        else:
+            found = f"{model.address} chats, and does not list its models"
+            checks.warning("server", found, "their names are in its documentation")
+            checks.made += probed.made
     else:
         milliseconds = (time.perf_counter() - started) * 1000
         checks.ok("server", f"{model.address} answers in {milliseconds:.0f} ms")
         _check_listed(checks, model.name, listed)
-    await _probe(checks, model)
+        await _probe(checks, model)
 
 
 def _check_listed(checks: Checks, name: str, listed: list[ListedModel]) -> None:
@@ -100,8 +107,9 @@ def _check_listed(checks: Checks, name: str, listed: list[ListedModel]) -> None:
         return
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     known = ", ".join(one_line(each, 60) for each in names[:5]) + (", …" if len(names) > 5 else "")
-    advice = f"did you mean {one_line(near[0], 60)}?" if near else f"the server lists {known or 'none'}"
-    checks.warning("model", f"{one_line(name, 100)} is not in the server's list", f"{advice} swarmchat models list")
+    advice = f"did you mean {one_line(near[0], 60)}?" if near else f"it has {known}"
+    advice = f"{advice} All of them: swarmchat models list" if names else "install a model on the server"
+    checks.warning("model", f"{one_line(name, 100)} is not in the server's list", advice)
 
 
 async def _probe(checks: Checks, model: OpenAIEndpoint) -> None:
@@ -119,7 +127,7 @@ async def _probe(checks: Checks, model: OpenAIEndpoint) -> None:
                 elif result.status == "failed" and result.name == "answer":
                     checks.failed(name, result.seen, advice)
                 else:
-                    checks.warning(name, result.seen, f"{advice} (all of it: swarmchat models test)".strip())
+                    checks.warning(name, result.seen, f"{advice}; more: swarmchat models test".removeprefix("; "))
     except SwarmError as error:
         checks.failed("answers", str(error))
 

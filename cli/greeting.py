@@ -5,7 +5,7 @@ from swarmchat.swarm.records import Record
 from swarmchat.swarm.session import Session
 
 _DEMO = "demo model: scripted answers, no AI"
-_CONNECT = "a real model goes on with what is said here: set OPENAI_API_KEY, or give -m MODEL --base-url URL, with -c"
+_CONNECT = "to talk with a real model: set OPENAI_API_KEY, or start with -m MODEL --base-url URL; -c goes on here"
 
 
 def greeting(session: Session, backend: str) -> list[str]:

@@ -35,4 +35,4 @@ def wants_colour(stream: Any) -> bool:
 
 def can_move(stream: Any) -> bool:
     """Whether ``stream`` is a terminal on which a line can be written over."""
-    return os.environ.get("TERM") not in (None, "", "dumb") and bool(stream.isatty())
+    return os.environ.get("TERM") not in (None, "", "dumb", "unknown") and bool(stream.isatty())

@@ -19,6 +19,7 @@ def state(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """Show the states of a session, which may be in use."""
@@ -36,7 +37,7 @@ def state(
             return
         print_values(_chosen(kept, name, where), as_json)
 
-    show_look(show, backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+    show_look(show, backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
 
 
 def storage(
@@ -49,6 +50,7 @@ def storage(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """Show the items of a storage. With -S, its default items are there too, and it can be searched."""
@@ -73,7 +75,9 @@ def storage(
             for hit in hits:
                 print(f"{hit.score:.2f}  {as_line(_plain(hit.item))}")
 
-    show_look(show, swarm=swarm, backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+    show_look(
+        show, swarm=swarm, backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile
+    )
 
 
 def memory(
@@ -84,6 +88,7 @@ def memory(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """Show or change what is remembered of a client."""
@@ -103,7 +108,7 @@ def memory(
         else:
             print_values(_chosen(await kept.all(), name, where), as_json)
 
-    show_look(show, backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+    show_look(show, backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
 
 
 def _text_or_json(text: str) -> Any:

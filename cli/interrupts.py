@@ -43,6 +43,11 @@ def on_signals(react: Callable[[str], None], *names: str) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def ignore_interrupts() -> None:
+    """From now on let Ctrl-C do nothing: for the moment that a program takes to leave, when it has nothing to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 async def run_until_signal(work: Coroutine[Any, Any, Any], *names: str) -> None:
     """Run ``work``; one of the signals ``names`` cancels it. Raises Interrupted then, else what ``work`` raises."""
     task = asyncio.ensure_future(work)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from swarmchat.cli.markdown_flow import cells
+from swarmchat.cli.themes import paint
 
 ROWS = 4
 """How many rows are live at most."""
@@ -22,6 +23,11 @@ _REFLOWING = (
 """Variables of terminals that break their lines anew when they become narrower; xterm, for one, cuts them."""
 
 
+def reflows_here() -> bool:
+    """Whether the terminal breaks its lines anew when it becomes narrower."""
+    return any(map(os.environ.get, _REFLOWING))
+
+
 class LiveTail:
     """Rows behind the cursor. ``size`` returns columns and rows of the terminal.
 
@@ -31,7 +37,7 @@ class LiveTail:
     def __init__(self, size: Callable[[], tuple[int, int]], *, styled: bool, reflows: bool | None = None) -> None:
         self._size = size
         self._styled = styled
-        self._reflows = any(map(os.environ.get, _REFLOWING)) if reflows is None else reflows
+        self._reflows = reflows_here() if reflows is None else reflows
         self._shown: list[str] = []
         self._column = 0
         self._columns = 0
@@ -61,7 +67,7 @@ class LiveTail:
             return back
         self._shown, self._column, self._columns = shown, column, columns
         if note:
-            shown = [*shown[:-1], f"\x1b[2m{shown[-1]}\x1b[0m" if self._styled else shown[-1]]
+            shown = [*shown[:-1], paint("remark", shown[-1]) if self._styled else shown[-1]]
         return back + "\n".join(shown)
 
     def taken_back(self) -> str:

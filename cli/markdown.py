@@ -1,19 +1,25 @@
 """Markdown as it comes: what is written is never written again, and waits only for what may still change it."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from swarmchat.cli.markdown_code import Colours
-from swarmchat.cli.markdown_flow import BOLD, DIM, ITALIC, UNDERLINE, Flow, Style, bare, cells, painted
+from swarmchat.cli.markdown_flow import Flow, bare, cells, painted
 from swarmchat.cli.markdown_inline import InlineText
-from swarmchat.cli.markdown_lines import TAB, Line, ends_code, read_line, unindented, unquoted
+from swarmchat.cli.markdown_lines import TAB, Line, ends_code, inner_text, read_line
 from swarmchat.cli.markdown_table import OpenTable
 from swarmchat.cli.sanitize import sanitize
+from swarmchat.cli.themes import Style, style_of
 
 _LONGEST_LINE = 4000
 """Letters for which the end of a line is waited that may say what it is."""
 _RULE = 40
-_HEADINGS: dict[str, Style] = {"#": (BOLD, UNDERLINE), "##": (BOLD,)}
+_UNDERLINES = {"=": "═", "-": "─"}
+_CLOSING = re.compile(r"[ \t]+#*[ \t]*$")
+_CLOSING_AT_START = re.compile(r"(?:^|[ \t]+)#*[ \t]*$")
+"""The end of a heading, which may be its beginning too. Where its line has not ended, more may follow."""
+_HEADINGS = {"#": "heading.1", "##": "heading.2"}
 
 
 class MarkdownStream:
@@ -101,15 +107,7 @@ class MarkdownStream:
         """Read a line or a part of one; return whether anything was read."""
         text, ended, rest = self._rest.partition("\n")
         if self._in_text and self._text is not None:
-            if self._at_start:
-                text = text.lstrip(" \t")
-                self._at_start = not text
-            self._text.feed(text)
-            self._rest = rest
-            if ended:
-                self._in_text = False
-                self._text.end_line()
-            return True
+            return self._step_in_text(self._text, text, bool(ended), rest)
         long = len(text) > _LONGEST_LINE
         if self._code is not None:
             return self._step_in_code(self._code, text, bool(ended), rest, long)
@@ -135,6 +133,23 @@ class MarkdownStream:
         self._whole_line(line, text)
         return True
 
+    def _step_in_text(self, shown: InlineText, text: str, ended: bool, rest: str) -> bool:
+        before = self._rest
+        if self._at_start:
+            text = text.lstrip(" \t")
+        self._rest = rest
+        closing = (_CLOSING_AT_START if self._at_start else _CLOSING).search(text)
+        if closing and self._last.kind == "heading":
+            # The marks that close it are not shown.
+            self._rest = rest if ended else closing[0]
+            text = text[: closing.start()]
+        self._at_start = self._at_start and not text
+        shown.feed(text)
+        if ended:
+            self._in_text = False
+            shown.end_line()
+        return ended or self._rest != before
+
     def _whole_line(self, line: Line, text: str) -> None:
         content = text[line.start :]
         if line.kind == "table":
@@ -145,9 +160,12 @@ class MarkdownStream:
         first, _ = self._prefixes(line)
         if line.kind == "blank":
             self._end_text()
-            self._blanks.append(painted([(("│ " * line.quotes).rstrip(), self._dim)]) + "\n")
+            self._blanks.append(self._bars(line.hang.rstrip()) + "\n")
         elif line.kind == "rule":
             self._verbatim(first, painted([("─" * max(3, min(_RULE, self._width - cells(bare(first)))), self._dim)]))
+        elif line.kind == "underline":
+            self._end_text()
+            self._verbatim(first, painted([(_UNDERLINES[line.mark] * max(3, self._flow.taken), self._dim)]))
         elif line.kind == "indented":
             self._verbatim(first, " " * TAB + content)
         elif line.kind == "maths":
@@ -166,7 +184,7 @@ class MarkdownStream:
             return True
         if not ended:
             return False
-        line = unquoted(text, opened.quotes)
+        line = inner_text(text, opened)
         if line is None:
             self._code = None
             self._last = Line("blank")
@@ -177,29 +195,26 @@ class MarkdownStream:
             self._verbatim(hang, painted([(line.strip(" \t"), self._dim)]))
             self._code = None
         else:
-            left = (opened.items[-1].content if opened.items else 0) + opened.indent
-            shown = unindented(line, left)
-            self._verbatim(hang if shown else hang.rstrip(" "), self._colours.line(shown) if self._styled else shown)
+            self._verbatim(hang if line else hang.rstrip(" "), self._colours.line(line) if self._styled else line)
         return True
 
     def _maths_line(self, opened: Line, text: str) -> None:
-        content = unquoted(text, opened.quotes)
+        content = inner_text(text, opened)
         content = text if content is None else content
-        left = (opened.items[-1].content if opened.items else 0) + opened.indent
-        self._verbatim(self._prefixes(opened)[1], unindented(content, left))
+        self._verbatim(self._prefixes(opened)[1], content)
         if content.strip().endswith(opened.mark):
             self._maths = None
 
     def _begin_text(self, line: Line) -> None:
         first, hang = self._prefixes(line)
-        goes_on = self._last.kind == line.kind == "text" and self._last.quotes == line.quotes and not line.bullets
+        goes_on = self._last.kind == line.kind == "text" and self._last.quotes == line.quotes and not line.begins_item
         if self._text is not None and goes_on:
             self._flow.indents.append((first, hang))
             self._text.go_on()
         else:
             base: Style = ()
             if line.kind == "heading":
-                base = _HEADINGS.get(line.mark, (BOLD, ITALIC)) if self._styled else ()
+                base = style_of(_HEADINGS.get(line.mark, "heading.3")) if self._styled else ()
                 first += "" if self._styled else f"{line.mark} "
             self._begin(first, hang, plain=line == Line("text", start=line.start))
             self._text = InlineText(self._flow, self._styled, base)
@@ -230,13 +245,13 @@ class MarkdownStream:
 
     def _add_row(self, line: Line, content: str) -> None:
         above = self._table_line
-        if self._table is None or (line.quotes, line.items, line.bullets) != (above.quotes, above.items, ()):
+        if self._table is None or line.begins_item or line.levels != above.levels:
             self._end_table()
             self._end_text()
             first, hang = self._prefixes(line)
             self._table = OpenTable(self._width - 1 - cells(bare(hang)), self._styled)
             self._table_first = first
-        self._table_line, self._last = replace(line, bullets=()), line
+        self._table_line, self._last = replace(line, first=line.hang), line
         self._show_rows(self._table.add(content))
 
     def _show_rows(self, rows: Sequence[str]) -> None:
@@ -258,14 +273,13 @@ class MarkdownStream:
 
     @property
     def _dim(self) -> Style:
-        return (DIM,) if self._styled else ()
+        return style_of("mark") if self._styled else ()
 
     def _prefixes(self, line: Line) -> tuple[str, str]:
         """Return what the line begins with, and what it goes on with where it is broken."""
-        quote = painted([("│ " * line.quotes, self._dim)])
-        shown = line.items[-1].shown if line.items else 0
-        hang = quote + " " * (shown + line.indent)
-        if not line.bullets:
-            return hang, hang
-        marks = "".join(f"{bullet} " for bullet in line.bullets)
-        return quote + " " * (shown - len(marks)) + marks, hang
+        hang = self._bars(line.hang + " " * line.indent)
+        return (self._bars(line.first) if line.begins_item else hang), hang
+
+    def _bars(self, prefix: str) -> str:
+        """Return ``prefix`` with the bars of quotes as they are shown."""
+        return painted((part, self._dim if "│" in part else ()) for part in re.split("((?:│ ?)+)", prefix))

@@ -5,14 +5,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from prompt_toolkit.utils import get_cwidth
+from swarmchat.cli.themes import Style
 
 SOFT_BREAK = "\x0c"
 """Stands for the end of a line inside a paragraph. No text holds it: it is no character that may be printed."""
 
-BOLD, DIM, ITALIC, UNDERLINE, STRIKE, CYAN = "1", "2", "3", "4", "9", "36"
-
-Style = tuple[str, ...]
-"""Parameters of one SGR sequence."""
+BOLD, ITALIC, UNDERLINE, STRIKE = "1", "3", "4", "9"
+"""What markup itself means, in every theme."""
 
 Span = tuple[str, Style]
 
@@ -62,6 +61,11 @@ class Flow:
         self._gap = ""
         self._gap_style: Style = ()
         self._word: list[Span] = []
+
+    @property
+    def taken(self) -> int:
+        """How many columns the words of the line take."""
+        return self.column - self._begin
 
     def copy(self, write: Callable[[str], object]) -> "Flow":
         """Return one that goes on where this one is, and writes elsewhere."""

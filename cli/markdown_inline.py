@@ -7,8 +7,6 @@ from markdown_it.token import Token
 from swarmchat.cli.markdown_flow import (
     BOLD,
     CJK,
-    CYAN,
-    DIM,
     ITALIC,
     PIECES,
     SOFT_BREAK,
@@ -16,10 +14,10 @@ from swarmchat.cli.markdown_flow import (
     UNDERLINE,
     Flow,
     Span,
-    Style,
 )
 from swarmchat.cli.markdown_rules import in_path, parser
 from swarmchat.cli.sanitize import sanitize
+from swarmchat.cli.themes import Style, style_of
 
 _SPECIAL = re.compile(r"[\\`*_~\[\]<&$!]")
 _LONGEST = 500
@@ -49,8 +47,8 @@ def spans_of(tokens: Sequence[Token], styled: bool, base: Style = ()) -> list[Sp
         elif token.type == "code_inline":
             # The marks stay: in what is copied, code is code.
             gap = " " if "`" in (token.content[:1], token.content[-1:]) else ""
-            mark = (*styles, DIM) if styled else ()
-            code = (*styles, CYAN) if styled else ()
+            mark = (*styles, *style_of("mark")) if styled else ()
+            code = (*styles, *style_of("code")) if styled else ()
             spans += [(token.markup, mark), (gap + token.content + gap, code), (token.markup, mark)]
         elif kind in _STYLES and styled:
             styles = [*styles, _STYLES[kind]] if side == "open" else _without(styles, _STYLES[kind])
@@ -200,7 +198,7 @@ def _without(styles: Sequence[str], style: str) -> list[str]:
 
 def _address(shown: str, href: str, title: str, style: Style, styled: bool) -> list[Span]:
     """Return what follows a link's text: its address, unless the text says it, and its title."""
-    dim = (*style, DIM) if styled else ()
+    dim = (*style, *style_of("mark")) if styled else ()
     parts = [] if shown and href in (shown, f"mailto:{shown}") else [sanitize(href).replace("\n", " ")]
     if title:
         parts.append('"' + sanitize(title.replace(SOFT_BREAK, " ")).replace("\n", " ") + '"')

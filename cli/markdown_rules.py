@@ -8,7 +8,7 @@ from markdown_it.rules_inline import StateInline
 
 # A drive or a share at the beginning of the word: its backslashes are no escapes.
 _WINDOWS_PATH = re.compile(r"(?:^|.*[\s(\"'`])(?:[A-Za-z]:\\|\\\\)\S*", re.DOTALL)
-_ESCAPES = "*_`~#+-.!|<>"
+_ESCAPES = "*_`~#+-.!|<>$"
 """What a backslash may take its meaning from. Of the rest of ASCII's punctuation it is LaTeX's."""
 _FORMULA = re.compile(r"\\\(.*?\\\)|\\\[.*?\\\]|\$\$[^\x0c]+?\$\$|\$(?=[^\s$])[^$\x0c]{0,119}(?<=[^\s\\])\$(?![0-9$])")
 _DUNDER = re.compile(r"__[a-z][a-z0-9_]*?__(?![a-z0-9_])")

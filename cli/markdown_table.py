@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 
 from markdown_it.token import Token
-from swarmchat.cli.markdown_flow import BOLD, DIM, SOFT_BREAK, Span, cells, lines_of, painted
+from swarmchat.cli.markdown_flow import SOFT_BREAK, Span, cells, lines_of, painted
 from swarmchat.cli.markdown_inline import spans_of
 from swarmchat.cli.markdown_rules import parser
+from swarmchat.cli.themes import style_of
 
 DRAWN_AT_ONCE = 40
 """Rows by which the widths of the columns are chosen: what comes after them must do with these."""
@@ -14,6 +15,7 @@ _LARGEST = 3000
 _SPARE = 3
 _NARROWEST = 6
 _DELIMITERS = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
+_CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 _BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
 
 Cell = list[Span]
@@ -68,7 +70,7 @@ class Table:
 
     def drawn(self) -> list[str]:
         """Return the lines of what it was made with."""
-        bold, dim = ((BOLD,), (DIM,)) if self._styled else ((), ())
+        bold, dim = (style_of("table.head"), style_of("mark")) if self._styled else ((), ())
         head = [[(text, bold + style) for text, style in cell] for cell in self._rows[0]]
         bar = painted([("─┼─".join("─" * width for width in self._widths), dim)])
         below = [line for row in self._rows[1:] for line in self._row(row)]
@@ -84,6 +86,7 @@ class Table:
         return self._row(rows[-1])
 
     def _read(self, lines: Sequence[str]) -> tuple[list[list[Cell]], list[str]]:
+        lines = [_with_code_whole(line, lines[min(1, len(lines) - 1)]) for line in lines]
         tokens = parser().parse("\n".join(line.strip() for line in lines))
         if not tokens or tokens[0].type != "table_open" or tokens[-1].type != "table_close":
             raise ValueError("no table")
@@ -106,7 +109,7 @@ class Table:
 
     def _row(self, row: Sequence[Cell]) -> list[str]:
         columns = [lines_of(cell, width) for cell, width in zip(row, self._widths, strict=True)]
-        bar = painted([(" │ ", (DIM,) if self._styled else ())])
+        bar = painted([(" │ ", style_of("mark") if self._styled else ())])
         drawn = []
         for number in range(max(map(len, columns))):
             parts = []
@@ -126,6 +129,13 @@ def _width(cell: Cell) -> int:
 def _count(line: str) -> int:
     row = re.sub(r"\\.", "", line.strip())
     return row.removeprefix("|").removesuffix("|").count("|") + 1
+
+
+def _with_code_whole(line: str, delimiters: str) -> str:
+    """Return ``line``, where it has too many cells with the bars inside its code escaped: models forget to."""
+    if "`" not in line or _count(line) <= _count(delimiters):
+        return line
+    return _CODE.sub(lambda found: re.sub(r"(?<!\\)\|", r"\\|", found[0]), line)
 
 
 def _fitted(widths: list[int], room: int) -> list[int]:

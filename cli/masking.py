@@ -1,10 +1,24 @@
-"""Settings as they may be shown: what opens doors is left out."""
+"""Settings, requests and answers as they may be shown: what opens doors is left out."""
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote, unquote
 
 HIDDEN = "***"
+_SHORTEST = 6
+"""Letters from which on a secret is looked for by its value: shorter ones are in words that are none."""
+_LOGIN = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{1,30}://)[^\s/\"'<>]+@")
+_OPTION = re.compile(r"([?&;][\w.-]{0,40}(?:pass|key|token|secret|auth)[\w.-]{0,40}=)[^&;\s\"'<>]+", re.IGNORECASE)
+_HEADER = re.compile(
+    r"(\b(?:authorization|[\w-]{0,40}api[-_]?key)\b[\\\"']{0,4}\s{0,3}[:=]\s{0,3}[\\\"']{0,4}(?:(?:bearer|basic|token)\s+)?)"
+    r"[^\s\"'\\,;&]{6,}",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"(\bbearer\s+)[\w.~+/=-]{12,}", re.IGNORECASE)
+_KEY = re.compile(r"()\b(?:sk-|gsk_|hf_|xai-|gh[pousr]_|github_pat_|AKIA|AIza)[\w-]{12,}")
+"""What keys of model servers and of code hosts begin with."""
 
 
 def shown_value(name: str, value: Any) -> Any:
@@ -30,6 +44,42 @@ def mask_url(text: str) -> str:
     # To the last @: a password that should have been percent-encoded may hold some.
     text = re.sub(r"//[^\s]*@", f"//{HIDDEN}@", text)
     return re.sub(r"([?&;][^=&;]*(?:pass|key|token|secret|auth)[^=&;]*=)[^&;\s]*", rf"\1{HIDDEN}", text, flags=re.I)
+
+
+def mask_secrets(value: Any, secrets: Iterable[str]) -> Any:
+    """Return ``value``, of JSON, with nothing in its texts that opens doors.
+
+    That is each of ``secrets`` wherever it stands, and what looks like one: the logins of URLs, authorization headers,
+    and keys of well-known servers.
+    """
+    forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
+    # The longest first: one may be a part of another.
+    return _masked(value, sorted(forms, key=len, reverse=True))
+
+
+def _forms(secret: str) -> set[str]:
+    """Return ``secret`` as it stands in a text, in a URL, and in JSON that is itself a text."""
+    return {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+
+
+def _masked(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {_masked(name, secrets): _masked(each, secrets) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_masked(each, secrets) for each in value]
+    if not isinstance(value, str):
+        return value
+    for secret in secrets:
+        value = value.replace(secret, HIDDEN)
+    for pattern in (_LOGIN, _HEADER, _BEARER, _KEY):
+        value = pattern.sub(rf"\1{HIDDEN}{'@' if pattern is _LOGIN else ''}", value)
+    return _OPTION.sub(rf"\1{HIDDEN}", value)
+
+
+def url_passwords(text: str) -> set[str]:
+    """Return the passwords in ``text``, if it is a URL, as they are written and as they are meant."""
+    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/]*?:(.*)@", text)
+    return {found[1], unquote(found[1])} if found else set()
 
 
 def as_text(value: Any) -> str:

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 from swarmchat.cli import help_examples, options
+from swarmchat.cli.plain_commands import Commands
 
-models_app = typer.Typer(help="See which models there are, and test one.", rich_markup_mode=None, no_args_is_help=True)
+models_app = Commands(help="See which models there are, and test one.", no_args_is_help=True)
 
 BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server, with its /v1.")]
 

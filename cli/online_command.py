@@ -17,6 +17,7 @@ def online(
     backend: options.Backend = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """List who is online. Exit code 0 when nobody is, else 1: for scripts that maintain the system."""
@@ -34,4 +35,4 @@ def online(
         print_rows(rows, as_json, "{client}  {session}  {agent}  since {since}  {host}")
         return 1 if present else 0
 
-    show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir)
+    show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir, profile=profile)

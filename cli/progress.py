@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from swarmchat.cli.guard import can_move, wants_colour
+from swarmchat.cli.themes import theme_in_use
 
 _WORTH_SHOWING = 2000
 """Records below which it is over at once."""
@@ -47,7 +48,7 @@ def progress_on(total: int) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    console = Console(file=sys.stderr, no_color=not wants_colour(sys.stderr))
+    console = Console(file=sys.stderr, no_color=not wants_colour(sys.stderr) or theme_in_use() == "mono")
     with Bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         bar.add_task("records", total=total)
         yield Progress(bar)

@@ -15,22 +15,19 @@ from prompt_toolkit.input import DummyInput
 from prompt_toolkit.input.typeahead import store_typeahead
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.output import DummyOutput
-from prompt_toolkit.styles import Style
+from prompt_toolkit.styles import DynamicStyle
+from prompt_toolkit.utils import is_dumb_terminal
 from swarmchat.cli.editor import Editor
 from swarmchat.cli.keys import key_bindings
 from swarmchat.cli.prompt_history import SuggestFromHistory, open_history
+from swarmchat.cli.prompt_resize import follow_reflow
+from swarmchat.cli.prompt_style import colour_depth, prompt_style
 from swarmchat.cli.queued import Entered
-from swarmchat.cli.sanitize import one_line
+from swarmchat.cli.sanitize import one_line, sanitize
 from swarmchat.cli.typeahead import Pause, quiet_terminal, typing_kept
 
 _TAIL = 40
 """How many letters are told of what is being typed."""
-_STYLE = {
-    "fill.low": "fg:ansigreen",
-    "fill.middle": "fg:ansiyellow",
-    "fill.high": "fg:ansired",
-    "queued": "bold",
-}
 
 
 class Prompt:
@@ -60,8 +57,9 @@ class Prompt:
             reserve_space_for_menu=6,
             search_ignore_case=True,
             vi_mode=vi,
-            style=Style.from_dict(_STYLE),
+            style=DynamicStyle(prompt_style),
         )
+        follow_reflow(self.app)
         # Esc alone is known as such after this time: what follows at once is Alt with a key.
         self.app.ttimeoutlen = 0.1
 
@@ -85,6 +83,10 @@ class Prompt:
         draft, self._draft = self._draft, Document()
         if given:
             draft = Document(f"{given}\n{draft.text}" if draft.text else given)
+        self._session.color_depth = colour_depth()
+        if is_dumb_terminal():
+            # There, what stands at the prompt from the start would not be shown.
+            message += sanitize(draft.text)
         self.app.timeoutlen = 0.3 if self.app.editing_mode == EditingMode.VI else 1.0
         # With its own handling of signals it would remove ours.
         return await self._session.prompt_async(ANSI(message), default=draft, handle_sigint=False)

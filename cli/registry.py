@@ -21,6 +21,8 @@ class Outcome:
     """Lines that the user asked for."""
     remark: str = ""
     """What was done, in a line."""
+    raw: str = ""
+    """What the terminal gets as it is, before all else: nothing in it may be as others wrote it."""
     send: str | None = None
     """A message to be sent now."""
     draft: str | None = None

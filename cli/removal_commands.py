@@ -1,12 +1,12 @@
 """``swarmchat sessions``: delete and prune."""
 
-import asyncio
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from swarmchat.cli import options
+from swarmchat.cli.plain_commands import Commands
 from swarmchat.cli.showing import print_json
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 
 
-def add_to(group: typer.Typer) -> None:
+def add_to(group: Commands) -> None:
     """Add these commands to the others about sessions."""
     group.command("delete")(delete)
     group.command("prune")(prune)
@@ -30,6 +30,7 @@ def delete(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """Delete sessions for good. Asks before; what is remembered of the client stays."""
@@ -39,7 +40,7 @@ def delete(
         from swarmchat.cli import wiring
         from swarmchat.swarm.sessions import delete_session, find_unfinished
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.read_settings(flags)) as place:
             infos = [
                 # What an interrupted import has left is in no list, and can be deleted too.
@@ -65,6 +66,7 @@ def prune(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """Delete many sessions: those for which all that is given holds. One that is in use stays."""
@@ -84,7 +86,7 @@ def prune(
         if older_than is None and keep is None and not empty:
             raise UsageError("which sessions? Give --older-than, --keep or --empty")
         before = None if older_than is None else timestamp(datetime.now(UTC) - _age(older_than))
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.read_settings(flags)) as place:
             infos = (await list_sessions(place.backend, place.client))[keep or 0 :]
             infos = [info for info in infos if before is None or info.updated < before]
@@ -126,6 +128,8 @@ async def _ask(infos: "Sequence[SessionInfo]", yes: bool) -> None:
 
 async def _typed_line() -> str:
     """Return a line from the terminal. Unlike ``input``, it can be cancelled: Ctrl-C ends it at any instant."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     typed = asyncio.Event()
     try:

@@ -6,38 +6,28 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from swarmchat.cli.activity import Activity
 from swarmchat.cli.errors import OutputLost
 from swarmchat.cli.sanitize import one_line, sanitize
-from swarmchat.swarm.events import (
-    Event,
-    HandedOver,
-    ReasoningDelta,
-    Refused,
-    Rescued,
-    Retrying,
-    Rotated,
-    TextDelta,
-    ToolFinished,
-    ToolStarted,
-    TurnEnded,
-    Warned,
-)
+from swarmchat.cli.themes import paint
 from swarmchat.swarm.handoffs import BACK, PREFIX
 
 if TYPE_CHECKING:
     from swarmchat.cli.live_tail import LiveTail
     from swarmchat.cli.markdown import MarkdownStream
+    from swarmchat.swarm.events import Event, ToolFinished
 
-_DIM, _RED, _BOLD, _OFF = "\x1b[2m", "\x1b[31m", "\x1b[1m", "\x1b[0m"
+_T = TypeVar("_T")
 _FRAMES = 1 / 12
 """Seconds between two looks at what is live."""
 _RESULT = 100
 """Letters of a result that are shown whole; of a longer one only the beginning is."""
+_JOINED = re.compile("[\u200d\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
+"""Parts of emoji that are put together, which some terminals show as one and others side by side."""
 _PIECE = 1024
 """Letters of an answer that are shown at once, before the program looks at anything else."""
 
@@ -65,12 +55,11 @@ class Renderer:
         self._chat = chat
         self._colour = colour
         self._activity = Activity(clock)
-        self._tail: LiveTail | None = None
         # Without Unicode there is nothing to draw with.
-        if chat and live and mark(self._answers) != ">":
-            from swarmchat.cli import live_tail
-
-            self._tail = live_tail.LiveTail(shutil.get_terminal_size, styled=colour)
+        self._live = chat and live and mark(self._answers) != ">"
+        self._tail: LiveTail | None = None
+        self._joined = False
+        """Whether the last line holds what terminals disagree about the width of."""
         self._stream: MarkdownStream | None = None
         self._answering = False
         self._line_ends = ""
@@ -80,56 +69,75 @@ class Renderer:
         """What the tools of the last turn with tools returned."""
         self._turn_has_results = False
 
-    async def follow(self, events: AsyncIterator[Event], agent: str) -> None:
+    async def follow(self, events: "AsyncGenerator[Event, None]", agent: str) -> None:
         """Print the ``events`` of a turn that ``agent`` begins, and meanwhile what is live."""
+        from swarmchat.swarm.events import TextDelta
+
         self._activity.begin(agent)
         self._turn_has_results = False
-        ticking = asyncio.ensure_future(self._tick_on()) if self._tail else None
+        ticking = self._begin_ticking()
         try:
-            async for event in events:
-                if isinstance(event, TextDelta) and len(event.text) > _PIECE:
-                    for start in range(0, len(event.text), _PIECE):
-                        self.show(TextDelta(event.text[start : start + _PIECE], event.agent))
-                        await asyncio.sleep(0)
-                else:
-                    self.show(event)
+            # A turn that is left in the middle is to be stored now, not when nobody knows it any more.
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, TextDelta) and len(event.text) > _PIECE:
+                        for start in range(0, len(event.text), _PIECE):
+                            self.show(TextDelta(event.text[start : start + _PIECE], event.agent))
+                            await asyncio.sleep(0)
+                    else:
+                        self.show(event)
         finally:
             if ticking is not None:
                 ticking.cancel()
             self._activity.end()
 
-    def show(self, event: Event) -> None:
+    async def during(self, work: Awaitable[_T], what: str) -> _T:
+        """Return what ``work`` returns; meanwhile tell that ``what`` goes on. Raises what ``work`` raises."""
+        self._activity.working(what)
+        ticking = self._begin_ticking()
+        try:
+            return await work
+        finally:
+            if ticking is not None:
+                ticking.cancel()
+            self._activity.end()
+            self._write("")
+
+    def show(self, event: "Event") -> None:
         """Print what ``event`` tells, if anything."""
+        # Nothing happens before the first prompt, and it is not to wait for these.
+        from swarmchat.swarm import events as kinds
+
         match event:
-            case TextDelta(text, agent):
+            case kinds.TextDelta(text, agent):
                 self._answer(text, agent)
                 self._activity.happened(agent)
-            case ReasoningDelta(_, agent):
+            case kinds.ReasoningDelta(_, agent):
                 self._activity.thinking(agent)
-            case Retrying(attempt, seconds, reason):
+            case kinds.Retrying(attempt, seconds, reason):
                 self.remark(f"{reason}; attempt {attempt} in {seconds:.{0 if seconds >= 10 else 1}f} s")
-            case Rotated(groups, before, after):
+            case kinds.Rotated(groups, before, after):
                 self.remark(
                     f"context: the {groups} oldest messages are no longer sent ({before:,} to {after:,} tokens); "
                     "the session keeps them"
                 )
-            case ToolStarted(name, _, agent):
+            case kinds.ToolStarted(name, _, agent):
                 self._activity.started(agent, name)
-            case ToolFinished():
+            case kinds.ToolFinished():
                 self._finished(event)
-            case HandedOver(source, target, _):
+            case kinds.HandedOver(source, target, _):
                 self.remark(f"{one_line(source, 60)} → {one_line(target, 60)}")
                 self._activity.happened(target)
-            case Refused(policy, direction, banned, message):
+            case kinds.Refused(policy, direction, banned, message):
                 what = "your message" if direction == "input" else "the answer"
                 self.remark(f"policy {one_line(policy, 60)} refused {what}" + ("; you are banned" if banned else ""))
                 if direction == "input":
                     self._answer(message, policy)
-            case Rescued(cause, step, _, detail, agent):
+            case kinds.Rescued(cause, step, _, detail, agent):
                 self.remark(f"rescue: {rescue_line(cause, step, one_line(detail, 100), one_line(agent, 60))}")
-            case Warned(text):
+            case kinds.Warned(text):
                 self.remark(f"warning: {text}")
-            case TurnEnded(text=text, finish=finish):
+            case kinds.TurnEnded(text=text, finish=finish):
                 self.end_turn()
                 if finish == "length":
                     self.remark("the answer was cut off: the model reached its limit of tokens")
@@ -143,6 +151,9 @@ class Renderer:
         if self._tail is None or self._activity.held:
             return
         rows, column = (self._stream.tail(), self._stream.column) if self._stream else ([""], 0)
+        if self._joined:
+            # Nobody knows where the cursor is: there is no way back to it.
+            column = sys.maxsize
         self._put(self._tail.drawn(rows, column, self._activity.note()))
 
     @contextmanager
@@ -165,14 +176,14 @@ class Renderer:
     def remark(self, text: str) -> None:
         """Print a dim line about what happens."""
         self.end_answer()
-        self._remark(self._styled(_DIM, self._wrapped(f"  {sanitize(text)}", "  ")))
+        self._remark(self._styled("remark", self._wrapped(f"  {sanitize(text)}", "  ")))
         self._activity.happened()
 
     def entered(self, prompt: str, text: str) -> None:
         """Print what the user entered behind ``prompt``, as it stands at one."""
         self.end_answer()
         first, *rest = sanitize(text).split("\n")
-        lines = [f"{self._styled(_BOLD, prompt)} {mark(self._answers)} {first}"]
+        lines = [f"{self._styled('name', prompt)} {mark(self._answers)} {first}"]
         lines += [" " * (len(prompt) + 3) + line for line in rest]
         self._remark("\n".join(lines))
 
@@ -183,7 +194,7 @@ class Renderer:
     def verbatim(self, text: str) -> None:
         """Print a dim line that is to be copied: in one piece, however long it is."""
         self.end_answer()
-        self._remark(self._styled(_DIM, f"  {sanitize(text)}"))
+        self._remark(self._styled("remark", f"  {sanitize(text)}"))
 
     def page(self, text: str) -> None:
         """Print lines that the user asked for; what follows a gap in a line stays in its column."""
@@ -192,10 +203,15 @@ class Renderer:
             gap = re.match(r"\s*\S*\s{2,}", line)
             self._remark(self._wrapped(line, " " * len(gap[0]) if gap else ""))
 
+    def raw(self, text: str) -> None:
+        """Write what the program itself made for the terminal, as it is."""
+        self.end_answer()
+        self._put(text)
+
     def error(self, text: str) -> None:
         """Print what went wrong."""
         self.end_answer()
-        self._remark(self._styled(_RED, self._wrapped(f"error: {sanitize(text)}", "       ")))
+        self._remark(self._styled("error", self._wrapped(f"error: {sanitize(text)}", "       ")))
 
     def end_turn(self) -> None:
         """Nothing runs any more, however it ended."""
@@ -227,7 +243,7 @@ class Renderer:
         if isinstance(self._lost, OSError) and not isinstance(self._lost, BrokenPipeError):
             raise OutputLost(f"the answer could not be written: {self._lost.strerror}") from self._lost
 
-    def _finished(self, event: ToolFinished) -> None:
+    def _finished(self, event: "ToolFinished") -> None:
         self._activity.finished(event.name)
         if event.status == "ok" and (event.name.startswith(PREFIX) or event.name == BACK):
             # A line of its own says so.
@@ -239,7 +255,7 @@ class Renderer:
         self._results.append(f"{call}({event.arguments})  {event.status}:\n{event.result}")
         self.remark(f"{call}({one_line(event.arguments, 60)})  {self._outcome(event)}")
 
-    def _outcome(self, event: ToolFinished) -> str:
+    def _outcome(self, event: "ToolFinished") -> str:
         if event.status == "denied":
             # What the result says is for the model.
             return event.status if self._chat else f"{event.status} (--approve auto allows it)"
@@ -271,7 +287,7 @@ class Renderer:
         if not self._chat:
             return
         sign = mark(self._answers)
-        self._write(f"{self._styled(_BOLD, agent)} {sign}" + ("" if self._tail else " "))
+        self._write(f"{self._styled('name', agent)} {sign}" + ("" if self._tail else " "))
         if self._tail:
             from swarmchat.cli.markdown import MarkdownStream
             from swarmchat.cli.markdown_flow import cells
@@ -287,8 +303,8 @@ class Renderer:
             line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, tabsize=4
         )
 
-    def _styled(self, style: str, text: str) -> str:
-        return f"{style}{text}{_OFF}" if self._colour else text
+    def _styled(self, role: str, text: str) -> str:
+        return paint(role, text) if self._colour else text
 
     def _remark(self, line: str) -> None:
         try:
@@ -297,6 +313,14 @@ class Renderer:
             # Nobody is there to be told. The turn goes on: what it says is stored.
             return
 
+    def _begin_ticking(self) -> "asyncio.Future[None] | None":
+        if self._live and self._tail is None:
+            # Not before the first answer: a chat begins with a prompt.
+            from swarmchat.cli.live_tail import LiveTail
+
+            self._tail = LiveTail(shutil.get_terminal_size, styled=self._colour)
+        return asyncio.ensure_future(self._tick_on()) if self._tail else None
+
     async def _tick_on(self) -> None:
         while True:
             await asyncio.sleep(_FRAMES)
@@ -304,6 +328,8 @@ class Renderer:
 
     def _write(self, text: str) -> None:
         """Write to the answers, in place of what is live."""
+        _, end, line = text.rpartition("\n")
+        self._joined = bool(_JOINED.search(line)) or (self._joined and not end)
         self._put((self._tail.taken_back() if self._tail else "") + text)
 
     def _put(self, text: str) -> None:

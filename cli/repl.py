@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.approval import Approvals
-from swarmchat.cli.commands import LeaveChat, is_command, run_command
 from swarmchat.cli.editor import Editor
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.interrupts import on_signals
 from swarmchat.cli.news import News
 from swarmchat.cli.prices import Cost
 from swarmchat.cli.prompt import Prompt
+from swarmchat.cli.registry import LeaveChat, is_command
 from swarmchat.cli.render import Renderer, mark
 from swarmchat.cli.settings import Settings
 from swarmchat.cli.slash_completer import SlashCompleter
+from swarmchat.cli.themes import paint
 from swarmchat.cli.toolbar import toolbar
 from swarmchat.cli.typeahead import Pause
 from swarmchat.swarm.errors import SwarmError
@@ -35,6 +36,7 @@ _T = TypeVar("_T")
 _AGAIN = 2.0
 """Seconds within which a second Ctrl-C at an empty prompt leaves."""
 _YOU = "you"
+_STOPPED = "stopped; what was said until then is kept"
 
 
 class Repl:
@@ -130,7 +132,8 @@ class Repl:
         self._completer.forget()
         sign = mark(sys.stdout)
         given, self._given = self._given, ""
-        entered = await self._prompt.ask(f"\x1b[1m{_YOU}\x1b[0m {sign} " if self._colour else f"{_YOU} {sign} ", given)
+        you = paint("name", _YOU) if self._colour else _YOU
+        entered = await self._prompt.ask(f"{you} {sign} ", given)
         if not entered.text.strip():
             # Enter at an empty prompt sends what is queued.
             self._queue.held = False
@@ -148,7 +151,7 @@ class Repl:
         message: str | None = text.removeprefix("/") if text.startswith("//") else text
         if is_command(text):
             try:
-                message = await self._stoppable(self._command(text))
+                message = await self._stoppable(self._command(text), "stopped")
             except (SwarmError, CliError, BackendError) as error:
                 self._fail(error)
                 return
@@ -159,6 +162,9 @@ class Repl:
         turns = self.session.turns
         try:
             await self._stoppable(self._turn(message))
+            if self._stopped and self.session.turns == turns:
+                self._given = _as_typed(message)
+                self._renderer.remark("your message was not stored yet; it is back at the prompt")
         except SwarmError as error:
             self._fail(error)
         except BackendError as error:
@@ -177,9 +183,14 @@ class Repl:
 
     async def _command(self, text: str) -> str | None:
         """Carry out a command; return the message that is to be sent then, if there is one."""
-        outcome = await run_command(self.session, text)
+        # Most are not needed, and none before the first prompt.
+        from swarmchat.cli.commands import run_command
+
+        outcome = await self._renderer.during(run_command(self.session, text), text.split()[0])
         if outcome.go_on_in is not None:
             await self._go_on_in(outcome.go_on_in)
+        if outcome.raw:
+            self._renderer.raw(outcome.raw)
         if outcome.page:
             self._renderer.page(outcome.page)
         if outcome.remark:
@@ -197,8 +208,11 @@ class Repl:
     async def _turn(self, text: str) -> None:
         await self._renderer.follow(self.session.run_turn(text), self.session.agent.name)
 
-    async def _stoppable(self, work: Coroutine[Any, Any, _T]) -> _T | None:
-        """Run ``work`` until it ends or Ctrl-C stops it; return what it returns. Raises what ``work`` raises."""
+    async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: str = _STOPPED) -> _T | None:
+        """Run ``work`` until it ends or Ctrl-C stops it, which ``remark`` tells.
+
+        Return what it returns. Raises what ``work`` raises.
+        """
         running = asyncio.ensure_future(work)
         self._work, self._stopped = running, False
         task = asyncio.current_task()
@@ -208,7 +222,7 @@ class Repl:
         except asyncio.CancelledError:
             if not self._stopped or (task and task.cancelling()):
                 raise
-            self._renderer.remark("stopped; what was said until then is kept")
+            self._renderer.remark(remark)
             self._hold_queue()
             return None
         finally:

@@ -36,6 +36,7 @@ def replay(
     ] = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
 ) -> None:
     """Do again what transcripts tell, and tell what does not come to the same. Without network and key, but for live.
 
@@ -50,7 +51,9 @@ def replay(
     from swarmchat.cli.interrupts import run_until_signal
     from swarmchat.cli.replay_run import Wanted, run
 
-    flags = options.flags(swarm=swarm, backend=backend, base_url=base_url, redis_url=redis_url, data_dir=data_dir)
+    flags = options.flags(
+        swarm=swarm, backend=backend, base_url=base_url, redis_url=redis_url, data_dir=data_dir, profile=profile
+    )
     wanted = Wanted(files, flags, mode, tuple(model or ()), update, start, until, every, verbose, as_json, junit, speed)
     codes: list[int] = []
 

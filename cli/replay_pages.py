@@ -10,12 +10,12 @@ from swarmchat.cli.render import Renderer
 from swarmchat.cli.replay_drift import drift_lines, drift_rows, drift_summary
 from swarmchat.cli.sanitize import one_line
 from swarmchat.cli.showing import print_json
+from swarmchat.cli.themes import paint
 from swarmchat.swarm.replay_compare import Difference
 
 if TYPE_CHECKING:
     from swarmchat.cli.replay_run import Done
 
-_RED, _GREEN, _DIM, _OFF = "\x1b[31m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
 _CLEAR_LINE = "\r\x1b[K"
 _WIDTH = 400
 
@@ -130,17 +130,18 @@ class Report:
     def _show_progress(self) -> None:
         if can_move(sys.stderr):
             told = f"  {_count(len(self._rows), 'conversation')}, {_count(self._turns, 'turn')} …"
-            print(f"{_CLEAR_LINE}{_DIM}{told}{_OFF}", end="", file=sys.stderr, flush=True)
+            shown = paint("remark", told) if wants_colour(sys.stderr) else told
+            print(_CLEAR_LINE + shown, end="", file=sys.stderr, flush=True)
 
     def _print_difference(self, where: str, difference: Difference) -> None:
         _print(f"{where}: {one_line(str(difference), _WIDTH)}")
         for line in difference.diff():
-            style = _RED if line.startswith("-") else _GREEN
+            role = "deleted" if line.startswith("-") else "inserted"
             shown = f"  {one_line(line, _WIDTH)}"
-            _print(f"{style}{shown}{_OFF}" if self._colour else shown)
+            _print(paint(role, shown) if self._colour else shown)
 
     def _dim(self, text: str) -> None:
-        _print(f"{_DIM}{text}{_OFF}" if self._colour else text)
+        _print(paint("remark", text) if self._colour else text)
 
 
 def told_of(differences: list[Difference]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from swarmchat.cli.guard import wants_colour
 from swarmchat.cli.render import Renderer, mark
 from swarmchat.cli.sanitize import one_line, sanitize
+from swarmchat.cli.themes import paint
 from swarmchat.swarm.events import Event, HandedOver, Refused, Rescued, Rotated, TextDelta, ToolFinished, TurnEnded
 from swarmchat.swarm.records import Record
 from swarmchat.swarm.replay_file import read_conversations
@@ -18,7 +19,6 @@ from swarmchat.swarm.transcript_maker import moment_of
 
 _LONGEST = 3.0
 """Seconds that nothing happens, at most: somebody watches."""
-_BOLD, _OFF = "\x1b[1m", "\x1b[0m"
 
 
 async def show(paths: Sequence[Path], start: int | None, until: int | None, speed: float | None) -> None:
@@ -118,7 +118,7 @@ class _Player:
     def _say(self, who: str, text: str) -> None:
         self._renderer.end_answer()
         head = f"{who} {mark(sys.stdout)}"
-        print(f"{_BOLD}{head}{_OFF}" if self._colour else head, sanitize(text.strip()), flush=True)
+        print(paint("name", head) if self._colour else head, sanitize(text.strip()), flush=True)
 
     def _wait(self, record: Record) -> float:
         moment = moment_of(record.ts)

@@ -8,10 +8,10 @@ from typing import Any
 from swarmchat.cli.guard import wants_colour
 from swarmchat.cli.render import mark
 from swarmchat.cli.sanitize import one_line, sanitize
+from swarmchat.cli.themes import paint
 from swarmchat.swarm.log_search import Hit
 from swarmchat.swarm.said import NO_ANSWER, Said
 
-_DIM, _RED, _BOLD, _OFF = "\x1b[2m", "\x1b[31m", "\x1b[1m", "\x1b[0m"
 _NAME = 30
 
 
@@ -33,15 +33,15 @@ def print_said(said: Iterable[Said]) -> None:
         undone = " (undone)" if each.undone else ""
         if each.kind in ("user", "assistant", "system"):
             head = f"{one_line(each.who, 60)}{undone} {sign}"
-            print(f"{_styled(_BOLD, head, colour)} {sanitize(each.text.strip())}")
+            print(f"{_styled('name', head, colour)} {sanitize(each.text.strip())}")
         elif each.kind == "call":
             call = f"{one_line(each.who, 60)} · {one_line(each.name, 60)}({one_line(each.arguments, 60)})"
             result = "" if each.status == NO_ANSWER else f": {one_line(each.text, 80)}"
-            print(_styled(_DIM, f"  {call}  {one_line(each.status, 20)}{result}{undone}", colour))
+            print(_styled("remark", f"  {call}  {one_line(each.status, 20)}{result}{undone}", colour))
         else:
-            style = _RED if each.kind == "error" else _DIM
+            role = "error" if each.kind == "error" else "remark"
             prefix = "error: " if each.kind == "error" else ""
-            print(_styled(style, f"  {prefix}{one_line(each.text, 200)}{undone}", colour))
+            print(_styled(role, f"  {prefix}{one_line(each.text, 200)}{undone}", colour))
 
 
 def print_hits(hits: Iterable[Hit], where: str = "") -> None:
@@ -50,7 +50,7 @@ def print_hits(hits: Iterable[Hit], where: str = "") -> None:
     for hit in hits:
         who = f"{hit.role} {one_line(hit.who, 40)}" if hit.who and hit.who != hit.role else hit.role
         undone = " (undone)" if hit.undone else ""
-        found = _styled(_BOLD, _flat(hit.match[:200]), colour)
+        found = _styled("found", _flat(hit.match[:200]), colour)
         text = f"{_flat(hit.before)}{found}{_flat(hit.after)}".strip()
         print(f"{where}{one_line(hit.session, _NAME)}  turn {hit.turn}  {who}{undone}: {text}")
 
@@ -60,8 +60,8 @@ def _flat(text: str) -> str:
     return "".join(" " if letter.isspace() else letter for letter in sanitize(text))
 
 
-def _styled(style: str, text: str, colour: bool) -> str:
-    return f"{style}{text}{_OFF}" if colour else text
+def _styled(role: str, text: str, colour: bool) -> str:
+    return paint(role, text) if colour else text
 
 
 def _local(moment: str) -> str:

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.registry import Choice, Outcome, command
+from swarmchat.cli.registry import Outcome, command
 from swarmchat.cli.sanitize import one_line
-from swarmchat.cli.slash_values import files
+from swarmchat.cli.slash_values import files, name_now, sessions
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.index import SessionInfo, find_session, free_name, list_sessions
 from swarmchat.swarm.names_check import nearest
@@ -22,10 +22,6 @@ _NAME, _LINE = 30, 100
 async def _others(session: Session) -> list[SessionInfo]:
     found = await list_sessions(session.backend, session.info.client)
     return [info for info in found if info.id != session.info.id]
-
-
-async def _names(session: Session, typed: str) -> list[Choice]:
-    return [(info.name, info.title) for info in await _others(session)]
 
 
 @command("new", "[NAME]: begin a new session; this one stays")
@@ -47,7 +43,7 @@ async def _sessions(session: Session, argument: str) -> str:
     return "\n".join(lines) or "there is none yet: this one is kept from its first turn on"
 
 
-@command("resume", "[NAME]: go on in another session; without a name, in the one used last", completes=_names)
+@command("resume", "[NAME]: go on in another session; without a name, in the one used last", completes=sessions)
 async def _resume(session: Session, argument: str) -> Outcome:
     others = await _others(session)
     if not argument:
@@ -64,7 +60,7 @@ async def _resume(session: Session, argument: str) -> Outcome:
     return Outcome(remark=f"this is session {info.name!r} now, after {turns}", go_on_in=info.id)
 
 
-@command("rename", "NAME: give this session another name")
+@command("rename", "NAME: give this session another name", completes=name_now)
 async def _rename(session: Session, argument: str) -> Outcome:
     name = clean_text(argument)
     if not name:
@@ -75,7 +71,11 @@ async def _rename(session: Session, argument: str) -> Outcome:
     return Outcome(remark=f"this session is called {name!r} now")
 
 
-@command("history", "[TEXT]: the turns of this session with their numbers, or those in which a text stands")
+@command(
+    "history",
+    "[TEXT]: the turns of this session with their numbers, or those in which a text stands",
+    when=lambda session: session.turns > 0,
+)
 async def _history(session: Session, argument: str) -> str:
     from swarmchat.swarm.said import what_was_said
 
@@ -98,17 +98,16 @@ async def _history(session: Session, argument: str) -> str:
 
 @command("search", "TEXT: find a text in all of your sessions")
 async def _search(session: Session, argument: str) -> str:
-    from swarmchat.swarm.log_search import search_session
+    from swarmchat.swarm.log_search import search_sessions
 
     if not argument:
         raise UsageError("what is to be found? /search TEXT")
     pattern = re.compile(re.escape(argument), re.IGNORECASE)
     lines = []
-    for info in await list_sessions(session.backend, session.info.client):
-        try:
-            hits = await search_session(session.backend, info, pattern)
-        except BadRecord as error:
-            lines.append(f"{one_line(info.name, _NAME)} was left out: {error}")
+    infos = await list_sessions(session.backend, session.info.client)
+    async for info, hits in search_sessions(session.backend, infos, pattern):
+        if isinstance(hits, BadRecord):
+            lines.append(f"{one_line(info.name, _NAME)} was left out: {hits}")
             continue
         for hit in hits:
             undone = " (undone)" if hit.undone else ""

@@ -1,14 +1,16 @@
 """What ``/set`` can set in an open session: how each value is read, shown and put in."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from swarmchat.cli.desk import desk_of
 from swarmchat.cli.errors import UsageError
+from swarmchat.cli.registry import Choice
 from swarmchat.cli.settings import read_value
 from swarmchat.swarm.names_check import nearest
+from swarmchat.swarm.rescue_steps import STEPS
 from swarmchat.swarm.session import Session
 from swarmchat.swarm.session_settings import SessionSettings
 
@@ -23,6 +25,8 @@ class Value:
     field: str
     """The field of the session's settings; empty for a parameter."""
     read: Callable[[str], Any] | None = None
+    words: Sequence[str] = ()
+    """What it can be set to, as far as that is words."""
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -48,8 +52,8 @@ def _word(text: str) -> str:
 
 VALUES: Mapping[str, Value] = {
     "max_context": Value("context_window"),
-    "approve": Value("approve"),
-    "rescue": Value("rescue"),
+    "approve": Value("approve", words=("auto", "ask", "deny")),
+    "rescue": Value("rescue", words=(*STEPS, "none")),
     "placeholder": Value("placeholder"),
     "temperature": Value("", _number(0, 2)),
     "top_p": Value("", _number(0, 1)),
@@ -57,7 +61,7 @@ VALUES: Mapping[str, Value] = {
     "presence_penalty": Value("", _number(-2, 2)),
     "max_tokens": Value("", _whole),
     "seed": Value("", _whole),
-    "reasoning_effort": Value("", _word),
+    "reasoning_effort": Value("", _word, ("low", "medium", "high")),
 }
 
 
@@ -71,6 +75,21 @@ def value_lines(session: Session) -> list[str]:
         origin = "set here" if now != then else desk.settings.origins.get(name, DEFAULT)
         lines.append(f"{name:<{width}}  {_shown(session, name, now)}  ({origin})")
     return lines
+
+
+def choices(session: Session, typed: str) -> list[Choice]:
+    """Return what can stand behind ``/set``: a name with its value now, or what it can be set to."""
+    name, space, value = typed.partition(" ")
+    if not space:
+        return [(each, _shown(session, each, _get(session.settings, each, about))) for each, about in VALUES.items()]
+    if name not in VALUES:
+        return []
+    before, comma, _ = value.rpartition(",")
+    if comma:
+        # A list that is being written: what is in it already is not tried twice.
+        left = [word for word in VALUES[name].words if word not in (*before.split(","), "none")]
+        return [(f"{name} {before},{word}", "") for word in left]
+    return [*((f"{name} {word}", "") for word in VALUES[name].words), (f"{name} {DEFAULT}", "takes it back")]
 
 
 def changed(session: Session, name: str, text: str) -> SessionSettings:

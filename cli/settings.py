@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.sanitize import one_line
 from swarmchat.cli.settings_files import Complain, Place, choose_profile, file_of, read_files
+from swarmchat.cli.themes import DEFAULT, check_theme
 from swarmchat.swarm.rescue_steps import STEPS
 
 PROJECT_FILE = "swarmchat.toml"
@@ -125,6 +126,10 @@ def _one_of(*choices: str) -> Callable[[object], str]:
     return read
 
 
+def _theme(value: object) -> str:
+    return check_theme(_text(value))
+
+
 def _steps(value: object) -> Sequence[str]:
     """Read names of steps: a list, or text with commas between them; ``none`` for no step."""
     names = [] if value == "none" else value.split(",") if isinstance(value, str) else value
@@ -227,6 +232,8 @@ class Settings:
     """Who is talking. None: the user of the operating system."""
     plain: bool = _setting(_flag, False)
     """Whether a chat does without colours and cursor movements, and shows answers as they are written."""
+    theme: str = _setting(_theme, DEFAULT)
+    """Which colours are used: auto, those of the terminal; dark or light, for such a background; mono, none."""
     editing: str = _setting(_one_of("emacs", "vi"), "emacs")
     """Which keys the prompt has."""
     multiline: bool = _setting(_flag, False)

@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,8 @@ def read_file(path: Path) -> dict[str, Any]:
             if path.exists():
                 raise ConfigError(f"{path} cannot be read: it is no file")
             return {}
+        import tomllib
+
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error

@@ -1,37 +1,69 @@
 """Slash commands about how the chat works: the model, settings of the session, approvals, and what went wrong."""
 
+import asyncio
 import json
+import shutil
 import sys
 from contextlib import suppress
 from dataclasses import replace
 
+from swarmchat.cli import wiring
+from swarmchat.cli.api_key import secrets_of
 from swarmchat.cli.desk import Desk, desk_of
 from swarmchat.cli.errors import CliError, UsageError
+from swarmchat.cli.guard import can_move
+from swarmchat.cli.masking import mask_secrets
 from swarmchat.cli.registry import Choice, Outcome, command
-from swarmchat.cli.session_values import VALUES, changed, value_lines
+from swarmchat.cli.session_values import VALUES, changed, choices, value_lines
 from swarmchat.cli.slash_values import models
-from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.errors import ModelNotFound, SwarmError
 from swarmchat.swarm.names_check import nearest
 from swarmchat.swarm.session import Session
 
 _MODES = ("auto", "ask", "deny")
+_MOMENT = 1.0
+"""Seconds that it may take for Tab."""
 _PATIENCE = 10.0
 """Seconds that a server may take to list its models."""
+_WIDEST = 110
 
 
-async def _set_names(session: Session, typed: str) -> list[Choice]:
-    return [(name, "") for name in VALUES]
+async def _model_names(session: Session, typed: str) -> list[Choice]:
+    """Return the models that are known, and those that the server lists in time."""
+    found, desk = dict(await models(session, typed)), desk_of(session)
+    if wiring.is_connected(desk.settings):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_MOMENT):
+                found = {**dict.fromkeys((await _listed(desk))[0], ""), **found}
+    return list(found.items())
 
 
-async def _mode_names(session: Session, typed: str) -> list[Choice]:
-    return [(mode, "for all tools") for mode in _MODES]
+async def _set_choices(session: Session, typed: str) -> list[Choice]:
+    return choices(session, typed)
+
+
+async def _rules(session: Session, typed: str) -> list[Choice]:
+    name, space, _ = typed.partition(" ")
+    if space:
+        return [(f"{name} {mode}", "") for mode in _MODES]
+    tools = {tool.name: tool for agent in session.swarm.agents for tool in agent.own_tools}
+    now = [(name, f"{session.settings.rule_for(name, tool.approve)} now") for name, tool in tools.items()]
+    return [*((mode, "for all tools") for mode in _MODES), *now]
+
+
+def _has_tools(session: Session) -> bool:
+    return any(agent.own_tools for agent in session.swarm.agents)
+
+
+async def _last(session: Session, typed: str) -> list[Choice]:
+    return [("last", "the last request")]
 
 
 def _was_asked(session: Session) -> bool:
     return session.last_request is not None
 
 
-@command("model", "[NAME]: which model answers, or let another one answer from now on", completes=models)
+@command("model", "[NAME]: which model answers, or let another one answer from now on", completes=_model_names)
 async def _model(session: Session, argument: str) -> str | Outcome:
     if not argument:
         lines = [f"{session.model.name} answers, with a window of {session.model.context_window:,} tokens"]
@@ -39,37 +71,43 @@ async def _model(session: Session, argument: str) -> str | Outcome:
         return "\n".join(lines)
     desk = desk_of(session)
     model = desk.make_model(session, argument)
+    unasked = ""
     if argument != "demo":
-        listed = await _listed(desk)
+        listed, unasked = await _listed(desk)
         if listed and argument not in listed:
             raise UsageError(f"the server has no model {argument!r}; {nearest(argument, listed)}")
     session.model = model
     if session.model is not model:
         return Outcome(remark=f"{session.agent.name} names {session.model.name} and keeps it; {argument} is for others")
     window = session.budget.window
-    return Outcome(remark=f"{model.name} answers from now on, with a window of {window:,} tokens")
+    told = f"{model.name} answers from now on, with a window of {window:,} tokens"
+    return Outcome(remark=f"{told}; whether the server has it is not known: {unasked}" if unasked else told)
 
 
-async def _listed(desk: Desk) -> list[str]:
-    """Return the models that the server lists; none if it does not say."""
+async def _listed(desk: Desk) -> tuple[list[str], str]:
+    """Return the models that the server lists, and why it cannot be asked; nothing of both if it has no such list."""
     from swarmchat.cli.models_list import make_endpoint
     from swarmchat.swarm.openai_endpoint import OpenAIEndpoint
 
     settings = replace(desk.settings, model=None, timeout=min(_PATIENCE, desk.settings.timeout), retries=0)
-    with suppress(SwarmError, CliError):
+    try:
         endpoint = make_endpoint(settings, name="any")
         if isinstance(endpoint, OpenAIEndpoint):
             try:
-                return [listed.id for listed in await endpoint.list_models()]
+                return [listed.id for listed in await endpoint.list_models()], ""
             finally:
                 await endpoint.close()
-    return []
+    except ModelNotFound:
+        pass
+    except (SwarmError, CliError) as error:
+        return [], str(error)
+    return [], ""
 
 
 @command(
     "set",
     "[NAME [VALUE]]: settings of this session until it is closed; the value default takes one back",
-    completes=_set_names,
+    completes=_set_choices,
 )
 async def _set(session: Session, argument: str) -> str | Outcome:
     name, _, value = argument.partition(" ")
@@ -85,7 +123,8 @@ async def _set(session: Session, argument: str) -> str | Outcome:
 @command(
     "approve",
     "[MODE, or PATTERN MODE]: whether tools may run: auto, ask or deny; patterns such as refund*",
-    completes=_mode_names,
+    completes=_rules,
+    when=_has_tools,
 )
 async def _approve(session: Session, argument: str) -> str | Outcome:
     words = argument.split()
@@ -102,7 +141,12 @@ async def _approve(session: Session, argument: str) -> str | Outcome:
     return Outcome(remark=f"tools that {pattern} fits: {words[-1]}, until this session is closed")
 
 
-@command("debug", "last: the last request and what came of it, as JSON; no keys are in it", when=_was_asked)
+@command(
+    "debug",
+    "last: the last request and what came of it, as JSON; keys and passwords are masked",
+    completes=_last,
+    when=_was_asked,
+)
 async def _debug(session: Session, argument: str) -> str:
     if argument not in ("", "last"):
         raise UsageError(f"{argument!r} is nothing to look at, expected last")
@@ -112,7 +156,9 @@ async def _debug(session: Session, argument: str) -> str:
     asked = next((record for record in reversed(session.records) if record.type == "request"), None)
     after = [json.loads(record.line) for record in session.records if asked is None or record.seq > asked.seq]
     body = json.loads(request.body())
-    return json.dumps({"request": body, "records": after}, ensure_ascii=False, indent=2)
+    # The user may have typed a key, and a tool may have returned one: they are in the log, and are not to be passed on.
+    shown = mask_secrets({"request": body, "records": after}, secrets_of(desk_of(session).settings))
+    return json.dumps(shown, ensure_ascii=False, indent=2)
 
 
 @command("doctor", "look whether all that a chat needs is in order, and say what to do")
@@ -124,17 +170,18 @@ async def _doctor(session: Session, argument: str) -> str:
     from swarmchat.cli.doctor_model import check_model
     from swarmchat.cli.doctor_settings import check_folder, check_key
 
-    settings = desk_of(session).settings
+    settings = replace(desk_of(session).settings, model=session.model.name)
     key, usable = check_key(settings)
     made = [*check_program(), *check_terminal(os.environ), *key]
     made += [*await check_model(settings, offline=False, usable=usable), *check_folder(settings)]
-    lines = [shown(check, 100, colour=False) for check in made]
+    width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns)
+    lines = [shown(check, width, colour=False) for check in made]
     return "\n".join([*lines, "swarmchat doctor looks at the store and at all sessions too"])
 
 
 @command("clear", "clear the screen; nothing else changes", at_prompt_only=True)
 async def _clear(session: Session, argument: str) -> Outcome:
-    if sys.stdout.isatty():
+    if can_move(sys.stdout):
         from prompt_toolkit.shortcuts import clear
 
         clear()

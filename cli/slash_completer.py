@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.registry import COMMANDS, Choice, find_command, is_command
+from swarmchat.cli.registry import Choice, is_command
 from swarmchat.cli.sanitize import one_line
 from swarmchat.swarm.session import Session
 
@@ -61,11 +61,15 @@ class SlashCompleter(Completer):
         ]
 
     def _commands(self) -> list[Choice]:
+        from swarmchat.cli.commands import COMMANDS
+
         session = self._session()
         valid = (each for each in COMMANDS.values() if each.when is None or each.when(session))
         return [(f"/{each.name}", each.help) for each in valid]
 
     async def _arguments(self, name: str, typed: str) -> Sequence[Choice]:
+        from swarmchat.cli.commands import find_command
+
         try:
             command = find_command(name)
         except UsageError:

@@ -1,11 +1,13 @@
 """What can stand after the name of a slash command, for Tab: ``@command("agent", "…", completes=agents)``."""
 
 import asyncio
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from swarmchat.cli.registry import COMMANDS, Choice
+from swarmchat.cli.registry import Choice
+from swarmchat.cli.tool_arguments import continued, names_line, skeleton
 from swarmchat.swarm.session import Session
 
 _FILES = 500
@@ -18,10 +20,20 @@ async def agents(session: Session, typed: str) -> Sequence[Choice]:
     return [(agent.name, agent.description) for agent in others]
 
 
-async def tools(session: Session, typed: str) -> Sequence[Choice]:
-    """Return what the active agent may call now."""
+async def calls(session: Session, typed: str) -> Sequence[Choice]:
+    """Return what the active agent may call now; behind a name, an object to be filled in, or one more argument."""
     offer = await session.offer()
-    return [(tool.name, tool.signature.description.split("\n")[0]) for tool in offer.tools.values()]
+    name, space, arguments = typed.partition(" ")
+    if not space:
+        return [(tool.name, tool.signature.description.split("\n")[0]) for tool in offer.tools.values()]
+    if name not in offer.tools:
+        return ()
+    parameters = offer.tools[name].signature.parameters
+    begun = continued(parameters, arguments)
+    if not begun:
+        begun = [(skeleton(parameters), names_line(parameters))]
+        begun += [] if parameters.get("required") else continued(parameters, "{")
+    return [(f"{name} {each}", about) for each, about in begun]
 
 
 async def states(session: Session, typed: str) -> Sequence[Choice]:
@@ -49,14 +61,21 @@ async def models(session: Session, typed: str) -> Sequence[Choice]:
 
 
 async def remembered(session: Session, typed: str) -> Sequence[Choice]:
-    """Return the names of what is remembered of the client."""
-    kept = await session.primitives.memory.all()
-    return [(name, str(value)) for name, value in kept.items()]
+    """Return the names of what is remembered of the client; behind one, its value to be changed."""
+    kept = {
+        name: json.dumps(value, ensure_ascii=False) for name, value in (await session.primitives.memory.all()).items()
+    }
+    name, space, _ = typed.partition(" ")
+    if name == "--clear":
+        return [(f"--clear {each}", value) for each, value in kept.items()]
+    if space:
+        return [(f"{name} {kept[name]}", "what is remembered now")] if name in kept else ()
+    return [*kept.items(), *([("--clear", "forget something")] if kept else [])]
 
 
-async def commands(session: Session, typed: str) -> Sequence[Choice]:
-    """Return the commands that can do anything now."""
-    return [(each.name, each.help) for each in COMMANDS.values() if each.when is None or each.when(session)]
+async def name_now(session: Session, typed: str) -> Sequence[Choice]:
+    """Return the name of the session, to be changed."""
+    return [(session.info.name, "what it is called now")]
 
 
 async def files(session: Session, typed: str) -> Sequence[Choice]:

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from swarmchat.cli import options
+from swarmchat.cli.plain_commands import Commands
 
 if TYPE_CHECKING:
     from swarmchat.swarm.agents import Agent, Swarm
 
-agents_app = typer.Typer(help="See the agents of a swarm.", rich_markup_mode=None, no_args_is_help=True)
-tools_app = typer.Typer(help="See and try the tools of a swarm.", rich_markup_mode=None, no_args_is_help=True)
+agents_app = Commands(help="See the agents of a swarm.", no_args_is_help=True)
+tools_app = Commands(help="See and try the tools of a swarm.", no_args_is_help=True)
 
 
 @agents_app.command("list")
-def list_agents(swarm: options.SwarmName = None, as_json: options.Json = False) -> None:
+def list_agents(
+    swarm: options.SwarmName = None, profile: options.Profile = None, as_json: options.Json = False
+) -> None:
     """List the agents; the default one has a star."""
 
     def show(found: "Swarm") -> None:
@@ -30,11 +33,16 @@ def list_agents(swarm: options.SwarmName = None, as_json: options.Json = False) 
                 if agent[kind]:
                     print(f"    {kind}: {', '.join(agent[kind])}")
 
-    _with_swarm(swarm, show)
+    _with_swarm(show, swarm=swarm, profile=profile)
 
 
 @agents_app.command("show")
-def show_agent(name: str, swarm: options.SwarmName = None, as_json: options.Json = False) -> None:
+def show_agent(
+    name: Annotated[str, typer.Argument(help="Which agent.")],
+    swarm: options.SwarmName = None,
+    profile: options.Profile = None,
+    as_json: options.Json = False,
+) -> None:
     """Show one agent: its instructions, tools and handoffs."""
 
     def show(found: "Swarm") -> None:
@@ -56,12 +64,13 @@ def show_agent(name: str, swarm: options.SwarmName = None, as_json: options.Json
         if agent.handoffs:
             print(f"\n  hands over to {', '.join(agent.handoffs)}")
 
-    _with_swarm(swarm, show)
+    _with_swarm(show, swarm=swarm, profile=profile)
 
 
 @agents_app.command("graph")
 def graph(
     swarm: options.SwarmName = None,
+    profile: options.Profile = None,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Print it as a Mermaid flowchart.")] = False,
 ) -> None:
     """Show who hands over to whom."""
@@ -71,11 +80,11 @@ def graph(
 
         print(as_mermaid(found) if mermaid else as_tree(found))
 
-    _with_swarm(swarm, show)
+    _with_swarm(show, swarm=swarm, profile=profile)
 
 
 @tools_app.command("list")
-def list_tools(swarm: options.SwarmName = None, as_json: options.Json = False) -> None:
+def list_tools(swarm: options.SwarmName = None, profile: options.Profile = None, as_json: options.Json = False) -> None:
     """List the tools and which agents have them."""
 
     def show(found: "Swarm") -> None:
@@ -93,12 +102,12 @@ def list_tools(swarm: options.SwarmName = None, as_json: options.Json = False) -
             print(f"{name}({', '.join(tool['parameters']['properties'])})  {first}".rstrip())
             print(f"    {', '.join(tool['agents'])}")
 
-    _with_swarm(swarm, show)
+    _with_swarm(show, swarm=swarm, profile=profile)
 
 
 @tools_app.command("call")
 def call_tool(
-    name: str,
+    name: Annotated[str, typer.Argument(help="Which tool.")],
     arguments: Annotated[str, typer.Argument(help='A JSON object, as in {"about": "the moon"}.')] = "{}",
     swarm: options.SwarmName = None,
     session: Annotated[str | None, typer.Option("-s", "--session", help="With the states of this session.")] = None,
@@ -106,13 +115,16 @@ def call_tool(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
 ) -> None:
     """Call a tool and print its result. Without -s, in a session that is gone afterwards."""
     from swarmchat.cli.guard import guarded
     from swarmchat.cli.tool_call import call
 
     kept = backend if session is not None else "memory"
-    given = options.flags(swarm=swarm, backend=kept, client=client, redis_url=redis_url, data_dir=data_dir)
+    given = options.flags(
+        swarm=swarm, backend=kept, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile
+    )
     raise typer.Exit(guarded(lambda: call(given, name, arguments, session)))
 
 
@@ -140,11 +152,11 @@ def _about(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
     }
 
 
-def _with_swarm(name: str | None, show: Any) -> None:
+def _with_swarm(show: Any, **given: object) -> None:
     from swarmchat.cli import wiring
     from swarmchat.cli.guard import guarded
 
     async def run() -> None:
-        show(wiring.make_swarm(wiring.read_settings({"swarm": name})))
+        show(wiring.make_swarm(wiring.read_settings(given)))
 
     raise typer.Exit(guarded(run))

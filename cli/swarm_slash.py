@@ -6,7 +6,7 @@ from typing import Any
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.registry import Outcome, command
 from swarmchat.cli.showing import as_line
-from swarmchat.cli.slash_values import agents, remembered, states, storages, tools
+from swarmchat.cli.slash_values import agents, calls, remembered, states, storages
 from swarmchat.swarm.agents import Swarm
 from swarmchat.swarm.names_check import nearest
 from swarmchat.swarm.session import Session
@@ -53,7 +53,13 @@ async def _agents(session: Session, argument: str) -> str:
     )
 
 
-@command("agent", "NAME: let this agent go on", check=_check_agent, completes=agents)
+@command(
+    "agent",
+    "NAME: let this agent go on",
+    check=_check_agent,
+    completes=agents,
+    when=lambda session: len(session.swarm.agents) > 1,
+)
 async def _agent(session: Session, argument: str) -> str:
     if not argument:
         return f"{session.agent.name} is talking"
@@ -85,7 +91,13 @@ async def _tools(session: Session, argument: str) -> str:
     return "\n".join(lines) or f"{session.agent.name} has no tools"
 
 
-@command("state", "[NAME]: what is filled in or played", check=_check_state, completes=states)
+@command(
+    "state",
+    "[NAME]: what is filled in or played",
+    check=_check_state,
+    completes=states,
+    when=lambda session: bool(session.swarm.states),
+)
 async def _state(session: Session, argument: str) -> str:
     names = [argument] if argument else [state.name for state in session.swarm.states]
     lines = []
@@ -124,6 +136,7 @@ async def _memory(session: Session, argument: str) -> str:
     "NAME [SEARCH]: what a storage holds, or what of it fits best",
     check=_check_storage,
     completes=storages,
+    when=lambda session: bool(session.swarm.storages),
 )
 async def _storage(session: Session, argument: str) -> str:
     name, _, search = argument.partition(" ")
@@ -142,7 +155,8 @@ async def _storage(session: Session, argument: str) -> str:
     "call",
     "TOOL [JSON]: call a tool of the active agent by hand; what it changes is kept",
     check=_check_call,
-    completes=tools,
+    completes=calls,
+    when=lambda session: bool(session.agent.own_tools),
 )
 async def _call(session: Session, argument: str) -> Outcome:
     from swarmchat.cli.hand_call import hand_call
@@ -151,7 +165,11 @@ async def _call(session: Session, argument: str) -> Outcome:
     return await hand_call(session, name, arguments.strip() or "{}")
 
 
-@command("reset", "begin the conversation anew; states, memory and the log stay")
+@command(
+    "reset",
+    "begin the conversation anew; states, memory and the log stay",
+    when=lambda session: session.last_turn > 0,
+)
 async def _reset(session: Session, argument: str) -> str:
     await session.reset()
     return "from here on, what was said before is no longer sent"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from swarmchat.cli import options
+from swarmchat.cli.plain_commands import Commands
 from swarmchat.cli.sessions_commands import Name
 from swarmchat.cli.showing import as_line, print_json
 
@@ -23,6 +24,7 @@ def export(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
 ) -> None:
     """Write a session: its log as it is (jsonl), a message list of the chat API (openai), or a page."""
     from swarmchat.cli.session_place import leave_with, opened
@@ -32,7 +34,7 @@ def export(
         from swarmchat.cli.session_files import export_session, redaction
 
         patterns = redaction(redact or [])
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.read_settings(flags)) as place:
             await export_session(place.backend, await place.session(name), form, patterns, output)
 
@@ -51,6 +53,7 @@ def import_files(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """Store the sessions in files: our own logs, message lists, the logs.db of llm, sessions of the Codex CLI.
@@ -61,7 +64,7 @@ def import_files(
     from swarmchat.cli.guard import guarded
     from swarmchat.cli.session_files import import_sessions
 
-    flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+    flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
     raise typer.Exit(guarded(lambda: import_sessions(flags, files, as_name, form, as_json)))
 
 
@@ -73,6 +76,7 @@ def copy(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """Copy sessions to another store, with all that is kept beside them. Again: what was added since."""
@@ -86,7 +90,7 @@ def copy(
 
         if bool(names) == everything:
             raise UsageError("which sessions? Name them, or give --all")
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         settings = wiring.read_settings(flags)
         async with opened(settings) as place, opened(settings, to) as target:
             if place.backend.url == target.backend.url:
@@ -106,6 +110,7 @@ def fork(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """Begin a new session with what was said in another one, all of it or the first turns."""
@@ -121,7 +126,7 @@ def fork(
         from swarmchat.swarm.sessions import fork_session
         from swarmchat.swarm.storing import SessionWriter
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.read_settings(flags)) as place:
             info = await place.session(name)
             if turn is not None and turn > info.turns:
@@ -147,6 +152,7 @@ def repair(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
+    profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
     """Repair a log: what is no record, wrong numbers, calls without results and the other way round.
@@ -162,7 +168,7 @@ def repair(
         from swarmchat.swarm.index import find_session
         from swarmchat.swarm.mend_files import repair_file, repair_session
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir)
+        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.read_settings(flags)) as place:
             info = await find_session(place.backend, place.client, name)
             if info is None and is_file:
@@ -176,7 +182,7 @@ def repair(
     leave_with(work())
 
 
-def add_to(group: typer.Typer) -> None:
+def add_to(group: Commands) -> None:
     """Add these commands to the others about sessions."""
     group.command("export")(export)
     group.command("import")(import_files)

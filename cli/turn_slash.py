@@ -7,10 +7,12 @@ from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.registry import Outcome, command
+from swarmchat.cli.slash_turns import turns_to_redo, turns_to_undo
 from swarmchat.cli.slash_values import export_files
 from swarmchat.swarm.agents import Swarm
 from swarmchat.swarm.records import clean_text
 from swarmchat.swarm.session import Session
+from swarmchat.swarm.undo import redoable
 
 FORMATS = {".jsonl": "jsonl", ".json": "openai", ".md": "markdown", ".html": "html", ".htm": "html"}
 """How a session is written, by the end of the file's name."""
@@ -20,6 +22,14 @@ _STAYS = "memory, storages and bans stay as they are"
 
 def _has_turns(session: Session) -> bool:
     return session.last_turn > 0
+
+
+def _has_undone(session: Session) -> bool:
+    return bool(redoable([*session.records, *session.journal.unsaved]))
+
+
+def _has_log(session: Session) -> bool:
+    return not session.journal.is_new
 
 
 def check_number(swarm: Swarm, argument: str) -> None:
@@ -36,6 +46,7 @@ def check_file(swarm: Swarm, argument: str) -> None:
     "undo",
     "[N]: take the last turn back, or the last N; agent and states are as before it",
     check=check_number,
+    completes=turns_to_undo,
     when=_has_turns,
 )
 async def _undo(session: Session, argument: str) -> Outcome:
@@ -45,7 +56,13 @@ async def _undo(session: Session, argument: str) -> Outcome:
     return Outcome(remark=f"{_named(done.turns)} undone; {_standing(session, done.left)}; {_STAYS}")
 
 
-@command("redo", "[N]: bring back the first turn that was undone, or the first N", check=check_number)
+@command(
+    "redo",
+    "[N]: bring back the first turn that was undone, or the first N",
+    check=check_number,
+    completes=turns_to_redo,
+    when=_has_undone,
+)
 async def _redo(session: Session, argument: str) -> Outcome:
     done = await session.redo(_number(argument))
     if not done.turns:
@@ -78,7 +95,7 @@ async def _edit(session: Session, argument: str) -> Outcome:
     return Outcome(remark=remark, draft=done.text)
 
 
-@command("fork", "[NAME]: go on in a copy of this session; this one stays as it is")
+@command("fork", "[NAME]: go on in a copy of this session; this one stays as it is", when=_has_log)
 async def _fork(session: Session, argument: str) -> Outcome:
     from swarmchat.swarm.index import find_session, numbered_name
     from swarmchat.swarm.sessions import fork_session
@@ -100,6 +117,7 @@ async def _fork(session: Session, argument: str) -> Outcome:
     "[!] [FILE]: write it all to a .jsonl, .json, .md or .html file; ! replaces it",
     check=check_file,
     completes=export_files,
+    when=_has_log,
 )
 async def _export(session: Session, argument: str) -> Outcome:
     from swarmchat.cli.session_files import export_session, redaction

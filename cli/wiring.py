@@ -14,6 +14,7 @@ from swarmchat.cli.api_key import has_key, key_origin, read_key
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import PROJECT_FILE, Settings, from_folder, load_settings
 from swarmchat.cli.settings_files import Complain, file_of
+from swarmchat.cli.themes import use_theme
 from swarmchat.swarm.agents import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.model import Model
 from swarmchat.swarm.persist import REDIS_LIFETIMES, Lifetimes
@@ -26,9 +27,14 @@ _SHORT_FORMS = ("memory", "disk", "redis")
 
 
 def read_settings(flags: Mapping[str, Any], *, complain: Complain | None = None) -> Settings:
-    """Return the settings of this process. Raises ConfigError, unless ``complain`` takes what is wrong."""
+    """Return the settings of this process, and use their theme.
+
+    Raises ConfigError, unless ``complain`` takes what is wrong.
+    """
     told = {} if complain is None else {"complain": complain}
-    return load_settings(flags, os.environ, settings_files(), **told)
+    settings = load_settings(flags, os.environ, settings_files(), **told)
+    use_theme(settings.theme)
+    return settings
 
 
 def settings_files() -> list[Path]:

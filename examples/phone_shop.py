@@ -90,7 +90,7 @@ async def put_in_basket(ctx: Context, description: str, count: int = 1) -> str:
     """
     found: list[Phone] = await ctx.storage("catalogue").take(description)
     if not found:
-        raise ValueError(f"nothing fits {description!r}")
+        raise ValueError(f"nothing fits {description!r}: say its name, or what it is like")
     line = Line(found[0].name, found[0].price, count)
     return str(await ctx.state("basket").update(lambda basket: Basket([*basket.lines, line])))
 
@@ -123,7 +123,11 @@ _PUT = (
     r"\b(?:put|add|buy|take)\s+(?:(?P<count>-?\d+)\s+)?(?P<description>\D.*?)"
     r"(?:\s+(?:in|into|to)\s+(?:the|my) basket)?\W*$"
 )
-_LOOK = r"\b(?:(?:show|find) me|search for|looking for|need|like|want|something|phones?)\b"
+_LOOK = (
+    r"\b(?:(?:show|find) me|search for|looking for|need|like|want|something|phones?"
+    r"|cheap\w*|expensive|small\w*|little|compact|light|big\w*|large\w*|fast|robust|strong|waterproof|easy"
+    r"|camera|photo\w*|pictures?|films?|screen|display|battery|buttons?)\b"
+)
 
 swarm = Swarm(
     "phone_shop",

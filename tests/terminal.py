@@ -81,6 +81,17 @@ class Terminal:
         """What is on the screen now."""
         return [line.rstrip() for line in self._screen.display]
 
+    def look(self, text: str) -> pyte.screens.Char:
+        """Return how ``text`` begins where it stands last on the screen: its ``fg``, ``bg``, ``bold`` and the like."""
+        row, line = next((row, line) for row, line in reversed(list(enumerate(self._screen.display))) if text in line)
+        return self._screen.buffer[row][line.rindex(text)]
+
+    @property
+    def looks(self) -> list[pyte.screens.Char]:
+        """How each letter on the screen looks."""
+        rows, columns = range(self._screen.lines), range(self._screen.columns)
+        return [self._screen.buffer[row][column] for row in rows for column in columns]
+
     @property
     def text(self) -> str:
         """All lines as one text."""

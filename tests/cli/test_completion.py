@@ -6,12 +6,24 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from model_server import model_server
+from swarmchat.cli.candidate_table import SETTING_VALUES, maker_of
+from swarmchat.cli.candidates import Typed, is_option, takes_value
 from swarmchat.cli.completion_lines import Line, split_line
 from swarmchat.cli.completion_scripts import SCRIPTS, SHELLS
+from swarmchat.cli.main import app
+from swarmchat.cli.settings import read_value
+from swarmchat.cli.swarm_names import EXAMPLES, swarm_names
+from swarmchat.cli.tool_arguments import skeleton
+from swarmchat.swarm.load import EXAMPLES as LOADED
+from swarmchat.swarm.load import load_swarm
 from terminal import terminal
+from typer.main import get_command
 
 BREAKS = " \t\n\"'><=;|&(:"
 
@@ -33,9 +45,24 @@ def shell(program):
 
 
 def complete(program, *words: str, shell: str = "fish") -> list[str]:
+    """Return what is offered; nothing where the shell offers files, one empty text where it is to offer nothing."""
     done = program.invoke("completion", "candidates", shell, "--", *words)
     assert (done.err, done.code) == ("", 0)
     return [line.partition("\t")[0] for line in done.out.splitlines()]
+
+
+def each_value() -> Iterator[tuple[str, Any]]:
+    """Yield what takes a value: the words of its command and its name, and the option or argument."""
+
+    def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, (*path, name))
+        if not getattr(command, "commands", None):
+            for param in command.params:
+                if not is_option(param) or takes_value(param):
+                    yield " ".join((*path, param.name)), param
+
+    return walk(get_command(app), ())
 
 
 # In shells
@@ -54,6 +81,8 @@ def test_bash(program, shell):
         "X=1 swarmchat --backend=mem": "X=1 swarmchat --backend=memory",
         "true | swarmchat -S he": "true | swarmchat -S helpdesk",
         "swarmchat --data-dir fil": "swarmchat --data-dir file.txt",
+        "swarmchat agents show -S helpdesk tr": "swarmchat agents show -S helpdesk triage",
+        "swarmchat tools call -S helpdesk play ": "swarmchat tools call -S helpdesk play '{\"square\": 0}'",
     }
     with shell("bash", "--norc", "--noprofile", "-i") as screen:
         screen.send(" PS1='> '; eval \"$(swarmchat completion bash)\"; echo rea''dy\r")
@@ -64,6 +93,9 @@ def test_bash(program, shell):
             # Ctrl-U takes the line away.
             screen.send("\x15")
             screen.wait_for(lambda screen: screen.lines[-1:] == [">"])
+        # Where no file can stand, the shell offers none: what is typed next follows at once.
+        screen.send("swarmchat state fil\tX")
+        screen.wait_for("> swarmchat state filX")
 
 
 @pytest.mark.parametrize("name", ["zsh", "fish"])
@@ -72,14 +104,26 @@ def test_other_shells(name, program, shell):
     if found is None:
         pytest.skip(f"{name} is not installed")
     program.invoke("-s", "my trip", "hi")
+    (program.folder / "file.txt").touch()
     start = [found, "-f"] if name == "zsh" else [found, "--no-config"]
     load = "autoload -Uz compinit; compinit -u; " if name == "zsh" else ""
     source = 'eval "$(swarmchat completion zsh)"' if name == "zsh" else "swarmchat completion fish | source"
     with shell(*start) as screen:
         screen.send(f"{load}{source}; echo rea''dy\r")
         screen.wait_for("ready")
-        screen.send("swarmchat -s my\t")
-        screen.wait_for(lambda screen: re.search(r"swarmchat -s my\\? trip", screen.words))
+        for typed, shown in (
+            ("-s my", r"-s my\\? trip"),
+            ("-m de", "-m demo"),
+            ("--approve=au", "--approve=auto"),
+            ("agents show -S helpdesk tr", "agents show -S helpdesk triage"),
+            ("--data-dir fil", "--data-dir file.txt"),
+        ):
+            screen.send(f"swarmchat {typed}\t")
+            screen.wait_for(lambda screen, shown=shown: re.search(f"swarmchat {shown}", screen.words))
+            screen.send("\x15")
+        # Where no file can stand, the shell offers none: what is typed next follows at once.
+        screen.send("swarmchat state fil\tX")
+        screen.wait_for("swarmchat state filX")
 
 
 @pytest.mark.parametrize("name", SHELLS)
@@ -119,6 +163,14 @@ def test_commands_and_options(program):
     assert complete(program, "bogus", "more", "x") == []
 
 
+def test_whatever_has_values_that_can_be_known_completes():
+    of_no_kind = {name.split()[-1] for name, param in each_value() if maker_of(tuple(name.split()[:-1]), param) is None}
+    numbers = {"max_context", "limit", "total", "keep", "start", "until", "speed", "seconds", "timeout"}
+    texts = {"prompt", "system", "text", "search", "value", "why", "new", "as_name", "redact"}
+    files = {"script", "data_dir", "files", "folder", "junit", "output"}
+    assert of_no_kind == numbers | texts | files
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -129,8 +181,22 @@ def test_commands_and_options(program):
         (("-S", "h"), ["helpdesk"]),
         (("completion", "b"), ["bash"]),
         (("config", "set", "ret"), ["retries"]),
-        (("-bmemory", "-s", ""), []),
-        (("--max-context", ""), []),
+        (("config", "set", "editing", ""), ["emacs", "vi"]),
+        (("replay", "--mode", "l"), ["live"]),
+        (("run", "--output", "jsonl"), ["jsonl"]),
+        (("sessions", "export", "--format", "m"), ["markdown"]),
+        (("sessions", "copy", "--to", "r"), ["redis", "redis://"]),
+        (("agents", "show", ""), ["assistant"]),
+        (("agents", "show", "-S", "helpdesk", ""), ["triage", "sales", "refunds"]),
+        (("tools", "call", "-S", "phone_shop", "put"), ["put_in_basket"]),
+        (("tools", "call", "-S", "phone_shop", "put_in_basket", ""), ['{"description": ""}']),
+        (("bans", "list", "-S", "helpdesk", "--policy", ""), ["no-politics"]),
+        (("storage", "-S", "helpdesk", ""), ["facts"]),
+        # A file may stand here, or nothing may.
+        (("sessions", "export", "--output", ""), []),
+        (("-bmemory", "-s", ""), [""]),
+        (("--max-context", ""), [""]),
+        (("sessions", "list", ""), [""]),
     ],
 )
 def test_values(words, expected, program):
@@ -143,7 +209,21 @@ def test_sessions_are_those_of_the_client_and_the_store(program, redis_url):
     assert complete(program, "-s", "") == ["on disk"]
     assert complete(program, "sessions", "show", "on") == ["on disk"]
     assert complete(program, "-b", "redis", "--redis-url", redis_url, "-s", "") == ["of-redis"]
-    assert complete(program, "--client", "bob", "-s", "") == []
+    assert complete(program, "--client", "bob", "-s", "") == [""]
+    program.invoke("-s", "more", "hi")
+    assert complete(program, "sessions", "delete", "more", "") == ["on disk"]
+
+
+def test_what_is_kept_completes(program):
+    program.invoke("-S", "helpdesk", "-s", "s", "my name is Ann")
+    program.invoke("-S", "helpdesk", "-s", "s", "play a game with me")
+    program.invoke("bans", "add", "-S", "helpdesk", "mallory")
+    assert complete(program, "memory", "") == ["name"]
+    assert complete(program, "state", "") == complete(program, "state", "-s", "s", "") == ["game"]
+    assert complete(program, "sessions", "fork", "s", "--turn", "") == ["2", "1"]
+    assert complete(program, "bans", "lift", "-S", "helpdesk", "") == ["mallory"]
+    program.invoke("storage", "-S", "helpdesk", "facts")
+    assert complete(program, "storage", "--shared", "") == ["facts"]
 
 
 def test_models_and_profiles_are_those_that_are_known(program):
@@ -158,13 +238,58 @@ def test_models_and_profiles_are_those_that_are_known(program):
     assert complete(program, "--profile", "") == ["local"]
 
 
+def test_a_swarm_is_read_and_not_run(program):
+    assert set(EXAMPLES) == set(LOADED)
+    for name in EXAMPLES:
+        read, loaded = swarm_names(name, Path()), load_swarm(name, Path())
+        assert read.name == loaded.name
+        for kind in ("agents", "states", "storages", "policies"):
+            assert list(getattr(read, kind)) == [each.name for each in getattr(loaded, kind)]
+        tools = {tool.name: tool.signature.parameters for agent in loaded.agents for tool in agent.own_tools}
+        assert {tool: skeleton(each) for tool, each in read.parameters.items()} == {
+            tool: skeleton(each) for tool, each in tools.items()
+        }
+    source = (
+        'open("ran", "w").close()\nCASH = "cash"\n'
+        '@tool(name="price_of")\nasync def price(ctx, item: str, *, count: int = 1) -> str: ...\n'
+        'def plain(n: int): ...\nswarm = Swarm("shop", [Agent(CASH, tools=[price, plain]), Agent(name="desk")])\n'
+    )
+    (program.folder / "shop.py").write_text(source, "utf-8")
+    (program.folder / "desk").mkdir()
+    (program.folder / "desk/tools.py").write_text('open("ran", "w").close()\ndef look(where: str): ...\n', "utf-8")
+    (program.folder / "desk/swarm.toml").write_text('[agents.clerk]\ntools = ["look"]\n', "utf-8")
+    for swarm in ("shop.py", "shop:swarm", "./shop.py:swarm"):
+        assert complete(program, "agents", "show", "-S", swarm, "") == ["cash", "desk"]
+    assert complete(program, "tools", "call", "-S", "shop.py", "") == ["price_of", "plain"]
+    assert complete(program, "tools", "call", "-S", "shop.py", "price_of", "") == ['{"item": ""}']
+    assert complete(program, "agents", "show", "-S", "desk", "") == ["clerk"]
+    assert complete(program, "tools", "call", "-S", "desk", "look", "") == ['{"where": ""}']
+    assert complete(program, "-S", "") == ["desk", "helpdesk", "phone_shop", "shop.py"]
+    # What the folder names may not be run, so there is nothing to be offered of it.
+    (program.folder / "swarmchat.toml").write_text('swarm = "shop.py"\n', "utf-8")
+    assert complete(program, "agents", "show", "") == [""]
+    (program.folder / "shop.py").write_text("this is no Python", "utf-8")
+    assert complete(program, "agents", "show", "-S", "shop.py", "") == [""]
+    assert not (program.folder / "ran").exists()
+
+
+def test_what_a_setting_is_offered_it_takes(program, monkeypatch):
+    for name, value in program.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(program.folder)
+    for name, make in SETTING_VALUES.items():
+        for value, _ in make(Typed(None)):
+            read_value("Tab", name, value)
+
+
 def test_nothing_is_made_and_nothing_is_said_when_it_goes_wrong(program):
-    assert complete(program, "-s", "") == []
+    assert complete(program, "-s", "") == [""]
     assert not (program.home / ".local").exists()
     (program.folder / "swarmchat.toml").write_text("this is no toml", "utf-8")
-    assert complete(program, "-s", "") == []
-    assert complete(program, "-b", "redis://127.0.0.1:1/0", "-s", "") == []
-    assert complete(program, "-b", "bogus:x", "-s", "") == []
+    assert complete(program, "-s", "") == [""]
+    for words in (("-s",), ("state",), ("memory",), ("storage",), ("bans", "lift", "-S", "helpdesk")):
+        assert complete(program, "-b", "redis://127.0.0.1:1/0", *words, "") in ([""], [])
+    assert complete(program, "-b", "bogus:x", "-s", "") == [""]
     done = program.invoke("completion", "candidates", "bash", "--", "one")
     assert (done.out, done.err, done.code) == ("", "", 0)
 

@@ -4,12 +4,16 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from model_server import text
 from swarmchat.cli.config_template import template
 from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.main import app
 from swarmchat.cli.settings import Settings, load_settings
+from typer.main import get_command
 
 NAMES = [name for name, each in Settings.__dataclass_fields__.items() if each.metadata]
 SECRET = "hunter2-0123456789"
@@ -194,6 +198,44 @@ def test_a_profile_goes_between_files_and_environment(highest, write):
     assert settings.model == str(highest)
     places = [str(files[0]), str(files[1]), f"{files[0]} [profiles.p]", f"{files[1]} [profiles.p]"]
     assert settings.origins["model"] == [*places, "$SWARMCHAT_MODEL", "--model"][highest]
+
+
+def test_each_command_that_reads_settings_takes_a_profile(program, configure):
+    def without(command: Any, path: str) -> Iterator[str]:
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from without(inner, f"{path} {name}".strip())
+        if not getattr(command, "commands", None) and all(param.name != "profile" for param in command.params):
+            yield path
+
+    assert set(without(get_command(app), "")) == {"init", "completion", "config path", "config init"}
+    configure('[profiles.bob]\nclient = "bob"\nswarm = "helpdesk"\n')
+    del program.env["SWARMCHAT_CLIENT"]
+    program.invoke("--profile", "bob", "-s", "bobs", "my name is Bob")
+    for words, shown in (
+        ("sessions list", "bobs"),
+        ("sessions show bobs", "my name is Bob"),
+        ("sessions export bobs", "my name is Bob"),
+        ("sessions delete bobs --yes --json", "bobs"),
+        ("memory", "name: Bob"),
+        ("agents list", "triage"),
+        ("tools list", "find_fact"),
+        ("bans list --json", "[]"),
+    ):
+        done = program.invoke(*words.split(), "--profile", "bob")
+        assert (shown in done.out, done.err, done.code) == (True, "", 0)
+    (program.folder / "x.jsonl").touch()
+    told = "error: --profile: there is no profile 'bo'; did you mean 'bob'?\n"
+    for words in (
+        "online",
+        "state",
+        "storage x",
+        "tools call x",
+        "replay x.jsonl",
+        "agents show x",
+        "sessions prune --empty",
+    ):
+        done = program.invoke(*words.split(), "--profile", "bo")
+        assert (done.out, done.err, done.code) == ("", told, 78)
 
 
 def test_the_profile_of_the_highest_place_is_chosen(write):

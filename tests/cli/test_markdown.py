@@ -24,6 +24,14 @@ BITS = [
         "\n```",
         "\n```python\n",
         "\n---\n",
+        "\n===\n",
+        "\n=",
+        "\n~~~ c\n",
+        "\n/* ",
+        " #",
+        "## ",
+        "\n- > ",
+        "\n  > ",
         "\n    ",
     ),
     *(
@@ -115,6 +123,19 @@ def test_no_line_is_wider_than_the_window_and_no_word_is_broken(words, width):
         ("1. a\n\n   b\n\nc", ["1. a", "", "   b", "", "c"]),
         ("a\n\n---\nb", ["a", "", "────────────", "b"]),
         ("# One\n## Two", ["# One", "## Two"]),
+        ("# C# #\n## a # b ##\n# #", ["# C#", "## a # b", "# "]),
+        ("Title\n===\nSub\n---\nx", ["Title", "═════", "Sub", "───", "x"]),
+        ("one two three\n---", ["one two", "three", "─────"]),
+        ("a\n=\nb\n--", ["a", "=", "b", "--"]),
+        ("> T\n> ===\n===", ["│ T", "│ ═══", "==="]),
+        ("- T\n  ===\n- U\n---", ["• T", "  ═══", "• U", "────────────"]),
+        ("- a\n## H\n- b\n~~~\nx\n~~~", ["• a", "## H", "• b", "~~~", "x", "~~~"]),
+        ("- a\n  > b c d e f\n  > - g\n- h", ["• a", "  │ b c d e", "  │ f", "  │ • g", "• h"]),
+        ("- > a\n  >\n  > b\n\n  c", ["• │ a", "  │", "  │ b", "", "  c"]),
+        ("1. > ```\n   >  x\n   > ```", ["1. │ ```", "   │  x", "   │ ```"]),
+        ("- a\n| b |\n|---|\n| c |", ["• a", "b", "─", "c"]),
+        ("7) a\n   1. b\n   2. c", ["7) a", "   1. b", "   2. c"]),
+        ("~~~py x=1\n```\n~~~\na", ["~~~py x=1", "```", "~~~", "a"]),
         ("a\\\nb", ["a", "b"]),
         ("[^1] and [1]: x", ["[^1] and", "[1]: x"]),
         ("```py\nx = 'a very long line'\n```", ["```py", "x = 'a very long line'", "```"]),
@@ -163,7 +184,8 @@ def test_what_is_no_markdown_is_not_changed(plain):
         ("[t](http://a 'b')", '\x1b[4mt\x1b[0m \x1b[2m(http://a\x1b[0m\x1b[2m "b")\x1b[0m'),
         ("<http://a.b>", "\x1b[4mhttp://a.b\x1b[0m"),
         ("![p](q.png)", "image: p \x1b[2m(q.png)\x1b[0m"),
-        (r"\*a\* &lt;", "*a* <"),
+        ("<me@x.org>", "\x1b[4mme@x.org\x1b[0m"),
+        (r"\*a\* &lt; \#1 \$5 \_ \`", "*a* < #1 $5 _ `"),
         ("&#27;[2J &#12;", "\ufffd[2J ␌"),
         ("[a](x&#x202e;y)", "\x1b[4ma\x1b[0m \x1b[2m(x\ufffdy)\x1b[0m"),
         ("## T", "\x1b[1mT\x1b[0m"),
@@ -178,6 +200,26 @@ def test_a_text_that_goes_on_over_lines_of_code_keeps_its_colour():
     lines = shown('```python\nx = """a\nb"""\nc = 1\n```', 80, styled=True).splitlines()
     assert lines[2] == '\x1b[32mb"""\x1b[0m'
     assert lines[3] == "c = \x1b[36m1\x1b[0m"
+
+
+@pytest.mark.parametrize(
+    ("language", "lines", "coloured"),
+    [
+        ("c", ["/* a", "b */", "int x;"], [True, True, False]),
+        ("js", ["/** a", "*/ x", "y = `a", "b`", "z"], [True, False, False, True, False]),
+        ("css", ["/* a", "b */"], [True, True]),
+        ("html", ["<!-- a", "b -->"], [True, True]),
+        ("python", ['"""a', "b", '"""', "c"], [True, True, True, False]),
+        ("bash", ["curl -d '{", "b", "}'", "c"], [False, True, True, False]),
+        ("c", ["x = 'a", "b", "c"], [False, False, False]),
+        ("sql", ["/*", *"x" * 200, "*/", "y"], [True, *[True] * 200, True, False]),
+    ],
+)
+def test_comments_and_texts_have_their_colour_from_their_first_line_to_their_last(language, lines, coloured):
+    shown_lines = shown(f"```{language}\n" + "\n".join(lines), 80, styled=True).splitlines()[1:]
+    assert [bare(line) for line in shown_lines] == lines
+    whole = [bool(re.fullmatch(r"\x1b\[[0-9;]+m[^\x1b]*\x1b\[0m", line)) for line in shown_lines]
+    assert whole == coloured
 
 
 TABLE = "| name | what it is |\n| --- | ---: |\n| 漢字 | **two**<br>lines |\n| b | a \\| b |\nend"
@@ -199,6 +241,8 @@ def test_a_table_is_made_smaller_or_shown_as_it_is_written():
     assert shown(TABLE, 10).startswith("| name | what it is |\n| --- | ---: |\n")
     more = "| a |\n|---|\n| b | lost? |\n"
     assert shown(more, 40) == more
+    bars = "| a | b |\n|---|---|\n| `c|d` | `e \\| f` |\n"
+    assert shown(bars, 40).splitlines()[2] == "`c|d` │ `e | f`"
     pipes = "| no table\n| at all\n"
     assert shown(pipes, 40) == pipes
 

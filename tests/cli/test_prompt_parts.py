@@ -142,5 +142,28 @@ def test_completion_of_commands_and_of_what_stands_behind_them(tmp_path, monkeyp
     assert found[2:] == [["sales", "refunds"], ["refunds"], [], ["order"], ["notes.md"], ["! sub folder/"], []]
 
 
+def test_completion_of_what_commands_take():
+    found = complete(
+        "/call fin",
+        "/call find_fact ",
+        '/call find_fact {"about": "x, ',
+        '/call find_fact {"about": "x, y", ',
+        "/call place_order ",
+        "/set rea",
+        "/set reasoning_effort ",
+        "/set rescue repair,fl",
+        "/approve p",
+        "/approve pl* d",
+        "/resume ",
+        "/rename ",
+        "/memory ",
+        "/unpin ",
+    )
+    assert found[:4] == [["find_fact"], ['find_fact {"about": ""}'], [], ['find_fact {"about": "x, y", "limit": ']]
+    assert found[4:6] == [[], ["reasoning_effort"]]
+    assert found[6] == [f"reasoning_effort {word}" for word in ("low", "medium", "high", "default")]
+    assert found[7:] == [["rescue repair,flush"], ["play", "place_order"], ["pl* deny"], ["other"], ["box"], [], []]
+
+
 def test_completion_offers_nothing_for_what_is_no_command_and_never_fails():
     assert complete("hello", "//a", "/nothing x", "/help\n", "/export /nowhere/at all/x", "/export \0") == [[]] * 6

@@ -174,6 +174,10 @@ class Following:
 
         asyncio.run(self.renderer.follow(events(), "desk"))
 
+    def written(self) -> str:
+        """Return all that was ever written."""
+        return self._written.getvalue()
+
     def lines(self) -> list[str]:
         new = self._written.getvalue()[self._shown :]
         self._shown += len(new)
@@ -233,6 +237,21 @@ def test_what_goes_on_is_told_until_something_is_said(wide):
     )
     last = ["  desk · look({})  ok: found", "  desk · dig({})  ok: found", "desk ❯ It is **all there**"]
     assert following.lines() == last
+
+
+def test_nothing_is_live_behind_an_emoji_whose_width_nobody_knows(wide):
+    following = Following()
+    following.follow(
+        TextDelta("So \U0001f469\u200d\U0001f469\u200d\U0001f467 **fa", "desk"),
+        1.0,
+        TextDelta("mily**  \nand", "desk"),
+        1.0,
+        end(),
+    )
+    written = following.written()
+    family = written[written.index("So ") : written.index("family")]
+    assert "\x1b[" not in family.replace("\x1b[1m", "")
+    assert "waiting for the model" in written[written.index("family") :]
 
 
 def test_what_is_live_is_gone_while_somebody_else_has_the_terminal(wide):

@@ -168,6 +168,40 @@ def test_tab_completes_commands_and_what_stands_behind_them(columns, rows, progr
         assert all(len(line) <= columns for line in screen.lines)
 
 
+def test_tab_completes_what_commands_take(program):
+    (program.folder / "log.jsonl").touch()
+    with program.chat("-S", "helpdesk", "-s", "s", columns=100) as screen:
+        screen.wait_for(at_prompt)
+        # There is nothing to bring back, and nothing to take back.
+        screen.send("/re" + TAB)
+        screen.wait_for("/rename")
+        assert "/redo" not in screen.text
+        assert "/retry" not in screen.text
+        screen.send(CTRL_C)
+        say(screen, "my name is Ann", "remember_client")
+        for typed, shown in (
+            ("/call fin", "/call find_fact"),
+            ("/call find_fact ", '/call find_fact {"about": ""}'),
+            ("/storage ", "/storage facts"),
+            ("/import l", "/import log.jsonl"),
+            ("/set temp", "/set temperature"),
+            ("/memory name ", '/memory name "Ann"'),
+            ("/approve play d", "/approve play deny"),
+            ("/model ", "/model demo"),
+            ("/undo ", "/undo 1"),
+            ("/pin ", "/pin 1"),
+        ):
+            screen.send(typed + TAB)
+            screen.wait_for(f"you ❯ {shown}")
+            screen.send(CTRL_C)
+            screen.wait_for(gone(f"you ❯ {shown}"))
+        say(screen, "/undo", "turn 1 is undone")
+        screen.send("/red" + TAB)
+        screen.wait_for("you ❯ /redo")
+        screen.send(" " + TAB)
+        screen.wait_for("you ❯ /redo 1")
+
+
 def test_wide_letters_and_a_window_that_changes(program, server):
     with program.chat("-s", "s", columns=60) as screen:
         screen.wait_for(at_prompt)

@@ -60,6 +60,11 @@ go on
 /history | hello there
 /history lamp | story
 /search lamp | box
+! /copy | there is no terminal
+! /theme nothing | no such theme
+/theme mono | theme mono from now on
+/theme | * mono
+/theme auto | theme auto
 /rename crate | crate
 /edit | undone
 /export crate.jsonl | wrote
