@@ -8,10 +8,10 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test coverage lint format typecheck docs screenshots wheel bench clean
+.PHONY: help chat test coverage lint format typecheck docs screenshots wheel bench bench-quick clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 chat: $(VENV)/.chat ## Chat in the terminal, without a key if need be; make chat ARGS="-b redis"
 	@$(BIN)/swarmchat chat $(ARGS)
@@ -44,8 +44,11 @@ screenshots: $(VENV)/.dev ## Make the pictures of the documentation anew
 wheel: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build
 
-bench: $(VENV)/.dev ## Measure; make bench ARGS="rotation opening turns start"
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.bench ## Measure beside other libraries, some 20 minutes, and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks --write $(ARGS)
+
+bench-quick: $(VENV)/.bench ## Measure less of it in two minutes; make bench-quick ARGS="turns start" some parts
+	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 clean: ## Remove everything that make made
 	rm -rf $(VENV) build dist *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -64,3 +67,9 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing swarmchat and what its tests need into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.chat
+
+$(VENV)/.bench: pyproject.toml | $(BIN)/python
+	@echo "Installing swarmchat and what it is measured beside into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(BIN)/python -m compileall -q $(VENV)/lib >/dev/null || true
+	@touch $@ $(VENV)/.chat $(VENV)/.dev

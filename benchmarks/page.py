@@ -19,12 +19,13 @@ _PEERS = (
 ).split()
 _INTRODUCTION = """# Benchmarks
 
-What swarmchat costs, beside what people would use instead. `make bench` measures all of it and writes this page;
-`make bench ARGS="turns --write"` one part; `make bench-quick` prints a smaller run in under two minutes.
+What swarmchat costs, beside what people would use instead. `make bench` measures all of it and writes this page,
+`make bench ARGS="turns"` one part of it; `make bench-quick` prints a smaller run in two minutes.
 
 All figures of a table come from one run, in which the variants took turns: compare within a table, and trust the ratios
-more than the milliseconds. A ratio is the median over the rounds, each against the same round of its base. Libraries to compare with run in processes of their own. What does not depend on the machine (round trips, bytes,
-records read, texts counted, modules imported) is not here: the tests hold it.
+more than the milliseconds. A ratio is the median over the rounds, each against the same round of its base. Libraries to
+compare with run in processes of their own. What does not depend on the machine (round trips, bytes, records read, texts
+counted, modules imported) is held by the tests.
 """
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from benchmarks import opening, rotation, start, turns
+from benchmarks import long_run, rendering, rotation, sessions, start, storage, traffic, turns
 from benchmarks.setup import Setup
 from benchmarks.tables import Table
 
@@ -17,4 +17,13 @@ class Part(Protocol):
         """Measure, and yield each table as soon as it is complete."""
 
 
-PARTS: dict[str, Part] = {"start": start, "turns": turns, "opening": opening, "rotation": rotation}
+PARTS: dict[str, Part] = {
+    "start": start,
+    "turns": turns,
+    "sessions": sessions,
+    "traffic": traffic,
+    "rotation": rotation,
+    "storage": storage,
+    "rendering": rendering,
+    "long_run": long_run,
+}

@@ -8,9 +8,26 @@ from contextlib import contextmanager
 from subprocess import PIPE, Popen
 
 ANSWER = "It takes about four working days."
+_STREAMS = (b'"stream":true', b'"stream": true')
 
 
-def _reply() -> bytes:
+def _message() -> bytes:
+    message = {"role": "assistant", "content": ANSWER}
+    usage = {"prompt_tokens": 1, "completion_tokens": 7, "total_tokens": 8}
+    body = json.dumps(
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "bench",
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": usage,
+        }
+    )
+    return f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def _stream() -> bytes:
     words = ANSWER.split(" ")
     pieces = [words[0], *(f" {word}" for word in words[1:])]
     chunks = [{"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]} for piece in pieces]
@@ -22,11 +39,11 @@ def _reply() -> bytes:
 
 
 class _Connection(asyncio.Protocol):
-    """Reads requests by their Content-Length and answers each with the same bytes."""
+    """Reads requests by their Content-Length and answers each with the same text, streamed if that is asked for."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._reply = _reply()
+        self._message, self._stream = _message(), _stream()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep where the answers go."""
@@ -41,8 +58,9 @@ class _Connection(asyncio.Protocol):
             length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
             if len(self._buffer) < end + 4 + length:
                 return
+            streams = any(self._buffer.find(form, end, end + 4 + length) >= 0 for form in _STREAMS)
             del self._buffer[: end + 4 + length]
-            self._transport.write(self._reply)
+            self._transport.write(self._stream if streams else self._message)
 
 
 async def _serve() -> None:

@@ -1,50 +1,103 @@
 """From the command to its first words, against Python importing the libraries that a terminal program needs anyway."""
 
 import asyncio
+import importlib.util
 import os
 import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from subprocess import DEVNULL
+from typing import Any
 
 import pexpect
 from swarmchat.backends import open_backend
 
-from benchmarks.corpus import store
+from benchmarks.corpus import CLIENT, store
+from benchmarks.server import ANSWER, instant_server
 from benchmarks.setup import Setup
+from benchmarks.stores import store_urls
 from benchmarks.tables import Table, times_table
 from benchmarks.timing import Variant, interleave
 
 TITLE = "Start"
-RECORDS = 100_000
 _PROGRAM = [sys.executable, "-m", "swarmchat.cli"]
+_LIBRARIES = "import typer, rich.console"
 
 
 async def run(setup: Setup) -> AsyncIterator[Table]:
-    """Measure what asks for nothing, and the way to the first prompt."""
-    folder = setup.folder
-    environment = {**os.environ, "HOME": str(folder), "SWARMCHAT_CLIENT": "bench", "TERM": "xterm"}
-    environment |= {"NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1", "SWARMCHAT_DISCOVER": "false"}
+    """Measure what asks for nothing, the way to the first prompt, and that to the first answer."""
+    environment = _environment(setup.folder)
+    yield await _help(setup, environment)
+    yield await _prompts(setup, environment)
+    yield await _answers(setup, environment)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SWARMCHAT_", "OPENAI_"))}
+    environment |= {"HOME": str(folder), "LLM_USER_PATH": str(folder / "llm"), "SWARMCHAT_CLIENT": CLIENT}
+    environment |= {"TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1", "SWARMCHAT_DISCOVER": "false"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    backend = open_backend(f"disk:{folder / 'start' / 'sessions'}")
-    await store(backend, "long", RECORDS)
-    await backend.close()
-    bare = "python: import typer, rich.console"
-    help_variants = {
-        bare: _process([sys.executable, "-c", "import typer, rich.console"], environment),
-        "swarmchat --version": _process([*_PROGRAM, "--version"], environment),
-        "swarmchat --help": _process([*_PROGRAM, "--help"], environment),
-    }
-    measured = await interleave(help_variants, setup.rounds(10))
-    yield times_table("Asking for nothing", measured, bare, aims={"swarmchat --version": 1.5, "swarmchat --help": 2})
-    bare = "python: the same, prompt_toolkit"
-    chat = [*_PROGRAM, "-m", "demo", "--data-dir", str(folder / "start"), "-s", "long"]
-    prompt_variants = {
-        bare: _process([sys.executable, "-c", "import typer, rich.console, prompt_toolkit"], environment),
-        f"prompt after {RECORDS:,} records": _prompt(chat, environment),
-    }
-    measured = await interleave(prompt_variants, setup.rounds(10))
-    yield times_table("First prompt, on disk", measured, bare, aims={f"prompt after {RECORDS:,} records": 1.5})
+    return environment
+
+
+async def _help(setup: Setup, environment: dict[str, str]) -> Table:
+    bare = f"python: {_LIBRARIES}"
+    commands = {f"swarmchat {words}": [*_PROGRAM, *words.split()] for words in ("--version", "--help", "chat --help")}
+    about = ""
+    if importlib.util.find_spec("llm"):
+        commands |= {
+            f"llm {word}": [sys.executable, "-m", "llm", word] for word in setup.sizes(["--version", "--help"], 1)
+        }
+    else:
+        about = "Not installed, and so left out: llm."
+    variants = {bare: _process([sys.executable, "-c", _LIBRARIES], environment)}
+    variants |= {name: _process(command, environment) for name, command in commands.items()}
+    measured = await interleave(variants, setup.rounds(10), warm=not setup.quick)
+    aims = {"swarmchat --version": 1.5, "swarmchat --help": 2, "swarmchat chat --help": 2}
+    return times_table("Asking for nothing", measured, bare, about=about, aims=aims)
+
+
+async def _prompts(setup: Setup, environment: dict[str, str]) -> Table:
+    bare = f"python: {_LIBRARIES}, prompt_toolkit"
+    variants = {bare: _process([sys.executable, "-c", f"{_LIBRARIES}, prompt_toolkit"], environment)}
+    aims = {}
+    length = 10_000 if setup.quick else 100_000
+    with store_urls(setup.folder) as urls:
+        for name in ("disk", "redis"):
+            chat = [*_PROGRAM, "-m", "demo", "-b", urls[name]]
+            backend = open_backend(urls[name])
+            await store(backend, "long", length)
+            await backend.close()
+            for records, session in setup.sizes([(length, "long"), (0, "short")], 1):
+                title = f"swarmchat, on {name}, {records:,} records"
+                variants[title] = _prompt([*chat, "-s", session], environment)
+                aims[title] = 1.5
+        helpdesk = [*_PROGRAM, "-m", "demo", "-b", urls["disk"], "-s", "helpdesk", "-S", "helpdesk"]
+        variants["swarmchat, on disk, a swarm with tools"] = _prompt(helpdesk, environment)
+        measured = await interleave(variants, setup.rounds(10), warm=not setup.quick)
+    about = (
+        "Until the prompt can be typed at. Tools need pydantic, which the libraries that are imported here do without."
+    )
+    return times_table("First prompt", measured, bare, about=about, aims=aims)
+
+
+async def _answers(setup: Setup, environment: dict[str, str]) -> Table:
+    pause = 1.0 if setup.quick else 2.0
+    with instant_server() as url:
+        connected = environment | {"SWARMCHAT_BASE_URL": url, "SWARMCHAT_MODEL": "bench", "SWARMCHAT_API_KEY": "none"}
+        chat = [*_PROGRAM, "-b", "memory"]
+        typed_after = f"typed {pause:g} s after the prompt"
+        variants = {
+            typed_after: _answer(chat, connected, pause),
+            "typed at once": _answer(chat, connected, 0),
+        }
+        measured = await interleave(variants, setup.rounds(10), warm=not setup.quick)
+    about = (
+        "From Enter to the first word, with a server that answers at once. What a request needs is imported from the "
+        "moment on when the prompt is there."
+    )
+    return times_table("First answer", measured, typed_after, about=about)
 
 
 def _process(command: list[str], environment: dict[str, str]) -> Variant:
@@ -60,12 +113,37 @@ def _process(command: list[str], environment: dict[str, str]) -> Variant:
 def _prompt(command: list[str], environment: dict[str, str]) -> Variant:
     async def once() -> float:
         started = time.perf_counter()
-        child = pexpect.spawn(command[0], command[1:], env=environment, encoding="utf-8", dimensions=(40, 120))
-        child.expect("you ❯")
+        child = _chat(command, environment)
         seconds = time.perf_counter() - started
-        child.sendeof()
-        child.expect(pexpect.EOF)
-        child.close()
+        _leave(child)
         return seconds
 
     return once
+
+
+def _answer(command: list[str], environment: dict[str, str], pause: float) -> Variant:
+    async def once() -> float:
+        child = _chat(command, environment)
+        await asyncio.sleep(pause)
+        started = time.perf_counter()
+        child.send("hello\r")
+        child.expect_exact(ANSWER.split()[0])
+        seconds = time.perf_counter() - started
+        child.expect_exact("you ❯")
+        _leave(child)
+        return seconds
+
+    return once
+
+
+def _chat(command: list[str], environment: dict[str, str]) -> Any:
+    child = pexpect.spawn(command[0], command[1:], env=environment, encoding="utf-8", dimensions=(40, 120))
+    child.delaybeforesend = None
+    child.expect_exact("you ❯")
+    return child
+
+
+def _leave(child: Any) -> None:
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()

@@ -1,7 +1,7 @@
 """The backends that are measured: memory, disk, and a Redis server of the benchmark's own."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from swarmchat.backends import Backend, open_backend
@@ -9,17 +9,20 @@ from swarmchat.backends import Backend, open_backend
 from tests.redis_server import start_redis
 
 
-@asynccontextmanager
-async def open_stores(folder: Path) -> AsyncIterator[dict[str, Backend]]:
-    """Open each backend, empty. Redis writes its append-only file once a second, as servers mostly do."""
+@contextmanager
+def store_urls(folder: Path) -> Iterator[dict[str, str]]:
+    """Run a Redis server that writes its append-only file once a second, as most do; yields each backend's URL."""
     redis_folder = folder / "redis"
     redis_folder.mkdir()
     with start_redis(redis_folder, "--appendonly", "yes", "--appendfsync", "everysec") as server:
-        stores = {
-            "memory": open_backend("memory:"),
-            "disk": open_backend(f"disk:{folder / 'disk'}"),
-            "redis": open_backend(server.url),
-        }
+        yield {"memory": "memory:", "disk": f"disk:{folder / 'disk'}", "redis": server.url}
+
+
+@asynccontextmanager
+async def open_stores(folder: Path) -> AsyncIterator[dict[str, Backend]]:
+    """Open each backend of ``store_urls``, empty."""
+    with store_urls(folder) as urls:
+        stores = {name: open_backend(url) for name, url in urls.items()}
         try:
             yield stores
         finally:

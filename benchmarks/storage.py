@@ -1,0 +1,169 @@
+"""Searching storages, against the bare product of a matrix in numpy; opening large ones, and changing them."""
+
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from swarmchat.backends import Backend, Put, open_backend
+from swarmchat.swarm import keys
+from swarmchat.swarm.embedding import PersistEmbedding, encode_vector
+from swarmchat.swarm.persist import Store
+from swarmchat.swarm.storage import PersistStorage, Storage
+from swarmchat.swarm.storage_items import StoredItems
+
+from benchmarks.corpus import CLIENT
+from benchmarks.setup import Setup
+from benchmarks.stores import open_stores
+from benchmarks.tables import Aim, Table, times_table
+from benchmarks.timing import Variant, interleave, timed
+from benchmarks.workers import resident_memory, worker
+
+TITLE = "Storages"
+TOTAL = 10
+_NAME = "things"
+_COMMIT = 2000
+_STEPS = {
+    "started": "process started, libraries imported",
+    "read": "list of all items",
+    "first": "first search: all vectors read",
+    "search": "search",
+    "upsert": "one item more",
+    "after upsert": "search after that",
+    "remove": "one item removed",
+    "after removal": "search after that ",
+}
+
+Matrix = NDArray[np.float32]
+
+
+class Random:
+    """An embedder of ``dimension`` numbers that costs nothing and knows nothing."""
+
+    default_score = -1.0
+
+    def __init__(self, dimension: int) -> None:
+        self.name = f"random-{dimension}"
+        self._dimension = dimension
+
+    async def embed(self, texts: Sequence[str]) -> Matrix:
+        """Return the same rows for the same number of texts."""
+        return unit_rows(len(texts), self._dimension)
+
+
+async def run(setup: Setup) -> AsyncIterator[Table]:
+    """Measure searches in memory, and what a process does with a storage on disk and in Redis."""
+    for dimension in (384, 1536):
+        sizes = (1_000, 10_000) if setup.quick else (1_000, 10_000, 100_000) if dimension == 384 else (100_000,)
+        if not (setup.quick and dimension > 384):
+            for size in sizes:
+                yield await _searches(setup, size, dimension)
+    yield await _processes(setup, 10_000 if setup.quick else 100_000, 384)
+
+
+async def _searches(setup: Setup, size: int, dimension: int) -> Table:
+    backend = open_backend("memory:")
+    matrix = unit_rows(size, dimension)
+    await fill(backend, matrix)
+    storage = open_storage(backend, dimension)
+    query = unit_rows(1, dimension)[0]
+    variants = {"numpy": _repeated(lambda: _bare(matrix, query)), "take": _repeated(lambda: storage.take("q", TOTAL))}
+    measured = await interleave(variants, setup.rounds(20))
+    title = f"The {TOTAL} best of {size:,} items × {dimension}"
+    about = "numpy: the product of a matrix of the same numbers, `argpartition` and a sort of the best."
+    return times_table(title, measured, "numpy", about=about, aims={"take": 1.5} if size >= 100_000 else None)
+
+
+async def _processes(setup: Setup, size: int, dimension: int) -> Table:
+    matrix = unit_rows(size, dimension)
+    figures: dict[str, dict[str, float]] = {}
+    async with open_stores(setup.subfolder("storage")) as stores:
+        for name in ("disk", "redis"):
+            await fill(stores[name], matrix)
+            url = f"disk:{setup.folder / 'storage' / 'disk'}" if name == "disk" else stores[name].url
+            figures[name] = await _medians(3, url, dimension)
+    rows = [(label, *(f"{one[step] * 1000:,.1f}" for one in figures.values())) for step, label in _STEPS.items()]
+    rows.append(("resident memory, MB", *(f"{one['memory'] / 1e6:,.0f}" for one in figures.values())))
+    rows.append(("of which the matrix, MB", *(f"{matrix.nbytes / 1e6:,.0f}" for _ in figures)))
+    aims = [
+        Aim(f"search after one item more, {name}, × search", one["after upsert"] / one["search"], 10)
+        for name, one in figures.items()
+    ]
+    title = f"A new process with a storage of {size:,} items × {dimension}, ms"
+    about = "Each step once in a process, in this order: medians of three processes."
+    return Table(title, ("", *figures), rows, about, aims)
+
+
+async def _medians(number: int, url: str, dimension: int) -> dict[str, float]:
+    """Return what ``number`` processes measured, one after the other."""
+    found = []
+    for _ in range(number):
+        began = time.perf_counter()
+        async with worker("benchmarks.storage:process", url=url, dimension=dimension) as one:
+            started = time.perf_counter() - began
+            found.append({"started": started, **(await one.run())[0]})
+    return {step: statistics.median(one[step] for one in found) for step in found[0]}
+
+
+@asynccontextmanager
+async def process(url: str, dimension: int) -> AsyncIterator[Callable[[], Awaitable[dict[str, Any]]]]:
+    """Give what measures the steps of a process that knows nothing of the storage yet."""
+    backend = open_backend(url)
+    storage = open_storage(backend, dimension)
+
+    async def once() -> dict[str, float]:
+        taken = {"read": await timed(storage.list())}
+        taken["first"] = await timed(storage.take("query", TOTAL))
+        taken["search"] = min([await timed(storage.take("query", TOTAL)) for _ in range(5)])
+        taken["upsert"] = await timed(storage.upsert({"text": "one more"}))
+        taken["after upsert"] = await timed(storage.take("query", TOTAL))
+        taken["remove"] = await timed(storage.remove("000007"))
+        taken["after removal"] = await timed(storage.take("query", TOTAL))
+        return taken | {"memory": resident_memory()}
+
+    yield once
+    await backend.close()
+
+
+def open_storage(backend: Backend, dimension: int) -> PersistStorage[Any]:
+    """Return the storage that ``fill`` fills."""
+    store = Store(backend)
+    definition: Storage[Any] = Storage(_NAME, index=lambda item: item["text"])
+    return PersistStorage(definition, store, CLIENT, PersistEmbedding(store, Random(dimension)))
+
+
+async def fill(backend: Backend, matrix: Matrix) -> None:
+    """Store an item for each row of ``matrix``, and the row as its vector: as the program does, but for the ids."""
+    model = f"random-{matrix.shape[1]}"
+    writes = StoredItems(CLIENT, _NAME).changed([], None)
+    for at, row in enumerate(matrix):
+        text = f"item {at:06}"
+        writes.append(Put(keys.storage_item(CLIENT, _NAME, f"{at:06}"), f'{{"text":"{text}"}}'.encode()))
+        writes.append(Put(keys.embedding(model, text), encode_vector(row)))
+        if len(writes) >= _COMMIT or at == len(matrix) - 1:
+            await backend.commit(*writes)
+            writes = []
+
+
+def unit_rows(number: int, dimension: int) -> Matrix:
+    """Return so many rows of length 1, the same each time."""
+    rows = np.random.default_rng(number).standard_normal((number, dimension), np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
+
+
+async def _bare(matrix: Matrix, query: Matrix) -> list[int]:
+    scores = matrix @ query
+    best = np.argpartition(scores, len(scores) - TOTAL)[-TOTAL:]
+    found: list[int] = best[np.argsort(-scores[best])].tolist()
+    return found
+
+
+def _repeated(work: Callable[[], Awaitable[object]]) -> Variant:
+    async def once() -> list[float]:
+        return [await timed(work()) for _ in range(5)]
+
+    return once
