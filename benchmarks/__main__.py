@@ -22,7 +22,7 @@ async def run(parts: list[str], *, quick: bool, write: bool) -> None:
                 tables.append(table)
         print(f"\n({part}: {time.perf_counter() - started:.0f} s)", flush=True)
         if write:
-            keep(part, tables)
+            keep(part, PARTS[part].TITLE, tables)
 
 
 def main() -> None:

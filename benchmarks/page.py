@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts import PARTS
 from benchmarks.tables import Table, markdown_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -29,10 +28,11 @@ counted, modules imported) is held by the tests.
 """
 
 
-def keep(part: str, tables: list[Table]) -> None:
+def keep(part: str, title: str, tables: list[Table]) -> None:
     """Store the ``tables`` of one part of the benchmark and write the page anew."""
     data = json.loads(_DATA.read_text("utf-8")) if _DATA.exists() else {}
     data[part] = {
+        "title": title,
         "measured": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": _machine(),
         "versions": _versions(),
@@ -44,13 +44,11 @@ def keep(part: str, tables: list[Table]) -> None:
 
 def page(data: dict[str, Any]) -> str:
     """Return the page that shows ``data``."""
-    parts = [part for part in PARTS if part in data]
-    tables = {part: [Table.from_json(table) for table in data[part]["tables"]] for part in parts}
-    aims = [aim for part in parts for table in tables[part] for aim in table.aims]
+    tables = {part: [Table.from_json(table) for table in one["tables"]] for part, one in data.items()}
+    aims = [aim for of_part in tables.values() for table in of_part for aim in table.aims]
     sections = [_INTRODUCTION, "## Aims\n", *markdown_rows(("", "aim", "measured", ""), [aim.row for aim in aims]), ""]
-    for part in parts:
-        one = data[part]
-        sections += [f"## {PARTS[part].TITLE}\n", f"{one['measured']}, {one['machine']}.\n"]
+    for part, one in data.items():
+        sections += [f"## {one['title']}\n", f"{one['measured']}, {one['machine']}.\n"]
         sections += [f"{table.markdown}\n" for table in tables[part]]
     sections += ["## Versions\n", _newest(data)]
     return "\n".join(sections)

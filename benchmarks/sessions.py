@@ -27,7 +27,7 @@ from benchmarks.turn_variants import QUESTION
 TITLE = "Sessions"
 NUMBERS = (1, 100, 10_000)
 RECORDS = 10
-LONG, QUICK_LONG = 100_000, 20_000
+SHORT, LONG, QUICK_LONG = 1_000, 100_000, 20_000
 FULL = 5_000
 KEPT = 9
 _CHUNK = 500
@@ -190,10 +190,10 @@ def _timed(call: Callable[[], Awaitable[None]]) -> Variant:
 async def _by_length(name: str, backend: Backend, setup: Setup) -> AsyncIterator[Table]:
     """Measure opening: the same context, and a full window, from a short and from a long log."""
     long = QUICK_LONG if setup.quick else LONG
-    await store(backend, "short-cut", RECORDS, kept=KEPT)
+    await store(backend, "short-cut", SHORT, kept=KEPT)
     await store(backend, "long-cut", long, kept=KEPT)
     variants = {
-        f"{RECORDS} records": _opening(backend, "short-cut", kept=KEPT),
+        f"{SHORT:,} records": _opening(backend, "short-cut", kept=KEPT),
         f"{long:,} records": _opening(backend, "long-cut", kept=KEPT),
     }
     title = f"Opening on {name}: a context of {KEPT} messages"

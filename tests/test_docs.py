@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -70,6 +71,13 @@ def _names(cell: str) -> list[str]:
 def test_generated_parts_are_up_to_date(page: str):
     made: str = GENERATOR.generated(page)
     assert made == (ROOT / "docs" / page).read_text("utf-8"), "run: make docs"
+
+
+def test_the_page_of_benchmarks_shows_what_was_measured():
+    from benchmarks.page import page
+
+    measured = json.loads((ROOT / "docs" / "benchmarks.json").read_text("utf-8"))
+    assert page(measured) == (ROOT / "docs" / "benchmarks.md").read_text("utf-8"), "run: make bench"
 
 
 @each_page
