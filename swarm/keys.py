@@ -7,6 +7,7 @@ commit can write any of them: https://redis.io/docs/latest/operate/oss_and_stack
 
 import hashlib
 import re
+from functools import lru_cache
 
 ROOT = "swarmchat:1:"
 """Namespace and layout version."""
@@ -16,6 +17,7 @@ _LONGEST = 200
 _DIGEST_MARK = "~"
 
 
+@lru_cache(maxsize=1024)
 def escape(component: str) -> str:
     """Return ``component`` as text of ``A-Z a-z 0-9 _ . @ + - % ~``, different for different components.
 

@@ -4,8 +4,10 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
+
+from swarmchat.swarm.records import encode_json
 
 
 class Hashed:
@@ -62,7 +64,7 @@ class ModelRequest:
     @cached_property
     def key(self) -> str:
         """Identify the request: the sha256, in hex, of its parts. Streaming or not makes no difference."""
-        return _digest(json.dumps(self.parts).encode())
+        return Hashed((json.dumps(self.parts).encode(),)).hexdigest
 
     @cached_property
     def conversation(self) -> Hashed:
@@ -73,10 +75,10 @@ class ModelRequest:
     def parts(self) -> dict[str, str]:
         """Identify each part of the request by the sha256, in hex, of its JSON, to tell which of them is another."""
         return {
-            "model": _digest(_encode(self.model)),
+            "model": _digest(encode_json(self.model)),
             "instructions": _digest(*self.messages[: self.instructions]),
             "conversation": self.conversation.hexdigest,
-            "tools": _digest(_encode(self.tools)),
+            "tools": _digest(encode_json(self.tools)),
             "parameters": _digest(json.dumps(self.parameters, sort_keys=True, default=str).encode()),
         }
 
@@ -85,8 +87,8 @@ class ModelRequest:
         fields = [(name, self.parameters[name]) for name in sorted(self.parameters)] + [*(extra or {}).items()]
         if self.tools:
             fields.insert(0, ("tools", self.tools))
-        before = b'{"model":' + _encode(self.model) + b',"messages":['
-        after = b"]" + b"".join([b"," + _encode(name) + b":" + _encode(value) for name, value in fields]) + b"}"
+        before = b'{"model":' + encode_json(self.model) + b',"messages":['
+        after = b"]" + b"".join([b"," + encode_json(name) + b":" + encode_json(value) for name, value in fields]) + b"}"
         # Joined once: a long conversation would be copied once more.
         first, rest = self.messages[:1], self.messages[1:]
         if not rest:
@@ -193,9 +195,7 @@ class Model(Protocol):
         ...
 
 
+@lru_cache(maxsize=256)
 def _digest(*pieces: bytes) -> str:
+    """Return the sha256 of what is mostly the same from request to request."""
     return Hashed(pieces).hexdigest
-
-
-def _encode(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

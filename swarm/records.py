@@ -19,6 +19,8 @@ MESSAGE_TYPES = frozenset({"system", "user", "assistant", "tool"})
 """Records of these types hold an OpenAI chat message under ``message``."""
 
 _T = TypeVar("_T")
+# Made once: json.dumps makes one at each call.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _COMMON = ("v", "type", "seq", "turn", "ts", "agent")
 
 
@@ -103,7 +105,7 @@ def parse_record(line: bytes) -> Record:
 
 def encode_json(value: object) -> bytes:
     """Encode ``value`` as compact UTF-8 JSON. Lone surrogates, which UTF-8 cannot hold, become ``?``."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _encode(value).encode("utf-8", "replace")
 
 
 def clean_text(text: str) -> str:
