@@ -47,7 +47,7 @@ def mask_url(text: str) -> str:
 
 
 def mask_secrets(value: Any, secrets: Iterable[str]) -> Any:
-    """Return ``value``, of JSON, with nothing in its texts that opens doors.
+    """Return ``value``, of JSON, with nothing in its texts and numbers that opens doors.
 
     That is each of ``secrets`` wherever it stands, and what looks like one: the logins of URLs, authorization headers,
     and keys of well-known servers.
@@ -59,7 +59,7 @@ def mask_secrets(value: Any, secrets: Iterable[str]) -> Any:
 
 def _forms(secret: str) -> set[str]:
     """Return ``secret`` as it stands in a text, in a URL, and in JSON that is itself a text."""
-    return {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    return {secret, quote(secret, safe="", errors="surrogatepass"), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
 
 
 def _masked(value: Any, secrets: list[str]) -> Any:
@@ -68,7 +68,8 @@ def _masked(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, list):
         return [_masked(each, secrets) for each in value]
     if not isinstance(value, str):
-        return value
+        # A key may be nothing but digits.
+        return HIDDEN if any(secret in json.dumps(value) for secret in secrets) else value
     for secret in secrets:
         value = value.replace(secret, HIDDEN)
     for pattern in (_LOGIN, _HEADER, _BEARER, _KEY):

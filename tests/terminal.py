@@ -9,6 +9,7 @@ Every wait is bounded and fails with the whole screen.
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -154,7 +155,7 @@ def terminal(
 
 def at_prompt(screen: Terminal) -> bool:
     """Whether the prompt of a chat is on the screen, with its toolbar."""
-    return bool(screen.lines) and " tokens " in screen.lines[-1]
+    return bool(screen.lines) and re.search(r"/ [0-9,]+ tokens ", screen.lines[-1]) is not None
 
 
 def say(screen: Terminal, message: str, answer: str) -> None:

@@ -86,7 +86,7 @@ def test_bash(program, shell):
     }
     with shell("bash", "--norc", "--noprofile", "-i") as screen:
         screen.send(" PS1='> '; eval \"$(swarmchat completion bash)\"; echo rea''dy\r")
-        screen.wait_for("ready")
+        screen.wait_for(lambda screen: screen.lines[-2:] == ["ready", ">"])
         for typed, shown in lines.items():
             screen.send(f"{typed}\t")
             screen.wait_for(lambda screen, shown=shown: screen.lines[-1:] == [f"> {shown}"])

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from model_server import failure, text
 from swarmchat.cli.masking import mask_secrets
@@ -36,10 +36,21 @@ def test_what_looks_like_a_secret_or_is_one(said, shown):
 VALUES = st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
 
 
-@given(VALUES, st.text(min_size=6))
+def leaves(value: object) -> list[str]:
+    """Return the names, texts and numbers in a JSON value."""
+    if isinstance(value, dict):
+        return [leaf for pair in value.items() for each in pair for leaf in leaves(each)]
+    if isinstance(value, list):
+        return [leaf for each in value for leaf in leaves(each)]
+    return [value if isinstance(value, str) else json.dumps(value)]
+
+
+# Without the marks by which secrets are hidden, which may make up one together with what stands beside them.
+@given(VALUES, st.text(st.characters(exclude_characters="*"), min_size=6))
+@example(390_625_000_000, "000000")
 def test_nothing_of_a_secret_is_left_and_all_else_stays_json(document, secret):
     shown = mask_secrets({"a": document, secret: f"x{secret}{secret}y"}, [secret])
-    assert secret.strip("*") == "" or secret not in str(shown.values())
+    assert [leaf for leaf in leaves(shown) if secret in leaf] == []
     assert json.loads(json.dumps(shown)) == shown
 
 
