@@ -59,7 +59,12 @@ def mask_secrets(value: Any, secrets: Iterable[str]) -> Any:
 
 def _forms(secret: str) -> set[str]:
     """Return ``secret`` as it stands in a text, in a URL, and in JSON that is itself a text."""
-    return {secret, quote(secret, safe="", errors="surrogatepass"), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    return {
+        secret,
+        quote(secret, safe="", errors="surrogatepass"),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+    }
 
 
 def _masked(value: Any, secrets: list[str]) -> Any:
