@@ -78,7 +78,7 @@ async def _measure(
                 workers[name] = await stack.enter_async_context(worker(make, **settings))
             except MissingPeerError as error:
                 missing.add(str(error))
-        measured = await interleave(workers, setup.rounds(40))
+        measured = await interleave(workers, 4 if setup.quick else 40)
     if missing:
         about += f" Not installed: {', '.join(sorted(missing))}."
     return times_table(title, measured, base, about=about, aims=aims)
