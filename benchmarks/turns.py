@@ -19,7 +19,9 @@ KEPT = 9
 _CONTEXT = """Every variant answers the same question after as many messages, all of which it sends, over HTTP to a
 server on the same machine that answers at once. `post` sends bytes that are ready and keeps nothing; `create` is what
 most programs call. The others store the question and the answer. Swarmchat, `post` and `create` stream the answer. With
-`limit`, openai-agents reads and sends the last 50 messages only."""
+`limit`, openai-agents reads and sends the last 50 messages only. What a turn of ours takes more than `post` is work of
+the processor: two commits, 0.2 ms each on disk and Redis; 0.5 ms for records, counts, keys and the search for leaked
+calls; and where there are 1,000 messages, 0.4 ms to go through them."""
 _LOG = f"The same turn with the same context of {KEPT} messages, the rest of the log being left out of the context."
 
 
