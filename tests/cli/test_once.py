@@ -232,11 +232,15 @@ def test_files_are_the_users_alone(program):
     assert all(path.stat().st_mode & 0o077 == 0 for path in found)
 
 
-def test_a_question_typed_where_the_answer_is_piped(program):
-    words = " ".join(map(shlex.quote, [*program.command, "-m", "demo"]))
-    child = pexpect.spawn("/bin/sh", ["-c", f"{words} | cat"], env=program.env, cwd=program.folder, timeout=20)
+@pytest.mark.parametrize("goes", ["| cat", "| true", ">&-"])
+def test_a_question_typed_at_a_terminal_whose_answer_goes_elsewhere(goes, program):
+    words = " ".join(map(shlex.quote, [*program.command, "-m", "demo", "-s", "s"]))
+    child = pexpect.spawn("/bin/sh", ["-c", f"{words} {goes}"], env=program.env, cwd=program.folder, timeout=20)
     child.expect("type a question, and Ctrl-D")
     child.send("hello\n\x04")
     child.expect(pexpect.EOF)
-    assert b"demo" in child.before
     child.close()
+    assert (b"demo model" in child.before) == (goes == "| cat")
+    assert child.exitstatus == 0
+    question, answer = program.said("s")
+    assert (question, "demo model" in answer) == ("hello", True)
