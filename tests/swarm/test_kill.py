@@ -21,7 +21,7 @@ from swarmchat.swarm.scripted_model import ScriptedModel
 
 TALKER = Path(__file__).with_name("talker.py")
 WRITER = Path(__file__).with_name("storage_writer.py")
-KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "20"))
+KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "12"))
 
 
 @contextmanager

@@ -431,6 +431,6 @@ def test_the_work_is_in_proportion_to_the_answer(flood: str, size: int) -> None:
         list(output.finish())
         return output.work
 
-    short = work(10_000)
-    assert short <= 25 * 10_000
-    assert work(20_000) <= 2.5 * short + 10_000
+    short = work(5_000)
+    assert short <= 25 * 5_000
+    assert work(10_000) <= 2.5 * short + 5_000
