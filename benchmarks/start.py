@@ -21,6 +21,7 @@ from benchmarks.tables import Table, times_table
 from benchmarks.timing import Variant, interleave
 
 TITLE = "Start"
+_PAUSE = 2.0
 _PROGRAM = [sys.executable, "-m", "swarmchat.cli"]
 _LIBRARIES = "import typer, rich.console"
 
@@ -30,7 +31,8 @@ async def run(setup: Setup) -> AsyncIterator[Table]:
     environment = _environment(setup.folder)
     yield await _help(setup, environment)
     yield await _prompts(setup, environment)
-    yield await _answers(setup, environment)
+    if not setup.quick:
+        yield await _answers(setup, environment)
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -83,16 +85,15 @@ async def _prompts(setup: Setup, environment: dict[str, str]) -> Table:
 
 
 async def _answers(setup: Setup, environment: dict[str, str]) -> Table:
-    pause = 1.0 if setup.quick else 2.0
     with instant_server() as url:
         connected = environment | {"SWARMCHAT_BASE_URL": url, "SWARMCHAT_MODEL": "bench", "SWARMCHAT_API_KEY": "none"}
         chat = [*_PROGRAM, "-b", "memory"]
-        typed_after = f"typed {pause:g} s after the prompt"
+        typed_after = f"typed {_PAUSE:g} s after the prompt"
         variants = {
-            typed_after: _answer(chat, connected, pause),
+            typed_after: _answer(chat, connected, _PAUSE),
             "typed at once": _answer(chat, connected, 0),
         }
-        measured = await interleave(variants, setup.rounds(10), warm=not setup.quick)
+        measured = await interleave(variants, setup.rounds(10))
     about = (
         "From Enter to the first word, with a server that answers at once. What a request needs is imported from the "
         "moment on when the prompt is there."

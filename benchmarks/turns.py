@@ -51,7 +51,7 @@ def _variants(
     variants["chat.completions.create"] = ("benchmarks.turn_variants:create", common)
     file = str(setup.folder / f"peers-{length}.sqlite")
     for name, place in (("SQLite", file), ("Redis", stores["redis"])):
-        for limit in (None, 50):
+        for limit in (None,) if setup.quick else (None, 50):
             title = f"openai-agents, {name}{', limit' if limit else ''}"
             variants[title] = ("benchmarks.turn_peers:openai_agents", {**common, "place": place, "limit": limit})
     graph = {**common, "place": f"{file}-graph"}

@@ -170,10 +170,10 @@ def _stream(number: int, name: str, encoding: str, errors: str) -> io.TextIOWrap
     """Return a standard stream as Python makes it at its start."""
     mode = "wb" if number else "rb"
     buffer = open(number, mode, closefd=False)  # noqa: SIM115 - it lives as long as the process
-    buffer.raw.name = name  # type: ignore[attr-defined]
+    buffer.raw.name = name  # type: ignore[attr-defined]  # Python sets it so itself
     lines = number == 2 or buffer.isatty()
     stream = io.TextIOWrapper(buffer, encoding, errors, newline="\n", line_buffering=lines)
-    stream.mode = mode[0]  # type: ignore[misc]
+    stream.mode = mode[0]  # type: ignore[misc]  # as above
     return stream
 
 
@@ -190,7 +190,7 @@ class _Exit:
             self.code = 0
         except SystemExit as leaving:
             plain = isinstance(leaving.code, int)
-            self.code = leaving.code & 0xFF if plain else int(leaving.code is not None)  # type: ignore[operator]
+            self.code = leaving.code & 0xFF if plain else int(leaving.code is not None)  # type: ignore[operator]  # plain says that it is an int
             raise
 
     def leave(self) -> None:
