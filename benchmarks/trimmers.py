@@ -13,8 +13,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from swarmchat.swarm.context import Budget, build_context
+from swarmchat.swarm.encoding import encode_json
 from swarmchat.swarm.groups import GroupBuilder, Groups
-from swarmchat.swarm.records import Record, encode_json
+from swarmchat.swarm.records import Record
 from swarmchat.swarm.tokens import counter_for
 
 from benchmarks.chats import SYSTEM, chat

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from swarmchat.cli import options
+from swarmchat.cli.looking import show_look
 from swarmchat.cli.plain_commands import Commands
-from swarmchat.cli.showing import print_rows, show_look
+from swarmchat.cli.showing import print_rows
 
 if TYPE_CHECKING:
     from swarmchat.cli.looking import Look
@@ -54,7 +55,7 @@ def add_ban(
     async def show(look: "Look") -> None:
         from datetime import UTC, datetime
 
-        from swarmchat.swarm.journal import timestamp
+        from swarmchat.swarm.records import timestamp
 
         name = _policies(look, policy)[0]
         await look.primitives().policy(name).ban(client, why, timestamp(datetime.now(UTC)), seconds)

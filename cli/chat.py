@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from swarmchat.cli import wiring
+from swarmchat.cli.capabilities import can_move, is_terminal, wants_colour
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.guard import Work, can_move, guarded, wants_colour
+from swarmchat.cli.guard import Work, guarded
 from swarmchat.cli.interrupts import ignore_interrupts, run_until_signal
 from swarmchat.cli.opening import Opener, check_names, opening
 from swarmchat.cli.render import Renderer
@@ -22,7 +23,7 @@ def run_chat(
 
     def prepare() -> Work:
         check_names(session, resume)
-        if not words and wiring.is_terminal():
+        if not words and is_terminal():
             if output != "text":
                 raise UsageError("--output goes with a PROMPT: a chat at a terminal has none")
             # At a prompt Ctrl-C is a key, and in an answer it stops that only.

@@ -5,8 +5,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from swarmchat.cli.capabilities import can_move
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.guard import can_move
 
 LARGEST = 74_994
 """Bytes that are copied at most: with these, the sequence has 100,000, which is what many terminals take."""

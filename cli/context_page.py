@@ -10,9 +10,9 @@ from swarmchat.cli.left_out import LeftOut, left_out
 from swarmchat.cli.sanitize import one_line
 from swarmchat.swarm.context import RequestContext
 from swarmchat.swarm.errors import OverBudget
+from swarmchat.swarm.log_reader import read_records
 from swarmchat.swarm.records import Record
 from swarmchat.swarm.session import Session
-from swarmchat.swarm.sessions import read_records
 
 _NUMBER = 8
 _ROLE = 9

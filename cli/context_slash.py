@@ -4,8 +4,8 @@ from swarmchat.cli.context_page import context_page, tokens_page
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.registry import Outcome, command
 from swarmchat.cli.slash_turns import turns_to_pin, turns_to_unpin
+from swarmchat.swarm.log_reader import read_records
 from swarmchat.swarm.session import Session
-from swarmchat.swarm.sessions import read_records
 from swarmchat.swarm.undo import Timeline
 
 

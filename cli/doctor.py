@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from swarmchat.backends import BackendError
+from swarmchat.cli.capabilities import can_move, wants_colour
 from swarmchat.cli.doctor_check import Check, Status, shown
 from swarmchat.cli.doctor_host import check_completion, check_program, check_terminal
 from swarmchat.cli.doctor_settings import check_folder, check_key, check_settings
-from swarmchat.cli.guard import can_move, wants_colour
 from swarmchat.cli.showing import print_json
 
 _WIDEST = 110

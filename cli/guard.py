@@ -1,12 +1,12 @@
 """From an error to one line on stderr and an exit code: the same for every command."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from swarmchat.backends import BackendError
+from swarmchat.cli.capabilities import wants_colour
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.interrupts import Interrupted
 from swarmchat.cli.render import Renderer
@@ -26,13 +26,3 @@ def guarded(prepare: Callable[[], Work]) -> int:
         return interrupted.exit_code
     except KeyboardInterrupt:
         return 130
-
-
-def wants_colour(stream: Any) -> bool:
-    """Whether ``stream`` wants colour: https://no-color.org, and a terminal that can."""
-    return not os.environ.get("NO_COLOR") and can_move(stream)
-
-
-def can_move(stream: Any) -> bool:
-    """Whether ``stream`` is a terminal on which a line can be written over."""
-    return os.environ.get("TERM") not in (None, "", "dumb", "unknown") and bool(stream.isatty())

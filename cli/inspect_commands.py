@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from swarmchat.cli import options
-from swarmchat.cli.showing import as_line, print_json, print_values, show_look
+from swarmchat.cli.looking import show_look
+from swarmchat.cli.showing import as_line, print_json, print_values
 
 if TYPE_CHECKING:
     from swarmchat.cli.looking import Look

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from swarmchat.swarm.context import RequestContext
+from swarmchat.swarm.log_reader import hidden_turns, read_records
 from swarmchat.swarm.records import MESSAGE_TYPES, Record
 from swarmchat.swarm.session import Session
-from swarmchat.swarm.sessions import read_records
-from swarmchat.swarm.view import hidden_turns
 
 
 @dataclass

@@ -1,31 +1,13 @@
 """The end of the screen while something is going on: rows that are written over until they are what they stay."""
 
-import os
 from collections.abc import Callable, Sequence
 
+from swarmchat.cli.capabilities import reflows_here
 from swarmchat.cli.markdown_flow import cells
 from swarmchat.cli.themes import paint
 
 ROWS = 4
 """How many rows are live at most."""
-
-_REFLOWING = (
-    "TMUX",
-    "VTE_VERSION",
-    "KITTY_WINDOW_ID",
-    "WT_SESSION",
-    "KONSOLE_VERSION",
-    "ALACRITTY_WINDOW_ID",
-    "WEZTERM_PANE",
-    "ITERM_SESSION_ID",
-    "GHOSTTY_RESOURCES_DIR",
-)
-"""Variables of terminals that break their lines anew when they become narrower; xterm, for one, cuts them."""
-
-
-def reflows_here() -> bool:
-    """Whether the terminal breaks its lines anew when it becomes narrower."""
-    return any(map(os.environ.get, _REFLOWING))
 
 
 class LiveTail:

@@ -1,13 +1,14 @@
 """Look at what is kept of a client and a session, without opening the session: it may be in use."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import typer
 from swarmchat.backends import Backend
-from swarmchat.cli import wiring
+from swarmchat.cli import options, wiring
 from swarmchat.cli.errors import NotFoundError
 from swarmchat.cli.settings import Settings
 from swarmchat.swarm.agents import Swarm
@@ -58,3 +59,15 @@ async def looking(flags: dict[str, object]) -> AsyncIterator[Look]:
     finally:
         await wiring.close_swarm(swarm)
         await backend.close()
+
+
+def show_look(show: Callable[["Look"], Awaitable[int | None]], **given: object) -> None:
+    """Run ``show`` on what the options ``given`` name, and leave with its exit code or that of an error."""
+    from swarmchat.cli.guard import guarded
+
+    async def run() -> int | None:
+
+        async with looking(options.flags(**given)) as look:
+            return await show(look)
+
+    raise typer.Exit(guarded(run))

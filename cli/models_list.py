@@ -7,31 +7,15 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from swarmchat.cli import wiring
-from swarmchat.cli.api_key import read_key
 from swarmchat.cli.discover import offer_line
 from swarmchat.cli.sanitize import one_line
-from swarmchat.cli.settings import Settings
 from swarmchat.cli.showing import print_json
+from swarmchat.cli.wiring import make_endpoint
 from swarmchat.swarm.local_servers import find_servers
-from swarmchat.swarm.model import Model
 from swarmchat.swarm.openai_endpoint import OpenAIEndpoint
 
 CONNECT = "to connect a model: set OPENAI_API_KEY, or name a server with -m MODEL --base-url http://localhost:11434/v1"
 """What is said where only the demo model is there."""
-
-
-def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: int = 10) -> Model:
-    """Return what ``wiring.make_model`` makes, as an OpenAIEndpoint where it is a server's model."""
-    made = wiring.make_model(settings, interactive=False, name=name)
-    if made.name == "demo":
-        return made
-    return OpenAIEndpoint(
-        made.name,
-        base_url=settings.base_url,
-        api_key=read_key(settings),
-        timeout=settings.timeout,
-        max_retries=min(settings.retries, most_retries),
-    )
 
 
 async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:

@@ -10,9 +10,10 @@ from typing import Any, TextIO
 
 from swarmchat.cli import wiring
 from swarmchat.cli.errors import RescueExhausted
-from swarmchat.cli.models_list import CONNECT, make_endpoint
+from swarmchat.cli.models_list import CONNECT
 from swarmchat.cli.sanitize import one_line
 from swarmchat.cli.showing import print_json
+from swarmchat.cli.wiring import make_endpoint
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.events import Retrying
 from swarmchat.swarm.model import Model

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from swarmchat.cli import options
-from swarmchat.cli.showing import print_rows, show_look
+from swarmchat.cli.looking import show_look
+from swarmchat.cli.showing import print_rows
 
 if TYPE_CHECKING:
     from swarmchat.cli.looking import Look

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from swarmchat.cli.guard import can_move, wants_colour
+from swarmchat.cli.capabilities import can_move, wants_colour
 from swarmchat.cli.themes import theme_in_use
 
 _WORTH_SHOWING = 2000

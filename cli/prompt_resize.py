@@ -14,7 +14,7 @@ def follow_reflow(app: Application[Any]) -> None:
     renderer, resized = app.renderer, app._on_resize
 
     def on_resize() -> None:
-        from swarmchat.cli.live_tail import reflows_here
+        from swarmchat.cli.capabilities import reflows_here
 
         drawn, size, columns = renderer.last_rendered_screen, renderer._last_size, app.output.get_size().columns
         if drawn is not None and size is not None and columns < size.columns and reflows_here():

@@ -80,7 +80,7 @@ def prune(
         from swarmchat.cli.showing import as_line
         from swarmchat.swarm.errors import SessionBusy
         from swarmchat.swarm.index import list_sessions
-        from swarmchat.swarm.journal import timestamp
+        from swarmchat.swarm.records import timestamp
         from swarmchat.swarm.sessions import delete_session
 
         if older_than is None and keep is None and not empty:

@@ -2,21 +2,22 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from swarmchat.cli.guard import can_move, wants_colour
+from swarmchat.cli.capabilities import can_move, wants_colour
 from swarmchat.cli.render import Renderer
 from swarmchat.cli.replay_drift import drift_lines, drift_rows, drift_summary
 from swarmchat.cli.sanitize import one_line
 from swarmchat.cli.showing import print_json
 from swarmchat.cli.themes import paint
+from swarmchat.swarm.replay import Replayed
 from swarmchat.swarm.replay_compare import Difference
-
-if TYPE_CHECKING:
-    from swarmchat.cli.replay_run import Done
+from swarmchat.swarm.replay_file import Conversation
 
 _CLEAR_LINE = "\r\x1b[K"
+
 _WIDTH = 400
 
 
@@ -163,3 +164,15 @@ def _as_json(difference: Difference) -> dict[str, Any]:
 
 def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+@dataclass
+class Done:
+    """What came of one conversation."""
+
+    path: Path
+    conversation: Conversation
+    replayed: Replayed
+    seconds: float
+    model: str = ""
+    remarks: list[str] = field(default_factory=list)

@@ -3,14 +3,14 @@
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli import wiring
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
-from swarmchat.cli.replay_pages import Report
+from swarmchat.cli.replay_pages import Done, Report
 from swarmchat.cli.settings import Settings
 from swarmchat.swarm.agents import Swarm
 from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
@@ -39,18 +39,6 @@ class Wanted:
     as_json: bool = False
     junit: Path | None = None
     speed: float | None = None
-
-
-@dataclass
-class Done:
-    """What came of one conversation."""
-
-    path: Path
-    conversation: Conversation
-    replayed: Replayed
-    seconds: float
-    model: str = ""
-    remarks: list[str] = field(default_factory=list)
 
 
 async def run(wanted: Wanted) -> int:

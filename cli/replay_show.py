@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from swarmchat.cli.guard import wants_colour
+from swarmchat.cli.capabilities import wants_colour
 from swarmchat.cli.render import Renderer, mark
 from swarmchat.cli.sanitize import one_line, sanitize
 from swarmchat.cli.themes import paint

@@ -7,16 +7,15 @@ from contextlib import suppress
 from typing import Any
 
 from swarmchat.backends import Backend, BackendError
+from swarmchat.cli.capabilities import wants_colour
 from swarmchat.cli.errors import OutputLost
-from swarmchat.cli.guard import wants_colour
 from swarmchat.cli.render import Renderer
 from swarmchat.cli.sanitize import sanitize
 from swarmchat.swarm import keys
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.events import Event, HandedOver, Refused, Rescued, TextDelta, ToolFinished, TurnEnded
 from swarmchat.swarm.index import SessionInfo
-from swarmchat.swarm.sessions import read_records
-from swarmchat.swarm.view import hidden_turns
+from swarmchat.swarm.log_reader import hidden_turns, read_records
 
 OUTPUTS = ("text", "json", "jsonl")
 

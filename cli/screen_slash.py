@@ -6,16 +6,16 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from swarmchat.cli.capabilities import wants_colour
 from swarmchat.cli.clipboard import copies, copying
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.guard import wants_colour
 from swarmchat.cli.registry import Choice, Outcome, command
 from swarmchat.cli.sanitize import one_line, sanitize
 from swarmchat.cli.themes import ABOUT, THEMES, check_theme, paint, theme_in_use, use_theme
 from swarmchat.swarm.agents import Swarm
+from swarmchat.swarm.log_reader import read_records
 from swarmchat.swarm.said import Said, what_was_said
 from swarmchat.swarm.session import Session
-from swarmchat.swarm.sessions import read_records
 
 _SAMPLE = (
     ("code.keyword", "def"),

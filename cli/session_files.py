@@ -21,8 +21,9 @@ from swarmchat.cli.showing import as_line, print_json
 from swarmchat.swarm.exports import as_jsonl, as_openai
 from swarmchat.swarm.incoming import Incoming
 from swarmchat.swarm.index import SessionInfo
+from swarmchat.swarm.log_reader import read_lines, read_records
 from swarmchat.swarm.redact import Redaction
-from swarmchat.swarm.sessions import read_lines, read_records, snapshot
+from swarmchat.swarm.sessions import snapshot
 from swarmchat.swarm.storing import SessionWriter, Stored
 from swarmchat.swarm.transcripts import FORMATS, open_transcript
 

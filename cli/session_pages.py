@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from swarmchat.cli.guard import wants_colour
+from swarmchat.cli.capabilities import wants_colour
 from swarmchat.cli.render import mark
 from swarmchat.cli.sanitize import one_line, sanitize
 from swarmchat.cli.themes import paint

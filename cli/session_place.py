@@ -9,8 +9,9 @@ from typing import Any
 import typer
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli import wiring
+from swarmchat.cli.capabilities import wants_colour
 from swarmchat.cli.errors import NotFoundError, UsageError
-from swarmchat.cli.guard import guarded, wants_colour
+from swarmchat.cli.guard import guarded
 from swarmchat.cli.interrupts import run_until_signal
 from swarmchat.cli.render import Renderer
 from swarmchat.cli.settings import Settings

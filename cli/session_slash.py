@@ -8,12 +8,12 @@ from swarmchat.cli.errors import UsageError
 from swarmchat.cli.registry import Outcome, command
 from swarmchat.cli.sanitize import one_line
 from swarmchat.cli.slash_values import files, name_now, sessions
+from swarmchat.swarm.encoding import clean_text
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.index import SessionInfo, find_session, free_name, list_sessions
+from swarmchat.swarm.log_reader import read_records
 from swarmchat.swarm.names_check import nearest
-from swarmchat.swarm.records import clean_text
 from swarmchat.swarm.session import Session
-from swarmchat.swarm.sessions import read_records
 
 _MOST = 20
 _NAME, _LINE = 30, 100

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from swarmchat.cli import options
+from swarmchat.cli.options import Name
 from swarmchat.cli.plain_commands import Commands
 from swarmchat.cli.showing import print_json
 
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from swarmchat.swarm.index import SessionInfo
     from swarmchat.swarm.navigation import Navigation
 
+
 sessions_app = Commands(help="See, search, keep and move sessions.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Which session: its name or its id.")]
 Everywhere = Annotated[bool, typer.Option("--all", help="On disk and in Redis, whichever can be reached.")]
 
 
@@ -72,8 +73,8 @@ def show(
 
         from swarmchat.cli import wiring
         from swarmchat.cli.session_pages import print_said
+        from swarmchat.swarm.log_reader import read_records
         from swarmchat.swarm.said import what_was_said
-        from swarmchat.swarm.sessions import read_records
 
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.read_settings(flags)) as place:
@@ -157,7 +158,7 @@ def rename(
         from datetime import UTC, datetime
 
         from swarmchat.cli import wiring
-        from swarmchat.swarm.records import clean_text
+        from swarmchat.swarm.encoding import clean_text
         from swarmchat.swarm.sessions import rename_session
 
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)

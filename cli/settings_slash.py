@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from swarmchat.cli import wiring
 from swarmchat.cli.api_key import secrets_of
+from swarmchat.cli.capabilities import can_move
 from swarmchat.cli.desk import Desk, desk_of
 from swarmchat.cli.errors import CliError, UsageError
-from swarmchat.cli.guard import can_move
 from swarmchat.cli.masking import mask_secrets
 from swarmchat.cli.registry import Choice, Outcome, command
 from swarmchat.cli.session_values import VALUES, changed, choices, value_lines
@@ -86,7 +86,7 @@ async def _model(session: Session, argument: str) -> str | Outcome:
 
 async def _listed(desk: Desk) -> tuple[list[str], str]:
     """Return the models that the server lists, and why it cannot be asked; nothing of both if it has no such list."""
-    from swarmchat.cli.models_list import make_endpoint
+    from swarmchat.cli.wiring import make_endpoint
     from swarmchat.swarm.openai_endpoint import OpenAIEndpoint
 
     settings = replace(desk.settings, model=None, timeout=min(_PATIENCE, desk.settings.timeout), retries=0)

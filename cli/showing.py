@@ -2,27 +2,8 @@
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-import typer
-from swarmchat.cli import options
-
-if TYPE_CHECKING:
-    from swarmchat.cli.looking import Look
-
-
-def show_look(show: Callable[["Look"], Awaitable[int | None]], **given: object) -> None:
-    """Run ``show`` on what the options ``given`` name, and leave with its exit code or that of an error."""
-    from swarmchat.cli.guard import guarded
-
-    async def run() -> int | None:
-        from swarmchat.cli.looking import looking
-
-        async with looking(options.flags(**given)) as look:
-            return await show(look)
-
-    raise typer.Exit(guarded(run))
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def print_values(values: Mapping[str, Any], as_json: bool) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from swarmchat.cli.registry import Choice
+from swarmchat.swarm.log_reader import read_records
 from swarmchat.swarm.session import Session
-from swarmchat.swarm.sessions import read_records
 from swarmchat.swarm.undo import Timeline
 
 _MOST = 100

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from swarmchat.cli import options
+from swarmchat.cli.options import Name
 from swarmchat.cli.plain_commands import Commands
-from swarmchat.cli.sessions_commands import Name
 from swarmchat.cli.showing import as_line, print_json
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ def fork(
 
         from swarmchat.cli import wiring
         from swarmchat.cli.errors import UsageError
+        from swarmchat.swarm.encoding import clean_text
         from swarmchat.swarm.index import numbered_name
-        from swarmchat.swarm.records import clean_text
         from swarmchat.swarm.sessions import fork_session
         from swarmchat.swarm.storing import SessionWriter
 

@@ -10,7 +10,7 @@ from swarmchat.cli.registry import Outcome, command
 from swarmchat.cli.slash_turns import turns_to_redo, turns_to_undo
 from swarmchat.cli.slash_values import export_files
 from swarmchat.swarm.agents import Swarm
-from swarmchat.swarm.records import clean_text
+from swarmchat.swarm.encoding import clean_text
 from swarmchat.swarm.session import Session
 from swarmchat.swarm.undo import redoable
 

@@ -1,7 +1,6 @@
 """From settings to a backend and a model: the only place that knows which there are."""
 
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import Any
 
 from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
+from swarmchat.cli import wiring
 from swarmchat.cli.api_key import has_key, key_origin, read_key
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import PROJECT_FILE, Settings, from_folder, load_settings
@@ -17,6 +17,7 @@ from swarmchat.cli.settings_files import Complain, file_of
 from swarmchat.cli.themes import use_theme
 from swarmchat.swarm.agents import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.model import Model
+from swarmchat.swarm.openai_endpoint import OpenAIEndpoint
 from swarmchat.swarm.persist import REDIS_LIFETIMES, Lifetimes
 from swarmchat.swarm.session_settings import SessionSettings
 
@@ -200,6 +201,15 @@ def check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
         )
 
 
-def is_terminal() -> bool:
-    """Whether a person sits at both ends."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: int = 10) -> Model:
+    """Return what ``wiring.make_model`` makes, as an OpenAIEndpoint where it is a server's model."""
+    made = wiring.make_model(settings, interactive=False, name=name)
+    if made.name == "demo":
+        return made
+    return OpenAIEndpoint(
+        made.name,
+        base_url=settings.base_url,
+        api_key=read_key(settings),
+        timeout=settings.timeout,
+        max_retries=min(settings.retries, most_retries),
+    )

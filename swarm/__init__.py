@@ -6,8 +6,8 @@ if TYPE_CHECKING:
     from swarmchat.swarm.agents import Agent, Swarm
     from swarmchat.swarm.demo_rules import DemoRule
     from swarmchat.swarm.errors import SwarmError
-    from swarmchat.swarm.faults import Fault
     from swarmchat.swarm.policy import Policy
+    from swarmchat.swarm.rescue_steps import Fault
     from swarmchat.swarm.session import Session
     from swarmchat.swarm.session_settings import SessionSettings
     from swarmchat.swarm.state import State

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from swarmchat.swarm.encoding import encode_json
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.hooks import call_hook
 from swarmchat.swarm.names_check import check_agent_name, nearest
-from swarmchat.swarm.records import encode_json
 
 if TYPE_CHECKING:
     from swarmchat.swarm.demo_rules import DemoRule

@@ -12,7 +12,7 @@ from typing import Any
 
 from swarmchat.backends import Backend, BackendError, Lease
 from swarmchat.swarm import keys
-from swarmchat.swarm.records import encode_json
+from swarmchat.swarm.encoding import encode_json
 
 
 @dataclass(frozen=True)

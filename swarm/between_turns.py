@@ -4,8 +4,8 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from swarmchat.swarm.between import change_settings, navigate, rename, reset
+from swarmchat.swarm.encoding import clean_text
 from swarmchat.swarm.navigation import Navigation
-from swarmchat.swarm.records import clean_text
 from swarmchat.swarm.session_settings import SessionSettings
 from swarmchat.swarm.settle import settle
 

@@ -13,6 +13,7 @@ from swarmchat.swarm.model import ToolCall
 from swarmchat.swarm.offer import Offer
 from swarmchat.swarm.repair import NO_RESULT
 from swarmchat.swarm.tool_context import Context
+from swarmchat.swarm.tools import ToolFailure
 
 if TYPE_CHECKING:
     from swarmchat.swarm.events import ToolFinished, ToolStarted
@@ -190,15 +191,6 @@ async def _cancelled(tasks: Collection["asyncio.Task[None]"]) -> None:
     if tasks:
         # Not gather: cancelled, it would go on waiting for a tool that does not react.
         await asyncio.wait(tasks)
-
-
-class ToolFailure(Exception):
-    """A tool failed, and the model is told the message and nothing else."""
-
-
-async def run_tool(tool: "Tool", ctx: Context, arguments: dict[str, object], outcome: Outcome) -> str:
-    """Carry out one call and return its result; what runs tools unless a session is given something else."""
-    return await tool.run(ctx, arguments)
 
 
 def _told(error: Exception) -> str:

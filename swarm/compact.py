@@ -8,13 +8,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from swarmchat.swarm.encoding import encode_json
 from swarmchat.swarm.errors import CompactFailed, NothingToCompact
 from swarmchat.swarm.groups import Group, turn_start
 from swarmchat.swarm.model import Answer, ModelRequest, TextChunk
 from swarmchat.swarm.offer import Offer
 from swarmchat.swarm.output_filter import OutputFilter
 from swarmchat.swarm.protected import Protected, summary_groups
-from swarmchat.swarm.records import Record, encode_json
+from swarmchat.swarm.records import Record
 from swarmchat.swarm.said import calls_of, text_of
 from swarmchat.swarm.settle import settle
 

@@ -19,9 +19,9 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
+from swarmchat.swarm.encoding import encode_json
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.groups import Group, Groups, leading_system, turn_start
-from swarmchat.swarm.records import encode_json
 from swarmchat.swarm.selection import Selection, after_cut, with_pins
 from swarmchat.swarm.shorten import shorten_results
 from swarmchat.swarm.tokens import TokenCounter

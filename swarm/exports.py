@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from swarmchat.swarm.encoding import encode_json
 from swarmchat.swarm.groups import GroupBuilder, Part
-from swarmchat.swarm.records import Record, encode_json
-from swarmchat.swarm.view import hidden_turns
+from swarmchat.swarm.log_reader import hidden_turns
+from swarmchat.swarm.records import Record
 
 
 def as_messages(records: Iterable[Record]) -> list[Mapping[str, Any]]:

@@ -2,37 +2,21 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.errors import HandoffLoop, LimitReached, RepeatedCall, RequestLimit
 from swarmchat.swarm.handoffs import handoff_target
 from swarmchat.swarm.model import Answer, ToolCall
+from swarmchat.swarm.rescue_steps import Fault
 
 if TYPE_CHECKING:
     from swarmchat.swarm.offer import Offer
     from swarmchat.swarm.session import Session
 
+
 FINAL = ("content_filter", "refused")
 """Reasons to stop that are no fault of the model: asking again would bring the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why an answer cannot be used as it is."""
-
-    cause: str
-    """unknown_tool, bad_arguments, repeated_call, handoff_loop, request_limit, empty, repetition, or rejected."""
-    detail: str
-    """What is wrong, in a line."""
-    told: str
-    """What the model is told when it is asked again."""
-    answer: Answer
-    refusals: Mapping[str, str] = field(default_factory=dict)
-    """Why each of the calls that must not be carried out is not, by its id."""
-    error: LimitReached | None = None
-    """What ends the turn if no step of the rescue helps."""
 
 
 class Guards:

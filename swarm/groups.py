@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from swarmchat.swarm.records import MESSAGE_TYPES, Record, encode_json
+from swarmchat.swarm.encoding import encode_json
+from swarmchat.swarm.records import MESSAGE_TYPES, Record
 from swarmchat.swarm.repair import call_ids, no_result, renamed_id, sendable
 from swarmchat.swarm.tokens import TokenCounter
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from swarmchat.backends import Backend, Put
 from swarmchat.swarm import keys
+from swarmchat.swarm.encoding import encode_json
 from swarmchat.swarm.names import random_name
-from swarmchat.swarm.records import encode_json
 
 _TITLE = 60
 

@@ -6,7 +6,7 @@ Everything goes out in one commit under the session's lease. What could not be s
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -18,7 +18,7 @@ from swarmchat.swarm.index import SessionInfo
 from swarmchat.swarm.lease import SessionLease
 from swarmchat.swarm.log import Log
 from swarmchat.swarm.persist import Lifetimes
-from swarmchat.swarm.records import Record
+from swarmchat.swarm.records import Record, timestamp
 from swarmchat.swarm.settle import settle
 
 
@@ -186,8 +186,3 @@ class Journal:
             if record.type == "user":
                 info = info.with_title(str(record.message.get("content", "")))
         return info
-
-
-def timestamp(moment: datetime) -> str:
-    """Return ``moment`` as records hold it."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from swarmchat.backends import Backend
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.index import SessionInfo
+from swarmchat.swarm.log_reader import hidden_turns, read_lines, record_at
 from swarmchat.swarm.records import MESSAGE_TYPES, Record
 from swarmchat.swarm.said import calls_of, text_of
-from swarmchat.swarm.sessions import read_lines, record_at
-from swarmchat.swarm.view import hidden_turns
 
 _AROUND = 40
 """Characters that are shown on either side of a match."""

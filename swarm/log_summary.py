@@ -9,9 +9,10 @@ from typing import Any
 
 from swarmchat.backends import Backend, Put, Write
 from swarmchat.swarm import keys
+from swarmchat.swarm.encoding import clean_text, encode_json
 from swarmchat.swarm.index import SessionInfo
 from swarmchat.swarm.navigation import Navigation
-from swarmchat.swarm.records import Record, clean_text, encode_json
+from swarmchat.swarm.records import Record
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from swarmchat.swarm import keys
 from swarmchat.swarm.edits import Edits
+from swarmchat.swarm.encoding import encode_json
 from swarmchat.swarm.persist import Store
-from swarmchat.swarm.records import encode_json
 
 
 class PersistMemory:

@@ -13,10 +13,10 @@ from swarmchat.swarm.errors import BadRecord, TranscriptError
 from swarmchat.swarm.holding import holding
 from swarmchat.swarm.incoming import Incoming, reader
 from swarmchat.swarm.index import SessionInfo
+from swarmchat.swarm.log_reader import read_lines
 from swarmchat.swarm.log_summary import read_beside
 from swarmchat.swarm.mend import mend_log
 from swarmchat.swarm.records import parse_record
-from swarmchat.swarm.sessions import read_lines
 from swarmchat.swarm.settle import settle
 from swarmchat.swarm.storing import SessionWriter
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
-from swarmchat.swarm.records import encode_json
+from swarmchat.swarm.encoding import encode_json
 
 
 class Hashed:

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 from swarmchat.swarm.errors import PinError
 from swarmchat.swarm.groups import GroupBuilder
+from swarmchat.swarm.log_reader import read_records, turns_of
 from swarmchat.swarm.protected import Protected, Span
 from swarmchat.swarm.records import MESSAGE_TYPES, Record
-from swarmchat.swarm.sessions import read_records
-from swarmchat.swarm.view import turns_of
 
 if TYPE_CHECKING:
     from swarmchat.swarm.session import Session

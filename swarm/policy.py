@@ -8,10 +8,10 @@ from functools import cached_property
 
 from swarmchat.swarm import keys
 from swarmchat.swarm.edits import Edits
+from swarmchat.swarm.encoding import encode_json
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.hooks import call_hook
 from swarmchat.swarm.persist import Store
-from swarmchat.swarm.records import encode_json
 
 Rule = str | Sequence[str] | Callable[[str], bool | Awaitable[bool]]
 """A regular expression, words (matched whole, in any case), or a function that returns whether to reject."""

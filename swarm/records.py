@@ -7,9 +7,11 @@ know pass through unharmed.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
+from swarmchat.swarm.encoding import encode_json
 from swarmchat.swarm.errors import BadRecord
 
 FORMAT_VERSION = 1
@@ -19,8 +21,7 @@ MESSAGE_TYPES = frozenset({"system", "user", "assistant", "tool"})
 """Records of these types hold an OpenAI chat message under ``message``."""
 
 _T = TypeVar("_T")
-# Made once: json.dumps makes one at each call.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 _COMMON = ("v", "type", "seq", "turn", "ts", "agent")
 
 
@@ -103,21 +104,6 @@ def parse_record(line: bytes) -> Record:
     return record
 
 
-def encode_json(value: object) -> bytes:
-    """Encode ``value`` as compact UTF-8 JSON. Lone surrogates, which UTF-8 cannot hold, become ``?``."""
-    return _encode(value).encode("utf-8", "replace")
-
-
-def clean_text(text: str) -> str:
-    """Return ``text`` as valid Unicode: surrogate pairs joined, lone surrogates replaced by U+FFFD.
-
-    A terminal hands over bytes that are no UTF-8 as lone surrogates (PEP 383); no model API takes those.
-    """
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _field(fields: dict[str, Any], name: str, kind: type[_T], line: bytes) -> _T:
     value = fields.get(name)
     # What JSON gives is of these very types, and a bool is no int here.
@@ -129,3 +115,8 @@ def _field(fields: dict[str, Any], name: str, kind: type[_T], line: bytes) -> _T
 def _excerpt(line: bytes) -> str:
     text = line[:60].decode("utf-8", "replace")
     return repr(text + ("…" if len(line) > 60 else ""))
+
+
+def timestamp(moment: datetime) -> str:
+    """Return ``moment`` as records hold it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

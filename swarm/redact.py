@@ -5,7 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swarmchat.swarm.records import Record, encode_json
+from swarmchat.swarm.encoding import encode_json
+from swarmchat.swarm.records import Record
 
 MARK = "[redacted]"
 

@@ -18,12 +18,14 @@ from swarmchat.backends import Append, Backend, Delete, Put, Write
 from swarmchat.swarm import keys
 from swarmchat.swarm.agents import Swarm
 from swarmchat.swarm.between import settings_of
+from swarmchat.swarm.encoding import encode_json
 from swarmchat.swarm.errors import ModelError, PinError, SwarmError
 from swarmchat.swarm.expectations import Turned, check_expectation, happened_in
 from swarmchat.swarm.index import SessionInfo
+from swarmchat.swarm.log_reader import read_records
 from swarmchat.swarm.log_summary import LogSummary
 from swarmchat.swarm.model import Model
-from swarmchat.swarm.records import Record, encode_json
+from swarmchat.swarm.records import Record
 from swarmchat.swarm.replay_compare import Difference, compare_logs
 from swarmchat.swarm.replay_file import Conversation
 from swarmchat.swarm.replay_hand import MOMENT, SETTINGS, WINDOWS
@@ -33,7 +35,6 @@ from swarmchat.swarm.replay_session import ReplaySession
 from swarmchat.swarm.replay_swarm import swarm_of
 from swarmchat.swarm.session import Session
 from swarmchat.swarm.session_settings import SessionSettings
-from swarmchat.swarm.sessions import read_records
 from swarmchat.swarm.transcript_maker import moment_of
 
 _CLIENT = "replay"

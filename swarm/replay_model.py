@@ -5,12 +5,14 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm import errors, keys
-from swarmchat.swarm.calls import Outcome, ToolFailure, run_tool
+from swarmchat.swarm.calls import Outcome
 from swarmchat.swarm.edits import Edits
+from swarmchat.swarm.encoding import encode_json
 from swarmchat.swarm.errors import ContextTooLong, ModelError, ScriptError
 from swarmchat.swarm.model import ModelEvent, ModelRequest, ReasoningChunk, TextChunk, ToolCall
-from swarmchat.swarm.records import Record, encode_json
+from swarmchat.swarm.records import Record
 from swarmchat.swarm.replay_script import Action, Output, Result
+from swarmchat.swarm.tools import ToolFailure, run_tool
 
 if TYPE_CHECKING:
     from swarmchat.swarm.session import Session

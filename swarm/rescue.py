@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from swarmchat.swarm.call_repair import Repair
 from swarmchat.swarm.errors import LimitReached
 from swarmchat.swarm.events import Event, Rescued
-from swarmchat.swarm.faults import Fault, Guards, empty_fault, rejected_fault, repetition_fault
+from swarmchat.swarm.faults import Guards, empty_fault, rejected_fault, repetition_fault
 from swarmchat.swarm.hearing import Hearing
 from swarmchat.swarm.hooks import call_hook
 from swarmchat.swarm.model import Answer
+from swarmchat.swarm.rescue_steps import Fault
 
 if TYPE_CHECKING:
     from swarmchat.swarm.session import Session

@@ -1,17 +1,19 @@
 """Which steps the rescue has: for those who need to know that, and not how they work."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.errors import DefinitionError, LimitReached
+from swarmchat.swarm.model import Answer
 from swarmchat.swarm.names_check import nearest
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.faults import Fault
-    from swarmchat.swarm.model import Answer
     from swarmchat.swarm.tool_context import Context
 
+
 STEPS = ("repair", "feedback", "recomplete", "flush", "placeholder")
+
 PLACEHOLDER = "Sorry, I could not find an answer to that. Please ask again, or say it in other words."
 
 Step: TypeAlias = 'str | Callable[["Fault", "Context"], Answer | str | Awaitable[Answer | str | None] | None]'
@@ -25,3 +27,20 @@ def check_steps(steps: Sequence[Step] | None) -> tuple[Step, ...]:
         if not callable(step) and step not in STEPS:
             raise DefinitionError(f"{step!r} is no step of the rescue; {nearest(str(step), STEPS)}")
     return STEPS if steps is None else tuple(steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why an answer cannot be used as it is."""
+
+    cause: str
+    """unknown_tool, bad_arguments, repeated_call, handoff_loop, request_limit, empty, repetition, or rejected."""
+    detail: str
+    """What is wrong, in a line."""
+    told: str
+    """What the model is told when it is asked again."""
+    answer: Answer
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """Why each of the calls that must not be carried out is not, by its id."""
+    error: LimitReached | None = None
+    """What ends the turn if no step of the rescue helps."""

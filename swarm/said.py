@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from swarmchat.swarm.log_reader import hidden_turns
 from swarmchat.swarm.records import Record
-from swarmchat.swarm.view import hidden_turns
 
 NO_ANSWER = "no result"
 

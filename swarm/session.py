@@ -13,24 +13,25 @@ from swarmchat.swarm.agents import DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.alive import PersistAlive
 from swarmchat.swarm.between import session_record
 from swarmchat.swarm.between_turns import BetweenTurns
-from swarmchat.swarm.calls import run_tool
 from swarmchat.swarm.context import Budget, RequestContext
 from swarmchat.swarm.edits import Edits
+from swarmchat.swarm.encoding import clean_text
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.groups import Group
 from swarmchat.swarm.handoffs import handoff_definitions, handoff_names
 from swarmchat.swarm.index import SessionInfo, find_session, free_name
-from swarmchat.swarm.journal import Journal, timestamp
+from swarmchat.swarm.journal import Journal
 from swarmchat.swarm.model import Hashed, Model, ModelRequest, ToolCall
 from swarmchat.swarm.navigation import Navigation
 from swarmchat.swarm.offer import Offer
 from swarmchat.swarm.protected import Protected
 from swarmchat.swarm.reach import Primitives
-from swarmchat.swarm.records import Record, clean_text
+from swarmchat.swarm.records import Record, timestamp
 from swarmchat.swarm.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.session_settings import SessionSettings
 from swarmchat.swarm.tokens import TokenCounter
 from swarmchat.swarm.tool_context import Context
+from swarmchat.swarm.tools import run_tool
 from swarmchat.swarm.view import View, cut_warning
 
 if TYPE_CHECKING:

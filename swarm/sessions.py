@@ -9,58 +9,17 @@ from typing import Any
 
 from swarmchat.backends import Append, Backend, Delete
 from swarmchat.swarm import keys
-from swarmchat.swarm.errors import BadRecord, SessionBusy
+from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.holding import holding
 from swarmchat.swarm.incoming import Incoming
 from swarmchat.swarm.index import SessionInfo, find_session
-from swarmchat.swarm.journal import timestamp
 from swarmchat.swarm.lease import parse_holder
+from swarmchat.swarm.log_reader import read_lines, record_at, turns_of
 from swarmchat.swarm.log_summary import Beside, LogSummary, read_beside
-from swarmchat.swarm.records import Record, parse_record
+from swarmchat.swarm.records import Record, timestamp
 from swarmchat.swarm.settle import settle
-from swarmchat.swarm.view import turns_of
 
-_CHUNK = 500
 _ATTEMPTS = 20
-
-
-async def read_lines(backend: Backend, info: SessionInfo, stop: int | None = None) -> AsyncIterator[bytes]:
-    """Yield the lines of a session's log as they are stored, the first ``stop`` of them or all."""
-    key, position = keys.session_log(info.client, info.id), 0
-    while stop is None or position < stop:
-        end = position + _CHUNK if stop is None else min(stop, position + _CHUNK)
-        lines = await backend.slice(key, position, end)
-        for line in lines:
-            yield line
-        position += len(lines)
-        if position < end:
-            return
-
-
-async def read_records(backend: Backend, info: SessionInfo) -> AsyncIterator[Record]:
-    """Yield the records of a session; lines that are none are left out.
-
-    Raises BadRecord for those of a newer version.
-    """
-    position = 0
-    async for line in read_lines(backend, info):
-        if (record := record_at(line, position)) is not None:
-            yield record
-        position += 1
-
-
-def record_at(line: bytes, position: int) -> Record | None:
-    """Return the record that a line of a log is; ``None`` for none. Raises BadRecord for one of a newer version."""
-    try:
-        record = parse_record(line)
-    except BadRecord as error:
-        if error.newer_version:
-            raise
-        return None
-    if record.seq == position:
-        return record
-    # Order in the list is what counts, as it does when the session is opened.
-    return Record(record.type, position, record.turn, record.ts, record.agent, record.data)
 
 
 async def rename_session(

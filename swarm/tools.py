@@ -11,6 +11,7 @@ from typing import Any, Literal, overload
 
 from pydantic import ValidationError
 from pydantic_core import to_json
+from swarmchat.swarm.calls import Outcome
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.hooks import call_hook
 from swarmchat.swarm.names_check import check_tool_name
@@ -18,6 +19,7 @@ from swarmchat.swarm.tool_context import Context
 from swarmchat.swarm.tool_schema import Signature, read_signature
 
 Approve = Literal["auto", "ask", "deny"]
+
 Available = Callable[[Context], bool | Awaitable[bool]]
 
 DEFAULT_TIMEOUT = 60.0
@@ -115,6 +117,8 @@ class Tool:
 
 @overload
 def tool(function: Callable[..., Any]) -> Tool: ...
+
+
 @overload
 def tool(
     *,
@@ -123,6 +127,8 @@ def tool(
     timeout: float = DEFAULT_TIMEOUT,
     available: Available | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
+
+
 def tool(
     function: Callable[..., Any] | None = None,
     *,
@@ -178,3 +184,12 @@ async def _in_thread(call: Callable[[], Any]) -> Any:
 
     threading.Thread(target=work, name="tool", daemon=True).start()
     return await done
+
+
+class ToolFailure(Exception):
+    """A tool failed, and the model is told the message and nothing else."""
+
+
+async def run_tool(tool: "Tool", ctx: Context, arguments: dict[str, object], outcome: Outcome) -> str:
+    """Carry out one call and return its result; what runs tools unless a session is given something else."""
+    return await tool.run(ctx, arguments)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from swarmchat.swarm.encoding import clean_text, encode_json
 from swarmchat.swarm.incoming import Incoming, reader
-from swarmchat.swarm.journal import timestamp
 from swarmchat.swarm.log_summary import LogSummary
-from swarmchat.swarm.records import Record, clean_text, encode_json, parse_record
+from swarmchat.swarm.records import Record, parse_record, timestamp
 
 TYPES = {
     "system": "system",

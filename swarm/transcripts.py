@@ -12,7 +12,7 @@ from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.import_codex import find_rollout
 from swarmchat.swarm.import_openai import find_message_lists
 from swarmchat.swarm.incoming import Incoming
-from swarmchat.swarm.journal import timestamp
+from swarmchat.swarm.records import timestamp
 from swarmchat.swarm.transcript_lines import read_lines
 from swarmchat.swarm.transcript_log import find_logs
 from swarmchat.swarm.transcript_maker import clean_name

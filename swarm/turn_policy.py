@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.events import Refused
-from swarmchat.swarm.journal import timestamp
 from swarmchat.swarm.model import Answer
+from swarmchat.swarm.records import timestamp
 
 if TYPE_CHECKING:
     from swarmchat.swarm.policy import Policy

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm import keys
 from swarmchat.swarm.edits import Edits
+from swarmchat.swarm.encoding import encode_json
+from swarmchat.swarm.log_reader import read_lines, record_at, turns_of
 from swarmchat.swarm.navigation import Navigation
-from swarmchat.swarm.records import Record, encode_json
+from swarmchat.swarm.records import Record
 from swarmchat.swarm.said import text_of
-from swarmchat.swarm.sessions import read_lines, record_at
-from swarmchat.swarm.view import turns_of
 
 if TYPE_CHECKING:
     from swarmchat.swarm.session import Session

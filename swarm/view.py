@@ -12,6 +12,7 @@ from typing import Any
 from swarmchat.swarm.context import Budget, RequestContext, build_context
 from swarmchat.swarm.groups import Group, GroupBuilder, leading_system
 from swarmchat.swarm.log import CHUNK, Log
+from swarmchat.swarm.log_reader import hidden_turns
 from swarmchat.swarm.protected import Protected, first_kept_of, summary_groups, within
 from swarmchat.swarm.records import Record
 from swarmchat.swarm.selection import after_cut
@@ -19,6 +20,7 @@ from swarmchat.swarm.tokens import TokenCounter, counter_for
 
 _MEASURABLE = 500
 """Tokens below which the server's count says little: a chat template's own share is too large."""
+
 _CORRECTIONS = (0.75, 2.0)
 
 
@@ -230,21 +232,3 @@ def cut_warning(counted: object, sent: int) -> str | None:
         f"the server counted {counted:,} of some {sent:,} tokens: it may be cutting the context off. Give it a "
         "larger window (Ollama: num_ctx), or set --max-context to what it reads"
     )
-
-
-def hidden_turns(records: Iterable[Record]) -> set[int]:
-    """Return the turns that are undone. An ``undo`` or ``redo`` record names them with ``from`` and ``to``."""
-    hidden: set[int] = set()
-    for record in records:
-        if record.type in ("undo", "redo"):
-            hidden = hidden.union(turns_of(record)) if record.type == "undo" else hidden.difference(turns_of(record))
-    return hidden
-
-
-def turns_of(record: Record) -> range:
-    """Return the turns that an ``undo`` or ``redo`` record is about."""
-    first, last = record.data.get("from"), record.data.get("to")
-    if not isinstance(first, int) or not isinstance(last, int):
-        return range(0)
-    # A record can only be about turns before it; what a damaged one says must not cost memory.
-    return range(max(0, first), min(last, record.turn) + 1)

@@ -10,12 +10,12 @@ from swarmchat.cli.errors import CliError
 from swarmchat.cli.settings import Settings
 from swarmchat.swarm import Agent, Context, Session, State, Storage, Swarm, tool
 from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.log_reader import read_records
 from swarmchat.swarm.model import Answer
 from swarmchat.swarm.records import parse_record
 from swarmchat.swarm.replay import replay
 from swarmchat.swarm.replay_file import Conversation
 from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.sessions import read_records
 
 TOUR = """
 /help | undo

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from swarmchat.backends import Append, Backend
 from swarmchat.swarm import keys
 from swarmchat.swarm.index import SessionInfo
+from swarmchat.swarm.log_reader import read_lines
 from swarmchat.swarm.log_summary import LogSummary
 from swarmchat.swarm.records import Record, parse_record
-from swarmchat.swarm.sessions import read_lines
 
 TIME = "2026-01-02T03:04:05.000Z"
 

@@ -20,6 +20,7 @@ from swarmchat.backends import Backend, BackendUnavailable, Lease, Write, open_b
 from swarmchat.swarm import Agent, Context, Policy, State, Swarm, keys, tool
 from swarmchat.swarm.events import Event, TextDelta, ToolFinished
 from swarmchat.swarm.index import list_sessions
+from swarmchat.swarm.log_reader import hidden_turns
 from swarmchat.swarm.model import Answer, ModelRequest, Retry, ToolCall
 from swarmchat.swarm.openai_model import OpenAIModel
 from swarmchat.swarm.records import Record, parse_record
@@ -27,7 +28,6 @@ from swarmchat.swarm.scripted_model import ScriptedModel
 from swarmchat.swarm.session import Session
 from swarmchat.swarm.sessions import fork_session
 from swarmchat.swarm.storing import SessionWriter
-from swarmchat.swarm.view import hidden_turns
 
 server = server_fixture
 

@@ -15,8 +15,8 @@ from swarmchat.backends import open_backend
 from swarmchat.examples.helpdesk import swarm as helpdesk
 from swarmchat.swarm.incoming import Incoming
 from swarmchat.swarm.index import find_session
+from swarmchat.swarm.log_reader import read_lines
 from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.sessions import read_lines
 from swarmchat.swarm.storing import SessionWriter
 from swarmchat.swarm.transcripts import open_transcript
 

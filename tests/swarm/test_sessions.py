@@ -32,6 +32,7 @@ from swarmchat.swarm.export_pages import as_html, as_markdown
 from swarmchat.swarm.exports import as_messages, as_openai
 from swarmchat.swarm.index import find_session, list_sessions
 from swarmchat.swarm.lease import Holder, SessionLease
+from swarmchat.swarm.log_reader import read_records, turns_of
 from swarmchat.swarm.log_search import search_session
 from swarmchat.swarm.log_summary import LogSummary, read_beside
 from swarmchat.swarm.mend import mend_log
@@ -40,18 +41,10 @@ from swarmchat.swarm.navigation import Navigation
 from swarmchat.swarm.records import parse_record
 from swarmchat.swarm.redact import MARK, Redaction
 from swarmchat.swarm.said import what_was_said
-from swarmchat.swarm.sessions import (
-    delete_session,
-    find_unfinished,
-    fork_session,
-    read_records,
-    rename_session,
-    snapshot,
-)
+from swarmchat.swarm.sessions import delete_session, find_unfinished, fork_session, rename_session, snapshot
 from swarmchat.swarm.storing import SessionWriter
 from swarmchat.swarm.transcript_log import record_problem
 from swarmchat.swarm.transcripts import open_transcript
-from swarmchat.swarm.view import turns_of
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 
