@@ -13,6 +13,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from swarmchat.backends.base import Expect, Lease, Write
+from swarmchat.backends.disk_rows import Rows
 from swarmchat.backends.errors import (
     BackendError,
     BackendFull,
@@ -22,7 +23,6 @@ from swarmchat.backends.errors import (
     LeaseLost,
     UnknownBackend,
 )
-from swarmchat.backends.rows import Rows
 
 DURABILITY = {"normal": 1, "full": 2}
 """What ``?durability=`` may be, and SQLite's ``synchronous`` for it."""

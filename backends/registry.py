@@ -17,11 +17,11 @@ ENTRY_POINTS = "swarmchat.backends"
 _BUILT_IN = {
     "memory": "swarmchat.backends.memory:open_memory",
     "disk": "swarmchat.backends.disk:open_disk",
-    "redis": "swarmchat.backends.redis:open_redis",
-    "rediss": "swarmchat.backends.redis:open_redis",
-    "unix": "swarmchat.backends.redis:open_redis",
-    "redis+cluster": "swarmchat.backends.redis:open_redis",
-    "redis+sentinel": "swarmchat.backends.redis:open_redis",
+    "redis": "swarmchat.backends.redis.backend:open_redis",
+    "rediss": "swarmchat.backends.redis.backend:open_redis",
+    "unix": "swarmchat.backends.redis.backend:open_redis",
+    "redis+cluster": "swarmchat.backends.redis.backend:open_redis",
+    "redis+sentinel": "swarmchat.backends.redis.backend:open_redis",
 }
 
 _EXAMPLES = {

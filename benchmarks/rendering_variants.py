@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.markdown import Markdown
 from swarmchat.backends import open_backend
-from swarmchat.cli.render import Renderer
+from swarmchat.cli.render.renderer import Renderer
 from swarmchat.swarm import Session
-from swarmchat.swarm.events import Event, TextDelta
-from swarmchat.swarm.openai_model import OpenAIModel
+from swarmchat.swarm.conversation.events import Event, TextDelta
+from swarmchat.swarm.models.openai_chat import OpenAIModel
 from typing_extensions import Buffer  # of the standard library since Python 3.12
 
 from benchmarks.answers import answer, pieces

@@ -14,11 +14,11 @@ from typing import Any
 
 from swarmchat.backends import Backend, open_backend
 from swarmchat.swarm import Session
-from swarmchat.swarm.context import Budget, build_context
-from swarmchat.swarm.events import Rotated
-from swarmchat.swarm.groups import GroupBuilder, Groups
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.tokens import counter_for
+from swarmchat.swarm.context.builder import Budget, build_context
+from swarmchat.swarm.context.groups import GroupBuilder, Groups
+from swarmchat.swarm.context.tokens import counter_for
+from swarmchat.swarm.conversation.events import Rotated
+from swarmchat.swarm.models.scripted import ScriptedModel
 
 from benchmarks.corpus import CLIENT, MODEL, conversation, store
 from benchmarks.setup import Setup

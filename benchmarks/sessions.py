@@ -10,11 +10,12 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from swarmchat.backends import Append, Backend, Write, open_backend
-from swarmchat.swarm import Session, SessionSettings, keys
-from swarmchat.swarm.index import SessionInfo, list_sessions
-from swarmchat.swarm.log_search import search_sessions
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.tokens import counter_for
+from swarmchat.swarm import Session, SessionSettings
+from swarmchat.swarm.archive.search import search_sessions
+from swarmchat.swarm.context.tokens import counter_for
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.session_index import SessionInfo, list_sessions
 
 from benchmarks.corpus import CLIENT, MODEL, TIME, conversation, store
 from benchmarks.server import ANSWER

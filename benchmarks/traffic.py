@@ -5,9 +5,9 @@ from pathlib import Path
 
 from swarmchat.backends import Backend, open_backend
 from swarmchat.swarm import Agent, Session, SessionSettings, Swarm, tool
-from swarmchat.swarm.model import Answer, ToolCall
-from swarmchat.swarm.persist import Lifetimes
-from swarmchat.swarm.scripted_model import ScriptedModel
+from swarmchat.swarm.models.base import Answer, ToolCall
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence.store import Lifetimes
 
 from benchmarks.corpus import CLIENT, MODEL, store
 from benchmarks.server import ANSWER, instant_server

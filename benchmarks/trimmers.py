@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any
 
-from swarmchat.swarm.context import Budget, build_context
-from swarmchat.swarm.encoding import encode_json
-from swarmchat.swarm.groups import GroupBuilder, Groups
-from swarmchat.swarm.records import Record
-from swarmchat.swarm.tokens import counter_for
+from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.context.builder import Budget, build_context
+from swarmchat.swarm.context.groups import GroupBuilder, Groups
+from swarmchat.swarm.context.tokens import counter_for
+from swarmchat.swarm.persistence.records import Record
 
 from benchmarks.chats import SYSTEM, chat
 from benchmarks.corpus import MODEL, TIME

@@ -8,8 +8,8 @@ from itertools import count
 from openai import AsyncOpenAI, AsyncStream
 from swarmchat.backends import Backend, open_backend
 from swarmchat.swarm import Session, SessionSettings
-from swarmchat.swarm.events import TurnEnded
-from swarmchat.swarm.openai_model import OpenAIModel
+from swarmchat.swarm.conversation.events import TurnEnded
+from swarmchat.swarm.models.openai_chat import OpenAIModel
 
 from benchmarks.corpus import CLIENT, MODEL, conversation, store
 from benchmarks.server import ANSWER

@@ -8,9 +8,10 @@ from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn
 
 import typer
-from swarmchat.cli import completion_command, help_examples
-from swarmchat.cli.command_table import CommandTable
-from swarmchat.cli.plain_commands import Commands, PlainGroup
+from swarmchat.cli.app import help_examples
+from swarmchat.cli.app.command_table import CommandTable
+from swarmchat.cli.app.typer_app import Commands, PlainGroup
+from swarmchat.cli.completion import command as completion_command
 
 _OBJECTS = 50_000
 """How many objects more there may be before Python looks for those that nobody needs: some 10 MB of them."""
@@ -89,7 +90,7 @@ def main() -> None:
             _leave_unwritten(error, leaving.code)
         raise
     except Exception as error:
-        from swarmchat.cli.crash import report_crash
+        from swarmchat.cli.app.crash_report import report_crash
 
         sys.exit(report_crash(error))
 

@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.backends import BackendError, open_backend
-from swarmchat.cli.commands import COMMANDS
+from swarmchat.cli.app.signals import EXIT_CODES
 from swarmchat.cli.errors import CliError
-from swarmchat.cli.interrupts import EXIT_CODES
-from swarmchat.cli.keys import KEYS
 from swarmchat.cli.main import app
-from swarmchat.swarm import Agent, Context, Policy, Session, SessionSettings, State, Swarm, SwarmError, keys, tool
+from swarmchat.cli.prompt.key_bindings import KEYS
+from swarmchat.cli.slash.builtin import COMMANDS
+from swarmchat.swarm import Agent, Context, Policy, Session, SessionSettings, State, Swarm, SwarmError, tool
 from swarmchat.swarm.errors import ModelUnavailable
-from swarmchat.swarm.model import Answer, ToolCall
-from swarmchat.swarm.scripted_model import ScriptedModel
+from swarmchat.swarm.models.base import Answer, ToolCall
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence import keys
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -183,8 +184,8 @@ def library_desk() -> str:
 def exit_codes() -> str:
     """Return the table of exit codes, with the errors that lead to each."""
     for path in _modules():
-        if not path.stem.startswith("testing"):
-            import_module(f"swarmchat.{path.parent.name}.{path.stem}")
+        if "testing" not in path.parts:
+            import_module(".".join(["swarmchat", *path.relative_to(DOCS.parent).with_suffix("").parts]))
     errors: dict[int, list[str]] = {code: [] for code in MEANINGS}
     for base in (BackendError, SwarmError, CliError):
         for error in _with_subclasses(base):
@@ -226,17 +227,19 @@ def _with_subclasses(error: Any) -> Iterator[Any]:
 
 
 def _modules() -> list[Path]:
-    paths = [path for room in ROOMS for path in sorted((DOCS.parent / room).glob("*.py"))]
+    paths = [path for room in ROOMS for path in sorted((DOCS.parent / room).rglob("*.py"))]
     return [path for path in paths if not path.stem.startswith("__")]
 
 
 def modules() -> str:
-    """Return a table for each room: its modules, and the first sentence of what each says of itself."""
-    tables = []
-    for room in ROOMS:
-        rows = [f"| `{path.stem}` | {_about(path)} |" for path in _modules() if path.parent.name == room]
-        tables.append("\n".join([f"| {room} | |", "| --- | --- |", *rows]))
-    return "\n\n".join(tables)
+    """Return a table for each package: its modules, and the first sentence of what each says of itself."""
+    tables: dict[Path, list[str]] = {}
+    for path in sorted(_modules(), key=lambda path: (ROOMS.index(path.relative_to(DOCS.parent).parts[0]), path.parent)):
+        if path.parent not in tables:
+            place = path.parent.relative_to(DOCS.parent).as_posix()
+            tables[path.parent] = [f"| {place}/ | {_about(path.parent / '__init__.py')} |", "| --- | --- |"]
+        tables[path.parent].append(f"| `{path.stem}` | {_about(path)} |")
+    return "\n\n".join("\n".join(rows) for rows in tables.values())
 
 
 def _about(path: Path) -> str:

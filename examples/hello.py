@@ -13,8 +13,8 @@ import asyncio
 
 from swarmchat.backends import open_backend
 from swarmchat.swarm import Session
-from swarmchat.swarm.demo_model import DemoModel
-from swarmchat.swarm.events import TextDelta
+from swarmchat.swarm.conversation.events import TextDelta
+from swarmchat.swarm.models.demo import DemoModel
 
 
 async def main() -> None:

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator
 
 from swarmchat.backends import open_backend
 from swarmchat.swarm import Agent, Session
-from swarmchat.swarm.events import TurnEnded
-from swarmchat.swarm.model import Answer, ModelEvent, ModelRequest, TextChunk
+from swarmchat.swarm.conversation.events import TurnEnded
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextChunk
 
 
 class Parrot:

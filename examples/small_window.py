@@ -15,8 +15,8 @@ import asyncio
 
 from swarmchat.backends import open_backend
 from swarmchat.swarm import Session, SessionSettings
-from swarmchat.swarm.events import Rotated, TurnEnded
-from swarmchat.swarm.scripted_model import ScriptedModel
+from swarmchat.swarm.conversation.events import Rotated, TurnEnded
+from swarmchat.swarm.models.scripted import ScriptedModel
 
 QUESTION = "What is the longest river of {}, and through which countries does it run?"
 ANSWER = "The Danube, if the sea it ends in counts: ten countries, more than any other river."

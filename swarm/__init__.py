@@ -3,17 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.agents import Agent, Swarm
-    from swarmchat.swarm.demo_rules import DemoRule
+    from swarmchat.swarm.agents.agent import Agent, Swarm
+    from swarmchat.swarm.agents.rescue_steps import Fault
+    from swarmchat.swarm.conversation.settings import SessionSettings
     from swarmchat.swarm.errors import SwarmError
-    from swarmchat.swarm.policy import Policy
-    from swarmchat.swarm.rescue_steps import Fault
-    from swarmchat.swarm.session import Session
-    from swarmchat.swarm.session_settings import SessionSettings
-    from swarmchat.swarm.state import State
-    from swarmchat.swarm.storage import Storage
-    from swarmchat.swarm.tool_context import Context
-    from swarmchat.swarm.tools import Tool, tool
+    from swarmchat.swarm.models.demo_rules import DemoRule
+    from swarmchat.swarm.primitives.policy import Policy
+    from swarmchat.swarm.primitives.state import State
+    from swarmchat.swarm.session.session import Session
+    from swarmchat.swarm.storage.storage import Storage
+    from swarmchat.swarm.tools.context import Context
+    from swarmchat.swarm.tools.tool import Tool, tool
 
 __all__ = [
     "Agent",
@@ -34,19 +34,19 @@ __all__ = [
 # Tools need pydantic, storages numpy: a chat without them should not wait for those. Whoever only looks at what is
 # kept, as Tab in a shell does, needs no session.
 _LAZY = {
-    "Agent": "agents",
-    "Context": "tool_context",
-    "DemoRule": "demo_rules",
-    "Fault": "faults",
-    "Policy": "policy",
-    "Session": "session",
-    "SessionSettings": "session_settings",
-    "State": "state",
-    "Storage": "storage",
-    "Swarm": "agents",
+    "Agent": "agents.agent",
+    "Context": "tools.context",
+    "DemoRule": "models.demo_rules",
+    "Fault": "agents.rescue_steps",
+    "Policy": "primitives.policy",
+    "Session": "session.session",
+    "SessionSettings": "conversation.settings",
+    "State": "primitives.state",
+    "Storage": "storage.storage",
+    "Swarm": "agents.agent",
     "SwarmError": "errors",
-    "Tool": "tools",
-    "tool": "tools",
+    "Tool": "tools.tool",
+    "tool": "tools.tool",
 }
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from swarmchat.backends import open_backend
-from swarmchat.swarm.agents import Agent, Swarm
-from swarmchat.swarm.load import load_swarm
-from swarmchat.swarm.model import Model
-from swarmchat.swarm.replay import MODES, Replayed, replay
-from swarmchat.swarm.replay_file import Conversation, read_conversations
-from swarmchat.swarm.replay_swarm import lacks_swarm, named_swarm
-from swarmchat.swarm.session_settings import SessionSettings
+from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.agents.loader import load_swarm
+from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.models.base import Model
+from swarmchat.swarm.replay.files import Conversation, read_conversations
+from swarmchat.swarm.replay.runner import MODES, Replayed, replay
+from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
 
 _T = TypeVar("_T")
 

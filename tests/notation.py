@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from swarmchat.swarm.context import Budget, RequestContext, build_context
-from swarmchat.swarm.groups import GroupBuilder
-from swarmchat.swarm.records import Record
-from swarmchat.swarm.repair import NO_RESULT
-from swarmchat.swarm.tokens import TokenCounter
+from swarmchat.swarm.context.builder import Budget, RequestContext, build_context
+from swarmchat.swarm.context.groups import GroupBuilder
+from swarmchat.swarm.context.normalize import NO_RESULT
+from swarmchat.swarm.context.tokens import TokenCounter
+from swarmchat.swarm.persistence.records import Record
 
 TIME = "2026-01-02T03:04:05.000Z"
 _ROLES = {"S": "system", "D": "developer", "U": "user", "A": "assistant", "T": "tool"}

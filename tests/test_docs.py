@@ -18,15 +18,17 @@ import pexpect
 import pyte
 import pytest
 from swarmchat.cli.main import app
-from swarmchat.cli.settings import Settings
-from swarmchat.swarm import Agent, expectations, replay_hand, toml_swarm
-from swarmchat.swarm.context import Budget, build_context
-from swarmchat.swarm.groups import GroupBuilder
-from swarmchat.swarm.load import load_swarm
-from swarmchat.swarm.records import parse_record
-from swarmchat.swarm.replay import MODES
+from swarmchat.cli.settings.settings import Settings
+from swarmchat.swarm import Agent
+from swarmchat.swarm.agents import toml_file
+from swarmchat.swarm.agents.loader import load_swarm
+from swarmchat.swarm.context.builder import Budget, build_context
+from swarmchat.swarm.context.groups import GroupBuilder
+from swarmchat.swarm.context.tokens import counter_for
+from swarmchat.swarm.persistence.records import parse_record
+from swarmchat.swarm.replay import expectations, handwritten
+from swarmchat.swarm.replay.runner import MODES
 from swarmchat.swarm.testing import replay_transcript
-from swarmchat.swarm.tokens import counter_for
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -126,7 +128,7 @@ def test_settings_are_those_that_there_are():
 
 
 def test_record_types_are_those_that_are_written():
-    written = {kind for path in ROOT.glob("swarm/*.py") for kind in _kinds(ast.parse(path.read_text("utf-8")))}
+    written = {kind for path in ROOT.glob("swarm/**/*.py") for kind in _kinds(ast.parse(path.read_text("utf-8")))}
     page = (ROOT / "docs" / "log-format.md").read_text("utf-8")
     assert {name for row in _rows(page, "## Types that are written") for name in _names(row[0])} == written
 
@@ -223,17 +225,17 @@ def test_the_swarms_page_names_every_key():
         return [_names(row[0])[0] for row in _rows(page, heading) if _names(row[0])]
 
     assert set(first("## Agents")) == {field.name for field in dataclasses.fields(Agent)}
-    assert set(first("## Agents")) - {"name"} == set(toml_swarm._AGENT)
-    assert set(first("## Policies")) - {"name"} == set(toml_swarm._POLICY)
+    assert set(first("## Agents")) - {"name"} == set(toml_file._AGENT)
+    assert set(first("## Policies")) - {"name"} == set(toml_file._POLICY)
     keys: dict[str, set[str]] = {}
     for table, key, _ in _rows(page, "### Other keys"):
         keys.setdefault(table.strip("`"), set()).update(_names(key))
     sections = {"agents", "policies", "states", "storages", "demo"}
     assert keys == {
-        "top": set(toml_swarm._SWARM) - sections,
-        "[states.NAME]": set(toml_swarm._STATE),
-        "[storages.NAME]": set(toml_swarm._STORAGE),
-        "[[demo]]": set(toml_swarm._DEMO),
+        "top": set(toml_file._SWARM) - sections,
+        "[states.NAME]": set(toml_file._STATE),
+        "[storages.NAME]": set(toml_file._STORAGE),
+        "[[demo]]": set(toml_file._DEMO),
     }
 
 
@@ -289,10 +291,10 @@ REPLAY = (ROOT / "docs" / "replay.md").read_text("utf-8")
 def test_the_replay_page_names_every_field():
     assert [_names(row[0])[0] for row in _rows(REPLAY, "## Expectations")] == list(expectations.FIELDS)
     (fields,) = re.findall(r"<!-- begin settings -->(.*?)<!-- end settings -->", REPLAY)
-    assert _names(fields) == [*replay_hand.SETTINGS, *replay_hand.WINDOWS]
+    assert _names(fields) == [*handwritten.SETTINGS, *handwritten.WINDOWS]
     assert [_names(row[0])[0] for row in _rows(REPLAY, "## Modes")] == [*MODES, "show"]
     documented = {_names(row[0])[0]: row[1] for row in _rows(REPLAY, "## Written by hand")}
-    for kind, names in replay_hand.TYPES.items():
+    for kind, names in handwritten.TYPES.items():
         assert set(names) - {"message", "id", "text"} <= set(_names(documented[kind])), kind
 
 

@@ -13,10 +13,18 @@ from swarmchat.backends import open_backend
 from swarmchat.examples import helpdesk, phone_shop
 from swarmchat.examples.helpdesk_data import HELP
 from swarmchat.swarm import Swarm
-from swarmchat.swarm.demo_model import DemoModel
-from swarmchat.swarm.events import HandedOver, Refused, Rotated, TextDelta, ToolFinished, ToolStarted, TurnEnded
-from swarmchat.swarm.model import Answer, ToolCall
-from swarmchat.swarm.scripted_model import ScriptedModel
+from swarmchat.swarm.conversation.events import (
+    HandedOver,
+    Refused,
+    Rotated,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    TurnEnded,
+)
+from swarmchat.swarm.models.base import Answer, ToolCall
+from swarmchat.swarm.models.demo import DemoModel
+from swarmchat.swarm.models.scripted import ScriptedModel
 
 PAGE = Path(__file__).parents[1] / "docs" / "demo.md"
 SWARMS = {"helpdesk": helpdesk.swarm, "phone_shop": phone_shop.swarm}

@@ -72,7 +72,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path):
     shipped = (*ROOMS, "examples")
-    modules = {f"swarmchat/{room}/{path.name}" for room in shipped for path in (ROOT / room).glob("*.py")}
+    paths = [path.relative_to(ROOT).as_posix() for room in shipped for path in (ROOT / room).rglob("*.py")]
+    modules = {f"swarmchat/{path}" for path in paths}
     typed = {f"swarmchat/{room}/py.typed" for room in ROOMS}
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}

@@ -51,7 +51,7 @@ def warm_up() -> None:
     for room in ROOMS:
         with suppress(ImportError):
             folders = importlib.import_module(room).__path__
-            for module in pkgutil.iter_modules(folders, f"{room}."):
+            for module in pkgutil.walk_packages(folders, f"{room}."):
                 if not module.name.endswith(".__main__"):
                     _import(module.name)
     for name in LATE:
@@ -70,7 +70,7 @@ def _warm_up_model() -> None:
     """Load the vocabularies, and have openai make the classes that it makes at first use."""
     from openai import AsyncOpenAI
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
-    from swarmchat.swarm.vocabulary import load_encoding
+    from swarmchat.swarm.context.encodings import load_encoding
 
     for name in ENCODINGS:
         load_encoding(name).encode("warm")

@@ -30,8 +30,8 @@ from swarmchat.backends import (
     open_backend,
 )
 from swarmchat.backends.disk import DiskBackend
-from swarmchat.backends.rows import SCHEMA
-from swarmchat.backends.testing import BackendConformance, MakeBackend
+from swarmchat.backends.disk_rows import SCHEMA
+from swarmchat.backends.testing.suite import BackendConformance, MakeBackend
 
 
 @pytest.fixture

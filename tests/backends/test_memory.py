@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 from swarmchat.backends import Append, Put, UnknownBackend, open_backend
 from swarmchat.backends.memory import MemoryBackend
-from swarmchat.backends.testing import BackendConformance, MakeBackend
+from swarmchat.backends.testing.suite import BackendConformance, MakeBackend
 
 
 @pytest.fixture

@@ -24,10 +24,10 @@ from swarmchat.backends import (
     Truncate,
     open_backend,
 )
-from swarmchat.backends.redis_scripts import slot, slot_prefix
-from swarmchat.backends.testing import BackendConformance, MakeBackend
-from swarmchat.backends.testing_model import HOSTILE, check_model
-from swarmchat.backends.testing_model import keys as hostile_keys
+from swarmchat.backends.redis.scripts import slot, slot_prefix
+from swarmchat.backends.testing.model import HOSTILE, check_model
+from swarmchat.backends.testing.model import keys as hostile_keys
+from swarmchat.backends.testing.suite import BackendConformance, MakeBackend
 
 LOG = "swarmchat:1:{me}:session:1:log"
 STATE = "swarmchat:1:{me}:session:1:state"

@@ -25,9 +25,9 @@ from swarmchat.backends import (
     UnknownBackend,
     open_backend,
 )
-from swarmchat.backends.redis import RedisBackend
-from swarmchat.backends.redis_report import RedisReport, report_on
-from swarmchat.backends.redis_url import parse_redis_url
+from swarmchat.backends.redis.backend import RedisBackend
+from swarmchat.backends.redis.report import RedisReport, report_on
+from swarmchat.backends.redis.url import parse_redis_url
 
 StartProxy = Callable[..., AbstractAsyncContextManager[Any]]
 

@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 from swarmchat.backends import UnknownBackend, open_backend
-from swarmchat.backends.redis_url import parse_redis_url
+from swarmchat.backends.redis.url import parse_redis_url
 
 
 @pytest.mark.parametrize(

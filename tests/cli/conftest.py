@@ -17,7 +17,7 @@ import warm
 from model_server import ModelServer, model_server
 from swarmchat.backends import open_backend
 from swarmchat.cli.main import app
-from swarmchat.swarm import keys
+from swarmchat.swarm.persistence import keys
 from terminal import Terminal, terminal
 from typer.testing import CliRunner
 

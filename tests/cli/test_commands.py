@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 from swarmchat.backends import open_backend
-from swarmchat.cli.commands import COMMANDS, LeaveChat, find_command, is_command, run_command
 from swarmchat.cli.errors import UsageError
-from swarmchat.swarm.demo_model import DemoModel
-from swarmchat.swarm.session import Session, SessionSettings
+from swarmchat.cli.slash.builtin import COMMANDS, LeaveChat, find_command, is_command, run_command
+from swarmchat.swarm.models.demo import DemoModel
+from swarmchat.swarm.session.session import Session, SessionSettings
 
 
 def after_turns(command: str, *texts: str, **settings) -> str:

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 from model_server import model_server
-from swarmchat.cli.candidate_table import SETTING_VALUES, maker_of
-from swarmchat.cli.candidates import Typed, is_option, takes_value
-from swarmchat.cli.completion_lines import Line, split_line
-from swarmchat.cli.completion_scripts import SCRIPTS, SHELLS
+from swarmchat.cli.completion.command_line import Typed, is_option, takes_value
+from swarmchat.cli.completion.scripts import SCRIPTS, SHELLS
+from swarmchat.cli.completion.shells import Line, split_line
+from swarmchat.cli.completion.swarm_scan import EXAMPLES, swarm_names
+from swarmchat.cli.completion.table import SETTING_VALUES, maker_of
+from swarmchat.cli.completion.tool_arguments import skeleton
 from swarmchat.cli.main import app
-from swarmchat.cli.settings import read_value
-from swarmchat.cli.swarm_names import EXAMPLES, swarm_names
-from swarmchat.cli.tool_arguments import skeleton
-from swarmchat.swarm.load import EXAMPLES as LOADED
-from swarmchat.swarm.load import load_swarm
+from swarmchat.cli.settings.settings import read_value
+from swarmchat.swarm.agents.loader import EXAMPLES as LOADED
+from swarmchat.swarm.agents.loader import load_swarm
 from terminal import terminal
 from typer.main import get_command
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from model_server import text
-from swarmchat.cli.config_template import template
+from swarmchat.cli.config.template import template
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.main import app
-from swarmchat.cli.settings import Settings, load_settings
+from swarmchat.cli.settings.settings import Settings, load_settings
 from typer.main import get_command
 
 NAMES = [name for name, each in Settings.__dataclass_fields__.items() if each.metadata]

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 BREAKS = """
-from swarmchat.cli.render import Renderer
+from swarmchat.cli.render.renderer import Renderer
 from swarmchat.swarm import Agent, Swarm
 
 del Renderer.end_turn

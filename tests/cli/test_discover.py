@@ -7,8 +7,8 @@ import sys
 import pytest
 from model_server import Gate, Reply, failure, model_server
 from redis_server import free_port
-from swarmchat.cli.discover import offer_line
-from swarmchat.swarm.local_servers import LocalServer, find_servers
+from swarmchat.cli.models.discovery import offer_line
+from swarmchat.swarm.models.discovery import LocalServer, find_servers
 from terminal import ENTER, at_prompt, say
 
 
@@ -122,8 +122,8 @@ def test_models_list_names_what_runs_here(program, local):
 
 def test_nothing_of_it_is_loaded_before_the_first_prompt(program):
     code = (
-        "import sys\nfrom swarmchat.cli import chat, repl, wiring\n"
-        "print(*[name for name in ('http.client', 'swarmchat.cli.discover', 'swarmchat.swarm.local_servers',"
+        "import sys\nfrom swarmchat.cli.chat import chat, repl; from swarmchat.cli.settings import wiring\n"
+        "print(*[name for name in ('http.client', 'swarmchat.cli.models.discovery', 'swarmchat.swarm.models.discovery',"
         " 'tomlkit') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], env=program.env, capture_output=True, text=True, check=True)

@@ -12,8 +12,8 @@ from model_server import failure
 from probed_server import Behaviour
 from redis_server import start_redis
 from swarmchat.backends import Append, Put, open_backend
-from swarmchat.swarm import keys
-from swarmchat.swarm.lease import Holder
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.lease import Holder
 
 SECRET = "sk-hunter2-0123456789"
 ALL = {"program", "terminal", "settings", "model", "storage", "sessions"}

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import pytest
-from swarmchat.cli.command_table import CommandTable
+from swarmchat.cli.app.command_table import CommandTable
 from swarmchat.cli.main import app
 from terminal import terminal
 from typer.core import TyperCommand
@@ -21,8 +21,8 @@ HEAVY = """
 """.split()
 AFTER_THE_PROMPT = """
     openai httpx httpx2 tiktoken numpy pydantic rich redis markdown_it pygments tomllib importlib.metadata
-    swarmchat.cli.commands swarmchat.cli.live_tail swarmchat.cli.markdown swarmchat.swarm.turn swarmchat.swarm.tools
-    swarmchat.swarm.events
+    swarmchat.cli.slash.builtin swarmchat.cli.render.live_tail swarmchat.cli.markdown.stream swarmchat.swarm.turn.loop
+    swarmchat.swarm.tools.tool swarmchat.swarm.conversation.events
 """.split()
 """What may be loaded while the user types, but not before there is a prompt to type at."""
 
@@ -105,7 +105,7 @@ def test_nothing_that_only_an_answer_needs_is_loaded_before_the_prompt(program):
     with terminal(command, env=program.env, columns=200, cwd=program.folder) as screen:
         screen.wait_for("❯")
         loaded = _loaded(screen.raw.partition("❯".encode())[0])
-        assert {"prompt_toolkit", "diskcache", "swarmchat.cli.repl"} <= loaded
+        assert {"prompt_toolkit", "diskcache", "swarmchat.cli.chat.repl"} <= loaded
         assert sorted(loaded.intersection(AFTER_THE_PROMPT)) == []
         screen.wait_for(lambda screen: "openai" in _loaded(screen.raw))
 
@@ -142,7 +142,8 @@ def _values(context: Any) -> dict[str, object]:
 @pytest.mark.parametrize(("backend", "driver"), [("memory", ""), ("disk", "diskcache"), ("redis", "redis")])
 def test_a_backend_loads_its_own_driver_only(backend, driver, program):
     code = (
-        "import sys\nfrom swarmchat.cli import chat, repl, wiring\nfrom swarmchat.cli.settings import Settings\n"
+        "import sys\nfrom swarmchat.cli.chat import chat, repl\n"
+        "from swarmchat.cli.settings import wiring\nfrom swarmchat.cli.settings.settings import Settings\n"
         f"settings = Settings(backend={backend!r}, model='m', base_url='http://localhost:1/v1')\n"
         "wiring.make_backend(settings), wiring.make_model(settings, interactive=True)\n"
         "heavy = ['openai', 'tiktoken', 'redis', 'diskcache', 'numpy', 'rich.markdown']\n"

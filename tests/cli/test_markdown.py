@@ -6,9 +6,9 @@ import pyte
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from swarmchat.cli.live_tail import LiveTail
-from swarmchat.cli.markdown import MarkdownStream
-from swarmchat.cli.markdown_flow import cells
+from swarmchat.cli.markdown.layout import cells
+from swarmchat.cli.markdown.stream import MarkdownStream
+from swarmchat.cli.render.live_tail import LiveTail
 
 BITS = [
     *("**", "*", "_", "__", "`", "``", "~~", "[", "](", ")", "![", "<", ">", "$", "$$", "\\", "\\[", "&lt;", "|", "!"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from model_server import Gate, Reply, failure, hang, text
 from probed_server import Behaviour
-from swarmchat.swarm.probes import PROBES
+from swarmchat.swarm.probes.checks import PROBES
 
 MANY = 100
 KEY = "sk-test-1234567890abcdef"

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from swarmchat.backends import open_backend
-from swarmchat.cli.commands import COMMANDS
-from swarmchat.cli.pastes import Pastes
-from swarmchat.cli.prompt_history import open_history
-from swarmchat.cli.queued import Entered, Queue
-from swarmchat.cli.slash_completer import SlashCompleter
-from swarmchat.cli.unfinished import is_unfinished, without_quotes
-from swarmchat.swarm.demo_model import DemoModel
-from swarmchat.swarm.load import load_swarm
-from swarmchat.swarm.session import Session
+from swarmchat.cli.prompt.completer import SlashCompleter
+from swarmchat.cli.prompt.history import open_history
+from swarmchat.cli.prompt.multiline import is_unfinished, without_quotes
+from swarmchat.cli.prompt.pastes import Pastes
+from swarmchat.cli.prompt.queue import Entered, Queue
+from swarmchat.cli.slash.builtin import COMMANDS
+from swarmchat.swarm.agents.loader import load_swarm
+from swarmchat.swarm.models.demo import DemoModel
+from swarmchat.swarm.session.session import Session
 
 
 @given(st.lists(st.text("ab\n[paste 2,lns]", max_size=60), max_size=6))

@@ -8,8 +8,8 @@ import re
 import pyte
 import pytest
 from swarmchat.cli.errors import OutputLost
-from swarmchat.cli.render import Renderer
-from swarmchat.swarm.events import (
+from swarmchat.cli.render.renderer import Renderer
+from swarmchat.swarm.conversation.events import (
     HandedOver,
     ReasoningDelta,
     Retrying,

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from misbehaving import SCRIPT, Output
 from model_server import Reply, text, tool_calls
-from swarmchat.swarm.rescue_steps import PLACEHOLDER
+from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER
 from terminal import ENTER, Terminal, at_prompt
 
 MARKUP = ["<tool_call", "<toolcall", "TOOL_", "<function", "<|", "|>", '"arguments"', "im_end"]

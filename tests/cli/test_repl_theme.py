@@ -4,9 +4,9 @@ import base64
 
 import pytest
 from model_server import text
-from swarmchat.cli.clipboard import LARGEST, copying
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.themes import COLOURS, THEMES, rgb
+from swarmchat.cli.terminal.clipboard import LARGEST, copying
+from swarmchat.cli.terminal.themes import COLOURS, THEMES, rgb
 from terminal import ENTER, TAB, at_prompt, say
 
 CODE = 'class Box:\n    def area(self):\n        return "text"  # why'

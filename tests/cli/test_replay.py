@@ -45,8 +45,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
     from swarmchat.backends import open_backend
     from swarmchat.examples.helpdesk import swarm
-    from swarmchat.swarm import Session, keys
-    from swarmchat.swarm.demo_model import DemoModel
+    from swarmchat.swarm import Session
+    from swarmchat.swarm.models.demo import DemoModel
+    from swarmchat.swarm.persistence import keys
 
     async def hold() -> bytes:
         backend = open_backend("memory:")

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 from model_server import Gate, failure, hang, text
+from swarmchat.cli.chat.script import Step, check_script, read_script
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.script import Step, check_script, read_script
 from swarmchat.swarm import Agent, State, Swarm
 from terminal import at_prompt
 

@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.cli.sanitize import one_line, sanitize
+from swarmchat.cli.terminal.sanitize import one_line, sanitize
 
 # Any text, with what is dangerous far more often than chance would have it.
 HOSTILE = st.text(st.one_of(st.characters(), st.sampled_from("\x1b\x07\x9b\r\n\t\x00\u202e\u2028[]0;mA")))

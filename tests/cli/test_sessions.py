@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from logs import TEA, answered, asked, call, fields, lines_of, resulted, write_file
 from swarmchat.backends import Append, open_backend
-from swarmchat.swarm import keys
-from swarmchat.swarm.lease import SessionLease
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.lease import SessionLease
 from terminal import CTRL_C
 
 

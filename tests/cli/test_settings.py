@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings import Settings, load_settings
+from swarmchat.cli.settings.settings import Settings, load_settings
 
 URLS = [f"http://{name}/v1" for name in ("user", "project", "openai", "ours", "flag")]
 

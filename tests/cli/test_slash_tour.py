@@ -4,18 +4,18 @@ import asyncio
 
 import pytest
 from swarmchat.backends import open_backend
-from swarmchat.cli.commands import COMMANDS, LeaveChat, run_command
-from swarmchat.cli.desk import Desk, seat
 from swarmchat.cli.errors import CliError
-from swarmchat.cli.settings import Settings
+from swarmchat.cli.settings.settings import Settings
+from swarmchat.cli.slash.builtin import COMMANDS, LeaveChat, run_command
+from swarmchat.cli.slash.chat_context import Desk, seat
 from swarmchat.swarm import Agent, Context, Session, State, Storage, Swarm, tool
 from swarmchat.swarm.errors import SwarmError
-from swarmchat.swarm.log_reader import read_records
-from swarmchat.swarm.model import Answer
-from swarmchat.swarm.records import parse_record
-from swarmchat.swarm.replay import replay
-from swarmchat.swarm.replay_file import Conversation
-from swarmchat.swarm.scripted_model import ScriptedModel
+from swarmchat.swarm.models.base import Answer
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.records import parse_record
+from swarmchat.swarm.replay.files import Conversation
+from swarmchat.swarm.replay.runner import replay
 
 TOUR = """
 /help | undo

@@ -7,13 +7,13 @@ import pytest
 from prompt_toolkit.formatted_text import fragment_list_to_text
 from prompt_toolkit.utils import get_cwidth
 from swarmchat.backends import open_backend
+from swarmchat.cli.chat.cost import Cost
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.prices import Cost
-from swarmchat.cli.settings import load_settings
-from swarmchat.cli.toolbar import _fitting, _level
-from swarmchat.swarm.model import Answer
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.session import Session
+from swarmchat.cli.prompt.toolbar import _fitting, _level
+from swarmchat.cli.settings.settings import load_settings
+from swarmchat.swarm.models.base import Answer
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.session.session import Session
 
 PARTS = [("", "sales ‹ triage"), ("class:fill.low", "10 / 100 tokens 10%"), ("", "gpt-4o-mini"), ("", "box")]
 

@@ -1,10 +1,10 @@
 """What a folder, perhaps somebody else's, may not do with its swarmchat.toml: run programs, or send the key away."""
 
 import pytest
-from swarmchat.cli import wiring
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings import Settings
-from swarmchat.swarm.embedding import Embedder
+from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.settings import Settings
+from swarmchat.swarm.storage.embeddings import Embedder
 
 FOLDER = "/somewhere/swarmchat.toml"
 

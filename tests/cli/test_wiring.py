@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from swarmchat.backends import UnknownBackend
-from swarmchat.cli import wiring
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings import Settings, load_settings
-from swarmchat.swarm.demo_model import DemoModel
-from swarmchat.swarm.openai_model import OpenAIModel
+from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.settings import Settings, load_settings
+from swarmchat.swarm.models.demo import DemoModel
+from swarmchat.swarm.models.openai_chat import OpenAIModel
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from swarmchat.backends import Backend, BackendUnavailable, Lease, Write
-from swarmchat.swarm.agents import Agent, Swarm
-from swarmchat.swarm.events import Event, TextDelta
-from swarmchat.swarm.session import Session
-from swarmchat.swarm.session_settings import SessionSettings
+from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.conversation.events import Event, TextDelta
+from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.session.session import Session
 
 AGENT = Agent("assistant", "Be brief.")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swarmchat.swarm import Tool, tool
-from swarmchat.swarm.offer import Offer
+from swarmchat.swarm.tools.toolset import Offer
 
 
 @dataclass

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from swarmchat.backends import open_backend
-from swarmchat.swarm.storing import Pieces, SessionWriter
-from swarmchat.swarm.transcripts import open_transcript
+from swarmchat.swarm.archive.writer import Pieces, SessionWriter
+from swarmchat.swarm.importers.detect import open_transcript
 
 
 async def import_all(url: str, path: Path) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 from swarmchat.backends import Append, Backend
-from swarmchat.swarm import keys
-from swarmchat.swarm.index import SessionInfo
-from swarmchat.swarm.log_reader import read_lines
-from swarmchat.swarm.log_summary import LogSummary
-from swarmchat.swarm.records import Record, parse_record
+from swarmchat.swarm.archive.log_summary import LogSummary
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.log_reader import read_lines
+from swarmchat.swarm.persistence.records import Record, parse_record
+from swarmchat.swarm.persistence.session_index import SessionInfo
 
 TIME = "2026-01-02T03:04:05.000Z"
 

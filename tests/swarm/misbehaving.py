@@ -9,8 +9,8 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from swarmchat.swarm.model import Answer, ModelRequest, ToolCall
-from swarmchat.swarm.scripted_model import Step
+from swarmchat.swarm.models.base import Answer, ModelRequest, ToolCall
+from swarmchat.swarm.models.scripted import Step
 
 Output = str | list[tuple[str, str]]
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from swarmchat.swarm.context import Budget
-from swarmchat.swarm.groups import Group
-from swarmchat.swarm.tokens import TokenCounter
+from swarmchat.swarm.context.builder import Budget
+from swarmchat.swarm.context.groups import Group
+from swarmchat.swarm.context.tokens import TokenCounter
 
 
 def naive_cut(

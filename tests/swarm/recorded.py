@@ -8,10 +8,11 @@ from typing import Any
 
 from chats import ticking_clock
 from swarmchat.backends import Backend, open_backend
-from swarmchat.swarm import Agent, Session, SessionSettings, Swarm, SwarmError, keys
-from swarmchat.swarm.model import Answer, ToolCall
-from swarmchat.swarm.replay import Replayed, replay
-from swarmchat.swarm.replay_file import read_conversations
+from swarmchat.swarm import Agent, Session, SessionSettings, Swarm, SwarmError
+from swarmchat.swarm.models.base import Answer, ToolCall
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.replay.files import read_conversations
+from swarmchat.swarm.replay.runner import Replayed, replay
 
 HANG = "hang"
 """A step of a script: nothing more comes, so the user stops it."""

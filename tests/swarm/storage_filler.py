@@ -7,10 +7,10 @@ import asyncio
 import sys
 
 from swarmchat.backends import open_backend
-from swarmchat.swarm.embedding import PersistEmbedding
-from swarmchat.swarm.ngram_embedding import NgramEmbedder
-from swarmchat.swarm.persist import Store
-from swarmchat.swarm.storage import PersistStorage, Storage
+from swarmchat.swarm.persistence.store import Store
+from swarmchat.swarm.storage.embeddings import PersistEmbedding
+from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
+from swarmchat.swarm.storage.storage import PersistStorage, Storage
 
 
 async def main(url: str) -> None:

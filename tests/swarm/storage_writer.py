@@ -13,10 +13,10 @@ from typing import Any
 import pydantic  # noqa: F401  # imported by the first item, which is to be once and not in every fork
 from chats import Faulty
 from swarmchat.backends import Backend, Lease, Write, open_backend
-from swarmchat.swarm.embedding import PersistEmbedding
-from swarmchat.swarm.ngram_embedding import NgramEmbedder
-from swarmchat.swarm.persist import Store
-from swarmchat.swarm.storage import PersistStorage, Storage
+from swarmchat.swarm.persistence.store import Store
+from swarmchat.swarm.storage.embeddings import PersistEmbedding
+from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
+from swarmchat.swarm.storage.storage import PersistStorage, Storage
 
 
 class Telling(Faulty):

@@ -11,10 +11,10 @@ import sys
 
 from chats import open_session, say
 from swarmchat.backends import open_backend
-from swarmchat.swarm.model import Answer, ModelRequest, ToolCall
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.session import Session
-from swarmchat.swarm.tokens import counter_for
+from swarmchat.swarm.context.tokens import counter_for
+from swarmchat.swarm.models.base import Answer, ModelRequest, ToolCall
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.session.session import Session
 
 
 class Talker(ScriptedModel):

@@ -17,17 +17,18 @@ from chat_rules import check_messages
 from chats import Faulty, open_session, sent
 from model_server import ModelServer, Reply, SeenRequest, failure, server_fixture, text, tool_calls
 from swarmchat.backends import Backend, BackendUnavailable, Lease, Write, open_backend
-from swarmchat.swarm import Agent, Context, Policy, State, Swarm, keys, tool
-from swarmchat.swarm.events import Event, TextDelta, ToolFinished
-from swarmchat.swarm.index import list_sessions
-from swarmchat.swarm.log_reader import hidden_turns
-from swarmchat.swarm.model import Answer, ModelRequest, Retry, ToolCall
-from swarmchat.swarm.openai_model import OpenAIModel
-from swarmchat.swarm.records import Record, parse_record
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.session import Session
-from swarmchat.swarm.sessions import fork_session
-from swarmchat.swarm.storing import SessionWriter
+from swarmchat.swarm import Agent, Context, Policy, State, Swarm, tool
+from swarmchat.swarm.archive.sessions import fork_session
+from swarmchat.swarm.archive.writer import SessionWriter
+from swarmchat.swarm.conversation.events import Event, TextDelta, ToolFinished
+from swarmchat.swarm.models.base import Answer, ModelRequest, Retry, ToolCall
+from swarmchat.swarm.models.openai_chat import OpenAIModel
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.log_reader import hidden_turns
+from swarmchat.swarm.persistence.records import Record, parse_record
+from swarmchat.swarm.persistence.session_index import list_sessions
+from swarmchat.swarm.session.session import Session
 
 server = server_fixture
 

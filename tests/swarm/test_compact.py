@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from swarmchat.backends import open_backend
 from swarmchat.swarm import Agent, Swarm
+from swarmchat.swarm.archive.export import as_messages
 from swarmchat.swarm.errors import CompactFailed, ModelUnavailable, NothingToCompact, OverBudget, PinError
-from swarmchat.swarm.exports import as_messages
-from swarmchat.swarm.log_reader import read_records
-from swarmchat.swarm.model import Answer
-from swarmchat.swarm.replay import replay
-from swarmchat.swarm.replay_file import Conversation
-from swarmchat.swarm.scripted_model import ScriptedModel
+from swarmchat.swarm.models.base import Answer
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.replay.files import Conversation
+from swarmchat.swarm.replay.runner import replay
 
 SWARM = Swarm("desk", [Agent("a", "You are a.", handoffs=["b"]), Agent("b", "You are b.", handoffs=["a"])])
 WINDOW = {"context_window": 400, "reserve": 40}

@@ -8,10 +8,10 @@ from chat_rules import check_messages
 from hypothesis import example, given
 from hypothesis import strategies as st
 from notation import WordCounter, records_of
-from swarmchat.swarm.context import Budget, build_context
+from swarmchat.swarm.context.builder import Budget, build_context
+from swarmchat.swarm.context.groups import GroupBuilder, leading_system
+from swarmchat.swarm.context.tokens import counter_for
 from swarmchat.swarm.errors import OverBudget
-from swarmchat.swarm.groups import GroupBuilder, leading_system
-from swarmchat.swarm.tokens import counter_for
 
 IDS = st.sampled_from(["a", "b", "c", "call_1", ""])
 TEXTS = st.one_of(

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive_context import naive_cut
 from notation import WordCounter, message_of, records_of
-from swarmchat.swarm.context import Budget, build_context
+from swarmchat.swarm.context.builder import Budget, build_context
+from swarmchat.swarm.context.groups import Group, GroupBuilder, Groups, Part
 from swarmchat.swarm.errors import OverBudget
-from swarmchat.swarm.groups import Group, GroupBuilder, Groups, Part
 
 WORDS = "S U U U[5] A A A[20] A{a} T:a T:a[9] A{a,b} T:b S[3]".split()
 LOGS = st.lists(st.sampled_from(WORDS), min_size=8, max_size=40).map(" ".join)

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 from notation import WordCounter, context_of, records_of, sent
-from swarmchat.swarm.context import Budget, build_context
+from swarmchat.swarm.context.builder import Budget, build_context
+from swarmchat.swarm.context.groups import GroupBuilder
+from swarmchat.swarm.context.truncation import shorten
 from swarmchat.swarm.errors import OverBudget
-from swarmchat.swarm.groups import GroupBuilder
-from swarmchat.swarm.shorten import shorten
 
 KEPT = {
     "V01 nothing": ("", 10, ""),

@@ -14,16 +14,16 @@ import pytest
 from chats import Faulty, say
 from counting_proxy import Traffic, counting_proxy
 from swarmchat.backends import Append, Backend, Lease, open_backend
-from swarmchat.swarm import keys
-from swarmchat.swarm.agents import Agent, Swarm
-from swarmchat.swarm.index import SessionInfo, list_sessions
-from swarmchat.swarm.model import Answer, ToolCall
-from swarmchat.swarm.persist import Lifetimes
-from swarmchat.swarm.records import Record
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.session import Session
-from swarmchat.swarm.session_settings import SessionSettings
-from swarmchat.swarm.tools import tool
+from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.models.base import Answer, ToolCall
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.session_index import SessionInfo, list_sessions
+from swarmchat.swarm.persistence.store import Lifetimes
+from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.tools.tool import tool
 from terminal import CTRL_D, at_prompt, terminal
 from wal import begin_wal, read_wal
 

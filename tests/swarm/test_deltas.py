@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from swarmchat.swarm.deltas import AnswerDeltas, DataLines, SurrogateJoiner, ToolCallDeltas
-from swarmchat.swarm.model import Answer, ReasoningChunk, TextChunk, ToolCall
+from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk, ToolCall
+from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines, SurrogateJoiner, ToolCallDeltas
 
 F = ToolCall("a", "find", '{"x":1}')
 G = ToolCall("b", "get", '{"y":2}')

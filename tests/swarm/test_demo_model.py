@@ -6,8 +6,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.swarm.demo_model import DemoModel
-from swarmchat.swarm.model import Answer, ModelEvent, ModelRequest, TextChunk
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextChunk
+from swarmchat.swarm.models.demo import DemoModel
 
 
 def ask(*said: str, model: DemoModel | None = None) -> tuple[list[ModelEvent], Answer]:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.examples import helpdesk, phone_shop
 from swarmchat.swarm import DemoRule
-from swarmchat.swarm.demo_model import DemoModel
-from swarmchat.swarm.demo_rules import follow_rules
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.model import Answer, ModelRequest, TextChunk
+from swarmchat.swarm.models.base import Answer, ModelRequest, TextChunk
+from swarmchat.swarm.models.demo import DemoModel
+from swarmchat.swarm.models.demo_rules import follow_rules
 
 ALL_RULES = [*helpdesk.swarm.demo, *phone_shop.swarm.demo]
 ALL_TOOLS = sorted({rule.call for rule in ALL_RULES if rule.call})

@@ -16,8 +16,6 @@ from model_server import Gate, ModelServer, Reply, SeenRequest, embeddings, fail
 from questions import FACTS, HELD_OUT, TUNING, UNRELATED
 from swarmchat.backends import Append, BackendUnavailable, CorruptValue, Put, open_backend
 from swarmchat.backends.memory import MemoryBackend
-from swarmchat.swarm import keys
-from swarmchat.swarm.embedding import PersistEmbedding, decode_vector, encode_vector
 from swarmchat.swarm.errors import (
     ContextTooLong,
     EmbeddingError,
@@ -28,9 +26,11 @@ from swarmchat.swarm.errors import (
     ModelRefused,
     ModelUnavailable,
 )
-from swarmchat.swarm.ngram_embedding import NgramEmbedder
-from swarmchat.swarm.openai_embedding import OpenAIEmbedder
-from swarmchat.swarm.persist import Lifetimes, Store
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.store import Lifetimes, Store
+from swarmchat.swarm.storage.embeddings import PersistEmbedding, decode_vector, encode_vector
+from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
+from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder
 
 server = server_fixture
 

@@ -4,7 +4,7 @@ import re
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from swarmchat.swarm import keys
+from swarmchat.swarm.persistence import keys
 
 HOSTILE = st.one_of(
     st.text(max_size=20),

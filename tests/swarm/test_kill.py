@@ -15,9 +15,9 @@ from chat_rules import check_messages
 from chats import open_session, say, sent
 from storage_writer import change, opened
 from swarmchat.backends import open_backend
-from swarmchat.swarm import keys
-from swarmchat.swarm.records import parse_record
-from swarmchat.swarm.scripted_model import ScriptedModel
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import parse_record
 
 TALKER = Path(__file__).with_name("talker.py")
 WRITER = Path(__file__).with_name("storage_writer.py")

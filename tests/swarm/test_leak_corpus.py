@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from corpus_tools import OFFER, meaning
-from swarmchat.swarm.leaks import Leak
-from swarmchat.swarm.model import TextChunk
-from swarmchat.swarm.output_filter import OutputFilter, filter_text
+from swarmchat.swarm.models.base import TextChunk
+from swarmchat.swarm.parsing.answer_filter import OutputFilter, filter_text
+from swarmchat.swarm.parsing.call_finder import Leak
 
 Entry = dict[str, Any]
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.swarm.leak_formats import CONTROL, HARMONY, OPENERS, THOUGHT_ENDS, THOUGHTS, functionary
-from swarmchat.swarm.leaks import Leak
-from swarmchat.swarm.loose_json import NeedMore, NotACall, parse_loose
-from swarmchat.swarm.offer import Offer
-from swarmchat.swarm.output_filter import filter_text
-from swarmchat.swarm.tools import tool
+from swarmchat.swarm.parsing.answer_filter import filter_text
+from swarmchat.swarm.parsing.call_finder import Leak
+from swarmchat.swarm.parsing.formats import CONTROL, HARMONY, OPENERS, THOUGHT_ENDS, THOUGHTS, functionary
+from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
+from swarmchat.swarm.tools.tool import tool
+from swarmchat.swarm.tools.toolset import Offer
 
 
 @tool

@@ -3,8 +3,8 @@
 import sys
 
 import pytest
+from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.load import EXAMPLES, load_swarm
 
 MODULE = """
 from swarmchat.swarm import Agent, Swarm, tool

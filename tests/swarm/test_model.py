@@ -1,6 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.swarm.model import Hashed, ModelRequest
+from swarmchat.swarm.models.base import Hashed, ModelRequest
 
 MESSAGES = st.lists(st.binary(max_size=8), max_size=12).map(tuple)
 

@@ -25,10 +25,10 @@ from swarmchat.swarm.errors import (
     ModelRefused,
     ModelUnavailable,
 )
-from swarmchat.swarm.model import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk, ToolCall
-from swarmchat.swarm.model_errors import asked_wait, named_context_limit
-from swarmchat.swarm.model_limits import DEFAULT_CONTEXT_WINDOW, context_window_for
-from swarmchat.swarm.openai_model import OpenAIModel
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk, ToolCall
+from swarmchat.swarm.models.context_windows import DEFAULT_CONTEXT_WINDOW, context_window_for
+from swarmchat.swarm.models.model_errors import asked_wait, named_context_limit
+from swarmchat.swarm.models.openai_chat import OpenAIModel
 
 server = server_fixture
 
@@ -578,7 +578,7 @@ class TestStopping:
 def test_openai_is_imported_by_the_first_need_only():
     code = """
 import sys
-from swarmchat.swarm.openai_model import OpenAIModel
+from swarmchat.swarm.models.openai_chat import OpenAIModel
 model = OpenAIModel("m", base_url="http://localhost:1/v1", api_key="k")
 assert not {"openai", "httpx2", "pydantic"} & set(sys.modules), "too early"
 model.warm_up()

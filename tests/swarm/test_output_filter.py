@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from swarmchat.swarm.leak_formats import CONTROL, HARMONY, OPENERS, THOUGHTS
-from swarmchat.swarm.leaks import Leak
-from swarmchat.swarm.model import ReasoningChunk, TextChunk
-from swarmchat.swarm.offer import Offer
-from swarmchat.swarm.output_filter import OutputFilter, filter_text
-from swarmchat.swarm.tools import tool
+from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
+from swarmchat.swarm.parsing.answer_filter import OutputFilter, filter_text
+from swarmchat.swarm.parsing.call_finder import Leak
+from swarmchat.swarm.parsing.formats import CONTROL, HARMONY, OPENERS, THOUGHTS
+from swarmchat.swarm.tools.tool import tool
+from swarmchat.swarm.tools.toolset import Offer
 
 
 @tool

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from model_server import ModelServer, Reply, SeenRequest, failure, server_fixture, text, too_long, tool_calls, whole
 from probed_server import Behaviour
-from swarmchat.swarm import probe_results, probe_run, probes
-from swarmchat.swarm.demo_model import DemoModel
 from swarmchat.swarm.errors import ModelAuthError, ModelBusy, ModelUnavailable
-from swarmchat.swarm.openai_endpoint import OpenAIEndpoint
-from swarmchat.swarm.probe_exchanges import exchanges
-from swarmchat.swarm.probe_results import found_quirks, usable
-from swarmchat.swarm.probe_run import ProbeRun
-from swarmchat.swarm.quirks import QUIRKS
+from swarmchat.swarm.models.demo import DemoModel
+from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
+from swarmchat.swarm.probes import checks, results, runner
+from swarmchat.swarm.probes.exchanges import exchanges
+from swarmchat.swarm.probes.quirks import QUIRKS
+from swarmchat.swarm.probes.results import found_quirks, usable
+from swarmchat.swarm.probes.runner import ProbeRun
 
 server = server_fixture
 MANY = 100
@@ -52,7 +52,7 @@ def not_ok(run: ProbeRun) -> dict[str, str]:
 
 def test_a_good_server_has_no_quirks(server):
     run = probe(server, Behaviour(), quick=False)
-    assert [result.name for result in run.results] == [*(each.name for each in probes.PROBES), "clean"]
+    assert [result.name for result in run.results] == [*(each.name for each in checks.PROBES), "clean"]
     assert [(result.name, result.seen) for result in run.results if result.status != "ok"] == []
     assert usable(run.results) == {"chat": "yes", "tools": "yes", "swarms": "yes"}
     assert run.requests == len(server.chats) == 20
@@ -387,14 +387,14 @@ def test_the_demo_model_is_told_as_it_is():
 
 def test_probes_and_exchanges_fit():
     names = [exchange.name for exchange in exchanges()]
-    order = [names.index(each.exchange) for each in probes.PROBES]
+    order = [names.index(each.exchange) for each in checks.PROBES]
     assert order == sorted(order)
     assert set(order) == set(range(len(names)))
-    assert len({each.name for each in probes.PROBES}) == len(probes.PROBES)
+    assert len({each.name for each in checks.PROBES}) == len(checks.PROBES)
 
 
 def test_every_quirk_can_be_found_and_is_documented():
-    source = "".join(inspect.getsource(module) for module in (probes, probe_results, probe_run))
+    source = "".join(inspect.getsource(module) for module in (checks, results, runner))
     assert [name for name in QUIRKS if f'"{name}"' not in source] == []
     page = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
     documented = dict(re.findall(r"^\| `(\w+)` \| .+ \| (.+) \|$", page, re.MULTILINE))

@@ -6,9 +6,9 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.swarm.encoding import clean_text, encode_json
+from swarmchat.swarm.common.encoding import clean_text, encode_json
 from swarmchat.swarm.errors import BadRecord
-from swarmchat.swarm.records import FORMAT_VERSION, Record, parse_record
+from swarmchat.swarm.persistence.records import FORMAT_VERSION, Record, parse_record
 
 TIME = "2026-01-02T03:04:05.678Z"
 JSON = st.recursive(

@@ -6,14 +6,15 @@ from dataclasses import replace
 import pytest
 from recorded import ask, calls, record_and_replay
 from swarmchat.backends import Delete
-from swarmchat.swarm import Agent, Context, Policy, SessionSettings, State, Swarm, keys, tool
-from swarmchat.swarm.edits import Edits
+from swarmchat.swarm import Agent, Context, Policy, SessionSettings, State, Swarm, tool
+from swarmchat.swarm.archive.sessions import rename_session
+from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.errors import ContextTooLong, ModelBusy, ModelUnavailable
-from swarmchat.swarm.index import find_session
-from swarmchat.swarm.model import Answer, ReasoningChunk, TextChunk
-from swarmchat.swarm.reach import Primitives
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.sessions import rename_session
+from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.changes import Edits
+from swarmchat.swarm.persistence.session_index import find_session
 
 
 @tool

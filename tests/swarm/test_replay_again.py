@@ -13,12 +13,12 @@ from misbehaving import SCRIPT, Misbehaving
 from recorded import Recorder, again, ask, calls
 from swarmchat.backends import open_backend
 from swarmchat.examples.helpdesk import swarm as helpdesk
-from swarmchat.swarm.incoming import Incoming
-from swarmchat.swarm.index import find_session
-from swarmchat.swarm.log_reader import read_lines
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.storing import SessionWriter
-from swarmchat.swarm.transcripts import open_transcript
+from swarmchat.swarm.archive.incoming import Incoming
+from swarmchat.swarm.archive.writer import SessionWriter
+from swarmchat.swarm.importers.detect import open_transcript
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence.log_reader import read_lines
+from swarmchat.swarm.persistence.session_index import find_session
 
 TIMES = int(os.environ.get("SWARMCHAT_TEST_REPLAYS", "20"))
 
@@ -35,8 +35,8 @@ class Refused(socket.socket):
 socket.socket = Refused
 from swarmchat.backends import open_backend
 from swarmchat.examples.helpdesk import swarm
-from swarmchat.swarm.replay import replay
-from swarmchat.swarm.replay_file import read_conversations
+from swarmchat.swarm.replay.runner import replay
+from swarmchat.swarm.replay.files import read_conversations
 
 async def run(path, times):
     backend = open_backend("memory:")

@@ -12,8 +12,8 @@ from recorded import Recorder, again, ask
 from swarmchat.backends import open_backend
 from swarmchat.swarm import Agent, Context, State, Swarm, tool
 from swarmchat.swarm.errors import ContextTooLong, ModelUnavailable
-from swarmchat.swarm.model import Answer, ToolCall
-from swarmchat.swarm.scripted_model import ScriptedModel
+from swarmchat.swarm.models.base import Answer, ToolCall
+from swarmchat.swarm.models.scripted import ScriptedModel
 
 
 @tool

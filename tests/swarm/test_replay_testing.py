@@ -7,7 +7,7 @@ import pytest
 from swarmchat.examples.helpdesk import swarm as helpdesk
 from swarmchat.swarm import Agent
 from swarmchat.swarm.errors import TranscriptError
-from swarmchat.swarm.scripted_model import ScriptedModel
+from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.testing import replay_transcript
 
 LINES = [

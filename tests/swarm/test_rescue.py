@@ -9,21 +9,21 @@ from chats import contents, open_session, say, sent, text_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from swarmchat.backends import open_backend
-from swarmchat.swarm import keys
-from swarmchat.swarm.agents import Agent, Swarm
-from swarmchat.swarm.call_repair import repair_calls
+from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, STEPS
+from swarmchat.swarm.conversation.events import HandedOver, Refused, Rescued, TextDelta, ToolFinished, TurnEnded
 from swarmchat.swarm.errors import DefinitionError, HookError, ModelUnavailable
-from swarmchat.swarm.events import HandedOver, Refused, Rescued, TextDelta, ToolFinished, TurnEnded
-from swarmchat.swarm.model import Answer, ReasoningChunk, TextChunk, ToolCall
-from swarmchat.swarm.offer import Offer
-from swarmchat.swarm.policy import Policy
-from swarmchat.swarm.records import parse_record
-from swarmchat.swarm.repetition import RepetitionGuard, cut_repetition, repeated_piece
-from swarmchat.swarm.rescue_steps import PLACEHOLDER, STEPS
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.state import State
-from swarmchat.swarm.tool_context import Context
-from swarmchat.swarm.tools import as_tool, tool
+from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk, ToolCall
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.parsing.call_repair import repair_calls
+from swarmchat.swarm.parsing.repetition import RepetitionGuard, cut_repetition, repeated_piece
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import parse_record
+from swarmchat.swarm.primitives.policy import Policy
+from swarmchat.swarm.primitives.state import State
+from swarmchat.swarm.tools.context import Context
+from swarmchat.swarm.tools.tool import as_tool, tool
+from swarmchat.swarm.tools.toolset import Offer
 
 BOOKED = []
 

@@ -9,8 +9,8 @@ from chats import open_session, say, sent, text_of
 from misbehaving import SCRIPT, Misbehaving, original_check
 from swarmchat.backends import open_backend
 from swarmchat.examples.helpdesk import swarm as helpdesk
-from swarmchat.swarm.rescue_steps import PLACEHOLDER
-from swarmchat.swarm.scripted_model import ScriptedModel
+from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER
+from swarmchat.swarm.models.scripted import ScriptedModel
 
 DOCS = Path(__file__).parents[2] / "docs" / "rescue.md"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.swarm.errors import ModelBusy, ScriptError
-from swarmchat.swarm.model import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk, ToolCall
-from swarmchat.swarm.scripted_model import ScriptedModel, Step, word_pieces
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk, ToolCall
+from swarmchat.swarm.models.scripted import ScriptedModel, Step, word_pieces
 
 ASK = ModelRequest("m", (b'{"role":"user","content":"Hi"}',))
 CALL = ToolCall("a", "find", "{}")

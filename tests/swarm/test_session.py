@@ -11,18 +11,26 @@ import pytest
 from chat_rules import check_messages
 from chats import AGENT, Faulty, contents, open_session, say, sent, text_of
 from swarmchat.backends import Append, BackendUnavailable, open_backend
-from swarmchat.swarm import keys
+from swarmchat.swarm.context.normalize import NO_RESULT
+from swarmchat.swarm.conversation.events import (
+    ReasoningDelta,
+    Retrying,
+    Rotated,
+    TextDelta,
+    ToolFinished,
+    TurnEnded,
+    Warned,
+)
 from swarmchat.swarm.errors import BadRecord, ContextTooLong, ModelUnavailable, OverBudget, RequestLimit, SessionBusy
-from swarmchat.swarm.events import ReasoningDelta, Retrying, Rotated, TextDelta, ToolFinished, TurnEnded, Warned
-from swarmchat.swarm.index import find_session, latest_session, list_sessions
-from swarmchat.swarm.lease import SessionLease
-from swarmchat.swarm.log import CHUNK
-from swarmchat.swarm.model import Answer, ReasoningChunk, Retry, TextChunk, ToolCall
-from swarmchat.swarm.persist import Lifetimes
-from swarmchat.swarm.records import Record, parse_record
-from swarmchat.swarm.repair import NO_RESULT
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.session import Session
+from swarmchat.swarm.models.base import Answer, ReasoningChunk, Retry, TextChunk, ToolCall
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.lease import SessionLease
+from swarmchat.swarm.persistence.log import CHUNK
+from swarmchat.swarm.persistence.records import Record, parse_record
+from swarmchat.swarm.persistence.session_index import find_session, latest_session, list_sessions
+from swarmchat.swarm.persistence.store import Lifetimes
+from swarmchat.swarm.session.session import Session
 
 CALL = Answer("", (ToolCall("c1", "look_up", "{}"),), "tool_calls")
 
@@ -92,7 +100,7 @@ def test_a_new_process_goes_on_where_the_last_one_stopped(tmp_path, redis_url):
         sys.path[:0] = sys.argv[1].split(":")
         from chats import contents, open_session, say
         from swarmchat.backends import open_backend
-        from swarmchat.swarm.scripted_model import ScriptedModel
+        from swarmchat.swarm.models.scripted import ScriptedModel
 
         async def main():
             backend = open_backend(sys.argv[2])
@@ -619,7 +627,7 @@ def test_a_session_whose_process_died_is_free_at_once(tmp_path, redis_url):
         sys.path[:0] = sys.argv[1].split(":")
         from chats import open_session
         from swarmchat.backends import open_backend
-        from swarmchat.swarm.scripted_model import ScriptedModel
+        from swarmchat.swarm.models.scripted import ScriptedModel
 
         async def main():
             await open_session(open_backend(sys.argv[2]), ScriptedModel(), lease=3600)

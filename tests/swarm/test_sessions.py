@@ -26,25 +26,25 @@ from logs import (
     write_file,
 )
 from swarmchat.backends import Append, open_backend
-from swarmchat.swarm import keys
+from swarmchat.swarm.archive.dialogue import what_was_said
+from swarmchat.swarm.archive.export import as_messages, as_openai
+from swarmchat.swarm.archive.export_pages import as_html, as_markdown
+from swarmchat.swarm.archive.log_summary import LogSummary, read_beside
+from swarmchat.swarm.archive.mend_files import repair_file, repair_session
+from swarmchat.swarm.archive.redaction import MARK, Redaction
+from swarmchat.swarm.archive.repair import mend_log
+from swarmchat.swarm.archive.search import search_session
+from swarmchat.swarm.archive.sessions import delete_session, find_unfinished, fork_session, rename_session, snapshot
+from swarmchat.swarm.archive.writer import SessionWriter
 from swarmchat.swarm.errors import BadRecord, SessionBusy, TranscriptError
-from swarmchat.swarm.export_pages import as_html, as_markdown
-from swarmchat.swarm.exports import as_messages, as_openai
-from swarmchat.swarm.index import find_session, list_sessions
-from swarmchat.swarm.lease import Holder, SessionLease
-from swarmchat.swarm.log_reader import read_records, turns_of
-from swarmchat.swarm.log_search import search_session
-from swarmchat.swarm.log_summary import LogSummary, read_beside
-from swarmchat.swarm.mend import mend_log
-from swarmchat.swarm.mend_files import repair_file, repair_session
-from swarmchat.swarm.navigation import Navigation
-from swarmchat.swarm.records import parse_record
-from swarmchat.swarm.redact import MARK, Redaction
-from swarmchat.swarm.said import what_was_said
-from swarmchat.swarm.sessions import delete_session, find_unfinished, fork_session, rename_session, snapshot
-from swarmchat.swarm.storing import SessionWriter
-from swarmchat.swarm.transcript_log import record_problem
-from swarmchat.swarm.transcripts import open_transcript
+from swarmchat.swarm.importers.detect import open_transcript
+from swarmchat.swarm.importers.native import record_problem
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.lease import Holder, SessionLease
+from swarmchat.swarm.persistence.log_reader import read_records, turns_of
+from swarmchat.swarm.persistence.records import parse_record
+from swarmchat.swarm.persistence.session_index import find_session, list_sessions
+from swarmchat.swarm.primitives.navigation import Navigation
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 
@@ -279,7 +279,7 @@ def test_nothing_said_gets_out_of_its_place_in_a_page(text):
 
 
 def _info(**changes: str):
-    from swarmchat.swarm.index import SessionInfo
+    from swarmchat.swarm.persistence.session_index import SessionInfo
 
     return SessionInfo(**{"id": "s", "name": "s", "client": "ann", "created": TIME, "updated": TIME, **changes})
 
@@ -414,7 +414,7 @@ def test_a_file_is_repaired_and_kept_as_it_was(tmp_path):
 def test_every_record_of_a_chat_is_one_that_can_be_imported(tmp_path):
     """Nothing that is written by a session may be refused."""
     from chats import open_session, say
-    from swarmchat.swarm.scripted_model import ScriptedModel
+    from swarmchat.swarm.models.scripted import ScriptedModel
 
     async def run() -> None:
         backend = open_backend("memory:")

@@ -20,15 +20,15 @@ from pydantic import BaseModel, Field
 from questions import FACTS, HELD_OUT
 from swarmchat.backends import Append, Backend, BackendUnavailable, CorruptValue, Delete, Put, open_backend
 from swarmchat.backends.memory import MemoryBackend
-from swarmchat.swarm import keys
-from swarmchat.swarm.edits import Edits, commit_edits
-from swarmchat.swarm.embedding import PersistEmbedding
 from swarmchat.swarm.errors import StorageError
-from swarmchat.swarm.ngram_embedding import NgramEmbedder
-from swarmchat.swarm.persist import Lifetimes, Store
-from swarmchat.swarm.search import SearchIndex, build_index
-from swarmchat.swarm.storage import Hit, PersistStorage, Storage
-from swarmchat.swarm.storage_items import StoredItems
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.changes import Edits, commit_edits
+from swarmchat.swarm.persistence.store import Lifetimes, Store
+from swarmchat.swarm.storage.embeddings import PersistEmbedding
+from swarmchat.swarm.storage.items import StoredItems
+from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
+from swarmchat.swarm.storage.storage import Hit, PersistStorage, Storage
+from swarmchat.swarm.storage.vector_index import SearchIndex, build_index
 from typing_extensions import TypedDict  # what pydantic wants before Python 3.12
 
 FILLER = Path(__file__).with_name("storage_filler.py")

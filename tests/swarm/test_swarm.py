@@ -11,18 +11,19 @@ import pytest
 from chat_rules import check_messages
 from chats import Faulty, contents, open_session, say, sent, text_of
 from swarmchat.backends import BackendUnavailable, open_backend
-from swarmchat.swarm import Agent, Context, Policy, State, Swarm, keys, tool
-from swarmchat.swarm.alive import PersistAlive
+from swarmchat.swarm import Agent, Context, Policy, State, Swarm, tool
+from swarmchat.swarm.conversation.events import HandedOver, Refused, ToolFinished, ToolStarted
 from swarmchat.swarm.errors import DefinitionError, HandoffLoop, HookError, RepeatedCall, StateError
-from swarmchat.swarm.events import HandedOver, Refused, ToolFinished, ToolStarted
-from swarmchat.swarm.memory import PersistMemory
-from swarmchat.swarm.model import Answer, ToolCall
-from swarmchat.swarm.navigation import Navigation, PersistSwarm
-from swarmchat.swarm.persist import Lifetimes, Store
-from swarmchat.swarm.policy import PersistPolicy
-from swarmchat.swarm.records import parse_record
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.state import PersistState
+from swarmchat.swarm.models.base import Answer, ToolCall
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import parse_record
+from swarmchat.swarm.persistence.store import Lifetimes, Store
+from swarmchat.swarm.primitives.memory import PersistMemory
+from swarmchat.swarm.primitives.navigation import Navigation, PersistSwarm
+from swarmchat.swarm.primitives.policy import PersistPolicy
+from swarmchat.swarm.primitives.presence import PersistAlive
+from swarmchat.swarm.primitives.state import PersistState
 
 
 @dataclass
@@ -654,8 +655,8 @@ UPDATER = """if True:
     import asyncio, sys
     from swarmchat.backends import open_backend
     from swarmchat.swarm import State
-    from swarmchat.swarm.persist import Store
-    from swarmchat.swarm.state import PersistState
+    from swarmchat.swarm.persistence.store import Store
+    from swarmchat.swarm.primitives.state import PersistState
 
     async def main():
         backend = open_backend(sys.argv[1])

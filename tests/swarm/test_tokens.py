@@ -9,10 +9,10 @@ import pytest
 import tiktoken_ext.openai_public
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.swarm import tokens, vocabulary
-from swarmchat.swarm.tokens import counter_for
-from swarmchat.swarm.tool_tokens import tools_as_typescript
-from swarmchat.swarm.vocabulary import VocabularyError, encoding_name, load_encoding
+from swarmchat.swarm.context import encodings, tokens
+from swarmchat.swarm.context.encodings import VocabularyError, encoding_name, load_encoding
+from swarmchat.swarm.context.tokens import counter_for
+from swarmchat.swarm.context.tool_tokens import tools_as_typescript
 
 
 def user(text):
@@ -187,15 +187,15 @@ def test_our_encodings_are_those_of_the_installed_tiktoken(name, monkeypatch):
 
 
 def test_a_vocabulary_that_is_not_the_right_one_is_refused(monkeypatch):
-    damaged = vocabulary._VOCABULARIES["o200k_base"]._replace(sha256="0" * 64)
-    monkeypatch.setitem(vocabulary._VOCABULARIES, "o200k_base", damaged)
+    damaged = encodings._VOCABULARIES["o200k_base"]._replace(sha256="0" * 64)
+    monkeypatch.setitem(encodings._VOCABULARIES, "o200k_base", damaged)
     with pytest.raises(VocabularyError, match="o200k_base"):
         load_encoding.__wrapped__("o200k_base")
 
 
 def test_without_a_vocabulary_counts_are_estimates_on_the_high_side(monkeypatch):
-    damaged = vocabulary._VOCABULARIES["o200k_base"]._replace(sha256="0" * 64)
-    monkeypatch.setitem(vocabulary._VOCABULARIES, "o200k_base", damaged)
+    damaged = encodings._VOCABULARIES["o200k_base"]._replace(sha256="0" * 64)
+    monkeypatch.setitem(encodings._VOCABULARIES, "o200k_base", damaged)
     load_encoding.cache_clear()
     try:
         estimate = tokens._counter.__wrapped__("o200k_base")

@@ -19,16 +19,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from logs import LOGS, TEA, asked, fields, lines_of, put_session, stored_lines, write_file
 from swarmchat.backends import Append, BackendError, open_backend
-from swarmchat.swarm import keys
+from swarmchat.swarm.archive.export import as_messages
+from swarmchat.swarm.archive.log_summary import read_beside
+from swarmchat.swarm.archive.sessions import snapshot
+from swarmchat.swarm.archive.writer import Pieces, SessionWriter
 from swarmchat.swarm.errors import SessionBusy, TranscriptError
-from swarmchat.swarm.exports import as_messages
-from swarmchat.swarm.index import find_session, list_sessions
-from swarmchat.swarm.lease import Holder, SessionLease
-from swarmchat.swarm.log_summary import read_beside
-from swarmchat.swarm.records import parse_record
-from swarmchat.swarm.sessions import snapshot
-from swarmchat.swarm.storing import Pieces, SessionWriter
-from swarmchat.swarm.transcripts import open_transcript
+from swarmchat.swarm.importers.detect import open_transcript
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.lease import Holder, SessionLease
+from swarmchat.swarm.persistence.records import parse_record
+from swarmchat.swarm.persistence.session_index import find_session, list_sessions
 
 IMPORTER = Path(__file__).with_name("importer.py")
 LONG = lines_of([asked(f"question {number}") for number in range(24)], "long")

@@ -10,18 +10,19 @@ from chats import Faulty, open_session, say
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from swarmchat.backends import BackendUnavailable, open_backend
-from swarmchat.swarm import Agent, Context, Policy, State, Swarm, keys, tool
+from swarmchat.swarm import Agent, Context, Policy, State, Swarm, tool
+from swarmchat.swarm.archive.dialogue import what_was_said
+from swarmchat.swarm.archive.export import as_messages
+from swarmchat.swarm.archive.log_summary import LogSummary
+from swarmchat.swarm.archive.sessions import fork_session, rename_session
+from swarmchat.swarm.archive.writer import SessionWriter
 from swarmchat.swarm.errors import ModelUnavailable
-from swarmchat.swarm.exports import as_messages
-from swarmchat.swarm.index import find_session
-from swarmchat.swarm.log_summary import LogSummary
-from swarmchat.swarm.model import Answer, ToolCall
-from swarmchat.swarm.navigation import Navigation
-from swarmchat.swarm.records import parse_record
-from swarmchat.swarm.said import what_was_said
-from swarmchat.swarm.scripted_model import ScriptedModel
-from swarmchat.swarm.sessions import fork_session, rename_session
-from swarmchat.swarm.storing import SessionWriter
+from swarmchat.swarm.models.base import Answer, ToolCall
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import parse_record
+from swarmchat.swarm.persistence.session_index import find_session
+from swarmchat.swarm.primitives.navigation import Navigation
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 

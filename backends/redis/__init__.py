@@ -1,0 +1,4 @@
+"""Redis: one server, a cluster, or sentinels.
+
+Read `backend` first.
+"""

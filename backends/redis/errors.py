@@ -1,0 +1,73 @@
+"""What redis-py raises, as our errors: the one place that knows both."""
+
+import re
+import ssl
+
+import redis.exceptions as theirs
+from swarmchat.backends.errors import BackendError, BackendFull, BackendUnavailable, CorruptValue, UnknownBackend
+from swarmchat.backends.redis.url import RedisTarget
+
+_TRANSIENT = re.compile(r"\b(LOADING|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|NOREPLICAS|UNBLOCKED)\b")
+_DENIED = re.compile(
+    r"\b(NOAUTH|WRONGPASS|NOPERM)\b|invalid (username-password|password)|AUTH.*called|No permissions", re.IGNORECASE
+)
+# redis-py takes the code off the text of the errors that it has a class for; which ones, depends on the server.
+_TRANSIENT_KINDS = (theirs.ClusterDownError, theirs.TryAgainError, theirs.MasterDownError, theirs.BusyLoadingError)
+_FULL = re.compile(r"\bOOM\b")
+_WRONG_KIND = re.compile(r"\bWRONGTYPE\b")
+_READ_ONLY = re.compile(r"\b(READONLY|MISCONF)\b")
+
+
+def worth_retrying(error: BaseException) -> bool:
+    """Tell whether the same call may succeed in a moment: the connection was lost, or the server is starting."""
+    root = _root(error)
+    if is_denied(root) or isinstance(root.__context__, ssl.SSLCertVerificationError):
+        return False
+    if isinstance(root, theirs.ConnectionError | theirs.TimeoutError | OSError):
+        return True
+    return isinstance(root, theirs.RedisError) and _is_transient(root)
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, _TRANSIENT_KINDS) or bool(_TRANSIENT.search(str(error)))
+
+
+def is_denied(error: BaseException) -> bool:
+    """Tell whether the server knows us and will not have us."""
+    denied = theirs.AuthenticationError | theirs.AuthorizationError | theirs.NoPermissionError
+    root = _root(error)
+    return isinstance(root, denied) or (isinstance(root, theirs.ResponseError) and bool(_DENIED.search(str(root))))
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what kept a cluster's client from connecting: it wraps it, in an exception of no kind."""
+    while isinstance(error, theirs.RedisClusterException) and error.__cause__:
+        error = error.__cause__
+    return error
+
+
+def map_error(error: Exception, target: RedisTarget) -> BackendError:
+    """Return the error to raise instead of ``error``: which store, what went wrong, what to do. No password in it."""
+    said = target.scrub(str(error)) or type(error).__name__
+    where = target.masked
+    if is_denied(error):
+        user = f"the user {target.username!r}" if target.username else "the default user"
+        return BackendUnavailable(
+            f"{where} refuses {user} ({said}): check the name and the password in the URL, and what the server's ACL"
+            " lets that user do"
+        )
+    if isinstance(error, theirs.AskError):
+        return UnknownBackend(f"{where} is one node of a cluster: write redis+cluster:// instead of its scheme")
+    if isinstance(error, theirs.RedisClusterException | theirs.ClusterError):
+        return BackendUnavailable(f"{where} is not usable as a cluster ({said}): is every slot served?")
+    if isinstance(error, theirs.ResponseError):
+        if isinstance(error, theirs.OutOfMemoryError) or _FULL.search(said):
+            return BackendFull(f"{where} is at its maxmemory ({said}): raise it on the server, or remove sessions")
+        if _WRONG_KIND.search(said):
+            return CorruptValue(f"{where} holds another kind of value there than asked for ({said})")
+        if isinstance(error, theirs.ReadOnlyError) or _READ_ONLY.search(said):
+            return BackendUnavailable(f"{where} takes no writes ({said}): name the primary, or fix its disk")
+        if _is_transient(error):
+            return BackendUnavailable(f"{where} is not ready ({said}): try again in a moment")
+        return BackendError(f"{where} refused a command ({said}): swarmchat needs Redis 6.2 or newer")
+    return BackendUnavailable(f"{where} cannot be reached ({said}): is the server running, and is the URL right?")

@@ -1,0 +1,9 @@
+"""The conformance suite that every backend passes, shipped for other drivers.
+
+Read ``suite`` first: a test class derives from ``BackendConformance``. ``check_model`` compares a driver with a dict.
+"""
+
+from swarmchat.backends.testing.model import check_model
+from swarmchat.backends.testing.suite import BackendConformance, MakeBackend
+
+__all__ = ["BackendConformance", "MakeBackend", "check_model"]

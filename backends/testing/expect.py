@@ -1,0 +1,118 @@
+"""The part of the conformance suite about Expect: what a commit relies on. Use it through ``testing``."""
+
+import asyncio
+
+from swarmchat.backends.base import Append, Backend, Delete, Expect, Lease, Put
+from swarmchat.backends.errors import Conflict, CorruptValue, LeaseLost
+from swarmchat.backends.testing.tools import BLOBS, LONG, SOON, MakeBackend, gone, refused, scan, scenario, until
+
+
+class ExpectConformance:
+    """Optimistic concurrency; the rest of the suite inherits it."""
+
+    persistent = True
+    """Whether what was written is still there after closing and opening again."""
+
+    @scenario
+    async def test_what_is_expected_decides(self, make: MakeBackend) -> None:
+        """A commit lands only if every value is the expected one, to the byte; otherwise Conflict names the key."""
+        backend = make()
+        for blob in BLOBS:
+            await backend.commit(Put("a", blob))
+            await backend.commit(Expect("a", blob))
+            for wrong in {None, blob + b"\0", blob[:-1], blob[:-1] + b"\1", b"other"} - {blob}:
+                told = await refused(backend.commit(Put("b", b"1"), Expect("a", wrong)), Conflict)
+                assert "'a'" in told
+                assert backend.url in told
+        assert "'b'" in await refused(backend.commit(Expect("b", b""), Delete("a")), Conflict)
+        await backend.commit(Expect("b", None), Delete("a"))
+        assert await scan(backend, "") == []
+
+    @scenario
+    async def test_what_is_expected_was_there_before(self, make: MakeBackend) -> None:
+        """Expects look at the state before all writes of their commit, wherever they stand, on the same key too."""
+        backend = make()
+        await backend.commit(Put("a", b"1"), Expect("a", None), Put("a", b"2"))
+        await backend.commit(Expect("a", b"2"), Put("a", b"3"), Expect("a", b"2"), Delete("a"), Expect("a", b"2"))
+        await backend.commit(Append("a", (b"1",)), Expect("a", None), Expect("b", None))
+        await backend.commit(Put("b", b"1"), Put("c", b"1"), Put("d", b"1"))
+        right = [Expect("b", b"1"), Expect("c", b"1"), Expect("nothing", None)]
+        for place, wrong in enumerate([Expect("b", b"2"), Expect("c", b"2"), Expect("nothing", b"2")]):
+            checks = [*right[:place], wrong, *right[place + 1 :]]
+            assert repr(wrong.key) in await refused(
+                backend.commit(Put(wrong.key, b"2"), Append("a", (b"2",)), *checks, Delete("d")), Conflict
+            )
+        await refused(backend.commit(Expect("b", b"1"), Put("b", b"2"), Expect("b", b"2")), Conflict)
+        assert await scan(backend, "") == [("b", b"1"), ("c", b"1"), ("d", b"1")]
+        assert await backend.slice("a", 0) == [b"1"]
+
+    @scenario
+    async def test_what_is_expected_of_a_list(self, make: MakeBackend) -> None:
+        """CorruptValue. The Expects decide in their order, and before any write that meets the other kind."""
+        backend = make()
+        await backend.commit(Append("list", (b"1",)), Put("a", b"1"))
+        for value in (None, b"1", b""):
+            assert "'list'" in await refused(
+                backend.commit(Put("a", b"2"), Delete("list"), Expect("list", value)), CorruptValue
+            )
+            assert "'list'" in await refused(backend.commit(Expect("list", value), Expect("a", b"2")), CorruptValue)
+        assert "'a'" in await refused(
+            backend.commit(Put("list", b"2"), Expect("a", b"2"), Expect("list", None)), Conflict
+        )
+        assert await backend.slice("list", 0) == [b"1"]
+        assert await backend.get("a") == b"1"
+
+    @scenario
+    async def test_what_is_expected_lives_no_longer(self, make: MakeBackend) -> None:
+        """What has run out is not there: neither a value nor a list."""
+        backend = make()
+        await backend.commit(Put("at once", b"1", 0), Put("value", b"1", SOON), Append("list", (b"1",), SOON))
+        await backend.commit(Expect("at once", None))
+
+        async def nothing_is_left() -> bool:
+            try:
+                await backend.commit(Expect("value", None), Expect("list", None), Put("done", b"1"))
+            except (Conflict, CorruptValue):
+                return False
+            return True
+
+        await until(nothing_is_left)
+        await refused(backend.commit(Expect("value", b"1")), Conflict)
+        assert await scan(backend, "") == [("done", b"1")]
+
+    @scenario
+    async def test_a_refused_commit_does_not_renew_its_lease(self, make: MakeBackend) -> None:
+        """It changes nothing at all. A lost lease is told first; a lease may itself be what is expected."""
+        backend = make()
+        lease = await backend.acquire("lease", b"me", LONG)
+        short = Lease("lease", b"me", SOON)
+        await refused(backend.commit(Put("a", b"1"), Expect("a", b"1"), lease=short), Conflict)
+        await refused(backend.commit(Put("a", b"1"), Append("lease", (b"1",)), lease=short), CorruptValue)
+        await backend.commit(Put("witness", b"1", 2 * SOON))
+        await until(lambda: gone(backend, "witness"))
+        await backend.commit(Put("a", b"1"), Expect("lease", b"me"), Expect("a", None), lease=lease)
+        await refused(backend.commit(Put("a", b"2"), Expect("a", b"2"), lease=Lease("lease", b"you", LONG)), LeaseLost)
+        assert await scan(backend, "") == [("a", b"1"), ("lease", b"me")]
+
+    @scenario
+    async def test_no_update_is_lost(self, make: MakeBackend) -> None:
+        """Tasks on two connections that read a number, add one and put it back: all of it is counted."""
+        backends = (make(), make()) if self.persistent else (make(),) * 2
+        conflicts = 0
+
+        async def increment(backend: Backend) -> None:
+            nonlocal conflicts
+            done = 0
+            while done < 25:
+                number = await backend.get("number")
+                # The others read the same.
+                await asyncio.sleep(0)
+                try:
+                    await backend.commit(Expect("number", number), Put("number", b"%d" % (int(number or 0) + 1)))
+                    done += 1
+                except Conflict:
+                    conflicts += 1
+
+        await asyncio.gather(*(increment(backends[task % 2]) for task in range(4)))
+        assert await backends[0].get("number") == b"100"
+        assert conflicts

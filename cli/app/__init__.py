@@ -1,0 +1,4 @@
+"""What all commands share: the command table, options, exit codes, signals.
+
+Read `command_table` first.
+"""

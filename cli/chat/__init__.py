@@ -1,0 +1,4 @@
+"""`swarmchat chat` and `swarmchat run`.
+
+Read `chat` first, then `repl`.
+"""

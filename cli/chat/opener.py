@@ -1,0 +1,85 @@
+"""From settings to sessions: what a chat, a question and a script open in the same way."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from swarmchat.backends import Backend
+from swarmchat.cli.errors import UsageError
+from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.settings import Settings
+from swarmchat.cli.slash.chat_context import Desk, seat
+from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.models.base import Model
+from swarmchat.swarm.persistence.session_index import latest_session
+from swarmchat.swarm.session.session import Session
+
+
+def check_names(session: str | None, resume: bool) -> None:
+    """Raise UsageError unless ``-s`` and ``-c`` make sense together."""
+    if session is not None and resume:
+        raise UsageError("-s names a session and -c takes the last one: give one of them")
+    if session is not None and not session.strip():
+        raise UsageError("-s needs the name of a session")
+
+
+@dataclass(frozen=True)
+class Opener:
+    """Opens sessions with one backend, swarm and model."""
+
+    settings: Settings
+    backend: Backend
+    swarm: Swarm
+    model: Model
+    interactive: bool
+    made: list[Model] = field(default_factory=list)
+    """Models that commands of the chat have made."""
+
+    async def open(self, name: str | None) -> Session:
+        """Open the session ``name``, or a new one; see ``Session.open``."""
+        settings = self.settings
+        session = await Session.open(
+            self.backend,
+            self.model,
+            client=settings.client_name,
+            name=name,
+            swarm=self.swarm,
+            settings=wiring.session_settings(settings),
+            models=lambda each: wiring.make_model(settings, interactive=self.interactive, swarm=self.swarm, name=each),
+        )
+        seat(session, Desk(settings, self.interactive, self.made))
+        if settings.locale is not None:
+            try:
+                await session.primitives.memory.set("locale", settings.locale)
+            except BaseException:
+                await session.close()
+                raise
+        return session
+
+    async def open_chosen(self, name: str | None, resume: bool, remark: Callable[[str], None]) -> Session:
+        """Open the session ``name``, with ``resume`` the one used last; where there is none, say so and begin one."""
+        if resume:
+            last = await latest_session(self.backend, self.settings.client_name)
+            name = last.id if last else None
+            if last is None:
+                where = wiring.backend_name(self.settings)
+                remark(f"{self.settings.client_name} has no session on {where}; a new one begins")
+        return await self.open(name)
+
+
+@asynccontextmanager
+async def opening(settings: Settings, *, interactive: bool) -> AsyncIterator[Opener]:
+    """Make what sessions need, and let go of it at the end."""
+    backend = wiring.make_backend(settings)
+    swarm = wiring.make_swarm(settings)
+    model = wiring.make_model(settings, interactive=interactive, swarm=swarm)
+    opener = Opener(settings, backend, swarm, model, interactive)
+    try:
+        yield opener
+    finally:
+        for made in [model, *opener.made]:
+            with suppress(SwarmError):
+                await made.close()
+        await wiring.close_swarm(swarm)
+        await backend.close()

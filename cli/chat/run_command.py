@@ -1,0 +1,94 @@
+"""``swarmchat run``: turns for scripts, from a prompt or a file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from swarmchat.cli.app import options
+
+if TYPE_CHECKING:
+    from swarmchat.cli.chat.script import Step
+
+
+def run(
+    prompt: Annotated[list[str] | None, typer.Argument(help="Say this; - is what is piped in.")] = None,
+    script: Annotated[Path | None, typer.Option(help="Say what stands in this file; - is standard input.")] = None,
+    output: options.Output = "text",
+    strict: Annotated[bool, typer.Option("--strict", help="A turn without a usable answer is an error: 4.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on after an error; the exit code is that of the first.")
+    ] = False,
+    backend: options.Backend = None,
+    model: options.Model = None,
+    session: options.OpenSession = None,
+    resume: options.Resume = False,
+    client: options.Client = None,
+    swarm: options.SwarmName = None,
+    approve: options.Approve = None,
+    locale: options.Locale = None,
+    system: options.System = None,
+    max_context: options.MaxContext = None,
+    base_url: options.BaseUrl = None,
+    redis_url: options.RedisUrl = None,
+    data_dir: options.DataDir = None,
+    profile: options.Profile = None,
+) -> None:
+    """Have turns without anybody at a prompt: one message, or a script of messages and commands.
+
+    In a script each line is a message; three quotation marks begin and end one of several lines; / begins a command, #
+    what is skipped. All of it is checked before anything is sent. The first error ends the run with its exit code.
+    """
+    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.chat.batch import run_steps
+
+    flags = options.flags(
+        backend=backend,
+        model=model,
+        client=client,
+        swarm=swarm,
+        approve=approve,
+        locale=locale,
+        system=system,
+        max_context=max_context,
+        base_url=base_url,
+        redis_url=redis_url,
+        data_dir=data_dir,
+        profile=profile,
+    )
+
+    def prepare() -> Any:
+        name, steps = _read_steps(prompt or [], script)
+        about = {"strict": strict, "keep_going": keep_going}
+        return run_steps(flags, steps, output, name=name, session=session, resume=resume, **about)
+
+    raise typer.Exit(guarded(prepare))
+
+
+def _read_steps(words: list[str], script: Path | None) -> "tuple[str, list[Step]]":
+    """Return what the script is called, and what is to be done. Raises UsageError."""
+    from swarmchat.cli.chat.script import Step, read_script
+    from swarmchat.cli.errors import UsageError
+
+    if bool(words) == (script is not None):
+        raise UsageError("what is to be said? Give a PROMPT, - for what is piped in, or --script FILE; one of them")
+    if script is not None:
+        name = "standard input" if str(script) == "-" else str(script)
+        return name, read_script(_read(script), name)
+    text = _read(Path("-")) if words == ["-"] else " ".join(words)
+    if not text.strip():
+        raise UsageError("nothing to say: the message is empty")
+    return "", [Step(text.strip())]
+
+
+def _read(path: Path) -> str:
+    from swarmchat.cli.chat.piped import read_piped
+    from swarmchat.cli.errors import UsageError
+
+    name = "standard input" if str(path) == "-" else str(path)
+    try:
+        return (read_piped("a message or a script") if str(path) == "-" else path.read_bytes()).decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UsageError(f"{name}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8") from error

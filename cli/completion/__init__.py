@@ -1,0 +1,4 @@
+"""Tab completion in the shell.
+
+Read `command_line` first.
+"""

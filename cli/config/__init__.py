@@ -1,0 +1,1 @@
+"""`swarmchat config`: show and change settings."""

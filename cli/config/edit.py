@@ -1,0 +1,163 @@
+"""What ``swarmchat config`` does: show settings, and write the user's own file."""
+
+import os
+import re
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping, MutableMapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from swarmchat.cli.errors import ConfigError, UsageError
+from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.files import PROFILES, check_name
+from swarmchat.cli.settings.masking import as_text, shown_value
+from swarmchat.cli.settings.settings import PROJECT_FILE, Settings, read_value
+from swarmchat.cli.terminal.printing import as_line, print_json
+
+_DEFAULT = "default"
+
+
+async def show_settings(flags: Mapping[str, Any], *, origin: bool, as_json: bool) -> None:
+    """Print all settings. Raises ConfigError."""
+    settings = wiring.read_settings(flags)
+    rows = {
+        each.name: {
+            "value": shown_value(each.name, getattr(settings, each.name)),
+            "origin": settings.origins.get(each.name, _DEFAULT),
+        }
+        for each in fields(Settings)
+        if each.metadata
+    }
+    if as_json:
+        print_json(rows)
+        return
+    for name, row in rows.items():
+        line = f"{name} = {as_line(as_text(row['value']))}"
+        print(f"{line:<50}  # {as_line(row['origin'])}" if origin else line)
+
+
+async def show_paths(as_json: bool) -> None:
+    """Print where settings files are looked for."""
+    paths = wiring.settings_files()
+    if as_json:
+        print_json([{"path": str(path), "exists": path.exists()} for path in paths])
+        return
+    for path in paths:
+        print(as_line(str(path)))
+
+
+async def write_template() -> None:
+    """Write the user's own file. Raises ConfigError if it is there, or cannot be written."""
+    from swarmchat.cli.config.template import template
+
+    path = _own_file()
+    if path.exists():
+        raise ConfigError(f"{path} is there already, and is not overwritten: change it with swarmchat config set")
+    _write(path, template())
+    print(as_line(str(path)))
+
+
+async def change_value(name: str, value: str | None, *, profile: str | None, unset: bool) -> None:
+    """Set or remove a setting in the user's own file. Raises ConfigError and UsageError."""
+    from tomlkit import TOMLDocument, dumps, parse, table
+    from tomlkit.exceptions import TOMLKitError
+
+    if (value is None) != unset:
+        raise UsageError("give a VALUE, or --unset to take the setting out")
+    if profile is not None:
+        check_name(profile)
+        if name == "profile":
+            raise UsageError("a profile cannot choose another one")
+    path = _own_file()
+    new = None if value is None else _typed(name, sys.stdin.readline().rstrip("\r\n") if value == "-" else value)
+    try:
+        before = path.read_text("utf-8") if path.exists() else ""
+        tomllib.loads(before)
+        document: TOMLDocument = parse(before if unset or profile else _uncommented(before, name))
+        place: MutableMapping[str, Any] = document
+        if profile is not None:
+            if PROFILES not in document:
+                document.add(PROFILES, table(is_super_table=True))
+            profiles: Any = document[PROFILES]
+            if profile not in profiles:
+                profiles.add(profile, table())
+            place = profiles[profile]
+        read_value(str(path), name, new) if not unset else _must_be_set(path, place, name)
+        if unset:
+            del place[name]
+        else:
+            place[name] = new
+        text = dumps(document)
+        tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (TOMLKitError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is no valid TOML, and was left as it is: {error}") from error
+    _write(path, text)
+    where = f"{path} [{PROFILES}.{profile}]" if profile else str(path)
+    shown = "is not set any more" if unset else f"= {as_text(shown_value(name, new))}"
+    print(as_line(f"{where}: {name} {shown}"))
+    _tell_what_wins(name, str(path), profile)
+
+
+def _own_file() -> Path:
+    own = [path for path in wiring.settings_files() if path.name != PROJECT_FILE]
+    if not own:
+        raise ConfigError("there is no home folder: set HOME, or use SWARMCHAT_… in the environment")
+    # Who keeps it elsewhere with a link keeps it there.
+    return own[0].resolve()
+
+
+def _typed(name: str, text: str) -> Any:
+    """Return the value that ``text`` stands for: as TOML where that makes sense, else as text. Raises ConfigError."""
+    origin = f"config set {name}"
+    try:
+        value: Any = tomllib.loads(f"v = {text}\n")
+        read_value(origin, name, value["v"])
+    except (ValueError, KeyError, ConfigError):
+        read_value(origin, name, text)
+        return text
+    return value["v"] if list(value) == ["v"] else text
+
+
+def _uncommented(text: str, name: str) -> str:
+    """Return ``text`` with the comment that holds the setting's default as the setting, if it is not set yet."""
+    comment = re.search(rf"^# {re.escape(name)} = .*$", text, re.MULTILINE)
+    if comment is None or name in tomllib.loads(text) or re.search(r"^\s*\[", text[: comment.start()], re.MULTILINE):
+        return text
+    return f"{text[: comment.start()]}{name} = 0{text[comment.end() :]}"
+
+
+def _must_be_set(path: Path, place: Mapping[str, Any], name: str) -> None:
+    if name not in place:
+        raise ConfigError(f"{path} does not set {name}")
+
+
+def _tell_what_wins(name: str, path: str, profile: str | None) -> None:
+    """Say so where the new value does not count, because another place goes before it."""
+    problems: list[ConfigError] = []
+    settings = wiring.read_settings({}, complain=problems.append)
+    origin = settings.origins.get(name, "")
+    if origin and profile is None and not origin.startswith(path):
+        print(f"note: {as_line(origin)} goes before it", file=sys.stderr)
+    for problem in problems:
+        print(f"note: {as_line(str(problem))}", file=sys.stderr)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the file at once, so that it is never half there: for the user alone, as it may hold a key."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(made, path)
+        except BaseException:
+            Path(made).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error

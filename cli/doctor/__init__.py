@@ -1,0 +1,4 @@
+"""`swarmchat doctor`: check everything a chat needs.
+
+Read `run` first.
+"""

@@ -1,0 +1,44 @@
+"""The command ``swarmchat doctor``; what it does is in ``doctor``."""
+
+from typing import Annotated
+
+import typer
+from swarmchat.cli.app import options
+
+
+def doctor(
+    backend: options.Backend = None,
+    model: options.Model = None,
+    base_url: options.BaseUrl = None,
+    profile: options.Profile = None,
+    client: options.Client = None,
+    redis_url: options.RedisUrl = None,
+    data_dir: options.DataDir = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Without any network.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Read all sessions, not just the 50 used last.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Find out what is wrong, and what to do about it.
+
+    Looks at the program, the terminal, the settings, the model, the store and the sessions. Asks the model four small
+    things. Writes two keys of its own to the store, and removes them. Exit code 1 if a check failed.
+
+    \b
+    swarmchat doctor                     what would be used now
+    swarmchat doctor --offline           without the network
+    swarmchat doctor -b redis            another store
+    swarmchat doctor --json | jq '.checks[] | select(.status == "failed")'
+    """
+    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.doctor.run import run_doctor
+
+    given = options.flags(
+        backend=backend,
+        model=model,
+        base_url=base_url,
+        profile=profile,
+        client=client,
+        redis_url=redis_url,
+        data_dir=data_dir,
+    )
+    raise typer.Exit(guarded(lambda: run_doctor(given, offline=offline, everything=everything, as_json=as_json)))

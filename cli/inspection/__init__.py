@@ -1,0 +1,1 @@
+"""`swarmchat state`, `storage`, `memory`, `bans` and `online`: look at what is kept beside the log."""

@@ -1,0 +1,23 @@
+"""Run a command that looks at what is stored. Loads nothing until the command runs."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import typer
+from swarmchat.cli.app import options
+
+if TYPE_CHECKING:
+    from swarmchat.cli.inspection.reader import Look
+
+
+def show_look(show: Callable[["Look"], Awaitable[int | None]], **given: object) -> None:
+    """Run ``show`` on the store that the options ``given`` name; exit with its code, or with that of an error."""
+    from swarmchat.cli.app.runner import guarded
+
+    async def run() -> int | None:
+        from swarmchat.cli.inspection.reader import looking
+
+        async with looking(options.flags(**given)) as look:
+            return await show(look)
+
+    raise typer.Exit(guarded(run))

@@ -1,0 +1,285 @@
+"""Markdown as it comes: what is written is never written again, and waits only for what may still change it."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from swarmchat.cli.markdown.blocks import TAB, Line, ends_code, inner_text, read_line
+from swarmchat.cli.markdown.code import Colours
+from swarmchat.cli.markdown.inline import InlineText
+from swarmchat.cli.markdown.layout import Flow, bare, cells, painted
+from swarmchat.cli.markdown.table import OpenTable
+from swarmchat.cli.terminal.sanitize import sanitize
+from swarmchat.cli.terminal.themes import Style, style_of
+
+_LONGEST_LINE = 4000
+"""Letters for which the end of a line is waited that may say what it is."""
+_RULE = 40
+_UNDERLINES = {"=": "═", "-": "─"}
+_CLOSING = re.compile(r"[ \t]+#*[ \t]*$")
+_CLOSING_AT_START = re.compile(r"(?:^|[ \t]+)#*[ \t]*$")
+"""The end of a heading, which may be its beginning too. Where its line has not ended, more may follow."""
+_HEADINGS = {"#": "heading.1", "##": "heading.2"}
+
+
+class MarkdownStream:
+    """Writes an answer in lines of ``width()`` columns, while it comes.
+
+    What is written does not depend on how the answer was cut into pieces. The first paragraph goes on behind ``lead``
+    columns that are taken on the line, with a space; all else begins below. Without ``styled`` no control sequence is
+    written, and marks without which a meaning would be lost stay in the text.
+    """
+
+    def __init__(
+        self, write: Callable[[str], object], width: Callable[[], int], *, styled: bool = True, lead: int = 0
+    ) -> None:
+        self._write = write
+        self._width = max(1, width())
+        self._measure = width
+        self._styled = styled
+        self._lead = lead
+        self._started = False
+        self._out: list[str] = []
+        self._flow = Flow(self._out.append, lambda: self._width)
+        self._flow.column = lead
+        self._rest = ""
+        """What was not read yet: at most the beginning of a line."""
+        self._last = Line("blank")
+        self._blanks: list[str] = []
+        """Empty lines: they are written when something follows."""
+        self._text: InlineText | None = None
+        self._in_text = False
+        """Whether the line that is read belongs to ``_text``."""
+        self._at_start = False
+        """Whether none of that line was read yet but spaces."""
+        self._code: Line | None = None
+        self._colours = Colours("")
+        self._cut = False
+        """Whether the line of code that is read was written in part."""
+        self._maths: Line | None = None
+        self._table: OpenTable | None = None
+        self._table_line = Line("table")
+        self._table_first = ""
+
+    @property
+    def column(self) -> int:
+        """Where the cursor is."""
+        return self._flow.column
+
+    def feed(self, text: str) -> None:
+        """Take the next piece of the answer."""
+        self._width = max(1, self._measure())
+        self._rest += sanitize(text)
+        while self._rest and self._step():
+            pass
+        self._flush()
+
+    def finish(self) -> None:
+        """Write the rest, and end the line."""
+        self._width = max(1, self._measure())
+        while self._rest:
+            if not self._step():
+                self._rest += "\n"
+        self._end_table()
+        self._end_text()
+        self._out.append("\n")
+        self._flush()
+
+    def tail(self) -> list[str]:
+        """Return the lines of what was taken and is not written; the first goes on where the cursor is."""
+        shown: list[str] = []
+        if self._text is not None:
+            self._flow.copy(shown.append).add([(self._text.pending, ())])
+        if self._table is not None and self._table.held:
+            shown.append("\n" + self._table.held[-1])
+        if self._rest and not (self._in_text or self._cut):
+            shown.append("\n" + "".join(self._blanks) if self._started else " " if self._lead else "")
+            shown.append(self._rest)
+        return bare("".join(shown)).expandtabs(TAB).split("\n")
+
+    def _flush(self) -> None:
+        if self._out:
+            text = "".join(self._out)
+            self._out.clear()
+            self._write(text)
+
+    def _step(self) -> bool:
+        """Read a line or a part of one; return whether anything was read."""
+        text, ended, rest = self._rest.partition("\n")
+        if self._in_text and self._text is not None:
+            return self._step_in_text(self._text, text, bool(ended), rest)
+        long = len(text) > _LONGEST_LINE
+        if self._code is not None:
+            return self._step_in_code(self._code, text, bool(ended), rest, long)
+        if self._maths is not None and not (ended or long):
+            return False
+        line = Line("text") if long else read_line(text, complete=bool(ended), last=self._last)
+        if line is None:
+            return False
+        if self._maths is not None and line.kind != "blank" and not long:
+            self._rest = rest
+            self._maths_line(self._maths, text)
+            return True
+        self._maths = None
+        if line.kind in ("text", "heading"):
+            # The rest of the line is read as it comes.
+            self._end_table()
+            self._rest = self._rest[line.start :]
+            self._begin_text(line)
+            return True
+        if not ended:
+            return False
+        self._rest = rest
+        self._whole_line(line, text)
+        return True
+
+    def _step_in_text(self, shown: InlineText, text: str, ended: bool, rest: str) -> bool:
+        before = self._rest
+        if self._at_start:
+            text = text.lstrip(" \t")
+        self._rest = rest
+        closing = (_CLOSING_AT_START if self._at_start else _CLOSING).search(text)
+        if closing and self._last.kind == "heading":
+            # The marks that close it are not shown.
+            self._rest = rest if ended else closing[0]
+            text = text[: closing.start()]
+        self._at_start = self._at_start and not text
+        shown.feed(text)
+        if ended:
+            self._in_text = False
+            shown.end_line()
+        return ended or self._rest != before
+
+    def _whole_line(self, line: Line, text: str) -> None:
+        content = text[line.start :]
+        if line.kind == "table":
+            self._add_row(line, content)
+            return
+        self._end_table()
+        self._last = line
+        first, _ = self._prefixes(line)
+        if line.kind == "blank":
+            self._end_text()
+            self._blanks.append(self._bars(line.hang.rstrip()) + "\n")
+        elif line.kind == "rule":
+            self._verbatim(first, painted([("─" * max(3, min(_RULE, self._width - cells(bare(first)))), self._dim)]))
+        elif line.kind == "underline":
+            self._end_text()
+            self._verbatim(first, painted([(_UNDERLINES[line.mark] * max(3, self._flow.taken), self._dim)]))
+        elif line.kind == "indented":
+            self._verbatim(first, " " * TAB + content)
+        elif line.kind == "maths":
+            self._verbatim(first, content)
+            self._maths = line
+        else:
+            self._verbatim(first, painted([(content, self._dim)]))
+            self._code = line
+            self._colours = Colours(content.strip("`~ \t").split(" ")[0] if self._styled else "")
+
+    def _step_in_code(self, opened: Line, text: str, ended: bool, rest: str, long: bool) -> bool:
+        if self._cut or long:
+            # A line that is too long to be held: as it comes.
+            self._verbatim("" if self._cut else self._prefixes(opened)[1], text, goes_on=self._cut)
+            self._cut, self._rest = not ended, rest
+            return True
+        if not ended:
+            return False
+        line = inner_text(text, opened)
+        if line is None:
+            self._code = None
+            self._last = Line("blank")
+            return True
+        self._rest = rest
+        hang = self._prefixes(opened)[1]
+        if ends_code(line, opened):
+            self._verbatim(hang, painted([(line.strip(" \t"), self._dim)]))
+            self._code = None
+        else:
+            self._verbatim(hang if line else hang.rstrip(" "), self._colours.line(line) if self._styled else line)
+        return True
+
+    def _maths_line(self, opened: Line, text: str) -> None:
+        content = inner_text(text, opened)
+        content = text if content is None else content
+        self._verbatim(self._prefixes(opened)[1], content)
+        if content.strip().endswith(opened.mark):
+            self._maths = None
+
+    def _begin_text(self, line: Line) -> None:
+        first, hang = self._prefixes(line)
+        goes_on = self._last.kind == line.kind == "text" and self._last.quotes == line.quotes and not line.begins_item
+        if self._text is not None and goes_on:
+            self._flow.indents.append((first, hang))
+            self._text.go_on()
+        else:
+            base: Style = ()
+            if line.kind == "heading":
+                base = style_of(_HEADINGS.get(line.mark, "heading.3")) if self._styled else ()
+                first += "" if self._styled else f"{line.mark} "
+            self._begin(first, hang, plain=line == Line("text", start=line.start))
+            self._text = InlineText(self._flow, self._styled, base)
+        self._last, self._in_text, self._at_start = line, True, True
+
+    def _begin(self, first: str, hang: str, *, plain: bool = False) -> None:
+        """Begin a line."""
+        self._end_text()
+        if self._started:
+            self._out += ["\n", *self._blanks]
+            self._flow.start(first, hang)
+        elif self._lead and plain:
+            self._flow.start(" ", hang, self._lead)
+        else:
+            self._out.append("\n" if self._lead else "")
+            self._flow.start(first, hang)
+        self._started = True
+        self._blanks.clear()
+
+    def _verbatim(self, first: str, text: str, *, goes_on: bool = False) -> None:
+        """Write a line as it is: the terminal breaks what is too long, so that it is copied as it was."""
+        if not goes_on:
+            self._begin(first, "")
+        self._out.append(text)
+        self._flow.column += cells(bare(text))
+        if self._flow.column > self._width:
+            self._flow.column = (self._flow.column - 1) % self._width + 1
+
+    def _add_row(self, line: Line, content: str) -> None:
+        above = self._table_line
+        if self._table is None or line.begins_item or line.levels != above.levels:
+            self._end_table()
+            self._end_text()
+            first, hang = self._prefixes(line)
+            self._table = OpenTable(self._width - 1 - cells(bare(hang)), self._styled)
+            self._table_first = first
+        self._table_line, self._last = replace(line, first=line.hang), line
+        self._show_rows(self._table.add(content))
+
+    def _show_rows(self, rows: Sequence[str]) -> None:
+        for row in rows:
+            first = self._table_first or self._prefixes(self._table_line)[1]
+            self._table_first = ""
+            self._verbatim(first, row)
+
+    def _end_table(self) -> None:
+        table, self._table = self._table, None
+        if table is not None and table.held:
+            self._show_rows(table.end())
+
+    def _end_text(self) -> None:
+        if self._text is not None:
+            self._text.finish()
+            self._text = None
+            self._flow.indents.clear()
+
+    @property
+    def _dim(self) -> Style:
+        return style_of("mark") if self._styled else ()
+
+    def _prefixes(self, line: Line) -> tuple[str, str]:
+        """Return what the line begins with, and what it goes on with where it is broken."""
+        hang = self._bars(line.hang + " " * line.indent)
+        return (self._bars(line.first) if line.begins_item else hang), hang
+
+    def _bars(self, prefix: str) -> str:
+        """Return ``prefix`` with the bars of quotes as they are shown."""
+        return painted((part, self._dim if "│" in part else ()) for part in re.split("((?:│ ?)+)", prefix))

@@ -1,0 +1,156 @@
+"""Tables: drawn as soon as it is known how wide their columns are, else shown as they are written."""
+
+import re
+from collections.abc import Sequence
+
+from markdown_it.token import Token
+from swarmchat.cli.markdown.inline import spans_of
+from swarmchat.cli.markdown.layout import SOFT_BREAK, Span, cells, lines_of, painted
+from swarmchat.cli.markdown.rules import parser
+from swarmchat.cli.terminal.themes import style_of
+
+DRAWN_AT_ONCE = 40
+"""Rows by which the widths of the columns are chosen: what comes after them must do with these."""
+_LARGEST = 3000
+_SPARE = 3
+_NARROWEST = 6
+_DELIMITERS = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
+_CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+_BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
+
+Cell = list[Span]
+
+
+class OpenTable:
+    """Lines that look like a table's, as they come. What cannot be drawn is given back as it is."""
+
+    def __init__(self, width: int, styled: bool) -> None:
+        self._width = width
+        self._styled = styled
+        self._plain = False
+        self._table: Table | None = None
+        self.held: list[str] = []
+        """Lines that were taken and not given back."""
+
+    def add(self, line: str) -> list[str]:
+        """Take a line; return what can be shown now."""
+        if self._plain:
+            return [line]
+        if self._table is not None:
+            try:
+                return self._table.row(line)
+            except ValueError:
+                return [line]
+        self.held.append(line)
+        full = len(self.held) > DRAWN_AT_ONCE or sum(map(len, self.held)) > _LARGEST
+        if full or (len(self.held) == 2 and not _DELIMITERS.fullmatch(line.strip())):
+            return self.end(spare=_SPARE)
+        return []
+
+    def end(self, *, spare: int = 0) -> list[str]:
+        """Return what is held, drawn if it is a table; ``spare`` columns wider where more may come."""
+        held, self.held = self.held, []
+        try:
+            self._table = Table(held, self._width, self._styled, spare=spare)
+        except ValueError:
+            self._plain = True
+            return held
+        return self._table.drawn()
+
+
+class Table:
+    """A table whose first lines are ``lines``: head, delimiters and rows. Raises ValueError if it cannot be drawn."""
+
+    def __init__(self, lines: Sequence[str], width: int, styled: bool, *, spare: int = 0) -> None:
+        self._head = list(lines[:2])
+        self._styled = styled
+        rows, self._aligns = self._read(lines)
+        self._widths = _fitted([max(map(_width, column)) + spare for column in zip(*rows, strict=True)], width)
+        self._rows = rows
+
+    def drawn(self) -> list[str]:
+        """Return the lines of what it was made with."""
+        bold, dim = (style_of("table.head"), style_of("mark")) if self._styled else ((), ())
+        head = [[(text, bold + style) for text, style in cell] for cell in self._rows[0]]
+        bar = painted([("─┼─".join("─" * width for width in self._widths), dim)])
+        below = [line for row in self._rows[1:] for line in self._row(row)]
+        return [*self._row(head), bar, *below]
+
+    def row(self, line: str) -> list[str]:
+        """Return the lines of one more row. Raises ValueError if it does not fit into the table."""
+        try:
+            # As a head it is read at half the cost, if no cell is missing.
+            rows, _ = self._read([line, self._head[1]])
+        except ValueError:
+            rows, _ = self._read([*self._head, line])
+        return self._row(rows[-1])
+
+    def _read(self, lines: Sequence[str]) -> tuple[list[list[Cell]], list[str]]:
+        lines = [_with_code_whole(line, lines[min(1, len(lines) - 1)]) for line in lines]
+        tokens = parser().parse("\n".join(line.strip() for line in lines))
+        if not tokens or tokens[0].type != "table_open" or tokens[-1].type != "table_close":
+            raise ValueError("no table")
+        rows: list[list[Cell]] = []
+        aligns: list[str] = []
+        for position, token in enumerate(tokens):
+            if token.type == "tr_open":
+                rows.append([])
+            elif token.type in ("th_open", "td_open"):
+                rows[-1].append(self._cell(tokens[position + 1]))
+                if len(rows) == 1:
+                    aligns.append(str(token.attrs.get("style", "")).removeprefix("text-align:"))
+        if len(rows) != len(lines) - 1 or any(_count(line) > len(aligns) for line in lines):
+            # What stands beyond the last column would be lost.
+            raise ValueError("cells without a column")
+        return rows, aligns
+
+    def _cell(self, token: Token) -> Cell:
+        return [(_BREAK.sub(SOFT_BREAK, text), style) for text, style in spans_of(token.children or [], self._styled)]
+
+    def _row(self, row: Sequence[Cell]) -> list[str]:
+        columns = [lines_of(cell, width) for cell, width in zip(row, self._widths, strict=True)]
+        bar = painted([(" │ ", style_of("mark") if self._styled else ())])
+        drawn = []
+        for number in range(max(map(len, columns))):
+            parts = []
+            for column, width, align in zip(columns, self._widths, self._aligns, strict=True):
+                text, taken = column[number] if number < len(column) else ("", 0)
+                gap = max(0, width - taken)
+                left = gap if align == "right" else gap // 2 if align == "center" else 0
+                parts.append(" " * left + text + " " * (gap - left))
+            drawn.append(bar.join(parts).rstrip())
+        return drawn
+
+
+def _width(cell: Cell) -> int:
+    return max([1, *(cells(line) for line in "".join(text for text, _ in cell).split(SOFT_BREAK))])
+
+
+def _count(line: str) -> int:
+    row = re.sub(r"\\.", "", line.strip())
+    return row.removeprefix("|").removesuffix("|").count("|") + 1
+
+
+def _with_code_whole(line: str, delimiters: str) -> str:
+    """Return ``line``, where it has too many cells with the bars inside its code escaped: models forget to."""
+    if "`" not in line or _count(line) <= _count(delimiters):
+        return line
+    return _CODE.sub(lambda found: re.sub(r"(?<!\\)\|", r"\\|", found[0]), line)
+
+
+def _fitted(widths: list[int], room: int) -> list[int]:
+    """Return ``widths`` made smaller until a row has no more than ``room`` columns, the widest first."""
+    room -= 3 * (len(widths) - 1)
+    least = [min(width, _NARROWEST) for width in widths]
+    if sum(least) > room:
+        raise ValueError("no room")
+    fitted = list(widths)
+    while (over := sum(fitted) - room) > 0:
+        widest = max(fitted)
+        most = [number for number, width in enumerate(fitted) if width == widest]
+        below = max([_NARROWEST, *(width for width in fitted if width < widest)])
+        step = max(1, min(widest - below, over // len(most)))
+        for number in most:
+            fitted[number] -= min(step, over)
+            over -= min(step, over)
+    return fitted

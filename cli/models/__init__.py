@@ -1,0 +1,1 @@
+"""`swarmchat models`: list the models of a server, and test them."""

@@ -1,0 +1,118 @@
+"""What ``swarmchat models test`` prints: a line for each probe when it is done, then what it all says."""
+
+import asyncio
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any, TextIO
+
+from swarmchat.cli.errors import RescueExhausted
+from swarmchat.cli.models.listing import CONNECT
+from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.wiring import make_endpoint
+from swarmchat.cli.terminal.printing import print_json
+from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.swarm.conversation.events import Retrying
+from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.models.base import Model
+from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
+from swarmchat.swarm.probes.quirks import QUIRKS
+from swarmchat.swarm.probes.results import Result, found_quirks, usable
+from swarmchat.swarm.probes.runner import ProbeRun
+
+_WIDEST = 110
+
+
+async def run_test(flags: Mapping[str, Any], *, quick: bool, as_json: bool) -> None:
+    """Run the probes and print what they find.
+
+    Raises what ends them early, once all that was found is printed, and RescueExhausted if the model cannot chat.
+    """
+    settings = wiring.read_settings(flags)
+    model = make_endpoint(settings, most_retries=1)
+    progress = (sys.stderr if sys.stderr.isatty() else None) if as_json else sys.stdout
+
+    def on_retry(event: Retrying) -> None:
+        print(f"  {one_line(event.reason, 80)}; attempt {event.attempt} in {event.seconds:.1f} s", file=sys.stderr)
+
+    if isinstance(model, OpenAIEndpoint):
+        # What is imported for the first request would count as the server's time.
+        await asyncio.to_thread(model.warm_up)
+    run = ProbeRun(model, quick=quick, on_retry=on_retry)
+    ended: SwarmError | None = None
+    try:
+        _say(progress, f"{one_line(model.name, 80)} at {_address(model) or 'no server: it is built in'}\n")
+        _say(progress, _row("result", "probe", "rescue", "seen"))
+        async with aclosing(run.run()) as results:
+            async for result in results:
+                _say(
+                    progress, _row(result.status, result.about, result.steps[-1] if result.steps else "-", result.seen)
+                )
+    except SwarmError as error:
+        ended = error
+    finally:
+        await model.close()
+    if as_json:
+        print_json(_document(model, run, ended))
+    elif run.results:
+        _print_verdict(model, run)
+    if ended is not None:
+        raise ended
+    if usable(run.results)["chat"] == "no":
+        raise RescueExhausted(f"{model.name} gave no answer that could be used: it cannot chat as it is")
+
+
+def _say(stream: TextIO | None, line: str) -> None:
+    if stream is not None:
+        print(line, file=stream, flush=True)
+
+
+def _row(status: str, about: str, steps: str, seen: str) -> str:
+    line = f"{status:<8} {about:<29} {steps:<12} "
+    return line + one_line(seen, max(20, _width() - len(line)))
+
+
+def _width() -> int:
+    return min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns)
+
+
+def _address(model: Model) -> str | None:
+    return one_line(model.address, 200) if isinstance(model, OpenAIEndpoint) else None
+
+
+def _print_verdict(model: Model, run: ProbeRun) -> None:
+    print()
+    for purpose, verdict in usable(run.results).items():
+        print(f"usable for {purpose + ':':<8} {verdict}")
+    print(f"it took {run.requests} requests, {run.tokens:,} tokens, {run.seconds:.0f} s")
+    if quirks := found_quirks(run.results):
+        print("\nwhat it gets wrong, which steps of the rescue dealt with it, and what to do")
+    for name, steps in quirks.items():
+        handled = f" ({', '.join(steps)})" if steps else ""
+        line = f"{name}{handled}: {QUIRKS[name].advice}"
+        print(textwrap.fill(line, _width(), initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
+    if model.name == "demo":
+        print(f"\nthis is the demo model: it follows written rules and is no AI; {CONNECT}")
+
+
+def _document(model: Model, run: ProbeRun, ended: SwarmError | None) -> dict[str, Any]:
+    quirks = {
+        name: {"steps": steps, "advice": QUIRKS[name].advice} for name, steps in found_quirks(run.results).items()
+    }
+    return {
+        "model": one_line(model.name, 200),
+        "server": _address(model),
+        "error": None if ended is None else one_line(str(ended), 1_000),
+        "usable": usable(run.results),
+        "quirks": quirks,
+        "probes": [_safe(result) for result in run.results],
+        "requests": run.requests,
+        "tokens": run.tokens,
+        "seconds": round(run.seconds, 1),
+    }
+
+
+def _safe(result: Result) -> dict[str, Any]:
+    return {**result.as_dict(), "seen": one_line(result.seen, 500)}

@@ -1,0 +1,4 @@
+"""The line editor at the prompt.
+
+Read `prompt` first.
+"""

@@ -1,0 +1,4 @@
+"""Events as lines on the screen.
+
+Read `renderer` first.
+"""

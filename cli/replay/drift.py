@@ -1,0 +1,80 @@
+"""How far another model's conversation went from the one that was recorded."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.swarm.replay.expectations import Happened, Turned
+
+_SIMILAR = 0.6
+"""Share of the words of two answers from which on they are called similar."""
+_COLUMNS = ("turn", "agent", "handoffs", "tools", "rescues", "tokens", "answer")
+_WIDEST = 34
+
+
+def drift_rows(turns: Sequence[Turned]) -> list[dict[str, Any]]:
+    """Return for each turn what it came to then and now, and how much alike the answers are."""
+    return [
+        {
+            "turn": turned.then.turn,
+            "recorded": _about(turned.then),
+            "now": _about(turned.now),
+            "answer": _likeness(turned.then.answer, turned.now.answer),
+        }
+        for turned in turns
+    ]
+
+
+def drift_lines(turns: Sequence[Turned]) -> Iterator[str]:
+    """Yield a table: one turn a line, and where something is another, what it was and what it is."""
+    rows = [_COLUMNS, *(tuple(_cells(row)) for row in drift_rows(turns))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def drift_summary(conversations: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """Return in a line how many turns went as they went then."""
+    rows = [row for conversation in conversations for row in conversation]
+    alike = {name: sum(row["recorded"][name] == row["now"][name] for row in rows) for name in ("agent", "tools")}
+    answers = Counter(row["answer"] for row in rows)
+    told = ", ".join(f"{answers[kind]} {kind}" for kind in ("same", "similar", "different") if answers[kind])
+    before, after = (sum(row[when]["tokens"] for row in rows) for when in ("recorded", "now"))
+    return (
+        f"the same agent in {alike['agent']} of {len(rows)}, the same tools in {alike['tools']}; "
+        f"answers: {told or 'none'}; tokens {before:,} -> {after:,}"
+    )
+
+
+def _about(happened: Happened) -> dict[str, Any]:
+    return {
+        "agent": happened.agent,
+        "handoffs": happened.handoffs,
+        "tools": [name for name, _ in happened.calls],
+        "rescues": len(happened.rescues),
+        "tokens": happened.tokens,
+        "answer": happened.answer,
+    }
+
+
+def _cells(row: dict[str, Any]) -> Iterator[str]:
+    yield str(row["turn"])
+    for name in ("agent", "handoffs", "tools", "rescues", "tokens"):
+        then, now = (_shown(row[when][name]) for when in ("recorded", "now"))
+        yield one_line(then if then == now else f"{then} -> {now}", _WIDEST)
+    yield row["answer"]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "-"
+    return f"{value:,}" if isinstance(value, int) else str(value or "-")
+
+
+def _likeness(then: str, now: str) -> str:
+    old, new = then.split(), now.split()
+    if old == new:
+        return "same"
+    return "similar" if SequenceMatcher(None, old, new, autojunk=False).ratio() >= _SIMILAR else "different"

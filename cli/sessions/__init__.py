@@ -1,0 +1,1 @@
+"""`swarmchat sessions`: list, show, search, move and delete sessions."""

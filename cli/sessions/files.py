@@ -1,0 +1,196 @@
+"""Sessions into files, out of files, and from store to store."""
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from swarmchat.backends import Backend
+from swarmchat.cli.app.signals import run_until_signal
+from swarmchat.cli.errors import CliError, OutputLost, UsageError
+from swarmchat.cli.sessions.stores import Place, opened, remark
+from swarmchat.cli.settings import wiring
+from swarmchat.cli.terminal.printing import as_line, print_json
+from swarmchat.cli.terminal.progress import Progress, progress_on
+from swarmchat.cli.terminal.sanitize import sanitize
+from swarmchat.swarm.archive.export import as_jsonl, as_openai
+from swarmchat.swarm.archive.incoming import Incoming
+from swarmchat.swarm.archive.redaction import Redaction
+from swarmchat.swarm.archive.sessions import snapshot
+from swarmchat.swarm.archive.writer import SessionWriter, Stored
+from swarmchat.swarm.importers.detect import FORMATS, open_transcript
+from swarmchat.swarm.persistence.log_reader import read_lines, read_records
+from swarmchat.swarm.persistence.session_index import SessionInfo
+
+EXPORTS = ("jsonl", "openai", "markdown", "html")
+
+
+def redaction(patterns: Sequence[str]) -> Redaction:
+    """Return what takes out what ``patterns`` match. Raises UsageError."""
+    try:
+        return Redaction(patterns)
+    except re.error as error:
+        raise UsageError(f"--redact {error.pattern!r} is no regular expression: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"--redact: {error}") from error
+
+
+async def export_session(
+    backend: Backend, info: SessionInfo, form: str, patterns: Redaction, output: Path | None
+) -> None:
+    """Write a session to a file, which is there as a whole or not at all, or to standard output."""
+    if form not in EXPORTS:
+        raise UsageError(f"--format is {form!r}, expected one of {', '.join(EXPORTS)}")
+    with _written(output) as file:
+        async for piece in _exported(backend, info, form, patterns):
+            file.write(piece)
+
+
+async def _exported(backend: Backend, info: SessionInfo, form: str, patterns: Redaction) -> AsyncIterator[bytes]:
+    if form == "jsonl" and not patterns:
+        async for line in read_lines(backend, info):
+            yield line + b"\n"
+        return
+    records = [patterns.record(record) async for record in read_records(backend, info)]
+    if form == "jsonl":
+        for piece in as_jsonl(records):
+            yield piece
+    elif form == "openai":
+        yield as_openai(records)
+    else:
+        from dataclasses import replace
+
+        from swarmchat.swarm.archive.export_pages import as_html, as_markdown
+
+        shown = replace(info, title=patterns.text(info.title), name=patterns.text(info.name))
+        for page in (as_markdown if form == "markdown" else as_html)(shown, records):
+            yield page.encode("utf-8", "replace")
+
+
+class _Screen:
+    """Takes bytes for a terminal, where nothing in them may control it."""
+
+    def write(self, data: bytes) -> None:
+        sys.stdout.write(sanitize(data.decode("utf-8", "replace")))
+
+
+@contextmanager
+def _written(output: Path | None) -> Iterator[BinaryIO | _Screen]:
+    try:
+        if output is None:
+            yield _Screen() if sys.stdout.isatty() else sys.stdout.buffer
+            sys.stdout.flush()
+            return
+        if output.exists() and not output.is_file():
+            # A device or a pipe is written to, and never replaced.
+            with output.open("wb") as there:
+                yield there
+            return
+        handle, made = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+            os.replace(made, output)
+        except BaseException:
+            Path(made).unlink(missing_ok=True)
+            raise
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLost(f"{output or 'standard output'} cannot be written: {error.strerror or error}") from error
+
+
+def import_sessions(
+    flags: Mapping[str, Any], files: Sequence[Path], as_name: str | None, form: str | None, as_json: bool
+) -> Any:
+    """Check the ``files``; return the work that stores what is in them."""
+    if form is not None and form not in FORMATS:
+        raise UsageError(f"--format is {form!r}, expected one of {', '.join(FORMATS)}")
+    if as_name is not None and not as_name.strip():
+        raise UsageError("--as needs a name that is not empty")
+    settings = wiring.read_settings(flags)
+    stack = ExitStack()
+    try:
+        found: list[Incoming] = []
+        for path in files:
+            given = stack.enter_context(_standard_input()) if str(path) == "-" else path
+            transcript = stack.enter_context(open_transcript(given, settings.client_name, form))
+            for text in transcript.remarks:
+                remark(text)
+            found += transcript.sessions
+    except BaseException:
+        stack.close()
+        raise
+
+    async def work() -> None:
+        with stack:
+            async with opened(settings) as place:
+                await _store_all(place, found, _names(as_name, len(found)), as_json, "imported")
+
+    return run_until_signal(work(), "SIGINT", "SIGTERM", "SIGHUP")
+
+
+async def copy_sessions(place: Place, target: Place, infos: Sequence[SessionInfo], as_json: bool) -> None:
+    """Copy ``infos`` from ``place`` to ``target``."""
+    found = [await snapshot(place.backend, info) for info in infos]
+    await _store_all(target, found, [None] * len(found), as_json, "copied")
+
+
+async def _store_all(
+    place: Place, found: Sequence[Incoming], names: Iterable[str | None], as_json: bool, verb: str
+) -> None:
+    rows: list[dict[str, Any]] = []
+    with progress_on(sum(incoming.count for incoming in found)) as progress:
+        writer = SessionWriter(place.backend, place.client, place.ttl, progress=progress.advance)
+        try:
+            for incoming, name in zip(found, names, strict=True):
+                stored = await writer.store(incoming, name=name)
+                rows.append(_row(incoming, stored))
+                if stored.status == "taken":
+                    raise CliError(
+                        f"{place.client} has another session {name!r} on {place.name}: choose another name with --as"
+                    )
+                if not as_json:
+                    _say(progress, incoming, stored, verb)
+        except BaseException as error:
+            if len(found) > 1 or not isinstance(error, Exception):
+                progress.stop()
+                remark(f"{len(rows)} of {len(found)} sessions are there; the same command goes on from here")
+            raise
+    if as_json:
+        print_json(rows)
+
+
+def _say(progress: Progress, incoming: Incoming, stored: Stored, verb: str) -> None:
+    what = {"there": "is there already", "continued": "went on: what was added is there now"}
+    told = what.get(stored.status, verb + (", from where it was interrupted" if stored.status == "resumed" else ""))
+    name = as_line(incoming.info.name)
+    renamed = "" if stored.info.name == incoming.info.name else f" as {as_line(stored.info.name)}"
+    turns = "1 turn" if incoming.info.turns == 1 else f"{incoming.info.turns} turns"
+    progress.print(f"{name}{renamed}: {told} ({turns}, {incoming.count} records)")
+
+
+def _row(incoming: Incoming, stored: Stored) -> dict[str, Any]:
+    about = {"name": stored.info.name, "id": stored.info.id, "from": incoming.info.name, "status": stored.status}
+    return {**about, "turns": incoming.info.turns, "records": incoming.count}
+
+
+def _names(as_name: str | None, count: int) -> list[str | None]:
+    if as_name is None or count == 1:
+        return [as_name] * count
+    return [f"{as_name}-{number}" for number in range(1, count + 1)]
+
+
+@contextmanager
+def _standard_input() -> Iterator[Path]:
+    """Keep standard input in a file for a while: it is read twice, to be checked before anything is stored."""
+    with tempfile.TemporaryDirectory(prefix="swarmchat-") as folder:
+        path = Path(folder) / "standard-input"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield path

@@ -1,0 +1,72 @@
+"""What the commands about sessions print."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from swarmchat.cli.render.renderer import mark
+from swarmchat.cli.terminal.capabilities import wants_colour
+from swarmchat.cli.terminal.sanitize import one_line, sanitize
+from swarmchat.cli.terminal.themes import paint
+from swarmchat.swarm.archive.dialogue import NO_ANSWER, Said
+from swarmchat.swarm.archive.search import Hit
+
+_NAME = 30
+
+
+def print_sessions(rows: Sequence[Mapping[str, Any]], everywhere: bool) -> None:
+    """Print one session a line: name, when it was used last, turns, who answers, title."""
+    width = max((len(one_line(row["name"], _NAME)) for row in rows), default=0)
+    for row in rows:
+        where = f"{row['backend']:<6}  " if everywhere else ""
+        turns = f"{row['turns']} turn{'' if row['turns'] == 1 else 's'}"
+        who = "/".join(one_line(str(row[name]), _NAME) for name in ("agent", "model") if row[name])
+        name = one_line(row["name"], _NAME).ljust(width)
+        print(f"{where}{name}  {_local(row['updated'])}  {turns:>9}  {who}  {one_line(row['title'], 60)}".rstrip())
+
+
+def print_said(said: Iterable[Said]) -> None:
+    """Print a conversation: what was said in full, what happened in one dim line each."""
+    sign, colour = mark(sys.stdout), wants_colour(sys.stdout)
+    for each in said:
+        undone = " (undone)" if each.undone else ""
+        if each.kind in ("user", "assistant", "system"):
+            head = f"{one_line(each.who, 60)}{undone} {sign}"
+            print(f"{_styled('name', head, colour)} {sanitize(each.text.strip())}")
+        elif each.kind == "call":
+            call = f"{one_line(each.who, 60)} · {one_line(each.name, 60)}({one_line(each.arguments, 60)})"
+            result = "" if each.status == NO_ANSWER else f": {one_line(each.text, 80)}"
+            print(_styled("remark", f"  {call}  {one_line(each.status, 20)}{result}{undone}", colour))
+        else:
+            role = "error" if each.kind == "error" else "remark"
+            prefix = "error: " if each.kind == "error" else ""
+            print(_styled(role, f"  {prefix}{one_line(each.text, 200)}{undone}", colour))
+
+
+def print_hits(hits: Iterable[Hit], where: str = "") -> None:
+    """Print one match a line: session, turn, who, and the text around it."""
+    colour = wants_colour(sys.stdout)
+    for hit in hits:
+        who = f"{hit.role} {one_line(hit.who, 40)}" if hit.who and hit.who != hit.role else hit.role
+        undone = " (undone)" if hit.undone else ""
+        found = _styled("found", _flat(hit.match[:200]), colour)
+        text = f"{_flat(hit.before)}{found}{_flat(hit.after)}".strip()
+        print(f"{where}{one_line(hit.session, _NAME)}  turn {hit.turn}  {who}{undone}: {text}")
+
+
+def _flat(text: str) -> str:
+    """Return ``text`` on one line, with the spaces at its ends."""
+    return "".join(" " if letter.isspace() else letter for letter in sanitize(text))
+
+
+def _styled(role: str, text: str, colour: bool) -> str:
+    return paint(role, text) if colour else text
+
+
+def _local(moment: str) -> str:
+    """Return a time as the clock on the wall shows it."""
+    try:
+        return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return one_line(moment, 16).ljust(16)

@@ -1,0 +1,101 @@
+"""What can stand after the name of a slash command, for Tab: ``@command("agent", "…", completes=agents)``."""
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from swarmchat.cli.completion.tool_arguments import continued, names_line, skeleton
+from swarmchat.cli.slash.registry import Choice
+from swarmchat.swarm.session.session import Session
+
+_FILES = 500
+"""How many entries of a folder are offered at most."""
+
+
+async def agents(session: Session, typed: str) -> Sequence[Choice]:
+    """Return the agents of the swarm but for the active one."""
+    others = [agent for agent in session.swarm.agents if agent.name != session.navigation.active]
+    return [(agent.name, agent.description) for agent in others]
+
+
+async def calls(session: Session, typed: str) -> Sequence[Choice]:
+    """Return what the active agent may call now; behind a name, an object to be filled in, or one more argument."""
+    offer = await session.offer()
+    name, space, arguments = typed.partition(" ")
+    if not space:
+        return [(tool.name, tool.signature.description.split("\n")[0]) for tool in offer.tools.values()]
+    if name not in offer.tools:
+        return ()
+    parameters = offer.tools[name].signature.parameters
+    begun = continued(parameters, arguments)
+    if not begun:
+        begun = [(skeleton(parameters), names_line(parameters))]
+        begun += [] if parameters.get("required") else continued(parameters, "{")
+    return [(f"{name} {each}", about) for each, about in begun]
+
+
+async def states(session: Session, typed: str) -> Sequence[Choice]:
+    """Return the states that the swarm declares."""
+    return [(state.name, "") for state in session.swarm.states]
+
+
+async def storages(session: Session, typed: str) -> Sequence[Choice]:
+    """Return the storages that the swarm declares."""
+    return [(storage.name, "") for storage in session.swarm.storages]
+
+
+async def sessions(session: Session, typed: str) -> Sequence[Choice]:
+    """Return the client's other sessions, the last used first."""
+    from swarmchat.swarm.persistence.session_index import list_sessions
+
+    found = await list_sessions(session.backend, session.info.client)
+    return [(info.name, info.title) for info in found if info.id != session.info.id]
+
+
+async def models(session: Session, typed: str) -> Sequence[Choice]:
+    """Return the models that are known without asking a server: the one in use, and those that agents name."""
+    named = {agent.model: f"of {agent.name}" for agent in session.swarm.agents if agent.model}
+    return list({**named, session.model.name: "in use", "demo": "built in: scripted answers, no AI"}.items())
+
+
+async def remembered(session: Session, typed: str) -> Sequence[Choice]:
+    """Return the names of what is remembered of the client; behind one, its value to be changed."""
+    kept = {
+        name: json.dumps(value, ensure_ascii=False) for name, value in (await session.primitives.memory.all()).items()
+    }
+    name, space, _ = typed.partition(" ")
+    if name == "--clear":
+        return [(f"--clear {each}", value) for each, value in kept.items()]
+    if space:
+        return [(f"{name} {kept[name]}", "what is remembered now")] if name in kept else ()
+    return [*kept.items(), *([("--clear", "forget something")] if kept else [])]
+
+
+async def name_now(session: Session, typed: str) -> Sequence[Choice]:
+    """Return the name of the session, to be changed."""
+    return [(session.info.name, "what it is called now")]
+
+
+async def files(session: Session, typed: str) -> Sequence[Choice]:
+    """Return what is in the folder that ``typed`` leads to; what begins with a dot only if that was typed."""
+    return await asyncio.to_thread(_entries, typed)
+
+
+async def export_files(session: Session, typed: str) -> Sequence[Choice]:
+    """Return what ``files`` does, also behind the sign that a file may be replaced."""
+    mark = typed[: len(typed) - len(typed.removeprefix("!").lstrip())]
+    return [(mark + name, about) for name, about in await files(session, typed.removeprefix(mark))]
+
+
+def _entries(typed: str) -> list[Choice]:
+    folder, start = os.path.split(typed)
+    found = []
+    with os.scandir(Path(folder or ".").expanduser()) as entries:
+        for entry in entries:
+            if entry.name.startswith(start) and (start or not entry.name.startswith(".")):
+                found.append((os.path.join(folder, entry.name) + ("/" if entry.is_dir() else ""), ""))
+            if len(found) == _FILES:
+                break
+    return sorted(found)

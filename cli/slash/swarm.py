@@ -1,0 +1,179 @@
+"""Slash commands about the swarm: agents, tools, and what is kept beside the conversation."""
+
+import json
+from typing import Any
+
+from swarmchat.cli.errors import UsageError
+from swarmchat.cli.slash.arguments import agents, calls, remembered, states, storages
+from swarmchat.cli.slash.registry import Outcome, command
+from swarmchat.cli.terminal.printing import as_line
+from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.session.session import Session
+
+_HITS = 5
+"""How many items of a storage are found."""
+
+
+def _check_agent(swarm: Swarm, argument: str) -> None:
+    if argument:
+        swarm.agent(argument)
+
+
+def _check_state(swarm: Swarm, argument: str) -> None:
+    names = [state.name for state in swarm.states]
+    if argument and argument not in names:
+        raise UsageError(f"swarm {swarm.name!r} declares no state {argument!r}; {nearest(argument, names)}")
+
+
+def _check_storage(swarm: Swarm, argument: str) -> None:
+    name, names = argument.partition(" ")[0], [storage.name for storage in swarm.storages]
+    if name and name not in names:
+        raise UsageError(f"swarm {swarm.name!r} declares no storage {name!r}; {nearest(name, names)}")
+
+
+def _check_call(swarm: Swarm, argument: str) -> None:
+    name, names = argument.partition(" ")[0], [tool.name for agent in swarm.agents for tool in agent.own_tools]
+    if name not in names:
+        raise UsageError(f"swarm {swarm.name!r} has no tool {name!r}; {nearest(name, names)}")
+
+
+def _as_line(item: Any) -> str:
+    from pydantic_core import to_jsonable_python
+
+    return as_line(to_jsonable_python(item, fallback=str))
+
+
+@command("agents", "who there is; the active one has a star")
+async def _agents(session: Session, argument: str) -> str:
+    width = max(len(agent.name) for agent in session.swarm.agents)
+    return "\n".join(
+        f"{'*' if agent.name == session.navigation.active else ' '} {agent.name:<{width}}  {agent.description}".rstrip()
+        for agent in session.swarm.agents
+    )
+
+
+@command(
+    "agent",
+    "NAME: let this agent go on",
+    check=_check_agent,
+    completes=agents,
+    when=lambda session: len(session.swarm.agents) > 1,
+)
+async def _agent(session: Session, argument: str) -> str:
+    if not argument:
+        return f"{session.agent.name} is talking"
+    await session.go_to(argument)
+    return _stack_line(session)
+
+
+@command("back", "go back to the agent before this one", when=lambda session: bool(session.navigation.stack))
+async def _back(session: Session, argument: str) -> str:
+    if not session.navigation.stack:
+        raise UsageError(f"there is nobody before {session.agent.name}")
+    await session.go_back()
+    return _stack_line(session)
+
+
+@command("stack", "who is talking, and the way back")
+async def _stack(session: Session, argument: str) -> str:
+    return _stack_line(session)
+
+
+@command("tools", "what the active agent can do")
+async def _tools(session: Session, argument: str) -> str:
+    lines = []
+    offer = await session.offer()
+    for tool in offer.tools.values():
+        first = tool.signature.description.split("\n")[0]
+        lines.append(f"{tool.name}({', '.join(tool.signature.parameters['properties'])})  {first}".rstrip())
+    lines += offer.handoffs
+    return "\n".join(lines) or f"{session.agent.name} has no tools"
+
+
+@command(
+    "state",
+    "[NAME]: what is filled in or played",
+    check=_check_state,
+    completes=states,
+    when=lambda session: bool(session.swarm.states),
+)
+async def _state(session: Session, argument: str) -> str:
+    names = [argument] if argument else [state.name for state in session.swarm.states]
+    lines = []
+    for name in names:
+        state = session.primitives.state(name)
+        value = json.loads(state.definition.encode(await state.get()))
+        lines.append(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines) or f"swarm {session.swarm.name} has no states"
+
+
+@command(
+    "memory",
+    "[NAME [VALUE]] or --clear NAME: what is remembered of you; remember or forget something",
+    completes=remembered,
+)
+async def _memory(session: Session, argument: str) -> str:
+    memory = session.primitives.memory
+    name, _, value = argument.partition(" ")
+    if name == "--clear":
+        if value.strip() not in (kept := await memory.all()):
+            raise UsageError(f"nothing is remembered as {value.strip()!r}; {nearest(value.strip(), kept)}")
+        await memory.remove(value.strip())
+        return f"{value.strip()} is forgotten"
+    if value.strip():
+        try:
+            await memory.set(name, json.loads(value))
+        except ValueError:
+            await memory.set(name, value.strip())
+    kept = await memory.all()
+    shown = {name: kept.get(name)} if name else kept
+    return "\n".join(f"{key}: {json.dumps(item, ensure_ascii=False)}" for key, item in shown.items()) or "nothing yet"
+
+
+@command(
+    "storage",
+    "NAME [SEARCH]: what a storage holds, or what of it fits best",
+    check=_check_storage,
+    completes=storages,
+    when=lambda session: bool(session.swarm.storages),
+)
+async def _storage(session: Session, argument: str) -> str:
+    name, _, search = argument.partition(" ")
+    if not name:
+        declared = ", ".join(storage.name for storage in session.swarm.storages)
+        return f"storages: {declared}" if declared else f"swarm {session.swarm.name} has no storages"
+    storage = session.primitives.storage(name)
+    if search.strip():
+        lines = [f"{hit.score:.2f}  {_as_line(hit.item)}" for hit in await storage.search(search.strip(), _HITS)]
+    else:
+        lines = [f"{each}: {_as_line(item)}" for each, item in await storage.items()]
+    return "\n".join(lines) or "nothing"
+
+
+@command(
+    "call",
+    "TOOL [JSON]: call a tool of the active agent by hand; what it changes is kept",
+    check=_check_call,
+    completes=calls,
+    when=lambda session: bool(session.agent.own_tools),
+)
+async def _call(session: Session, argument: str) -> Outcome:
+    from swarmchat.cli.slash.hand_call import hand_call
+
+    name, _, arguments = argument.partition(" ")
+    return await hand_call(session, name, arguments.strip() or "{}")
+
+
+@command(
+    "reset",
+    "begin the conversation anew; states, memory and the log stay",
+    when=lambda session: session.last_turn > 0,
+)
+async def _reset(session: Session, argument: str) -> str:
+    await session.reset()
+    return "from here on, what was said before is no longer sent"
+
+
+def _stack_line(session: Session) -> str:
+    return " ‹ ".join((session.agent.name, *reversed(session.navigation.stack)))

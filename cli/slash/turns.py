@@ -1,0 +1,176 @@
+"""Slash commands about whole turns: take back, bring back, ask again, and go on elsewhere."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from swarmchat.cli.errors import UsageError
+from swarmchat.cli.slash.arguments import export_files
+from swarmchat.cli.slash.registry import Outcome, command
+from swarmchat.cli.slash.turn_arguments import turns_to_redo, turns_to_undo
+from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.session.undo import redoable
+
+FORMATS = {".jsonl": "jsonl", ".json": "openai", ".md": "markdown", ".html": "html", ".htm": "html"}
+"""How a session is written, by the end of the file's name."""
+
+_STAYS = "memory, storages and bans stay as they are"
+
+
+def _has_turns(session: Session) -> bool:
+    return session.last_turn > 0
+
+
+def _has_undone(session: Session) -> bool:
+    return bool(redoable([*session.records, *session.journal.unsaved]))
+
+
+def _has_log(session: Session) -> bool:
+    return not session.journal.is_new
+
+
+def check_number(swarm: Swarm, argument: str) -> None:
+    """Raise UsageError unless ``argument`` says how many turns."""
+    _number(argument)
+
+
+def check_file(swarm: Swarm, argument: str) -> None:
+    """Raise UsageError unless ``argument`` names a file that a session can be written to, or none."""
+    _file(argument, "session")
+
+
+@command(
+    "undo",
+    "[N]: take the last turn back, or the last N; agent and states are as before it",
+    check=check_number,
+    completes=turns_to_undo,
+    when=_has_turns,
+)
+async def _undo(session: Session, argument: str) -> Outcome:
+    done = await session.undo(_number(argument))
+    if not done.turns:
+        raise UsageError("there is no turn to take back")
+    return Outcome(remark=f"{_named(done.turns)} undone; {_standing(session, done.left)}; {_STAYS}")
+
+
+@command(
+    "redo",
+    "[N]: bring back the first turn that was undone, or the first N",
+    check=check_number,
+    completes=turns_to_redo,
+    when=_has_undone,
+)
+async def _redo(session: Session, argument: str) -> Outcome:
+    done = await session.redo(_number(argument))
+    if not done.turns:
+        raise UsageError("there is nothing to bring back: what was undone can be, until something else is done")
+    return Outcome(remark=f"{_named(done.turns)} there again; {_standing(session, done.left)}")
+
+
+@command("retry", "take the last turn back and ask the same again", when=_has_turns)
+async def _retry(session: Session, argument: str) -> Outcome:
+    done = await session.undo()
+    if not done.turns:
+        raise UsageError("there is no question to ask again")
+    remark = f"{_named(done.turns)} undone; {_STAYS}"
+    if not done.text.strip():
+        return Outcome(remark=f"{remark}; there was no text in it to ask again")
+    return Outcome(remark=remark, send=done.text)
+
+
+@command(
+    "edit",
+    "take the last turn back and put its question at the prompt, to be changed",
+    at_prompt_only=True,
+    when=_has_turns,
+)
+async def _edit(session: Session, argument: str) -> Outcome:
+    done = await session.undo()
+    if not done.turns:
+        raise UsageError("there is no question to change")
+    remark = f"{_named(done.turns)} undone; {_standing(session, done.left)}; {_STAYS}"
+    return Outcome(remark=remark, draft=done.text)
+
+
+@command("fork", "[NAME]: go on in a copy of this session; this one stays as it is", when=_has_log)
+async def _fork(session: Session, argument: str) -> Outcome:
+    from swarmchat.swarm.archive.sessions import fork_session
+    from swarmchat.swarm.archive.writer import SessionWriter
+    from swarmchat.swarm.persistence.session_index import find_session, numbered_name
+
+    await _store_all(session)
+    backend, info = session.backend, session.info
+    name = clean_text(argument) or await numbered_name(backend, info.client, info.name)
+    if await find_session(backend, info.client, name) is not None:
+        raise UsageError(f"{info.client} has a session {name!r} already: choose another name")
+    forked = await fork_session(backend, info, name, datetime.now(UTC))
+    stored = await SessionWriter(backend, info.client, session.settings.lifetimes.session).store(forked, name=name)
+    remark = f"this is session {name!r} now; {info.name!r} stays as it is, and -s {info.name!r} goes on with it"
+    return Outcome(remark=remark, go_on_in=stored.info.id)
+
+
+@command(
+    "export",
+    "[!] [FILE]: write it all to a .jsonl, .json, .md or .html file; ! replaces it",
+    check=check_file,
+    completes=export_files,
+    when=_has_log,
+)
+async def _export(session: Session, argument: str) -> Outcome:
+    from swarmchat.cli.sessions.files import export_session, redaction
+
+    await _store_all(session)
+    path, form, replaces = _file(argument, session.info.name)
+    if path.exists() and not replaces:
+        raise UsageError(f"{path} is there already: /export ! {path} replaces it")
+    await export_session(session.backend, session.info, form, redaction([]), path)
+    return Outcome(remark=f"wrote {path}: {form}, {path.stat().st_size:,} bytes")
+
+
+async def _store_all(session: Session) -> None:
+    """Store what could not be stored before. Raises UsageError for a session that is in no store yet."""
+    await session.ready()
+    if session.journal.unsaved:
+        await session.commit([])
+    if session.journal.is_new:
+        raise UsageError("nothing was said in this session yet")
+
+
+def _number(argument: str) -> int:
+    if not argument:
+        return 1
+    if not re.fullmatch("[0-9]{1,9}", argument) or int(argument) < 1:
+        raise UsageError(f"{argument!r} is no number of turns, expected 1 or more")
+    return int(argument)
+
+
+def _file(argument: str, session: str) -> tuple[Path, str, bool]:
+    """Return where to, in which format, and whether a file that is there may be replaced."""
+    replaces = argument.startswith("!")
+    name = argument.removeprefix("!").strip() or (re.sub(r"[^\w.-]+", "-", session).strip("-.") or "session") + ".md"
+    path = Path(name)
+    if name.startswith("~"):
+        try:
+            path = path.expanduser()
+        except RuntimeError as error:
+            raise UsageError(f"{name}: {error}") from error
+    form = FORMATS.get(path.suffix.lower())
+    if form is None:
+        raise UsageError(f"{name!r} does not say how to write the session: end it in {', '.join(FORMATS)}")
+    return path, form, replaces
+
+
+def _named(turns: Sequence[int]) -> str:
+    if len(turns) == 1:
+        return f"turn {turns[0]} is"
+    if len(turns) == turns[-1] - turns[0] + 1:
+        return f"turns {turns[0]} to {turns[-1]} are"
+    return f"{len(turns)} turns are"
+
+
+def _standing(session: Session, left: int) -> str:
+    turns = {0: "no turn is", 1: "1 turn is"}.get(left, f"{left} turns are")
+    return f"{turns} left, {session.agent.name} goes on"

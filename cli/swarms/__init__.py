@@ -1,0 +1,1 @@
+"""`swarmchat agents`, `tools` and `init`: look at a swarm, or start one."""

@@ -1,0 +1,77 @@
+"""Find a swarm: in a file, a folder, a module, or among the examples."""
+
+import difflib
+import importlib
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.agents.python_file import load_module, where_it_failed
+from swarmchat.swarm.agents.toml_file import read_toml
+from swarmchat.swarm.errors import DefinitionError
+
+EXAMPLES = ("helpdesk", "phone_shop")
+"""Swarms that come with the program, by name."""
+
+TOML = "swarm.toml"
+_ATTRIBUTE = "swarm"
+
+
+def load_swarm(name: str, folder: Path) -> Swarm:
+    """Return the swarm ``name``; relative paths are looked up in ``folder``.
+
+    ``name`` is the path of a Python file (``FILE.py`` or ``FILE.py:ATTRIBUTE``), of a TOML file or of a folder with a
+    ``swarm.toml``; or ``MODULE:ATTRIBUTE``; or one of EXAMPLES. The attribute is ``swarm`` unless it is named.
+    Raises DefinitionError, naming the file, the line or key, and the nearest valid name.
+    """
+    path, attribute = _split(name)
+    there = (folder / path).expanduser()
+    if there.is_dir():
+        if not (there / TOML).is_file():
+            raise DefinitionError(f"{there} has no {TOML}: name the file of the swarm, or make one with swarmchat init")
+        there = there / TOML
+    if there.is_file():
+        if there.suffix == ".toml":
+            return read_toml(there)
+        return _take(load_module(there), attribute or _ATTRIBUTE, str(there))
+    if path in EXAMPLES and attribute is None:
+        return _take(importlib.import_module(f"swarmchat.examples.{path}"), _ATTRIBUTE, path)
+    if attribute is not None and re.fullmatch(r"[\w.]+", path):
+        return _take(_import(path, folder), attribute, path)
+    if there.suffix in (".py", ".toml") or len(there.parts) > len(folder.parts) + 1:
+        raise DefinitionError(f"there is no swarm {name!r}: {there} does not exist")
+    near = difflib.get_close_matches(path, EXAMPLES, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"name a file, a folder with a {TOML}, MODULE:NAME, or one of"
+    raise DefinitionError(f"there is no swarm {name!r}; {hint}" + ("" if near else f" {', '.join(EXAMPLES)}"))
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """Split off ``:ATTRIBUTE``. A colon after a single letter belongs to a Windows path."""
+    path, colon, attribute = name.rpartition(":")
+    return (path, attribute) if colon and len(path) > 1 and attribute.isidentifier() else (name, None)
+
+
+def _import(name: str, folder: Path) -> ModuleType:
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise DefinitionError(f"there is no module {error.name!r}: is it in this folder, or installed?") from error
+    except Exception as error:
+        raise DefinitionError(where_it_failed(Path(name), error)) from error
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _take(module: ModuleType, attribute: str, where: str) -> Swarm:
+    found = getattr(module, attribute, None)
+    if isinstance(found, Agent):
+        return Swarm(found.name, [found])
+    if isinstance(found, Swarm):
+        return found
+    swarms = [name for name, value in vars(module).items() if isinstance(value, Swarm)]
+    hint = f"it has {', '.join(map(repr, swarms))}" if swarms else "it has no swarm"
+    problem = f"no {attribute!r}" if found is None else f"{attribute!r}, which is no Swarm but {type(found).__name__}"
+    raise DefinitionError(f"{where} has {problem}; {hint}")

@@ -1,0 +1,201 @@
+"""A swarm written as TOML beside a file of tools, for people who do not program."""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.agents.python_file import load_module
+from swarmchat.swarm.agents.rescue_steps import STEPS, Step
+from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.models.demo_rules import DemoRule
+from swarmchat.swarm.primitives.policy import Policy
+from swarmchat.swarm.primitives.state import State
+from swarmchat.swarm.storage.storage import Storage
+from swarmchat.swarm.tools.tool import Tool, as_tool
+
+TOOLS = "tools.py"
+
+_SWARM = {
+    "name": str,
+    "default": str,
+    "tools": str,
+    "agents": dict,
+    "policies": dict,
+    "states": dict,
+    "storages": dict,
+    "demo": list,
+    "rescue": list,
+    "placeholder": str,
+}
+_AGENT = {
+    "prompt": str,
+    "description": str,
+    "tools": list,
+    "handoffs": list,
+    "system": list,
+    "model": str,
+    "parameters": dict,
+    "max_tool_calls": int,
+    "validate": str,
+}
+_POLICY = {
+    "reject_input": (str, list),
+    "reject_output": (str, list),
+    "ban": bool,
+    "ban_for": (int, float),
+    "message": str,
+}
+_STATE = {"default": object, "type": str}
+_STORAGE = {"items": list, "index": (str, list), "shared": bool}
+_DEMO = {"pattern": str, "call": str, "arguments": dict, "reply": str, "say": str, "leak": bool}
+
+
+def read_toml(path: Path) -> Swarm:
+    """Return the swarm that the file ``path`` describes.
+
+    Tools are functions in ``tools.py`` beside it, or in the file that ``tools`` names. Raises DefinitionError, naming
+    the file and the line or the key, and the nearest valid name.
+    """
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DefinitionError(f"{path}: {error}") from error
+    try:
+        return _Reader(path, content).swarm()
+    except DefinitionError as error:
+        message = str(error)
+        raise DefinitionError(message if message.startswith(str(path.parent)) else f"{path}: {message}") from error
+
+
+class _Reader:
+    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
+        self._path = path
+        self._content = content
+        self._tools: ModuleType | None = None
+
+    def swarm(self) -> Swarm:
+        content = _checked("", self._content, _SWARM)
+        agents = self._section("agents", _AGENT)
+        if not agents:
+            raise DefinitionError("there are no agents: write one as [agents.NAME]")
+        return Swarm(
+            name=content.get("name", self._path.parent.resolve().name),
+            default=content.get("default", ""),
+            agents=[self._agent(name, fields) for name, fields in agents.items()],
+            policies=[Policy(name, **fields) for name, fields in self._section("policies", _POLICY).items()],
+            states=[self._state(name, fields) for name, fields in self._section("states", _STATE).items()],
+            storages=[self._storage(name, fields) for name, fields in self._section("storages", _STORAGE).items()],
+            rescue=self._steps(content.get("rescue")),
+            placeholder=content.get("placeholder"),
+            demo=[self._demo(f"demo[{number}]", rule) for number, rule in enumerate(content.get("demo", ()))],
+        )
+
+    def _steps(self, names: Sequence[str] | None) -> Sequence[Step] | None:
+        """Return the steps of the rescue: those that have a name, and functions."""
+        if names is None:
+            return None
+        return [name if name in STEPS else self._named("rescue", name, callable) for name in names]
+
+    def _demo(self, where: str, fields: object) -> DemoRule:
+        rule = _checked(where, fields, _DEMO)
+        if "pattern" not in rule:
+            raise DefinitionError(f"{where} needs a pattern")
+        return DemoRule(**rule)
+
+    def _section(self, section: str, known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        parts = self._content.get(section, {})
+        return {name: _checked(f"{section}.{name}", fields, known) for name, fields in parts.items()}
+
+    def _agent(self, name: str, fields: dict[str, Any]) -> Agent:
+        tools = [self._tool(f"agents.{name}.tools", tool) for tool in fields.pop("tools", ())]
+        if "validate" in fields:
+            fields["validate"] = self._named(f"agents.{name}.validate", fields["validate"], callable)
+        return Agent(name, tools=tools, **fields)
+
+    def _tool(self, where: str, name: object) -> Tool:
+        return as_tool(self._named(where, name, lambda value: callable(value) or isinstance(value, Tool)))
+
+    def _state(self, name: str, fields: Mapping[str, Any]) -> State[Any]:
+        if "type" in fields:
+            made = self._named(f"states.{name}.type", fields["type"], lambda value: isinstance(value, type))
+            default = fields.get("default")
+            try:
+                default = made(**default) if isinstance(default, dict) else default
+            except (TypeError, ValueError) as error:
+                raise DefinitionError(f"states.{name}.default does not fit {fields['type']}: {error}") from error
+            return State(name, default=made if default is None else default, type=made)
+        if "default" not in fields:
+            raise DefinitionError(f"states.{name} needs a default, or a type of {self._tools_path.name}")
+        return State(name, default=fields["default"])
+
+    def _storage(self, name: str, fields: Mapping[str, Any]) -> Storage[Any]:
+        index = fields.get("index")
+        if index is None:
+            raise DefinitionError(f"storages.{name} needs an index: the field by which items are found, or several")
+        names = [index] if isinstance(index, str) else index
+        for position, item in enumerate(fields.get("items", ())):
+            for field in names:
+                if not isinstance(item, dict) or field not in item:
+                    raise DefinitionError(f"storages.{name}.items[{position}] has no field {field!r} to be found by")
+        return Storage(
+            name, index=_texts(names), items=fields.get("items", ()), type=dict, shared=fields.get("shared", False)
+        )
+
+    def _named(self, where: str, name: object, fits: Callable[[Any], bool]) -> Any:
+        if self._tools is None:
+            if not self._tools_path.is_file():
+                raise DefinitionError(f"{where} names {name!r}, and there is no file {self._tools_path}")
+            self._tools = load_module(self._tools_path)
+        known = {key: value for key, value in vars(self._tools).items() if not key.startswith("_") and fits(value)}
+        if name not in known:
+            # What the file imported is not what was meant.
+            ours = [
+                key
+                for key, value in known.items()
+                if isinstance(value, Tool) or value.__module__ == self._tools.__name__
+            ]
+            raise DefinitionError(f"{where}: {self._tools_path.name} has no {name!r}; {nearest(str(name), ours)}")
+        return known[str(name)]
+
+    @property
+    def _tools_path(self) -> Path:
+        return self._path.parent / str(self._content.get("tools", TOOLS))
+
+
+def _checked(where: str, fields: object, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``fields`` if each is known and of its kind."""
+    if not isinstance(fields, dict):
+        raise DefinitionError(f"{where} is {fields!r}, expected a table")
+    for name, value in fields.items():
+        key = f"{where}.{name}" if where else name
+        if name not in known:
+            raise DefinitionError(f"unknown key {key!r}; {nearest(name, known)}")
+        kinds = known[name]
+        if isinstance(value, list) and name in _TEXT_LISTS and not all(isinstance(each, str) for each in value):
+            raise DefinitionError(f"{key} is {value!r}, expected a list of texts")
+        wrong_bool = isinstance(value, bool) and kinds not in (bool, object)
+        if not isinstance(value, kinds) or wrong_bool:
+            names = [kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,))]
+            raise DefinitionError(f"{key} is {value!r}, expected {' or '.join(_KINDS[name] for name in names)}")
+    return dict(fields)
+
+
+_TEXT_LISTS = {"tools", "handoffs", "system", "reject_input", "reject_output", "index", "rescue"}
+
+_KINDS = {
+    "str": "text",
+    "list": "a list",
+    "dict": "a table",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "a value",
+}
+
+
+def _texts(names: Sequence[str]) -> Callable[[Mapping[str, Any]], list[str]]:
+    return lambda item: [str(item[name]) for name in names]

@@ -1,0 +1,152 @@
+"""A log as people read it: who said what, which tools ran, and what happened between."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from swarmchat.swarm.persistence.log_reader import hidden_turns
+from swarmchat.swarm.persistence.records import Record
+
+NO_ANSWER = "no result"
+
+_NEVER_HIDDEN = ("undo", "redo", "rename")
+"""What belongs to no turn, though it stands in one."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """One thing that is said or that happens.
+
+    ``kind`` is ``user``, ``assistant``, ``system``, ``call`` (of the tool ``name`` with ``arguments``; ``text`` is its
+    result), ``note`` or ``error``. ``who`` is the agent where one is known, else the role.
+    """
+
+    kind: str
+    who: str
+    text: str
+    turn: int
+    ts: str
+    name: str = ""
+    arguments: str = ""
+    status: str = ""
+    undone: bool = False
+
+
+def what_was_said(records: Iterable[Record], *, undone: bool = False) -> Iterator[Said]:
+    """Yield what the ``records`` of a whole log tell. With ``undone``, turns that were undone are there, marked."""
+    records = list(records)
+    hidden = hidden_turns(records)
+    waiting: dict[str, Said] = {}
+    for record in records:
+        is_hidden = record.turn in hidden and record.type not in _NEVER_HIDDEN
+        if is_hidden and not undone:
+            continue
+        if record.type in ("user", "system", "assistant"):
+            yield from _unanswered(waiting)
+        yield from _of(record, waiting, is_hidden)
+    yield from _unanswered(waiting)
+
+
+def _of(record: Record, waiting: dict[str, Said], undone: bool) -> Iterator[Said]:
+    data = record.data
+    base = Said("note", record.agent or record.type, "", record.turn, record.ts, undone=undone)
+    if record.type in ("user", "system"):
+        yield replace(base, kind=record.type, who=record.type, text=text_of(record.message))
+    elif record.type == "assistant":
+        text = text_of(record.message)
+        if text.strip():
+            yield replace(base, kind="assistant", text=text)
+        for call_id, name, arguments in _calls(record.message):
+            waiting[call_id] = replace(base, kind="call", name=name, arguments=arguments)
+        if data.get("finish") not in (None, "stop", "tool_calls"):
+            yield replace(base, text=f"the answer ended: {data['finish']}")
+    elif record.type == "tool":
+        call_id = str(record.message.get("tool_call_id") or record.message.get("name"))
+        call = waiting.pop(call_id, replace(base, kind="call", name=str(data.get("name", "?")), arguments=""))
+        yield replace(call, text=text_of(record.message), status=str(data.get("status", "")))
+    elif record.type == "error":
+        error = data.get("error")
+        text = f"{error.get('kind')}: {error.get('message')}" if isinstance(error, dict) else str(error)
+        yield replace(base, kind="error", who="error", text=text)
+    elif note := _note(record):
+        yield replace(base, text=note)
+
+
+def _note(record: Record) -> str | None:
+    data = record.data
+    match record.type:
+        case "handoff":
+            return f"{data.get('from')} → {data.get('to')}"
+        case "rotate":
+            dropped = data.get("dropped")
+            groups = f"{dropped.get('groups')} " if isinstance(dropped, dict) else ""
+            return f"the {groups}oldest messages are no longer sent"
+        case "reset":
+            return "nothing before this is sent any more" + (f" to {record.agent}" if record.agent else "")
+        case "compact":
+            return f"what was said before record {data.get('first_kept')} is summed up: {data.get('summary')}"
+        case "pin" | "unpin":
+            return f"turn {data.get('target')} is {'pinned' if record.type == 'pin' else 'not pinned any more'}"
+        case "set":
+            return f"settings: {_json(data.get('settings') or {})}"
+        case "rescue":
+            return ": ".join(["rescue", *(str(data[name]) for name in ("cause", "step", "detail") if data.get(name))])
+        case "policy":
+            what = "the question" if data.get("direction") == "input" else "the answer"
+            return f"policy {data.get('policy')} refused {what}: {data.get('text')}"
+        case "unsent":
+            return f"not sent: {data.get('text')}"
+        case "state" | "memory":
+            return f"{record.type} {data.get('name', '')} = {_json(data.get('value'))}".replace("  ", " ")
+        case "rename":
+            return f"renamed to {data.get('name')}"
+        case "undo" | "redo":
+            done = "undone" if record.type == "undo" else "there again"
+            first, last = data.get("from"), data.get("to")
+            return f"turn {first} is {done}" if first == last else f"turns {first} to {last} are {done}"
+    return None
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """Return the text of a message; what is no text is named in brackets."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        refusal = message.get("refusal")
+        return refusal if isinstance(refusal, str) else ""
+    texts = []
+    for part in content:
+        text = part.get("text") if isinstance(part, dict) else part
+        kind = part.get("type", "part") if isinstance(part, dict) else "part"
+        texts.append(text if isinstance(text, str) else f"[{kind}]")
+    return "\n".join(texts)
+
+
+def calls_of(message: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield the id, the name and the arguments of each call in a message, whatever form they have."""
+    yield from _calls(message)
+
+
+def _calls(message: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            arguments = function.get("arguments")
+            shown = arguments if isinstance(arguments, str) else _json(arguments or {})
+            yield str(call.get("id")), str(function.get("name")), shown
+    legacy = message.get("function_call")
+    if isinstance(legacy, dict):
+        yield str(legacy.get("name")), str(legacy.get("name")), str(legacy.get("arguments"))
+
+
+def _unanswered(waiting: dict[str, Said]) -> Iterator[Said]:
+    for call in waiting.values():
+        yield replace(call, status=NO_ANSWER)
+    waiting.clear()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

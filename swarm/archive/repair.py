@@ -1,0 +1,190 @@
+"""Find what is wrong with a log, and make a sound one of it. The old one is for the caller to keep."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from swarmchat.swarm.context.normalize import NO_RESULT, renamed_id
+from swarmchat.swarm.errors import BadRecord
+from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record, parse_record
+
+
+@dataclass
+class Mended:
+    """A sound log, and what was wrong with the one that it was made from."""
+
+    lines: list[bytes] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    """What was found, and what was done, each with the line that it is about."""
+
+
+@dataclass
+class _Entry:
+    """A record on its way into the sound log."""
+
+    line: int | None
+    """Where it was, counted from 1; ``None`` if it was not there."""
+    record: Record
+    changed: bool = False
+
+
+_Waiting = dict[str, list[tuple[_Entry, str]]]
+"""Calls without a result yet, by the id that the log gives them: who made them, and the id that they have now."""
+
+
+def mend_log(lines: Iterable[bytes]) -> Mended:
+    """Return a sound log made of ``lines``.
+
+    Lines that are no records go, and so do results without a call and second results. Calls without a result get one
+    that says so, ids that are taken get a number, and the records are counted anew. Raises BadRecord for a log of a
+    newer version.
+    """
+    mended = Mended()
+    entries = _parsed(lines, mended.findings)
+    entries = _paired(entries, mended.findings)
+    new_places = {entry.line - 1: place for place, entry in enumerate(entries) if entry.line is not None}
+    for place, entry in enumerate(entries):
+        mended.lines.append(_numbered(entry, place, new_places, mended.findings))
+    return mended
+
+
+def _parsed(lines: Iterable[bytes], findings: list[str]) -> list[_Entry]:
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = parse_record(line)
+        except BadRecord as error:
+            if error.newer_version:
+                raise
+            findings.append(f"line {number}: {str(error).removeprefix('not a record: ')}: left out")
+            continue
+        entries.append(_Entry(number, record))
+    return entries
+
+
+def _paired(entries: Sequence[_Entry], findings: list[str]) -> list[_Entry]:
+    """Return the entries with every call answered once and every result behind its call."""
+    made: list[_Entry] = []
+    waiting: _Waiting = {}
+    used: set[str] = set()
+    for entry in entries:
+        record = entry.record
+        if record.type not in MESSAGE_TYPES:
+            made.append(entry)
+        elif record.type == "tool":
+            made += _result(entry, waiting, findings)
+        else:
+            if record.type == "user":
+                made += _stand_ins(waiting, findings)
+            fresh: _Waiting = {}
+            if record.type == "assistant":
+                entry = _call_ids(entry, fresh, used, findings)
+            # A later call of the same id hides the earlier one, which nothing can answer any more.
+            made += _stand_ins({call_id: waiting.pop(call_id) for call_id in fresh if call_id in waiting}, findings)
+            waiting.update(fresh)
+            made.append(entry)
+    return made + _stand_ins(waiting, findings)
+
+
+def _call_ids(entry: _Entry, fresh: _Waiting, used: set[str], findings: list[str]) -> _Entry:
+    """Note the calls of a message in ``fresh``, and give new ids to those whose own are taken."""
+    message = entry.record.message
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return entry
+    fixed: list[Any] = []
+    for index, call in enumerate(calls):
+        if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
+            findings.append(f"line {entry.line}: call {index + 1} is none: left out")
+            continue
+        old = call.get("id") if isinstance(call.get("id"), str) and call["id"] else None
+        new = old or f"call_{entry.line}_{index}"
+        if new in used:
+            new = renamed_id(new, (entry.line or 0) * 1000 + index)
+        if new != old:
+            problem = "has no id" if old is None else f"has the id {old!r}, which an earlier one has"
+            findings.append(f"line {entry.line}: call {index + 1} {problem}: it is {new!r} now")
+            call = {**call, "id": new}
+        used.add(new)
+        fixed.append(call)
+        fresh.setdefault(old or new, []).append((entry, new))
+    if fixed != calls:
+        entry = _Entry(entry.line, _with_message(entry.record, {**message, "tool_calls": fixed}), changed=True)
+    return entry
+
+
+def _result(entry: _Entry, waiting: _Waiting, findings: list[str]) -> list[_Entry]:
+    message = entry.record.message
+    call_id = message.get("tool_call_id")
+    if message.get("role") == "function":
+        return [entry]
+    calls = waiting.get(call_id) if isinstance(call_id, str) else None
+    if not calls:
+        findings.append(f"line {entry.line}: the result of {call_id!r} belongs to no call that waits: left out")
+        return []
+    _, new = calls.pop(0)
+    if not calls and isinstance(call_id, str):
+        del waiting[call_id]
+    if new == call_id:
+        return [entry]
+    return [_Entry(entry.line, _with_message(entry.record, {**message, "tool_call_id": new}), changed=True)]
+
+
+def _stand_ins(waiting: _Waiting, findings: list[str]) -> list[_Entry]:
+    """Return results for the calls that have none."""
+    made = []
+    for calls in waiting.values():
+        for entry, call_id in calls:
+            record = entry.record
+            findings.append(f"line {entry.line}: the call {call_id!r} has no result: it has one that says so now")
+            message = {"role": "tool", "tool_call_id": call_id, "content": NO_RESULT}
+            data = {"message": message, "status": "interrupted"}
+            made.append(_Entry(None, Record("tool", record.seq, record.turn, record.ts, record.agent, data)))
+    waiting.clear()
+    return made
+
+
+def _numbered(entry: _Entry, place: int, new_places: Mapping[int, int], findings: list[str]) -> bytes:
+    """Return the line of a record at its ``place``. What names other records by their number follows them."""
+    record = entry.record
+    data = {name: _moved(record.type, name, value, new_places) for name, value in record.data.items()}
+    if record.seq == place and not entry.changed and data == record.data:
+        return record.line
+    if entry.line is not None and record.seq != entry.line - 1:
+        findings.append(f"line {entry.line}: the number is {record.seq}, expected {entry.line - 1}: it is {place} now")
+    return Record(record.type, place, record.turn, record.ts, record.agent, data).line
+
+
+def _moved(kind: str, name: str, value: Any, new_places: Mapping[int, int]) -> Any:
+    if kind == "rotate" and name == "first_kept" and isinstance(value, int):
+        return _place(value, new_places)
+    if kind == "rotate" and name == "dropped" and isinstance(value, dict):
+        return {
+            each: _place(number, new_places) if each in ("from", "to") and isinstance(number, int) else number
+            for each, number in value.items()
+        }
+    if kind == "compact" and name in ("first_kept", "through") and isinstance(value, int):
+        return _place(value, new_places)
+    if name == "pinned" and isinstance(value, list):
+        return [[_place(number, new_places) for number in span] if _is_span(span) else span for span in value]
+    if name == "summaries" and isinstance(value, dict):
+        return {agent: new_places[seq] for agent, seq in value.items() if seq in new_places}
+    if kind == "reset" and name == "keep" and isinstance(value, list):
+        return [new_places[number] for number in value if number in new_places]
+    return value
+
+
+def _is_span(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(number, int) for number in value)
+
+
+def _place(old: int, new_places: Mapping[int, int]) -> int:
+    """Return where the record that was at ``old`` is now, or the first one behind it that is still there."""
+    return min((new for was, new in new_places.items() if was >= old), default=old)
+
+
+def _with_message(record: Record, message: Mapping[str, Any]) -> Record:
+    data = {**record.data, "message": message}
+    # The count was that of the message as it was.
+    data.pop("tokens", None)
+    return Record(record.type, record.seq, record.turn, record.ts, record.agent, data)

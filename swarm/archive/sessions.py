@@ -1,0 +1,122 @@
+"""What can be done with a whole session: read it, rename it, delete it, copy it, fork it."""
+
+from collections.abc import AsyncIterator
+from copy import deepcopy
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from swarmchat.backends import Append, Backend, Delete
+from swarmchat.swarm.archive.incoming import Incoming
+from swarmchat.swarm.archive.log_summary import Beside, LogSummary, read_beside
+from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.errors import SessionBusy
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.holding import holding
+from swarmchat.swarm.persistence.lease import parse_holder
+from swarmchat.swarm.persistence.log_reader import read_lines, record_at, turns_of
+from swarmchat.swarm.persistence.records import Record, timestamp
+from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
+
+_ATTEMPTS = 20
+
+
+async def rename_session(
+    backend: Backend, info: SessionInfo, name: str, now: datetime, ttl: float | None = None
+) -> SessionInfo:
+    """Give a session another name, and put it on record. Raises SessionBusy while another process has it open.
+
+    Its id stays, so it is found by its first name too as long as no other session has that.
+    """
+    async with holding(backend, info) as lease:
+        # What the list said may be older than the lease.
+        info = await find_session(backend, info.client, info.id) or info
+        length = await backend.length(keys.session_log(info.client, info.id))
+        record = Record("rename", length, info.turns, timestamp(now), None, {"name": name})
+        renamed = replace(info, name=name)
+        log = Append(keys.session_log(info.client, info.id), (record.line,) if length else (), ttl)
+        await settle(backend.commit(renamed.put(ttl), log, lease=lease.lease))
+        return renamed
+
+
+async def delete_session(backend: Backend, info: SessionInfo) -> None:
+    """Remove all of a session in one commit. Raises SessionBusy while another process has it open.
+
+    What is remembered of the client, and storages, belong to no session and stay.
+    """
+    async with holding(backend, info) as lease:
+        beside = await read_beside(backend, info)
+        owned = [keys.session_index(info.client, info.id), keys.session_log(info.client, info.id)]
+        owned += [*beside.keys(info), keys.session_lease(info.client, info.id)]
+        await settle(backend.commit(*map(Delete, owned), lease=lease.lease))
+
+
+async def find_unfinished(backend: Backend, client: str, session: str) -> SessionInfo | None:
+    """Return the session ``session`` if an interrupted import or copy has left a part of it, which no list shows."""
+    stored = await backend.get(keys.session_lease(client, session))
+    holder = parse_holder(stored) if stored is not None else None
+    if holder is None or holder.unfinished is None:
+        return None
+    return SessionInfo(session, session, client, created="", updated="")
+
+
+async def snapshot(backend: Backend, info: SessionInfo) -> Incoming:
+    """Return all of a session as it is at one moment, though it may be in use. Raises SessionBusy if it never rests."""
+    key = keys.session_log(info.client, info.id)
+    for _ in range(_ATTEMPTS):
+        before = await find_session(backend, info.client, info.id) or info
+        length = await backend.length(key)
+        beside = await read_beside(backend, before)
+        after = await find_session(backend, info.client, info.id) or info
+        if (before, length) == (after, await backend.length(key)):
+            return Incoming(before, beside, length, _copy_of(before), partial(read_lines, backend, before, length))
+    raise SessionBusy(f"session {info.name!r} changes all the time: try again later")
+
+
+async def fork_session(
+    backend: Backend, info: SessionInfo, name: str, now: datetime, turn: int | None = None
+) -> Incoming:
+    """Return a new session ``name`` with all of ``info``, or with what was there at the end of ``turn``.
+
+    Agent, way back and states are those of then, as the log tells. A turn that was undone is there as it was before.
+    """
+    whole = await snapshot(backend, info)
+    summary, count = LogSummary(), 0
+    before_undo: tuple[LogSummary, int] | None = None
+    async for line in whole.read():
+        record = record_at(line, count)
+        if turn is not None and record is not None and record.turn > turn:
+            break
+        if record is not None:
+            if record.type == "undo" and before_undo is None and turn in turns_of(record):
+                before_undo = deepcopy(summary), count
+            elif record.type == "redo" and turn in turns_of(record):
+                before_undo = None
+            summary.take(record)
+        count += 1
+    if before_undo is not None:
+        summary, count = before_undo
+    about = {"id": name, "name": name, "forked": {"from": info.id, "turn": turn or info.turns}}
+
+    async def read() -> AsyncIterator[bytes]:
+        position = 0
+        async for line in read_lines(backend, info, count):
+            yield _forked_line(line, about) if position == 0 else line
+            position += 1
+
+    forked = replace(summary.info(info.client, name, name), created=timestamp(now), updated=timestamp(now))
+    forked = replace(forked, title=forked.title or info.title, swarm=forked.swarm or info.swarm)
+    beside: Beside = whole.beside if turn is None else summary.beside
+    return Incoming(forked, beside, count, f"fork:{_copy_of(info)}:{count}", read)
+
+
+def _forked_line(line: bytes, about: dict[str, Any]) -> bytes:
+    record = record_at(line, 0)
+    if record is None or record.type != "session":
+        return line
+    return Record("session", 0, record.turn, record.ts, record.agent, {**record.data, **about}).line
+
+
+def _copy_of(info: SessionInfo) -> str:
+    return f"{info.client}/{info.id}/{info.created}"

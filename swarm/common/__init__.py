@@ -1,0 +1,1 @@
+"""Helpers that know nothing of chats: JSON, names, cancellation, hooks."""

@@ -1,0 +1,268 @@
+"""From the records of a log to groups, the atoms of rotation.
+
+A group is one user or system message, or one assistant message with ALL its tool calls and ALL their results: what
+must be sent together or not at all. Records are fed one by one, in the order of the log, so a turn costs by what it
+adds and not by how long the conversation is. Whatever the log holds, every group is valid by itself:
+
+- a result goes with the latest call of its id before it, in the order of the calls, wherever in the log it stands;
+- a second result, and one without a call, is left out;
+- a call without a result gets one that says so;
+- a message with neither text nor calls is left out.
+
+The walk follows pydantic-ai's repair of message histories (pydantic/pydantic-ai#6319).
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.context.normalize import call_ids, no_result, renamed_id, sendable
+from swarmchat.swarm.context.tokens import TokenCounter
+from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One message to be sent, and the record that it comes from: ``None`` if it stands in for a missing one."""
+
+    message: Mapping[str, Any]
+    record: Record | None
+
+    def encoded(self) -> bytes:
+        """Return the message as JSON: the stored bytes, if nothing had to be repaired."""
+        if self.record is not None and self.message is self.record.message:
+            return self.record.message_json
+        return encode_json(self.message)
+
+    def tokens(self, counter: TokenCounter, *, parallel: bool) -> int:
+        """Return what the message costs: the stored count, if nothing had to be repaired."""
+        if self.record is not None and self.message is self.record.message:
+            stored = self.record.stored_tokens(counter.encoding)
+            if stored is not None:
+                return stored
+        return counter.message(self.message, parallel=parallel)
+
+
+class Group:
+    """What is sent together or not at all. ``seq`` is that of its first record, ``role`` that of its first message.
+
+    ``is_user`` says that a turn starts here, ``is_system`` that this is an instruction and no conversation.
+    """
+
+    __slots__ = ("_encoded", "_results", "_tokens", "calls", "head", "is_system", "is_user", "role", "seq")
+
+    def __init__(self, head: Part, seq: int) -> None:
+        self.head = head
+        self.seq = seq
+        self.role: str = head.message["role"]
+        self.is_user = self.role == "user"
+        self.is_system = self.role in ("system", "developer")
+        self.calls = call_ids(head.message) if self.role == "assistant" else ()
+        self._results: list[Part | None] = [None] * len(self.calls)
+        self._encoded: tuple[bytes, ...] | None = None
+        self._tokens: tuple[str, int] | None = None
+
+    @property
+    def parallel(self) -> bool:
+        """Whether the results are those of several calls in one message, which cost more."""
+        return len(self.calls) > 1
+
+    def parts(self) -> list[Part]:
+        """Return the messages in the order in which they are sent."""
+        results = zip(self.calls, self._results, strict=True)
+        return [self.head, *(result or Part(no_result(call_id), None) for call_id, result in results)]
+
+    def encoded(self) -> tuple[bytes, ...]:
+        """Return the messages as JSON."""
+        if self._encoded is None:
+            self._encoded = tuple(part.encoded() for part in self.parts())
+        return self._encoded
+
+    def tokens(self, counter: TokenCounter) -> int:
+        """Return what the group costs."""
+        if self._tokens is None or self._tokens[0] != counter.encoding:
+            parts = self.parts()
+            count = parts[0].tokens(counter, parallel=False)
+            count += sum(part.tokens(counter, parallel=self.parallel) for part in parts[1:])
+            self._tokens = (counter.encoding, count)
+        return self._tokens[1]
+
+    def answer(self, index: int, result: Part) -> None:
+        """Set the result of the call ``index``."""
+        self._results[index] = result
+        self._encoded = self._tokens = None
+
+    def with_ids(self, taken: set[str]) -> "Group":
+        """Return this group with ids that are not in ``taken``, itself if none is; no id twice in one group either."""
+        renamed: list[str] = []
+        for index, call_id in enumerate(self.calls):
+            clash = call_id in taken or call_id in renamed
+            # Position and seq make it unique, and the same whenever the same log is sent.
+            renamed.append(renamed_id(call_id, self.seq * 1000 + index) if clash else call_id)
+        if tuple(renamed) == self.calls:
+            return self
+        calls = self.head.message["tool_calls"]
+        new_calls = [{**call, "id": new} for call, new in zip(calls, renamed, strict=True)]
+        group = Group(Part({**self.head.message, "tool_calls": new_calls}, None), self.seq)
+        for index, part in enumerate(self.parts()[1:]):
+            group.answer(index, Part({**part.message, "tool_call_id": renamed[index]}, None))
+        return group
+
+
+class Groups(Sequence[Group]):
+    """Groups by rising seq, with an index of questions and instructions, so that none is looked for one by one."""
+
+    def __init__(self, groups: Iterable[Group] = ()) -> None:
+        self._groups = [*groups]
+        self._seqs = [group.seq for group in self._groups]
+        self._staying = [place for place, group in enumerate(self._groups) if group.is_user or group.is_system]
+
+    def append(self, group: Group) -> None:
+        """Add the newest group."""
+        if group.is_user or group.is_system:
+            self._staying.append(len(self._groups))
+        self._seqs.append(group.seq)
+        self._groups.append(group)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @overload
+    def __getitem__(self, place: int) -> Group: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Group]: ...
+
+    def __getitem__(self, place: int | slice) -> Group | list[Group]:
+        return self._groups[place]
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self._groups)
+
+    def __reversed__(self) -> Iterator[Group]:
+        return reversed(self._groups)
+
+    def place(self, seq: int) -> int:
+        """Return where the first group from ``seq`` on is, the length if there is none."""
+        return bisect_left(self._seqs, seq)
+
+    def staying(self, first: int, end: int) -> list[int]:
+        """Return where between two places questions and instructions are."""
+        return self._staying[bisect_left(self._staying, first) : bisect_left(self._staying, end)]
+
+    def question(self, first: int, end: int) -> int | None:
+        """Return where between two places the last question is."""
+        index = bisect_left(self._staying, end)
+        while index > 0 and (place := self._staying[index - 1]) >= first:
+            if self[place].is_user:
+                return place
+            index -= 1
+        return None
+
+    def within(self, spans: Iterable[tuple[int, int]]) -> list[Group]:
+        """Return the conversation in ``spans``, from a first to a last seq, oldest first."""
+        leading = len(leading_system(self))
+        ranges = [range(max(leading, self.place(first)), self.place(last + 1)) for first, last in spans]
+        return [self[place] for place in sorted({place for places in ranges for place in places})]
+
+    def turn_start(self, first: int, end: int) -> int:
+        """Return what ``turn_start`` does for the groups between two places."""
+        question = self.question(first, end)
+        start = first if question is None else question
+        while start > first and self[start - 1].is_system:
+            start -= 1
+        return start
+
+
+class GroupBuilder:
+    """Builds the groups that one agent sees. ``agent`` is ``None`` where a log has a single one.
+
+    ``groups`` is extended, or replaced when part of it is let go of: places in it stay what they are.
+    """
+
+    def __init__(self, agent: str | None = None, records: Iterable[Record] = ()) -> None:
+        self._agent = agent
+        self.groups = Groups()
+        self.was_reset = False
+        """Whether a reset was met, so that nothing before it can matter but what it keeps."""
+        self.reset_to: int | None = None
+        """The seq of the first record that the last reset keeps."""
+        self._open: dict[str, list[tuple[Group, int]]] = {}
+        for record in records:
+            self.feed(record)
+
+    def feed(self, record: Record) -> None:
+        """Take the next record of the log. Only messages and resets change anything."""
+        own = self._agent is None or record.agent is None or record.agent == self._agent
+        if record.type == "reset" and own:
+            self._clear(_numbers(record.data.get("keep")))
+        if record.type not in MESSAGE_TYPES:
+            return
+        message = sendable(record.message, record.seq, own=own)
+        if message is None:
+            return
+        part = Part(message, record)
+        if message["role"] == "tool":
+            self._feed_result(part)
+        else:
+            self._feed_group(Group(part, record.seq))
+
+    def forget_before(self, seq: int, but: Iterable[tuple[int, int]] = ()) -> None:
+        """Let go of the conversation before ``seq``, which will never be sent again, ``but`` for these spans of it."""
+        leading = leading_system(self.groups)
+        apart = [group for group in self.groups.within(but) if group.seq < seq]
+        start = max(len(leading), self.groups.place(seq))
+        self.groups = Groups([*leading, *apart, *self.groups[start:]])
+
+    def _clear(self, keep: Sequence[int]) -> None:
+        leading = leading_system(self.groups)
+        self.groups = Groups(leading + [group for group in self.groups[len(leading) :] if group.seq in keep])
+        self._open.clear()
+        self.reset_to = min(keep, default=None)
+        self.was_reset = True
+
+    def _feed_group(self, group: Group) -> None:
+        self.groups.append(group)
+        fresh: dict[str, list[tuple[Group, int]]] = {}
+        for index, call_id in enumerate(group.calls):
+            fresh.setdefault(call_id, []).append((group, index))
+        # A later call of the same id hides the earlier one: llama.cpp gives each call of a chat the same id.
+        self._open.update(fresh)
+
+    def _feed_result(self, part: Part) -> None:
+        call_id = part.message["tool_call_id"]
+        if waiting := self._open.get(call_id):
+            group, index = waiting.pop(0)
+            group.answer(index, part)
+            if not waiting:
+                del self._open[call_id]
+
+
+def _numbers(value: object) -> list[int]:
+    return [number for number in value if isinstance(number, int)] if isinstance(value, list) else []
+
+
+def leading_system(groups: Sequence[Group]) -> list[Group]:
+    """Return the system groups that stand before any conversation."""
+    leading = []
+    for group in groups:
+        if not group.is_system:
+            break
+        leading.append(group)
+    return leading
+
+
+def turn_start(groups: Sequence[Group], end: int) -> int:
+    """Return where in ``groups`` the turn begins whose last group stands before ``end``.
+
+    A turn begins with a user message, or with the system messages right before it. What comes before the first user
+    message is a turn of its own.
+    """
+    start = end - 1
+    while start > 0 and not groups[start].is_user:
+        start -= 1
+    while start > 0 and groups[start - 1].is_system:
+        start -= 1
+    return max(start, 0)

@@ -1,0 +1,144 @@
+"""How many tokens a chat request costs, counted as OpenAI's servers do.
+
+The rules were found by comparing with recorded server counts, since the API documents none of them:
+the cookbook (https://github.com/openai/openai-cookbook, How_to_count_tokens_with_tiktoken) for messages and names,
+https://github.com/hmarr/openai-chat-tokens for calls and tools. Parallel calls cost more than their parts
+(https://community.openai.com/t/538914), and the results of parallel calls were billed as ASCII-escaped JSON
+(https://community.openai.com/t/1375117): both are counted by the upper bound.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+from swarmchat.swarm.context.encodings import VocabularyError, encoding_name, load_encoding
+from swarmchat.swarm.context.tool_tokens import tools_as_typescript
+
+Message = Mapping[str, Any]
+
+PER_MESSAGE = 3
+PER_NAME = 1
+PER_CALL = 3
+PER_RESULT = 3
+PARALLEL_CALLS = 37
+PER_REPLY = 3
+TOOLS = 9
+TOOLS_SHARE_SYSTEM = -4
+LEGACY_RESULT = -2
+IMAGE_LOW = 85
+IMAGE = 765
+"""A picture of 1024 x 1024 in full detail (gpt-4o). Its data is never tokenised."""
+
+
+class TokenCounter:
+    """Counts texts, messages and whole prompts in one encoding.
+
+    ``approximate`` is true when the vocabulary could not be loaded: figures are then estimates from the number of
+    bytes, on the high side, and should be shown with a ``~``; ``problem`` says why.
+    """
+
+    def __init__(self, encoding: str, length: Callable[[str], int], problem: str | None = None) -> None:
+        self.encoding = encoding
+        self.problem = problem
+        self._length = length
+        self._fixed = lru_cache(maxsize=64)(self._count_fixed)
+
+    @property
+    def approximate(self) -> bool:
+        """Whether counts are estimates."""
+        return self.problem is not None
+
+    def text(self, text: str) -> int:
+        """Return the tokens of ``text``. Control tokens such as ``<|endoftext|>`` count as the text they are."""
+        return self._length(text) if text else 0
+
+    def message(self, message: Message, *, parallel: bool = False) -> int:
+        """Return the tokens of one message inside a prompt.
+
+        ``parallel`` says that it is the result of one of several calls in one message.
+        """
+        role = message.get("role", "")
+        tokens = PER_MESSAGE + self.text(str(role)) + self._content(message.get("content"), escaped=parallel)
+        if name := message.get("name"):
+            tokens += self.text(str(name)) + PER_NAME
+        calls = [call.get("function") for call in message.get("tool_calls") or () if isinstance(call, Mapping)]
+        if legacy := message.get("function_call"):
+            calls.append(legacy)
+        for call in calls:
+            if isinstance(call, Mapping):
+                tokens += self.text(str(call.get("name", ""))) + self.text(_as_text(call.get("arguments"))) + PER_CALL
+        if len(calls) > 1:
+            tokens += PARALLEL_CALLS
+        if role == "tool":
+            tokens += PER_RESULT
+        elif role == "function":
+            tokens += LEGACY_RESULT
+        return tokens
+
+    def fixed(self, system: Sequence[bytes], tools: Sequence[Mapping[str, Any]] = ()) -> int:
+        """Return what a request costs apart from its conversation: system messages (as JSON), tools, the reply."""
+        return self._fixed(tuple(system), json.dumps(tools) if tools else "")
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> int:
+        """Return what a whole request costs: what the server reports as ``usage.prompt_tokens``."""
+        system = [json.dumps(m).encode() for m in messages if m.get("role") == "system"]
+        return self.fixed(system, tools) + sum(self.message(m) for m in messages if m.get("role") != "system")
+
+    def _count_fixed(self, system: tuple[bytes, ...], tools: str) -> int:
+        messages = [json.loads(message) for message in system]
+        tokens = PER_REPLY
+        if tools:
+            tokens += TOOLS + self.text(tools_as_typescript(json.loads(tools)))
+            if messages:
+                # Tools live in a system message: the first one is continued after a line end, not a second one made.
+                tokens += TOOLS_SHARE_SYSTEM
+                messages[0] = {**messages[0], "content": _as_text(messages[0].get("content")) + "\n"}
+        return tokens + sum(self.message(message) for message in messages)
+
+    def _content(self, content: object, *, escaped: bool) -> int:
+        if isinstance(content, str):
+            return self.text(json.dumps(content) if escaped else content)
+        if not isinstance(content, list):
+            return 0 if content is None else self.text(_as_text(content))
+        tokens = 0
+        for part in content:
+            if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+                tokens += self._content(part["text"], escaped=escaped)
+            elif isinstance(part, Mapping) and "image_url" in part:
+                image = part["image_url"]
+                tokens += IMAGE_LOW if isinstance(image, Mapping) and image.get("detail") == "low" else IMAGE
+            else:
+                tokens += IMAGE
+        return tokens
+
+
+def counter_for(model: str) -> TokenCounter:
+    """Return the counter for ``model``. The first call for an encoding takes some 0.3 s; never uses the network."""
+    return _counter(encoding_name(model))
+
+
+@cache
+def _counter(name: str) -> TokenCounter:
+    try:
+        encoding = load_encoding(name)
+    except VocabularyError as error:
+        return TokenCounter("estimate", _estimate, str(error))
+    # encode_ordinary: encode() raises for a text that holds the name of a control token.
+    return TokenCounter(name, lambda text: len(encoding.encode_ordinary(text)))
+
+
+_SIGNS = re.compile(r"[!-/:-@\[-`{-~]")
+
+
+def _estimate(text: str) -> int:
+    """Guess high: a token for each ASCII sign, and for each 3 bytes of the rest (English words have more than 4)."""
+    signs = len(_SIGNS.findall(text))
+    return signs + -(-(len(text.encode("utf-8", "replace")) - signs) // 3)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)

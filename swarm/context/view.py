@@ -1,0 +1,234 @@
+"""What an agent sees of a log: the groups in memory, where the last cut was, and how the server counts.
+
+Everything here follows from the records and the settings alone, so a session that was opened again sends what the
+process before it would have sent.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import islice
+from typing import Any
+
+from swarmchat.swarm.context.builder import Budget, RequestContext, build_context
+from swarmchat.swarm.context.groups import Group, GroupBuilder, leading_system
+from swarmchat.swarm.context.retained import Protected, first_kept_of, summary_groups, within
+from swarmchat.swarm.context.selection import after_cut
+from swarmchat.swarm.context.tokens import TokenCounter, counter_for
+from swarmchat.swarm.persistence.log import CHUNK, Log
+from swarmchat.swarm.persistence.log_reader import hidden_turns
+from swarmchat.swarm.persistence.records import Record
+
+_MEASURABLE = 500
+"""Tokens below which the server's count says little: a chat template's own share is too large."""
+
+_CORRECTIONS = (0.75, 2.0)
+
+
+class View:
+    """One agent's view of ``log``."""
+
+    def __init__(self, log: Log, agent: str) -> None:
+        self._log = log
+        self._agent = agent
+        self._builder = GroupBuilder(agent)
+        self._next_seq = 0
+        self._compacted: Record | None = None
+        self._counter: tuple[str, TokenCounter] | None = None
+        self._cut: Record | None = None
+        self.protected = Protected()
+        """What is sent whatever else is left out."""
+        self.window: int | None = None
+        """A smaller context window than the model claims, once its server has said so."""
+        self.correction = 1.0
+        """How many tokens the server counts for one of ours."""
+        self.last_tokens = 0
+        """What the last request cost as we counted it."""
+
+    async def load_counter(self, model: str) -> TokenCounter:
+        """Return the counter for ``model``. The first time takes some 0.3 s, in a thread."""
+        if self._counter is None or self._counter[0] != model:
+            self._counter = (model, await asyncio.to_thread(counter_for, model))
+        return self._counter[1]
+
+    def counter(self, model: str) -> TokenCounter:
+        """Return the counter for ``model``, which was loaded before or is loaded now."""
+        if self._counter is None or self._counter[0] != model:
+            self._counter = (model, counter_for(model))
+        return self._counter[1]
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Follow records that are in the log now."""
+        rebuild = False
+        for record in records:
+            if record.seq < self._next_seq:
+                continue
+            self._next_seq = record.seq + 1
+            self._follow(record)
+            rebuild = rebuild or record.type in ("undo", "redo", "pin", "unpin")
+        if rebuild:
+            self.rebuild()
+
+    def rebuild(self) -> None:
+        """Start again from what is in memory."""
+        self._builder = GroupBuilder(self._agent)
+        self._cut = None
+        self.protected = Protected()
+        self.correction, self.last_tokens = 1.0, 0
+        self._next_seq = self._log.start
+        hidden = hidden_turns(self._log.records)
+        # Instructions at the start of an imported conversation hold however far back it goes.
+        earlier = {record.seq: record for record in self._log.head if record.seq < self._log.start}
+        earlier |= {record.seq: record for record in self._pinned_earlier(hidden)}
+        for seq in sorted(earlier):
+            self._builder.feed(earlier[seq])
+        for record in self._log.records:
+            self._next_seq = record.seq + 1
+            if record.turn not in hidden:
+                self._follow(record)
+
+    async def context(
+        self,
+        budget: Budget,
+        model: str,
+        *,
+        system: Sequence[bytes] = (),
+        tools: Sequence[Mapping[str, Any]] = (),
+        pending: Sequence[Record] = (),
+        tail: Sequence[Mapping[str, Any]] = (),
+    ) -> RequestContext:
+        """Return the context for the next request, as if ``pending`` were in the log; ``tail`` ends it."""
+        counter = await self.load_counter(model)
+        if self._next_seq < self._log.next_seq:
+            self.rebuild()
+        fixed = counter.fixed(system, tools)
+        while self._log.has_earlier:
+            if lacking := self._log.lacks(self.protected.spans):
+                await self._log.load_apart(*lacking[0])
+            elif missing := self._missing(counter, budget, fixed):
+                await self._log.load_earlier(missing)
+            else:
+                break
+            self.rebuild()
+        self.take(pending)
+        return build_context(
+            self._builder.groups,
+            counter=counter,
+            budget=budget,
+            system=system,
+            tools=tools,
+            first_kept=self.first_kept(budget),
+            tail=tail,
+            summary=() if self.summary is None else summary_groups(self.summary),
+            pinned=self.protected.pinned,
+        )
+
+    def forget(self, context: RequestContext) -> None:
+        """Let go of what ``context`` and all later ones leave out."""
+        if conversation := context.conversation:
+            self._builder.forget_before(conversation[0].seq, self.protected.pinned)
+            self._log.forget_before(conversation[0].seq, self.protected.spans)
+
+    def uncut(self, budget: Budget) -> list[Group]:
+        """Return the conversation behind the last cut, without what is pinned."""
+        conversation = after_cut(self._builder.groups, self.first_kept(budget))
+        return [group for group in conversation if not self.protected.pins(group.seq)]
+
+    @property
+    def summary(self) -> Record | None:
+        """The ``compact`` record whose summary is sent, if there is one."""
+        seq = self.protected.summaries.get(self._agent)
+        if seq is None:
+            return None
+        if self._compacted is not None and self._compacted.seq == seq:
+            return self._compacted
+        record = self._log.apart.get(seq) if seq < self._log.start else None
+        if record is None:
+            record = next((each for each in self._log.records if each.seq == seq), None)
+        return record if record is not None and record.type == "compact" else None
+
+    def first_kept(self, budget: Budget) -> int:
+        """Return where the last cut was, as a seq: 0 if there was none, or if the window has grown since.
+
+        What is summed up is cut whatever the window.
+        """
+        summed_up = 0 if self.summary is None else first_kept_of(self.summary)
+        if self._cut is None or int(self._cut.data.get("window", 0)) < budget.window:
+            return summed_up
+        return max(summed_up, int(self._cut.data.get("first_kept", 0)))
+
+    def _pinned_earlier(self, hidden: Set[int]) -> Iterator[Record]:
+        """Yield the records of pinned turns from before those that are in memory."""
+        protected = Protected()
+        for record in self._log.records:
+            if record.turn not in hidden:
+                protected = protected.after(record)
+        for seq in sorted(self._log.apart):
+            record = self._log.apart[seq]
+            if seq < self._log.start and within(seq, protected.pinned) and record.turn not in hidden:
+                yield record
+
+    def _follow(self, record: Record) -> None:
+        self.protected = self.protected.after(record)
+        self._builder.feed(record)
+        if record.agent not in (None, self._agent):
+            return
+        if record.type == "rotate":
+            self._cut = record
+        elif record.type == "compact":
+            self._compacted = record
+        elif record.type == "request":
+            self.last_tokens = int(record.data.get("tokens", 0))
+        elif record.type == "assistant" and self.last_tokens >= _MEASURABLE:
+            self._compare((record.data.get("usage") or {}).get("prompt_tokens"))
+
+    def _compare(self, counted: object) -> None:
+        """Learn from the server's own count of the last request."""
+        if isinstance(counted, int) and counted > 0 and not reads_less(counted, self.last_tokens):
+            low, high = _CORRECTIONS
+            self.correction = round(min(high, max(low, counted / self.last_tokens)), 3)
+
+    def _missing(self, counter: TokenCounter, budget: Budget, fixed: int) -> int:
+        """Return how many earlier records to read, because they may change the context; 0 if none can."""
+        groups = self._builder.groups
+        leading = leading_system(groups)
+        start = max(len(leading), groups.place(self._log.start))
+        read = self._log.next_seq - self._log.start
+        if self._builder.was_reset:
+            if not self.protected.known:
+                # What else is protected, for other agents, stands in the request before the reset.
+                return max(CHUNK, read)
+            kept_from = self._builder.reset_to
+            return 0 if kept_from is None else max(0, self._log.start - kept_from)
+        if first_kept := self.first_kept(budget):
+            # The turn that the cut stands in must be there from its question on.
+            oldest = groups[start] if start < len(groups) else None
+            reaches = oldest is not None and oldest.seq <= first_kept and (oldest.is_user or oldest.is_system)
+            return 0 if reaches else max(CHUNK, self._log.start - first_kept)
+        if groups.question(start, len(groups)) is None:
+            return max(CHUNK, read)
+        wanted = budget.high * (budget.available - fixed - sum(group.tokens(counter) for group in leading))
+        tokens = 0
+        for group in islice(reversed(groups), len(groups) - start):
+            tokens += group.tokens(counter)
+            if tokens > wanted:
+                return 0
+        # By what the records so far cost: a guess that is too low costs one more read.
+        return CHUNK + int((wanted - tokens) * read / max(1, tokens))
+
+
+def reads_less(counted: object, sent: int) -> bool:
+    """Whether a server that ``counted`` so many tokens has not read all of the ``sent`` ones.
+
+    Encodings differ by a third at most on ordinary text; Ollama, for one, silently drops what exceeds ``num_ctx``.
+    """
+    return isinstance(counted, int) and sent >= _MEASURABLE and 0 < counted < 0.6 * sent
+
+
+def cut_warning(counted: object, sent: int) -> str | None:
+    """Return that a server that ``counted`` so many tokens has not read all that it was sent, if that is so."""
+    if not reads_less(counted, sent):
+        return None
+    return (
+        f"the server counted {counted:,} of some {sent:,} tokens: it may be cutting the context off. Give it a "
+        "larger window (Ollama: num_ctx), or set --max-context to what it reads"
+    )

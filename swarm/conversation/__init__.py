@@ -1,0 +1,4 @@
+"""One open conversation: what a turn works on.
+
+Read `conversation` first.
+"""

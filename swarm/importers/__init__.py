@@ -1,0 +1,4 @@
+"""Conversations from files of other programs, and from exported logs.
+
+Read `detect` first.
+"""

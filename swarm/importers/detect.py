@@ -1,0 +1,97 @@
+"""Files of conversations: their format, and the sessions in them, checked in full before anything is stored."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from swarmchat.swarm.archive.incoming import Incoming
+from swarmchat.swarm.errors import TranscriptError
+from swarmchat.swarm.importers.codex import find_rollout
+from swarmchat.swarm.importers.lines import read_lines
+from swarmchat.swarm.importers.native import find_logs
+from swarmchat.swarm.importers.openai_messages import find_message_lists
+from swarmchat.swarm.importers.record_builder import clean_name
+from swarmchat.swarm.persistence.records import timestamp
+
+FORMATS = ("jsonl", "openai", "llm", "codex")
+"""What can be read: logs of our own, message lists, the database of the llm tool, and sessions of the Codex CLI."""
+
+_SQLITE = b"SQLite format 3\x00"
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """A file that was read: its format, its sessions, and what is to be said of it."""
+
+    format: str
+    sessions: Sequence[Incoming]
+    remarks: Sequence[str] = field(default_factory=tuple)
+
+
+@contextmanager
+def open_transcript(path: Path, client: str, format: str | None = None) -> Iterator[Transcript]:  # noqa: A002 - its name
+    """Read the file at ``path`` as sessions of ``client``. ``format`` is one of FORMATS; ``None``: find out.
+
+    All of it is checked now; its sessions can be read until the context ends. Raises TranscriptError, which names the
+    line, what is wrong, and what was expected.
+    """
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            yield _read(path, file, name, client, format or find_format(file, name))
+    except RecursionError as error:
+        raise TranscriptError(f"{name} is nested too deeply to be a conversation") from error
+    except OSError as error:
+        raise TranscriptError(f"{name} cannot be read: {error.strerror or error}") from error
+
+
+def find_format(file: BinaryIO, name: str) -> str:
+    """Return which of FORMATS ``file`` has. Raises TranscriptError when it has none."""
+    file.seek(0)
+    if file.read(len(_SQLITE)) == _SQLITE:
+        return "llm"
+    first = next(read_lines(file, name), None)
+    if first is None:
+        raise TranscriptError(f"{name} is empty, expected {_EXPECTED}")
+    try:
+        value = json.loads(first.data)
+    except (ValueError, RecursionError):
+        # Either a damaged line, or a value over several lines: whoever reads message lists tells which.
+        return "jsonl" if b'"seq"' in first.data[:500] else "openai"
+    if isinstance(value, dict):
+        if "seq" in value and "type" in value:
+            return "jsonl"
+        if "messages" in value:
+            return "openai"
+        if "payload" in value or ("timestamp" in value and "id" in value):
+            return "codex"
+        raise TranscriptError(f"{name}, line 1: nothing that is known begins so, expected {_EXPECTED}")
+    if isinstance(value, list):
+        return "openai"
+    raise TranscriptError(f"{name}, line 1: it is no JSON object, expected {_EXPECTED}")
+
+
+def _read(path: Path, file: BinaryIO, name: str, client: str, chosen: str) -> Transcript:
+    fallback = clean_name(path.stem, "imported")
+    moment = timestamp(datetime.fromtimestamp(path.stat().st_mtime, UTC))
+    if chosen == "llm":
+        # The one that needs a database library.
+        from swarmchat.swarm.importers.llm import find_llm_log
+
+        return Transcript(chosen, *find_llm_log(path, name, client, moment))
+    if chosen == "codex":
+        sessions = find_rollout(file, name, fallback, client, moment)
+    elif chosen == "openai":
+        sessions = find_message_lists(file, name, fallback, client, moment)
+    else:
+        sessions = find_logs(file, name, fallback)
+    if not sessions:
+        raise TranscriptError(f"{name} is empty, expected {_EXPECTED}")
+    return Transcript(chosen, sessions)
+
+
+_EXPECTED = "a log of swarmchat, message lists, the logs.db of llm, or a session of the Codex CLI"

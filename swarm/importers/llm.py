@@ -1,0 +1,158 @@
+"""The log of the ``llm`` tool: its SQLite database ``logs.db``, in the forms that it had before and since version 0.32.
+
+The older form has a row for each response, the newer one a tree of messages that threads point into. A database may
+hold both. It is only read.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from swarmchat.swarm.archive.incoming import Incoming
+from swarmchat.swarm.errors import TranscriptError
+from swarmchat.swarm.importers.llm_threads import count_attachments, load_thread, thread_ids
+from swarmchat.swarm.importers.record_builder import (
+    RecordMaker,
+    Said,
+    as_json_text,
+    canonical,
+    made_session,
+    moment_of,
+)
+
+_EXPECTED = "expected the logs.db of llm"
+
+
+def find_llm_log(path: Path, name: str, client: str, moment: str) -> tuple[list[Incoming], list[str]]:
+    """Return the conversations in the database at ``path``, and what is to be said of them. Raises TranscriptError."""
+    with _opened(path, name) as database:
+        return _find(database, partial(_opened, path, name), name, client, moment)
+
+
+Opened = Callable[[], AbstractContextManager[sqlite3.Connection]]
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[sqlite3.Connection]:
+    """Open the database for reading. Whatever is wrong with it is a TranscriptError."""
+    try:
+        database = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)
+        database.row_factory = sqlite3.Row
+        try:
+            yield database
+        finally:
+            database.close()
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        raise TranscriptError(f"{name} cannot be read as a database: {error}; {_EXPECTED}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise TranscriptError(
+            f"{name} holds what was not expected: {type(error).__name__}: {error}; {_EXPECTED}"
+        ) from error
+
+
+def _find(
+    database: sqlite3.Connection, again: Opened, name: str, client: str, moment: str
+) -> tuple[list[Incoming], list[str]]:
+    tables = {row[0] for row in database.execute("select name from sqlite_master where type = 'table'")}
+    if not {"responses", "threads"} & tables:
+        raise TranscriptError(f"{name} has neither a table 'responses' nor 'threads', {_EXPECTED}")
+    attachments = count_attachments(database, tables)
+    chains = thread_ids(database) if "threads" in tables else []
+    found = [_session(thread, database, again, load_thread, client, moment) for thread in chains]
+    older = []
+    if "responses" in tables:
+        ids = database.execute("select distinct coalesce(conversation_id, id) from responses order by 1").fetchall()
+        # One that was gone on with since is a thread, and all of it is there.
+        older = [str(row[0]) for row in ids if str(row[0]) not in chains]
+    found = [_session(each, database, again, _load_responses, client, moment) for each in older] + found
+    return found, [f"{name}: {attachments} attachments were left out"] if attachments else []
+
+
+def _session(
+    name: str,
+    database: sqlite3.Connection,
+    again: Opened,
+    load: Callable[[sqlite3.Connection, str], tuple[list[Said], str]],
+    client: str,
+    moment: str,
+) -> Incoming:
+    """Return a conversation as a session. What was said is read again when it is wanted: there may be much of it."""
+    said, model = load(database, name)
+    begun = next((when for _, when, _ in said if when), moment)
+
+    def fill(maker: RecordMaker) -> Iterator[bytes]:
+        with again() as opened:
+            for message, when, about in load(opened, name)[0]:
+                yield maker.message(message, when, **about)
+
+    content = [name.encode(), hashlib.sha256(canonical([message for message, _, _ in said])).digest()]
+    return made_session(name, "llm", content, client, begun, fill, model=model)
+
+
+def _load_responses(database: sqlite3.Connection, conversation: str) -> tuple[list[Said], str]:
+    tables = {row[0] for row in database.execute("select name from sqlite_master where type = 'table'")}
+    query = "select * from responses where coalesce(conversation_id, id) = ? order by rowid"
+    rows = _rows(database, query, conversation)
+    return list(_messages(database, tables, rows)), str(rows[0].get("model") or "")
+
+
+def _messages(database: sqlite3.Connection, tables: set[str], rows: list[dict[str, Any]]) -> Iterator[Said]:
+    system = None
+    for row in rows:
+        moment = moment_of(row["datetime_utc"])
+        instructions = _with_fragments(database, tables, "system_fragments", row["id"], row["system"])
+        if instructions and instructions != system:
+            system = instructions
+            yield {"role": "system", "content": instructions}, moment, {}
+        results = _of(database, tables, "tool_results", row["id"])
+        for result in results:
+            call_id = result["tool_call_id"] or f"{result['name']}-{row['id']}"
+            yield {"role": "tool", "tool_call_id": call_id, "content": result["output"] or ""}, moment, {}
+        prompt = _with_fragments(database, tables, "prompt_fragments", row["id"], row["prompt"])
+        if prompt or not results:
+            yield {"role": "user", "content": prompt}, moment, {}
+        calls = [_call(call, row["id"]) for call in _of(database, tables, "tool_calls", row["id"])]
+        answer: dict[str, Any] = {"role": "assistant", "content": row["response"] or (None if calls else "")}
+        if calls:
+            answer["tool_calls"] = calls
+        usage = None
+        if row.get("input_tokens") is not None:
+            usage = {"prompt_tokens": row["input_tokens"], "completion_tokens": row.get("output_tokens") or 0}
+        yield answer, moment, {"usage": usage, "ms": row.get("duration_ms"), "reasoning": row.get("reasoning") or None}
+
+
+def _call(call: dict[str, Any], response: str) -> dict[str, Any]:
+    arguments = call["arguments"] or "{}"
+    with suppress(ValueError):
+        # Stored with every letter beyond ASCII escaped.
+        arguments = as_json_text(json.loads(arguments))
+    function = {"name": call["name"], "arguments": arguments}
+    return {"id": call["tool_call_id"] or f"{call['name']}-{response}", "type": "function", "function": function}
+
+
+def _with_fragments(database: sqlite3.Connection, tables: set[str], table: str, response: str, text: str | None) -> str:
+    """Return a prompt with the fragments that stood before it."""
+    fragments: list[str] = []
+    if table in tables:
+        query = (
+            f"select content from {table} join fragments on fragments.id = fragment_id "  # noqa: S608 - ours
+            'where response_id = ? order by "order"'
+        )
+        fragments = [row[0] for row in database.execute(query, (response,))]
+    return "\n".join([*fragments, *([text] if text else [])])
+
+
+def _of(database: sqlite3.Connection, tables: set[str], table: str, response: str) -> list[dict[str, Any]]:
+    if table not in tables:
+        return []
+    return _rows(database, f"select * from {table} where response_id = ? order by id", response)  # noqa: S608 - ours
+
+
+def _rows(database: sqlite3.Connection, query: str, *values: object) -> list[dict[str, Any]]:
+    return [dict(row) for row in database.execute(query, values)]

@@ -1,0 +1,167 @@
+"""Chat messages of other programs as the records of a log."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from swarmchat.swarm.archive.incoming import Incoming, reader
+from swarmchat.swarm.archive.log_summary import LogSummary
+from swarmchat.swarm.common.encoding import clean_text, encode_json
+from swarmchat.swarm.persistence.records import Record, parse_record, timestamp
+
+TYPES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+"""The type of record for each role of a message."""
+
+
+Said = tuple[dict[str, Any], str | None, dict[str, Any]]
+"""A message, when it was said, and what else its record holds."""
+
+
+class RecordMaker:
+    """Numbers the records of one session: give it messages in their order."""
+
+    def __init__(self, about: Mapping[str, Any], moment: str) -> None:
+        self._seq = self._turn = 0
+        self._moment = moment
+        self._about = dict(about)
+        self._names: dict[str, str] = {}
+        """Which tool a call was for."""
+
+    def begin(self) -> bytes:
+        """Return the record that the log begins with."""
+        return self._line("session", self._about)
+
+    def message(self, message: Mapping[str, Any], moment: str | None = None, **about: Any) -> bytes:
+        """Return the record of ``message``, said at ``moment``; ``None``: when the one before was."""
+        self._moment = moment or self._moment
+        kind = TYPES[message["role"]]
+        self._turn += kind == "user"
+        data: dict[str, Any] = {"message": message}
+        if kind == "assistant":
+            calls = message.get("tool_calls") or ()
+            self._names.update((str(call.get("id")), str(call["function"]["name"])) for call in calls)
+            data["finish"] = "tool_calls" if calls else "stop"
+        elif kind == "tool":
+            name = message.get("name") or self._names.get(str(message.get("tool_call_id")), "")
+            data |= {"name": name, "status": "ok"}
+        return self._line(kind, data | {name: value for name, value in about.items() if value is not None})
+
+    def _line(self, kind: str, data: Mapping[str, Any]) -> bytes:
+        record = Record(kind, self._seq, self._turn, self._moment, None, data)
+        self._seq += 1
+        return record.line
+
+
+def made_session(
+    name: str,
+    source: str,
+    content: Iterable[bytes],
+    client: str,
+    moment: str,
+    fill: Callable[[RecordMaker], Iterable[bytes]],
+    model: str = "",
+) -> Incoming:
+    """Return the session that ``fill`` makes the records of. ``content`` is what it is made from, for its digest.
+
+    Goes through all of it once, so that whatever is wrong with it is found out now.
+    """
+    digest = hashlib.sha256()
+    for piece in content:
+        digest.update(piece)
+    about: dict[str, Any] = {"id": name, "name": name, "client": client, "swarm": "", "model": model}
+    about["imported"] = {"from": source, "digest": digest.hexdigest()}
+
+    def lines() -> Iterator[bytes]:
+        maker = RecordMaker(about, moment)
+        yield maker.begin()
+        yield from fill(maker)
+
+    summary = LogSummary()
+    for line in lines():
+        summary.take(parse_record(line))
+    info = summary.info(client, name, name)
+    return Incoming(info, summary.beside, summary.count, digest.hexdigest(), reader(lines), converted=True)
+
+
+def message_problem(message: object) -> str | None:
+    """Return what is wrong with a chat message, and what was expected; what can be repaired is not wrong."""
+    if not isinstance(message, dict):
+        return f"is {_kind(message)}, expected an object"
+    if message.get("role") not in TYPES:
+        return f".role is {_kind(message.get('role'))}, expected one of {', '.join(TYPES)}"
+    content = message.get("content")
+    if content is not None and not isinstance(content, str):
+        if not isinstance(content, list):
+            return f".content is {_kind(content)}, expected text, a list of parts, or null"
+        for index, part in enumerate(content):
+            if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+                return f".content[{index}] is {_kind(part)}, expected an object with a 'type'"
+    if message["role"] == "tool" and not isinstance(message.get("tool_call_id"), str):
+        return f".tool_call_id is {_kind(message.get('tool_call_id'))}, expected the id of a call"
+    return _calls_problem(message.get("tool_calls"))
+
+
+def _calls_problem(calls: object) -> str | None:
+    if calls is None:
+        return None
+    if not isinstance(calls, list):
+        return f".tool_calls is {_kind(calls)}, expected a list"
+    ids: set[str] = set()
+    for index, call in enumerate(calls):
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            return f".tool_calls[{index}] is {_kind(call)}, expected an object with a 'function' that has a 'name'"
+        if not isinstance(function.get("arguments", ""), str | dict):
+            return f".tool_calls[{index}].function.arguments is {_kind(function['arguments'])}, expected JSON as text"
+        call_id = call.get("id")
+        if call_id is not None and not isinstance(call_id, str):
+            return f".tool_calls[{index}].id is {_kind(call_id)}, expected text"
+        if call_id in ids:
+            return f".tool_calls[{index}].id is {call_id!r}, which an earlier call of the message has"
+        ids.add(call_id or f"\n{index}")
+    return None
+
+
+def moment_of(value: object) -> str | None:
+    """Return a time as records hold it; ``None`` for what is none."""
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return timestamp(datetime.fromtimestamp(value, UTC))
+        parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+    if parsed is None:
+        return None
+    return timestamp(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
+
+
+def clean_name(value: object, fallback: str) -> str:
+    """Return ``value`` as the name of a session, ``fallback`` if it cannot be one."""
+    name = clean_text(value).strip() if isinstance(value, str) else ""
+    return name or fallback
+
+
+def canonical(value: object) -> bytes:
+    """Return JSON as bytes that are the same for the same value, for digests."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def as_json_text(value: object) -> str:
+    """Return ``value`` itself if it is text, else its JSON."""
+    return value if isinstance(value, str) else encode_json(value).decode()
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "missing"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:39] + "…"

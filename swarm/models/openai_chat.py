@@ -1,0 +1,198 @@
+"""A model behind the OpenAI chat completions API: OpenAI itself, or any server that speaks like it."""
+
+import asyncio
+import json
+import random
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Any
+
+from swarmchat.swarm.models.base import ModelEvent, ModelRequest, Retry
+from swarmchat.swarm.models.context_windows import context_window_for
+from swarmchat.swarm.models.model_errors import AttemptError
+from swarmchat.swarm.models.openai_client import OpenAIServer
+from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines
+
+if TYPE_CHECKING:
+    from httpx2 import Response
+    from openai import AsyncStream
+
+_DRAIN_TIME = 0.1
+
+
+class OpenAIModel:
+    """Answers over ``POST BASE_URL/chat/completions``, streaming.
+
+    ``base_url``: the address with its version path, OpenAI's own when ``None``. ``api_key``: may be ``None`` for
+    servers that want none; OpenAI's own address then raises ModelAuthError without a request. ``context_window``: in
+    tokens, by the model's name when ``None``. ``timeout``: seconds without a byte from the server, which is also
+    how long the first byte may take; ``connect_timeout``: seconds to connect. ``max_retries``: how often a failure
+    that may pass, before anything was said, is tried again. ``sleep`` waits between attempts, ``jitter`` returns the
+    part, 0 to 1, of a backoff's second half that is waited. Raises ValueError for an address that is no HTTP address.
+
+    The openai package is imported by the first request or by ``warm_up()``. It takes its organisation, its project and
+    its proxies from the environment itself.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        context_window: int | None = None,
+        timeout: float = 300.0,
+        connect_timeout: float = 10.0,
+        max_retries: int = 4,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._name = name
+        self._context_window = context_window or context_window_for(name)
+        self._asks_usage = True
+        self._server = OpenAIServer(
+            base_url,
+            api_key,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            max_retries=max_retries,
+            sleep=sleep,
+            jitter=jitter,
+        )
+        self._refusals = self._server.refusals
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self._name
+
+    @property
+    def context_window(self) -> int:
+        """How many tokens a request and its answer may have together."""
+        return self._context_window
+
+    def warm_up(self) -> None:
+        """Import the openai package, so that the first request need not wait for that; see ``OpenAIServer.warm_up``."""
+        self._server.warm_up()
+
+    async def close(self) -> None:
+        """Close the connections. Closing twice is no error, and a later request opens new ones."""
+        await self._server.close()
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Answer ``request``; see ``Model.stream``.
+
+        Raises ModelUnavailable, ModelBusy, ModelAuthError, ModelNotFound, ModelRefused and ContextTooLong. Failures
+        that may pass (connection, timeout, 408, 409, 429, 5xx) come as Retry events while attempts are left and nothing
+        was said. No message holds the key.
+        """
+        self._server.check_key()
+        attempt = 1
+        while True:
+            said = False
+            try:
+                async with aclosing(self._attempt(request)) as events:
+                    async for event in events:
+                        said = True
+                        yield event
+                return
+            except AttemptError as failure:
+                if said:
+                    raise failure.error from None
+                attempt += 1
+                retry = Retry(attempt, self._server.wait_before(attempt, failure), failure.passing)
+            yield retry
+            await self._server.sleep(retry.seconds)
+
+    async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Send ``request`` once. Raises AttemptError."""
+        # What openai 3 is built on: reading the body raises its errors.
+        from httpx2 import RequestError
+        from openai import APIConnectionError, APIStatusError
+
+        answer, lines = AnswerDeltas(), DataLines()
+        opened = False
+        try:
+            stream = await self._open(request)
+            opened = True
+            try:
+                async with aclosing(self._events(stream.response, lines)) as events:
+                    async for event in events:
+                        for chunk in answer.add(event):
+                            yield chunk
+            finally:
+                await stream.close()
+        except (APIConnectionError, RequestError) as error:
+            # A server may hang up after the end, or keep the line open and say nothing more.
+            if not (answer.finished or lines.done):
+                raise self._server.lost(error, opened) from error
+        except APIStatusError as error:
+            raise self._refusals.status(error.status_code, error.body, error.response.headers) from error
+        if not (answer.finished or lines.done):
+            raise self._refusals.cut_off()
+        for chunk in answer.rest():
+            yield chunk
+        yield answer.answer(f"call_{request.key[:8]}")
+
+    async def _open(self, request: ModelRequest) -> "AsyncStream[object]":
+        """Return the answering stream, asking without ``stream_options`` if the server does not know them."""
+        from openai import APIStatusError, AsyncStream
+
+        while True:
+            client = await self._server.client()
+            usage = {"stream_options": {"include_usage": True}} if self._asks_usage else {}
+            try:
+                return await client.post(
+                    "/chat/completions",
+                    content=request.body({"stream": True, **usage}),
+                    options={"headers": {"Content-Type": "application/json"}},
+                    cast_to=object,
+                    stream=True,
+                    stream_cls=AsyncStream[object],
+                )
+            except APIStatusError as error:
+                # Groq and Databricks refused it (vercel/ai#1578, anomalyco/opencode#4698).
+                named = re.search("stream_options|include_usage", error.response.text)
+                if not usage or error.status_code not in (400, 422) or not named:
+                    raise
+                self._asks_usage = False
+
+    async def _events(self, response: "Response", lines: DataLines) -> AsyncGenerator[Mapping[str, Any], None]:
+        """Yield the objects of the stream, or the one body of a server that does not stream."""
+        kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind == "text/html":
+            raise self._refusals.wrong_address("it answers with a web page")
+        if kind == "application/json":
+            yield self._parsed(await response.aread())
+            return
+        # Not the package's own event iterator: it fails at events without data and loses a last one without blank line.
+        async with aclosing(response.aiter_bytes()) as parts:
+            async for part in parts:
+                for data in lines.add(part):
+                    yield self._parsed(data)
+                if lines.done:
+                    await _drain(parts)
+                    return
+        for data in lines.add(b"\n"):
+            yield self._parsed(data)
+
+    def _parsed(self, data: bytes) -> Mapping[str, Any]:
+        """Return the object in ``data`` if it can be a part of an answer. Raises AttemptError."""
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            event = None
+        if not isinstance(event, dict):
+            raise self._refusals.garbage(data.decode("utf-8", "replace"))
+        if event.get("error") or event.get("object") == "error":
+            raise self._refusals.status(None, event.get("error") or event, {})
+        return event
+
+
+async def _drain(parts: AsyncGenerator[bytes, None]) -> None:
+    """Read what follows the end, so that the connection can be used again; a server that keeps it open is left."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_TIME):
+            async for _ in parts:
+                pass

@@ -1,0 +1,103 @@
+"""A model that answers what a script says: for tests, examples and replay. Needs no network."""
+
+import inspect
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from swarmchat.swarm.errors import ScriptError
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk
+
+Step: TypeAlias = (
+    "str | Answer | Exception | Sequence[ModelEvent | str | Exception] "
+    "| Callable[[ModelRequest], Step | Awaitable[Step]]"
+)
+"""What answers one request: a text, an Answer, an error to raise, the very events to stream, or a function,
+async or not, that takes the request and returns one of these."""
+
+
+def word_pieces(text: str) -> list[str]:
+    """Cut ``text`` before its words, so that the pieces joined are the text again."""
+    return re.findall(r"\s*\S+(?:\s+$)?|\s+", text)
+
+
+class ScriptedModel:
+    """Answers request after request with the next of ``steps``; ``requests`` holds what was asked.
+
+    Texts are streamed word by word. In a list of events a str is a TextChunk and an Exception is raised where it
+    stands; if no Answer ends the list, one with its text is added.
+    """
+
+    def __init__(self, steps: Sequence[Step] = (), *, name: str = "scripted", context_window: int = 32_000) -> None:
+        self._steps = list(steps)
+        self._name = name
+        self._context_window = context_window
+        self.requests: list[ModelRequest] = []
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self._name
+
+    @property
+    def context_window(self) -> int:
+        """How many tokens a request and its answer may have together."""
+        return self._context_window
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Answer with the next step; see ``Model.stream``. Raises ScriptError when no step is left."""
+        self.requests.append(request)
+        if len(self.requests) > len(self._steps):
+            raise ScriptError(
+                f"model {self._name!r} was asked {len(self.requests)} times, its script has {len(self._steps)} steps: "
+                "add a step, or look for the request too many in its requests"
+            )
+        step = self._steps[len(self.requests) - 1]
+        while callable(step):
+            returned = step(request)
+            step = await returned if inspect.isawaitable(returned) else returned
+        for event in self._events(step):
+            if isinstance(event, Exception):
+                raise event
+            yield event
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
+    def assert_finished(self) -> None:
+        """Raise ScriptError naming the steps that no request has used."""
+        unused = self._steps[len(self.requests) :]
+        if unused:
+            shown = ", ".join(_shown(step) for step in unused)
+            raise ScriptError(f"model {self._name!r} was not asked for {len(unused)} of its steps: {shown}")
+
+    def _events(self, step: Step) -> list[ModelEvent | Exception]:
+        """Return what is streamed for ``step``, the Answer last."""
+        if isinstance(step, str):
+            step = Answer(text=step)
+        if isinstance(step, Exception):
+            return [step]
+        if isinstance(step, Answer):
+            thoughts: list[ModelEvent] = [ReasoningChunk(piece) for piece in word_pieces(step.reasoning)]
+            said = [TextChunk(piece) for piece in word_pieces(step.text)]
+            return [*thoughts, *said, self._named(step)]
+        if not isinstance(step, Sequence):
+            raise ScriptError(f"{step!r} is no step: expected a text, an Answer, an error or a list of events")
+        events = [TextChunk(event) if isinstance(event, str) else event for event in step]
+        if not events or not isinstance(events[-1], (Answer, Exception)):
+            said_text = "".join(event.text for event in events if isinstance(event, TextChunk))
+            thought = "".join(event.text for event in events if isinstance(event, ReasoningChunk))
+            events.append(self._named(Answer(text=said_text, reasoning=thought)))
+        return list(events)
+
+    def _named(self, answer: Answer) -> Answer:
+        """Return ``answer`` with what an API would fill in: the model's name, and why it stopped."""
+        finish = "tool_calls" if answer.tool_calls and answer.finish == "stop" else answer.finish
+        return Answer(
+            answer.text, answer.tool_calls, finish, answer.usage, answer.model or self._name, answer.reasoning
+        )
+
+
+def _shown(step: Step) -> str:
+    text = step.__name__ if inspect.isroutine(step) else repr(step)
+    return text if len(text) <= 80 else text[:79] + "…"

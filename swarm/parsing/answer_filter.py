@@ -1,0 +1,348 @@
+"""What of an answer is for the user: leaked calls, thoughts and control tokens are taken out while it streams."""
+
+import re
+from collections.abc import Iterator
+
+from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
+from swarmchat.swarm.parsing.answer_text import Line, Output
+from swarmchat.swarm.parsing.call_finder import Leak, LeakFinder
+from swarmchat.swarm.parsing.formats import (
+    CONTROL,
+    ENDS,
+    HARMONY,
+    HARMONY_END,
+    HARMONY_HEADER,
+    HARMONY_HEADER_START,
+    OTHER_ROLES,
+    ROLE,
+    ROLE_START,
+    STARTS,
+    THOUGHT_ENDS,
+    THOUGHTS,
+)
+from swarmchat.swarm.parsing.leak_marks import alternatives, marks_for
+from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
+from swarmchat.swarm.tools.toolset import Offer
+
+Piece = TextChunk | ReasoningChunk | Leak
+
+# A candidate is read again with every piece while it is this short, then with every piece that may end something,
+# then when it has grown by a quarter: so the work stays in proportion to the text.
+_SHORT, _MIDDLE, _GROWTH = 64, 512, 1.25
+_MAY_END = re.compile(r"[}\])>\n`]")
+_FENCE = re.compile(r"(`{3,100})(?!`)[^`\n]{0,100}(?![^\n])|(`{3,100})(?!`)[^`\n]{101}|(~{3,100})(?!~)")
+_FENCE_START = re.compile(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
+_THOUGHT_TAIL = re.compile(r"[<\[◁][^>\]▷\n]{0,30}\Z")
+_RECIPIENT = re.compile(r"\bto=([\w.-]{1,100})")
+_THOUGHT_KEPT = 20_000
+_SENTENCE_ENDS = ".!?…:。！？)"
+_SPACE = re.compile(r"\s*+")
+_CONTROL = re.compile(alternatives(CONTROL))
+
+
+class OutputFilter:
+    """Takes one answer in pieces of any size, and gives out text, thoughts and leaks as soon as each is decided.
+
+    However the answer is cut, the text, the thoughts and the leaks are the same. Nothing in an answer makes it raise.
+    """
+
+    def __init__(self, offer: Offer) -> None:
+        self.offer = offer
+        self.control_tokens: list[str] = []
+        """Tokens of chat templates that were cut from the text."""
+        self._finder = LeakFinder(offer)
+        self._output = Output()
+        self._line = Line()
+        self._marks = marks_for(offer.names)
+        self._parts: list[str] = []
+        self._length = self._retry = 0
+        self._text, self._final = "", False
+        self._fence: str | None = None
+        self._thought: re.Pattern[str] | None = None
+        self._recipient: str | None = None
+        self._thinking = ""
+        """The end of the thought, as far as a call may stand in it."""
+        self._thought_said = self._dropping = False
+        self.work = 0
+        """How many characters were read to decide what they are: in proportion to the answer, whatever it is."""
+
+    def feed(self, text: str) -> Iterator[Piece]:
+        """Take the next piece of the answer and return what it decides."""
+        self._parts.append(text)
+        self._length += len(text)
+        if self._length >= self._retry or (self._length <= _MIDDLE and _MAY_END.search(text)):
+            self._run(False)
+        return self._output.take()
+
+    def finish(self) -> Iterator[Piece]:
+        """Return what is left: the answer has ended."""
+        self._run(True)
+        if self._thought:
+            self._calls_of_thought()
+        self._output.finish()
+        return self._output.take()
+
+    def _run(self, final: bool) -> None:
+        self._text, self._final = "".join(self._parts), final
+        position = 0
+        self._retry = 0
+        try:
+            while position < len(self._text):
+                position = self._step(position)
+        except NeedMore:
+            held = len(self._text) - self._held
+            self.work += held
+            position = self._held
+            self._retry = held + 1 if held < _SHORT else int(held * _GROWTH) + 1
+        rest = self._text[position:]
+        self._parts, self._length = [rest] if rest else [], len(rest)
+        self._text = ""
+
+    def _step(self, position: int) -> int:
+        """Decide what stands at ``position`` and return where to go on. Raises NeedMore, with ``_held`` set."""
+        text = self._text
+        self._held = position
+        if self._dropping:
+            return len(text)
+        if self._thought:
+            return self._step_thought(position, self._thought)
+        if self._fence:
+            return self._step_fence(position, self._fence)
+        match = self._marks.interest.match(text, position)
+        if match and match["line"] is None:
+            return self._mark(position, match[0])
+        if self._line.blank:
+            start = self._marks.line.match(text, position)
+            if start and start.end() > position:
+                return self._say(position, start.end())
+            if start:
+                if not self._final and text[position : position + 40] in self._marks.beginnings:
+                    raise NeedMore
+                return self._line_candidate(position)
+        match = match or self._marks.interest.search(text, position + 1)
+        if match:
+            return self._say(position, match.end() if match["line"] else match.start())
+        end = len(text) if self._final else self._tail(position)
+        if end > position:
+            return self._say(position, end)
+        raise NeedMore
+
+    def _tail(self, position: int) -> int:
+        """Return where the end of the text may be the beginning of a mark."""
+        text = self._text
+        for start in range(max(position, len(text) - 40), len(text)):
+            if text[start] in self._marks.heads and text[start:] in self._marks.beginnings:
+                return start
+        return len(text)
+
+    def _say(self, position: int, end: int) -> int:
+        said = self._text[position:end]
+        self._line.note(said)
+        self._output.say(said)
+        return end
+
+    # A line's beginning
+
+    def _line_candidate(self, position: int) -> int:
+        text = self._text
+        found, refuted = None, position + 1
+        if self.offer and not self._line.indented:
+            try:
+                found = self._finder.bare(text, position, self._final, self._line.code)
+                self.work += found[1] - position
+            except NotACall as no:
+                refuted = max(no.position, refuted)
+                self.work += refuted - position
+        if found:
+            leak, end = found
+            if self._output.prose:
+                self._line.note(text[position:end], call=True)
+                self._output.wait(text[position:end], leak)
+            else:
+                self._output.remove(leak)
+            return end
+        if text[position] not in "`~":
+            return self._say(position, min(refuted, len(text)))
+        if not self._final and _FENCE_START.match(text, position):
+            raise NeedMore
+        fence = _FENCE.match(text, position)
+        if fence:
+            self._fence = fence[1] or fence[2] or fence[3]
+            return self._say(position, fence.end())
+        return self._say(position, position + 1)
+
+    def _step_fence(self, position: int, fence: str) -> int:
+        """Give out a code block up to the fence that closes it."""
+        text = self._text
+        closing = rf"[ \t]*{fence[0]}{{{len(fence)},100}}[ \t]*(?=\r?\n|\Z)"
+        match = re.compile(closing).match(text, position) if self._line.blank else None
+        match = match or re.compile(rf"\n{closing}").search(text, position)
+        if match and (match.end() < len(text) or self._final):
+            self._fence = None
+            return self._say(position, match.end())
+        last = text.rfind("\n", position)
+        if self._final:
+            return self._say(position, len(text))
+        if (last >= 0 or self._line.blank) and not text[max(last, position) :].strip().strip(fence[0]):
+            if last > position:
+                return self._say(position, last)
+            raise NeedMore
+        return self._say(position, len(text))
+
+    # Marks
+
+    def _mark(self, position: int, mark: str) -> int:
+        end = position + len(mark)
+        if self._line.quoted:
+            return self._say(position, end)
+        if mark in THOUGHTS:
+            if self._output.prose:
+                self._thought_said = True
+                return self._say(position, end)
+            self._output.remove()
+            self._begin_thought(re.compile(re.escape(THOUGHTS[mark])))
+            return end
+        if mark in THOUGHT_ENDS:
+            return self._thought_end(position, mark)
+        if mark == HARMONY:
+            return self._harmony(position)
+        if mark in CONTROL:
+            return self._control(position)
+        try:
+            leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)
+            self.work += end - position
+        except NotACall as refuted:
+            self.work += refuted.position - position
+            return self._say(position, min(refuted.position, len(self._text)))
+        self._output.remove(leak)
+        return end
+
+    def _begin_thought(self, closing: "re.Pattern[str]") -> None:
+        self._thought = closing
+        self._thinking = ""
+
+    def _thought_end(self, position: int, mark: str) -> int:
+        """Cut the end of a thought that has no beginning here: nothing stands before it, or one line does."""
+        text, end, line = self._text, position + len(mark), self._line
+        cut = not self._output.prose
+        if not cut and not self._thought_said:
+            first = line.number == (1 if line.blank else 0) and (line.blank or line.last in _SENTENCE_ENDS)
+            if first and end == len(text) and not self._final:
+                raise NeedMore
+            cut = first and text[end : end + 1] in ("", "\n", "\r")
+        self._thought_said = True
+        if not cut:
+            return self._say(position, end)
+        self.control_tokens.append(mark)
+        self._output.remove()
+        return end
+
+    def _step_thought(self, position: int, closing: "re.Pattern[str]") -> int:
+        text = self._text
+        match = closing.search(text, position)
+        if match:
+            self._thought = None
+            self._think(text[position : match.start()])
+            self._output.remove()
+            return match.end()
+        tail = None if self._final else _THOUGHT_TAIL.search(text, max(position, len(text) - 40))
+        end = tail.start() if tail else len(text)
+        if end == position:
+            raise NeedMore
+        self._think(text[position:end])
+        return end
+
+    def _think(self, thought: str) -> None:
+        self._output.think(thought)
+        self._thinking = (self._thinking + thought)[-_THOUGHT_KEPT:] if self.offer else ""
+
+    def _calls_of_thought(self) -> None:
+        """Take the calls at the end of a thought that never ended: the model had meant to end it before them."""
+        text, position = self._thinking, 0
+        leaks: list[Leak] = []
+        while match := self._marks.any.search(text, position):
+            mark = match[0]
+            if leaks and text[position : match.start()].strip():
+                leaks = []
+            position = match.end()
+            if mark in self._marks.openers:
+                try:
+                    leak, position = self._finder.frame(text, match.start(), mark, True, False)
+                    leaks.append(leak)
+                except NotACall as refuted:
+                    position = max(position, min(refuted.position, len(text)))
+                    leaks = []
+        if not text[position:].strip() and all(call.problem is None for leak in leaks for call in leak.calls):
+            for leak in leaks:
+                self._output.remove(leak)
+
+    def _harmony(self, position: int) -> int:
+        """Read the header of one of gpt-oss's messages: a thought, text, or a call."""
+        text, end = self._text, position + len(HARMONY)
+        header = HARMONY_HEADER.match(text, end)
+        if header is None:
+            if not self._final and HARMONY_HEADER_START.match(text, end):
+                raise NeedMore
+            return self._say(position, end)
+        recipient = _RECIPIENT.search(header["header"])
+        name = recipient[1] if recipient else self._recipient
+        if name and self.offer:
+            leak, end = self._finder.header(text, position, header.end(), name, self._final)
+            self._output.remove(leak)
+            self._recipient = None
+            return end
+        self._recipient = None
+        self.control_tokens += [HARMONY, "<|message|>"]
+        self._output.remove()
+        if header["channel"] == "analysis":
+            self._begin_thought(HARMONY_END)
+        return header.end()
+
+    def _control(self, position: int) -> int:
+        """Cut control tokens that stand where a turn begins or ends; leave those that are talked about."""
+        text, end, other, role, recipient = self._text, position, False, False, None
+        tokens: list[str] = []
+        after = position
+        while match := _CONTROL.match(text, after):
+            tokens.append(match[0])
+            end = match.end()
+            other |= match[0] in OTHER_ROLES and bool(tokens[:-1] or self._line.blank)
+            if match[0] in STARTS:
+                if not self._final and ROLE_START.match(text, end):
+                    raise NeedMore
+                found = ROLE.match(text, end)
+                if found:
+                    role, end, recipient = True, found.end(), found["to"]
+                    other |= found["other"] is not None
+            space = _SPACE.match(text, end)
+            assert space is not None
+            after = space.end()
+            if not self._final and (after == len(text) or text[after : after + 40] in self._marks.beginnings):
+                raise NeedMore
+        first = tokens[0]
+        nothing = not self._output.prose
+        line_ends = after >= len(text) or "\n" in text[end:after]
+        cut = nothing or other or role or len(tokens) > 1 or line_ends or bool(self._marks.any.match(text, after))
+        if first == "<s>":
+            cut = nothing and (after > end or len(tokens) > 1)
+        elif first == "</s>" and self._line.struck:
+            cut = False
+        elif first in OTHER_ROLES and not other:
+            cut = nothing
+        if not cut:
+            return self._say(position, position + len(first))
+        self.control_tokens += tokens
+        self._output.remove()
+        self._recipient = recipient
+        turned = first in ENDS or not nothing or first in STARTS
+        self._dropping = other and turned
+        return end
+
+
+def filter_text(text: str, offer: Offer) -> tuple[str, str, list[Leak], list[str]]:
+    """Return the text, the thoughts, the leaks and the control tokens of a whole answer."""
+    output = OutputFilter(offer)
+    pieces = [*output.feed(text), *output.finish()]
+    said = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
+    thought = "".join(piece.text for piece in pieces if isinstance(piece, ReasoningChunk))
+    return said, thought, [piece for piece in pieces if isinstance(piece, Leak)], output.control_tokens

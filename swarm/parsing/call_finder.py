@@ -1,0 +1,199 @@
+"""Find tool calls that a model wrote into its answer as text: in frames of chat templates, as JSON, as code."""
+
+import json
+import re
+from dataclasses import dataclass
+
+from swarmchat.swarm.parsing.call_scanner import Scanner
+from swarmchat.swarm.parsing.call_values import Written
+from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, self_starting
+from swarmchat.swarm.parsing.leak_marks import marks_for
+from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
+from swarmchat.swarm.parsing.line_calls import PYTHONIC, LineScanner
+from swarmchat.swarm.tools.toolset import Offer
+
+_BROKEN = "the call breaks off"
+_LINE_END = re.compile(r"[ \t]*(?:\r?\n|\Z)|[ \t]*(?=</?[\w|｜]|\[/?[A-Z_]+\])")
+_LINE_END_START = re.compile(r"[ \t]*(?:\r?|\[/?[A-Z_]*|</?)\Z")
+_DAMAGED = re.compile(
+    r"""[\[{\s]*\{\s*["'“]?(name|tool|tool_name|function|arguments|parameters|type|id|action)["'”]?\s*:"""
+)
+_NAME_IN_DAMAGED = re.compile(r"""["'](?:name|tool|tool_name|function|action)["']\s*:\s*["']([^"'\n]{1,100})["']""")
+_WINDOW = 2000
+_PARAGRAPH = re.compile(r"\n[ \t]*\r?\n")
+_LINE = 120
+# Llama 3 has programs run that it writes behind its mark (llama.com, "Code interpreter").
+_PROGRAM, _PROGRAM_END = "<|python_tag|>", re.compile(r"<\|(?:eom_id|eot_id|python_end)\|>")
+_INTERPRETERS = ("python", "ipython", "code_interpreter")
+_NO_MARK = "\0no mark"
+
+
+@dataclass(frozen=True, slots=True)
+class LeakedCall:
+    """One call. ``problem`` is ``None`` when the tool is offered and the arguments fit it."""
+
+    name: str
+    """The offered name that was meant; as it was written if none was."""
+    arguments: str
+    """The JSON text of an object, repaired; as it was written if nothing could be made of it."""
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A piece of the answer that is no text for the user but calls of tools."""
+
+    format: str
+    """What models and servers call the format."""
+    text: str
+    """What stood in the answer, for the log."""
+    calls: tuple[LeakedCall, ...]
+
+
+class LeakFinder:
+    """Reads the candidates of one answer. Its methods raise NeedMore and NotACall, as those of ``Scanner`` do."""
+
+    def __init__(self, offer: Offer) -> None:
+        self.offer = offer
+        self._formats = marks_for(offer.names).openers
+
+    def frame(self, text: str, start: int, mark: str, final: bool, line_start: bool) -> tuple[Leak, int]:
+        """Read the calls behind ``mark``, which stands at ``start``, and return where the frame ends."""
+        scanner = Scanner(text, final, self.offer)
+        whole = self_starting(mark)
+        position = body = start if whole else start + (3 if mark.startswith(">>>") else len(mark))
+        try:
+            for _ in range(3):
+                position = scanner.space(position)
+                inside = scanner.match(INSIDE_OPENER, CLOSER_START, position)
+                if inside is None and not (text.startswith(mark, position) and not whole):
+                    break
+                position = inside.end() if inside else position + len(mark)
+            body = position
+            scanner.need(position)
+            if position >= len(text) and line_start:
+                return self._leak(self._formats[mark], text[start:], [LeakedCall("", "", _BROKEN)]), position
+            written, position = scanner.body(position)
+        except NotACall as refuted:
+            leak = self._damaged(scanner, mark, start, body, max(refuted.position, start + 1))
+            if leak is None and mark == _PROGRAM and line_start:
+                leak = self._program(scanner, start, body)
+            if leak is None:
+                raise NotACall(max(refuted.position, start + 1)) from None
+            return leak
+        position = scanner.closers(position, mark)
+        return self._leak(self._formats[mark], text[start:position], [self.call(one) for one in written]), position
+
+    def header(self, text: str, start: int, position: int, name: str, final: bool) -> tuple[Leak, int]:
+        """Read the arguments of a call that gpt-oss names in a message's header, which ends at ``position``."""
+        scanner = Scanner(text, final, self.offer)
+        try:
+            value = scanner.arguments(scanner.space(position))
+            written, end = Written(name, value.value, value.broken, True), value.end
+        except NotACall as refuted:
+            match = CLOSERS.search(text, refuted.position)
+            if match is None and not final:
+                raise NeedMore from None
+            end = match.start() if match else len(text)
+            written = Written(name, text[position:end])
+        end = scanner.closers(end, "<|call|>")
+        return self._leak("Harmony", text[start:end], [self.call(written)]), end
+
+    def bare(self, text: str, start: int, final: bool, code: bool) -> tuple[Leak, int]:
+        """Read the call that may begin with the line at ``start``. It ends its line, and its tool is offered.
+
+        ``code`` says that the line before it is a statement of a program: a call in Python is another one then.
+        """
+        scanner = LineScanner(text, final, self.offer)
+        first = text[start : start + 1]
+        try:
+            if first in "`~":
+                format_name, written, end = scanner.fenced(start)
+            else:
+                format_name, written, end = scanner.unframed(start)
+                if code and format_name == PYTHONIC:
+                    raise NotACall(end)
+        except NotACall as refuted:
+            raise NotACall(max(refuted.position, start + 1)) from None
+        calls = [self.call(one) for one in written]
+        for one, call in zip(written, calls, strict=True):
+            if call.problem is not None and not (one.explicit and call.name in self.offer.names):
+                raise NotACall(end)
+        if first not in "`~":
+            end = scanner.closers(end, _NO_MARK)
+        line_end = scanner.match(_LINE_END, _LINE_END_START, end)
+        if not calls or (line_end is None and end < len(text)):
+            raise NotACall(max(end, start + 1))
+        return self._leak(format_name, text[start:end], calls), end
+
+    def call(self, written: Written) -> LeakedCall:
+        """Return a written call with its name and arguments as they will be called, and what is wrong with it."""
+        name = self.offer.resolve(written.name) or written.name
+        arguments = written.arguments
+        if isinstance(arguments, str) and arguments.strip():
+            try:
+                value, end, broken = parse_loose(arguments)
+                arguments = (
+                    value if isinstance(value, dict) and not arguments[end:].strip() and not broken else arguments
+                )
+            except NotACall:
+                pass
+        if not isinstance(arguments, str):
+            arguments = json.dumps({} if arguments in (None, []) else arguments, ensure_ascii=False)
+        arguments = arguments if arguments.strip() else "{}"
+        if written.broken:
+            problem: str | None = _BROKEN
+        elif name not in self.offer.names:
+            problem = self.offer.unknown(name[:100])
+        else:
+            problem = self.offer.problem(name, arguments)
+        return LeakedCall(name, arguments, problem)
+
+    def _program(self, scanner: Scanner, start: int, body: int) -> tuple[Leak, int] | None:
+        """Return a leak for a program that Llama 3 wants to be run: one that begins as such, to the end of the turn."""
+        text = scanner.text
+        line = text[body : body + _LINE].partition("\n")
+        if not line[1] and len(line[0]) < _LINE:
+            scanner.need(len(text))
+        if not STATEMENT.match(line[0]):
+            return None
+        closer = _PROGRAM_END.search(text, body)
+        if closer is None:
+            scanner.need(len(text))
+        end = closer.start() if closer else len(text)
+        name = next(filter(self.offer.resolve, _INTERPRETERS), _INTERPRETERS[0])
+        parameters = list(scanner.properties(name))
+        key = parameters[0] if len(parameters) == 1 else "code"
+        call = self.call(Written(name, {key: text[body:end].strip()}, explicit=True))
+        return self._leak(self._formats[_PROGRAM], text[start:end], [call]), end
+
+    def _leak(self, format_name: str, text: str, calls: list[LeakedCall]) -> Leak:
+        return Leak(format_name, text, tuple(calls))
+
+    def _damaged(self, scanner: Scanner, mark: str, start: int, body: int, refuted: int) -> tuple[Leak, int] | None:
+        """Return a leak for what begins as a call in a frame and goes on as none, up to its closing mark."""
+        text = scanner.text
+        scanner.need(refuted + 20)
+        if not _DAMAGED.match(text, body, refuted + 20):
+            return None
+        window = text[refuted : refuted + _WINDOW]
+        closer = CLOSERS.search(window)
+        again = window.find(mark)
+        if closer is None and again < 0 and not scanner.final and len(window) < _WINDOW:
+            raise NeedMore
+        if 0 <= again < (closer.start() if closer else _WINDOW):
+            return None
+        if closer is None:
+            # Nothing closes it: it goes on to the end, or to the next paragraph.
+            paragraph = _PARAGRAPH.search(window)
+            if paragraph is None and len(window) == _WINDOW:
+                return None
+            stop = end = refuted + (paragraph.start() if paragraph else len(window))
+        else:
+            stop = refuted + closer.start()
+            end = scanner.closers(stop, mark)
+        name = _NAME_IN_DAMAGED.search(text, body, refuted)
+        written = name[1] if name else ""
+        found = self.offer.resolve(written) or written
+        call = LeakedCall(found, text[body:stop].strip(), "the call is no valid JSON")
+        return self._leak(self._formats[mark], text[start:end], [call]), end

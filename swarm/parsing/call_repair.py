@@ -1,0 +1,107 @@
+"""Repair calls without losing anything: what was meant is beyond doubt, only the form is wrong."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from swarmchat.swarm.models.base import ToolCall
+from swarmchat.swarm.parsing.lenient_json import NotACall, parse_loose
+from swarmchat.swarm.tools.toolset import Offer
+
+_PARALLEL = "multi_tool_use.parallel"
+"""A tool that OpenAI's models call though nobody offers it (community.openai.com/t/490653)."""
+_WRAPPERS = frozenset({"arguments", "parameters", "properties", "args", "kwargs", "input", "params"})
+"""Keys that models put around the arguments: parts of the definition that they were shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One thing that was put right."""
+
+    cause: str
+    """leaked_call, unknown_tool, bad_arguments, control_tokens, or repetition."""
+    detail: str
+
+
+def repair_calls(
+    calls: Sequence[ToolCall], offer: Offer, *, whole: bool = True
+) -> tuple[tuple[ToolCall, ...], list[Repair]]:
+    """Return ``calls`` with the names and arguments that fit ``offer``, where that can be done, and what was done.
+
+    Unless the calls are ``whole``, the last one may have been cut off, and what is missing cannot be known.
+    """
+    repairs: list[Repair] = []
+    repaired: list[ToolCall] = []
+    for call in _unpacked(calls, offer, repairs):
+        name = offer.resolve(call.name)
+        if name is not None and name != call.name:
+            repairs.append(Repair("unknown_tool", f"{call.name!r} is {name}"))
+            call = replace(call, name=name)
+        cut_off = not whole and call.id == calls[-1].id
+        if name is not None and not cut_off and offer.problem(name, call.arguments) is not None:
+            fitting = _fitting_arguments(name, call.arguments, offer)
+            if fitting is not None:
+                repairs.append(Repair("bad_arguments", f"the arguments of {name}"))
+                call = replace(call, arguments=fitting)
+        repaired.append(call)
+    return tuple(repaired), repairs
+
+
+def same_call(one: ToolCall, other: ToolCall) -> bool:
+    """Whether both ask for the same: some servers hand a call over and leave it in the text as well."""
+    if one.name != other.name:
+        return False
+    try:
+        return bool(json.loads(one.arguments) == json.loads(other.arguments))
+    except (ValueError, RecursionError):
+        return one.arguments == other.arguments
+
+
+def _unpacked(calls: Iterable[ToolCall], offer: Offer, repairs: list[Repair]) -> Iterable[ToolCall]:
+    for call in calls:
+        parts = _parallel_calls(call) if call.name.endswith(_PARALLEL) and not offer.resolve(call.name) else None
+        if parts:
+            repairs.append(Repair("unknown_tool", f"{_PARALLEL} is {', '.join(part.name for part in parts)}"))
+            yield from parts
+        else:
+            yield call
+
+
+def _parallel_calls(call: ToolCall) -> list[ToolCall] | None:
+    try:
+        uses = json.loads(call.arguments)["tool_uses"]
+        return [
+            ToolCall(f"{call.id}_{index}", use["recipient_name"], json.dumps(use["parameters"], ensure_ascii=False))
+            for index, use in enumerate(uses)
+            if isinstance(use["recipient_name"], str)
+        ]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _read(text: str) -> Any:
+    """Return the value that ``text`` holds and nothing else. Raises NotACall."""
+    read = parse_loose(text, 0)
+    if read.broken or text[read.end :].strip() or text.rstrip().endswith("{"):
+        raise NotACall(read.end)
+    return read.value
+
+
+def _fitting_arguments(name: str, arguments: str, offer: Offer) -> str | None:
+    """Return the arguments in a form that the tool takes: whole JSON, decoded once more, or out of a wrapper."""
+    try:
+        value = _read(arguments)
+        if isinstance(value, str):
+            value = _read(value)
+    except NotACall:
+        return None
+    candidates = [value]
+    if isinstance(value, dict):
+        candidates += [inner for key, inner in value.items() if key in _WRAPPERS and len(value.keys() - {"type"}) == 1]
+    for candidate in candidates:
+        if isinstance(candidate, dict):
+            text = json.dumps(candidate, ensure_ascii=False)
+            if offer.problem(name, text) is None:
+                return text
+    return None

@@ -1,0 +1,284 @@
+"""Read the bodies of leaked tool calls, left to right: JSON, a name with JSON, XML parameters, Python's call syntax.
+
+Every reader takes a position and returns where it ended. It raises NeedMore where the text ends and is not final, and
+NotACall where it is refuted, so that what it decides on the beginning of a text holds for all of it.
+"""
+
+import re
+from typing import Any
+
+from swarmchat.swarm.parsing.call_values import Written, calls_of, read_text
+from swarmchat.swarm.parsing.formats import CLOSERS, SEPARATOR
+from swarmchat.swarm.parsing.lenient_json import MAX_DEPTH, Loose, NeedMore, NotACall, Watch, parse_loose, skip_space
+from swarmchat.swarm.parsing.xml_calls import XmlReader
+
+_ON_LINE = re.compile(r"[ \t]*[,;]?[ \t]*")
+_BETWEEN = re.compile(r"[\s,;]*+")
+_NAME = re.compile(r"[A-Za-z_][\w.:/-]{0,99}(?![\w.:/-])")
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w{0,99}(?!\w)")
+_BEFORE_JSON = re.compile(
+    rf"(?:\[CALL_ID\][^\[\s]{{0,100}})?\[ARGS\]|\s*<\|tool_call_argument_begin\|>|{SEPARATOR}|\s*✿ARGS✿:?|<\|content\|>"
+)
+_BEFORE_JSON_START = re.compile(
+    r"(?:\[CALL_ID\][^\[\s]{0,100})?\[\w{0,8}\Z|\[CALL_ID\][^\[\s]{0,100}\Z|<[^<>\n]{0,40}\Z|✿\w{0,4}\Z"
+)
+_FENCE = re.compile(r"```[\w-]{0,20}[ \t]*\n")
+_FENCE_START = re.compile(r"`{1,3}\Z|```[\w-]{0,20}[ \t]*\Z")
+_GEMMA_CALL = re.compile(r"call:([\w.-]{1,100})\{")
+_GEMMA_QUOTES = ("<escape>", '<|"|>')
+_GEMMA_PLAIN = re.compile(r"[^,{}\[\]<]{0,200}(?=[,}\]])")
+_GEMMA_PLAIN_START = re.compile(r"[^,{}\[\]<]{0,200}\Z")
+_GEMMA_KEY = re.compile(r"([\w.$-]{1,100}):")
+_GEMMA_KEY_START = re.compile(r"[\w.$-]{0,100}\Z")
+
+
+class Scanner(XmlReader):
+    """Reads calls."""
+
+    def body(self, position: int) -> tuple[list[Written], int]:
+        """Read whatever calls stand at ``position``, behind a frame's mark."""
+        position = self.space(position)
+        fenced = self.match(_FENCE, _FENCE_START, position)
+        if fenced:
+            position = self.space(fenced.end())
+        first = self.text[position : position + 1]
+        inner = self.space(position + 1) if first == "[" else position
+        if first == "{" or (first == "[" and self.text[inner : inner + 1] in ("{", "]", "")):
+            calls, position = self.json(position)
+        elif first == "[":
+            calls, position = self.python_list(position)
+        elif first == "<":
+            calls, position = self.tags(position)
+        else:
+            calls, position = self.named(position)
+        return calls, self.fence_end(position) if fenced else position
+
+    # JSON
+
+    def json(self, position: int, watch: Watch | None = None) -> tuple[list[Written], int]:
+        """Read objects that are calls, one after the other or in an array.
+
+        With ``watch``, those of one line that it does not refute; else whatever object stands in a frame.
+        """
+        calls: list[Written] = []
+        while True:
+            value, position, broken = parse_loose(self.text, position, self.final, watch, CLOSERS)
+            read = self.calls_of(value, broken)
+            if read is None:
+                if watch or not isinstance(value, dict) or calls:
+                    raise NotACall(position)
+                read = [Written("", value, broken)]
+            calls += read
+            match = (_ON_LINE if watch else _BETWEEN).match(self.text, position)
+            assert match is not None
+            self.need(match.end())
+            if not self.text.startswith("{", match.end()):
+                return calls, position
+            position = match.end()
+
+    def calls_of(self, value: object, broken: bool) -> list[Written] | None:
+        """Return the calls that a JSON value is; also those whose name is the only key of an object."""
+        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            read = [self.calls_of(item, broken and item is value[-1]) for item in value]
+            return [call for calls in read for call in calls or ()] if read and None not in read else None
+        if isinstance(value, dict) and len(value) == 1:
+            name, arguments = next(iter(value.items()))
+            if isinstance(arguments, dict) and self.offer.resolve(name) is not None:
+                return [Written(name, arguments, broken)]
+        return calls_of(value, broken)
+
+    # A name first
+
+    def named(self, position: int) -> tuple[list[Written], int]:
+        """Read a name and what follows it: JSON, ``<arg_key>`` pairs, arguments in brackets, or nothing."""
+        self.need(position)
+        gemma = _GEMMA_CALL.match(self.text, position)
+        if gemma:
+            arguments, end, broken = self._gemma_object(gemma.end(), 0)
+            return [Written(gemma[1], arguments, broken)], end
+        match = _NAME.match(self.text, position)
+        if match is None:
+            raise NotACall(position + 1)
+        name, end = match[0], match.end()
+        self.need(end)
+        if end == len(self.text):
+            return self._nothing(name, end)
+        if self.text[end] == "{" and name.startswith("call:"):
+            raise NotACall(end)
+        if self.text[end] == "(":
+            return self.python_lines(position)
+        before = self.match(_BEFORE_JSON, _BEFORE_JSON_START, end)
+        after = self.space(before.end() if before else end)
+        before = before or self.match(_BEFORE_JSON, _BEFORE_JSON_START, after)
+        after = self.space(before.end()) if before else after
+        fence = self.match(_FENCE, _FENCE_START, after)
+        after = self.space(fence.end()) if fence else after
+        if fence and self.text.startswith("tool_call(", after):
+            (call,), end = self.python(after)
+            return [Written(name, call.arguments, call.broken)], self.fence_end(end)
+        if fence:
+            self.partial("tool_call(", after)
+        if self.text.startswith("{", after):
+            value = self.arguments(after)
+            end = self.fence_end(value.end) if fence else value.end
+            return [Written(name, value.value, value.broken, True)], end
+        if self.text.startswith("<", after):
+            return self.pairs(name, after)
+        if after == len(self.text):
+            return self._nothing(name, after)
+        raise NotACall(after)
+
+    def _nothing(self, name: str, position: int) -> tuple[list[Written], int]:
+        if self.offer.resolve(name) is None:
+            raise NotACall(position)
+        return [Written(name, None, True)], position
+
+    # Python
+
+    def python_list(self, position: int) -> tuple[list[Written], int]:
+        """Read ``[f(a=1), g(b=2)]`` (Llama 3.2 and 4, Gemma 3)."""
+        calls: list[Written] = []
+        position += 1
+        while True:
+            read, position = self.python(self.space(position))
+            calls += read
+            position = self.space(position)
+            if self.text.startswith("]", position):
+                return calls, position + 1
+            if position >= len(self.text) or read[0].broken:
+                return [Written(call.name, call.arguments, True) for call in calls], position
+            if self.text[position] != ",":
+                raise NotACall(position)
+            position += 1
+
+    def python_lines(self, position: int) -> tuple[list[Written], int]:
+        """Read ``f(a=1)``, any number of times (Olmo 3)."""
+        calls: list[Written] = []
+        while True:
+            read, position = self.python(position)
+            calls += read
+            after = self.space(position)
+            match = _NAME.match(self.text, after)
+            if match:
+                self.need(match.end())
+            if not match or not self.text.startswith("(", match.end()) or "\n" not in self.text[position:after]:
+                return calls, position
+            position = after
+
+    def python(self, position: int) -> tuple[list[Written], int]:
+        """Read ``f(a=1)``."""
+        self.need(position)
+        match = _NAME.match(self.text, position)
+        if match is None:
+            raise NotACall(position)
+        name, position = match[0].removesuffix(".call"), match.end()
+        self.need(position)
+        if not self.text.startswith("(", position):
+            raise NotACall(position)
+        schemas, arguments = self.properties(name), dict[str, Any]()
+        position += 1
+        while True:
+            position = skip_space(self.text, position, self.final)
+            if position >= len(self.text):
+                return [Written(name, arguments, True)], position
+            if self.text[position] == ")":
+                return [Written(name, arguments)], position + 1
+            key, position = self._keyword(position, list(schemas), arguments)
+            value, position, broken = self._literal(position)
+            if key is None:
+                arguments |= value
+            else:
+                arguments[key] = value
+            position = skip_space(self.text, position, self.final)
+            if broken or position >= len(self.text):
+                return [Written(name, arguments, True)], position
+            if self.text[position] not in ",)":
+                raise NotACall(position)
+            position += self.text[position] == ","
+
+    def _keyword(self, position: int, names: list[str], arguments: dict[str, Any]) -> tuple[str | None, int]:
+        """Return the parameter that comes next, by name or by place, and where its value begins.
+
+        ``None``: a single dict, whose keys are the parameters.
+        """
+        match = _IDENTIFIER.match(self.text, position)
+        if match:
+            after = self.space(match.end())
+            if self.text[after : after + 1] in ("=", ":") and match.end() < len(self.text):
+                return match[0], self.space(after + 1)
+        elif self.text[position] == "{" and not arguments:
+            return None, position
+        if len(arguments) >= len(names) or names[len(arguments)] in arguments:
+            raise NotACall(position)
+        return names[len(arguments)], position
+
+    def _literal(self, position: int) -> Loose:
+        for quotes in ('"""', "'''"):
+            if self.text.startswith(quotes, position):
+                end = self.text.find(quotes, position + 3)
+                if end < 0 and not self.final:
+                    raise NeedMore
+                return Loose(self.text[position + 3 : end], end + 3) if end >= 0 else Loose("", len(self.text), True)
+        if not self.final and self.text[position : position + 3] in ('""', "''"):
+            raise NeedMore
+        return parse_loose(self.text, position, self.final)
+
+    # FunctionGemma and Gemma 4: strings between marks in place of quotes
+
+    def _gemma_object(self, position: int, depth: int) -> Loose:
+        found: dict[str, Any] = {}
+        while True:
+            position = self.space(position)
+            if self.text.startswith("}", position):
+                return Loose(found, position + 1)
+            key = self.match(_GEMMA_KEY, _GEMMA_KEY_START, position)
+            if key is None:
+                if position >= len(self.text):
+                    return Loose(found, position, True)
+                raise NotACall(position)
+            found[key[1]], position, broken = self._gemma_value(self.space(key.end()), depth + 1)
+            position = self.space(position)
+            if broken or position >= len(self.text):
+                return Loose(found, position, True)
+            if self.text[position] not in ",}":
+                raise NotACall(position)
+            position += self.text[position] == ","
+
+    def _gemma_value(self, position: int, depth: int) -> Loose:
+        if depth > MAX_DEPTH:
+            raise NotACall(position)
+        for quote in _GEMMA_QUOTES:
+            if self.text.startswith(quote, position):
+                end = self.text.find(quote, position + len(quote))
+                if end < 0 and not self.final:
+                    raise NeedMore
+                value = self.text[position + len(quote) : end if end >= 0 else len(self.text)]
+                return Loose(value, end + len(quote) if end >= 0 else len(self.text), end < 0)
+            self.partial(quote, position)
+        if self.text.startswith("{", position):
+            return self._gemma_object(position + 1, depth)
+        if self.text.startswith("[", position):
+            return self._gemma_array(position + 1, depth)
+        plain = self.match(_GEMMA_PLAIN, _GEMMA_PLAIN_START, position)
+        if plain is None:
+            if _GEMMA_PLAIN_START.match(self.text, position):
+                return Loose(None, len(self.text), True)
+            raise NotACall(position)
+        return Loose(read_text(plain[0].strip(), None), plain.end())
+
+    def _gemma_array(self, position: int, depth: int) -> Loose:
+        values: list[Any] = []
+        while True:
+            position = self.space(position)
+            if self.text.startswith("]", position):
+                return Loose(values, position + 1)
+            if position >= len(self.text):
+                return Loose(values, position, True)
+            value, position, broken = self._gemma_value(position, depth + 1)
+            values.append(value)
+            position = self.space(position)
+            if broken or position >= len(self.text):
+                return Loose(values, position, True)
+            if self.text[position] not in ",]":
+                raise NotACall(position)
+            position += self.text[position] == ","

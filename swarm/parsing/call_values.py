@@ -1,0 +1,107 @@
+"""What the JSON and the texts of leaked calls mean: which values are calls, and what an argument without quotes is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from swarmchat.swarm.parsing.lenient_json import NotACall, parse_loose
+
+NAME_KEYS = frozenset("name tool tool_name function function_name recipient_name action".split())
+ARGUMENT_KEYS = frozenset("arguments parameters args params input action_input tool_input kwargs".split())
+# OpenAI's, Gemini's and Bedrock's messages.
+WRAPPERS = frozenset("tool_calls tool_uses function_call tool_call functionCall toolCalls toolCall toolUse".split())
+IDS = frozenset("id call_id tool_call_id toolUseId index".split())
+CALL_KEYS = NAME_KEYS | ARGUMENT_KEYS | WRAPPERS | IDS | {"type"}
+# What stands beside a wrapper: the rest of a message, or what xLAM thinks.
+NEIGHBOURS = frozenset("role content refusal thought thoughts reasoning reasoning_content finish_reason".split())
+KNOWN_KEYS = CALL_KEYS | NEIGHBOURS
+TYPES = frozenset("function tool_call tool_use function_call tool".split())
+PARALLEL = "multi_tool_use.parallel"
+"""A tool that OpenAI's models call though nobody offers it (community.openai.com/t/490653)."""
+
+
+def is_parallel(name: str) -> bool:
+    """Tell whether ``name`` is the tool that takes calls as its arguments, in a namespace or without."""
+    return name in (PARALLEL, f"functions.{PARALLEL}")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A call as it was written. ``arguments``: a dict, or a text that should hold one, or ``None``."""
+
+    name: str
+    arguments: object = None
+    broken: bool = False
+    explicit: bool = False
+    """Whether it is JSON that names both the function and its arguments as such."""
+
+
+def calls_of(value: object, broken: bool = False) -> list[Written] | None:
+    """Return the calls that a JSON value is; ``None`` if it is anything else."""
+    if isinstance(value, list):
+        calls: list[Written] = []
+        for item in value:
+            read = calls_of(item, broken and item is value[-1]) if isinstance(item, dict) else None
+            if read is None:
+                return None
+            calls += read
+        return calls or None
+    if not isinstance(value, dict) or str(value.get("type", "function")) not in TYPES:
+        return None
+    wrappers = value.keys() & WRAPPERS
+    if wrappers:
+        return _wrapped(value, next(iter(wrappers)), broken)
+    names, arguments = value.keys() & NAME_KEYS, value.keys() & ARGUMENT_KEYS
+    if not value.keys() <= CALL_KEYS or len(names) != 1 or len(arguments) > 1:
+        return None
+    name, key = value[next(iter(names))], next(iter(arguments), None)
+    if isinstance(name, dict):
+        return _function(name, value[key] if key else None, broken) if names == {"function"} else None
+    if not isinstance(name, str):
+        return None
+    if is_parallel(name) and key and isinstance(value[key], dict):
+        return calls_of(value[key], broken)
+    return [Written(name, value[key] if key else None, broken, key is not None)]
+
+
+def _wrapped(message: dict[str, Any], key: str, broken: bool) -> list[Written] | None:
+    """Return the calls in a message that has them under ``key``, and nothing else that counts."""
+    beside = message.keys() - {key, "type"} - IDS - NEIGHBOURS
+    calls = message[key]
+    if beside or message.get("role", "assistant") != "assistant" or not isinstance(calls, (list, dict)):
+        return None
+    return calls_of(calls, broken)
+
+
+def _function(function: dict[str, Any], arguments: object, broken: bool) -> list[Written] | None:
+    """Return OpenAI's ``function`` as a call; its arguments may have slipped out of it."""
+    calls = calls_of(function, broken)
+    if arguments is None or calls is None:
+        return calls
+    if len(calls) != 1 or calls[0].explicit:
+        return None
+    return [Written(calls[0].name, arguments, broken, True)]
+
+
+def read_text(text: str, schema: Mapping[str, Any] | None) -> Any:
+    """Return what a value that was written without quotes means, by its parameter's schema."""
+    kinds = _kinds(schema or {})
+    if "string" in kinds:
+        return text
+    try:
+        value, end, broken = parse_loose(text.strip())
+    except NotACall:
+        return text
+    if broken or end != len(text.strip()):
+        return text
+    return value
+
+
+def _kinds(schema: Mapping[str, Any]) -> set[str]:
+    """Return the JSON types that ``schema`` allows, as far as they are written in it."""
+    kinds = {schema["type"]} if isinstance(schema.get("type"), str) else set(schema.get("type") or ())
+    for option in schema.get("anyOf") or ():
+        kinds |= _kinds(option)
+    if any(isinstance(value, str) for value in schema.get("enum") or ()):
+        kinds.add("string")
+    return kinds

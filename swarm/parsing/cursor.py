@@ -1,0 +1,93 @@
+"""Move over a text that may still grow: what every reader of leaked calls is made of."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS
+from swarmchat.swarm.parsing.lenient_json import Loose, NeedMore, NotACall, parse_loose
+from swarmchat.swarm.tools.toolset import Offer
+
+_SPACE = re.compile(r"\s*+")
+# Brackets too many: only where nothing else stands on the line, or a closing mark.
+_STRAY = re.compile(r"[}\]]{1,3}(?=\s*(?:\Z|\n|</|<\||\[/|\[END))")
+_STRAY_START = re.compile(r"[}\]]{1,3}[ \t]*(?:<|\[E?N?)?\Z")
+_CALL_FOLLOWS = re.compile(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}[\[({\n<])")
+_CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}\Z")
+
+
+class Cursor:
+    """A text to be read; ``final`` says that nothing follows it."""
+
+    def __init__(self, text: str, final: bool, offer: Offer) -> None:
+        self.text, self.final, self.offer = text, final, offer
+
+    def properties(self, name: str) -> Mapping[str, Any]:
+        """Return the JSON schemas of the parameters of the tool that ``name`` means, if any."""
+        tool = self.offer.tools.get(self.offer.resolve(name) or "")
+        schemas = tool.signature.parameters.get("properties") if tool else None
+        return schemas if isinstance(schemas, dict) else {}
+
+    def space(self, position: int) -> int:
+        """Return where the white space at ``position`` ends; raises NeedMore if more of it may come."""
+        match = _SPACE.match(self.text, position)
+        assert match is not None
+        self.need(match.end())
+        return match.end()
+
+    def need(self, position: int) -> None:
+        """Raise NeedMore unless it is known what stands at ``position``."""
+        if position >= len(self.text) and not self.final:
+            raise NeedMore
+
+    def arguments(self, position: int) -> Loose:
+        """Read the JSON object of the arguments."""
+        value = parse_loose(self.text, position, self.final, None, CLOSERS)
+        if not isinstance(value.value, dict):
+            raise NotACall(value.end)
+        return value
+
+    def partial(self, mark: str, position: int) -> None:
+        """Raise NeedMore if ``mark`` may be what stands at ``position``, but is not there as a whole yet."""
+        if not self.final and len(self.text) - position < len(mark) and mark.startswith(self.text[position:]):
+            raise NeedMore
+
+    def begins(self, beginnings: frozenset[str], position: int) -> None:
+        """Raise NeedMore if all that stands at ``position`` is one of ``beginnings``, which are short."""
+        if not self.final and len(self.text) - position <= 40 and self.text[position:] in beginnings:
+            raise NeedMore
+
+    def match(self, pattern: "re.Pattern[str]", start: "re.Pattern[str]", position: int) -> "re.Match[str] | None":
+        """Return the match at ``position``; raises NeedMore while the rest of the text matches ``start``."""
+        match = pattern.match(self.text, position)
+        if not self.final and start.match(self.text, position) and (match is None or match.end() == len(self.text)):
+            raise NeedMore
+        return match
+
+    def closers(self, position: int, mark: str) -> int:
+        """Return where the closing marks behind a call end; ``mark``, which opened it, may stand for one by mistake."""
+        stray = self.match(_STRAY, _STRAY_START, position)
+        if stray:
+            position = stray.end()
+        while True:
+            end = self.space(position)
+            match = self.match(CLOSERS, CLOSER_START, end)
+            if match:
+                position = match.end()
+            elif self._repeats(end, mark):
+                return end + len(mark)
+            else:
+                return position
+
+    def _repeats(self, position: int, mark: str) -> bool:
+        """Tell whether ``mark`` stands where its closing mark was meant: what follows it is no call."""
+        self.partial(mark, position)
+        return self.text.startswith(mark, position) and not self.match(
+            _CALL_FOLLOWS, _CALL_FOLLOWS_START, position + len(mark)
+        )
+
+    def fence_end(self, position: int) -> int:
+        """Return where the closing fence behind ``position`` ends, or ``position``."""
+        end = self.space(position)
+        self.partial("```", end)
+        return end + 3 if self.text.startswith("```", end) else position

@@ -1,0 +1,255 @@
+"""Read calls that stand on lines of their own without a template's marks: JSON, Python, ReAct, in code blocks."""
+
+import re
+
+from swarmchat.swarm.parsing.call_scanner import Scanner
+from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, TYPES, Written, is_parallel
+from swarmchat.swarm.parsing.formats import OPENERS, self_starting
+from swarmchat.swarm.parsing.leak_marks import alternatives, beginnings, marks_for, plain
+from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
+
+_FENCE = re.compile(r"(`{3,20}|~{3,20})[ \t]*([\w+-]{0,20})[ \t]*\r?\n")
+_FENCE_START = re.compile(r"(?:`{1,20}|~{1,20})[ \t]*[\w+-]{0,20}[ \t]*\r?\Z")
+_LANGUAGES = frozenset(
+    " json jsonc json5 tool_call tool_calls tool_code tool tools tool_use function function_call function_calls"
+    " functions python py xml text txt plaintext javascript js bash".split(" ")
+)
+_IDENTIFIER = re.compile(r"[A-Za-z_][\w.:-]{0,99}")
+_REACT = re.compile(r"\*{0,2}Action:\*{0,2}[ \t]*")
+_REACT_START = re.compile(r"\*{0,2}A?c?t?i?o?n?:?\*{0,2}[ \t]*\Z")
+_REACT_NAME = re.compile(r"[`*\"]{0,3}([\w.-]{1,100})[`*\"]{0,3}(?:\(\))?[ \t]*\r?\n\s{0,3}")
+_REACT_NAME_START = re.compile(r"[`*\"]{0,3}[\w.-]{0,100}[`*\"]{0,3}\(?\)?[ \t]*\r?(?:\n\s{0,3})?\Z")
+_REACT_INPUT = re.compile(r"\*{0,2}Action[ _]Input:\*{0,2}[ \t]*")
+_REACT_INPUT_START = re.compile(r"\*{0,2}[Action_ Iput]{0,12}:?\*{0,2}[ \t]*\Z")
+_OBSERVATION = re.compile(r"\s*\*{0,2}Observation:?\*{0,2}\s*\Z")
+_OBSERVATION_START = re.compile(r"\s*\*{0,2}O?b?s?e?r?v?a?t?i?o?n?:?\*{0,2}\s*\Z")
+_HARMONY = re.compile(
+    r"(?:assistant)?(?:commentary|analysis)?\s{0,2}to=(?P<name>[\w.-]{1,100})"
+    r"(?:<\|channel\|>)?[ \t]*(?:commentary)?[ \t]*(?:<\|constrain\|>)?(?:json|code)?(?:<\|message\|>)?\s*(?=\{)"
+)
+_HARMONY_START = re.compile(
+    r"(?:assistant)?(?:commentary|analysis)?\s{0,2}(?:to?|to=[\w.-]{0,100}[\w<|> \t]{0,50}\s*)?\Z"
+)
+# A line that only says what follows: the language of a block of code that lost its fences, or GigaChat's words.
+_LABEL = re.compile(
+    r"(json|tool_code|tool_calls?|function_call)[ \t]{0,9}\r?\n\s{0,9}(?=\S)|(function call)[ \t]{0,3}\n?(?=\{)"
+)
+_LABEL_START = re.compile(
+    r"(?:json|tool_code|tool_calls?|function_call)[ \t]{0,9}(?:\r?\n?|\r?\n\s{0,9})\Z|function call[ \t]{0,3}\n?\Z"
+)
+_QUALIFIED = "print(default_api."
+_SEPARATOR = re.compile(r"[ \t]{0,9}[;,][ \t]{0,9}")
+_SEPARATOR_START = re.compile(r"[ \t]{0,9}(?:[;,][ \t]{0,9})?\Z")
+_NEXT_LINE = re.compile(r"[ \t]{0,9}\r?\n[ \t]{0,9}(?=\S)")
+_NEXT_LINE_START = re.compile(r"[ \t]{0,9}\r?(?:\n[ \t]{0,9})?\Z")
+_OPENER, _OPENER_BEGINNINGS = re.compile(alternatives(OPENERS)), beginnings(OPENERS)
+_WORD_BEGINNINGS = beginnings(
+    (
+        *("assistantcommentary", "assistantanalysis", "assistant to=", "commentary", "analysis"),
+        *("json", "tool_code", "tool_calls", "function_call", "function call", _QUALIFIED),
+    )
+)
+PYTHONIC = "pythonic"
+
+
+class LineScanner(Scanner):
+    """Reads them. A name that begins one is on offer."""
+
+    def watch(self, objects: int, key: str, value: object) -> bool:
+        """Tell whether an object with this key and value may be a call of an offered tool."""
+        if objects > 1:
+            return True
+        if value is MORE:
+            return any(name.startswith(key) for name in KNOWN_KEYS) or self._may_begin(key)
+        if key not in KNOWN_KEYS:
+            return self.offer.resolve(key) is not None and (value is UNREAD or isinstance(value, dict))
+        if value is UNREAD:
+            return True
+        if key in NEIGHBOURS:
+            return value == "assistant" if key == "role" else value is None or isinstance(value, str)
+        if key in NAME_KEYS and isinstance(value, str):
+            return self.offer.resolve(value) is not None or is_parallel(value)
+        return key != "type" or value in TYPES
+
+    def _may_begin(self, text: str) -> bool:
+        """Tell whether an offered name may begin with ``text``, whatever ``Offer.resolve`` forgives."""
+        begun = plain(text)
+        return any(name.startswith(begun) or begun.startswith(name) for name in marks_for(self.offer.names).plain)
+
+    def unframed(self, start: int, inside: bool = False) -> tuple[str, list[Written], int]:
+        """Read JSON, Python, ReAct, the tool's own tags, or a name with JSON. ``inside``: of a block of code."""
+        first = self.text[start : start + 1]
+        if first == "{":
+            return "bare JSON", *self.json(start, self.watch)
+        if first == "[":
+            after = self.space(start + 1)
+            if self.text.startswith("{", after):
+                return "bare JSON", *self.json(start, self.watch)
+            self._may_be_name(after)
+            return PYTHONIC, *self.python_list(start)
+        if first == "<":
+            end = self._may_be_name(start + 1)
+            return "the tool's tags", *self.element(self.text[start + 1 : end], end)
+        if first in "*A" and self.match(_REACT, _REACT_START, start):
+            return "ReAct", *self._react(start, inside)
+        self.begins(_WORD_BEGINNINGS, start)
+        harmony = self.match(_HARMONY, _HARMONY_START, start) if first in "act" else None
+        if harmony:
+            value = self.arguments(harmony.end())
+            return "Harmony", [Written(harmony["name"], value.value, value.broken, True)], value.end
+        label = self.match(_LABEL, _LABEL_START, start) if first in "jtf" and not inside else None
+        if label and self.offer.resolve(label[1] or label[2]) is None:
+            return "labelled call", *self._in_fence(label.end())
+        if self.text.startswith(_QUALIFIED, start):
+            return PYTHONIC, *self._printed(start)
+        return self._named_line(start)
+
+    def _named_line(self, start: int) -> tuple[str, list[Written], int]:
+        """Read a name with what follows it: arguments as in Python or as JSON, or ChatGLM's block of code."""
+        end = self._may_be_name(start)
+        if self.text.startswith("(", end):
+            calls, end = self.python(start)
+            while separator := self.match(_SEPARATOR, _SEPARATOR_START, end):
+                if self.text.startswith(("\n", "\r"), separator.end()) or separator.end() == len(self.text):
+                    return PYTHONIC, calls, separator.end()
+                self._may_be_name(separator.end())
+                further, end = self.python(separator.end())
+                calls += further
+            return PYTHONIC, calls, end
+        after = self.space(end)
+        self.partial("```", after)
+        if not self.text.startswith(("{", "```"), after):
+            raise NotACall(end)
+        calls, end = self.named(start)
+        return "name and JSON", [Written(call.name, call.arguments, call.broken) for call in calls], end
+
+    def _may_be_name(self, position: int) -> int:
+        """Return where the offered name at ``position`` ends."""
+        match = _IDENTIFIER.match(self.text, position)
+        if match is None:
+            self.need(position)
+            raise NotACall(position)
+        if match.end() == len(self.text) and not self.final and self._may_begin(match[0]):
+            raise NeedMore
+        if self.offer.resolve(match[0].removesuffix(".call")) is None:
+            # Not behind the name: how much of it there is yet must make no difference.
+            raise NotACall(position + 1)
+        return match.end()
+
+    def fenced(self, start: int) -> tuple[str, list[Written], int]:
+        """Read a Markdown code block that holds calls and nothing else."""
+        fence = self.match(_FENCE, _FENCE_START, start)
+        if fence is None or fence[2].lower() not in _LANGUAGES:
+            raise NotACall(fence.end() if fence else start + 1)
+        written: list[Written] = []
+        position = self.space(fence.end())
+        format_name = "fenced JSON" if self.text.startswith(("{", "["), position) else "fenced call"
+        while True:
+            if self.text.startswith(fence[1], position) or position >= len(self.text):
+                break
+            self.partial(fence[1], position)
+            read, position = self._in_fence(position)
+            written += read
+            after = self.space(position)
+            self.partial(fence[1], after)
+            if (
+                not self.text.startswith((fence[1], "{", "<"), after)
+                and "\n" not in self.text[position:after]
+                and after < len(self.text)
+            ):
+                raise NotACall(after)
+            position = after
+        if not written:
+            raise NotACall(position + 1)
+        end = min(position + len(fence[1]), len(self.text))
+        if self.text.startswith(fence[1][0], end):
+            raise NotACall(end)
+        self.need(end)
+        return format_name, written, end
+
+    def _in_fence(self, position: int) -> tuple[list[Written], int]:
+        opener = _OPENER.match(self.text, position)
+        if opener:
+            written, position = self.body(position if self_starting(opener[0]) else opener.end())
+            return written, self.closers(position, opener[0])
+        self.begins(_OPENER_BEGINNINGS, position)
+        if self.text.startswith("print(", position):
+            return self._printed(position)
+        self.partial("print(", position)
+        return self.unframed(position, True)[1:]
+
+    def _printed(self, position: int) -> tuple[list[Written], int]:
+        """Read ``print(f(a=1))``, as Gemini writes it, on one line or on several."""
+        written: list[Written] = []
+        while True:
+            self._may_be_name(position + 6)
+            calls, position = self.python(position + 6)
+            written += calls
+            if calls[0].broken:
+                return written, position
+            position = self.space(position)
+            if not self.text.startswith(")", position):
+                raise NotACall(position)
+            position += 1
+            after = self.match(_NEXT_LINE, _NEXT_LINE_START, position)
+            if after is None:
+                return written, position
+            self.partial("print(", after.end())
+            if not self.text.startswith("print(", after.end()):
+                return written, position
+            position = after.end()
+
+    def _react(self, start: int, inside: bool) -> tuple[list[Written], int]:
+        """Read ``Action:`` with a name and an ``Action Input:``, or with calls in JSON (Command R)."""
+        match = self.match(_REACT, _REACT_START, start)
+        assert match is not None
+        position = match.end()
+        self.partial("```", position)
+        fenced = self.text.startswith("```", position)
+        name = None if fenced else self.match(_REACT_NAME, _REACT_NAME_START, position)
+        if name is None:
+            position = self.space(position)
+            if self.text.startswith(("`", "~"), position) and not inside:
+                return self.fenced(position)[1:]
+            if self.text.startswith(("{", "["), position):
+                return self.json(position, self.watch)
+            self._may_be_name(position)
+            return self.python(position)
+        if self.offer.resolve(name[1]) is None:
+            raise NotACall(name.end())
+        given = self.match(_REACT_INPUT, _REACT_INPUT_START, name.end())
+        if given is None:
+            raise NotACall(name.end())
+        position = self.space(given.end())
+        if self.text.startswith("`", position):
+            fence = self.match(_FENCE, _FENCE_START, position)
+            position = fence.end() if fence else position
+        else:
+            fence = None
+        if self.text.startswith("{", position):
+            value = self.arguments(position)
+            written, end = Written(name[1], value.value, value.broken, True), value.end
+            if fence:
+                after = self.space(end)
+                end = after + len(fence[1]) if self.text.startswith(fence[1], after) else end
+        else:
+            written, end = self._plain_input(name[1], position)
+        if not self.final and _OBSERVATION_START.match(self.text, end):
+            raise NeedMore
+        observation = _OBSERVATION.match(self.text, end)
+        return [written], observation.end() if observation and observation[0].strip() else end
+
+    def _plain_input(self, name: str, position: int) -> tuple[Written, int]:
+        """Read a line as the argument of a tool with a single parameter that is a text."""
+        schemas = self.properties(name)
+        if len(schemas) != 1:
+            raise NotACall(position)
+        end = self.text.find("\n", position)
+        if end < 0:
+            self.need(len(self.text))
+            end = len(self.text)
+        value = self.text[position:end].strip()
+        if value[:1] in ('"', "'"):
+            quoted = read_string(value, 0, True)
+            value = str(quoted.value) if quoted.end == len(value) and not quoted.broken else value
+        return Written(name, {next(iter(schemas)): value}), end

@@ -1,0 +1,194 @@
+"""Read calls that are written as elements: of functions, of ``invoke``, of ``arg_key``, or named as the tool is."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from swarmchat.swarm.parsing.call_values import Written, read_text
+from swarmchat.swarm.parsing.cursor import Cursor
+from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS
+from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
+
+_NAMESPACE = r"(?:antml:|minimax:|steptml:|[｜|]DSML[｜|])?"
+_QUOTED_NAME = r"""["']?([\w .:/-]{1,100}?)["']?"""
+_VALUE = r"""(?:"[^"<>\n]{0,200}"|'[^'<>\n]{0,200}'|[^\s"'<>=/{]{1,100})"""
+_ATTRIBUTES = rf"((?:[ \t]{{1,5}}[\w:-]{{1,40}}[ \t]{{0,3}}=[ \t]{{0,3}}{_VALUE}){{1,6}})"
+_ATTRIBUTE = re.compile(r"""([\w:-]+)[ \t]*=[ \t]*(?:"([^"]*)"|'([^']*)'|([^\s"'<>=/{]+))""")
+# None of these tags is longer than what _TAG_START holds back.
+_FUNCTION = re.compile(
+    rf"(?=<[^<>\n]{{0,240}}[>{{])<(?:function[=(]{_QUOTED_NAME}[)\],:= ]{{0,3}}"
+    rf"|(?:{_NAMESPACE}(?P<invoke>invoke)|function){_ATTRIBUTES})[ \t]{{0,5}}(?:/?>|(?=\{{))"
+)
+_INVOKE = re.compile(rf"<{_NAMESPACE}invoke>")
+_TOOL_NAME = re.compile(r"<(?:tool_name|name)>\s{0,9}([\w.:/-]{1,100})\s{0,9}</(?:tool_name|name)>")
+_TOOL_NAME_START = re.compile(r"<(?:tool_name|name)>\s{0,9}[\w.:/-]{0,100}\s{0,9}(?:<[/\w]{0,12})?\Z|<[\w]{0,10}\Z")
+_PARAMETER = re.compile(
+    rf"(?=<[^<>\n]{{0,240}}>)<{_NAMESPACE}param(?:eter)?(?:={_QUOTED_NAME}{_ATTRIBUTES}?|{_ATTRIBUTES})[ \t]{{0,5}}>"
+)
+_PARAMETER_UNENDED = re.compile(rf"<{_NAMESPACE}param(?:eter)?=([\w.-]{{1,100}})=(?![\"'>])")
+_PARAMETER_END = re.compile(
+    rf"</{_NAMESPACE}param(?:eter)?>|(?=<{_NAMESPACE}param(?:eter)?(?:=|[ \t]{{1,5}}name=))"
+    rf"|(?=</(?:function|{_NAMESPACE}invoke|(?:\w{{1,10}}:)?tool_call)>)"
+)
+_WRAPPER = re.compile(rf"<{_NAMESPACE}(?:parameters|arguments|args|tool_input|input)>")
+_WRAPPER_END = re.compile(rf"</{_NAMESPACE}(?:parameters|arguments|args|tool_input|input)>")
+_ELEMENT = re.compile(r"<([A-Za-z_][\w.-]{0,99})>")
+_TAG_START = re.compile(r"<[^<>\n]{0,241}\Z")
+_ARGUMENT = re.compile(r"<(?P<p>longcat_)?arg_key>([^<]{1,200})</(?P=p)?arg_key>")
+_ARGUMENT_START = re.compile(r"<(?:longcat_)?arg_key>[^<]{0,200}(?:<[^<>\n]{0,20})?\Z")
+_LAST_LINE = re.compile(r"\r?\n([ \t]*)\Z")
+
+
+class XmlReader(Cursor):
+    """Reads elements."""
+
+    def tags(self, position: int) -> tuple[list[Written], int]:
+        """Read ``<function=…>`` or ``<invoke name="…">`` elements."""
+        calls: list[Written] = []
+        while True:
+            opening = self._opening(position)
+            if opening is None:
+                if not calls:
+                    raise NotACall(position + 1)
+                return calls, position
+            call, end = self._function(*opening)
+            calls.append(call)
+            closer = self.match(CLOSERS, CLOSER_START, self.space(end))
+            after = self.space(closer.end() if closer else end)
+            if call.broken or not self._opening(after):
+                return calls, end
+            position = after
+
+    def element(self, name: str, position: int) -> tuple[list[Written], int]:
+        """Read an element that is named as a tool is. That ``name`` ends at ``position``; parameters are elements."""
+        if self.text.startswith("/>", position):
+            return [Written(name, {})], position + 2
+        self.partial("/>", position)
+        if not self.text.startswith(">", position):
+            raise NotACall(position)
+        closing = f"</{name}>"
+        call, position = self._function(name, position + 1, closing)
+        if call.broken:
+            return [call], position
+        self.partial(closing, position)
+        if not self.text.startswith(closing, position):
+            raise NotACall(position)
+        return [call], position + len(closing)
+
+    def _opening(self, position: int) -> tuple[str, int] | None:
+        """Return the name that the element at ``position`` calls, and where its inside begins."""
+        match = self.match(_FUNCTION, _TAG_START, position)
+        if match:
+            name = (match[1] or _attributes(match[3]).get("name", "")).strip()
+            # Other XML has elements like <function name="…"> too.
+            known = match[1] or match["invoke"] or self.offer.resolve(name) is not None
+            return (name, match.end()) if name and known else None
+        match = self.match(_INVOKE, _TAG_START, position)
+        if match is None:
+            return None
+        named = self.match(_TOOL_NAME, _TOOL_NAME_START, self.space(match.end()))
+        return (named[1], named.end()) if named else None
+
+    def _function(self, name: str, position: int, closing: str = "") -> tuple[Written, int]:
+        schemas, arguments = self.properties(name), dict[str, Any]()
+        position = self.space(position)
+        wrapper = self.match(_WRAPPER, _TAG_START, position)
+        if wrapper and self.text[wrapper.start() + 1 : wrapper.end() - 1] not in schemas:
+            position = self.space(wrapper.end())
+        else:
+            wrapper = None
+        if self.text.startswith("{", position):
+            given = self.arguments(position)
+            end = given.end + 1 if self.text.startswith(">", given.end) else given.end
+            return Written(name, given.value, given.broken, True), self._wrapped(end) if wrapper else end
+        while True:
+            position = self.space(position)
+            given_one = self._parameter(position, schemas)
+            if given_one is None:
+                position = self._wrapped(position) if wrapper else position
+                if position >= len(self.text):
+                    return Written(name, arguments, True), position
+                if not arguments and not closing and not self.match(CLOSERS, CLOSER_START, position):
+                    raise NotACall(position)
+                return Written(name, arguments), position
+            key, value, position = given_one
+            if value is None:
+                return Written(name, arguments, True), position
+            arguments[key] = value
+
+    def _wrapped(self, position: int) -> int:
+        """Return where what closes the wrapper of the parameters ends."""
+        after = self.space(position)
+        end = self.match(_WRAPPER_END, CLOSER_START, after)
+        return self.space(end.end()) if end else position
+
+    def _parameter(self, position: int, schemas: Mapping[str, Any]) -> tuple[str, Any, int] | None:
+        """Return the name and the value of the parameter at ``position``, and where it ends. No value: it does not."""
+        match = self.match(_PARAMETER_UNENDED, _TAG_START, position)
+        if match:
+            return self._value(match[1], schemas.get(match[1]), match.end(), _PARAMETER_END)
+        match = self.match(_PARAMETER, _TAG_START, position)
+        if match:
+            attributes = _attributes(match[2] or match[3] or "")
+            name = (match[1] or attributes.get("name", "")).strip()
+            schema = {"type": "string"} if attributes.get("string") == "true" else schemas.get(name)
+            return self._value(name, schema, match.end(), _PARAMETER_END) if name else None
+        match = self.match(_ELEMENT, _TAG_START, position)
+        if match is None or (schemas and match[1] not in schemas):
+            return None
+        return self._value(match[1], schemas.get(match[1]), match.end(), re.compile(f"</{re.escape(match[1])}>"))
+
+    def _value(
+        self, name: str, schema: Mapping[str, Any] | None, start: int, ending: "re.Pattern[str]"
+    ) -> tuple[str, Any, int]:
+        end = ending.search(self.text, start)
+        if end is None:
+            if not self.final:
+                raise NeedMore
+            return name, None, len(self.text)
+        return name, read_text(_own_lines(self.text[start : end.start()]), schema), end.end()
+
+    def pairs(self, name: str, position: int) -> tuple[list[Written], int]:
+        """Read ``<arg_key>k</arg_key><arg_value>v</arg_value>``, any number of times (GLM-4.5, LongCat)."""
+        schemas, arguments = self.properties(name), dict[str, Any]()
+        while True:
+            if not self.final and _TAG_START.match(self.text, position):
+                raise NeedMore
+            match = self.match(_ARGUMENT, _ARGUMENT_START, position)
+            if match is None:
+                known = arguments or self.offer.resolve(name) is not None
+                if known and (arguments or self.match(CLOSERS, CLOSER_START, position)):
+                    return [Written(name, arguments)], position
+                raise NotACall(position + 1)
+            prefix = match["p"] or ""
+            start, key = self.space(match.end()), match[2].strip()
+            opening, closing = f"<{prefix}arg_value>", f"</{prefix}arg_value>"
+            if not self.text.startswith(opening, start):
+                self.partial(opening, start)
+                return [Written(name, arguments, True)], start
+            end = self.text.find(closing, start)
+            if end < 0:
+                if not self.final:
+                    raise NeedMore
+                return [Written(name, arguments, True)], len(self.text)
+            arguments[key] = read_text(self.text[start + len(opening) : end], schemas.get(key))
+            position = self.space(end + len(closing))
+
+
+def _attributes(text: str) -> dict[str, str]:
+    return {match[1]: match[2] or match[3] or match[4] or "" for match in _ATTRIBUTE.finditer(text)}
+
+
+def _own_lines(raw: str) -> str:
+    """Return a value without the line breaks and the indentation that are those of its tags."""
+    start = 2 if raw.startswith("\r\n") else int(raw.startswith("\n"))
+    last = _LAST_LINE.search(raw, start)
+    if last is None:
+        return raw[start:]
+    value = raw[start : last.start()]
+    lines = value.split("\n")
+    margins = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line.strip()]
+    margin = min(margins, key=len, default="")
+    if start and last[1] and margin.startswith(last[1]) and all(other.startswith(margin) for other in margins):
+        return "\n".join(line.removeprefix(margin) if line.strip() else line.strip(" \t") for line in lines)
+    return value

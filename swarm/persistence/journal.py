@@ -1,0 +1,188 @@
+"""What a session writes: records of its log, its entry in the list, and changes of what is kept beside them.
+
+Everything goes out in one commit under the session's lease. What could not be stored is held for the next commit.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+from swarmchat.backends import Backend, BackendError, Lease, LeaseLost, Touch, Write
+from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.errors import SessionBusy
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.changes import Edits, Values, commit_edits
+from swarmchat.swarm.persistence.lease import SessionLease
+from swarmchat.swarm.persistence.log import Log
+from swarmchat.swarm.persistence.records import Record, timestamp
+from swarmchat.swarm.persistence.session_index import SessionInfo
+from swarmchat.swarm.persistence.store import Lifetimes
+
+
+class Journal:
+    """The written side of the session ``info``.
+
+    ``beside`` holds the keys of what is kept beside the log: each commit lets them live as long as the log does.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        info: SessionInfo,
+        lifetimes: Lifetimes,
+        lease: float,
+        clock: Callable[[], datetime],
+        beside: Sequence[str] = (),
+    ) -> None:
+        self.info = info
+        self.log = Log(backend, keys.session_log(info.client, info.id), ttl=lifetimes.session)
+        self.unsaved: list[Record] = []
+        """Records that are still to be stored, because the backend failed."""
+        self.unsaved_edits = Edits()
+        """Changes that are to be stored with them."""
+        self.in_doubt = False
+        """Whether the last commit failed in a way that leaves open whether it took place."""
+        self._backend = backend
+        self._lifetime = lifetimes.session
+        self._beside = tuple(beside)
+        self._clock = clock
+        self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), lease)
+
+    async def open(self) -> None:
+        """Take the lease and read the end of the log. Raises SessionBusy, BadRecord and the backend's errors."""
+        await self._lease.acquire(self.info.name)
+        try:
+            await self.log.open()
+        except BaseException:
+            await settle(self._lease.release())
+            raise
+        # An entry in the list may be gone, or older than the log; the last record may stand before an undone turn.
+        seen = max((record.turn for record in self.log.records), default=0)
+        self.info = replace(self.info, turns=max(self.info.turns, seen))
+
+    async def close(self) -> None:
+        """Store what could not be stored before, if it can be now, and let others have the session."""
+        try:
+            if self.unsaved:
+                await self.commit([])
+        finally:
+            await settle(self._lease.release())
+
+    @property
+    def turns(self) -> int:
+        """How many turns the session has, those that were undone among them."""
+        return max(self.info.turns, self.log.records[-1].turn if self.log.records else 0)
+
+    @property
+    def last_turn(self) -> int:
+        """The number of the last turn that is not undone; 0 if there is none."""
+        for record in chain(reversed(self.unsaved), reversed(self.log.records)):
+            if record.type != "rename":
+                last = record.data.get("last") if record.type in ("undo", "redo") else None
+                return last if isinstance(last, int) else record.turn
+        return self.turns
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was written yet."""
+        return not self.log.next_seq and not self.unsaved
+
+    def now(self) -> datetime:
+        """Return the time, by the clock that the session was given."""
+        return self._clock()
+
+    def record(self, kind: str, agent: str | None, *, offset: int, turn: int, **data: Any) -> Record:
+        """Return a new record, ``offset`` places after the end of the log."""
+        seq = self.log.next_seq + len(self.unsaved) + offset
+        return Record(kind, seq, turn, timestamp(self.now()), agent, data)
+
+    async def settle_doubt(self) -> list[Record]:
+        """Find out what became of a commit that failed; return the records that did land. ``in_doubt`` stays."""
+        landed = await self.log.catch_up()
+        self.unsaved = [record for record in self.unsaved if record.seq >= self.log.next_seq]
+        if not self.unsaved:
+            self.unsaved_edits = Edits()
+        return landed
+
+    async def commit(
+        self, records: Sequence[Record], edits: Edits | None = None, *, keep: bool = False, model: str = ""
+    ) -> list[Record]:
+        """Append ``records``, and a record of each change among ``edits``, all in one commit; return what was appended.
+
+        With ``keep``, what could not be stored is held and goes with the next commit. The outcome is known before a
+        cancellation is let through. Raises SessionBusy when another process went on with the session, and the backend's
+        errors.
+        """
+        return await settle(self._commit(list(records), edits or Edits(), keep, model))
+
+    async def _commit(self, records: list[Record], edits: Edits, keep: bool, model: str) -> list[Record]:
+        waiting = len(self.unsaved)
+        records = self.unsaved + records
+        together = Edits()
+        together.extend(self.unsaved_edits)
+        together.extend(edits)
+        appended: list[Record] = []
+        info = self.info
+        touches = [] if self._lifetime is None else [Touch(key, self._lifetime) for key in self._beside]
+
+        def further(values: Values) -> Sequence[Write]:
+            nonlocal info
+            appended[:] = [*records, *self._change_records(records, together, values)]
+            info = self._updated_info(appended, model)
+            return self.log.appending(appended), info.put(self._lifetime), *touches
+
+        try:
+            try:
+                await commit_edits(self._backend, together, self._lease.lease, further)
+            except LeaseLost:
+                await commit_edits(self._backend, together, await self._reacquire(), further)
+        except BackendError:
+            self.in_doubt = True
+            self.unsaved = records if keep else records[:waiting]
+            if keep:
+                self.unsaved_edits = together
+            raise
+        self.unsaved = []
+        self.unsaved_edits = Edits()
+        self.info = info
+        self.log.appended(appended)
+        return appended
+
+    def _change_records(self, records: Sequence[Record], edits: Edits, values: Values) -> list[Record]:
+        """Return the records that tell of changed states and memory: one for each, with the value that it has now."""
+        turn = records[-1].turn if records else self.last_turn
+        told = {edit.key: edit.recorded_as for edit in edits.edits if edit.recorded_as is not None}
+        changes = []
+        for seq, (key, (kind, name)) in enumerate(told.items(), self.log.next_seq + len(records)):
+            value = values[key]
+            content: dict[str, Any] = {"name": name} if name else {}
+            content["value"] = None if value is None else json.loads(value)
+            changes.append(Record(kind, seq, turn, timestamp(self.now()), None, content))
+        return changes
+
+    async def _reacquire(self) -> Lease:
+        """Take the lease again after it ran out, as after a suspended laptop, if nobody wrote meanwhile."""
+        lease = await self._lease.acquire(self.info.name)
+        if await self._backend.length(keys.session_log(self.info.client, self.info.id)) != self.log.next_seq:
+            await self._lease.release()
+            raise SessionBusy(f"session {self.info.name!r} was continued by another process meanwhile: open it again")
+        return lease
+
+    def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
+        info = replace(
+            self.info,
+            updated=timestamp(self.now()),
+            model=model or self.info.model,
+            turns=max(self.info.turns, *(record.turn for record in records), 0),
+        )
+        for record in records:
+            if record.type == "rename":
+                info = replace(info, name=str(record.data.get("name") or info.name))
+            if record.type == "rescue":
+                info = replace(info, rescues=info.rescues + 1)
+            if record.type == "user":
+                info = info.with_title(str(record.message.get("content", "")))
+        return info

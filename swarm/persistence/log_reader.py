@@ -1,0 +1,68 @@
+"""Read a stored log without opening its session."""
+
+from collections.abc import AsyncIterator, Iterable
+
+from swarmchat.backends import Backend
+from swarmchat.swarm.errors import BadRecord
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import Record, parse_record
+from swarmchat.swarm.persistence.session_index import SessionInfo
+
+_CHUNK = 500
+
+
+async def read_lines(backend: Backend, info: SessionInfo, stop: int | None = None) -> AsyncIterator[bytes]:
+    """Yield the lines of a session's log as they are stored, the first ``stop`` of them or all."""
+    key, position = keys.session_log(info.client, info.id), 0
+    while stop is None or position < stop:
+        end = position + _CHUNK if stop is None else min(stop, position + _CHUNK)
+        lines = await backend.slice(key, position, end)
+        for line in lines:
+            yield line
+        position += len(lines)
+        if position < end:
+            return
+
+
+async def read_records(backend: Backend, info: SessionInfo) -> AsyncIterator[Record]:
+    """Yield the records of a session; lines that are none are left out.
+
+    Raises BadRecord for those of a newer version.
+    """
+    position = 0
+    async for line in read_lines(backend, info):
+        if (record := record_at(line, position)) is not None:
+            yield record
+        position += 1
+
+
+def record_at(line: bytes, position: int) -> Record | None:
+    """Return the record that a line of a log is; ``None`` for none. Raises BadRecord for one of a newer version."""
+    try:
+        record = parse_record(line)
+    except BadRecord as error:
+        if error.newer_version:
+            raise
+        return None
+    if record.seq == position:
+        return record
+    # Order in the list is what counts, as it does when the session is opened.
+    return Record(record.type, position, record.turn, record.ts, record.agent, record.data)
+
+
+def hidden_turns(records: Iterable[Record]) -> set[int]:
+    """Return the turns that are undone. An ``undo`` or ``redo`` record names them with ``from`` and ``to``."""
+    hidden: set[int] = set()
+    for record in records:
+        if record.type in ("undo", "redo"):
+            hidden = hidden.union(turns_of(record)) if record.type == "undo" else hidden.difference(turns_of(record))
+    return hidden
+
+
+def turns_of(record: Record) -> range:
+    """Return the turns that an ``undo`` or ``redo`` record is about."""
+    first, last = record.data.get("from"), record.data.get("to")
+    if not isinstance(first, int) or not isinstance(last, int):
+        return range(0)
+    # A record can only be about turns before it; what a damaged one says must not cost memory.
+    return range(max(0, first), min(last, record.turn) + 1)

@@ -1,0 +1,122 @@
+"""The entries of a session's log: what they hold, and their one form as a line of JSON.
+
+A record is immutable. A record that was read is written again byte for byte, so fields that this program does not
+know pass through unharmed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, TypeVar
+
+from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.errors import BadRecord
+
+FORMAT_VERSION = 1
+"""Goes up only when an older program would misread the log."""
+
+MESSAGE_TYPES = frozenset({"system", "user", "assistant", "tool"})
+"""Records of these types hold an OpenAI chat message under ``message``."""
+
+_T = TypeVar("_T")
+
+_COMMON = ("v", "type", "seq", "turn", "ts", "agent")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry of the log.
+
+    ``seq`` counts the records of a session from 0 and ``turn`` its user messages from 1; turn 0 is what comes
+    before the first. ``ts`` is UTC, ISO 8601 with milliseconds. ``data`` holds the fields of this type.
+    """
+
+    type: str
+    seq: int
+    turn: int
+    ts: str
+    agent: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The chat message of a message record. The dict is shared: do not change it."""
+        message: dict[str, Any] = self.data["message"]
+        return message
+
+    @cached_property
+    def message_json(self) -> bytes:
+        """The message as it is sent. Encoded once: a context is joined from these."""
+        return encode_json(self.message)
+
+    @cached_property
+    def line(self) -> bytes:
+        """The record as it is stored: one line of JSON, without the line end."""
+        common = {"v": FORMAT_VERSION, "type": self.type, "seq": self.seq, "turn": self.turn, "ts": self.ts}
+        if self.agent is not None:
+            common["agent"] = self.agent
+        return encode_json({**common, **self.data})
+
+    def stored_tokens(self, encoding: str) -> int | None:
+        """Return the tokens that were counted when the record was made, if they were counted in ``encoding``."""
+        tokens = self.data.get("tokens")
+        if isinstance(tokens, dict) and tokens.get("encoding") == encoding:
+            count = tokens.get("count")
+            return count if isinstance(count, int) and count >= 0 else None
+        return None
+
+
+def parse_record(line: bytes) -> Record:
+    """Read one line of a log.
+
+    Raises BadRecord for what is not JSON, not an object, lacks a common field, holds one of the wrong type, or
+    says a newer format version.
+    """
+    try:
+        # Told that a line is UTF-8, as all of ours are, json need not find that out.
+        fields = json.loads(line.decode("utf-8", "surrogatepass") if line.startswith(b'{"') else line)
+    except (ValueError, RecursionError) as error:
+        raise BadRecord(f"not a record: {_excerpt(line)} is not JSON ({error})") from error
+    if not isinstance(fields, dict):
+        raise BadRecord(f"not a record: {_excerpt(line)} is no JSON object")
+    version = fields.get("v", FORMAT_VERSION)
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise BadRecord(
+            f"the log has format version {version!r}, this program reads up to {FORMAT_VERSION}: update swarmchat",
+            newer_version=isinstance(version, int),
+        )
+    record = Record(
+        type=_field(fields, "type", str, line),
+        seq=_field(fields, "seq", int, line),
+        turn=_field(fields, "turn", int, line),
+        ts=_field(fields, "ts", str, line),
+        agent=None if fields.get("agent") is None else _field(fields, "agent", str, line),
+        data=fields,
+    )
+    for name in _COMMON:
+        fields.pop(name, None)
+    if record.type in MESSAGE_TYPES and not isinstance(record.data.get("message"), dict):
+        raise BadRecord(f"not a record: {_excerpt(line)} is of type {record.type!r} but has no message")
+    # What was read is what is written again, unknown fields and spacing included.
+    record.__dict__["line"] = line
+    return record
+
+
+def _field(fields: dict[str, Any], name: str, kind: type[_T], line: bytes) -> _T:
+    value = fields.get(name)
+    # What JSON gives is of these very types, and a bool is no int here.
+    if type(value) is not kind:
+        raise BadRecord(f"not a record: {name!r} of {_excerpt(line)} is {value!r}, expected {kind.__name__}")
+    return value
+
+
+def _excerpt(line: bytes) -> str:
+    text = line[:60].decode("utf-8", "replace")
+    return repr(text + ("…" if len(line) > 60 else ""))
+
+
+def timestamp(moment: datetime) -> str:
+    """Return ``moment`` as records hold it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

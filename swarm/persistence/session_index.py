@@ -1,0 +1,98 @@
+"""The list of a client's sessions: one small entry a session, written along with its log."""
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+from swarmchat.backends import Backend, Put
+from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.session_names import random_name
+from swarmchat.swarm.persistence import keys
+
+_TITLE = 60
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What is known of a session without opening it. Times are as in records."""
+
+    id: str
+    name: str
+    client: str
+    created: str
+    updated: str
+    title: str = ""
+    """The first line of the first question."""
+    swarm: str = ""
+    model: str = ""
+    turns: int = 0
+    rescues: int = 0
+    """How many steps the rescue took."""
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a later version, kept as they are."""
+
+    def put(self, ttl: float | None) -> Put:
+        """Return the write that stores the entry."""
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        return Put(keys.session_index(self.client, self.id), encode_json({**self.unknown, **fields}), ttl)
+
+    def with_title(self, question: str) -> "SessionInfo":
+        """Return the entry with a title made of ``question``, unless it has one."""
+        if self.title or not question.strip():
+            return self
+        line = " ".join(question.strip().splitlines()[0].split())
+        return replace(self, title=line if len(line) <= _TITLE else line[: _TITLE - 1] + "…")
+
+
+_FIELDS = ("id", "name", "client", "created", "updated", "title", "swarm", "model", "turns", "rescues")
+_NAMES = frozenset(_FIELDS)
+
+
+async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
+    """Return the sessions of ``client``, the last used first. An entry that cannot be read is left out."""
+    found = [info async for _, value in backend.scan(keys.sessions(client)) if (info := _parse(value))]
+    return sorted(found, key=lambda info: (info.updated, info.id), reverse=True)
+
+
+async def find_session(backend: Backend, client: str, name: str) -> SessionInfo | None:
+    """Return the session of ``client`` whose id or name is ``name``; the id goes first."""
+    value = await backend.get(keys.session_index(client, name))
+    if value is not None and (info := _parse(value)):
+        return info
+    return next((info for info in await list_sessions(backend, client) if info.name == name), None)
+
+
+async def latest_session(backend: Backend, client: str) -> SessionInfo | None:
+    """Return the session that ``client`` used last."""
+    return next(iter(await list_sessions(backend, client)), None)
+
+
+async def free_name(backend: Backend, client: str, rng: random.Random) -> str:
+    """Return a random name that no session of ``client`` has."""
+    while True:
+        name = random_name(rng)
+        for candidate in (name, f"{name}-{rng.randrange(100, 1000)}"):
+            if await backend.get(keys.session_index(client, candidate)) is None:
+                return candidate
+
+
+async def numbered_name(backend: Backend, client: str, name: str) -> str:
+    """Return ``name`` with the first number from 2 on that makes it one that no session of ``client`` has."""
+    for number in count(2):
+        if await find_session(backend, client, f"{name}-{number}") is None:
+            break
+    return f"{name}-{number}"
+
+
+def _parse(value: bytes) -> SessionInfo | None:
+    try:
+        fields = json.loads(value.decode())
+        if fields.keys() == _NAMES:
+            return SessionInfo(**fields)
+        known = {name: fields.pop(name) for name in _FIELDS if name in fields}
+        return SessionInfo(**known, unknown=fields)
+    except (ValueError, TypeError, AttributeError):
+        return None

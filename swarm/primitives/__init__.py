@@ -1,0 +1,1 @@
+"""What is kept beside the log: states, memory, navigation, bans and presence."""

@@ -1,0 +1,59 @@
+"""What is remembered of a client across sessions: locale, name, and what else tools put there."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.changes import Edits
+from swarmchat.swarm.persistence.store import Store
+
+
+class PersistMemory:
+    """One JSON object a client."""
+
+    def __init__(self, store: Store, client: str) -> None:
+        self._store = store
+        self._key = keys.memory(client)
+
+    async def all(self) -> dict[str, Any]:
+        """Return everything."""
+        return _decode(await self._store.read(self._key))
+
+    async def get(self, name: str, default: Any = None) -> Any:
+        """Return what is remembered as ``name``."""
+        return (await self.all()).get(name, default)
+
+    async def set(self, name: str, value: Any) -> None:
+        """Remember ``value``, which must be of what JSON has; other names are left alone. Raises TypeError."""
+        await self.update({name: value})
+
+    async def update(self, values: Mapping[str, Any]) -> None:
+        """Remember several at once."""
+        encode_json(dict(values))
+        await self._change(lambda memory: memory.update(values))
+
+    async def remove(self, name: str) -> None:
+        """Forget ``name``."""
+        await self._change(lambda memory: memory.pop(name, None))
+
+    async def clear(self) -> None:
+        """Forget everything."""
+        await self._change(lambda memory: memory.clear())
+
+    async def _change(self, change: Callable[[dict[str, Any]], object]) -> None:
+        def edit(stored: bytes | None) -> bytes | None:
+            memory = _decode(stored)
+            change(memory)
+            return encode_json(memory) if memory else None
+
+        edits = Edits()
+        edits.edit(self._key, edit, self._store.lifetimes.memory, ("memory", ""))
+        await self._store.apply(edits)
+
+
+def _decode(stored: bytes | None) -> dict[str, Any]:
+    memory = json.loads(stored) if stored is not None else {}
+    assert isinstance(memory, dict), "what update() stores is an object"
+    return memory

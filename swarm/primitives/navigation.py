@@ -1,0 +1,70 @@
+"""Who is talking with the client, and who was before: kept in one value, so that the two never disagree."""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+
+from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.changes import Edits
+from swarmchat.swarm.persistence.store import Store
+
+
+@dataclass(frozen=True)
+class Navigation:
+    """The active agent and the way back, the oldest first. No agent is in it twice."""
+
+    active: str
+    stack: tuple[str, ...] = ()
+
+    def to(self, agent: str) -> "Navigation":
+        """Return the navigation after a handoff to ``agent``. To one on the way back, it is the way back to there."""
+        if agent == self.active:
+            return self
+        if agent in self.stack:
+            return Navigation(agent, self.stack[: self.stack.index(agent)])
+        return Navigation(agent, (*self.stack, self.active))
+
+    def back(self) -> "Navigation":
+        """Return the navigation one step back; unchanged when there is none."""
+        return Navigation(self.stack[-1], self.stack[:-1]) if self.stack else self
+
+    def to_bytes(self) -> bytes:
+        """Return the navigation as it is stored."""
+        return encode_json({"active": self.active, "stack": list(self.stack)})
+
+    @classmethod
+    def from_bytes(cls, stored: bytes | None, default: str) -> "Navigation":
+        """Return the navigation that is ``stored``, that of a new session if there is none or it cannot be read."""
+        try:
+            value = json.loads(stored or b"")
+            return cls(str(value["active"]), tuple(map(str, value["stack"])))
+        except (ValueError, TypeError, KeyError):
+            return cls(default)
+
+    def healed(self, agents: frozenset[str], default: str) -> "Navigation":
+        """Return the navigation without agents that there are not; ``default`` stands in for the active one."""
+        active = self.active if self.active in agents else default
+        return Navigation(active, tuple(name for name in self.stack if name in agents and name != active))
+
+
+class PersistSwarm:
+    """The navigation of one session."""
+
+    def __init__(self, store: Store, client: str, session: str) -> None:
+        self._store = store
+        self._key = keys.session_swarm(client, session)
+
+    async def get(self, default: str) -> Navigation:
+        """Return the navigation, that of a new session if there is none or it cannot be read."""
+        return Navigation.from_bytes(await self._store.read(self._key), default)
+
+    async def set(self, navigation: Navigation) -> None:
+        """Keep ``navigation``."""
+        edits = Edits()
+        edits.edit(self._key, partial(_replace, navigation.to_bytes()), self._store.lifetimes.session)
+        await self._store.apply(edits)
+
+
+def _replace(value: bytes, stored: bytes | None) -> bytes:
+    return value

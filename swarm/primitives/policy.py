@@ -1,0 +1,137 @@
+"""What may not be said, by the user to the agents or by them to the user, and who was banned for it."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.changes import Edits
+from swarmchat.swarm.persistence.store import Store
+
+Rule = str | Sequence[str] | Callable[[str], bool | Awaitable[bool]]
+"""A regular expression, words (matched whole, in any case), or a function that returns whether to reject."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Rejects texts, and bans for them if it is told to. Raises DefinitionError for what makes no sense."""
+
+    name: str
+    reject_input: Rule | None = None
+    """What the user may not write. Checked before any agent sees it."""
+    reject_output: Rule | None = None
+    """What an agent may not answer. Checked before the user sees it, so answers no longer stream."""
+    ban: bool = False
+    """Whether a rejected text of the user bans the client."""
+    ban_for: float | None = None
+    """Seconds that a ban lasts. ``None``: until it is lifted."""
+    message: str = "I cannot talk about that."
+    """What is answered instead."""
+
+    def __post_init__(self) -> None:
+        if self.reject_input is None and self.reject_output is None:
+            raise DefinitionError(f"policy {self.name!r}: give it reject_input, reject_output or both")
+        if self.ban_for is not None and not self.ban_for > 0:
+            raise DefinitionError(f"policy {self.name!r}: ban_for is {self.ban_for!r}, expected seconds above 0")
+        for rule in (self.reject_input, self.reject_output):
+            _pattern(self.name, rule)
+
+    @cached_property
+    def _input(self) -> "re.Pattern[str] | None":
+        return _pattern(self.name, self.reject_input)
+
+    @cached_property
+    def _output(self) -> "re.Pattern[str] | None":
+        return _pattern(self.name, self.reject_output)
+
+    async def rejects_input(self, text: str) -> bool:
+        """Whether the user may not write ``text``. Raises HookError."""
+        return await _rejects(self.name, self.reject_input, self._input, text)
+
+    async def rejects_output(self, text: str) -> bool:
+        """Whether an agent may not answer ``text``. Raises HookError."""
+        return await _rejects(self.name, self.reject_output, self._output, text)
+
+
+@dataclass(frozen=True)
+class Ban:
+    """Why and since when a client is banned."""
+
+    client: str
+    policy: str
+    why: str
+    since: str
+
+
+class PersistPolicy:
+    """The bans by one policy of one swarm. One key a ban, so that every process sees it with its next look."""
+
+    def __init__(self, store: Store, swarm: str, policy: str) -> None:
+        self._store = store
+        self._swarm = swarm
+        self._policy = policy
+
+    async def ban(self, client: str, why: str, since: str, seconds: float | None = None) -> None:
+        """Ban ``client``, for ``seconds`` if they are given."""
+        value = encode_json({"client": client, "policy": self._policy, "why": why, "since": since})
+        edits = Edits()
+        lifetime = self._store.lifetimes.ban if seconds is None else seconds
+        edits.edit(self._key(client), lambda stored: value, lifetime)
+        await self._store.apply(edits)
+
+    async def lift(self, client: str) -> bool:
+        """Lift the ban of ``client``; return whether there was one."""
+        banned = await self.find(client) is not None
+        edits = Edits()
+        edits.edit(self._key(client), lambda stored: None)
+        await self._store.apply(edits)
+        return banned
+
+    async def find(self, client: str) -> Ban | None:
+        """Return the ban of ``client``."""
+        stored = await self._store.read(self._key(client))
+        return None if stored is None else _parse(stored, client, self._policy)
+
+    async def list(self) -> list[Ban]:
+        """Return all bans by this policy, by client."""
+        prefix = keys.policy_bans(self._swarm, self._policy)
+        return [_parse(value, "?", self._policy) async for _, value in self._store.backend.scan(prefix)]
+
+    def _key(self, client: str) -> str:
+        return keys.policy_ban(self._swarm, self._policy, client)
+
+
+def _parse(stored: bytes, client: str, policy: str) -> Ban:
+    try:
+        fields = json.loads(stored)
+        return Ban(str(fields["client"]), policy, str(fields["why"]), str(fields["since"]))
+    except (ValueError, TypeError, KeyError):
+        # A ban that cannot be read is a ban.
+        return Ban(client, policy, "(unreadable)", "")
+
+
+def _pattern(policy: str, rule: Rule | None) -> "re.Pattern[str] | None":
+    if rule is None or callable(rule):
+        return None
+    if isinstance(rule, str):
+        try:
+            return re.compile(rule, re.IGNORECASE)
+        except re.error as error:
+            raise DefinitionError(f"policy {policy!r}: {rule!r} is no regular expression ({error})") from error
+    # Not \b: a word may begin or end with a sign, as "C++" does.
+    words = "|".join(re.escape(word) for word in rule)
+    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
+
+
+async def _rejects(policy: str, rule: Rule | None, pattern: "re.Pattern[str] | None", text: str) -> bool:
+    if pattern is not None:
+        return pattern.search(text) is not None
+    if rule is None:
+        return False
+    assert callable(rule)
+    return await call_hook(f"policy {policy!r}", rule, text)

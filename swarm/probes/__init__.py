@@ -1,0 +1,4 @@
+"""Find out what a model server can do.
+
+Read `checks` first.
+"""

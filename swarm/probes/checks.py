@@ -1,0 +1,315 @@
+"""The probes: what is looked for in an exchange with a model server, and what is found."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from swarmchat.swarm.context.view import reads_less
+from swarmchat.swarm.conversation.events import HandedOver
+from swarmchat.swarm.probes.exchanges import CODE_WORD, Seen, arguments_of
+
+Status = Literal["ok", "quirk", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a probe found."""
+
+    status: Status
+    seen: str
+    """What was seen, in a line. Holds the model's own words: not safe to print as it is."""
+    quirks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One question about a server, answered by an exchange with it."""
+
+    name: str
+    about: str
+    exchange: str
+    check: Callable[[Seen], Finding]
+
+
+def _ok(seen: str) -> Finding:
+    return Finding("ok", seen)
+
+
+def _quirk(seen: str, *quirks: str) -> Finding:
+    return Finding("quirk", seen, quirks)
+
+
+def _failed(seen: str, *quirks: str) -> Finding:
+    return Finding("failed", seen, quirks)
+
+
+def quoted(text: str) -> str:
+    """Return the beginning of what a model said, in quotation marks."""
+    line = " ".join(text[:400].split())
+    return f'"{line}"' if len(line) <= 60 else f'"{line[:59]}…"'
+
+
+def said(seen: Seen) -> str:
+    """Return the beginning of the last answer; in its place, what the model said before that was replaced."""
+    text = seen.text or next((heard.text for heard in reversed(seen.heard) if heard.text.strip()), "")
+    return quoted(text) if text.strip() else "nothing"
+
+
+# The chat.
+
+
+def _answer(seen: Seen) -> Finding:
+    if seen.text:
+        return _ok(f"{said(seen)} in {seen.heard[-1].seconds:.1f} s")
+    first = seen.heard[0].answer
+    if first is not None and first.finish == "length":
+        return _failed(f"{first.finish}: no answer before the limit of tokens", "thinks_long")
+    return _failed(f"said {said(seen)}")
+
+
+def _stop_reason(seen: Seen) -> Finding:
+    heard = seen.heard[-1]
+    if heard.objects is None:
+        return Finding("skipped", "no server")
+    return _ok(", ".join(heard.stop_reasons)) if heard.stop_reasons else _quirk("none given", "no_stop_reason")
+
+
+def _usage(seen: Seen) -> Finding:
+    heard = seen.heard[-1]
+    usage = (heard.answer.usage if heard.answer is not None else None) or {}
+    counted, ours = usage.get("prompt_tokens"), seen.ends[-1].context_tokens if seen.ends else 0
+    if not isinstance(counted, int):
+        return _quirk("none reported", "no_usage")
+    line = f"{counted:,} tokens of prompt, we count {ours:,}"
+    # A chat template adds some dozens of its own; encodings differ by a third.
+    return _ok(line) if 0.5 * ours <= counted <= 2 * ours + 100 else _quirk(line, "odd_usage")
+
+
+def _reasoning(seen: Seen) -> Finding:
+    if any("<think" in heard.text for heard in seen.heard):
+        return _quirk("thinks aloud in its answer", "thinks_inline")
+    apart = any(heard.reasoned for heard in seen.heard)
+    return _ok("thinks aloud, apart from its answer" if apart else "does not think aloud")
+
+
+def _streaming(seen: Seen) -> Finding:
+    heard = max(seen.heard, key=lambda each: len(each.texts))
+    pieces, first = len(heard.texts), heard.first or 0.0
+    if pieces < 2:
+        return _quirk(f"{pieces} piece", "no_streaming") if pieces else _failed("no text")
+    line = f"{pieces} pieces, the first after {first:.1f} of {heard.seconds:.1f} s"
+    return _quirk(line, "streams_late") if heard.seconds > 2 and first > 0.95 * heard.seconds else _ok(line)
+
+
+def _system(seen: Seen) -> Finding:
+    return _ok(said(seen)) if "lantern" in seen.text.lower() else _quirk(f"said {said(seen)}", "ignores_system")
+
+
+def _long_context(seen: Seen) -> Finding:
+    ours = seen.ends[-1].context_tokens if seen.ends else 0
+    usage = next((heard.answer.usage for heard in reversed(seen.heard) if heard.answer), None) or {}
+    counted = usage.get("prompt_tokens")
+    if reads_less(counted, ours):
+        return _failed(f"counted {counted:,} of our {ours:,} tokens", "cuts_context")
+    if CODE_WORD.lower() in seen.text.lower():
+        return _ok(f"found the word at the start of {ours:,} tokens")
+    line = f"did not find the word at the start of {ours:,} tokens"
+    # Without a count nothing tells a cut context from one that was not understood, and the cut is far more common.
+    return _failed(f"{line}: said {said(seen)}", "loses_context" if isinstance(counted, int) else "cuts_context")
+
+
+# Calls.
+
+
+def _no_call(seen: Seen, names: tuple[str, ...]) -> Finding:
+    """Return the finding for an exchange in which no call was carried out."""
+    if calls := seen.calls():
+        return _failed(f"in vain: {calls[0].name}({calls[0].arguments[:80]})")
+    for heard in seen.heard:
+        if any(f"{name}{sign}" in heard.text for name in names for sign in ("(", '"', ">", "\n", " {", "<", "{", ":")):
+            return _failed(f"wrote {quoted(heard.text)}", "leaks_calls_in_unknown_form")
+    text = seen.heard[0].text
+    return _failed(f"no call; said {quoted(text) if text.strip() else 'nothing'}", "no_calls")
+
+
+def _call(seen: Seen) -> Finding:
+    calls = seen.calls(0, carried_out=True)
+    if not calls:
+        return _no_call(seen, ("get_weather",))
+    return _ok(f"{'' if seen.native_calls else 'as text: '}{calls[0].name}({calls[0].arguments[:80]})")
+
+
+def _call_ids(seen: Seen) -> Finding:
+    if (skipped := _without_native_calls(seen)) is not None:
+        return skipped
+    given = [identity for heard in seen.heard for identity in heard.call_ids]
+    line = ", ".join(identity or "none" for identity in given[:3])
+    if not all(given):
+        return _quirk(line, "no_call_ids")
+    return _ok(line) if len(set(given)) == len(given) else _quirk(line, "repeats_call_ids")
+
+
+def _call_streaming(seen: Seen) -> Finding:
+    if (skipped := _without_native_calls(seen)) is not None:
+        return skipped
+    most = max(heard.argument_pieces for heard in seen.heard)
+    return _ok(f"{most} pieces") if most > 1 else _quirk("the whole call at once", "no_call_streaming")
+
+
+def _without_native_calls(seen: Seen) -> Finding | None:
+    if not seen.native_calls:
+        return Finding("skipped", "calls came as text" if seen.calls() else "no call")
+    return Finding("skipped", "no server") if seen.heard[0].objects is None else None
+
+
+def _argument(name: str, allowed: tuple[str, ...] = ()) -> Callable[[Seen], Finding]:
+    """Return the check of a required argument, which has one of the ``allowed`` values, if there are any."""
+
+    def check(seen: Seen) -> Finding:
+        calls = [call for call in seen.calls(0) if call.name == "get_weather"]
+        if not calls:
+            return Finding("skipped", "no call")
+        given = [arguments_of(call).get(name) for call in calls]
+        good = [bool(value) and (not allowed or value in allowed) for value in given]
+        line = f"{name}: {', '.join('none' if value is None else str(value)[:40] for value in given)}"
+        if all(good):
+            return _ok(line)
+        quirk = "ignores_required_arguments" if None in given else "ignores_enums"
+        return _quirk(line, quirk) if any(good) else _failed(line, quirk)
+
+    return check
+
+
+def _optional(seen: Seen) -> Finding:
+    calls = [call for call in seen.calls(0, carried_out=True) if call.name == "get_weather"]
+    if not calls:
+        return Finding("skipped", "no call")
+    day = arguments_of(calls[0]).get("day")
+    return _ok("left out") if day is None else _quirk(f"day: {str(day)[:40]}", "fills_optional_arguments")
+
+
+def _result(seen: Seen) -> Finding:
+    if not seen.calls(0, carried_out=True):
+        return Finding("skipped", "no call")
+    text = seen.ends[0].text if seen.ends and seen.ends[0].recovered else ""
+    used = "hail" in text.lower() or "37" in text
+    return _ok(quoted(text)) if used else _failed(f"said {quoted(text)}", "ignores_results")
+
+
+def _second_turn(seen: Seen) -> Finding:
+    if not seen.calls(0, carried_out=True):
+        return Finding("skipped", "no call in the first turn")
+    calls = seen.calls(1, carried_out=True)
+    return _ok(f"{len(calls)} more") if calls else _failed(f"no call; said {said(seen)}", "calls_only_once")
+
+
+def _parallel(seen: Seen) -> Finding:
+    calls = seen.calls(carried_out=True)
+    if not calls:
+        return _no_call(seen, ("get_weather",))
+    most = seen.most_at_once()
+    if most > 1:
+        return _ok(f"{most} calls in one message")
+    return _quirk(f"one call a message, {len(calls)} in all", "no_parallel_calls")
+
+
+def _nested(seen: Seen) -> Finding:
+    calls = [call for call in seen.calls() if call.name == "place_order"]
+    if not calls:
+        return _no_call(seen, ("place_order",))
+    line = json.dumps(arguments_of(calls[0]), ensure_ascii=False)[:100]
+    if calls[0].status == "ok":
+        return _ok(line)
+    handled = any(call.status == "ok" for call in calls)
+    return Finding("quirk" if handled else "failed", line, ("flattens_nested_arguments",))
+
+
+def _unicode(seen: Seen) -> Finding:
+    calls = [call for call in seen.calls() if call.name == "place_order"]
+    if not calls:
+        return Finding("skipped", "no call")
+    written = str([arguments_of(call) for call in calls])
+    lost = [each for each in ("🦊", "緑茶", "Köln") if each not in written]
+    return _quirk(f"without {', '.join(lost)}", "breaks_unicode") if lost else _ok("🦊, 緑茶 and Köln are whole")
+
+
+def _no_parameters(seen: Seen) -> Finding:
+    calls = [call for call in seen.calls() if call.name == "door-code"]
+    if not calls:
+        return _no_call(seen, ("door-code", "door_code"))
+    line = f"door-code({calls[0].arguments[:60]})"
+    if calls[0].status == "ok":
+        return _ok(line)
+    handled = any(call.status == "ok" for call in calls)
+    return Finding("quirk" if handled else "failed", line, ("invents_arguments",))
+
+
+def _tool_name(seen: Seen) -> Finding:
+    names = [call.name for heard in seen.heard if heard.answer for call in heard.answer.tool_calls]
+    if not names:
+        return Finding("skipped", "calls came as text" if seen.calls() else "no call")
+    changed = [name for name in names if name != "door-code"]
+    handled = any(call.status == "ok" for call in seen.calls())
+    if not changed:
+        return _ok(names[0])
+    return Finding("quirk" if handled else "failed", changed[0][:60], ("changes_tool_names",))
+
+
+def _tool_error(seen: Seen) -> Finding:
+    if not seen.calls():
+        return _no_call(seen, ("read_meter",))
+    return _ok(said(seen)) if seen.text else _failed("no answer after the error", "stuck_on_tool_errors")
+
+
+def _no_call_needed(seen: Seen) -> Finding:
+    if calls := seen.calls():
+        return _quirk(f"called {calls[0].name}({calls[0].arguments[:60]})", "calls_needlessly")
+    return _ok(said(seen)) if seen.text else _failed(f"said {said(seen)}")
+
+
+def _tool_choice(seen: Seen) -> Finding:
+    if calls := seen.calls():
+        return _quirk(f"called {calls[0].name} all the same", "ignores_tool_choice")
+    return _ok(said(seen)) if seen.text else _failed(f"said {said(seen)}")
+
+
+def _handoff(seen: Seen) -> Finding:
+    handed = [each.event for each in seen.happened if isinstance(each.event, HandedOver)]
+    if not handed:
+        return _no_call_of_handoff(seen)
+    return _ok(f"{handed[0].source} → {handed[0].target}: {said(seen)}") if seen.text else _failed("no answer after it")
+
+
+def _no_call_of_handoff(seen: Seen) -> Finding:
+    found = _no_call(seen, ("transfer_to_billing",))
+    return found if "no_calls" not in found.quirks else _failed(found.seen, "no_handoffs")
+
+
+PROBES = (
+    Probe("answer", "a plain answer", "plain", _answer),
+    Probe("stop_reason", "says why it stops", "plain", _stop_reason),
+    Probe("usage", "reports usage", "plain", _usage),
+    Probe("reasoning", "keeps thoughts apart", "plain", _reasoning),
+    Probe("streaming", "streams", "count", _streaming),
+    Probe("system", "follows the system message", "system", _system),
+    Probe("call", "calls a tool", "weather", _call),
+    Probe("call_ids", "ids of calls", "weather", _call_ids),
+    Probe("call_streaming", "streams calls", "weather", _call_streaming),
+    Probe("required_argument", "a required argument", "weather", _argument("city")),
+    Probe("enum_argument", "one of two values", "weather", _argument("unit", ("celsius", "fahrenheit"))),
+    Probe("optional_argument", "an optional argument", "weather", _optional),
+    Probe("result", "uses the result", "weather", _result),
+    Probe("second_turn", "calls in a second turn", "weather", _second_turn),
+    Probe("parallel", "two calls at once", "two", _parallel),
+    Probe("nested", "nested arguments", "order", _nested),
+    Probe("unicode", "emoji and CJK in arguments", "order", _unicode),
+    Probe("no_parameters", "a tool without parameters", "door", _no_parameters),
+    Probe("tool_name", "a hyphen in a tool's name", "door", _tool_name),
+    Probe("tool_error", "goes on after an error", "error", _tool_error),
+    Probe("no_call_needed", "no call where none is needed", "sum", _no_call_needed),
+    Probe("handoff", "hands over", "handoff", _handoff),
+    Probe("tool_choice", "tool_choice none", "choice", _tool_choice),
+    Probe("long_context", "reads a long context", "long", _long_context),
+)
+"""All probes but ``clean``, which looks at all the exchanges together; in the order of the exchanges."""

@@ -1,0 +1,113 @@
+"""A model around another one that keeps what was asked and what came back, as it came: for tests of a server."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from swarmchat.swarm.models.base import Answer, Model, ModelEvent, ModelRequest, ReasoningChunk, TextChunk
+from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
+
+
+@dataclass
+class Heard:
+    """One request and all that came back, before anything was repaired."""
+
+    request: ModelRequest
+    texts: list[str] = field(default_factory=list)
+    """The pieces of the text."""
+    objects: list[Mapping[str, Any]] | None = None
+    """The server's objects, ``None`` for a model that is no server."""
+    answer: Answer | None = None
+    """``None``: it did not come to its end."""
+    first: float | None = None
+    """Seconds until the first piece of text or thought."""
+    seconds: float = 0.0
+    """Seconds until the end."""
+    reasoned: bool = False
+    """Whether the model thought aloud, apart from its answer."""
+
+    @property
+    def text(self) -> str:
+        """The text as the model wrote it."""
+        return self.answer.text if self.answer is not None else "".join(self.texts)
+
+    @property
+    def deltas(self) -> list[Mapping[str, Any]]:
+        """What each object of the server adds to the answer."""
+        choices = [choice for each in self.objects or () for choice in _objects(each.get("choices"))]
+        return [each for choice in choices for each in _objects([choice.get("delta") or choice.get("message")])]
+
+    @property
+    def stop_reasons(self) -> list[str]:
+        """The reasons to stop that the server gave."""
+        choices = [choice for each in self.objects or () for choice in _objects(each.get("choices"))]
+        return [str(choice["finish_reason"]) for choice in choices if choice.get("finish_reason")]
+
+    @property
+    def call_ids(self) -> list[str]:
+        """The ids that the server gave to the calls, by their order; an empty text for one without."""
+        ids: dict[str, str] = {}
+        for number, (piece, function) in enumerate(self._call_pieces):
+            if function.get("name"):
+                ids.setdefault(str(piece.get("index", number)), str(piece.get("id") or ""))
+        return list(ids.values())
+
+    @property
+    def argument_pieces(self) -> int:
+        """In how many pieces the arguments of the calls came."""
+        return sum(bool(function.get("arguments")) for _, function in self._call_pieces)
+
+    @property
+    def _call_pieces(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        pieces = [piece for delta in self.deltas for piece in _objects(delta.get("tool_calls"))]
+        return [(piece, function) for piece in pieces for function in _objects([piece.get("function")])]
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+class RecordingModel:
+    """Answers as ``inner`` does; ``heard`` has what it heard, the oldest first. Closing it is left to the owner."""
+
+    def __init__(self, inner: Model) -> None:
+        self._inner = inner
+        self.heard: list[Heard] = []
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self._inner.name
+
+    @property
+    def context_window(self) -> int:
+        """How many tokens a request and its answer may have together."""
+        return self._inner.context_window
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Answer ``request``; see ``Model.stream``."""
+        heard = Heard(request)
+        self.heard.append(heard)
+        if isinstance(self._inner, OpenAIEndpoint):
+            heard.objects = []
+            self._inner.on_object = heard.objects.append
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        try:
+            async with aclosing(self._inner.stream(request)) as events:
+                async for event in events:
+                    if isinstance(event, TextChunk | ReasoningChunk) and heard.first is None:
+                        heard.first = clock() - started
+                    if isinstance(event, TextChunk):
+                        heard.texts.append(event.text)
+                    elif isinstance(event, Answer):
+                        heard.answer = event
+                    heard.reasoned = heard.reasoned or isinstance(event, ReasoningChunk)
+                    yield event
+        finally:
+            heard.seconds = clock() - started
+
+    async def close(self) -> None:
+        """Do nothing: the inner model is its owner's."""

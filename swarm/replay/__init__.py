@@ -1,0 +1,4 @@
+"""Recorded conversations as regression tests.
+
+Read `runner` first.
+"""

@@ -1,0 +1,123 @@
+"""Transcripts to be replayed: whole logs, conversations from elsewhere, and those that somebody wrote by hand."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from swarmchat.swarm.errors import BadRecord, TranscriptError
+from swarmchat.swarm.importers.detect import find_format, open_transcript
+from swarmchat.swarm.importers.lines import Line, not_json, read_lines
+from swarmchat.swarm.importers.native import record_problem
+from swarmchat.swarm.persistence.records import Record, parse_record
+from swarmchat.swarm.replay.expectations import Expectation
+from swarmchat.swarm.replay.handwritten import TYPES, Part, check_expected, read_by_hand
+
+
+@dataclass
+class Conversation:
+    """One session of a transcript."""
+
+    name: str
+    records: list[Record]
+    whole: bool
+    """Whether it is a log of ours, with all that was done; else only what was said."""
+    by_hand: bool = False
+    """Whether nothing of it was ever recorded: only its expectations are compared."""
+    expectations: list[Expectation] = field(default_factory=list)
+    """What is expected of turns, in order."""
+    foreign: bool = False
+    """Whether it comes out of a file of another program."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the conversation says of itself: the fields of its session record."""
+        first = self.records[0] if self.records else None
+        return first.data if first is not None and first.type == "session" else {}
+
+
+async def read_conversations(path: Path) -> Sequence[Conversation]:
+    """Return the conversations in the file at ``path``. Raises TranscriptError, naming the line and what is wrong."""
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            lines = list(read_lines(file, name)) if _is_ours(path) else None
+        if lines is not None:
+            return list(_conversations(lines, name, path.stem))
+        found = []
+        with open_transcript(path, "replay") as transcript:
+            for incoming in transcript.sessions:
+                records = [parse_record(line) async for line in incoming.read()]
+                found.append(Conversation(incoming.info.name, records, whole=False, foreign=True))
+        return found
+    except OSError as error:
+        raise TranscriptError(f"{name} cannot be read: {error.strerror or error}") from error
+    except TranscriptError as error:
+        # The readers of files say what became of an import.
+        raise TranscriptError(str(error).removesuffix("; nothing of it was imported")) from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the lines are records, of a log or written by hand."""
+    with path.open("rb") as file:
+        first = next(read_lines(file, str(path)), None)
+        if first is None:
+            return True
+        try:
+            value = json.loads(first.data)
+        except (ValueError, RecursionError):
+            # A damaged line of ours, or a value over several lines.
+            return b'"type"' in first.data or find_format(file, str(path)) == "jsonl"
+        return isinstance(value, dict) and "messages" not in value and "payload" not in value and "type" in value
+
+
+def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[Conversation]:
+    """Cut the lines where sessions begin."""
+    if not lines:
+        raise TranscriptError(f"{name} is empty, expected records: {', '.join(TYPES)} …")
+    parts: list[Part] = []
+    for line in lines:
+        where = f"{name}, line {line.number}"
+        try:
+            value = json.loads(line.data)
+        except (ValueError, RecursionError) as error:
+            raise TranscriptError(f"{where}: {not_json(line, error)}") from error
+        if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+            raise TranscriptError(f"{where}: it is no object with a 'type', expected a record")
+        if not parts or (value["type"] == "session" and parts[-1]):
+            parts.append([])
+        parts[-1].append((line, value))
+    for number, part in enumerate(parts, 1):
+        title = str(part[0][1].get("name") or (fallback if len(parts) == 1 else f"{fallback}-{number}"))
+        if any("seq" in value for _, value in part):
+            records, expectations = _read_log(part, name)
+            # A conversation from elsewhere has no record of a request: nobody knows what exactly was sent.
+            whole = any(record.type == "request" for record in records) or not _has_answers(records)
+            yield Conversation(title, records, whole, expectations=expectations)
+        else:
+            records, expectations = read_by_hand(part, name)
+            yield Conversation(title, records, whole=False, by_hand=True, expectations=expectations)
+
+
+def _has_answers(records: Sequence[Record]) -> bool:
+    return any(record.type in ("user", "assistant", "tool") for record in records)
+
+
+def _read_log(part: Part, name: str) -> tuple[list[Record], list[Expectation]]:
+    """Read the lines of a log. Expectations may stand among them, without a number of their own."""
+    records: list[Record] = []
+    expectations: list[Expectation] = []
+    for line, value in part:
+        where = f"{name}, line {line.number}"
+        if value["type"] == "expect":
+            expectations.append(check_expected(value, line.data, records[-1].turn if records else 0, where))
+            continue
+        try:
+            record = parse_record(line.data)
+        except BadRecord as error:
+            raise TranscriptError(f"{where}: {str(error).removeprefix('not a record: ')}") from error
+        if problem := record_problem(record, len(records)):
+            raise TranscriptError(f"{where}: {problem}")
+        records.append(record)
+    return records, expectations

@@ -1,0 +1,206 @@
+"""Transcripts that somebody wrote by hand: the least of a conversation, and what is expected of it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from swarmchat.swarm.agents.rescue_steps import STEPS
+from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.errors import TranscriptError
+from swarmchat.swarm.importers.lines import Line
+from swarmchat.swarm.persistence.records import FORMAT_VERSION, Record
+from swarmchat.swarm.replay.expectations import Expectation, check_fields
+from swarmchat.swarm.replay.script import is_handoff
+
+MOMENT = "2026-01-01T00:00:00.000Z"
+"""When all of it was said, if it does not say so."""
+
+TYPES: Mapping[str, Sequence[str]] = {
+    "session": ("name", "swarm", "model", "client", "id", "settings", "memory"),
+    "user": ("text", "message"),
+    "assistant": ("text", "calls", "message", "finish", "usage", "reasoning"),
+    "tool": ("result", "text", "name", "status", "message"),
+    "expect": (),
+}
+"""The types of lines, and the fields that each may have beside those of every record."""
+
+SETTINGS = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "rescue", "parameters")
+"""What a session record tells of the settings, where they were not as they are by default."""
+WINDOWS = ("context_window",)
+"""What may be set by hand too; in a log, each request tells of them."""
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "high": (int, float),
+    "low": (int, float),
+    "max_requests": (int,),
+    "max_repeats": (int,),
+    "placeholder": (str,),
+    "rescue": (list,),
+    "parameters": (dict,),
+    "context_window": (int,),
+    "reserve": (int,),
+}
+_COMMON = ("type", "v", "ts", "turn", "agent", "comment")
+_FIELD_KINDS = {
+    "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str,
+}  # fmt: skip
+_STATUSES = ("ok", "error", "denied", "interrupted")
+
+Part = list[tuple[Line, dict[str, Any]]]
+"""The lines of one conversation, and what they say."""
+
+
+def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]]:
+    """Make records of lines that hold the least: a type, and a text or a message. Raises TranscriptError."""
+    records: list[Record] = []
+    expectations: list[Expectation] = []
+    waiting: dict[str, str] = {}
+    turn = 0
+    for line, value in part:
+        where = f"{name}, line {line.number}"
+        kind = value["type"]
+        _check_fields_of(kind, value, where)
+        if kind == "expect":
+            if not turn:
+                raise TranscriptError(f"{where}: nothing was said yet, expected a 'user' before an 'expect'")
+            expectations.append(check_expected(value, line.data, turn, where))
+            continue
+        if kind in ("assistant", "tool") and not turn:
+            raise TranscriptError(f"{where}: nobody has asked yet, expected a 'user' before it")
+        turn += kind == "user"
+        data = {field: each for field, each in value.items() if field not in _COMMON}
+        if kind == "session":
+            check_settings(data.get("settings", {}), where)
+        else:
+            data = {"message": _message(kind, data, where, len(records), waiting), **_about(kind, data)}
+        records.append(Record(kind, len(records), turn, str(value.get("ts", MOMENT)), None, data))
+    if not turn:
+        raise TranscriptError(f"{name}: nobody says anything in it, expected a line of type 'user'")
+    return records, expectations
+
+
+def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: str) -> Expectation:
+    """Return what a line of the type ``expect`` expects of ``turn``. Raises TranscriptError."""
+    expected = {name: each for name, each in value.items() if name not in (*_COMMON, "seq") or name == "agent"}
+    if not expected:
+        raise TranscriptError(f"{where}: it expects nothing, give it a field such as 'contains'")
+    check_fields(expected, where)
+    return Expectation(turn, expected, line)
+
+
+def check_settings(settings: Any, where: str) -> None:
+    """Raise TranscriptError for settings that there are not, or that are no such value."""
+    if not isinstance(settings, dict):
+        raise TranscriptError(f"{where}: 'settings' is {settings!r}, expected an object")
+    for name, value in settings.items():
+        if name not in _KINDS:
+            raise TranscriptError(f"{where}: nothing is known of the setting {name!r}; {nearest(name, _KINDS)}")
+        if not isinstance(value, _KINDS[name]) or isinstance(value, bool):
+            kinds = " or ".join(kind.__name__ for kind in _KINDS[name])
+            raise TranscriptError(f"{where}: the setting {name!r} is {value!r}, expected {kinds}")
+    for step in settings.get("rescue", ()):
+        if step not in STEPS:
+            raise TranscriptError(f"{where}: {step!r} is no step of the rescue; {nearest(str(step), STEPS)}")
+    low, high = settings.get("low", 0.7), settings.get("high", 0.9)
+    if not 0 < low <= high <= 1:
+        raise TranscriptError(f"{where}: the marks are {low} and {high}, expected 0 < low <= high <= 1")
+    for name in ("context_window", "max_requests", "max_repeats"):
+        if settings.get(name, 1) < 1:
+            raise TranscriptError(f"{where}: the setting {name!r} is {settings[name]}, expected 1 or more")
+    window = settings.get("context_window")
+    if not 0 <= settings.get("reserve", 0) < (window or float("inf")):
+        raise TranscriptError(f"{where}: the setting 'reserve' is {settings['reserve']}, expected less than the window")
+
+
+def _check_fields_of(kind: str, value: Mapping[str, Any], where: str) -> None:
+    if kind not in TYPES:
+        raise TranscriptError(f"{where}: the type is {kind!r}, expected one of {', '.join(TYPES)}")
+    version = value.get("v", FORMAT_VERSION)
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise TranscriptError(
+            f"{where}: it has format version {version!r}, this program reads up to {FORMAT_VERSION}: update swarmchat"
+        )
+    known = (*TYPES[kind], *_COMMON)
+    for name in value if kind != "expect" else ():
+        if name not in known:
+            raise TranscriptError(f"{where}: nothing is known of {name!r} in a {kind!r} line; {nearest(name, known)}")
+    for name, of_kind in _FIELD_KINDS.items():
+        if name in value and not isinstance(value[name], of_kind) and kind != "expect":
+            raise TranscriptError(f"{where}: {name!r} is {value[name]!r}, expected {of_kind.__name__}")
+    if kind == "tool" and value.get("status", "ok") not in _STATUSES:
+        raise TranscriptError(f"{where}: 'status' is {value['status']!r}, expected one of {', '.join(_STATUSES)}")
+
+
+def _message(kind: str, data: dict[str, Any], where: str, position: int, waiting: dict[str, str]) -> dict[str, Any]:
+    """Return the message of a line: as it is, or made of ``text``, ``calls`` and ``result``."""
+    message = data.get("message")
+    if message is None:
+        message = {"content": data.get("result", data.get("text")) if kind == "tool" else data.get("text")}
+        calls = data.get("calls")
+        if calls is not None and not isinstance(calls, list):
+            raise TranscriptError(f"{where}: 'calls' is {calls!r}, expected a list")
+        if calls:
+            message["tool_calls"] = [_call(call, f"call_{position}_{n}", where) for n, call in enumerate(calls)]
+    if not isinstance(message, dict):
+        raise TranscriptError(f"{where}: 'message' is {message!r}, expected an object")
+    message = {"role": kind, **message}
+    if message["role"] != kind:
+        raise TranscriptError(f"{where}: the message has the role {message['role']!r}, expected {kind!r}")
+    content = message.get("content")
+    if kind == "tool" and content is not None and not isinstance(content, str):
+        message["content"] = content = json.dumps(content, ensure_ascii=False)
+    if not isinstance(content, str) and not (kind == "assistant" and message.get("tool_calls")):
+        expected = "a 'result'" if kind == "tool" else "a 'text'"
+        raise TranscriptError(f"{where}: there is no text in it, expected {expected}, or a 'message' with 'content'")
+    if kind == "assistant":
+        waiting.clear()
+        waiting.update(_names_of(message.get("tool_calls"), where))
+    if kind == "tool":
+        message.setdefault("tool_call_id", _answered(str(data.get("name", "")), waiting))
+        waiting.pop(str(message["tool_call_id"]), None)
+    return message
+
+
+def _answered(name: str, waiting: Mapping[str, str]) -> str:
+    """Return the id of the call that a result belongs to: one of its name, else the first. A handoff needs none.
+
+    Empty: none waits, as that of a call which stands in the text.
+    """
+    fitting = (call_id for call_id, called in waiting.items() if called == name)
+    needing = (call_id for call_id, called in waiting.items() if not name and not is_handoff(called))
+    return next(fitting, "") or next(needing, "")
+
+
+def _names_of(calls: Any, where: str) -> dict[str, str]:
+    names = {}
+    for call in calls or ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise TranscriptError(f"{where}: a call is {call!r}, expected that of a chat message")
+        names[str(call.get("id"))] = function["name"]
+    return names
+
+
+def _call(call: Any, call_id: str, where: str) -> dict[str, Any]:
+    if isinstance(call, str):
+        call = {"name": call}
+    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+        raise TranscriptError(f'{where}: a call is {call!r}, expected {{"name": "…", "arguments": {{…}}}}')
+    if unknown := call.keys() - {"id", "name", "arguments"}:
+        name = min(unknown)
+        hint = nearest(name, ("id", "name", "arguments"))
+        raise TranscriptError(f"{where}: nothing is known of {name!r} in a call; {hint}")
+    arguments = call.get("arguments", {})
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    function = {"name": call["name"], "arguments": text}
+    return {"id": str(call.get("id", call_id)), "type": "function", "function": function}
+
+
+def _about(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    if kind == "tool":
+        text = data.get("result", data.get("text"))
+        failed = isinstance(text, str) and text.startswith("Error: ")
+        return {"name": str(data.get("name", "")), "status": str(data.get("status", "error" if failed else "ok"))}
+    if kind == "assistant":
+        return {"finish": str(data.get("finish", "stop"))} | {k: data[k] for k in ("usage", "reasoning") if k in data}
+    return {}

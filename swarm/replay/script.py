@@ -1,0 +1,246 @@
+"""From the records of a log to what is done again: what the user did, what the model said, what tools returned."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from swarmchat.swarm.agents.handoffs import BACK, PREFIX
+from swarmchat.swarm.models.base import Answer, ToolCall
+from swarmchat.swarm.persistence.records import Record
+
+
+@dataclass(slots=True)
+class Result:
+    """What a tool returned, and what it changed."""
+
+    status: str
+    text: str
+    name: str = ""
+    handoff: str | None = None
+    changes: list[Record] = field(default_factory=list)
+    """The records of states and memory that the call left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the model did with one request."""
+
+    answer: Answer | None = None
+    """What it said; with ``failed`` or ``stopped``, what it had said until then."""
+    failed: tuple[str, str] | None = None
+    """The kind of the error that came instead of an answer, or in the middle of one, and its message."""
+    stopped: bool = False
+    """Whether the user stopped it there."""
+    too_long: int | None = None
+    """The server refused the context as too long, and had a window of so many tokens."""
+    results: dict[str, deque[Result]] = field(default_factory=dict)
+    """What its calls returned, by their ids; under no id, what a transcript does not say the call of."""
+
+
+@dataclass
+class Action:
+    """Something that was done, up to the next one: a message of the user and its turn, a command, or from outside."""
+
+    kind: str
+    """ask, unsent, go, reset, undo, redo, compact, pin, unpin, set;
+    rename and change: what others than the session's own process wrote."""
+    records: list[Record]
+    text: str = ""
+    agent: str = ""
+    turns: int = 1
+    outputs: deque[Output] = field(default_factory=deque)
+    requests: deque[Record] = field(default_factory=deque)
+    """The requests, but for those that only made one shorter that was too long."""
+    breaks_off: bool = False
+    """Whether it ends with calls or their results, and no further request was made."""
+    killed: bool = False
+    """Whether it ends with calls that have no results: the process died there."""
+
+    @property
+    def turn(self) -> int:
+        """The turn that it belongs to."""
+        return self.records[0].turn
+
+
+def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]]:
+    """Return the records before the first action, and the actions."""
+    before: list[Record] = []
+    actions: list[Action] = []
+    for record in records:
+        if action := _begun(record, actions[-1] if actions else None):
+            actions.append(action)
+        elif actions:
+            actions[-1].records.append(record)
+        else:
+            before.append(record)
+    for action in actions:
+        if action.kind == "ask":
+            _Reader(action).read()
+    return before, actions
+
+
+def _begun(record: Record, current: Action | None) -> Action | None:
+    """Return the action that ``record`` begins, if it is none of ``current``."""
+    data = record.data
+    if record.type == "user":
+        return Action("ask", [record], text=content_text(record.message))
+    if record.type == "policy" and data.get("direction") == "input":
+        return Action("ask", [record], text=str(data.get("text", "")))
+    if record.type == "unsent":
+        return Action("unsent", [record], text=str(data.get("text", "")))
+    if record.type == "handoff" and not data.get("via"):
+        return Action("go", [record], agent=str(data.get("to", "")))
+    if record.type == "reset" and record.agent is None:
+        return Action("reset", [record])
+    if record.type in ("undo", "redo"):
+        return Action(record.type, [record], turns=int(data.get("to", 0)) - int(data.get("from", 0)) + 1)
+    if record.type in ("pin", "unpin"):
+        target = record.data.get("target")
+        return Action(record.type, [record], turns=target if isinstance(target, int) else 0)
+    if record.type == "compact":
+        summary = Output(_from_message({"content": record.data.get("summary")}, "stop", record.data))
+        return Action("compact", [record], text=str(record.data.get("focus", "")), outputs=deque([summary]))
+    if record.type in ("rename", "set"):
+        return Action(record.type, [record])
+    if record.type in CHANGES and current is not None and current.kind != "change" and _is_over(current):
+        return Action("change", [record])
+    return None
+
+
+CHANGES = ("state", "memory")
+"""Records of what is kept beside the log."""
+
+
+def _is_over(action: Action) -> bool:
+    """Whether nothing of ``action`` can change a state any more: what changes one comes with the results of tools."""
+    last = next((record for record in reversed(action.records) if record.type not in CHANGES), action.records[0])
+    if last.type == "assistant":
+        return not last.message.get("tool_calls")
+    if last.type == "error":
+        # What tools changed in a turn that failed stands behind the error.
+        return not any(record.type == "tool" and record.data.get("status") == "ok" for record in action.records)
+    return last.type not in ("request", "tool", "handoff") or action.kind == "go"
+
+
+def is_handoff(tool: str) -> bool:
+    """Whether ``tool`` hands over to an agent: no tool of a swarm's own may be called so."""
+    return tool == BACK or tool.startswith(PREFIX)
+
+
+def content_text(message: Mapping[str, Any]) -> str:
+    """Return the text of a message."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else ""
+
+
+class _Reader:
+    """Finds the outputs and results in the records of a turn."""
+
+    def __init__(self, action: Action) -> None:
+        self._action = action
+        self._asked: Record | None = None
+        self._raw: Record | None = None
+        """What holds the answer as the model gave it, where that is not the answer that was taken."""
+        self._batch: dict[str, Result] = {}
+        """The results of the last answer's calls, by their ids."""
+        self._calls = False
+
+    def read(self) -> None:
+        """Fill in what the action's records tell."""
+        for index, record in enumerate(self._action.records):
+            match record.type:
+                case "request":
+                    self._read_request(record)
+                case "rescue" | "policy" if "bad" in record.data or record.data.get("direction") == "output":
+                    self._read_rejected(record)
+                case "assistant":
+                    self._read_answer(record, self._action.records[index + 1 :])
+                case "tool":
+                    self._read_result(record)
+                case "handoff" if str(record.data.get("via")) in self._batch:
+                    self._batch[str(record.data["via"])].handoff = str(record.data.get("to"))
+                case "state" | "memory":
+                    ran = [each for each in self._batch.values() if each.status == "ok" and not is_handoff(each.name)]
+                    if ran:
+                        ran[-1].changes.append(record)
+                case "error":
+                    if self._asked is not None:
+                        self._action.outputs.append(Output(failed=_failure([record])))
+                    self._asked, self._calls = None, False
+        if self._asked is not None:
+            self._action.outputs.append(Output(stopped=True))
+        self._action.breaks_off = self._calls
+        self._action.killed = self._calls and not self._batch
+
+    def _read_request(self, record: Record) -> None:
+        if self._asked is not None:
+            # Asked again without an answer: the context was too long, and was made shorter.
+            self._action.outputs.append(Output(too_long=int(record.data.get("window", 0))))
+        else:
+            self._action.requests.append(record)
+        self._asked, self._calls = record, False
+
+    def _read_rejected(self, record: Record) -> None:
+        self._raw = self._raw or record
+        if record.data.get("step") in ("recomplete", "flush"):
+            self._action.outputs.append(Output(_answer_of(self._raw, None)))
+            self._asked = self._raw = None
+
+    def _read_answer(self, record: Record, following: Sequence[Record]) -> None:
+        if record.data.get("finish") == "interrupted":
+            failed = _failure(following)
+            self._action.outputs.append(Output(_answer_of(None, record), failed, stopped=failed is None))
+        else:
+            self._action.outputs.append(Output(_answer_of(self._raw, record)))
+        self._asked = self._raw = None
+        self._batch = {}
+        self._calls = bool(record.message.get("tool_calls"))
+
+    def _read_result(self, record: Record) -> None:
+        call_id = str(record.message.get("tool_call_id"))
+        status = str(record.data.get("status", "ok"))
+        result = Result(status, content_text(record.message), str(record.data.get("name", "")))
+        if self._action.outputs:
+            self._action.outputs[-1].results.setdefault(call_id, deque()).append(result)
+        self._batch[call_id] = result
+
+
+def _failure(records: Sequence[Record]) -> tuple[str, str] | None:
+    error = next((record.data.get("error") for record in records if record.type == "error"), None)
+    return (str(error.get("kind")), str(error.get("message"))) if isinstance(error, dict) else None
+
+
+def _answer_of(raw: Record | None, taken: Record | None) -> Answer:
+    """Return the answer as the model gave it: what the rescue or a policy kept of it, else what was taken."""
+    data: Mapping[str, Any] = {} if taken is None else taken.data
+    if raw is None:
+        assert taken is not None
+        return _from_message(taken.message, str(data.get("finish", "stop")), data, str(data.get("reasoning", "")))
+    if raw.type == "policy":
+        answer = _from_message({"content": raw.data.get("text")}, "stop", data)
+    else:
+        usage = data if raw.data.get("usage") is None else raw.data
+        said = raw.data["bad"] if isinstance(raw.data["bad"], dict) else {}
+        answer = _from_message(said, str(raw.data.get("finish", "stop")), usage, str(raw.data.get("reasoning", "")))
+    return answer
+
+
+def _from_message(message: Mapping[str, Any], finish: str, data: Mapping[str, Any], reasoning: str = "") -> Answer:
+    calls = tuple(_calls(message.get("tool_calls")))
+    usage = data.get("usage")
+    return Answer(content_text(message), calls, finish, usage if isinstance(usage, dict) else None, reasoning=reasoning)
+
+
+def _calls(calls: object) -> Iterator[ToolCall]:
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            arguments = function.get("arguments")
+            yield ToolCall(
+                str(call.get("id", "")),
+                str(function.get("name", "")),
+                arguments if isinstance(arguments, str) else "{}",
+            )

@@ -1,0 +1,80 @@
+"""Who answers in a replay: the swarm that the transcript names, or agents with the tools that were called in it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm
+from swarmchat.swarm.agents.handoffs import BACK
+from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
+from swarmchat.swarm.replay.files import Conversation
+from swarmchat.swarm.tools.tool import ArgumentsError, Tool
+
+
+def named_swarm(conversation: Conversation, plain: Swarm = DEFAULT_SWARM) -> Swarm | None:
+    """Return the swarm that ``conversation`` names, if it comes with the program; ``plain`` is the plain assistant.
+
+    A transcript is data: what it names beside these is never run.
+    """
+    name = conversation.about.get("swarm")
+    if name in EXAMPLES:
+        return load_swarm(str(name), Path("/nowhere"))
+    # A conversation that was imported does not say with whom it went on.
+    agents = {record.agent for record in conversation.records if record.type == "request"}
+    is_plain = name == DEFAULT_SWARM.name or (not name and agents == DEFAULT_SWARM.names)
+    return plain if is_plain and not conversation.foreign else None
+
+
+def lacks_swarm(conversation: Conversation, mode: str = "verify") -> str | None:
+    """Return why a stand-in will not do for ``conversation``, ``None`` if it will."""
+    name = conversation.about.get("swarm")
+    who = f"the swarm {name!r}" if name else "a swarm that is not named"
+    if conversation.whole or (conversation.by_hand and name):
+        return f"it was held with {who}: name its file with -S"
+    if mode in ("tools", "live") and _tools_called(conversation):
+        return f"its tools are those of {who}, and --mode {mode} runs them: name its file with -S"
+    return None
+
+
+def swarm_of(conversation: Conversation) -> Swarm:
+    """Return a swarm of one agent without instructions: a conversation from elsewhere brings its own."""
+    agent = Agent("assistant", "", tools=[_AnyTool(name, _never) for name in _tools_called(conversation)])
+    return Swarm(str(conversation.about.get("swarm") or "replay"), [agent])
+
+
+def _tools_called(conversation: Conversation) -> list[str]:
+    names = {
+        str(call["function"]["name"])
+        for record in conversation.records
+        if record.type == "assistant"
+        for call in record.message.get("tool_calls") or ()
+        if isinstance(call, dict) and isinstance(call.get("function"), dict)
+    }
+    # A call that stands in the text is one only if there is such a tool.
+    names |= {str(record.data["name"]) for record in conversation.records if record.data.get("name") and record.turn}
+    expected = [tool for each in conversation.expectations for tool in each.fields.get("tools", ())]
+    names |= {str(name) for tool in expected for name in (tool if isinstance(tool, dict) else [tool])}
+    # The way back is a handoff's, whatever a tool was called.
+    return sorted(names - {BACK})
+
+
+class _AnyTool(Tool):
+    """Takes whatever a model called it with, under whatever name."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signature", Tool("stand_in", _never).signature)
+
+    def read_arguments(self, arguments: str) -> dict[str, Any]:
+        """Return the arguments, whatever they are. Raises ArgumentsError when they are no JSON object."""
+        try:
+            values = json.loads(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError) as error:
+            raise ArgumentsError(f"the arguments are no valid JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise ArgumentsError("the arguments are no JSON object")
+        return values
+
+
+def _never() -> str:
+    """Be called by nobody: results come from the transcript."""
+    raise AssertionError("a replay calls no tool of its own")

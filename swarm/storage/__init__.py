@@ -1,0 +1,4 @@
+"""Items found by meaning: storages, their vectors, and the embedders that compute them.
+
+Read `storage` first.
+"""

@@ -1,0 +1,236 @@
+"""Vectors of texts: what makes them, and a cache in front of it so that no text is ever computed or paid for twice."""
+
+import asyncio
+import struct
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from swarmchat.backends import Put
+from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.errors import EmbeddingError
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float32]
+    Matrix = NDArray[np.float32]
+
+_COMMIT = 500
+_BATCH = 1000
+"""Texts between two writes to the cache: what an interruption can lose."""
+_HEADER = struct.Struct("<I")
+_LONGEST = 1 << 16
+"""More dimensions than any model has: a header that says more is damaged."""
+_TOLERANCE = 1e-3
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors whose cosine says how alike the texts are."""
+
+    @property
+    def name(self) -> str:
+        """Identifies the model and its dimension: vectors of the same name are compared with each other."""
+        ...
+
+    @property
+    def default_score(self) -> float:
+        """The cosine from which on a text is likely to be about what was asked."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> "Matrix":
+        """Return a row for each of ``texts`` (n x dimension, float32), in their order, of any length but finite.
+
+        No text is blank. May raise the errors of ``ModelError``.
+        """
+        ...
+
+
+class PersistEmbedding:
+    """The vectors of an embedder, kept in a store's backend, for ``store.lifetimes.embedding`` seconds.
+
+    The cache is written at once even if ``store`` collects changes: a vector is right whatever becomes of them.
+    ``remembered``: how many vectors stay in this process too, the last used. Serves one event loop at a time.
+    """
+
+    def __init__(self, store: Store, embedder: Embedder, *, remembered: int = 10_000) -> None:
+        self.embedder = embedder
+        self._store = store
+        self._remembered = remembered
+        self._recent: OrderedDict[str, Vector] = OrderedDict()
+        self._waiting: dict[str, asyncio.Future[dict[str, Vector] | None]] = {}
+        self._dimension: int | None = None
+        # Whether the embedder itself said so; what the cache says may be of another model under the same name.
+        self._proven = False
+        self._others: dict[str, PersistEmbedding] = {}
+
+    def using(self, embedder: Embedder | None) -> "PersistEmbedding":
+        """Return the vectors of another embedder in the same store, these for ``None``; the same object each time."""
+        if embedder is None or embedder.name == self.embedder.name:
+            return self
+        if embedder.name not in self._others:
+            self._others[embedder.name] = PersistEmbedding(self._store, embedder, remembered=self._remembered)
+        return self._others[embedder.name]
+
+    async def vectors(self, texts: Sequence[str]) -> "Matrix":
+        """Return a row of length 1 for each of ``texts``: n x dimension, float32.
+
+        A blank text gets zeros, and so does one for which the embedder returns zeros. When nothing but blank texts was
+        asked for so far the dimension is not known, and is 0. Each text is computed once: repeated ones in a call, in
+        calls that run at once, and whatever is in the store's cache. What failed is computed again by the next call.
+
+        Raises EmbeddingError, what the embedder raises, and the errors of the backend.
+        """
+        import numpy as np
+
+        wanted = list(dict.fromkeys(text for text in texts if text.strip()))
+        found: dict[str, Vector] = {}
+        # What the cache held is of the wrong dimension if the embedder, asked for the rest, says another.
+        while left := [text for text in wanted if text not in found or found[text].size != self._dimension]:
+            # All that nobody works at is claimed before anything is waited for: the two must not be taken apart.
+            mine, theirs = [], {}
+            for text in left:
+                if (vector := self._recall(text)) is not None:
+                    found[text] = vector
+                elif text in self._waiting:
+                    theirs[text] = self._waiting[text]
+                else:
+                    mine.append(text)
+            found |= await self._compute(mine)
+            for text, future in theirs.items():
+                # None: whoever worked at it was cancelled, so this call does it in the next round.
+                if (result := await asyncio.shield(future)) is not None:
+                    found[text] = result[text]
+        zero = np.zeros(self._dimension or 0, np.float32)
+        return np.stack([found.get(text, zero) for text in texts]) if texts else zero.reshape(1, -1)[:0]
+
+    async def _compute(self, texts: list[str]) -> "dict[str, Vector]":
+        """Return the vectors of ``texts``, which nobody works at, from the cache or the embedder."""
+        batches = [texts[first : first + _BATCH] for first in range(0, len(texts), _BATCH)]
+        futures = [asyncio.get_running_loop().create_future() for _ in batches]
+        for batch, future in zip(batches, futures, strict=True):
+            self._waiting |= dict.fromkeys(batch, future)
+        found: dict[str, Vector] = {}
+        try:
+            for batch, future in zip(batches, futures, strict=True):
+                vectors = await self._batch(batch)
+                found |= vectors
+                future.set_result(vectors)
+        except Exception as error:
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+                    # Marked as seen: nobody may be waiting for it.
+                    future.exception()
+            raise
+        finally:
+            for text in texts:
+                del self._waiting[text]
+            for future in futures:
+                if not future.done():
+                    future.set_result(None)
+        return found
+
+    async def _batch(self, texts: list[str]) -> "dict[str, Vector]":
+        found = await self._read(texts)
+        missing = [text for text in texts if text not in found]
+        if missing:
+            computed = dict(zip(missing, self._checked(await self.embedder.embed(missing), len(missing)), strict=True))
+            # Remembered first: what was paid for is not lost when the cache cannot be written.
+            for text, vector in computed.items():
+                self._remember(text, vector)
+            await self._write(computed)
+            found |= computed
+        for text, vector in found.items():
+            self._remember(text, vector)
+        return found
+
+    def _checked(self, answer: "Matrix", number: int) -> "list[Vector]":
+        """Return the rows of what the embedder answered, each brought to length 1. Raises EmbeddingError."""
+        import numpy as np
+
+        rows = np.asarray(answer, np.float32)
+        name = self.embedder.name
+        if rows.ndim != 2 or rows.shape[0] != number or not rows.shape[1]:
+            raise EmbeddingError(f"the embedder {name!r} returned {rows.shape} numbers for {number} texts")
+        if not np.isfinite(rows).all():
+            raise EmbeddingError(f"the embedder {name!r} returned numbers that are not finite")
+        dimension = rows.shape[1]
+        if self._proven and dimension != self._dimension:
+            raise EmbeddingError(
+                f"the embedder {name!r} returned vectors of {dimension} numbers, and of {self._dimension} before: "
+                "vectors of different models cannot be compared. Did the server change its model? Start again"
+            )
+        self._dimension, self._proven = dimension, True
+        # In double precision: the squares of large numbers must not overflow.
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        return list((rows / np.where(lengths, lengths, 1)).astype(np.float32))
+
+    async def _read(self, texts: list[str]) -> "dict[str, Vector]":
+        """Return those of ``texts`` that the cache holds undamaged, of the dimension known or found first."""
+        values = await self._store.backend.get_many([keys.embedding(self.embedder.name, text) for text in texts])
+        if self._dimension is None:
+            first = next((each for each in map(_decode, values) if each is not None), None)
+            if first is None:
+                return {}
+            self._dimension = first.size
+        return {texts[at]: row for at, row in decode_vectors(values, self._dimension).items()}
+
+    async def _write(self, vectors: "dict[str, Vector]") -> None:
+        ttl = self._store.lifetimes.embedding
+        puts = [
+            Put(keys.embedding(self.embedder.name, text), encode_vector(vector), ttl)
+            for text, vector in vectors.items()
+        ]
+        for first in range(0, len(puts), _COMMIT):
+            await settle(self._store.backend.commit(*puts[first : first + _COMMIT]))
+
+    def _recall(self, text: str) -> "Vector | None":
+        """Return the vector that is remembered, unless the embedder has since shown it to be of another model."""
+        vector = self._recent.get(text)
+        if vector is None or vector.size != self._dimension:
+            return None
+        self._recent.move_to_end(text)
+        return vector
+
+    def _remember(self, text: str, vector: "Vector") -> None:
+        if self._recall(text) is not vector:
+            # A copy: a row would keep the whole batch in memory.
+            self._recent[text] = vector.copy()
+            self._recent.move_to_end(text)
+        while len(self._recent) > self._remembered:
+            self._recent.popitem(last=False)
+
+
+def encode_vector(vector: "Vector") -> bytes:
+    """Return ``vector`` as it is stored: its dimension (uint32), then its numbers (float32), little-endian."""
+    return _HEADER.pack(vector.size) + vector.astype("<f4").tobytes()
+
+
+def decode_vector(value: bytes) -> "Vector | None":
+    """Return the vector in ``value``; ``None`` when that is no vector of length 1, or of zeros, as stored."""
+    if len(value) <= _HEADER.size:
+        return None
+    (dimension,) = _HEADER.unpack_from(value)
+    return decode_vectors([value], dimension).get(0) if 0 < dimension <= _LONGEST else None
+
+
+def decode_vectors(values: "Sequence[bytes | None]", dimension: int) -> "dict[int, Vector]":
+    """Return the vectors among ``values`` that are sound and of ``dimension``, by their places there."""
+    import numpy as np
+
+    head, size = _HEADER.pack(dimension), _HEADER.size + 4 * dimension
+    fitting = {at: value for at, value in enumerate(values) if value and len(value) == size and value.startswith(head)}
+    # The header is as wide as a number: it is the first column.
+    table = np.frombuffer(b"".join(fitting.values()), "<f4").reshape(len(fitting), dimension + 1)
+    rows = table[:, 1:].astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    sound = (lengths == 0) | (np.abs(lengths - 1) <= _TOLERANCE)
+    return {at: row for at, row, whole in zip(fitting, rows, sound.tolist(), strict=True) if whole}
+
+
+def _decode(value: bytes | None) -> "Vector | None":
+    return None if value is None else decode_vector(value)

@@ -1,0 +1,183 @@
+"""Vectors from any server that speaks OpenAI's embeddings API: OpenAI itself, Ollama, LM Studio, llama.cpp, vLLM."""
+
+import asyncio
+import base64
+import json
+import random
+import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from swarmchat.swarm.models.model_errors import AttemptError
+from swarmchat.swarm.models.openai_client import OpenAIServer
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.storage.embeddings import Matrix, Vector
+
+_CHARACTERS = 100_000
+"""In one request: OpenAI takes 300,000 tokens, and some letters are more than one token."""
+_AT_ONCE = 4
+_SCORES = {"text-embedding-ada": 0.8, "text-embedding-3": 0.3}
+"""Unrelated texts measure about 0.75 with ada-002 and 0.2 with its successors:
+https://community.openai.com/t/why-are-similarity-scores-lower-with-text-embedding-3-small/1377685"""
+_OTHER_SCORE = 0.5
+
+
+class OpenAIEmbedder:
+    """Embeds over ``POST BASE_URL/embeddings``.
+
+    ``base_url`` and ``api_key`` are as for ``OpenAIModel``. ``dimensions``: asks the model for shorter vectors, where
+    it can. ``batch``: texts in one request, at most. ``timeout``: seconds without a byte from the server.
+    ``default_score``: by the model's name when ``None``. ``max_retries``: how often a failure that may pass is tried
+    again. ``sleep`` and ``jitter`` are as for ``OpenAIServer``. Raises ValueError for an address that is no HTTP
+    address, and for a ``batch`` or ``dimensions`` below 1.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        dimensions: int | None = None,
+        batch: int = 256,
+        timeout: float = 60.0,
+        default_score: float | None = None,
+        max_retries: int = 4,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        if batch < 1 or (dimensions is not None and dimensions < 1):
+            raise ValueError(f"batch {batch}, dimensions {dimensions}: expected 1 or more")
+        self.name = name if dimensions is None else f"{name}@{dimensions}"
+        by_name = next((score for start, score in _SCORES.items() if name.startswith(start)), _OTHER_SCORE)
+        self.default_score = by_name if default_score is None else default_score
+        self._model, self._dimensions, self._batch = name, dimensions, batch
+        self._encodes = True
+        self._server = OpenAIServer(
+            base_url,
+            api_key,
+            api="embeddings API",
+            timeout=timeout,
+            max_retries=max_retries,
+            sleep=sleep,
+            jitter=jitter,
+        )
+
+    async def close(self) -> None:
+        """Close the connections. Closing twice is no error, and a later request opens new ones."""
+        await self._server.close()
+
+    async def embed(self, texts: Sequence[str]) -> "Matrix":
+        """Return a row for each of ``texts`` (n x dimension, float32), in their order, as the server sends them.
+
+        Up to 4 requests run at once. Raises the errors of ``ModelError``; no message holds the key.
+        """
+        import numpy as np
+
+        self._server.check_key()
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def ask(batch: list[str]) -> "Matrix":
+            async with places:
+                return await self._ask(batch)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(ask(batch)) for batch in _batches(texts, self._batch)]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        try:
+            return np.concatenate([task.result() for task in tasks]) if tasks else np.zeros((0, 0), np.float32)
+        except ValueError:
+            raise self._server.refusals.garbage("vectors of different lengths").error from None
+
+    async def _ask(self, texts: list[str]) -> "Matrix":
+        """Return the vectors of one batch, trying again what may pass."""
+        attempt = 1
+        while True:
+            try:
+                return self._vectors(await self._post(texts), len(texts))
+            except AttemptError as failure:
+                attempt += 1
+                seconds = self._server.wait_before(attempt, failure)
+            await self._server.sleep(seconds)
+
+    async def _post(self, texts: list[str]) -> bytes:
+        """Send one request and return the body of the answer. Raises AttemptError."""
+        from httpx2 import Response
+        from openai import APIConnectionError, APIStatusError
+
+        client = await self._server.client()
+        while True:
+            encoded = self._encodes
+            body: dict[str, Any] = {"model": self._model, "input": texts}
+            if self._dimensions is not None:
+                body["dimensions"] = self._dimensions
+            if encoded:
+                # A quarter of the bytes, and nothing to parse.
+                body["encoding_format"] = "base64"
+            try:
+                response = await client.post(
+                    "/embeddings",
+                    content=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
+                    options={"headers": {"Content-Type": "application/json"}},
+                    cast_to=Response,
+                )
+            except APIConnectionError as error:
+                raise self._server.lost(error, opened=False) from error
+            except APIStatusError as error:
+                # vLLM refused it (vllm-project/vllm#6174); others ignore it (lmstudio-ai/lmstudio-bug-tracker#756).
+                if encoded and error.status_code in (400, 422) and re.search("base64|encoding_format", _text(error)):
+                    self._encodes = False
+                    continue
+                raise self._server.refusals.status(error.status_code, error.body, error.response.headers) from error
+            if response.headers.get("content-type", "").split(";")[0].strip().lower() == "text/html":
+                raise self._server.refusals.wrong_address("it answers with a web page")
+            return response.content
+
+    def _vectors(self, body: bytes, number: int) -> "Matrix":
+        """Return the vectors in the ``body`` of an answer to ``number`` texts. Raises AttemptError."""
+        import numpy as np
+
+        try:
+            answer = json.loads(body)
+            if isinstance(answer, dict) and answer.get("error"):
+                raise self._server.refusals.status(None, answer["error"], {})
+            entries = {entry.get("index", place): entry["embedding"] for place, entry in enumerate(answer["data"])}
+            if len(entries) != len(answer["data"]):
+                raise ValueError("an index that comes twice")
+            rows = [_decoded(entries.pop(place)) for place in range(number)]
+            if entries:
+                raise ValueError("more vectors than texts")
+            return np.stack(rows)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise self._server.refusals.garbage(body[:200].decode("utf-8", "replace")) from None
+
+
+def _decoded(embedding: object) -> "Vector":
+    """Return one vector, sent as base64 of little-endian float32 or as a list of numbers."""
+    import numpy as np
+
+    if isinstance(embedding, str):
+        return np.frombuffer(base64.b64decode(embedding, validate=True), "<f4").astype(np.float32)
+    return np.array(embedding, np.float32)
+
+
+def _batches(texts: Sequence[str], most: int) -> Iterator[list[str]]:
+    """Yield ``texts`` in batches of at most ``most`` texts and _CHARACTERS characters, or one text."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        if batch and (len(batch) == most or size + len(text) > _CHARACTERS):
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield batch
+
+
+def _text(error: Any) -> str:
+    text: str = error.response.text
+    return text

@@ -1,0 +1,4 @@
+"""Functions that a model may call.
+
+Read `tool` first, then `context`: what a tool can reach.
+"""

@@ -1,0 +1,36 @@
+"""What became of one tool call, and the function that runs it."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from swarmchat.swarm.context.normalize import NO_RESULT
+from swarmchat.swarm.models.base import ToolCall
+from swarmchat.swarm.persistence.changes import Edits
+from swarmchat.swarm.tools.context import Context
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.tool import Tool
+
+
+class ToolFailure(Exception):
+    """A tool failed, and the model is told the message and nothing else."""
+
+
+@dataclass
+class Outcome:
+    """What became of one call."""
+
+    call: ToolCall
+    status: str = "interrupted"
+    """ok, error, denied, or interrupted."""
+    result: str = NO_RESULT
+    seconds: float = 0.0
+    edits: Edits = field(default_factory=Edits)
+    handoff: str | None = None
+    edited: bool = False
+    """Whether the user changed the arguments."""
+
+
+async def run_tool(tool: "Tool", ctx: Context, arguments: dict[str, object], outcome: Outcome) -> str:
+    """Carry out one call and return its result; what runs tools unless a session is given something else."""
+    return await tool.run(ctx, arguments)

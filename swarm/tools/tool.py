@@ -1,0 +1,185 @@
+"""Tools: plain functions that a model may call."""
+
+import asyncio
+import contextvars
+import inspect
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, overload
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.name_match import check_tool_name
+from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.tools.context import Context
+from swarmchat.swarm.tools.schema import Signature, read_signature
+
+Approve = Literal["auto", "ask", "deny"]
+
+Available = Callable[[Context], bool | Awaitable[bool]]
+
+DEFAULT_TIMEOUT = 60.0
+
+
+class ArgumentsError(Exception):
+    """The arguments of a call do not fit the tool. The message is for the model, and says what was expected."""
+
+
+class ToolTimeoutError(Exception):
+    """A tool took longer than it may."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function with what a model is told of it. Made with the decorator ``tool``."""
+
+    name: str
+    function: Callable[..., Any]
+    approve: Approve = "auto"
+    """Whether the user is asked before each call: auto (no), ask, or deny (never run)."""
+    timeout: float = DEFAULT_TIMEOUT
+    """Seconds after which a call is given up."""
+    available: Available | None = None
+    """Whether the tool is offered, asked before each request. ``None``: always."""
+    signature: Signature = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_tool_name(self.name)
+        if not self.timeout > 0:
+            raise DefinitionError(f"tool {self.name!r}: timeout is {self.timeout!r}, expected seconds above 0")
+        if self.approve not in ("auto", "ask", "deny"):
+            raise DefinitionError(f"tool {self.name!r}: approve is {self.approve!r}, expected auto, ask or deny")
+        object.__setattr__(self, "signature", read_signature(self.function, self.name, Context))
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What the model is told, in the chat API's form."""
+        function: dict[str, Any] = {"name": self.name}
+        if self.signature.description:
+            function["description"] = self.signature.description
+        return {"type": "function", "function": {**function, "parameters": self.signature.parameters}}
+
+    async def is_available(self, ctx: Context) -> bool:
+        """Whether the tool is offered now. Raises HookError."""
+        if self.available is None:
+            return True
+        return await call_hook(f"the condition of tool {self.name!r}", self.available, ctx)
+
+    def read_arguments(self, arguments: str) -> dict[str, Any]:
+        """Return the arguments that the model wrote, checked and coerced.
+
+        Raises ArgumentsError when they are no JSON object or do not fit the signature.
+        """
+        try:
+            values = json.loads(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError) as error:
+            raise ArgumentsError(f"the arguments are no valid JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise ArgumentsError(f"the arguments are {json.dumps(values)[:80]}, expected a JSON object")
+        try:
+            checked = self.signature.arguments.model_validate(values)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, problem['loc'])) or 'arguments'}: {problem['msg']}" for problem in error.errors()
+            )
+            raise ArgumentsError(problems) from error
+        return {name: getattr(checked, name) for name in type(checked).model_fields}
+
+    async def run(self, ctx: Context, arguments: dict[str, Any]) -> str:
+        """Call the function and return its result as text: strings as they are, all else as JSON.
+
+        Raises ToolTimeoutError when it takes longer than ``timeout``, and whatever the function raises. A function that
+        is not async runs in a thread of its own; when it is given up, ``ctx.cancelled`` tells it to stop.
+        """
+        if self.signature.context is not None:
+            arguments = {self.signature.context: ctx, **arguments}
+        try:
+            async with asyncio.timeout(self.timeout) as limit:
+                if inspect.iscoroutinefunction(self.function):
+                    result = await self.function(**arguments)
+                else:
+                    result = await _in_thread(lambda: self.function(**arguments))
+                    if inspect.isawaitable(result):
+                        result = await result
+        except TimeoutError as error:
+            # A function may raise one of its own.
+            if limit.expired():
+                raise ToolTimeoutError(f"did not finish within {self.timeout:g} s") from error
+            raise
+        finally:
+            ctx.cancelled.set()
+        return result if isinstance(result, str) else to_json(result, fallback=str).decode()
+
+
+@overload
+def tool(function: Callable[..., Any]) -> Tool: ...
+
+
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    approve: Approve = "auto",
+    timeout: float = DEFAULT_TIMEOUT,
+    available: Available | None = None,
+) -> Callable[[Callable[..., Any]], Tool]: ...
+
+
+def tool(
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    approve: Approve = "auto",
+    timeout: float = DEFAULT_TIMEOUT,
+    available: Available | None = None,
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Make a tool of a function: ``@tool``, or ``@tool(name="…", approve="ask", …)``.
+
+    What the model is told comes from the signature and the docstring; a line ``parameter: text`` in the docstring
+    describes that parameter. Raises DefinitionError for a signature that a model cannot be told of.
+    """
+
+    def make(function: Callable[..., Any]) -> Tool:
+        return Tool(name or function.__name__, function, approve, timeout, available)
+
+    return make if function is None else make(function)
+
+
+def as_tool(function: "Tool | Callable[..., Any]") -> Tool:
+    """Return ``function`` as a tool, whether or not it was decorated."""
+    return function if isinstance(function, Tool) else tool(function)
+
+
+async def _in_thread(call: Callable[[], Any]) -> Any:
+    """Run ``call`` in a daemon thread.
+
+    Not in asyncio's executor, whose threads the interpreter waits for at its end: a tool that never returns would keep
+    the program from leaving.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+    def work() -> None:
+        result, error = None, None
+        try:
+            result = context.run(call)
+        except BaseException as raised:
+            # A StopIteration cannot be put into a future.
+            error = RuntimeError(repr(raised)) if isinstance(raised, StopIteration) else raised
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=work, name="tool", daemon=True).start()
+    return await done

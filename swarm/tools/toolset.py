@@ -1,0 +1,61 @@
+"""What an agent may call now, and which call a model probably meant."""
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from swarmchat.swarm.common.name_match import nearest
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.tool import Tool
+
+# Namespaces that models put before a name: OpenAI's (``functions.``), Gemini's (``default_api.``), and guesses.
+_NAMESPACE = re.compile(r"^(?:functions?|tools?|default_api|namespace)\s*[.:/]\s*", re.IGNORECASE)
+# What gpt-oss leaves behind a name (vllm-project/vllm#22578), and Kimi's running number.
+_TAIL = re.compile(r"(?:<\|.*|:\d+)$", re.DOTALL)
+_SEPARATORS = re.compile(r"[\s_.-]+")
+
+
+class Offer:
+    """The tools and handoffs that one request offers."""
+
+    def __init__(self, tools: "Iterable[Tool]" = (), handoffs: Iterable[str] = ()) -> None:
+        self.tools = {tool.name: tool for tool in tools}
+        self.handoffs = tuple(handoffs)
+        self.names = (*self.tools, *self.handoffs)
+        self._plain: dict[str, str | None] = {}
+        for name in self.names:
+            plain = _plain(name)
+            # Two tools whose names differ by nothing else cannot be told apart.
+            self._plain[plain] = None if plain in self._plain else name
+
+    def __bool__(self) -> bool:
+        return bool(self.names)
+
+    def resolve(self, name: str) -> str | None:
+        """Return the offered name that ``name`` is, but for case, separators and namespace; ``None`` if none is."""
+        if name in self.tools or name in self.handoffs:
+            return name
+        cut = _TAIL.sub("", _NAMESPACE.sub("", name[:200].strip()))
+        return cut if cut in self.tools or cut in self.handoffs else self._plain.get(_plain(cut))
+
+    def problem(self, name: str, arguments: str) -> str | None:
+        """Return why the offered ``name`` cannot be called with ``arguments``, the JSON text of an object."""
+        from swarmchat.swarm.tools.tool import ArgumentsError
+
+        tool = self.tools.get(name)
+        if tool is None:
+            return None if name in self.handoffs else self.unknown(name)
+        try:
+            tool.read_arguments(arguments)
+        except ArgumentsError as error:
+            return str(error)
+        return None
+
+    def unknown(self, name: str) -> str:
+        """Return what to tell whoever called ``name``, which is not offered."""
+        return f"there is no tool {name!r}; {nearest(name, self.names)}"
+
+
+def _plain(name: str) -> str:
+    return _SEPARATORS.sub("", name).casefold()

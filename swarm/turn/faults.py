@@ -1,0 +1,117 @@
+"""What is wrong with an answer, if anything: found by looking at the whole of it."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from swarmchat.swarm.agents.handoffs import handoff_target
+from swarmchat.swarm.agents.rescue_steps import Fault
+from swarmchat.swarm.errors import HandoffLoop, LimitReached, RepeatedCall, RequestLimit
+from swarmchat.swarm.models.base import Answer, ToolCall
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.session.session import Session
+    from swarmchat.swarm.tools.toolset import Offer
+
+
+FINAL = ("content_filter", "refused")
+"""Reasons to stop that are no fault of the model: asking again would bring the same."""
+
+
+class Guards:
+    """What one turn has done so far, to notice when it goes in circles."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._made: Counter[tuple[str, str]] = Counter()
+        self.requests = 0
+        self.visited: set[str] = set()
+        """The agents that were handed over to."""
+
+    def call_fault(self, answer: Answer, offer: "Offer") -> Fault | None:
+        """Return what is wrong with the calls of ``answer``; ``offer`` is what could be called."""
+        settings = self._session.settings
+        if self.requests >= settings.max_requests:
+            error = RequestLimit(
+                f"the model asked for tools in {self.requests} requests in a row and gave no answer: "
+                "ask differently, or raise max_requests"
+            )
+            told = "You have used tools often enough for this message. Answer the user now, with what you know."
+            refusals = {call.id: "no more calls are carried out in this turn" for call in answer.tool_calls}
+            return Fault("request_limit", f"{self.requests} requests", told, answer, refusals, error)
+        faults = [fault for call in answer.tool_calls if (fault := self._fault_of(call, offer, answer))]
+        if not faults:
+            return None
+        together = {call_id: why for fault in faults for call_id, why in fault.refusals.items()}
+        worst = min(faults, key=lambda fault: _ORDER.index(fault.cause))
+        return Fault(worst.cause, worst.detail, worst.told, answer, together, worst.error)
+
+    def count(self, calls: Sequence[ToolCall]) -> None:
+        """Remember calls that are made. Two alike in one message are one."""
+        self._made.update({_identity(call) for call in calls})
+
+    def _fault_of(self, call: ToolCall, offer: "Offer", answer: Answer) -> Fault | None:
+        if call.name not in offer.names:
+            return _call_fault("unknown_tool", repr(call.name)[:80], offer.unknown(call.name), call, answer)
+        if problem := offer.problem(call.name, call.arguments):
+            detail = f"{call.name}: {problem}"
+            if (tool := offer.tools.get(call.name)) is not None:
+                expected = json.dumps(tool.signature.parameters, ensure_ascii=False)
+                problem = f"{problem}. The parameters are: {expected}"
+            return _call_fault("bad_arguments", detail, problem, call, answer)
+        times = self._made[_identity(call)] + 1
+        if times >= self._session.settings.max_repeats:
+            why = f"{call.name!r} was called {times} times with the same arguments: go on with what it returned"
+            error = RepeatedCall(
+                f"the model called {call.name!r} {times} times with the same arguments and got nowhere: "
+                "ask differently, or try another model"
+            )
+            return _call_fault("repeated_call", f"{call.name}, {times} times", why, call, answer, error)
+        target = handoff_target(call.name, self._session.agent, self._session.navigation)
+        if target is not None and target in self.visited:
+            source = self._session.agent.name
+            why = f"{target!r} was there before in this turn and handed over: answer the user yourself"
+            error_loop = HandoffLoop(
+                f"{source!r} hands over to {target!r} a second time in one turn: the agents go in a circle. "
+                "Ask again, or go to an agent yourself"
+            )
+            return _call_fault("handoff_loop", f"{source} → {target}", why, call, answer, error_loop)
+        return None
+
+
+_ORDER = ("repeated_call", "handoff_loop", "unknown_tool", "bad_arguments")
+
+
+def empty_fault(answer: Answer) -> Fault | None:
+    """Return a fault if ``answer`` says nothing and calls nothing, and it is the model that would not."""
+    if answer.text.strip() or answer.tool_calls or answer.finish in FINAL:
+        return None
+    told = "Your last answer was empty. Answer the user's last message, or call one of your tools."
+    return Fault("empty", "", told, answer)
+
+
+def repetition_fault(answer: Answer) -> Fault:
+    """Return the fault of an answer that holds nothing but one piece again and again."""
+    told = "Your last answer repeated itself without an end and was cut off. Answer again, and briefly."
+    return Fault("repetition", "", told, answer)
+
+
+def rejected_fault(answer: Answer, problem: str) -> Fault:
+    """Return the fault of an answer that the agent's own check did not accept, because of ``problem``."""
+    told = f"Your last answer was not accepted: {problem}. Answer the user's last message again."
+    return Fault("rejected", problem, told, answer)
+
+
+def _call_fault(
+    cause: str, detail: str, why: str, call: ToolCall, answer: Answer, error: LimitReached | None = None
+) -> Fault:
+    told = f"The call was not carried out: {why}. Call a tool that fits, or answer in plain text."
+    return Fault(cause, detail, told, answer, {call.id: why}, error)
+
+
+def _identity(call: ToolCall) -> tuple[str, str]:
+    try:
+        return call.name, json.dumps(json.loads(call.arguments), sort_keys=True)
+    except (ValueError, RecursionError):
+        return call.name, call.arguments

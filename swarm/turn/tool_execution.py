@@ -1,0 +1,183 @@
+"""Carry out the tool calls of one message: together, their results in the order of the calls."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from swarmchat.backends import BackendError
+from swarmchat.swarm.agents.handoffs import handoff_target
+from swarmchat.swarm.models.base import ToolCall
+from swarmchat.swarm.persistence.changes import Edits
+from swarmchat.swarm.tools.context import Context
+from swarmchat.swarm.tools.outcome import Outcome, ToolFailure
+from swarmchat.swarm.tools.toolset import Offer
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
+    from swarmchat.swarm.session.session import Session
+    from swarmchat.swarm.tools.tool import Tool
+
+
+class Calls:
+    """The calls of one message of the active agent. ``outcomes`` are in the order of the calls, whatever happened."""
+
+    def __init__(
+        self,
+        session: "Session",
+        calls: Sequence[ToolCall],
+        offer: Offer,
+        *,
+        refusals: Mapping[str, str],
+        visited: Collection[str] = (),
+    ) -> None:
+        """``refusals`` says, by id, which calls are not carried out and why; nobody is handed over to ``visited``."""
+        self._session = session
+        self._offer = offer
+        self._refusals = refusals
+        self._visited = visited
+        self.outcomes = [Outcome(call) for call in calls]
+
+    async def run(self) -> AsyncGenerator["ToolStarted | ToolFinished", None]:
+        """Carry out the calls, all at once; yield what happens. Closing it cancels those that still run."""
+        from swarmchat.swarm.conversation.events import ToolStarted
+
+        ready = []
+        for outcome, tool, arguments in await self._admit():
+            yield ToolStarted(outcome.call.name, outcome.call.arguments, self._session.agent.name)
+            ready.append((outcome, tool, arguments))
+        for outcome in self.outcomes:
+            if outcome.status != "interrupted":
+                yield self._finished(outcome)
+        tasks = {asyncio.ensure_future(self._carry_out(*each)): each[0] for each in ready}
+        try:
+            waiting = set(tasks)
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                    yield self._finished(tasks[task])
+        finally:
+            await _cancelled(tasks)
+
+    async def combined_edits(self) -> Edits:
+        """Return the changes of the calls that were carried out, in their order.
+
+        A call whose changes cannot follow those before it has failed; one that was interrupted has changed nothing.
+        """
+        together = Edits()
+        for outcome in self.outcomes:
+            if outcome.status == "interrupted":
+                continue
+            trial = Edits()
+            trial.extend(together)
+            trial.extend(outcome.edits)
+            try:
+                for edit in outcome.edits.edits:
+                    await trial.read(self._session.backend, edit.key)
+            except BackendError:
+                raise
+            except Exception as error:
+                outcome.status, outcome.result = "error", f"Error: {_told(error)}"
+                outcome.handoff = None
+                continue
+            together = trial
+        return together
+
+    def refuse_all(self, why: str) -> None:
+        """Let none of the calls be carried out."""
+        for outcome in self.outcomes:
+            self._refuse(outcome, why)
+
+    async def _admit(self) -> list[tuple[Outcome, "Tool", dict[str, object]]]:
+        """Settle what needs no tool to run: handoffs, what is refused, bad arguments, what is not approved."""
+        session = self._session
+        limit = session.agent.max_tool_calls
+        admitted = []
+        for number, outcome in enumerate(self.outcomes):
+            call = outcome.call
+            if limit is not None and number >= limit:
+                self._refuse(outcome, f"only {limit} calls in one message are carried out: make this one in the next")
+            elif why := self._refusals.get(call.id):
+                self._refuse(outcome, why)
+            elif target := handoff_target(call.name, session.agent, session.navigation):
+                self._hand_over(outcome, target)
+            else:
+                tool = self._offer.tools[call.name]
+                if await self._approved(outcome, tool):
+                    admitted.append((outcome, tool, tool.read_arguments(outcome.call.arguments)))
+        return admitted
+
+    def _hand_over(self, outcome: Outcome, target: str) -> None:
+        if any(other.handoff for other in self.outcomes):
+            self._refuse(outcome, "the user was already handed over in this message")
+            return
+        outcome.status, outcome.handoff = "ok", target
+        outcome.result = json.dumps({"handed_over_to": target})
+
+    async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
+        answer = await self._session.approves(tool, outcome.call)
+        if isinstance(answer, str) and answer != outcome.call.arguments:
+            # Whoever changed them has checked them: what does not fit is an error of theirs, and ends the turn.
+            outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
+        if answer is not False:
+            return True
+        outcome.status = "denied"
+        outcome.result = "Denied: the user did not allow this call. Do not make it again; say what you would have done."
+        return False
+
+    async def _carry_out(self, outcome: Outcome, tool: "Tool", arguments: dict[str, object]) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        from swarmchat.swarm.tools.tool import ToolTimeoutError
+
+        ctx = self._session.tool_context(outcome.call.id, outcome.edits)
+        try:
+            result = await self._session.run_tool(tool, ctx, arguments, outcome)
+        except ToolTimeoutError as error:
+            self._refuse(outcome, f"the tool {error}, and may have taken effect")
+        except BackendError:
+            raise
+        except Exception as error:
+            self._refuse(outcome, _told(error))
+        else:
+            outcome.status, outcome.result, outcome.handoff = "ok", result, self._handoff_of(ctx)
+            if ctx.handoff_to in self._visited:
+                outcome.result += f"\n[not handed over: {ctx.handoff_to!r} was there before in this turn]"
+        outcome.seconds = loop.time() - started
+        if outcome.edited:
+            outcome.result = f"[the user changed the arguments to {outcome.call.arguments}]\n{outcome.result}"
+
+    def _handoff_of(self, ctx: Context) -> str | None:
+        taken = any(other.handoff for other in self.outcomes)
+        elsewhere = ctx.handoff_to not in (self._session.agent.name, *self._visited)
+        return ctx.handoff_to if elsewhere and not taken else None
+
+    def _refuse(self, outcome: Outcome, why: str) -> None:
+        outcome.status, outcome.result, outcome.edits = "error", f"Error: {why}", Edits()
+
+    def _finished(self, outcome: Outcome) -> "ToolFinished":
+        from swarmchat.swarm.conversation.events import ToolFinished
+
+        call = outcome.call
+        return ToolFinished(
+            call.name, call.arguments, outcome.status, outcome.result, self._session.agent.name, outcome.seconds
+        )
+
+
+async def _cancelled(tasks: Collection["asyncio.Task[None]"]) -> None:
+    """Cancel ``tasks`` and wait until they have ended. Whoever is cancelled again meanwhile leaves them behind."""
+    for task in tasks:
+        task.cancel()
+        # Nobody else may be there to ask for it.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    if tasks:
+        # Not gather: cancelled, it would go on waiting for a tool that does not react.
+        await asyncio.wait(tasks)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ToolFailure):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
