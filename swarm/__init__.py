@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.agents.rescue_steps import Fault
     from swarmchat.swarm.conversation.settings import SessionSettings
     from swarmchat.swarm.errors import SwarmError
-    from swarmchat.swarm.models.demo_rules import DemoRule
+    from swarmchat.swarm.models.demo import DemoRule
     from swarmchat.swarm.primitives.policy import Policy
     from swarmchat.swarm.primitives.state import State
     from swarmchat.swarm.session.session import Session

@@ -77,7 +77,7 @@ async def _talk(session: Session, opener: Opener, renderer: Renderer) -> None:
         ignore_interrupts()
         try:
             if repl.session.turns:
-                from swarmchat.cli.chat.farewell import farewell
+                from swarmchat.cli.chat.banner import farewell
 
                 renderer.verbatim(farewell(repl.session, settings))
         finally:

@@ -81,7 +81,7 @@ def _read_steps(words: list[str], script: Path | None) -> "tuple[str, list[Step]
 
 
 def _read(path: Path) -> str:
-    from swarmchat.cli.chat.piped import read_piped
+    from swarmchat.cli.chat.stdin import read_piped
     from swarmchat.cli.errors import UsageError
 
     name = "standard input" if str(path) == "-" else str(path)

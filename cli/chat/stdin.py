@@ -1,9 +1,8 @@
-"""The question on a command line, and what is piped in with it."""
+"""The question on a command line, with what is piped in."""
 
 import sys
 from contextlib import suppress
 
-from swarmchat.cli.chat.piped import read_piped
 from swarmchat.cli.errors import UsageError
 
 
@@ -18,3 +17,10 @@ def read_prompt(words: list[str]) -> str:
     if not prompt:
         raise UsageError("nothing to ask: give a PROMPT, or pipe one in")
     return prompt
+
+
+def read_piped(what: str) -> bytes:
+    """Return all of standard input. At a terminal, say that ``what`` is waited for. Raises OSError."""
+    if sys.stdin.isatty() and sys.stderr is not None:
+        print(f"type {what}, and Ctrl-D at the beginning of a line to send it", file=sys.stderr, flush=True)
+    return sys.stdin.buffer.read()

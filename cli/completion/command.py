@@ -20,7 +20,7 @@ def completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")])
     zsh:   add to ~/.zshrc, below compinit: eval "$(swarmchat completion zsh)"
     fish:  swarmchat completion fish > ~/.config/fish/completions/swarmchat.fish
     """
-    from swarmchat.cli.completion.scripts import SCRIPTS
+    from swarmchat.cli.completion.shells import SCRIPTS
 
     if shell not in SCRIPTS:
         raise typer.BadParameter(f"{shell!r} is none of {', '.join(SCRIPTS)}", param_hint="SHELL")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from swarmchat.cli.completion.scripts import MARK, SHELLS, places
+from swarmchat.cli.completion.shells import MARK, SHELLS, places
 from swarmchat.cli.doctor.check import Check, Checks
 from swarmchat.cli.terminal.capabilities import can_move
 

@@ -122,7 +122,7 @@ def _text_or_json(text: str) -> Any:
 
 def _chosen(kept: dict[str, Any], name: str | None, where: str) -> dict[str, Any]:
     from swarmchat.cli.errors import NotFoundError
-    from swarmchat.swarm.common.name_match import nearest
+    from swarmchat.swarm.common.names import nearest
 
     if name is None:
         return kept

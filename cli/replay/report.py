@@ -1,10 +1,12 @@
 """What ``swarmchat replay`` prints."""
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape, quoteattr
 
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.replay.drift import drift_lines, drift_rows, drift_summary
@@ -176,3 +178,41 @@ class Done:
     seconds: float
     model: str = ""
     remarks: list[str] = field(default_factory=list)
+
+
+# What XML 1.0 cannot hold, not even escaped.
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def as_junit(done: "Sequence[Done]", failures: Sequence[tuple[Path, str]]) -> bytes:
+    """Return the report: a failure where something differs, an error for each file that cannot be used."""
+
+    cases = []
+    for each in done:
+        name = each.conversation.name + (f" ({each.model})" if each.model else "")
+        differences = each.replayed.differences
+        told = ""
+        if differences:
+            text = "\n".join(told_of(differences))
+            told = f"<failure message={_quoted(str(differences[0]))}>{escape(_clean(text))}</failure>"
+        cases.append(_case(each.path, name, each.seconds, told))
+    cases += [_case(path, path.name, 0, f"<error message={_quoted(why)}/>") for path, why in failures]
+    failed = sum(not each.replayed.same for each in done)
+    seconds = sum(each.seconds for each in done)
+    counts = f'tests="{len(cases)}" failures="{failed}" errors="{len(failures)}" skipped="0" time="{seconds:.3f}"'
+    suite = f'<testsuite name="swarmchat replay" {counts}>'
+    lines = [f"<testsuites {counts}>", suite, *cases, "</testsuite>", "</testsuites>", ""]
+    return ('<?xml version="1.0" encoding="utf-8"?>\n' + "\n".join(lines)).encode("utf-8")
+
+
+def _case(path: Path, name: str, seconds: float, inside: str) -> str:
+    about = f"classname={_quoted(str(path))} name={_quoted(name)} file={_quoted(str(path))}"
+    return f'<testcase {about} time="{seconds:.3f}">{inside}</testcase>'
+
+
+def _quoted(text: str) -> str:
+    return quoteattr(_clean(text))
+
+
+def _clean(text: str) -> str:
+    return _NO_XML.sub("\ufffd", text)

@@ -70,7 +70,7 @@ async def run(wanted: Wanted) -> int:
     finally:
         report.clear()
         if wanted.junit is not None:
-            from swarmchat.cli.replay.junit import as_junit
+            from swarmchat.cli.replay.report import as_junit
 
             write_whole(wanted.junit, as_junit(work.done, report.failures))
     report.end()

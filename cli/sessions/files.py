@@ -19,10 +19,9 @@ from swarmchat.cli.terminal.printing import as_line, print_json
 from swarmchat.cli.terminal.progress import Progress, progress_on
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.swarm.archive.export import as_jsonl, as_openai
-from swarmchat.swarm.archive.incoming import Incoming
 from swarmchat.swarm.archive.redaction import Redaction
 from swarmchat.swarm.archive.sessions import snapshot
-from swarmchat.swarm.archive.writer import SessionWriter, Stored
+from swarmchat.swarm.archive.writer import Incoming, SessionWriter, Stored
 from swarmchat.swarm.importers.detect import FORMATS, open_transcript
 from swarmchat.swarm.persistence.log_reader import read_lines, read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -65,7 +64,7 @@ async def _exported(backend: Backend, info: SessionInfo, form: str, patterns: Re
     else:
         from dataclasses import replace
 
-        from swarmchat.swarm.archive.export_pages import as_html, as_markdown
+        from swarmchat.swarm.archive.export import as_html, as_markdown
 
         shown = replace(info, title=patterns.text(info.title), name=patterns.text(info.name))
         for page in (as_markdown if form == "markdown" else as_html)(shown, records):

@@ -15,7 +15,7 @@ from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.capabilities import wants_colour
-from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, list_sessions
 

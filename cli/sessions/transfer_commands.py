@@ -10,7 +10,7 @@ from swarmchat.cli.app.typer_app import Commands
 from swarmchat.cli.terminal.printing import as_line, print_json
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.archive.mend_files import Repaired
+    from swarmchat.swarm.archive.repair import Repaired
 
 
 def export(
@@ -165,7 +165,7 @@ def repair(
 
     async def work() -> int:
         from swarmchat.cli.settings import wiring
-        from swarmchat.swarm.archive.mend_files import repair_file, repair_session
+        from swarmchat.swarm.archive.repair import repair_file, repair_session
         from swarmchat.swarm.persistence.session_index import find_session
 
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)

@@ -1,9 +1,9 @@
 """Slash commands about what is sent: its parts, a summary in place of the older ones, and turns that always stay."""
 
 from swarmchat.cli.errors import UsageError
+from swarmchat.cli.slash.arguments import turns_to_pin, turns_to_unpin
 from swarmchat.cli.slash.context_page import context_page, tokens_page
 from swarmchat.cli.slash.registry import Outcome, command
-from swarmchat.cli.slash.turn_arguments import turns_to_pin, turns_to_unpin
 from swarmchat.swarm.persistence.log_reader import read_records
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.session.undo import Timeline

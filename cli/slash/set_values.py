@@ -10,7 +10,7 @@ from swarmchat.cli.settings.settings import read_value
 from swarmchat.cli.slash.chat_context import desk_of
 from swarmchat.cli.slash.registry import Choice
 from swarmchat.swarm.agents.rescue_steps import STEPS
-from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.session.session import Session
 

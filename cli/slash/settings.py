@@ -16,7 +16,7 @@ from swarmchat.cli.slash.chat_context import Desk, desk_of
 from swarmchat.cli.slash.registry import Choice, Outcome, command
 from swarmchat.cli.slash.set_values import VALUES, changed, choices, value_lines
 from swarmchat.cli.terminal.capabilities import can_move
-from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import ModelNotFound, SwarmError
 from swarmchat.swarm.session.session import Session
 

@@ -3,13 +3,16 @@
 import json
 from typing import Any
 
-from swarmchat.cli.errors import UsageError
+from swarmchat.cli.errors import ToolFailedError, UsageError
 from swarmchat.cli.slash.arguments import agents, calls, remembered, states, storages
 from swarmchat.cli.slash.registry import Outcome, command
 from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.models.base import ToolCall
+from swarmchat.swarm.persistence.store import Edits
 from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.tools.tool import ArgumentsError
 
 _HITS = 5
 """How many items of a storage are found."""
@@ -159,7 +162,6 @@ async def _storage(session: Session, argument: str) -> str:
     when=lambda session: bool(session.agent.own_tools),
 )
 async def _call(session: Session, argument: str) -> Outcome:
-    from swarmchat.cli.slash.hand_call import hand_call
 
     name, _, arguments = argument.partition(" ")
     return await hand_call(session, name, arguments.strip() or "{}")
@@ -177,3 +179,31 @@ async def _reset(session: Session, argument: str) -> str:
 
 def _stack_line(session: Session) -> str:
     return " ‹ ".join((session.agent.name, *reversed(session.navigation.stack)))
+
+
+async def hand_call(session: Session, name: str, arguments: str) -> Outcome:
+    """Call the tool ``name``; return its result. Raises UsageError and ToolFailedError: then nothing is changed."""
+    offer = await session.offer()
+    if name not in offer.tools:
+        raise UsageError(f"{session.agent.name} cannot call {name!r} now; {nearest(name, offer.tools)}")
+    tool = offer.tools[name]
+    try:
+        values = tool.read_arguments(arguments)
+    except ArgumentsError as error:
+        raise UsageError(f"{name}: {error}") from error
+    if not await session.approves(tool, ToolCall("by hand", name, arguments)):
+        raise UsageError(f"{name} was not allowed: /approve shows what decides that")
+    edits = Edits()
+    ctx = session.tool_context("by hand", edits)
+    try:
+        result = await tool.run(ctx, values)
+    except Exception as error:
+        raise ToolFailedError(f"{name}: {type(error).__name__}: {error}") from error
+    if edits:
+        await session.ready()
+        first = session.session_record()
+        await session.commit([] if first is None else [first], edits)
+    if ctx.handoff_to is not None and ctx.handoff_to != session.agent.name:
+        await session.go_to(ctx.handoff_to)
+        return Outcome(page=result, remark=f"{session.agent.name} goes on")
+    return Outcome(page=result)

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.slash.arguments import export_files
+from swarmchat.cli.slash.arguments import export_files, turns_to_redo, turns_to_undo
 from swarmchat.cli.slash.registry import Outcome, command
-from swarmchat.cli.slash.turn_arguments import turns_to_redo, turns_to_undo
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.session.session import Session

@@ -4,8 +4,8 @@ from swarmchat.cli.errors import NotFoundError, ToolFailedError, UsageError
 from swarmchat.cli.inspection.reader import looking
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.terminal.sanitize import sanitize
-from swarmchat.swarm.common.name_match import nearest
-from swarmchat.swarm.persistence.changes import Edits
+from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.persistence.store import Edits
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.tool import ArgumentsError
 

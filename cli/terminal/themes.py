@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 
-from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.common.names import nearest
 
 DEFAULT = "auto"
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.name_match import check_agent_name, nearest
+from swarmchat.swarm.common.names import check_agent_name, nearest
 from swarmchat.swarm.errors import DefinitionError
 
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.rescue_steps import Step
-    from swarmchat.swarm.models.demo_rules import DemoRule
+    from swarmchat.swarm.models.demo import DemoRule
     from swarmchat.swarm.primitives.policy import Policy
     from swarmchat.swarm.primitives.state import State
     from swarmchat.swarm.storage.embeddings import Embedder

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError, LimitReached
 from swarmchat.swarm.models.base import Answer
 

@@ -9,9 +9,9 @@ from typing import Any
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.agents.python_file import load_module
 from swarmchat.swarm.agents.rescue_steps import STEPS, Step
-from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.models.demo_rules import DemoRule
+from swarmchat.swarm.models.demo import DemoRule
 from swarmchat.swarm.primitives.policy import Policy
 from swarmchat.swarm.primitives.state import State
 from swarmchat.swarm.storage.storage import Storage

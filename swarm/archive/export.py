@@ -1,13 +1,17 @@
 """A session for others to read: its log as it is, or with things taken out, and as a request of the chat API."""
 
+import html
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from swarmchat.swarm.archive.dialogue import Said, what_was_said
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.groups import GroupBuilder, Part
 from swarmchat.swarm.persistence.log_reader import hidden_turns
 from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.session_index import SessionInfo
 
 
 def as_messages(records: Iterable[Record]) -> list[Mapping[str, Any]]:
@@ -55,3 +59,106 @@ def pretty(value: str) -> str:
         return json.dumps(json.loads(value), ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):
         return value
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+header p, .note, .error, time { color: #777; font-size: .85rem; }
+section { margin: 1rem 0; padding: .5rem 1rem; border-left: .25rem solid #ccc; }
+.user { border-color: #36c; } .assistant { border-color: #393; } .error { border-color: #c33; }
+.text { white-space: pre-wrap; overflow-wrap: anywhere; } h2 { font-size: .9rem; margin: 0; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; padding: .5rem; }
+@media (prefers-color-scheme: dark) { body { background: #1b1b1b; color: #ddd; } pre { background: #2a2a2a; } }
+"""
+
+
+def as_markdown(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
+    """Yield the pieces of a page in Markdown. What is said is there as it was written, for it mostly is Markdown."""
+    yield f"# {_plain(info.title or info.name)}\n\n{_plain(_about(info))}\n"
+    turn = 0
+    for said in what_was_said(records):
+        if said.turn != turn:
+            turn = said.turn
+            yield f"\n## Turn {turn}\n"
+        yield f"\n{_markdown(said)}\n"
+
+
+def as_html(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
+    """Yield the pieces of a page in HTML, without anything that runs or is loaded."""
+    title = _safe(info.title or info.name)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'none'"
+    yield f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+    yield f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style>\n</head>\n<body>\n'
+    yield f"<header>\n<h1>{title}</h1>\n<p>{_safe(_about(info))}</p>\n</header>\n<main>\n"
+    for said in what_was_said(records):
+        yield _section(said)
+    yield "</main>\n</body>\n</html>\n"
+
+
+def _about(info: SessionInfo) -> str:
+    parts = [f"session {info.name}", info.swarm and f"swarm {info.swarm}", info.model and f"model {info.model}"]
+    turns = "1 turn" if info.turns == 1 else f"{info.turns} turns"
+    return ", ".join([*(part for part in parts if part), turns, info.updated[:16].replace("T", " ")])
+
+
+def _markdown(said: Said) -> str:
+    if said.kind == "call":
+        call = f"{_code(f'{said.name}({said.arguments})')} {said.status}"
+        return f"**{_plain(said.who)}** {call.strip()}\n\n{_fenced(pretty(said.text))}" if said.text else call.strip()
+    if said.kind in ("note", "error"):
+        return f"*{_plain(said.text)}*"
+    return f"**{_plain(said.who)}**\n\n{_closed(said.text.strip())}"
+
+
+def _section(said: Said) -> str:
+    head = f'<section class="{said.kind}">\n'
+    if said.kind in ("note", "error"):
+        return f"{head}{_safe(said.text)}\n</section>\n"
+    moment = f'<time datetime="{_safe(said.ts)}">turn {said.turn}</time>'
+    if said.kind == "call":
+        body = f"<pre>{_safe(pretty(said.text))}</pre>\n" if said.text else ""
+        about = f"<code>{_safe(f'{said.name}({said.arguments})')}</code> {_safe(said.status)}"
+        return f"{head}<h2>{_safe(said.who)} {moment}</h2>\n<p>{about}</p>\n{body}</section>\n"
+    return (
+        f'{head}<h2>{_safe(said.who)} {moment}</h2>\n<div class="text">{_safe(said.text.strip())}</div>\n</section>\n'
+    )
+
+
+def _safe(text: str) -> str:
+    return html.escape(_CONTROL.sub("\ufffd", text.replace("\r\n", "\n")))
+
+
+def _plain(text: str) -> str:
+    """Return one line in which nothing is Markdown."""
+    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(_CONTROL.sub("\ufffd", text).split()))
+
+
+def _code(text: str) -> str:
+    line = " ".join(text.split())
+    ticks = "`" * (_longest_run(line) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{ticks}{pad}{line}{pad}{ticks}"
+
+
+def _closed(text: str) -> str:
+    """Return Markdown whose last block of code is closed, as that of an answer that broke off is not."""
+    fence = ""
+    for line in text.splitlines():
+        found = re.match(r" {0,3}(`{3,}|~{3,})", line)
+        if found and not fence:
+            fence = found[1]
+        elif found and found[1].startswith(fence) and not line.strip().strip(fence[0]):
+            fence = ""
+    return f"{text}\n{fence}" if fence else text
+
+
+def _fenced(text: str) -> str:
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}\n{text.rstrip()}\n{fence}"
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)

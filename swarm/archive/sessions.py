@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any
 
 from swarmchat.backends import Append, Backend, Delete
-from swarmchat.swarm.archive.incoming import Incoming
 from swarmchat.swarm.archive.log_summary import Beside, LogSummary, read_beside
+from swarmchat.swarm.archive.writer import Incoming
 from swarmchat.swarm.common.cancellation import settle
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.holding import holding
-from swarmchat.swarm.persistence.lease import parse_holder
+from swarmchat.swarm.persistence.lease import holding, parse_holder
 from swarmchat.swarm.persistence.log_reader import read_lines, record_at, turns_of
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session

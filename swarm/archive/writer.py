@@ -1,29 +1,13 @@
-"""Store a whole session, so that a process may die at any instant and the next one goes on.
-
-A session that fits into one commit is stored in one. A longer one goes out in pieces, under a lease that outlives its
-process, and its entry in the list comes with the last piece: until then nobody sees it, and nobody can begin a chat in
-it. Whoever stores the same session again finds the lease and what is there, and goes on behind it.
-"""
+"""Store a whole session in steps: a process may die at any moment, and the next one continues."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Literal
 
-from swarmchat.backends import (
-    Append,
-    Backend,
-    Conflict,
-    Delete,
-    Expect,
-    Lease,
-    LeaseLost,
-    Truncate,
-    Write,
-)
-from swarmchat.swarm.archive.incoming import Incoming
-from swarmchat.swarm.archive.log_summary import read_beside
+from swarmchat.backends import Append, Backend, Conflict, Delete, Expect, Lease, LeaseLost, Truncate, Write
+from swarmchat.swarm.archive.log_summary import Beside, read_beside
 from swarmchat.swarm.common.cancellation import settle
 from swarmchat.swarm.errors import BadRecord, SessionBusy
 from swarmchat.swarm.persistence import keys
@@ -31,11 +15,41 @@ from swarmchat.swarm.persistence.lease import Holder, SessionLease, parse_holder
 from swarmchat.swarm.persistence.records import parse_record
 from swarmchat.swarm.persistence.session_index import SessionInfo, list_sessions
 
+
+@dataclass(frozen=True)
+class Incoming:
+    """A whole session. ``read`` yields its lines from the first on, the same ones each time."""
+
+    info: SessionInfo
+    """Its entry in the list; where that id or name is taken, it gets another."""
+    beside: Beside
+    count: int
+    """How many lines it has."""
+    digest: str
+    """The same for the same content, and for no other."""
+    read: Callable[[], AsyncIterator[bytes]]
+    converted: bool = False
+    """Whether the lines were made from another program's file, so that its digest tells whether it is there."""
+
+
+def reader(lines: Callable[[], Iterable[bytes]]) -> Callable[[], AsyncIterator[bytes]]:
+    """Return ``lines`` as what Incoming reads."""
+
+    async def read() -> AsyncIterator[bytes]:
+        for line in lines():
+            yield line
+
+    return read
+
+
 Status = Literal["stored", "resumed", "continued", "there", "taken"]
 
 _FOR_EVER = 10 * 366 * 86400.0
+
 _LEASE = 30.0
+
 _ATTEMPTS = 20
+
 _LOOK = 500
 
 

@@ -20,8 +20,7 @@ from itertools import chain
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.context.groups import Group, Groups, leading_system, turn_start
-from swarmchat.swarm.context.selection import Selection, after_cut, with_pins
+from swarmchat.swarm.context.groups import Group, Groups, Selection, after_cut, leading_system, turn_start, with_pins
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.truncation import shorten_results
 from swarmchat.swarm.errors import OverBudget

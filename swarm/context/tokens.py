@@ -9,25 +9,34 @@ https://github.com/hmarr/openai-chat-tokens for calls and tools. Parallel calls 
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
 from swarmchat.swarm.context.encodings import VocabularyError, encoding_name, load_encoding
-from swarmchat.swarm.context.tool_tokens import tools_as_typescript
 
 Message = Mapping[str, Any]
 
 PER_MESSAGE = 3
+
 PER_NAME = 1
+
 PER_CALL = 3
+
 PER_RESULT = 3
+
 PARALLEL_CALLS = 37
+
 PER_REPLY = 3
+
 TOOLS = 9
+
 TOOLS_SHARE_SYSTEM = -4
+
 LEGACY_RESULT = -2
+
 IMAGE_LOW = 85
+
 IMAGE = 765
 """A picture of 1024 x 1024 in full detail (gpt-4o). Its data is never tokenised."""
 
@@ -142,3 +151,65 @@ def _as_text(value: object) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+_SCALARS = {"string": "string", "number": "number", "integer": "number", "boolean": "boolean", "null": "null"}
+
+
+def tools_as_typescript(tools: Iterable[Mapping[str, Any]]) -> str:
+    """Return the declarations of ``tools``, which are in the chat API's form. Never raises for an odd schema."""
+    lines = ["namespace functions {", ""]
+    for tool in tools:
+        lines += [*_function(_mapping(tool.get("function")) or tool), ""]
+    return "\n".join([*lines, "} // namespace functions"])
+
+
+def _function(function: Mapping[str, Any]) -> Iterator[str]:
+    name = function.get("name", "")
+    parameters = _mapping(function.get("parameters"))
+    if description := function.get("description"):
+        yield f"// {description}"
+    if _mapping(parameters.get("properties")):
+        yield f"type {name} = (_: {{"
+        yield from _properties(parameters, "")
+        yield "}) => any;"
+    else:
+        yield f"type {name} = () => any;"
+
+
+def _properties(schema: Mapping[str, Any], indent: str) -> Iterator[str]:
+    required = _listed(schema.get("required"))
+    for name, property_ in _mapping(schema.get("properties")).items():
+        property_ = _mapping(property_)
+        if description := property_.get("description"):
+            yield f"{indent}// {description}"
+        mark = "" if name in required else "?"
+        yield f"{indent}{name}{mark}: {_type(property_, indent)},"
+
+
+def _type(schema: Mapping[str, Any], indent: str) -> str:
+    if values := _listed(schema.get("enum")):
+        return " | ".join(json.dumps(value, ensure_ascii=False) for value in values)
+    if options := _listed(schema.get("anyOf")) or _listed(schema.get("oneOf")):
+        return " | ".join(_type(_mapping(option), indent) for option in options)
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return " | ".join(_type({**schema, "type": one}, indent) for one in kind)
+    if kind == "array":
+        items = _mapping(schema.get("items"))
+        return f"{_type(items, indent)}[]" if items else "any[]"
+    properties = _mapping(schema.get("properties"))
+    if kind == "object" or properties:
+        if not properties:
+            return "object"
+        return "\n".join(["{", *_properties(schema, indent + "  "), indent + "}"])
+    return _SCALARS.get(kind, "any") if isinstance(kind, str) else "any"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """Return ``value`` if it is what a schema has there: schemas come from other people's programs."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

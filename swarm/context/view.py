@@ -10,9 +10,8 @@ from itertools import islice
 from typing import Any
 
 from swarmchat.swarm.context.builder import Budget, RequestContext, build_context
-from swarmchat.swarm.context.groups import Group, GroupBuilder, leading_system
+from swarmchat.swarm.context.groups import Group, GroupBuilder, after_cut, leading_system
 from swarmchat.swarm.context.retained import Protected, first_kept_of, summary_groups, within
-from swarmchat.swarm.context.selection import after_cut
 from swarmchat.swarm.context.tokens import TokenCounter, counter_for
 from swarmchat.swarm.persistence.log import CHUNK, Log
 from swarmchat.swarm.persistence.log_reader import hidden_turns

@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.persistence.changes import Edits
-from swarmchat.swarm.persistence.store import Lifetimes, Store
+from swarmchat.swarm.persistence.store import Edits, Lifetimes, Store
 from swarmchat.swarm.primitives.memory import PersistMemory
 from swarmchat.swarm.primitives.navigation import PersistSwarm
 from swarmchat.swarm.primitives.policy import PersistPolicy

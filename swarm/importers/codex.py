@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from swarmchat.swarm.archive.incoming import Incoming
+from swarmchat.swarm.archive.writer import Incoming
 from swarmchat.swarm.importers.lines import Line, at_line, parse_json, read_lines
 from swarmchat.swarm.importers.record_builder import RecordMaker, as_json_text, clean_name, made_session, moment_of
 

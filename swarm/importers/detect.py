@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from swarmchat.swarm.archive.incoming import Incoming
+from swarmchat.swarm.archive.writer import Incoming
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.codex import find_rollout
 from swarmchat.swarm.importers.lines import read_lines

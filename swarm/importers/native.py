@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from swarmchat.swarm.archive.incoming import Incoming, reader
 from swarmchat.swarm.archive.log_summary import LogSummary
+from swarmchat.swarm.archive.writer import Incoming, reader
 from swarmchat.swarm.errors import BadRecord, TranscriptError
 from swarmchat.swarm.importers.lines import Line, at_line, not_json, read_lines
 from swarmchat.swarm.persistence.records import Record, parse_record

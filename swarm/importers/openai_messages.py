@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from swarmchat.swarm.archive.incoming import Incoming
+from swarmchat.swarm.archive.writer import Incoming
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.lines import LONGEST_LINE, Line, at_line, parse_json, read_lines
 from swarmchat.swarm.importers.record_builder import (

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from swarmchat.swarm.archive.incoming import Incoming, reader
 from swarmchat.swarm.archive.log_summary import LogSummary
+from swarmchat.swarm.archive.writer import Incoming, reader
 from swarmchat.swarm.common.encoding import clean_text, encode_json
 from swarmchat.swarm.persistence.records import Record, parse_record, timestamp
 

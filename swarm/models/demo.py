@@ -1,13 +1,145 @@
-"""The model that answers when no other is connected: a few rules, no AI, the same answer to the same words."""
+"""The model that answers when no other is connected: fixed rules, no network, the same answer to the same words."""
 
 import asyncio
+import json
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from string import Formatter
+from typing import Any
 
-from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextChunk
-from swarmchat.swarm.models.demo_rules import DemoRule, content_text, follow_rules
+from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextChunk, ToolCall
 from swarmchat.swarm.models.scripted import word_pieces
+
+_HANDOFF = "transfer_"
+
+_LOOKED_AT = 1000
+"""Characters of a message that patterns are searched in: some take the square of its length, and people paste books."""
+
+_FAILED = re.compile(r"(?:Error|Denied): (?:\w*Error: )?(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class DemoRule:
+    """What to do when the user's last message matches ``pattern``. Raises DefinitionError for what cannot be used.
+
+    With ``call``, that tool is called, if the active agent has it, and what it returns is answered with ``reply``; if
+    the agent does not have it, the next rule that fits holds. Without ``call``, ``reply`` is answered at once. A tool
+    that fails is answered with what it says, whatever ``reply`` is. An agent that the user was handed over to in this
+    turn hands nobody over: it answers.
+    """
+
+    pattern: str
+    """A regular expression, searched in any case in the first 1,000 characters. Its named groups can be used below."""
+    call: str = ""
+    arguments: Mapping[str, str] | Callable[[str], Mapping[str, Any]] = field(default_factory=dict)
+    """Each a format string of the pattern's groups and of ``text``, the whole message; one that comes out empty is
+    left out. Or a function of the message that returns the arguments."""
+    reply: str = "{result}"
+    """A format string of the same and of ``result``: the tool's, ``{result[name]}`` for a field of it."""
+    say: str = ""
+    """A format string of what is said with the call. If it is empty, nothing is, or "One moment." with a handoff."""
+    leak: bool = False
+    """Whether the call is written as text, as some models do, to see what the rescue makes of it."""
+
+    def __post_init__(self) -> None:
+        try:
+            groups = re.compile(self.pattern).groupindex
+        except re.error as error:
+            raise DefinitionError(f"demo rule {self.pattern!r} is no regular expression ({error})") from error
+        known = {*groups, "text"}
+        _check(self.say, known)
+        _check(self.reply, {*known, "result"})
+        for template in () if callable(self.arguments) else self.arguments.values():
+            _check(template, known)
+
+
+def follow_rules(
+    rules: Sequence[DemoRule], messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], call_id: str
+) -> Answer | None:
+    """Return what the first rule that fits says, or ``None`` if none does.
+
+    ``messages`` and ``tools`` are those of a request; ``call_id`` is given to a call that is made. Raises only what a
+    rule's own function raises.
+    """
+    last = max((index for index, message in enumerate(messages) if message.get("role") == "user"), default=-1)
+    if last < 0:
+        return None
+    text, after = content_text(messages[last].get("content")), messages[last + 1 :]
+    results = [content_text(message.get("content")) for message in after if message.get("role") == "tool"]
+    made = {call["function"]["name"] for message in after for call in message.get("tool_calls") or ()}
+    # An agent sees what another said, and not what it called.
+    handed_over = any(message.get("role") == "assistant" and not message.get("tool_calls") for message in after)
+    offered = {tool["function"]["name"] for tool in tools}
+    for rule in rules:
+        found = re.search(rule.pattern, text[:_LOOKED_AT], re.IGNORECASE)
+        if not found:
+            continue
+        values = {"text": text, **{name: value or "" for name, value in found.groupdict().items()}}
+        if not rule.call or rule.call in made:
+            return Answer(_reply(rule, values, results[-1] if results else ""))
+        if rule.call in offered and not made and not (handed_over and rule.call.startswith(_HANDOFF)):
+            return _call(rule, values, call_id)
+    return None
+
+
+def content_text(content: object) -> str:
+    """Return the text of a message's content, a string or a list of parts."""
+    if isinstance(content, list):
+        return " ".join(content_text(part.get("text")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A tool's result: the text as it is, and its fields where it is JSON."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __getitem__(self, key: str | int) -> Any:
+        return json.loads(self.text)[key]
+
+
+def _call(rule: DemoRule, values: Mapping[str, str], call_id: str) -> Answer:
+    if callable(rule.arguments):
+        arguments = dict(rule.arguments(values["text"]))
+    else:
+        filled = {name: _filled(template, values) for name, template in rule.arguments.items()}
+        arguments = {name: value for name, value in filled.items() if value}
+    said = _filled(rule.say, values) or ("One moment." if rule.call.startswith(_HANDOFF) else "")
+    if rule.leak:
+        leaked = json.dumps({"name": rule.call, "arguments": arguments}, ensure_ascii=False)
+        return Answer(f"{said}\n<tool_call>{leaked}</tool_call>".lstrip())
+    call = ToolCall(call_id, rule.call, json.dumps(arguments, ensure_ascii=False))
+    return Answer(said, tool_calls=(call,), finish="tool_calls")
+
+
+def _reply(rule: DemoRule, values: Mapping[str, str], result: str) -> str:
+    if failed := _FAILED.fullmatch(result):
+        return f"That did not work: {failed[1]}"
+    return _filled(rule.reply, {**values, "result": _Result(result)})
+
+
+def _filled(template: str, values: Mapping[str, object]) -> str:
+    try:
+        return template.format(**values)
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
+        # The tool returned something else than what the template picks from.
+        return str(values.get("result", template))
+
+
+def _check(template: str, known: set[str]) -> None:
+    try:
+        names = [re.split(r"[.\[]", name)[0] for _, name, _, _ in Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise DefinitionError(f"demo rule: {template!r} is no format string ({error})") from error
+    if unknown := [name for name in names if name not in known]:
+        raise DefinitionError(f"demo rule: {template!r} uses {unknown[0]!r}; there are {', '.join(sorted(known))}")
+
 
 LARGEST_COUNT = 10_000
 

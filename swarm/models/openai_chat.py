@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.models.base import ModelEvent, ModelRequest, Retry
 from swarmchat.swarm.models.context_windows import context_window_for
-from swarmchat.swarm.models.model_errors import AttemptError
-from swarmchat.swarm.models.openai_client import OpenAIServer
+from swarmchat.swarm.models.openai_client import AttemptError, OpenAIServer
 from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines
 
 if TYPE_CHECKING:

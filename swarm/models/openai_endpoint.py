@@ -6,8 +6,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.models.model_errors import AttemptError
 from swarmchat.swarm.models.openai_chat import OpenAIModel
+from swarmchat.swarm.models.openai_client import AttemptError
 from swarmchat.swarm.models.streaming import DataLines
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from swarmchat.swarm.parsing.formats import (
     STARTS,
     THOUGHT_ENDS,
     THOUGHTS,
+    alternatives,
+    marks_for,
 )
-from swarmchat.swarm.parsing.leak_marks import alternatives, marks_for
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
 from swarmchat.swarm.tools.toolset import Offer
 

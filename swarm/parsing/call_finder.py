@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from swarmchat.swarm.parsing.call_scanner import Scanner
 from swarmchat.swarm.parsing.call_values import Written
-from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, self_starting
-from swarmchat.swarm.parsing.leak_marks import marks_for
+from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
 from swarmchat.swarm.parsing.line_calls import PYTHONIC, LineScanner
 from swarmchat.swarm.tools.toolset import Offer

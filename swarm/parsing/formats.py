@@ -5,6 +5,9 @@ Sources: the models' chat templates, and the parsers that servers have for them:
 """
 
 import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 # Where a frame of calls begins -> the format's name. Whether it is one, the text behind the mark decides.
 OPENERS: dict[str, str] = {
@@ -53,6 +56,7 @@ OPENERS: dict[str, str] = {
     "✿FUNCTION✿": "Qwen-Agent",
     "functools[": "functools",  # FireFunction, Phi-4-mini (vLLM: phi4_mini_json)
 }
+
 # DeepSeek V3, R1, V3.1 and V3.2 (vLLM: deepseek_v3, deepseek_v31, deepseek_v32; llama.cpp knows the misspellings too),
 # Step3; and look-alikes in ASCII.
 for _bar in "｜|":
@@ -63,6 +67,7 @@ for _bar in "｜|":
     OPENERS[f"<{_bar}DSML{_bar}function_calls>"] = "DeepSeek DSML"
     OPENERS[f"<{_bar}DSML{_bar}tool_calls>"] = "DeepSeek DSML"
     OPENERS[f"<{_bar}DSML{_bar}invoke "] = "DeepSeek DSML"
+
 # The namespace that Anthropic's own models have.
 OPENERS.update({f"<antml:{_rest}": "Anthropic" for _rest in ("function_calls>", "invoke ", "invoke>")})
 
@@ -78,8 +83,10 @@ def functionary(name: str) -> str:
 
 
 _GAP = r"(?:[▁_ ]|\\_)"
+
 # What stands between a name and its arguments.
 SEPARATOR = rf"<[｜|]tool{_GAP}sep[｜|]>"
+
 # What may stand between a mark and its call, beside white space.
 INSIDE_OPENER = re.compile(
     rf"<\|plugin\|>|<\|interpreter\|>|function<[｜|]tool{_GAP}sep[｜|]>|<\|tool_calls?(?:_section)?_begin\|>"
@@ -87,6 +94,7 @@ INSIDE_OPENER = re.compile(
     r"|<(?:antml:)?(?:tool_calls?|function_calls?)>"
     r"|functools(?=\[)|:(?!\w)"
 )
+
 # What ends a frame; any number of them, in any order, and swallowed with it.
 CLOSERS = re.compile(
     r"</(?:\|?(?:(?:minimax|seed|antml):)?(?:longcat_|dots_)?(?:tool_calls?|toolcalls?|TOOLCALL|function_calls?"
@@ -97,6 +105,7 @@ CLOSERS = re.compile(
     r"|</[｜|]DSML[｜|](?:function_calls|tool_calls|invoke)>|</steptml:invoke>|\[/?END_TOOL_REQUEST\]|\[/TOOL_CALLS\]"
     r"|\[/TOOL_REQUEST\]|<\|call\|>|<start_function_response>|✿RESULT✿:?|✿RETURN✿:?"
 )
+
 # A closing mark that is still being written; none is longer.
 CLOSER_START = re.compile(r"(?:<[^<>\n]{0,40}|\[[/A-Z_]{0,20}|✿[A-Z✿]{0,8})\Z")
 
@@ -112,15 +121,19 @@ THOUGHTS: dict[str, str] = {
     "<|START_THINKING|>": "<|END_THINKING|>",  # Command A
     "<|channel>thought": "<channel|>",  # Gemma 4
 }
+
 # Harmony, of gpt-oss: a message's header, and what ends its body.
 HARMONY = "<|channel|>"
+
 HARMONY_HEADER = re.compile(
     r"\s{0,9}(?P<channel>analysis|final|commentary)\b"
     r"(?P<header>(?:[^<>{}\n]|<\|(?:constrain|channel)\|>){0,160})(?:<\|message\|>|(?<=json)(?=\s{0,9}\{))"
 )
+
 HARMONY_HEADER_START = re.compile(
     r"\s{0,9}\w{0,12}(?:[^<>{}\n]|<\|(?:constrain|channel)\|>){0,160}(?:<[|a-z]{0,12})?\s{0,9}\Z"
 )
+
 HARMONY_END = re.compile(r"<\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)")
 
 # Ends of turns.
@@ -129,25 +142,34 @@ ENDS = """<|im_end|> <|eot_id|> <|eom_id|> <|eot|> <|eom|> <|endoftext|> <|end_o
 <｜end▁of▁sentence｜> <|end▁of▁sentence|> <|end_of_sentence|> <|im_sep|> <|end_of_message|> [/INST] <|END_TEXT|>
 <|message|> <|end_header_id|> <|header_end|> </longcat_s> <|message_sep|> <|role_sep|> <|stop|> <|content|>
 [|endofturn|] [e~[ <seed:eos>""".split()
+
 # Beginnings, to be followed by a role.
 STARTS = """<|im_start|> <|start_header_id|> <|header_start|> <|begin_of_text|> <s> <bos> <|start|> <start_of_turn>
 <|turn> <|start_of_role|> <|START_OF_TURN_TOKEN|> <｜begin▁of▁sentence｜> <|begin▁of▁sentence|> <|START_RESPONSE|>
 <|START_TEXT|> <|from|>""".split()
+
 # Roles that are tokens themselves: the model's own, and others.
 OWN_ROLES = "<|assistant|> <|Assistant|> <｜Assistant｜> <|CHATBOT_TOKEN|>".split()
+
 OTHER_ROLES = "<|user|> <|User|> <｜User｜> <|USER_TOKEN|> <|system|> <|SYSTEM_TOKEN|> <|observation|> [INST]".split()
+
 # Functionary's mark before what is for the user.
 OWN_ROLES.append(functionary("all"))
+
 # Where a thought ends whose beginning the chat template wrote, and the server took away.
 THOUGHT_ENDS = frozenset(mark for mark in THOUGHTS.values() if mark != "</reasoning>")
+
 CONTROL = frozenset((*ENDS, *STARTS, *OWN_ROLES, *OTHER_ROLES))
+
 ROLE = re.compile(
     r"[ \t]{0,3}(?:(?P<own>assistant|model|chatbot)(?: to=(?P<to>[\w.-]{1,100}))?"
     r"|(?P<other>user|system|tool|developer|human|ipython|functions\.\w{1,100}))(?![\w.])"
 )
+
 ROLE_START = re.compile(
     r"[ \t]{0,3}(?:[a-z]{0,9}|(?:assistant) [to=]{0,3}|assistant to=[\w.-]{0,100}|functions\.\w{0,100})\Z"
 )
+
 # A line of Python, and what is the same in other languages; not what also begins a sentence.
 STATEMENT = re.compile(
     r"""\s*(?:import\s\w|from\s[\w.]+\simport\s|(?:async\s)?def\s\w+\(|class\s\w+.*:\s*\Z|(?:if|elif|while)\s.*:\s*\Z
@@ -155,3 +177,90 @@ STATEMENT = re.compile(
     |[A-Za-z_][\w.]*(?:\[[^\]]*\])?(?:,\s?[A-Za-z_]\w*)*(?:\s?:\s?\w[\w\[\].]*)?\s?[-+*/|]?=(?!=)|[A-Za-z_][\w.]*\(.*\)\s*;?\s*\Z)""",
     re.VERBOSE,
 )
+
+_KEPT = 64
+
+# What a line that is a bare call may begin with, besides a name.
+_LINE_WORDS = (
+    "Action **Action *Action assistant commentary analysis to= json tool_code tool_call function functions tools"
+    " default_api namespace print"
+).split()
+
+_SEPARATORS = re.compile(r"[\W_]+")
+
+_NAMESPACES = ("", "functions", "function", "tools", "tool", "defaultapi", "namespace")
+
+
+class Marks(NamedTuple):
+    """The patterns for one offer."""
+
+    openers: dict[str, str]
+    """Marks that open a frame of calls, with the names of their formats; nothing without an offer."""
+    any: "re.Pattern[str]"
+    """Any mark."""
+    beginnings: frozenset[str]
+    """Every text that a mark begins with."""
+    heads: frozenset[str]
+    """The first characters of all marks."""
+    line: "re.Pattern[str]"
+    """The white space before what may be a bare call or a code fence, at the beginning of a line."""
+    interest: "re.Pattern[str]"
+    """The next mark, or line that may be a bare call (the group ``line``)."""
+    plain: frozenset[str]
+    """The names on offer without separators, also in namespaces."""
+
+
+@lru_cache(_KEPT)
+def marks_for(names: tuple[str, ...]) -> Marks:
+    """Return what to look for while tools with these names are offered."""
+    openers = {**OPENERS, **{functionary(name): "Functionary" for name in names if name != "all"}} if names else {}
+    marks = {*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, *openers}
+    pattern, line = alternatives(marks), _line_start(names)
+    return Marks(
+        openers,
+        re.compile(pattern),
+        beginnings(marks),
+        frozenset(mark[0] for mark in marks),
+        re.compile(rf"[ \t]*(?={line})"),
+        re.compile(rf"(?P<line>\n[ \t]*(?={line}))|{pattern}"),
+        frozenset(plain(space + name) for name in names for space in _NAMESPACES),
+    )
+
+
+def plain(name: str) -> str:
+    """Return ``name`` without separators, in small letters: what ``Offer.resolve`` forgives."""
+    return _SEPARATORS.sub("", name).casefold()
+
+
+def _line_start(names: tuple[str, ...]) -> str:
+    """Return a pattern for the first characters of a line that may be a bare call, or a code fence."""
+    if not names:
+        return "[`~]"
+    pairs: dict[str, set[str]] = {}
+    for word in (*_LINE_WORDS, *names):
+        letters = word.replace("_", "").replace("-", "")
+        for first in {word[:1].lower(), word[:1].upper()}:
+            pairs.setdefault(first, set()).update((letters[1:2].lower(), letters[1:2].upper(), "_", ".", "-", "(", ""))
+    named = "|".join(
+        f"{re.escape(first)}(?:[{re.escape(''.join(sorted(seconds)))}]|\\Z)" for first, seconds in sorted(pairs.items())
+    )
+    tags = "".join(sorted({re.escape(name[:1]) for name in names}))
+    return rf"[`~]|\{{(?=\{{?\s*(?:[\"'“‘\w/#]|\Z))|\[(?=\s*[\w{{]|\s*\Z)|<(?:[{tags}]|\Z)|{named}"
+
+
+def alternatives(marks: Iterable[str]) -> str:
+    """Return a pattern that matches any of ``marks``, none of which begins with another: a tree of their characters."""
+    heads: dict[str, list[str]] = {}
+    for mark in sorted(set(marks)):
+        heads.setdefault(mark[0], []).append(mark[1:])
+    branches = [
+        re.escape(head) + (alternatives(tails) if len(tails) > 1 else re.escape(tails[0]))
+        for head, tails in heads.items()
+    ]
+    return branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
+
+
+def beginnings(marks: Iterable[str]) -> frozenset[str]:
+    """Return every text that one of ``marks`` begins with, without the marks themselves."""
+    marks = set(marks)
+    return frozenset(mark[:length] for mark in marks for length in range(1, len(mark))) - marks

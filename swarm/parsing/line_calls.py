@@ -4,8 +4,7 @@ import re
 
 from swarmchat.swarm.parsing.call_scanner import Scanner
 from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, TYPES, Written, is_parallel
-from swarmchat.swarm.parsing.formats import OPENERS, self_starting
-from swarmchat.swarm.parsing.leak_marks import alternatives, beginnings, marks_for, plain
+from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, marks_for, plain, self_starting
 from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
 
 _FENCE = re.compile(r"(`{3,20}|~{3,20})[ \t]*([\w+-]{0,20})[ \t]*\r?\n")

@@ -14,12 +14,11 @@ from swarmchat.backends import Backend, BackendError, Lease, LeaseLost, Touch, W
 from swarmchat.swarm.common.cancellation import settle
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.changes import Edits, Values, commit_edits
 from swarmchat.swarm.persistence.lease import SessionLease
 from swarmchat.swarm.persistence.log import Log
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
-from swarmchat.swarm.persistence.store import Lifetimes
+from swarmchat.swarm.persistence.store import Edits, Lifetimes, Values, commit_edits
 
 
 class Journal:

@@ -9,7 +9,7 @@ from typing import Any
 
 from swarmchat.backends import Backend, Put
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.session_names import random_name
+from swarmchat.swarm.common.names import random_name
 from swarmchat.swarm.persistence import keys
 
 _TITLE = 60

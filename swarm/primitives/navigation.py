@@ -6,8 +6,7 @@ from functools import partial
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.changes import Edits
-from swarmchat.swarm.persistence.store import Store
+from swarmchat.swarm.persistence.store import Edits, Store
 
 
 @dataclass(frozen=True)

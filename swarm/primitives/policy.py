@@ -10,8 +10,7 @@ from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.changes import Edits
-from swarmchat.swarm.persistence.store import Store
+from swarmchat.swarm.persistence.store import Edits, Store
 
 Rule = str | Sequence[str] | Callable[[str], bool | Awaitable[bool]]
 """A regular expression, words (matched whole, in any case), or a function that returns whether to reject."""

@@ -7,8 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from swarmchat.swarm.errors import StateError
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.changes import Edits
-from swarmchat.swarm.persistence.store import Store
+from swarmchat.swarm.persistence.store import Edits, Store
 
 T = TypeVar("T")
 Reducer = Callable[[T, T], T]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from swarmchat.swarm.agents.rescue_steps import STEPS
-from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.lines import Line
 from swarmchat.swarm.persistence.records import FORMAT_VERSION, Record

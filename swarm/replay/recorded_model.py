@@ -9,8 +9,8 @@ from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.errors import ContextTooLong, ModelError, ScriptError
 from swarmchat.swarm.models.base import ModelEvent, ModelRequest, ReasoningChunk, TextChunk, ToolCall
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.changes import Edits
 from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.store import Edits
 from swarmchat.swarm.replay.script import Action, Output, Result
 from swarmchat.swarm.tools.outcome import Outcome, ToolFailure, run_tool
 

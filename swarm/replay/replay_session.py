@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.persistence.changes import Edits
 from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.store import Edits
 from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, edit_again
 from swarmchat.swarm.replay.script import Action
 from swarmchat.swarm.session.session import Session

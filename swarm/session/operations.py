@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.agents.rescue_steps import check_steps
-from swarmchat.swarm.persistence.changes import Edits
 from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.store import Edits
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.version import VERSION
 

@@ -22,10 +22,10 @@ from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.models.base import Hashed, Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.changes import Edits
 from swarmchat.swarm.persistence.journal import Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
+from swarmchat.swarm.persistence.store import Edits
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive
 from swarmchat.swarm.session.between_turns import BetweenTurns

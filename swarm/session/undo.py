@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from swarmchat.swarm.archive.dialogue import text_of
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.changes import Edits
 from swarmchat.swarm.persistence.log_reader import read_lines, record_at, turns_of
 from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.store import Edits
 from swarmchat.swarm.primitives.navigation import Navigation
 
 if TYPE_CHECKING:

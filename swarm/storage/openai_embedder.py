@@ -8,8 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.models.model_errors import AttemptError
-from swarmchat.swarm.models.openai_client import OpenAIServer
+from swarmchat.swarm.models.openai_client import AttemptError, OpenAIServer
 
 if TYPE_CHECKING:
     from swarmchat.swarm.storage.embeddings import Matrix, Vector

@@ -12,11 +12,9 @@ from typing import Generic, TypeVar
 
 from swarmchat.backends import Conflict, Delete, Expect, Put, Write
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.changes import Edits
-from swarmchat.swarm.persistence.store import Store
+from swarmchat.swarm.persistence.store import Edits, Store
 from swarmchat.swarm.storage.embeddings import Embedder, PersistEmbedding
-from swarmchat.swarm.storage.item_form import ItemForm
-from swarmchat.swarm.storage.items import StoredItems
+from swarmchat.swarm.storage.items import ItemForm, StoredItems
 from swarmchat.swarm.storage.vector_index import SearchIndex, build_index
 
 T = TypeVar("T")

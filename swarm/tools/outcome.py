@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from swarmchat.swarm.context.normalize import NO_RESULT
 from swarmchat.swarm.models.base import ToolCall
-from swarmchat.swarm.persistence.changes import Edits
+from swarmchat.swarm.persistence.store import Edits
 from swarmchat.swarm.tools.context import Context
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, Literal, overload
 from pydantic import ValidationError
 from pydantic_core import to_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.name_match import check_tool_name
+from swarmchat.swarm.common.names import check_tool_name
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import Context
 from swarmchat.swarm.tools.schema import Signature, read_signature

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from swarmchat.swarm.common.name_match import nearest
+from swarmchat.swarm.common.names import nearest
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool

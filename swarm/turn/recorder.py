@@ -7,7 +7,7 @@ from swarmchat.backends import BackendError
 from swarmchat.swarm.context.builder import Rotation
 from swarmchat.swarm.conversation.events import HandedOver, TurnEnded
 from swarmchat.swarm.models.base import Answer, ModelRequest
-from swarmchat.swarm.persistence.changes import Edits
+from swarmchat.swarm.persistence.store import Edits
 from swarmchat.swarm.tools.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.handoffs import handoff_target
 from swarmchat.swarm.models.base import ToolCall
-from swarmchat.swarm.persistence.changes import Edits
+from swarmchat.swarm.persistence.store import Edits
 from swarmchat.swarm.tools.context import Context
 from swarmchat.swarm.tools.outcome import Outcome, ToolFailure
 from swarmchat.swarm.tools.toolset import Offer

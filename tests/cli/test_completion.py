@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from model_server import model_server
 from swarmchat.cli.completion.command_line import Typed, is_option, takes_value
-from swarmchat.cli.completion.scripts import SCRIPTS, SHELLS
-from swarmchat.cli.completion.shells import Line, split_line
+from swarmchat.cli.completion.shells import SCRIPTS, SHELLS, Line, split_line
 from swarmchat.cli.completion.swarm_scan import EXAMPLES, swarm_names
 from swarmchat.cli.completion.table import SETTING_VALUES, maker_of
 from swarmchat.cli.completion.tool_arguments import skeleton

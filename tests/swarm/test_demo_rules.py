@@ -10,8 +10,7 @@ from swarmchat.examples import helpdesk, phone_shop
 from swarmchat.swarm import DemoRule
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Answer, ModelRequest, TextChunk
-from swarmchat.swarm.models.demo import DemoModel
-from swarmchat.swarm.models.demo_rules import follow_rules
+from swarmchat.swarm.models.demo import DemoModel, follow_rules
 
 ALL_RULES = [*helpdesk.swarm.demo, *phone_shop.swarm.demo]
 ALL_TOOLS = sorted({rule.call for rule in ALL_RULES if rule.call})

@@ -27,8 +27,8 @@ from swarmchat.swarm.errors import (
 )
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk, ToolCall
 from swarmchat.swarm.models.context_windows import DEFAULT_CONTEXT_WINDOW, context_window_for
-from swarmchat.swarm.models.model_errors import asked_wait, named_context_limit
 from swarmchat.swarm.models.openai_chat import OpenAIModel
+from swarmchat.swarm.models.openai_client import asked_wait, named_context_limit
 
 server = server_fixture
 

@@ -13,8 +13,8 @@ from swarmchat.swarm.errors import ContextTooLong, ModelBusy, ModelUnavailable
 from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.changes import Edits
 from swarmchat.swarm.persistence.session_index import find_session
+from swarmchat.swarm.persistence.store import Edits
 
 
 @tool

@@ -13,8 +13,7 @@ from misbehaving import SCRIPT, Misbehaving
 from recorded import Recorder, again, ask, calls
 from swarmchat.backends import open_backend
 from swarmchat.examples.helpdesk import swarm as helpdesk
-from swarmchat.swarm.archive.incoming import Incoming
-from swarmchat.swarm.archive.writer import SessionWriter
+from swarmchat.swarm.archive.writer import Incoming, SessionWriter
 from swarmchat.swarm.importers.detect import open_transcript
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence.log_reader import read_lines

@@ -27,12 +27,10 @@ from logs import (
 )
 from swarmchat.backends import Append, open_backend
 from swarmchat.swarm.archive.dialogue import what_was_said
-from swarmchat.swarm.archive.export import as_messages, as_openai
-from swarmchat.swarm.archive.export_pages import as_html, as_markdown
+from swarmchat.swarm.archive.export import as_html, as_markdown, as_messages, as_openai
 from swarmchat.swarm.archive.log_summary import LogSummary, read_beside
-from swarmchat.swarm.archive.mend_files import repair_file, repair_session
 from swarmchat.swarm.archive.redaction import MARK, Redaction
-from swarmchat.swarm.archive.repair import mend_log
+from swarmchat.swarm.archive.repair import mend_log, repair_file, repair_session
 from swarmchat.swarm.archive.search import search_session
 from swarmchat.swarm.archive.sessions import delete_session, find_unfinished, fork_session, rename_session, snapshot
 from swarmchat.swarm.archive.writer import SessionWriter

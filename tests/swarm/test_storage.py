@@ -22,8 +22,7 @@ from swarmchat.backends import Append, Backend, BackendUnavailable, CorruptValue
 from swarmchat.backends.memory import MemoryBackend
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.changes import Edits, commit_edits
-from swarmchat.swarm.persistence.store import Lifetimes, Store
+from swarmchat.swarm.persistence.store import Edits, Lifetimes, Store, commit_edits
 from swarmchat.swarm.storage.embeddings import PersistEmbedding
 from swarmchat.swarm.storage.items import StoredItems
 from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.swarm.context import encodings, tokens
 from swarmchat.swarm.context.encodings import VocabularyError, encoding_name, load_encoding
-from swarmchat.swarm.context.tokens import counter_for
-from swarmchat.swarm.context.tool_tokens import tools_as_typescript
+from swarmchat.swarm.context.tokens import counter_for, tools_as_typescript
 
 
 def user(text):
