@@ -11,7 +11,7 @@ from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.agents.loader import load_swarm
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.models.base import Model
-from swarmchat.swarm.replay.files import Conversation, read_conversations
+from swarmchat.swarm.replay.files import RecordedConversation, read_conversations
 from swarmchat.swarm.replay.runner import MODES, Replayed, replay
 from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
 
@@ -63,7 +63,7 @@ async def _replay_all(
     return done
 
 
-def _check_stand_in(path: Path, conversation: Conversation, mode: str) -> None:
+def _check_stand_in(path: Path, conversation: RecordedConversation, mode: str) -> None:
     why = lacks_swarm(conversation, mode)
     assert why is None, f"{path}, {conversation.name}: {why}, or here with swarm="
 

@@ -134,9 +134,9 @@ def test_record_types_are_those_that_are_written():
 
 
 def _kinds(tree: ast.Module) -> Iterator[str]:
-    """Yield the types of the records that are made: Record("…"), record("…"), self.add("…"), edits.edit(… ("…", …))."""
+    """Yield the types of the records that are made: Record("…"), record("…"), self.add("…"), changes.update(… ("…", …))."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "edits.edit":
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "changes.update":
             told = [
                 value for value in (*node.args, *(word.value for word in node.keywords)) if isinstance(value, ast.Tuple)
             ]

@@ -15,7 +15,7 @@ from swarmchat.swarm.errors import SwarmError
 Work = Coroutine[Any, Any, int | None]
 
 
-def guarded(prepare: Callable[[], Work]) -> int:
+def run_to_exit_code(prepare: Callable[[], Work]) -> int:
     """Run the work that ``prepare`` returns; return its exit code, or that of an error of ours. Prints the error."""
     try:
         return asyncio.run(prepare()) or 0

@@ -11,7 +11,7 @@ from prompt_toolkit.application import Application, run_in_terminal
 from swarmchat.cli.render.renderer import Renderer
 
 
-class News:
+class BackgroundTasks:
     """Runs ``warm_up`` and ``look_around`` in threads after the first look of ``prompt``.
 
     The lines that ``look_around`` returns are told when nobody is speaking.

@@ -61,7 +61,7 @@ _WHERE = ("backend", "redis_url", "data_dir", "profile", "client")
 """What must be the same to find the session again: repeated also where it came from the environment."""
 
 
-def farewell(session: Session, settings: Settings) -> str:
+def resume_hint(session: Session, settings: Settings) -> str:
     """Return the command that goes on with ``session``, with all its flags but those that hold a password."""
     if settings.backend == "memory":
         return "this session was kept in memory and is gone now (-b disk keeps it)"

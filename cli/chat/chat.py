@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from swarmchat.cli.app.runner import Work, guarded
+from swarmchat.cli.app.runner import Work, run_to_exit_code
 from swarmchat.cli.app.signals import ignore_interrupts, run_until_signal
 from swarmchat.cli.chat.opener import Opener, check_names, opening
 from swarmchat.cli.errors import UsageError
@@ -36,7 +36,7 @@ def run_chat(
 
         return run_steps(flags, [Step(read_prompt(words))], output, session=session, resume=resume, strict=strict)
 
-    return guarded(prepare)
+    return run_to_exit_code(prepare)
 
 
 async def _chat(settings: Settings, *, name: str | None, resume: bool) -> None:
@@ -77,9 +77,9 @@ async def _talk(session: Session, opener: Opener, renderer: Renderer) -> None:
         ignore_interrupts()
         try:
             if repl.session.turns:
-                from swarmchat.cli.chat.banner import farewell
+                from swarmchat.cli.chat.banner import resume_hint
 
-                renderer.verbatim(farewell(repl.session, settings))
+                renderer.verbatim(resume_hint(repl.session, settings))
         finally:
             await repl.session.close()
 

@@ -8,7 +8,7 @@ from swarmchat.backends import Backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.slash.chat_context import Desk, seat
+from swarmchat.cli.slash.chat_context import ChatContext, seat
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.base import Model
@@ -48,7 +48,7 @@ class Opener:
             settings=wiring.session_settings(settings),
             models=lambda each: wiring.make_model(settings, interactive=self.interactive, swarm=self.swarm, name=each),
         )
-        seat(session, Desk(settings, self.interactive, self.made))
+        seat(session, ChatContext(settings, self.interactive, self.made))
         if settings.locale is not None:
             try:
                 await session.primitives.memory.set("locale", settings.locale)

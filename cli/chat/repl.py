@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
 from swarmchat.cli.chat.approval import Approvals
-from swarmchat.cli.chat.background import News
+from swarmchat.cli.chat.background import BackgroundTasks
 from swarmchat.cli.chat.cost import Cost
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.prompt.completer import SlashCompleter
@@ -83,7 +83,7 @@ class Repl:
             editor, history=history, completer=self._completer, toolbar=self._toolbar, vi=settings.editing == "vi"
         )
         renderer.tell_aside(self._prompt.typed)
-        self._news = News(self._prompt.app, renderer, warm_up, look_around)
+        self._news = BackgroundTasks(self._prompt.app, renderer, warm_up, look_around)
 
     async def run(self) -> None:
         """Chat until the user leaves."""

@@ -38,7 +38,7 @@ def run(
     In a script each line is a message; three quotation marks begin and end one of several lines; / begins a command, #
     what is skipped. All of it is checked before anything is sent. The first error ends the run with its exit code.
     """
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.chat.batch import run_steps
 
     flags = options.flags(
@@ -61,7 +61,7 @@ def run(
         about = {"strict": strict, "keep_going": keep_going}
         return run_steps(flags, steps, output, name=name, session=session, resume=resume, **about)
 
-    raise typer.Exit(guarded(prepare))
+    raise typer.Exit(run_to_exit_code(prepare))
 
 
 def _read_steps(words: list[str], script: Path | None) -> "tuple[str, list[Step]]":

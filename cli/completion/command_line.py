@@ -9,7 +9,7 @@ Candidate = tuple[str, str]
 
 
 @dataclass
-class Typed:
+class PartialCommandLine:
     """The command line before the word that is being typed."""
 
     command: Any
@@ -26,9 +26,9 @@ class Typed:
     """Whether there are no more options, after ``--``."""
 
 
-def read_typed(root: Any, words: Sequence[str]) -> Typed:
+def read_typed(root: Any, words: Sequence[str]) -> PartialCommandLine:
     """Follow ``words`` from the program's command ``root``. What names no command is a question for its chat."""
-    typed = Typed(root)
+    typed = PartialCommandLine(root)
     for word in words:
         if typed.waiting is not None:
             typed.given[typed.waiting.name] = word
@@ -46,7 +46,7 @@ def read_typed(root: Any, words: Sequence[str]) -> Typed:
     return typed
 
 
-def _take_option(typed: Typed, word: str) -> None:
+def _take_option(typed: PartialCommandLine, word: str) -> None:
     name, equals, value = word.partition("=")
     if name not in _options(typed.command):
         typed.command = _default(typed.command)
@@ -91,7 +91,7 @@ def commands(command: Any) -> list[Candidate]:
     return [(name, each.get_short_help_str(70)) for name, each in inner.items() if not each.hidden]
 
 
-def options(typed: Typed) -> list[Candidate]:
+def options(typed: PartialCommandLine) -> list[Candidate]:
     """Return the options that can stand here, the long form where there is one."""
     both = (
         [typed.command]
@@ -106,7 +106,7 @@ def options(typed: Typed) -> list[Candidate]:
     return [*found.items(), ("--help", "Show this message and exit.")]
 
 
-def argument(typed: Typed) -> Any:
+def argument(typed: PartialCommandLine) -> Any:
     """Return the argument that is being typed; ``None`` where none can stand."""
     arguments = [param for param in typed.command.params if not is_option(param)]
     for position, param in enumerate(arguments):

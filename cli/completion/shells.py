@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swarmchat.cli.completion.command_line import Candidate, Typed, argument, commands, options, read_typed
+from swarmchat.cli.completion.command_line import (
+    Candidate,
+    PartialCommandLine,
+    argument,
+    commands,
+    options,
+    read_typed,
+)
 from swarmchat.cli.terminal.sanitize import one_line
 
 _SPECIAL = re.compile(r"([^\w@%+=:,./~-])")
@@ -73,13 +80,13 @@ def candidates(root: Any, words: Sequence[str]) -> list[Candidate] | None:
     return [(prefix + value, about) for value, about in usable]
 
 
-def _may_be_file(typed: Typed, param: Any) -> bool:
+def _may_be_file(typed: PartialCommandLine, param: Any) -> bool:
     from swarmchat.cli.completion.table import may_be_file
 
     return may_be_file(typed.path, param)
 
 
-def _values(typed: Typed, param: Any) -> list[Candidate]:
+def _values(typed: PartialCommandLine, param: Any) -> list[Candidate]:
     # Commands and options are known without the settings and all else that values come from.
     from swarmchat.cli.completion.table import values_of
 

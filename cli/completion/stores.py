@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 from swarmchat.backends import Backend
-from swarmchat.cli.completion.command_line import Candidate, Typed
+from swarmchat.cli.completion.command_line import Candidate, PartialCommandLine
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.printing import as_line
@@ -36,7 +36,7 @@ def look(settings: Settings, ask: Callable[[Backend], Awaitable[list[Candidate]]
     return asyncio.run(run())
 
 
-def sessions(typed: Typed, settings: Settings) -> list[Candidate]:
+def sessions(typed: PartialCommandLine, settings: Settings) -> list[Candidate]:
     """Return the client's sessions but for those that are named already, the last used first."""
     from swarmchat.swarm.persistence.session_index import list_sessions
 
@@ -47,7 +47,7 @@ def sessions(typed: Typed, settings: Settings) -> list[Candidate]:
     return look(settings, ask)
 
 
-def turns(typed: Typed, settings: Settings) -> list[Candidate]:
+def turns(typed: PartialCommandLine, settings: Settings) -> list[Candidate]:
     """Return the numbers of the turns of the session that is named first, the last one first."""
     from swarmchat.swarm.persistence.session_index import find_session
 
@@ -58,7 +58,7 @@ def turns(typed: Typed, settings: Settings) -> list[Candidate]:
     return look(settings, ask)
 
 
-def states(typed: Typed, settings: Settings) -> list[Candidate]:
+def states(typed: PartialCommandLine, settings: Settings) -> list[Candidate]:
     """Return the states that are kept of the session that is named, or that was used last."""
     from swarmchat.swarm.persistence import keys
     from swarmchat.swarm.persistence.session_index import find_session, latest_session
@@ -74,7 +74,7 @@ def states(typed: Typed, settings: Settings) -> list[Candidate]:
     return look(settings, ask)
 
 
-def remembered(typed: Typed, settings: Settings) -> list[Candidate]:
+def remembered(typed: PartialCommandLine, settings: Settings) -> list[Candidate]:
     """Return the names of what is remembered of the client."""
     from swarmchat.swarm.persistence.store import Store
     from swarmchat.swarm.primitives.memory import PersistMemory
@@ -86,7 +86,7 @@ def remembered(typed: Typed, settings: Settings) -> list[Candidate]:
     return look(settings, ask)
 
 
-def storages(typed: Typed, settings: Settings) -> list[Candidate]:
+def storages(typed: PartialCommandLine, settings: Settings) -> list[Candidate]:
     """Return the storages that have items: those of the client, or with --shared those of all clients."""
     from swarmchat.swarm.persistence import keys
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from swarmchat.cli.completion import stores, values
-from swarmchat.cli.completion.command_line import Candidate, Typed
+from swarmchat.cli.completion.command_line import Candidate, PartialCommandLine
 from swarmchat.cli.completion.values import Make
 from swarmchat.cli.terminal.themes import ABOUT
 from swarmchat.swarm.agents.rescue_steps import STEPS
 
 
-def values_of(typed: Typed, param: Any) -> list[Candidate]:
+def values_of(typed: PartialCommandLine, param: Any) -> list[Candidate]:
     """Return the values that ``param`` can have; none for those that nothing is known of."""
     make = maker_of(typed.path, param)
     return make(typed) if make is not None else []
@@ -28,7 +28,7 @@ def may_be_file(path: tuple[str, ...], param: Any) -> bool:
     return place in _FILES or (param.name in _FILES and place not in _BY_PLACE)
 
 
-def _setting_values(typed: Typed) -> list[Candidate]:
+def _setting_values(typed: PartialCommandLine) -> list[Candidate]:
     make = SETTING_VALUES.get(typed.words[0])
     return make(typed) if make is not None else []
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from swarmchat.cli.completion import stores
-from swarmchat.cli.completion.command_line import Candidate, Typed
+from swarmchat.cli.completion.command_line import Candidate, PartialCommandLine
 from swarmchat.cli.completion.swarm_scan import EXAMPLES, SwarmNames, swarm_names
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.files import read_files
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _SECONDS = 0.15
 """How long a server of models may take: nobody waits long for Tab."""
 
-Make = Callable[[Typed], list[Candidate]]
+Make = Callable[[PartialCommandLine], list[Candidate]]
 """Finds what can stand behind what was typed."""
 
 
-def settings_of(typed: Typed) -> Settings:
+def settings_of(typed: PartialCommandLine) -> Settings:
     """Return the settings that the command line so far would have; what is wrong with them is left out."""
     known = {name: value for name, value in typed.given.items() if name in Settings.__dataclass_fields__}
     return wiring.read_settings(known, complain=lambda error: None)
@@ -41,7 +41,7 @@ def words(*found: str) -> Make:
     return lambda typed: [(word, "") for word in found]
 
 
-def stored(find: Callable[[Typed, Settings], list[Candidate]]) -> Make:
+def stored(find: Callable[[PartialCommandLine, Settings], list[Candidate]]) -> Make:
     """Return what offers what ``find`` finds with the settings of the command line."""
     return lambda typed: find(typed, settings_of(typed))
 
@@ -65,13 +65,13 @@ def known(name: str, *others: Candidate) -> Make:
     return lambda typed: list(dict([*_in_files(name), *others]).items())
 
 
-def profiles(typed: Typed) -> list[Candidate]:
+def profiles(typed: PartialCommandLine) -> list[Candidate]:
     """Return the profiles of the settings files."""
     _, found = read_files(wiring.settings_files(), lambda error: None)
     return [(name, Path(places[-1][0]).name) for name, places in sorted(found.items())]
 
 
-def setting_names(typed: Typed) -> list[Candidate]:
+def setting_names(typed: PartialCommandLine) -> list[Candidate]:
     """Return the names of all settings."""
     return [(name, "") for name, each in Settings.__dataclass_fields__.items() if each.metadata]
 
@@ -92,7 +92,7 @@ def _servers(settings: Settings) -> "list[LocalServer]":
     return find_servers(ports, _SECONDS)
 
 
-def models(typed: Typed) -> list[Candidate]:
+def models(typed: PartialCommandLine) -> list[Candidate]:
     """Return the models that the settings files name, and those of servers on this machine."""
     settings = settings_of(typed)
     found = {"demo": "built in: scripted answers, no AI", **dict(_in_files("model"))}
@@ -103,7 +103,7 @@ def models(typed: Typed) -> list[Candidate]:
     return list(found.items())
 
 
-def addresses(typed: Typed) -> list[Candidate]:
+def addresses(typed: PartialCommandLine) -> list[Candidate]:
     """Return the addresses that the settings files name, and those of servers on this machine."""
     from swarmchat.swarm.models.discovery import find_servers
 
@@ -112,7 +112,7 @@ def addresses(typed: Typed) -> list[Candidate]:
     return list(dict([*_in_files("base_url"), *local]).items())
 
 
-def swarms(typed: Typed) -> list[Candidate]:
+def swarms(typed: PartialCommandLine) -> list[Candidate]:
     """Return the swarms of this folder, of the program, and of the settings files, and what may be one."""
     here = Path()
     own = [(".", "the swarm of this folder")] if (here / "swarm.toml").is_file() else []
@@ -121,7 +121,7 @@ def swarms(typed: Typed) -> list[Candidate]:
     return list(dict([*own, *EXAMPLES.items(), *_in_files("swarm"), *files]).items())
 
 
-def backends(typed: Typed) -> list[Candidate]:
+def backends(typed: PartialCommandLine) -> list[Candidate]:
     """Return what ``-b`` takes."""
     return [
         ("disk", "a folder on this machine"),
@@ -135,7 +135,7 @@ def backends(typed: Typed) -> list[Candidate]:
 # From the swarm
 
 
-def names(typed: Typed) -> SwarmNames:
+def names(typed: PartialCommandLine) -> SwarmNames:
     """Return what is in the swarm that would answer; nothing of one that a folder names and that must not be run."""
     settings = settings_of(typed)
     if settings.swarm is None:
@@ -150,7 +150,7 @@ def of_swarm(kind: str) -> Make:
     return lambda typed: list(getattr(names(typed), kind).items())
 
 
-def arguments(typed: Typed) -> list[Candidate]:
+def arguments(typed: PartialCommandLine) -> list[Candidate]:
     """Return what the tool that is named first must be given, to be filled in."""
     from swarmchat.cli.completion.tool_arguments import names_line, skeleton
 
@@ -158,20 +158,20 @@ def arguments(typed: Typed) -> list[Candidate]:
     return [] if parameters is None else [(skeleton(parameters), names_line(parameters))]
 
 
-def storages(typed: Typed) -> list[Candidate]:
+def storages(typed: PartialCommandLine) -> list[Candidate]:
     """Return the storages that have items, and those that the swarm declares."""
     kept = stores.storages(typed, settings_of(typed))
     declared = of_swarm("storages")(typed) if "swarm" in typed.given else []
     return list(dict([*kept, *declared]).items())
 
 
-def banned(typed: Typed) -> list[Candidate]:
+def banned(typed: PartialCommandLine) -> list[Candidate]:
     """Return who is banned."""
     swarm = names(typed)
     chosen = [typed.given["policy"]] if "policy" in typed.given else list(swarm.policies)
     return stores.banned(swarm.name, chosen, settings_of(typed))
 
 
-def online(typed: Typed) -> list[Candidate]:
+def online(typed: PartialCommandLine) -> list[Candidate]:
     """Return who is online."""
     return stores.online(names(typed).name, settings_of(typed))

@@ -21,28 +21,28 @@ def show(
     swarmchat config show --origin
     swarmchat config show --profile local
     """
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.config.edit import show_settings
 
-    raise typer.Exit(guarded(lambda: show_settings({"profile": profile}, origin=origin, as_json=as_json)))
+    raise typer.Exit(run_to_exit_code(lambda: show_settings({"profile": profile}, origin=origin, as_json=as_json)))
 
 
 @config_app.command("path")
 def path(as_json: options.Json = False) -> None:
     """Print where settings files are, the user's own first, whether they are there or not."""
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.config.edit import show_paths
 
-    raise typer.Exit(guarded(lambda: show_paths(as_json)))
+    raise typer.Exit(run_to_exit_code(lambda: show_paths(as_json)))
 
 
 @config_app.command("init")
 def init() -> None:
     """Write your own config file with all settings, as comments with their defaults. Never overwrites one."""
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.config.edit import write_template
 
-    raise typer.Exit(guarded(write_template))
+    raise typer.Exit(run_to_exit_code(write_template))
 
 
 @config_app.command("set")
@@ -60,7 +60,7 @@ def set_value(
     swarmchat config set --unset model
     swarmchat config set api_key -       reads the value from standard input
     """
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.config.edit import change_value
 
-    raise typer.Exit(guarded(lambda: change_value(name, value, profile=profile, unset=unset)))
+    raise typer.Exit(run_to_exit_code(lambda: change_value(name, value, profile=profile, unset=unset)))

@@ -29,7 +29,7 @@ def doctor(
     swarmchat doctor -b redis            another store
     swarmchat doctor --json | jq '.checks[] | select(.status == "failed")'
     """
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.doctor.run import run_doctor
 
     given = options.flags(
@@ -41,4 +41,6 @@ def doctor(
         redis_url=redis_url,
         data_dir=data_dir,
     )
-    raise typer.Exit(guarded(lambda: run_doctor(given, offline=offline, everything=everything, as_json=as_json)))
+    raise typer.Exit(
+        run_to_exit_code(lambda: run_doctor(given, offline=offline, everything=everything, as_json=as_json))
+    )

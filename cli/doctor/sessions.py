@@ -3,7 +3,7 @@
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.doctor.check import Check, Checks
 from swarmchat.cli.terminal.sanitize import one_line
-from swarmchat.swarm.archive.repair import mend_log
+from swarmchat.swarm.archive.repair import repair_log
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import parse_holder
@@ -40,7 +40,7 @@ async def _check_logs(checks: Checks, backend: Backend, infos: list[SessionInfo]
     for info in infos:
         try:
             lines = [line async for line in read_lines(backend, info)]
-            findings = mend_log(lines).findings
+            findings = repair_log(lines).findings
         except (SwarmError, BackendError) as error:
             findings, lines = [str(error)], [b""]
         if not lines:

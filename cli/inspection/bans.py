@@ -10,7 +10,7 @@ from swarmchat.cli.inspection.run import show_look
 from swarmchat.cli.terminal.printing import print_rows
 
 if TYPE_CHECKING:
-    from swarmchat.cli.inspection.reader import Look
+    from swarmchat.cli.inspection.reader import StoreReader
 
 bans_app = Commands(help="See, add and lift bans.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def list_bans(
 ) -> None:
     """List who is banned, by which policy, since when and why."""
 
-    async def show(look: "Look") -> None:
+    async def show(look: "StoreReader") -> None:
         bans = [ban for each in _policies(look, policy) for ban in await look.primitives().policy(each).list()]
         print_rows([asdict(ban) for ban in bans], as_json, "{client}  {policy}  {since}  {why}")
 
@@ -52,7 +52,7 @@ def add_ban(
 ) -> None:
     """Ban a client. It holds for its next message, wherever it is online."""
 
-    async def show(look: "Look") -> None:
+    async def show(look: "StoreReader") -> None:
         from datetime import UTC, datetime
 
         from swarmchat.swarm.persistence.records import timestamp
@@ -75,7 +75,7 @@ def lift_ban(
 ) -> None:
     """Lift the bans of a client. Exit code 66 if there was none."""
 
-    async def show(look: "Look") -> None:
+    async def show(look: "StoreReader") -> None:
         from swarmchat.cli.errors import NotFoundError
 
         lifted = [await look.primitives().policy(each).lift(client) for each in _policies(look, policy)]
@@ -85,7 +85,7 @@ def lift_ban(
     show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir, profile=profile)
 
 
-def _policies(look: "Look", name: str | None) -> list[str]:
+def _policies(look: "StoreReader", name: str | None) -> list[str]:
     from swarmchat.cli.errors import UsageError
 
     names = [policy.name for policy in look.swarm.policies]

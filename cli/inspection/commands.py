@@ -9,7 +9,7 @@ from swarmchat.cli.inspection.run import show_look
 from swarmchat.cli.terminal.printing import as_line, print_json, print_values
 
 if TYPE_CHECKING:
-    from swarmchat.cli.inspection.reader import Look
+    from swarmchat.cli.inspection.reader import StoreReader
 
 
 def state(
@@ -25,7 +25,7 @@ def state(
 ) -> None:
     """Show the states of a session, which may be in use."""
 
-    async def show(look: "Look") -> None:
+    async def show(look: "StoreReader") -> None:
         from swarmchat.backends import Delete
         from swarmchat.swarm.persistence import keys
 
@@ -56,7 +56,7 @@ def storage(
 ) -> None:
     """Show the items of a storage. With -S, its default items are there too, and it can be searched."""
 
-    async def show(look: "Look") -> None:
+    async def show(look: "StoreReader") -> None:
         from swarmchat.cli.errors import UsageError
         from swarmchat.swarm.persistence import keys
 
@@ -94,7 +94,7 @@ def memory(
 ) -> None:
     """Show or change what is remembered of a client."""
 
-    async def show(look: "Look") -> None:
+    async def show(look: "StoreReader") -> None:
         from swarmchat.cli.errors import UsageError
 
         kept = look.primitives().memory

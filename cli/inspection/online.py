@@ -9,7 +9,7 @@ from swarmchat.cli.inspection.run import show_look
 from swarmchat.cli.terminal.printing import print_rows
 
 if TYPE_CHECKING:
-    from swarmchat.cli.inspection.reader import Look
+    from swarmchat.cli.inspection.reader import StoreReader
 
 
 def online(
@@ -23,7 +23,7 @@ def online(
 ) -> None:
     """List who is online. Exit code 0 when nobody is, else 1: for scripts that maintain the system."""
 
-    async def show(look: "Look") -> int:
+    async def show(look: "StoreReader") -> int:
         import asyncio
 
         from swarmchat.swarm.primitives.presence import PersistAlive

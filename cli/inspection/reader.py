@@ -16,7 +16,7 @@ from swarmchat.swarm.persistence.session_index import SessionInfo, find_session,
 
 
 @dataclass(frozen=True)
-class Look:
+class StoreReader:
     """What a command looks at."""
 
     settings: Settings
@@ -48,13 +48,13 @@ class Look:
 
 
 @asynccontextmanager
-async def looking(flags: dict[str, object]) -> AsyncIterator[Look]:
+async def open_reader(flags: dict[str, object]) -> AsyncIterator[StoreReader]:
     """Open what the ``flags`` of a command name."""
     settings = wiring.read_settings(flags)
     swarm = wiring.make_swarm(settings)
     backend = wiring.make_backend(settings)
     try:
-        yield Look(settings, backend, swarm, settings.client_name)
+        yield StoreReader(settings, backend, swarm, settings.client_name)
     finally:
         await wiring.close_swarm(swarm)
         await backend.close()

@@ -7,17 +7,17 @@ import typer
 from swarmchat.cli.app import options
 
 if TYPE_CHECKING:
-    from swarmchat.cli.inspection.reader import Look
+    from swarmchat.cli.inspection.reader import StoreReader
 
 
-def show_look(show: Callable[["Look"], Awaitable[int | None]], **given: object) -> None:
+def show_look(show: Callable[["StoreReader"], Awaitable[int | None]], **given: object) -> None:
     """Run ``show`` on the store that the options ``given`` name; exit with its code, or with that of an error."""
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
 
     async def run() -> int | None:
-        from swarmchat.cli.inspection.reader import looking
+        from swarmchat.cli.inspection.reader import open_reader
 
-        async with looking(options.flags(**given)) as look:
+        async with open_reader(options.flags(**given)) as look:
             return await show(look)
 
-    raise typer.Exit(guarded(run))
+    raise typer.Exit(run_to_exit_code(run))

@@ -14,10 +14,10 @@ BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server, 
 @models_app.command("list", epilog=help_examples.MODELS_LIST)
 def list_models(base_url: BaseUrl = None, profile: options.Profile = None, as_json: options.Json = False) -> None:
     """List the models that the server has; the one that would answer now has a star."""
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.models.listing import show_models
 
-    raise typer.Exit(guarded(lambda: show_models(options.flags(base_url=base_url, profile=profile), as_json)))
+    raise typer.Exit(run_to_exit_code(lambda: show_models(options.flags(base_url=base_url, profile=profile), as_json)))
 
 
 @models_app.command("test", epilog=help_examples.MODELS_TEST)
@@ -36,8 +36,8 @@ def probe_model(
     Some 20 requests with 10,000 tokens in all. Exit code 0 when all was tried, whatever was found; 4 when the model
     cannot even chat.
     """
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.models.probing import run_test
 
     given = options.flags(model=model, base_url=base_url, profile=profile, timeout=timeout)
-    raise typer.Exit(guarded(lambda: run_test(given, quick=quick, as_json=as_json)))
+    raise typer.Exit(run_to_exit_code(lambda: run_test(given, quick=quick, as_json=as_json)))

@@ -47,14 +47,16 @@ def replay(
     The exit code is 0 if all is the same, 3 if anything differs, and 65 if a file cannot be used, whatever the others
     are.
     """
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.app.signals import run_until_signal
-    from swarmchat.cli.replay.run import Wanted, run
+    from swarmchat.cli.replay.run import ReplayRequest, run
 
     flags = options.flags(
         swarm=swarm, backend=backend, base_url=base_url, redis_url=redis_url, data_dir=data_dir, profile=profile
     )
-    wanted = Wanted(files, flags, mode, tuple(model or ()), update, start, until, every, verbose, as_json, junit, speed)
+    wanted = ReplayRequest(
+        files, flags, mode, tuple(model or ()), update, start, until, every, verbose, as_json, junit, speed
+    )
     codes: list[int] = []
 
     async def work() -> None:
@@ -73,4 +75,4 @@ def replay(
         await run_until_signal(work(), "SIGINT", "SIGTERM", "SIGHUP")
         return codes[0] if codes else 0
 
-    raise typer.Exit(guarded(guard))
+    raise typer.Exit(run_to_exit_code(guard))

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from swarmchat.cli.terminal.sanitize import one_line
-from swarmchat.swarm.replay.expectations import Happened, Turned
+from swarmchat.swarm.replay.expectations import TurnComparison, TurnOutcome
 
 _SIMILAR = 0.6
 """Share of the words of two answers from which on they are called similar."""
@@ -14,7 +14,7 @@ _COLUMNS = ("turn", "agent", "handoffs", "tools", "rescues", "tokens", "answer")
 _WIDEST = 34
 
 
-def drift_rows(turns: Sequence[Turned]) -> list[dict[str, Any]]:
+def drift_rows(turns: Sequence[TurnComparison]) -> list[dict[str, Any]]:
     """Return for each turn what it came to then and now, and how much alike the answers are."""
     return [
         {
@@ -27,7 +27,7 @@ def drift_rows(turns: Sequence[Turned]) -> list[dict[str, Any]]:
     ]
 
 
-def drift_lines(turns: Sequence[Turned]) -> Iterator[str]:
+def drift_lines(turns: Sequence[TurnComparison]) -> Iterator[str]:
     """Yield a table: one turn a line, and where something is another, what it was and what it is."""
     rows = [_COLUMNS, *(tuple(_cells(row)) for row in drift_rows(turns))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
@@ -48,7 +48,7 @@ def drift_summary(conversations: Sequence[Sequence[dict[str, Any]]]) -> str:
     )
 
 
-def _about(happened: Happened) -> dict[str, Any]:
+def _about(happened: TurnOutcome) -> dict[str, Any]:
     return {
         "agent": happened.agent,
         "handoffs": happened.handoffs,

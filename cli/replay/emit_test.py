@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.replay.run import Wanted, transcripts
+from swarmchat.cli.replay.run import ReplayRequest, transcripts
 from swarmchat.swarm.agents.loader import EXAMPLES
 from swarmchat.swarm.replay.files import read_conversations
 from swarmchat.swarm.replay.runner import MODES
@@ -28,7 +28,7 @@ def test_{name}() -> None:
 '''
 
 
-async def emit(wanted: Wanted, output: Path | None) -> None:
+async def emit(wanted: ReplayRequest, output: Path | None) -> None:
     """Write the test to ``output``, or print it. Raises UsageError and TranscriptError."""
     paths = transcripts(wanted.files)
     if len(paths) != 1:

@@ -15,7 +15,7 @@ from swarmchat.cli.terminal.printing import print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.replay.compare import Difference
-from swarmchat.swarm.replay.files import Conversation
+from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.runner import Replayed
 
 _CLEAR_LINE = "\r\x1b[K"
@@ -45,7 +45,7 @@ class Report:
         """Whether nothing differs, or nothing does any more."""
         return all(row["same"] or (row["file"] in self._updated and not row["unmet"]) for row in self._rows)
 
-    def replayed(self, path: Path, done: "Done", *, several: bool) -> None:
+    def replayed(self, path: Path, done: "ReplayResult", *, several: bool) -> None:
         """Take a conversation of the file at ``path``; ``several``: it is not the only one in it."""
         replayed, name = done.replayed, done.conversation.name
         self._same += replayed.same
@@ -169,11 +169,11 @@ def _count(count: int, what: str) -> str:
 
 
 @dataclass
-class Done:
+class ReplayResult:
     """What came of one conversation."""
 
     path: Path
-    conversation: Conversation
+    conversation: RecordedConversation
     replayed: Replayed
     seconds: float
     model: str = ""
@@ -184,7 +184,7 @@ class Done:
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def as_junit(done: "Sequence[Done]", failures: Sequence[tuple[Path, str]]) -> bytes:
+def as_junit(done: "Sequence[ReplayResult]", failures: Sequence[tuple[Path, str]]) -> bytes:
     """Return the report: a failure where something differs, an error for each file that cannot be used."""
 
     cases = []

@@ -9,13 +9,13 @@ from typing import Any
 
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
-from swarmchat.cli.replay.report import Done, Report
+from swarmchat.cli.replay.report import ReplayResult, Report
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
 from swarmchat.swarm.models.base import Model
-from swarmchat.swarm.replay.files import Conversation, read_conversations
+from swarmchat.swarm.replay.files import RecordedConversation, read_conversations
 from swarmchat.swarm.replay.runner import MODES, Replayed, replay
 from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
 from swarmchat.swarm.replay.update import updated_lines, write_whole
@@ -24,7 +24,7 @@ _ENDINGS = (".jsonl", ".json")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ReplayRequest:
     """What the command line asks for."""
 
     files: Sequence[Path]
@@ -41,7 +41,7 @@ class Wanted:
     speed: float | None = None
 
 
-async def run(wanted: Wanted) -> int:
+async def run(wanted: ReplayRequest) -> int:
     """Replay what is wanted; return the exit code. Raises ReplayMismatch where something differs, and what goes wrong.
 
     Of several files, one that cannot be used does not keep the others from being replayed.
@@ -104,7 +104,7 @@ def _check_is_there(path: Path) -> None:
         raise NotFoundError(f"there is no file {str(path)!r}")
 
 
-def _check(wanted: Wanted) -> None:
+def _check(wanted: ReplayRequest) -> None:
     if wanted.mode not in (*MODES, "show"):
         raise UsageError(f"--mode is {wanted.mode!r}, expected one of {', '.join((*MODES, 'show'))}")
     if wanted.models and wanted.mode != "live":
@@ -122,7 +122,7 @@ def _check(wanted: Wanted) -> None:
 class _Work:
     """Replays files on one backend, with one model after the other."""
 
-    def __init__(self, wanted: Wanted, report: Report) -> None:
+    def __init__(self, wanted: ReplayRequest, report: Report) -> None:
         self._wanted = wanted
         self._report = report
         flags = dict(wanted.flags)
@@ -131,7 +131,7 @@ class _Work:
         self._settings: Settings = wiring.read_settings(flags)
         self._backend: Backend = wiring.make_backend(self._settings)
         self._swarm: Swarm | None = None
-        self.done: list[Done] = []
+        self.done: list[ReplayResult] = []
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -163,7 +163,7 @@ class _Work:
         if self._wanted.update:
             self._update(path, [each.replayed for each in done])
 
-    async def _replay(self, path: Path, conversation: Conversation, name: str | None) -> Done:
+    async def _replay(self, path: Path, conversation: RecordedConversation, name: str | None) -> ReplayResult:
         wanted = self._wanted
         plain = wiring.make_swarm(replace(self._settings, swarm=None))
         swarm = self._swarm or named_swarm(conversation, plain)
@@ -193,7 +193,7 @@ class _Work:
         finally:
             if model is not None:
                 await model.close()
-        return Done(
+        return ReplayResult(
             path, conversation, replayed, time.monotonic() - started, "" if model is None else model.name, remarks
         )
 

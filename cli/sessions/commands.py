@@ -12,7 +12,7 @@ from swarmchat.cli.app.typer_app import Commands
 from swarmchat.cli.terminal.printing import print_json
 
 if TYPE_CHECKING:
-    from swarmchat.cli.sessions.stores import Place
+    from swarmchat.cli.sessions.stores import SessionStore
     from swarmchat.swarm.persistence.session_index import SessionInfo
     from swarmchat.swarm.primitives.navigation import Navigation
 
@@ -34,7 +34,7 @@ def list_all(
     as_json: options.Json = False,
 ) -> None:
     """List the sessions, the last used first."""
-    from swarmchat.cli.sessions.stores import leave_with, places
+    from swarmchat.cli.sessions.stores import leave_with, session_stores
 
     async def work() -> None:
         from swarmchat.cli.sessions.pages import print_sessions
@@ -42,7 +42,7 @@ def list_all(
 
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         rows = []
-        async with aclosing(places(flags, everywhere)) as found:
+        async with aclosing(session_stores(flags, everywhere)) as found:
             async for place in found:
                 infos = (await list_sessions(place.backend, place.client))[:limit]
                 rows += await _rows(place, infos)
@@ -73,7 +73,7 @@ def show(
 
         from swarmchat.cli.sessions.pages import print_said
         from swarmchat.cli.settings import wiring
-        from swarmchat.swarm.archive.dialogue import what_was_said
+        from swarmchat.swarm.archive.dialogue import dialogue
         from swarmchat.swarm.persistence.log_reader import read_records
 
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
@@ -83,7 +83,7 @@ def show(
         if as_json:
             print_json([json.loads(record.line) for record in records])
         else:
-            print_said(what_was_said(records, undone=True))
+            print_said(dialogue(records, undone=True))
 
     leave_with(work())
 
@@ -102,7 +102,7 @@ def search(
     as_json: options.Json = False,
 ) -> None:
     """Find a text in questions, answers, and names, arguments and results of tools. Exit code 1 if there is none."""
-    from swarmchat.cli.sessions.stores import leave_with, places, remark
+    from swarmchat.cli.sessions.stores import leave_with, remark, session_stores
 
     async def work() -> int:
         from dataclasses import asdict
@@ -121,7 +121,7 @@ def search(
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         found: list[dict[str, Any]] = []
         count = 0
-        async with aclosing(places(flags, everywhere)) as reached:
+        async with aclosing(session_stores(flags, everywhere)) as reached:
             async for place in reached:
                 infos = await _to_search(place, session, everywhere)
                 async for info, hits in search_sessions(place.backend, infos, pattern):
@@ -173,7 +173,7 @@ def rename(
     leave_with(work())
 
 
-async def _to_search(place: "Place", name: str | None, everywhere: bool) -> "Sequence[SessionInfo]":
+async def _to_search(place: "SessionStore", name: str | None, everywhere: bool) -> "Sequence[SessionInfo]":
     """Return the sessions that are meant; of several stores, each need not have the one that was named."""
     from swarmchat.swarm.persistence.session_index import find_session, list_sessions
 
@@ -185,7 +185,7 @@ async def _to_search(place: "Place", name: str | None, everywhere: bool) -> "Seq
     return [] if found is None else [found]
 
 
-async def _rows(place: "Place", infos: "Sequence[SessionInfo]") -> list[dict[str, Any]]:
+async def _rows(place: "SessionStore", infos: "Sequence[SessionInfo]") -> list[dict[str, Any]]:
     from swarmchat.swarm.persistence import keys
     from swarmchat.swarm.primitives.navigation import Navigation
 
@@ -194,7 +194,7 @@ async def _rows(place: "Place", infos: "Sequence[SessionInfo]") -> list[dict[str
     return [_row(place, info, navigation) for info, navigation in zip(infos, navigations, strict=True)]
 
 
-def _row(place: "Place", info: "SessionInfo", navigation: "Navigation") -> dict[str, Any]:
+def _row(place: "SessionStore", info: "SessionInfo", navigation: "Navigation") -> dict[str, Any]:
     return {
         "name": info.name,
         "id": info.id,

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from swarmchat.backends import Backend
 from swarmchat.cli.app.signals import run_until_signal
 from swarmchat.cli.errors import CliError, OutputLost, UsageError
-from swarmchat.cli.sessions.stores import Place, opened, remark
+from swarmchat.cli.sessions.stores import SessionStore, opened, remark
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.terminal.printing import as_line, print_json
 from swarmchat.cli.terminal.progress import Progress, progress_on
@@ -21,7 +21,7 @@ from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.swarm.archive.export import as_jsonl, as_openai
 from swarmchat.swarm.archive.redaction import Redaction
 from swarmchat.swarm.archive.sessions import snapshot
-from swarmchat.swarm.archive.writer import Incoming, SessionWriter, Stored
+from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, Stored
 from swarmchat.swarm.importers.detect import FORMATS, open_transcript
 from swarmchat.swarm.persistence.log_reader import read_lines, read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -115,7 +115,7 @@ def import_sessions(
     settings = wiring.read_settings(flags)
     stack = ExitStack()
     try:
-        found: list[Incoming] = []
+        found: list[SessionSnapshot] = []
         for path in files:
             given = stack.enter_context(_standard_input()) if str(path) == "-" else path
             transcript = stack.enter_context(open_transcript(given, settings.client_name, form))
@@ -134,14 +134,14 @@ def import_sessions(
     return run_until_signal(work(), "SIGINT", "SIGTERM", "SIGHUP")
 
 
-async def copy_sessions(place: Place, target: Place, infos: Sequence[SessionInfo], as_json: bool) -> None:
+async def copy_sessions(place: SessionStore, target: SessionStore, infos: Sequence[SessionInfo], as_json: bool) -> None:
     """Copy ``infos`` from ``place`` to ``target``."""
     found = [await snapshot(place.backend, info) for info in infos]
     await _store_all(target, found, [None] * len(found), as_json, "copied")
 
 
 async def _store_all(
-    place: Place, found: Sequence[Incoming], names: Iterable[str | None], as_json: bool, verb: str
+    place: SessionStore, found: Sequence[SessionSnapshot], names: Iterable[str | None], as_json: bool, verb: str
 ) -> None:
     rows: list[dict[str, Any]] = []
     with progress_on(sum(incoming.count for incoming in found)) as progress:
@@ -165,7 +165,7 @@ async def _store_all(
         print_json(rows)
 
 
-def _say(progress: Progress, incoming: Incoming, stored: Stored, verb: str) -> None:
+def _say(progress: Progress, incoming: SessionSnapshot, stored: Stored, verb: str) -> None:
     what = {"there": "is there already", "continued": "went on: what was added is there now"}
     told = what.get(stored.status, verb + (", from where it was interrupted" if stored.status == "resumed" else ""))
     name = as_line(incoming.info.name)
@@ -174,7 +174,7 @@ def _say(progress: Progress, incoming: Incoming, stored: Stored, verb: str) -> N
     progress.print(f"{name}{renamed}: {told} ({turns}, {incoming.count} records)")
 
 
-def _row(incoming: Incoming, stored: Stored) -> dict[str, Any]:
+def _row(incoming: SessionSnapshot, stored: Stored) -> dict[str, Any]:
     about = {"name": stored.info.name, "id": stored.info.id, "from": incoming.info.name, "status": stored.status}
     return {**about, "turns": incoming.info.turns, "records": incoming.count}
 

@@ -9,7 +9,7 @@ from swarmchat.cli.render.renderer import mark
 from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import paint
-from swarmchat.swarm.archive.dialogue import NO_ANSWER, Said
+from swarmchat.swarm.archive.dialogue import NO_ANSWER, DialogueEntry
 from swarmchat.swarm.archive.search import Hit
 
 _NAME = 30
@@ -26,7 +26,7 @@ def print_sessions(rows: Sequence[Mapping[str, Any]], everywhere: bool) -> None:
         print(f"{where}{name}  {_local(row['updated'])}  {turns:>9}  {who}  {one_line(row['title'], 60)}".rstrip())
 
 
-def print_said(said: Iterable[Said]) -> None:
+def print_said(said: Iterable[DialogueEntry]) -> None:
     """Print a conversation: what was said in full, what happened in one dim line each."""
     sign, colour = mark(sys.stdout), wants_colour(sys.stdout)
     for each in said:

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 from swarmchat.backends import Backend, BackendError
-from swarmchat.cli.app.runner import guarded
+from swarmchat.cli.app.runner import run_to_exit_code
 from swarmchat.cli.app.signals import run_until_signal
 from swarmchat.cli.errors import NotFoundError, UsageError
 from swarmchat.cli.render.renderer import Renderer
@@ -24,7 +24,7 @@ _ALL = ("disk", "redis")
 
 
 @dataclass(frozen=True)
-class Place:
+class SessionStore:
     """A store, and whose sessions in it are meant."""
 
     settings: Settings
@@ -63,17 +63,17 @@ class Place:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, backend: str | None = None) -> AsyncIterator[Place]:
+async def opened(settings: Settings, backend: str | None = None) -> AsyncIterator[SessionStore]:
     """Open the store of ``settings``, or another one."""
     chosen = settings if backend is None else replace(settings, backend=backend)
-    place = Place(chosen, wiring.make_backend(chosen))
+    place = SessionStore(chosen, wiring.make_backend(chosen))
     try:
         yield place
     finally:
         await place.backend.close()
 
 
-async def places(flags: Mapping[str, Any], everywhere: bool) -> AsyncGenerator[Place, None]:
+async def session_stores(flags: Mapping[str, Any], everywhere: bool) -> AsyncGenerator[SessionStore, None]:
     """Yield the store that ``flags`` name, or with ``everywhere`` disk and Redis; say which could not be reached.
 
     Raises the error of the last one if none can be.
@@ -109,7 +109,7 @@ def leave_with(work: Coroutine[Any, Any, int | None]) -> None:
         await run_until_signal(keep(), "SIGINT", "SIGTERM", "SIGHUP")
         return codes[0]
 
-    raise typer.Exit(guarded(run))
+    raise typer.Exit(run_to_exit_code(run))
 
 
 def remark(text: str) -> None:

@@ -61,11 +61,11 @@ def import_files(
     Nothing is stored unless all of it can be. After an interruption the same command goes on where it stopped, and what
     is there already is not stored twice.
     """
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.sessions.files import import_sessions
 
     flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
-    raise typer.Exit(guarded(lambda: import_sessions(flags, files, as_name, form, as_json)))
+    raise typer.Exit(run_to_exit_code(lambda: import_sessions(flags, files, as_name, form, as_json)))
 
 
 def copy(

@@ -24,13 +24,13 @@ async def agents(session: Session, typed: str) -> Sequence[Choice]:
 
 async def calls(session: Session, typed: str) -> Sequence[Choice]:
     """Return what the active agent may call now; behind a name, an object to be filled in, or one more argument."""
-    offer = await session.offer()
+    toolset = await session.toolset()
     name, space, arguments = typed.partition(" ")
     if not space:
-        return [(tool.name, tool.signature.description.split("\n")[0]) for tool in offer.tools.values()]
-    if name not in offer.tools:
+        return [(tool.name, tool.signature.description.split("\n")[0]) for tool in toolset.tools.values()]
+    if name not in toolset.tools:
         return ()
-    parameters = offer.tools[name].signature.parameters
+    parameters = toolset.tools[name].signature.parameters
     begun = continued(parameters, arguments)
     if not begun:
         begun = [(skeleton(parameters), names_line(parameters))]

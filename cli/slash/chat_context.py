@@ -12,7 +12,7 @@ from swarmchat.swarm.session.session import Session
 
 
 @dataclass
-class Desk:
+class ChatContext:
     """What sessions are opened with. ``made`` holds the models that commands have made, to be closed at the end."""
 
     settings: Settings = field(default_factory=Settings)
@@ -36,14 +36,14 @@ class Desk:
 
 
 # A command has its session and nothing else: whoever opens one says here what it was opened with.
-_DESKS: WeakKeyDictionary[Session, Desk] = WeakKeyDictionary()
+_DESKS: WeakKeyDictionary[Session, ChatContext] = WeakKeyDictionary()
 
 
-def seat(session: Session, desk: Desk) -> None:
+def seat(session: Session, desk: ChatContext) -> None:
     """Have commands in ``session`` know ``desk``."""
     _DESKS[session] = desk
 
 
-def desk_of(session: Session) -> Desk:
+def desk_of(session: Session) -> ChatContext:
     """Return what ``session`` was opened with; the defaults for one that the program did not open."""
-    return _DESKS.setdefault(session, Desk())
+    return _DESKS.setdefault(session, ChatContext())

@@ -13,7 +13,7 @@ from swarmchat.cli.terminal.clipboard import copies, copying
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import ABOUT, THEMES, check_theme, paint, theme_in_use, use_theme
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.archive.dialogue import Said, what_was_said
+from swarmchat.swarm.archive.dialogue import DialogueEntry, dialogue
 from swarmchat.swarm.persistence.log_reader import read_records
 from swarmchat.swarm.session.session import Session
 
@@ -116,24 +116,24 @@ def _turn(argument: str) -> int | None:
     return int(argument)
 
 
-async def _answer(session: Session, turn: int | None) -> Said:
+async def _answer(session: Session, turn: int | None) -> DialogueEntry:
     """Return the last answer, or that of ``turn``. Raises UsageError where there is none, and the backend's errors."""
     found = [said for said in _in_memory(session) if turn in (None, said.turn)]
     if not found:
         records = [record async for record in read_records(session.backend, session.info)]
-        found = [said for said in what_was_said(records) if _is_answer(said) and turn in (None, said.turn)]
+        found = [said for said in dialogue(records) if _is_answer(said) and turn in (None, said.turn)]
     if not found:
         why = "nothing was answered yet" if turn is None else f"there is no answer in turn {turn}: /history lists them"
         raise UsageError(why)
     return found[-1]
 
 
-def _in_memory(session: Session) -> list[Said]:
+def _in_memory(session: Session) -> list[DialogueEntry]:
     records = [*session.records, *session.journal.unsaved]
-    return [said for said in what_was_said(records) if _is_answer(said)]
+    return [said for said in dialogue(records) if _is_answer(said)]
 
 
-def _is_answer(said: Said) -> bool:
+def _is_answer(said: DialogueEntry) -> bool:
     return said.kind == "assistant"
 
 

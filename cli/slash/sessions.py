@@ -77,12 +77,12 @@ async def _rename(session: Session, argument: str) -> Outcome:
     when=lambda session: session.turns > 0,
 )
 async def _history(session: Session, argument: str) -> str:
-    from swarmchat.swarm.archive.dialogue import what_was_said
+    from swarmchat.swarm.archive.dialogue import dialogue
 
     records = [record async for record in read_records(session.backend, session.info)]
     lines: dict[int, list[str]] = {}
     found: set[int] = set()
-    for said in what_was_said(records, undone=True):
+    for said in dialogue(records, undone=True):
         if said.kind not in ("user", "assistant", "call"):
             continue
         if argument.casefold() in f"{said.text}\n{said.name}({said.arguments})".casefold():

@@ -12,7 +12,7 @@ from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.api_key import secrets_of
 from swarmchat.cli.settings.masking import mask_secrets
 from swarmchat.cli.slash.arguments import models
-from swarmchat.cli.slash.chat_context import Desk, desk_of
+from swarmchat.cli.slash.chat_context import ChatContext, desk_of
 from swarmchat.cli.slash.registry import Choice, Outcome, command
 from swarmchat.cli.slash.set_values import VALUES, changed, choices, value_lines
 from swarmchat.cli.terminal.capabilities import can_move
@@ -84,7 +84,7 @@ async def _model(session: Session, argument: str) -> str | Outcome:
     return Outcome(remark=f"{told}; whether the server has it is not known: {unasked}" if unasked else told)
 
 
-async def _listed(desk: Desk) -> tuple[list[str], str]:
+async def _listed(desk: ChatContext) -> tuple[list[str], str]:
     """Return the models that the server lists, and why it cannot be asked; nothing of both if it has no such list."""
     from swarmchat.cli.settings.wiring import make_endpoint
     from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
@@ -129,8 +129,8 @@ async def _set(session: Session, argument: str) -> str | Outcome:
 async def _approve(session: Session, argument: str) -> str | Outcome:
     words = argument.split()
     if not words:
-        offer = await session.offer()
-        rules = [f"{name}: {session.settings.rule_for(name, tool.approve)}" for name, tool in offer.tools.items()]
+        toolset = await session.toolset()
+        rules = [f"{name}: {session.settings.rule_for(name, tool.approve)}" for name, tool in toolset.tools.items()]
         return "\n".join(rules) or f"{session.agent.name} has no tools"
     if len(words) > 2 or words[-1] not in _MODES:
         raise UsageError(f"{argument!r} is no rule, expected auto, ask or deny, perhaps behind a pattern of tool names")

@@ -10,7 +10,7 @@ from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.models.base import ToolCall
-from swarmchat.swarm.persistence.store import Edits
+from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.tool import ArgumentsError
 
@@ -86,11 +86,11 @@ async def _stack(session: Session, argument: str) -> str:
 @command("tools", "what the active agent can do")
 async def _tools(session: Session, argument: str) -> str:
     lines = []
-    offer = await session.offer()
-    for tool in offer.tools.values():
+    toolset = await session.toolset()
+    for tool in toolset.tools.values():
         first = tool.signature.description.split("\n")[0]
         lines.append(f"{tool.name}({', '.join(tool.signature.parameters['properties'])})  {first}".rstrip())
-    lines += offer.handoffs
+    lines += toolset.handoffs
     return "\n".join(lines) or f"{session.agent.name} has no tools"
 
 
@@ -183,26 +183,26 @@ def _stack_line(session: Session) -> str:
 
 async def hand_call(session: Session, name: str, arguments: str) -> Outcome:
     """Call the tool ``name``; return its result. Raises UsageError and ToolFailedError: then nothing is changed."""
-    offer = await session.offer()
-    if name not in offer.tools:
-        raise UsageError(f"{session.agent.name} cannot call {name!r} now; {nearest(name, offer.tools)}")
-    tool = offer.tools[name]
+    toolset = await session.toolset()
+    if name not in toolset.tools:
+        raise UsageError(f"{session.agent.name} cannot call {name!r} now; {nearest(name, toolset.tools)}")
+    tool = toolset.tools[name]
     try:
         values = tool.read_arguments(arguments)
     except ArgumentsError as error:
         raise UsageError(f"{name}: {error}") from error
     if not await session.approves(tool, ToolCall("by hand", name, arguments)):
         raise UsageError(f"{name} was not allowed: /approve shows what decides that")
-    edits = Edits()
-    ctx = session.tool_context("by hand", edits)
+    changes = ChangeSet()
+    ctx = session.tool_context("by hand", changes)
     try:
         result = await tool.run(ctx, values)
     except Exception as error:
         raise ToolFailedError(f"{name}: {type(error).__name__}: {error}") from error
-    if edits:
+    if changes:
         await session.ready()
         first = session.session_record()
-        await session.commit([] if first is None else [first], edits)
+        await session.commit([] if first is None else [first], changes)
     if ctx.handoff_to is not None and ctx.handoff_to != session.agent.name:
         await session.go_to(ctx.handoff_to)
         return Outcome(page=result, remark=f"{session.agent.name} goes on")

@@ -118,19 +118,19 @@ def call_tool(
     profile: options.Profile = None,
 ) -> None:
     """Call a tool and print its result. Without -s, in a session that is gone afterwards."""
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.swarms.tool_call import call
 
     kept = backend if session is not None else "memory"
     given = options.flags(
         swarm=swarm, backend=kept, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile
     )
-    raise typer.Exit(guarded(lambda: call(given, name, arguments, session)))
+    raise typer.Exit(run_to_exit_code(lambda: call(given, name, arguments, session)))
 
 
 def init(folder: Annotated[Path, typer.Argument(help="Where to write it; made if missing.")] = Path()) -> None:
     """Write a small swarm that runs, as a place to start from."""
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.swarms.scaffold import write_template
 
     async def write() -> None:
@@ -138,7 +138,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it; made if
             print(path)
         print(f"try it: swarmchat chat -S {folder}")
 
-    raise typer.Exit(guarded(write))
+    raise typer.Exit(run_to_exit_code(write))
 
 
 def _about(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
@@ -153,10 +153,10 @@ def _about(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
 
 
 def _with_swarm(show: Any, **given: object) -> None:
-    from swarmchat.cli.app.runner import guarded
+    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.settings import wiring
 
     async def run() -> None:
         show(wiring.make_swarm(wiring.read_settings(given)))
 
-    raise typer.Exit(guarded(run))
+    raise typer.Exit(run_to_exit_code(run))

@@ -1,18 +1,18 @@
 """``swarmchat tools call``: one tool, by hand."""
 
 from swarmchat.cli.errors import NotFoundError, ToolFailedError, UsageError
-from swarmchat.cli.inspection.reader import looking
+from swarmchat.cli.inspection.reader import open_reader
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.swarm.common.names import nearest
-from swarmchat.swarm.persistence.store import Edits
+from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.tool import ArgumentsError
 
 
 async def call(flags: dict[str, object], name: str, arguments: str, session_name: str | None) -> None:
     """Call the tool ``name`` and print its result; what it changes is kept in the session. Raises CliError."""
-    async with looking(flags) as look:
+    async with open_reader(flags) as look:
         owners = {tool.name: (agent, tool) for agent in look.swarm.agents for tool in agent.own_tools}
         if name not in owners:
             raise NotFoundError(f"swarm {look.swarm.name!r} has no tool {name!r}; {nearest(name, owners)}")
@@ -30,14 +30,14 @@ async def call(flags: dict[str, object], name: str, arguments: str, session_name
             swarm=look.swarm,
             settings=wiring.session_settings(look.settings),
         ) as session:
-            edits = Edits()
-            ctx = session.tool_context("command line", edits)
+            changes = ChangeSet()
+            ctx = session.tool_context("command line", changes)
             ctx.agent = agent.name
             try:
                 result = await tool.run(ctx, values)
             except Exception as error:
                 raise ToolFailedError(f"{name}: {type(error).__name__}: {error}") from error
-            if edits:
+            if changes:
                 first = session.session_record()
-                await session.commit([] if first is None else [first], edits)
+                await session.commit([] if first is None else [first], changes)
         print(sanitize(result))

@@ -15,7 +15,7 @@ _NEVER_HIDDEN = ("undo", "redo", "rename")
 
 
 @dataclass(frozen=True)
-class Said:
+class DialogueEntry:
     """One thing that is said or that happens.
 
     ``kind`` is ``user``, ``assistant``, ``system``, ``call`` (of the tool ``name`` with ``arguments``; ``text`` is its
@@ -33,11 +33,11 @@ class Said:
     undone: bool = False
 
 
-def what_was_said(records: Iterable[Record], *, undone: bool = False) -> Iterator[Said]:
+def dialogue(records: Iterable[Record], *, undone: bool = False) -> Iterator[DialogueEntry]:
     """Yield what the ``records`` of a whole log tell. With ``undone``, turns that were undone are there, marked."""
     records = list(records)
     hidden = hidden_turns(records)
-    waiting: dict[str, Said] = {}
+    waiting: dict[str, DialogueEntry] = {}
     for record in records:
         is_hidden = record.turn in hidden and record.type not in _NEVER_HIDDEN
         if is_hidden and not undone:
@@ -48,9 +48,9 @@ def what_was_said(records: Iterable[Record], *, undone: bool = False) -> Iterato
     yield from _unanswered(waiting)
 
 
-def _of(record: Record, waiting: dict[str, Said], undone: bool) -> Iterator[Said]:
+def _of(record: Record, waiting: dict[str, DialogueEntry], undone: bool) -> Iterator[DialogueEntry]:
     data = record.data
-    base = Said("note", record.agent or record.type, "", record.turn, record.ts, undone=undone)
+    base = DialogueEntry("note", record.agent or record.type, "", record.turn, record.ts, undone=undone)
     if record.type in ("user", "system"):
         yield replace(base, kind=record.type, who=record.type, text=text_of(record.message))
     elif record.type == "assistant":
@@ -142,7 +142,7 @@ def _calls(message: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield str(legacy.get("name")), str(legacy.get("name")), str(legacy.get("arguments"))
 
 
-def _unanswered(waiting: dict[str, Said]) -> Iterator[Said]:
+def _unanswered(waiting: dict[str, DialogueEntry]) -> Iterator[DialogueEntry]:
     for call in waiting.values():
         yield replace(call, status=NO_ANSWER)
     waiting.clear()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from swarmchat.swarm.archive.dialogue import Said, what_was_said
+from swarmchat.swarm.archive.dialogue import DialogueEntry, dialogue
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.groups import GroupBuilder, Part
 from swarmchat.swarm.persistence.log_reader import hidden_turns
@@ -78,7 +78,7 @@ def as_markdown(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
     """Yield the pieces of a page in Markdown. What is said is there as it was written, for it mostly is Markdown."""
     yield f"# {_plain(info.title or info.name)}\n\n{_plain(_about(info))}\n"
     turn = 0
-    for said in what_was_said(records):
+    for said in dialogue(records):
         if said.turn != turn:
             turn = said.turn
             yield f"\n## Turn {turn}\n"
@@ -93,7 +93,7 @@ def as_html(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
     yield f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style>\n</head>\n<body>\n'
     yield f"<header>\n<h1>{title}</h1>\n<p>{_safe(_about(info))}</p>\n</header>\n<main>\n"
-    for said in what_was_said(records):
+    for said in dialogue(records):
         yield _section(said)
     yield "</main>\n</body>\n</html>\n"
 
@@ -104,7 +104,7 @@ def _about(info: SessionInfo) -> str:
     return ", ".join([*(part for part in parts if part), turns, info.updated[:16].replace("T", " ")])
 
 
-def _markdown(said: Said) -> str:
+def _markdown(said: DialogueEntry) -> str:
     if said.kind == "call":
         call = f"{_code(f'{said.name}({said.arguments})')} {said.status}"
         return f"**{_plain(said.who)}** {call.strip()}\n\n{_fenced(pretty(said.text))}" if said.text else call.strip()
@@ -113,7 +113,7 @@ def _markdown(said: Said) -> str:
     return f"**{_plain(said.who)}**\n\n{_closed(said.text.strip())}"
 
 
-def _section(said: Said) -> str:
+def _section(said: DialogueEntry) -> str:
     head = f'<section class="{said.kind}">\n'
     if said.kind in ("note", "error"):
         return f"{head}{_safe(said.text)}\n</section>\n"

@@ -16,7 +16,7 @@ from swarmchat.swarm.primitives.navigation import Navigation
 
 
 @dataclass(frozen=True)
-class Beside:
+class SessionState:
     """What is kept beside a log, as it is stored: the navigation, and the states by the last part of their keys."""
 
     navigation: bytes | None
@@ -90,12 +90,12 @@ class LogSummary:
         )
 
     @property
-    def beside(self) -> Beside:
+    def beside(self) -> SessionState:
         """What is to be kept beside the log."""
         navigation = self.navigation
         if navigation is None:
-            return Beside(None, dict(self.states))
-        return Beside(navigation.to_bytes(), dict(self.states))
+            return SessionState(None, dict(self.states))
+        return SessionState(navigation.to_bytes(), dict(self.states))
 
     def _take_back(self, data: Mapping[str, Any]) -> None:
         """Go back, or forth, to how things stood then, as the record tells."""
@@ -112,11 +112,11 @@ class LogSummary:
             self.states[keys.escape(name)] = encode_json(value)
 
 
-async def read_beside(backend: Backend, info: SessionInfo) -> Beside:
+async def read_session_state(backend: Backend, info: SessionInfo) -> SessionState:
     """Return what is kept beside the log of a session now."""
     prefix = keys.session_states(info.client, info.id)
     states = {key.removeprefix(prefix): value async for key, value in backend.scan(prefix)}
-    return Beside(await backend.get(keys.session_swarm(info.client, info.id)), states)
+    return SessionState(await backend.get(keys.session_swarm(info.client, info.id)), states)
 
 
 def _stack(data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.backends import Append, Backend, Truncate
-from swarmchat.swarm.archive.log_summary import read_beside
-from swarmchat.swarm.archive.writer import Incoming, SessionWriter, reader
-from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.archive.log_summary import read_session_state
+from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, reader
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.context.normalize import NO_RESULT, renamed_id
 from swarmchat.swarm.errors import BadRecord, TranscriptError
 from swarmchat.swarm.persistence import keys
@@ -22,7 +22,7 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 
 
 @dataclass
-class Mended:
+class RepairedLog:
     """A sound log, and what was wrong with the one that it was made from."""
 
     lines: list[bytes] = field(default_factory=list)
@@ -44,14 +44,14 @@ _Waiting = dict[str, list[tuple[_Entry, str]]]
 """Calls without a result yet, by the id that the log gives them: who made them, and the id that they have now."""
 
 
-def mend_log(lines: Iterable[bytes]) -> Mended:
+def repair_log(lines: Iterable[bytes]) -> RepairedLog:
     """Return a sound log made of ``lines``.
 
     Lines that are no records go, and so do results without a call and second results. Calls without a result get one
     that says so, ids that are taken get a number, and the records are counted anew. Raises BadRecord for a log of a
     newer version.
     """
-    mended = Mended()
+    mended = RepairedLog()
     entries = _parsed(lines, mended.findings)
     entries = _paired(entries, mended.findings)
     new_places = {entry.line - 1: place for place, entry in enumerate(entries) if entry.line is not None}
@@ -219,20 +219,20 @@ async def repair_session(
     of a newer version.
     """
     if dry_run:
-        return Repaired(mend_log([line async for line in read_lines(backend, info)]).findings)
+        return Repaired(repair_log([line async for line in read_lines(backend, info)]).findings)
     async with holding(backend, info) as held:
         lines = [line async for line in read_lines(backend, info)]
-        mended = mend_log(lines)
+        mended = repair_log(lines)
         if not mended.findings:
             return Repaired(())
         name = f"{info.name}-before-repair"
-        beside = await read_beside(backend, info)
+        beside = await read_session_state(backend, info)
         copy = replace(info, id=f"{info.id}-before-repair", name=name)
-        content = Incoming(copy, beside, len(lines), f"repair:{info.id}:{len(lines)}", reader(lambda: lines))
+        content = SessionSnapshot(copy, beside, len(lines), f"repair:{info.id}:{len(lines)}", reader(lambda: lines))
         kept = await SessionWriter(backend, info.client, ttl).store(content)
         log = keys.session_log(info.client, info.id)
         changes = (Truncate(log, 0), Append(log, tuple(mended.lines), ttl))
-        await settle(backend.commit(*changes, info.put(ttl), lease=held.lease))
+        await run_to_completion(backend.commit(*changes, info.put(ttl), lease=held.lease))
         return Repaired(mended.findings, kept.info.name)
 
 
@@ -246,7 +246,7 @@ def repair_file(path: Path, *, dry_run: bool = False) -> Repaired:
         findings: list[str] = []
         mended: list[bytes] = []
         for start, log in _logs(lines):
-            part = mend_log(log)
+            part = repair_log(log)
             mended += part.lines
             findings += [_moved_file(finding, start) for finding in part.findings]
         if dry_run or not findings:

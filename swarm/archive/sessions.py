@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from swarmchat.backends import Append, Backend, Delete
-from swarmchat.swarm.archive.log_summary import Beside, LogSummary, read_beside
-from swarmchat.swarm.archive.writer import Incoming
-from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.archive.log_summary import LogSummary, SessionState, read_session_state
+from swarmchat.swarm.archive.writer import SessionSnapshot
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import holding, parse_holder
@@ -35,7 +35,7 @@ async def rename_session(
         record = Record("rename", length, info.turns, timestamp(now), None, {"name": name})
         renamed = replace(info, name=name)
         log = Append(keys.session_log(info.client, info.id), (record.line,) if length else (), ttl)
-        await settle(backend.commit(renamed.put(ttl), log, lease=lease.lease))
+        await run_to_completion(backend.commit(renamed.put(ttl), log, lease=lease.lease))
         return renamed
 
 
@@ -45,10 +45,10 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
     What is remembered of the client, and storages, belong to no session and stay.
     """
     async with holding(backend, info) as lease:
-        beside = await read_beside(backend, info)
+        beside = await read_session_state(backend, info)
         owned = [keys.session_index(info.client, info.id), keys.session_log(info.client, info.id)]
         owned += [*beside.keys(info), keys.session_lease(info.client, info.id)]
-        await settle(backend.commit(*map(Delete, owned), lease=lease.lease))
+        await run_to_completion(backend.commit(*map(Delete, owned), lease=lease.lease))
 
 
 async def find_unfinished(backend: Backend, client: str, session: str) -> SessionInfo | None:
@@ -60,22 +60,24 @@ async def find_unfinished(backend: Backend, client: str, session: str) -> Sessio
     return SessionInfo(session, session, client, created="", updated="")
 
 
-async def snapshot(backend: Backend, info: SessionInfo) -> Incoming:
+async def snapshot(backend: Backend, info: SessionInfo) -> SessionSnapshot:
     """Return all of a session as it is at one moment, though it may be in use. Raises SessionBusy if it never rests."""
     key = keys.session_log(info.client, info.id)
     for _ in range(_ATTEMPTS):
         before = await find_session(backend, info.client, info.id) or info
         length = await backend.length(key)
-        beside = await read_beside(backend, before)
+        beside = await read_session_state(backend, before)
         after = await find_session(backend, info.client, info.id) or info
         if (before, length) == (after, await backend.length(key)):
-            return Incoming(before, beside, length, _copy_of(before), partial(read_lines, backend, before, length))
+            return SessionSnapshot(
+                before, beside, length, _copy_of(before), partial(read_lines, backend, before, length)
+            )
     raise SessionBusy(f"session {info.name!r} changes all the time: try again later")
 
 
 async def fork_session(
     backend: Backend, info: SessionInfo, name: str, now: datetime, turn: int | None = None
-) -> Incoming:
+) -> SessionSnapshot:
     """Return a new session ``name`` with all of ``info``, or with what was there at the end of ``turn``.
 
     Agent, way back and states are those of then, as the log tells. A turn that was undone is there as it was before.
@@ -106,8 +108,8 @@ async def fork_session(
 
     forked = replace(summary.info(info.client, name, name), created=timestamp(now), updated=timestamp(now))
     forked = replace(forked, title=forked.title or info.title, swarm=forked.swarm or info.swarm)
-    beside: Beside = whole.beside if turn is None else summary.beside
-    return Incoming(forked, beside, count, f"fork:{_copy_of(info)}:{count}", read)
+    beside: SessionState = whole.beside if turn is None else summary.beside
+    return SessionSnapshot(forked, beside, count, f"fork:{_copy_of(info)}:{count}", read)
 
 
 def _forked_line(line: bytes, about: dict[str, Any]) -> bytes:

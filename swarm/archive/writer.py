@@ -7,8 +7,8 @@ from itertools import count
 from typing import Literal
 
 from swarmchat.backends import Append, Backend, Conflict, Delete, Expect, Lease, LeaseLost, Truncate, Write
-from swarmchat.swarm.archive.log_summary import Beside, read_beside
-from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.archive.log_summary import SessionState, read_session_state
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import BadRecord, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import Holder, SessionLease, parse_holder
@@ -17,12 +17,12 @@ from swarmchat.swarm.persistence.session_index import SessionInfo, list_sessions
 
 
 @dataclass(frozen=True)
-class Incoming:
+class SessionSnapshot:
     """A whole session. ``read`` yields its lines from the first on, the same ones each time."""
 
     info: SessionInfo
     """Its entry in the list; where that id or name is taken, it gets another."""
-    beside: Beside
+    beside: SessionState
     count: int
     """How many lines it has."""
     digest: str
@@ -104,7 +104,7 @@ class SessionWriter:
         self._names: dict[str, str] | None = None
         """The ids of the sessions that there are, by name."""
 
-    async def store(self, incoming: Incoming, *, name: str | None = None) -> Stored:
+    async def store(self, incoming: SessionSnapshot, *, name: str | None = None) -> Stored:
         """Store ``incoming``, under ``name`` if given, and nothing twice.
 
         Without one, a name that is taken by another session gets a number behind it. Raises SessionBusy when another
@@ -140,7 +140,7 @@ class SessionWriter:
             self._names = {info.name: info.id for info in await list_sessions(self._backend, self._client)}
         return self._names
 
-    async def _find_place(self, incoming: Incoming, name: str | None) -> _Place | None:
+    async def _find_place(self, incoming: SessionSnapshot, name: str | None) -> _Place | None:
         if name is not None:
             return await self._place(incoming, replace(incoming.info, client=self._client, id=name, name=name))
         for number in count(1):
@@ -151,7 +151,7 @@ class SessionWriter:
                 return place
         raise AssertionError("numbers do not end")
 
-    async def _place(self, incoming: Incoming, info: SessionInfo) -> _Place | None:
+    async def _place(self, incoming: SessionSnapshot, info: SessionInfo) -> _Place | None:
         """Return how ``incoming`` can be stored as ``info``; ``None`` if that id or name is another session's."""
         log = keys.session_log(self._client, info.id)
         entry = await self._backend.get(keys.session_index(self._client, info.id))
@@ -182,7 +182,7 @@ class SessionWriter:
             raise SessionBusy(f"session {info.name!r} is being stored by process {holder.pid}: wait for it")
         return _Place(info, common, held_by=stored)
 
-    async def _common(self, log: str, incoming: Incoming) -> int:
+    async def _common(self, log: str, incoming: SessionSnapshot) -> int:
         """Return how many lines from the first on are the same."""
         position = 0
         stored: list[bytes] = []
@@ -194,7 +194,7 @@ class SessionWriter:
             position += 1
         return position
 
-    async def _was_made_from(self, log: str, incoming: Incoming) -> bool:
+    async def _was_made_from(self, log: str, incoming: SessionSnapshot) -> bool:
         if not incoming.converted:
             return False
         try:
@@ -203,7 +203,7 @@ class SessionWriter:
             return False
         return isinstance(made_from, dict) and made_from.get("digest") == incoming.digest
 
-    async def _write_new(self, incoming: Incoming, place: _Place) -> None:
+    async def _write_new(self, incoming: SessionSnapshot, place: _Place) -> None:
         info = place.info
         nobody = Expect(keys.session_index(self._client, info.id), None)
         last = [nobody, info.put(self._ttl), *incoming.beside.writes(info, self._ttl)]
@@ -222,7 +222,7 @@ class SessionWriter:
                 await self._commit([*self._append(info, piece), *end], lease)
             self._progress(len(piece))
 
-    async def _take_over(self, incoming: Incoming, place: _Place) -> Lease:
+    async def _take_over(self, incoming: SessionSnapshot, place: _Place) -> Lease:
         """Take the lease that outlives this process, and cut off what is not of ``incoming``."""
         info = place.info
         key, log = keys.session_lease(self._client, info.id), keys.session_log(self._client, info.id)
@@ -233,14 +233,14 @@ class SessionWriter:
         await self._commit([Truncate(log, place.common)], lease)
         return lease
 
-    async def _continue(self, incoming: Incoming, place: _Place) -> None:
+    async def _continue(self, incoming: SessionSnapshot, place: _Place) -> None:
         """Append what a session that is there lacks."""
         entry = await self._backend.get(keys.session_index(self._client, place.info.id))
         info = replace(place.info, name=_name_in(entry) or place.info.name)
         held = SessionLease(self._backend, keys.session_lease(self._client, info.id), _LEASE)
         await held.acquire(info.name)
         try:
-            before = await read_beside(self._backend, info)
+            before = await read_session_state(self._backend, info)
             gone = [Delete(key) for key in before.keys(info)]
             last = [info.put(self._ttl), *gone, *incoming.beside.writes(info, self._ttl)]
             start = place.common
@@ -252,15 +252,15 @@ class SessionWriter:
                 start += len(piece)
                 self._progress(len(piece))
         finally:
-            await settle(held.release())
+            await run_to_completion(held.release())
 
     def _append(self, info: SessionInfo, piece: tuple[bytes, ...]) -> list[Write]:
         return [Append(keys.session_log(self._client, info.id), piece, self._ttl)]
 
     async def _commit(self, writes: list[Write], lease: Lease | None) -> None:
-        await settle(self._backend.commit(*writes, lease=lease))
+        await run_to_completion(self._backend.commit(*writes, lease=lease))
 
-    async def _pieces_of(self, incoming: Incoming, start: int) -> AsyncIterator[tuple[tuple[bytes, ...], bool]]:
+    async def _pieces_of(self, incoming: SessionSnapshot, start: int) -> AsyncIterator[tuple[tuple[bytes, ...], bool]]:
         """Yield the lines from ``start`` on as pieces for a commit, and whether it is the last one."""
         piece: list[bytes] = []
         size = position = 0

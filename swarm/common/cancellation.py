@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-async def settle(work: Coroutine[Any, Any, _T]) -> _T:
+async def run_to_completion(work: Coroutine[Any, Any, _T]) -> _T:
     """Run ``work`` to its end and return its result; only then let a cancellation through.
 
     For writes: whoever is cancelled in the middle of one still knows whether it took place. An error of ``work``

@@ -22,7 +22,7 @@ _REPLY = "I go on from this summary."
 
 
 @dataclass(frozen=True)
-class Protected:
+class Retained:
     """What is protected at one moment. ``known`` is false while no record was met that tells it."""
 
     pinned: tuple[Span, ...] = ()
@@ -30,18 +30,18 @@ class Protected:
     """The seqs of the ``compact`` records that hold, by agent."""
     known: bool = False
 
-    def after(self, record: Record) -> "Protected":
+    def after(self, record: Record) -> "Retained":
         """Return what is protected after ``record``."""
         if record.type in TELLING:
-            return Protected(_spans(record.data.get("pinned")), _places(record.data.get("summaries")), known=True)
+            return Retained(_spans(record.data.get("pinned")), _places(record.data.get("summaries")), known=True)
         if record.type == "reset":
             # Pins are for all agents: what one of them is to forget is pinned for none.
             agent = record.agent
             left = {} if agent is None else {name: seq for name, seq in self.summaries.items() if name != agent}
-            return Protected((), left, known=self.known or agent is None)
+            return Retained((), left, known=self.known or agent is None)
         return self
 
-    def told(self) -> dict[str, Any]:
+    def for_record(self) -> dict[str, Any]:
         """Return the fields that tell this."""
         about: dict[str, Any] = {}
         if self.pinned:

@@ -11,7 +11,7 @@ from typing import Any
 
 from swarmchat.swarm.context.builder import Budget, RequestContext, build_context
 from swarmchat.swarm.context.groups import Group, GroupBuilder, after_cut, leading_system
-from swarmchat.swarm.context.retained import Protected, first_kept_of, summary_groups, within
+from swarmchat.swarm.context.retained import Retained, first_kept_of, summary_groups, within
 from swarmchat.swarm.context.tokens import TokenCounter, counter_for
 from swarmchat.swarm.persistence.log import CHUNK, Log
 from swarmchat.swarm.persistence.log_reader import hidden_turns
@@ -34,7 +34,7 @@ class View:
         self._compacted: Record | None = None
         self._counter: tuple[str, TokenCounter] | None = None
         self._cut: Record | None = None
-        self.protected = Protected()
+        self.protected = Retained()
         """What is sent whatever else is left out."""
         self.window: int | None = None
         """A smaller context window than the model claims, once its server has said so."""
@@ -71,7 +71,7 @@ class View:
         """Start again from what is in memory."""
         self._builder = GroupBuilder(self._agent)
         self._cut = None
-        self.protected = Protected()
+        self.protected = Retained()
         self.correction, self.last_tokens = 1.0, 0
         self._next_seq = self._log.start
         hidden = hidden_turns(self._log.records)
@@ -157,7 +157,7 @@ class View:
 
     def _pinned_earlier(self, hidden: Set[int]) -> Iterator[Record]:
         """Yield the records of pinned turns from before those that are in memory."""
-        protected = Protected()
+        protected = Retained()
         for record in self._log.records:
             if record.turn not in hidden:
                 protected = protected.after(record)

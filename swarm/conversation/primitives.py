@@ -6,7 +6,7 @@ from swarmchat.backends import Backend
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.persistence.store import Edits, Lifetimes, Store
+from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Store
 from swarmchat.swarm.primitives.memory import PersistMemory
 from swarmchat.swarm.primitives.navigation import PersistSwarm
 from swarmchat.swarm.primitives.policy import PersistPolicy
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Primitives:
     """What is kept for ``client`` and ``session`` in ``swarm``, beside the history.
 
-    With ``edits``, changes are collected there; without, each is committed at once.
+    With ``changes``, changes are collected there; without, each is committed at once.
     """
 
     def __init__(
@@ -29,19 +29,19 @@ class Primitives:
         lifetimes: Lifetimes,
         client: str,
         session: str,
-        edits: Edits | None = None,
+        changes: ChangeSet | None = None,
     ) -> None:
         self._swarm = swarm
         self._client = client
         self._session = session
-        self._store = Store(backend, lifetimes, edits)
+        self._store = Store(backend, lifetimes, changes)
         self._storages: dict[str, PersistStorage[Any]] = {}
         """Opened ones, which keep in this process what is committed; shared by all that collect changes."""
 
-    def collecting(self, edits: Edits) -> "Primitives":
-        """Return the same primitives with changes collected in ``edits``."""
+    def staging(self, changes: ChangeSet) -> "Primitives":
+        """Return the same primitives with changes collected in ``changes``."""
         store = self._store
-        made = Primitives(self._swarm, store.backend, store.lifetimes, self._client, self._session, edits)
+        made = Primitives(self._swarm, store.backend, store.lifetimes, self._client, self._session, changes)
         made._storages = self._storages
         return made
 

@@ -42,7 +42,7 @@ class SessionSettings:
         """Return whether ``tool`` may run: auto, ask or deny; ``default`` is what it says itself."""
         return next((rule for pattern, rule in self.approve.items() if fnmatchcase(tool, pattern)), default)
 
-    def told(self, *, one_model: bool = False) -> dict[str, Any]:
+    def for_record(self, *, one_model: bool = False) -> dict[str, Any]:
         """Return what a replay has to know and cannot see in the log: fields that are not as they are by default."""
         default = SessionSettings()
         names = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "parameters")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from swarmchat.swarm.archive.writer import Incoming
+from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.importers.lines import Line, at_line, parse_json, read_lines
 from swarmchat.swarm.importers.record_builder import RecordMaker, as_json_text, clean_name, made_session, moment_of
 
@@ -29,7 +29,7 @@ class _Item:
     payload: Mapping[str, Any]
 
 
-def find_rollout(file: BinaryIO, name: str, fallback: str, client: str, moment: str) -> list[Incoming]:
+def find_rollout(file: BinaryIO, name: str, fallback: str, client: str, moment: str) -> list[SessionSnapshot]:
     """Return the session in ``file``, of ``client``. Raises TranscriptError."""
     digest = hashlib.sha256()
     model = ""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from swarmchat.swarm.archive.writer import Incoming
+from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.codex import find_rollout
 from swarmchat.swarm.importers.lines import read_lines
@@ -28,7 +28,7 @@ class Transcript:
     """A file that was read: its format, its sessions, and what is to be said of it."""
 
     format: str
-    sessions: Sequence[Incoming]
+    sessions: Sequence[SessionSnapshot]
     remarks: Sequence[str] = field(default_factory=tuple)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from swarmchat.swarm.archive.writer import Incoming
+from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.record_builder import RecordMaker, Said, as_json_text, canonical, made_session, moment_of
 
@@ -114,7 +114,7 @@ def _piece(database: sqlite3.Connection, piece: dict[str, Any]) -> str:
 _EXPECTED = "expected the logs.db of llm"
 
 
-def find_llm_log(path: Path, name: str, client: str, moment: str) -> tuple[list[Incoming], list[str]]:
+def find_llm_log(path: Path, name: str, client: str, moment: str) -> tuple[list[SessionSnapshot], list[str]]:
     """Return the conversations in the database at ``path``, and what is to be said of them. Raises TranscriptError."""
     with _opened(path, name) as database:
         return _find(database, partial(_opened, path, name), name, client, moment)
@@ -143,7 +143,7 @@ def _opened(path: Path, name: str) -> Iterator[sqlite3.Connection]:
 
 def _find(
     database: sqlite3.Connection, again: Opened, name: str, client: str, moment: str
-) -> tuple[list[Incoming], list[str]]:
+) -> tuple[list[SessionSnapshot], list[str]]:
     tables = {row[0] for row in database.execute("select name from sqlite_master where type = 'table'")}
     if not {"responses", "threads"} & tables:
         raise TranscriptError(f"{name} has neither a table 'responses' nor 'threads', {_EXPECTED}")
@@ -166,7 +166,7 @@ def _session(
     load: Callable[[sqlite3.Connection, str], tuple[list[Said], str]],
     client: str,
     moment: str,
-) -> Incoming:
+) -> SessionSnapshot:
     """Return a conversation as a session. What was said is read again when it is wanted: there may be much of it."""
     said, model = load(database, name)
     begun = next((when for _, when, _ in said if when), moment)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from swarmchat.swarm.archive.log_summary import LogSummary
-from swarmchat.swarm.archive.writer import Incoming, reader
+from swarmchat.swarm.archive.writer import SessionSnapshot, reader
 from swarmchat.swarm.errors import BadRecord, TranscriptError
 from swarmchat.swarm.importers.lines import Line, at_line, not_json, read_lines
 from swarmchat.swarm.persistence.records import Record, parse_record
@@ -65,7 +65,7 @@ class _Found:
         self.digest.update(line.data + b"\n")
 
 
-def find_logs(file: BinaryIO, name: str, fallback: str) -> list[Incoming]:
+def find_logs(file: BinaryIO, name: str, fallback: str) -> list[SessionSnapshot]:
     """Return the sessions in ``file``; ``fallback`` names one that does not say its name.
 
     Raises TranscriptError for whatever no log of ours holds: the file, the line, what is wrong, what was expected.
@@ -127,7 +127,7 @@ def _bad_line(line: Line, name: str, error: BadRecord) -> TranscriptError:
     return at_line(name, line.number, str(error).removeprefix("not a record: "))
 
 
-def _incoming(file: BinaryIO, name: str, found: _Found, fallback: str) -> Incoming:
+def _incoming(file: BinaryIO, name: str, found: _Found, fallback: str) -> SessionSnapshot:
     summary = found.summary
     digest = found.digest.hexdigest()
 
@@ -145,7 +145,7 @@ def _incoming(file: BinaryIO, name: str, found: _Found, fallback: str) -> Incomi
         raise at_line(name, found.first.number, "the file became shorter while it was read")
 
     info = summary.info("", summary.id or fallback, summary.name or fallback)
-    return Incoming(info, summary.beside, summary.count, digest, reader(lines))
+    return SessionSnapshot(info, summary.beside, summary.count, digest, reader(lines))
 
 
 def _shown(value: Any) -> str:

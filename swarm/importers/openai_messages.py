@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from swarmchat.swarm.archive.writer import Incoming
+from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.lines import LONGEST_LINE, Line, at_line, parse_json, read_lines
 from swarmchat.swarm.importers.record_builder import (
@@ -32,13 +32,13 @@ class _Place:
 _EXPECTED = 'expected {"messages": […]} or a list of messages'
 
 
-def find_message_lists(file: BinaryIO, name: str, fallback: str, client: str, moment: str) -> list[Incoming]:
+def find_message_lists(file: BinaryIO, name: str, fallback: str, client: str, moment: str) -> list[SessionSnapshot]:
     """Return the conversations in ``file``, of ``client``; one that says no time is of ``moment``.
 
     Raises TranscriptError: the file, the line, which message, what is wrong, what was expected.
     """
     places = _whole(file, name) if _is_one_value(file, name) else _by_line(file, name)
-    found: list[Incoming] = []
+    found: list[SessionSnapshot] = []
     named: dict[str, str] = {}
     for where, place in enumerate(places, 1):
         line, index = place.line, place.index
@@ -57,7 +57,7 @@ def find_message_lists(file: BinaryIO, name: str, fallback: str, client: str, mo
     return found
 
 
-def _incoming(file: BinaryIO, name: str, place: _Place, chosen: str, client: str, moment: str) -> Incoming:
+def _incoming(file: BinaryIO, name: str, place: _Place, chosen: str, client: str, moment: str) -> SessionSnapshot:
     line = place.line
     where = "" if place.index is None else f"[{place.index}]."
     value = _value(file, name, place)

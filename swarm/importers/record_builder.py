@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from swarmchat.swarm.archive.log_summary import LogSummary
-from swarmchat.swarm.archive.writer import Incoming, reader
+from swarmchat.swarm.archive.writer import SessionSnapshot, reader
 from swarmchat.swarm.common.encoding import clean_text, encode_json
 from swarmchat.swarm.persistence.records import Record, parse_record, timestamp
 
@@ -69,7 +69,7 @@ def made_session(
     moment: str,
     fill: Callable[[RecordMaker], Iterable[bytes]],
     model: str = "",
-) -> Incoming:
+) -> SessionSnapshot:
     """Return the session that ``fill`` makes the records of. ``content`` is what it is made from, for its digest.
 
     Goes through all of it once, so that whatever is wrong with it is found out now.
@@ -89,7 +89,7 @@ def made_session(
     for line in lines():
         summary.take(parse_record(line))
     info = summary.info(client, name, name)
-    return Incoming(info, summary.beside, summary.count, digest.hexdigest(), reader(lines), converted=True)
+    return SessionSnapshot(info, summary.beside, summary.count, digest.hexdigest(), reader(lines), converted=True)
 
 
 def message_problem(message: object) -> str | None:

@@ -23,7 +23,7 @@ from swarmchat.swarm.parsing.formats import (
     marks_for,
 )
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 Piece = TextChunk | ReasoningChunk | Leak
 
@@ -47,14 +47,14 @@ class OutputFilter:
     However the answer is cut, the text, the thoughts and the leaks are the same. Nothing in an answer makes it raise.
     """
 
-    def __init__(self, offer: Offer) -> None:
-        self.offer = offer
+    def __init__(self, toolset: Toolset) -> None:
+        self.toolset = toolset
         self.control_tokens: list[str] = []
         """Tokens of chat templates that were cut from the text."""
-        self._finder = LeakFinder(offer)
+        self._finder = LeakFinder(toolset)
         self._output = Output()
         self._line = Line()
-        self._marks = marks_for(offer.names)
+        self._marks = marks_for(toolset.names)
         self._parts: list[str] = []
         self._length = self._retry = 0
         self._text, self._final = "", False
@@ -147,7 +147,7 @@ class OutputFilter:
     def _line_candidate(self, position: int) -> int:
         text = self._text
         found, refuted = None, position + 1
-        if self.offer and not self._line.indented:
+        if self.toolset and not self._line.indented:
             try:
                 found = self._finder.bare(text, position, self._final, self._line.code)
                 self.work += found[1] - position
@@ -255,7 +255,7 @@ class OutputFilter:
 
     def _think(self, thought: str) -> None:
         self._output.think(thought)
-        self._thinking = (self._thinking + thought)[-_THOUGHT_KEPT:] if self.offer else ""
+        self._thinking = (self._thinking + thought)[-_THOUGHT_KEPT:] if self.toolset else ""
 
     def _calls_of_thought(self) -> None:
         """Take the calls at the end of a thought that never ended: the model had meant to end it before them."""
@@ -287,7 +287,7 @@ class OutputFilter:
             return self._say(position, end)
         recipient = _RECIPIENT.search(header["header"])
         name = recipient[1] if recipient else self._recipient
-        if name and self.offer:
+        if name and self.toolset:
             leak, end = self._finder.header(text, position, header.end(), name, self._final)
             self._output.remove(leak)
             self._recipient = None
@@ -340,9 +340,9 @@ class OutputFilter:
         return end
 
 
-def filter_text(text: str, offer: Offer) -> tuple[str, str, list[Leak], list[str]]:
+def filter_text(text: str, toolset: Toolset) -> tuple[str, str, list[Leak], list[str]]:
     """Return the text, the thoughts, the leaks and the control tokens of a whole answer."""
-    output = OutputFilter(offer)
+    output = OutputFilter(toolset)
     pieces = [*output.feed(text), *output.finish()]
     said = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
     thought = "".join(piece.text for piece in pieces if isinstance(piece, ReasoningChunk))

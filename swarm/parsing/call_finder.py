@@ -5,11 +5,11 @@ import re
 from dataclasses import dataclass
 
 from swarmchat.swarm.parsing.call_scanner import Scanner
-from swarmchat.swarm.parsing.call_values import Written
+from swarmchat.swarm.parsing.call_values import ParsedCall
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
 from swarmchat.swarm.parsing.line_calls import PYTHONIC, LineScanner
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 _BROKEN = "the call breaks off"
 _LINE_END = re.compile(r"[ \t]*(?:\r?\n|\Z)|[ \t]*(?=</?[\w|｜]|\[/?[A-Z_]+\])")
@@ -52,13 +52,13 @@ class Leak:
 class LeakFinder:
     """Reads the candidates of one answer. Its methods raise NeedMore and NotACall, as those of ``Scanner`` do."""
 
-    def __init__(self, offer: Offer) -> None:
-        self.offer = offer
-        self._formats = marks_for(offer.names).openers
+    def __init__(self, toolset: Toolset) -> None:
+        self.toolset = toolset
+        self._formats = marks_for(toolset.names).openers
 
     def frame(self, text: str, start: int, mark: str, final: bool, line_start: bool) -> tuple[Leak, int]:
         """Read the calls behind ``mark``, which stands at ``start``, and return where the frame ends."""
-        scanner = Scanner(text, final, self.offer)
+        scanner = Scanner(text, final, self.toolset)
         whole = self_starting(mark)
         position = body = start if whole else start + (3 if mark.startswith(">>>") else len(mark))
         try:
@@ -85,16 +85,16 @@ class LeakFinder:
 
     def header(self, text: str, start: int, position: int, name: str, final: bool) -> tuple[Leak, int]:
         """Read the arguments of a call that gpt-oss names in a message's header, which ends at ``position``."""
-        scanner = Scanner(text, final, self.offer)
+        scanner = Scanner(text, final, self.toolset)
         try:
             value = scanner.arguments(scanner.space(position))
-            written, end = Written(name, value.value, value.broken, True), value.end
+            written, end = ParsedCall(name, value.value, value.broken, True), value.end
         except NotACall as refuted:
             match = CLOSERS.search(text, refuted.position)
             if match is None and not final:
                 raise NeedMore from None
             end = match.start() if match else len(text)
-            written = Written(name, text[position:end])
+            written = ParsedCall(name, text[position:end])
         end = scanner.closers(end, "<|call|>")
         return self._leak("Harmony", text[start:end], [self.call(written)]), end
 
@@ -103,7 +103,7 @@ class LeakFinder:
 
         ``code`` says that the line before it is a statement of a program: a call in Python is another one then.
         """
-        scanner = LineScanner(text, final, self.offer)
+        scanner = LineScanner(text, final, self.toolset)
         first = text[start : start + 1]
         try:
             if first in "`~":
@@ -116,7 +116,7 @@ class LeakFinder:
             raise NotACall(max(refuted.position, start + 1)) from None
         calls = [self.call(one) for one in written]
         for one, call in zip(written, calls, strict=True):
-            if call.problem is not None and not (one.explicit and call.name in self.offer.names):
+            if call.problem is not None and not (one.explicit and call.name in self.toolset.names):
                 raise NotACall(end)
         if first not in "`~":
             end = scanner.closers(end, _NO_MARK)
@@ -125,9 +125,9 @@ class LeakFinder:
             raise NotACall(max(end, start + 1))
         return self._leak(format_name, text[start:end], calls), end
 
-    def call(self, written: Written) -> LeakedCall:
+    def call(self, written: ParsedCall) -> LeakedCall:
         """Return a written call with its name and arguments as they will be called, and what is wrong with it."""
-        name = self.offer.resolve(written.name) or written.name
+        name = self.toolset.resolve(written.name) or written.name
         arguments = written.arguments
         if isinstance(arguments, str) and arguments.strip():
             try:
@@ -142,10 +142,10 @@ class LeakFinder:
         arguments = arguments if arguments.strip() else "{}"
         if written.broken:
             problem: str | None = _BROKEN
-        elif name not in self.offer.names:
-            problem = self.offer.unknown(name[:100])
+        elif name not in self.toolset.names:
+            problem = self.toolset.unknown(name[:100])
         else:
-            problem = self.offer.problem(name, arguments)
+            problem = self.toolset.problem(name, arguments)
         return LeakedCall(name, arguments, problem)
 
     def _program(self, scanner: Scanner, start: int, body: int) -> tuple[Leak, int] | None:
@@ -160,10 +160,10 @@ class LeakFinder:
         if closer is None:
             scanner.need(len(text))
         end = closer.start() if closer else len(text)
-        name = next(filter(self.offer.resolve, _INTERPRETERS), _INTERPRETERS[0])
+        name = next(filter(self.toolset.resolve, _INTERPRETERS), _INTERPRETERS[0])
         parameters = list(scanner.properties(name))
         key = parameters[0] if len(parameters) == 1 else "code"
-        call = self.call(Written(name, {key: text[body:end].strip()}, explicit=True))
+        call = self.call(ParsedCall(name, {key: text[body:end].strip()}, explicit=True))
         return self._leak(self._formats[_PROGRAM], text[start:end], [call]), end
 
     def _leak(self, format_name: str, text: str, calls: list[LeakedCall]) -> Leak:
@@ -193,6 +193,6 @@ class LeakFinder:
             end = scanner.closers(stop, mark)
         name = _NAME_IN_DAMAGED.search(text, body, refuted)
         written = name[1] if name else ""
-        found = self.offer.resolve(written) or written
+        found = self.toolset.resolve(written) or written
         call = LeakedCall(found, text[body:stop].strip(), "the call is no valid JSON")
         return self._leak(self._formats[mark], text[start:end], [call]), end

@@ -7,7 +7,7 @@ from typing import Any
 
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.parsing.lenient_json import NotACall, parse_loose
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 _PARALLEL = "multi_tool_use.parallel"
 """A tool that OpenAI's models call though nobody offers it (community.openai.com/t/490653)."""
@@ -25,22 +25,22 @@ class Repair:
 
 
 def repair_calls(
-    calls: Sequence[ToolCall], offer: Offer, *, whole: bool = True
+    calls: Sequence[ToolCall], toolset: Toolset, *, whole: bool = True
 ) -> tuple[tuple[ToolCall, ...], list[Repair]]:
-    """Return ``calls`` with the names and arguments that fit ``offer``, where that can be done, and what was done.
+    """Return ``calls`` with the names and arguments that fit ``toolset``, where that can be done, and what was done.
 
     Unless the calls are ``whole``, the last one may have been cut off, and what is missing cannot be known.
     """
     repairs: list[Repair] = []
     repaired: list[ToolCall] = []
-    for call in _unpacked(calls, offer, repairs):
-        name = offer.resolve(call.name)
+    for call in _unpacked(calls, toolset, repairs):
+        name = toolset.resolve(call.name)
         if name is not None and name != call.name:
             repairs.append(Repair("unknown_tool", f"{call.name!r} is {name}"))
             call = replace(call, name=name)
         cut_off = not whole and call.id == calls[-1].id
-        if name is not None and not cut_off and offer.problem(name, call.arguments) is not None:
-            fitting = _fitting_arguments(name, call.arguments, offer)
+        if name is not None and not cut_off and toolset.problem(name, call.arguments) is not None:
+            fitting = _fitting_arguments(name, call.arguments, toolset)
             if fitting is not None:
                 repairs.append(Repair("bad_arguments", f"the arguments of {name}"))
                 call = replace(call, arguments=fitting)
@@ -58,9 +58,9 @@ def same_call(one: ToolCall, other: ToolCall) -> bool:
         return one.arguments == other.arguments
 
 
-def _unpacked(calls: Iterable[ToolCall], offer: Offer, repairs: list[Repair]) -> Iterable[ToolCall]:
+def _unpacked(calls: Iterable[ToolCall], toolset: Toolset, repairs: list[Repair]) -> Iterable[ToolCall]:
     for call in calls:
-        parts = _parallel_calls(call) if call.name.endswith(_PARALLEL) and not offer.resolve(call.name) else None
+        parts = _parallel_calls(call) if call.name.endswith(_PARALLEL) and not toolset.resolve(call.name) else None
         if parts:
             repairs.append(Repair("unknown_tool", f"{_PARALLEL} is {', '.join(part.name for part in parts)}"))
             yield from parts
@@ -88,7 +88,7 @@ def _read(text: str) -> Any:
     return read.value
 
 
-def _fitting_arguments(name: str, arguments: str, offer: Offer) -> str | None:
+def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> str | None:
     """Return the arguments in a form that the tool takes: whole JSON, decoded once more, or out of a wrapper."""
     try:
         value = _read(arguments)
@@ -102,6 +102,6 @@ def _fitting_arguments(name: str, arguments: str, offer: Offer) -> str | None:
     for candidate in candidates:
         if isinstance(candidate, dict):
             text = json.dumps(candidate, ensure_ascii=False)
-            if offer.problem(name, text) is None:
+            if toolset.problem(name, text) is None:
                 return text
     return None

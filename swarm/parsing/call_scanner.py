@@ -7,7 +7,7 @@ NotACall where it is refuted, so that what it decides on the beginning of a text
 import re
 from typing import Any
 
-from swarmchat.swarm.parsing.call_values import Written, calls_of, read_text
+from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, read_text
 from swarmchat.swarm.parsing.formats import CLOSERS, SEPARATOR
 from swarmchat.swarm.parsing.lenient_json import MAX_DEPTH, Loose, NeedMore, NotACall, Watch, parse_loose, skip_space
 from swarmchat.swarm.parsing.xml_calls import XmlReader
@@ -35,7 +35,7 @@ _GEMMA_KEY_START = re.compile(r"[\w.$-]{0,100}\Z")
 class Scanner(XmlReader):
     """Reads calls."""
 
-    def body(self, position: int) -> tuple[list[Written], int]:
+    def body(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read whatever calls stand at ``position``, behind a frame's mark."""
         position = self.space(position)
         fenced = self.match(_FENCE, _FENCE_START, position)
@@ -55,19 +55,19 @@ class Scanner(XmlReader):
 
     # JSON
 
-    def json(self, position: int, watch: Watch | None = None) -> tuple[list[Written], int]:
+    def json(self, position: int, watch: Watch | None = None) -> tuple[list[ParsedCall], int]:
         """Read objects that are calls, one after the other or in an array.
 
         With ``watch``, those of one line that it does not refute; else whatever object stands in a frame.
         """
-        calls: list[Written] = []
+        calls: list[ParsedCall] = []
         while True:
             value, position, broken = parse_loose(self.text, position, self.final, watch, CLOSERS)
             read = self.calls_of(value, broken)
             if read is None:
                 if watch or not isinstance(value, dict) or calls:
                     raise NotACall(position)
-                read = [Written("", value, broken)]
+                read = [ParsedCall("", value, broken)]
             calls += read
             match = (_ON_LINE if watch else _BETWEEN).match(self.text, position)
             assert match is not None
@@ -76,26 +76,26 @@ class Scanner(XmlReader):
                 return calls, position
             position = match.end()
 
-    def calls_of(self, value: object, broken: bool) -> list[Written] | None:
+    def calls_of(self, value: object, broken: bool) -> list[ParsedCall] | None:
         """Return the calls that a JSON value is; also those whose name is the only key of an object."""
         if isinstance(value, list) and all(isinstance(item, dict) for item in value):
             read = [self.calls_of(item, broken and item is value[-1]) for item in value]
             return [call for calls in read for call in calls or ()] if read and None not in read else None
         if isinstance(value, dict) and len(value) == 1:
             name, arguments = next(iter(value.items()))
-            if isinstance(arguments, dict) and self.offer.resolve(name) is not None:
-                return [Written(name, arguments, broken)]
+            if isinstance(arguments, dict) and self.toolset.resolve(name) is not None:
+                return [ParsedCall(name, arguments, broken)]
         return calls_of(value, broken)
 
     # A name first
 
-    def named(self, position: int) -> tuple[list[Written], int]:
+    def named(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read a name and what follows it: JSON, ``<arg_key>`` pairs, arguments in brackets, or nothing."""
         self.need(position)
         gemma = _GEMMA_CALL.match(self.text, position)
         if gemma:
             arguments, end, broken = self._gemma_object(gemma.end(), 0)
-            return [Written(gemma[1], arguments, broken)], end
+            return [ParsedCall(gemma[1], arguments, broken)], end
         match = _NAME.match(self.text, position)
         if match is None:
             raise NotACall(position + 1)
@@ -115,29 +115,29 @@ class Scanner(XmlReader):
         after = self.space(fence.end()) if fence else after
         if fence and self.text.startswith("tool_call(", after):
             (call,), end = self.python(after)
-            return [Written(name, call.arguments, call.broken)], self.fence_end(end)
+            return [ParsedCall(name, call.arguments, call.broken)], self.fence_end(end)
         if fence:
             self.partial("tool_call(", after)
         if self.text.startswith("{", after):
             value = self.arguments(after)
             end = self.fence_end(value.end) if fence else value.end
-            return [Written(name, value.value, value.broken, True)], end
+            return [ParsedCall(name, value.value, value.broken, True)], end
         if self.text.startswith("<", after):
             return self.pairs(name, after)
         if after == len(self.text):
             return self._nothing(name, after)
         raise NotACall(after)
 
-    def _nothing(self, name: str, position: int) -> tuple[list[Written], int]:
-        if self.offer.resolve(name) is None:
+    def _nothing(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
+        if self.toolset.resolve(name) is None:
             raise NotACall(position)
-        return [Written(name, None, True)], position
+        return [ParsedCall(name, None, True)], position
 
     # Python
 
-    def python_list(self, position: int) -> tuple[list[Written], int]:
+    def python_list(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read ``[f(a=1), g(b=2)]`` (Llama 3.2 and 4, Gemma 3)."""
-        calls: list[Written] = []
+        calls: list[ParsedCall] = []
         position += 1
         while True:
             read, position = self.python(self.space(position))
@@ -146,14 +146,14 @@ class Scanner(XmlReader):
             if self.text.startswith("]", position):
                 return calls, position + 1
             if position >= len(self.text) or read[0].broken:
-                return [Written(call.name, call.arguments, True) for call in calls], position
+                return [ParsedCall(call.name, call.arguments, True) for call in calls], position
             if self.text[position] != ",":
                 raise NotACall(position)
             position += 1
 
-    def python_lines(self, position: int) -> tuple[list[Written], int]:
+    def python_lines(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read ``f(a=1)``, any number of times (Olmo 3)."""
-        calls: list[Written] = []
+        calls: list[ParsedCall] = []
         while True:
             read, position = self.python(position)
             calls += read
@@ -165,7 +165,7 @@ class Scanner(XmlReader):
                 return calls, position
             position = after
 
-    def python(self, position: int) -> tuple[list[Written], int]:
+    def python(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read ``f(a=1)``."""
         self.need(position)
         match = _NAME.match(self.text, position)
@@ -180,9 +180,9 @@ class Scanner(XmlReader):
         while True:
             position = skip_space(self.text, position, self.final)
             if position >= len(self.text):
-                return [Written(name, arguments, True)], position
+                return [ParsedCall(name, arguments, True)], position
             if self.text[position] == ")":
-                return [Written(name, arguments)], position + 1
+                return [ParsedCall(name, arguments)], position + 1
             key, position = self._keyword(position, list(schemas), arguments)
             value, position, broken = self._literal(position)
             if key is None:
@@ -191,7 +191,7 @@ class Scanner(XmlReader):
                 arguments[key] = value
             position = skip_space(self.text, position, self.final)
             if broken or position >= len(self.text):
-                return [Written(name, arguments, True)], position
+                return [ParsedCall(name, arguments, True)], position
             if self.text[position] not in ",)":
                 raise NotACall(position)
             position += self.text[position] == ","

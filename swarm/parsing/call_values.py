@@ -26,7 +26,7 @@ def is_parallel(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ParsedCall:
     """A call as it was written. ``arguments``: a dict, or a text that should hold one, or ``None``."""
 
     name: str
@@ -36,10 +36,10 @@ class Written:
     """Whether it is JSON that names both the function and its arguments as such."""
 
 
-def calls_of(value: object, broken: bool = False) -> list[Written] | None:
+def calls_of(value: object, broken: bool = False) -> list[ParsedCall] | None:
     """Return the calls that a JSON value is; ``None`` if it is anything else."""
     if isinstance(value, list):
-        calls: list[Written] = []
+        calls: list[ParsedCall] = []
         for item in value:
             read = calls_of(item, broken and item is value[-1]) if isinstance(item, dict) else None
             if read is None:
@@ -61,10 +61,10 @@ def calls_of(value: object, broken: bool = False) -> list[Written] | None:
         return None
     if is_parallel(name) and key and isinstance(value[key], dict):
         return calls_of(value[key], broken)
-    return [Written(name, value[key] if key else None, broken, key is not None)]
+    return [ParsedCall(name, value[key] if key else None, broken, key is not None)]
 
 
-def _wrapped(message: dict[str, Any], key: str, broken: bool) -> list[Written] | None:
+def _wrapped(message: dict[str, Any], key: str, broken: bool) -> list[ParsedCall] | None:
     """Return the calls in a message that has them under ``key``, and nothing else that counts."""
     beside = message.keys() - {key, "type"} - IDS - NEIGHBOURS
     calls = message[key]
@@ -73,14 +73,14 @@ def _wrapped(message: dict[str, Any], key: str, broken: bool) -> list[Written] |
     return calls_of(calls, broken)
 
 
-def _function(function: dict[str, Any], arguments: object, broken: bool) -> list[Written] | None:
+def _function(function: dict[str, Any], arguments: object, broken: bool) -> list[ParsedCall] | None:
     """Return OpenAI's ``function`` as a call; its arguments may have slipped out of it."""
     calls = calls_of(function, broken)
     if arguments is None or calls is None:
         return calls
     if len(calls) != 1 or calls[0].explicit:
         return None
-    return [Written(calls[0].name, arguments, broken, True)]
+    return [ParsedCall(calls[0].name, arguments, broken, True)]
 
 
 def read_text(text: str, schema: Mapping[str, Any] | None) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS
 from swarmchat.swarm.parsing.lenient_json import Loose, NeedMore, NotACall, parse_loose
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 _SPACE = re.compile(r"\s*+")
 # Brackets too many: only where nothing else stands on the line, or a closing mark.
@@ -19,12 +19,12 @@ _CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}\Z")
 class Cursor:
     """A text to be read; ``final`` says that nothing follows it."""
 
-    def __init__(self, text: str, final: bool, offer: Offer) -> None:
-        self.text, self.final, self.offer = text, final, offer
+    def __init__(self, text: str, final: bool, toolset: Toolset) -> None:
+        self.text, self.final, self.toolset = text, final, toolset
 
     def properties(self, name: str) -> Mapping[str, Any]:
         """Return the JSON schemas of the parameters of the tool that ``name`` means, if any."""
-        tool = self.offer.tools.get(self.offer.resolve(name) or "")
+        tool = self.toolset.tools.get(self.toolset.resolve(name) or "")
         schemas = tool.signature.parameters.get("properties") if tool else None
         return schemas if isinstance(schemas, dict) else {}
 

@@ -3,7 +3,7 @@
 import re
 
 from swarmchat.swarm.parsing.call_scanner import Scanner
-from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, TYPES, Written, is_parallel
+from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, TYPES, ParsedCall, is_parallel
 from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, marks_for, plain, self_starting
 from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
 
@@ -61,21 +61,21 @@ class LineScanner(Scanner):
         if value is MORE:
             return any(name.startswith(key) for name in KNOWN_KEYS) or self._may_begin(key)
         if key not in KNOWN_KEYS:
-            return self.offer.resolve(key) is not None and (value is UNREAD or isinstance(value, dict))
+            return self.toolset.resolve(key) is not None and (value is UNREAD or isinstance(value, dict))
         if value is UNREAD:
             return True
         if key in NEIGHBOURS:
             return value == "assistant" if key == "role" else value is None or isinstance(value, str)
         if key in NAME_KEYS and isinstance(value, str):
-            return self.offer.resolve(value) is not None or is_parallel(value)
+            return self.toolset.resolve(value) is not None or is_parallel(value)
         return key != "type" or value in TYPES
 
     def _may_begin(self, text: str) -> bool:
         """Tell whether an offered name may begin with ``text``, whatever ``Offer.resolve`` forgives."""
         begun = plain(text)
-        return any(name.startswith(begun) or begun.startswith(name) for name in marks_for(self.offer.names).plain)
+        return any(name.startswith(begun) or begun.startswith(name) for name in marks_for(self.toolset.names).plain)
 
-    def unframed(self, start: int, inside: bool = False) -> tuple[str, list[Written], int]:
+    def unframed(self, start: int, inside: bool = False) -> tuple[str, list[ParsedCall], int]:
         """Read JSON, Python, ReAct, the tool's own tags, or a name with JSON. ``inside``: of a block of code."""
         first = self.text[start : start + 1]
         if first == "{":
@@ -95,15 +95,15 @@ class LineScanner(Scanner):
         harmony = self.match(_HARMONY, _HARMONY_START, start) if first in "act" else None
         if harmony:
             value = self.arguments(harmony.end())
-            return "Harmony", [Written(harmony["name"], value.value, value.broken, True)], value.end
+            return "Harmony", [ParsedCall(harmony["name"], value.value, value.broken, True)], value.end
         label = self.match(_LABEL, _LABEL_START, start) if first in "jtf" and not inside else None
-        if label and self.offer.resolve(label[1] or label[2]) is None:
+        if label and self.toolset.resolve(label[1] or label[2]) is None:
             return "labelled call", *self._in_fence(label.end())
         if self.text.startswith(_QUALIFIED, start):
             return PYTHONIC, *self._printed(start)
         return self._named_line(start)
 
-    def _named_line(self, start: int) -> tuple[str, list[Written], int]:
+    def _named_line(self, start: int) -> tuple[str, list[ParsedCall], int]:
         """Read a name with what follows it: arguments as in Python or as JSON, or ChatGLM's block of code."""
         end = self._may_be_name(start)
         if self.text.startswith("(", end):
@@ -120,7 +120,7 @@ class LineScanner(Scanner):
         if not self.text.startswith(("{", "```"), after):
             raise NotACall(end)
         calls, end = self.named(start)
-        return "name and JSON", [Written(call.name, call.arguments, call.broken) for call in calls], end
+        return "name and JSON", [ParsedCall(call.name, call.arguments, call.broken) for call in calls], end
 
     def _may_be_name(self, position: int) -> int:
         """Return where the offered name at ``position`` ends."""
@@ -130,17 +130,17 @@ class LineScanner(Scanner):
             raise NotACall(position)
         if match.end() == len(self.text) and not self.final and self._may_begin(match[0]):
             raise NeedMore
-        if self.offer.resolve(match[0].removesuffix(".call")) is None:
+        if self.toolset.resolve(match[0].removesuffix(".call")) is None:
             # Not behind the name: how much of it there is yet must make no difference.
             raise NotACall(position + 1)
         return match.end()
 
-    def fenced(self, start: int) -> tuple[str, list[Written], int]:
+    def fenced(self, start: int) -> tuple[str, list[ParsedCall], int]:
         """Read a Markdown code block that holds calls and nothing else."""
         fence = self.match(_FENCE, _FENCE_START, start)
         if fence is None or fence[2].lower() not in _LANGUAGES:
             raise NotACall(fence.end() if fence else start + 1)
-        written: list[Written] = []
+        written: list[ParsedCall] = []
         position = self.space(fence.end())
         format_name = "fenced JSON" if self.text.startswith(("{", "["), position) else "fenced call"
         while True:
@@ -166,7 +166,7 @@ class LineScanner(Scanner):
         self.need(end)
         return format_name, written, end
 
-    def _in_fence(self, position: int) -> tuple[list[Written], int]:
+    def _in_fence(self, position: int) -> tuple[list[ParsedCall], int]:
         opener = _OPENER.match(self.text, position)
         if opener:
             written, position = self.body(position if self_starting(opener[0]) else opener.end())
@@ -177,9 +177,9 @@ class LineScanner(Scanner):
         self.partial("print(", position)
         return self.unframed(position, True)[1:]
 
-    def _printed(self, position: int) -> tuple[list[Written], int]:
+    def _printed(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read ``print(f(a=1))``, as Gemini writes it, on one line or on several."""
-        written: list[Written] = []
+        written: list[ParsedCall] = []
         while True:
             self._may_be_name(position + 6)
             calls, position = self.python(position + 6)
@@ -198,7 +198,7 @@ class LineScanner(Scanner):
                 return written, position
             position = after.end()
 
-    def _react(self, start: int, inside: bool) -> tuple[list[Written], int]:
+    def _react(self, start: int, inside: bool) -> tuple[list[ParsedCall], int]:
         """Read ``Action:`` with a name and an ``Action Input:``, or with calls in JSON (Command R)."""
         match = self.match(_REACT, _REACT_START, start)
         assert match is not None
@@ -214,7 +214,7 @@ class LineScanner(Scanner):
                 return self.json(position, self.watch)
             self._may_be_name(position)
             return self.python(position)
-        if self.offer.resolve(name[1]) is None:
+        if self.toolset.resolve(name[1]) is None:
             raise NotACall(name.end())
         given = self.match(_REACT_INPUT, _REACT_INPUT_START, name.end())
         if given is None:
@@ -227,7 +227,7 @@ class LineScanner(Scanner):
             fence = None
         if self.text.startswith("{", position):
             value = self.arguments(position)
-            written, end = Written(name[1], value.value, value.broken, True), value.end
+            written, end = ParsedCall(name[1], value.value, value.broken, True), value.end
             if fence:
                 after = self.space(end)
                 end = after + len(fence[1]) if self.text.startswith(fence[1], after) else end
@@ -238,7 +238,7 @@ class LineScanner(Scanner):
         observation = _OBSERVATION.match(self.text, end)
         return [written], observation.end() if observation and observation[0].strip() else end
 
-    def _plain_input(self, name: str, position: int) -> tuple[Written, int]:
+    def _plain_input(self, name: str, position: int) -> tuple[ParsedCall, int]:
         """Read a line as the argument of a tool with a single parameter that is a text."""
         schemas = self.properties(name)
         if len(schemas) != 1:
@@ -251,4 +251,4 @@ class LineScanner(Scanner):
         if value[:1] in ('"', "'"):
             quoted = read_string(value, 0, True)
             value = str(quoted.value) if quoted.end == len(value) and not quoted.broken else value
-        return Written(name, {next(iter(schemas)): value}), end
+        return ParsedCall(name, {next(iter(schemas)): value}), end

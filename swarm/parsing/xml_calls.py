@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from swarmchat.swarm.parsing.call_values import Written, read_text
+from swarmchat.swarm.parsing.call_values import ParsedCall, read_text
 from swarmchat.swarm.parsing.cursor import Cursor
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
@@ -42,9 +42,9 @@ _LAST_LINE = re.compile(r"\r?\n([ \t]*)\Z")
 class XmlReader(Cursor):
     """Reads elements."""
 
-    def tags(self, position: int) -> tuple[list[Written], int]:
+    def tags(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read ``<function=…>`` or ``<invoke name="…">`` elements."""
-        calls: list[Written] = []
+        calls: list[ParsedCall] = []
         while True:
             opening = self._opening(position)
             if opening is None:
@@ -59,10 +59,10 @@ class XmlReader(Cursor):
                 return calls, end
             position = after
 
-    def element(self, name: str, position: int) -> tuple[list[Written], int]:
+    def element(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
         """Read an element that is named as a tool is. That ``name`` ends at ``position``; parameters are elements."""
         if self.text.startswith("/>", position):
-            return [Written(name, {})], position + 2
+            return [ParsedCall(name, {})], position + 2
         self.partial("/>", position)
         if not self.text.startswith(">", position):
             raise NotACall(position)
@@ -81,7 +81,7 @@ class XmlReader(Cursor):
         if match:
             name = (match[1] or _attributes(match[3]).get("name", "")).strip()
             # Other XML has elements like <function name="…"> too.
-            known = match[1] or match["invoke"] or self.offer.resolve(name) is not None
+            known = match[1] or match["invoke"] or self.toolset.resolve(name) is not None
             return (name, match.end()) if name and known else None
         match = self.match(_INVOKE, _TAG_START, position)
         if match is None:
@@ -89,7 +89,7 @@ class XmlReader(Cursor):
         named = self.match(_TOOL_NAME, _TOOL_NAME_START, self.space(match.end()))
         return (named[1], named.end()) if named else None
 
-    def _function(self, name: str, position: int, closing: str = "") -> tuple[Written, int]:
+    def _function(self, name: str, position: int, closing: str = "") -> tuple[ParsedCall, int]:
         schemas, arguments = self.properties(name), dict[str, Any]()
         position = self.space(position)
         wrapper = self.match(_WRAPPER, _TAG_START, position)
@@ -100,20 +100,20 @@ class XmlReader(Cursor):
         if self.text.startswith("{", position):
             given = self.arguments(position)
             end = given.end + 1 if self.text.startswith(">", given.end) else given.end
-            return Written(name, given.value, given.broken, True), self._wrapped(end) if wrapper else end
+            return ParsedCall(name, given.value, given.broken, True), self._wrapped(end) if wrapper else end
         while True:
             position = self.space(position)
             given_one = self._parameter(position, schemas)
             if given_one is None:
                 position = self._wrapped(position) if wrapper else position
                 if position >= len(self.text):
-                    return Written(name, arguments, True), position
+                    return ParsedCall(name, arguments, True), position
                 if not arguments and not closing and not self.match(CLOSERS, CLOSER_START, position):
                     raise NotACall(position)
-                return Written(name, arguments), position
+                return ParsedCall(name, arguments), position
             key, value, position = given_one
             if value is None:
-                return Written(name, arguments, True), position
+                return ParsedCall(name, arguments, True), position
             arguments[key] = value
 
     def _wrapped(self, position: int) -> int:
@@ -148,7 +148,7 @@ class XmlReader(Cursor):
             return name, None, len(self.text)
         return name, read_text(_own_lines(self.text[start : end.start()]), schema), end.end()
 
-    def pairs(self, name: str, position: int) -> tuple[list[Written], int]:
+    def pairs(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
         """Read ``<arg_key>k</arg_key><arg_value>v</arg_value>``, any number of times (GLM-4.5, LongCat)."""
         schemas, arguments = self.properties(name), dict[str, Any]()
         while True:
@@ -156,21 +156,21 @@ class XmlReader(Cursor):
                 raise NeedMore
             match = self.match(_ARGUMENT, _ARGUMENT_START, position)
             if match is None:
-                known = arguments or self.offer.resolve(name) is not None
+                known = arguments or self.toolset.resolve(name) is not None
                 if known and (arguments or self.match(CLOSERS, CLOSER_START, position)):
-                    return [Written(name, arguments)], position
+                    return [ParsedCall(name, arguments)], position
                 raise NotACall(position + 1)
             prefix = match["p"] or ""
             start, key = self.space(match.end()), match[2].strip()
             opening, closing = f"<{prefix}arg_value>", f"</{prefix}arg_value>"
             if not self.text.startswith(opening, start):
                 self.partial(opening, start)
-                return [Written(name, arguments, True)], start
+                return [ParsedCall(name, arguments, True)], start
             end = self.text.find(closing, start)
             if end < 0:
                 if not self.final:
                     raise NeedMore
-                return [Written(name, arguments, True)], len(self.text)
+                return [ParsedCall(name, arguments, True)], len(self.text)
             arguments[key] = read_text(self.text[start + len(opening) : end], schemas.get(key))
             position = self.space(end + len(closing))
 

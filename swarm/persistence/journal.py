@@ -11,14 +11,14 @@ from itertools import chain
 from typing import Any
 
 from swarmchat.backends import Backend, BackendError, Lease, LeaseLost, Touch, Write
-from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
 from swarmchat.swarm.persistence.log import Log
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
-from swarmchat.swarm.persistence.store import Edits, Lifetimes, Values, commit_edits
+from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, commit_changes
 
 
 class Journal:
@@ -40,7 +40,7 @@ class Journal:
         self.log = Log(backend, keys.session_log(info.client, info.id), ttl=lifetimes.session)
         self.unsaved: list[Record] = []
         """Records that are still to be stored, because the backend failed."""
-        self.unsaved_edits = Edits()
+        self.unsaved_changes = ChangeSet()
         """Changes that are to be stored with them."""
         self.in_doubt = False
         """Whether the last commit failed in a way that leaves open whether it took place."""
@@ -56,7 +56,7 @@ class Journal:
         try:
             await self.log.open()
         except BaseException:
-            await settle(self._lease.release())
+            await run_to_completion(self._lease.release())
             raise
         # An entry in the list may be gone, or older than the log; the last record may stand before an undone turn.
         seen = max((record.turn for record in self.log.records), default=0)
@@ -68,7 +68,7 @@ class Journal:
             if self.unsaved:
                 await self.commit([])
         finally:
-            await settle(self._lease.release())
+            await run_to_completion(self._lease.release())
 
     @property
     def turns(self) -> int:
@@ -103,26 +103,26 @@ class Journal:
         landed = await self.log.catch_up()
         self.unsaved = [record for record in self.unsaved if record.seq >= self.log.next_seq]
         if not self.unsaved:
-            self.unsaved_edits = Edits()
+            self.unsaved_changes = ChangeSet()
         return landed
 
     async def commit(
-        self, records: Sequence[Record], edits: Edits | None = None, *, keep: bool = False, model: str = ""
+        self, records: Sequence[Record], changes: ChangeSet | None = None, *, keep: bool = False, model: str = ""
     ) -> list[Record]:
-        """Append ``records``, and a record of each change among ``edits``, all in one commit; return what was appended.
+        """Append ``records``, and a record of each of ``changes``, in one commit; return what was appended.
 
         With ``keep``, what could not be stored is held and goes with the next commit. The outcome is known before a
         cancellation is let through. Raises SessionBusy when another process went on with the session, and the backend's
         errors.
         """
-        return await settle(self._commit(list(records), edits or Edits(), keep, model))
+        return await run_to_completion(self._commit(list(records), changes or ChangeSet(), keep, model))
 
-    async def _commit(self, records: list[Record], edits: Edits, keep: bool, model: str) -> list[Record]:
+    async def _commit(self, records: list[Record], changes: ChangeSet, keep: bool, model: str) -> list[Record]:
         waiting = len(self.unsaved)
         records = self.unsaved + records
-        together = Edits()
-        together.extend(self.unsaved_edits)
-        together.extend(edits)
+        together = ChangeSet()
+        together.extend(self.unsaved_changes)
+        together.extend(changes)
         appended: list[Record] = []
         info = self.info
         touches = [] if self._lifetime is None else [Touch(key, self._lifetime) for key in self._beside]
@@ -135,32 +135,32 @@ class Journal:
 
         try:
             try:
-                await commit_edits(self._backend, together, self._lease.lease, further)
+                await commit_changes(self._backend, together, self._lease.lease, further)
             except LeaseLost:
-                await commit_edits(self._backend, together, await self._reacquire(), further)
+                await commit_changes(self._backend, together, await self._reacquire(), further)
         except BackendError:
             self.in_doubt = True
             self.unsaved = records if keep else records[:waiting]
             if keep:
-                self.unsaved_edits = together
+                self.unsaved_changes = together
             raise
         self.unsaved = []
-        self.unsaved_edits = Edits()
+        self.unsaved_changes = ChangeSet()
         self.info = info
         self.log.appended(appended)
         return appended
 
-    def _change_records(self, records: Sequence[Record], edits: Edits, values: Values) -> list[Record]:
+    def _change_records(self, records: Sequence[Record], changes: ChangeSet, values: Values) -> list[Record]:
         """Return the records that tell of changed states and memory: one for each, with the value that it has now."""
         turn = records[-1].turn if records else self.last_turn
-        told = {edit.key: edit.recorded_as for edit in edits.edits if edit.recorded_as is not None}
-        changes = []
+        told = {edit.key: edit.recorded_as for edit in changes.changes if edit.recorded_as is not None}
+        records_of_changes = []
         for seq, (key, (kind, name)) in enumerate(told.items(), self.log.next_seq + len(records)):
             value = values[key]
             content: dict[str, Any] = {"name": name} if name else {}
             content["value"] = None if value is None else json.loads(value)
-            changes.append(Record(kind, seq, turn, timestamp(self.now()), None, content))
-        return changes
+            records_of_changes.append(Record(kind, seq, turn, timestamp(self.now()), None, content))
+        return records_of_changes
 
     async def _reacquire(self) -> Lease:
         """Take the lease again after it ran out, as after a suspended laptop, if nobody wrote meanwhile."""

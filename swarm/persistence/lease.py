@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from swarmchat.backends import Backend, BackendError, Lease, LeaseLost
-from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -104,9 +104,9 @@ class SessionLease:
         Whoever is cancelled meanwhile does not have it.
         """
         try:
-            return await settle(self._acquire(session))
+            return await run_to_completion(self._acquire(session))
         except asyncio.CancelledError:
-            await settle(self.release())
+            await run_to_completion(self.release())
             raise
 
     async def _acquire(self, session: str) -> Lease:
@@ -210,7 +210,7 @@ async def holding(backend: Backend, info: SessionInfo) -> AsyncIterator[SessionL
     stored = await backend.get(key)
     holder = parse_holder(stored) if stored is not None else None
     if holder is not None and holder.unfinished is not None and not holder.is_running:
-        await settle(_free(backend, key, stored))
+        await run_to_completion(_free(backend, key, stored))
     held = SessionLease(backend, key, _LEASE)
     await held.acquire(info.name)
     try:
@@ -218,4 +218,4 @@ async def holding(backend: Backend, info: SessionInfo) -> AsyncIterator[SessionL
     except LeaseLost as error:
         raise SessionBusy(f"session {info.name!r} was taken over by another process: try again") from error
     finally:
-        await settle(held.release())
+        await run_to_completion(held.release())

@@ -9,39 +9,39 @@ from dataclasses import dataclass, field
 
 from swarmchat.backends import Backend, Conflict, Delete, Expect, Lease, Put, Write
 
-Change = Callable[[bytes | None], bytes | None]
+Update = Callable[[bytes | None], bytes | None]
 """From the value that is there (``None``: there is none) to the one to be. May be called more than once."""
 
 _ATTEMPTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class Change:
     """One change to the value of ``key``, which then lives ``ttl`` seconds."""
 
     key: str
-    change: Change
+    change: Update
     ttl: float | None = None
     recorded_as: tuple[str, str] | None = None
     """The type of the log's record that tells of the new value, and the name in it. ``None``: none does."""
 
 
-class Edits:
+class ChangeSet:
     """Changes in the order in which they were made, and how the store looks with them."""
 
     def __init__(self) -> None:
-        self.edits: list[Edit] = []
+        self.changes: list[Change] = []
         self.writes: list[Write] = []
         """Writes that rely on nothing that is there, of keys that no edit touches."""
 
     def __bool__(self) -> bool:
-        return bool(self.edits or self.writes)
+        return bool(self.changes or self.writes)
 
-    def edit(
-        self, key: str, change: Change, ttl: float | None = None, recorded_as: tuple[str, str] | None = None
+    def update(
+        self, key: str, change: Update, ttl: float | None = None, recorded_as: tuple[str, str] | None = None
     ) -> None:
         """Add a change to the value of ``key``; see Edit."""
-        self.edits.append(Edit(key, change, ttl, recorded_as))
+        self.changes.append(Change(key, change, ttl, recorded_as))
 
     def write(self, *writes: Write) -> None:
         """Add writes that rely on nothing."""
@@ -53,27 +53,27 @@ class Edits:
             if isinstance(write, Put | Delete) and write.key == key:
                 return write.value if isinstance(write, Put) else None
         value = await backend.get(key)
-        for edit in self.edits:
+        for edit in self.changes:
             if edit.key == key:
                 value = edit.change(value)
         return value
 
-    def extend(self, other: "Edits") -> None:
+    def extend(self, other: "ChangeSet") -> None:
         """Add the changes of ``other`` behind these."""
-        self.edits += other.edits
+        self.changes += other.changes
         self.writes += other.writes
 
 
 Values = Mapping[str, bytes | None]
 
 
-async def commit_edits(
+async def commit_changes(
     backend: Backend,
-    edits: Edits,
+    changes: ChangeSet,
     lease: Lease | None = None,
     further: Callable[[Values], Sequence[Write]] = lambda values: (),
 ) -> Values:
-    """Apply ``edits`` in one commit, again from the start when somebody else was faster; return the new values.
+    """Apply ``changes`` in one commit, again from the start when somebody else was faster; return the new values.
 
     ``further`` takes the new values of the edited keys and returns what else is to be written in the same commit.
     Raises Conflict when somebody else is faster a hundred times in a row, what a change raises, and the backend's
@@ -82,7 +82,7 @@ async def commit_edits(
     for attempt in range(_ATTEMPTS):
         before: dict[str, bytes | None] = {}
         after: dict[str, tuple[bytes | None, float | None]] = {}
-        for edit in edits.edits:
+        for edit in changes.changes:
             if edit.key not in before:
                 before[edit.key] = await backend.get(edit.key)
                 after[edit.key] = (before[edit.key], None)
@@ -91,7 +91,7 @@ async def commit_edits(
         expected = [Expect(key, value) for key, value in before.items()]
         changed = [Delete(key) if value is None else Put(key, value, ttl) for key, (value, ttl) in after.items()]
         try:
-            await backend.commit(*expected, *edits.writes, *changed, *further(values), lease=lease)
+            await backend.commit(*expected, *changes.writes, *changed, *further(values), lease=lease)
         except Conflict:
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -123,21 +123,21 @@ REDIS_LIFETIMES = Lifetimes(session=24 * 3600, embedding=7 * 24 * 3600)
 class Store:
     """A backend, and what is to be committed to it later.
 
-    Without ``edits``, changes are committed at once. With it they are collected there and seen by reads through this
+    Without ``changes``, changes are committed at once. With it they are collected there and seen by reads through this
     store, and whoever made the store commits them.
     """
 
     backend: Backend
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
-    edits: Edits | None = None
+    changes: ChangeSet | None = None
 
     async def read(self, key: str) -> bytes | None:
         """Return the value of ``key`` with the collected changes."""
-        return await self.backend.get(key) if self.edits is None else await self.edits.read(self.backend, key)
+        return await self.backend.get(key) if self.changes is None else await self.changes.read(self.backend, key)
 
-    async def apply(self, edits: Edits) -> None:
-        """Commit ``edits``, or collect them."""
-        if self.edits is None:
-            await commit_edits(self.backend, edits)
+    async def apply(self, changes: ChangeSet) -> None:
+        """Commit ``changes``, or collect them."""
+        if self.changes is None:
+            await commit_changes(self.backend, changes)
         else:
-            self.edits.extend(edits)
+            self.changes.extend(changes)

@@ -6,7 +6,7 @@ from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.store import Edits, Store
+from swarmchat.swarm.persistence.store import ChangeSet, Store
 
 
 class PersistMemory:
@@ -47,9 +47,9 @@ class PersistMemory:
             change(memory)
             return encode_json(memory) if memory else None
 
-        edits = Edits()
-        edits.edit(self._key, edit, self._store.lifetimes.memory, ("memory", ""))
-        await self._store.apply(edits)
+        changes = ChangeSet()
+        changes.update(self._key, edit, self._store.lifetimes.memory, ("memory", ""))
+        await self._store.apply(changes)
 
 
 def _decode(stored: bytes | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from functools import partial
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.store import Edits, Store
+from swarmchat.swarm.persistence.store import ChangeSet, Store
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class PersistSwarm:
 
     async def set(self, navigation: Navigation) -> None:
         """Keep ``navigation``."""
-        edits = Edits()
-        edits.edit(self._key, partial(_replace, navigation.to_bytes()), self._store.lifetimes.session)
-        await self._store.apply(edits)
+        changes = ChangeSet()
+        changes.update(self._key, partial(_replace, navigation.to_bytes()), self._store.lifetimes.session)
+        await self._store.apply(changes)
 
 
 def _replace(value: bytes, stored: bytes | None) -> bytes:

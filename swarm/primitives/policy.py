@@ -10,7 +10,7 @@ from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.store import Edits, Store
+from swarmchat.swarm.persistence.store import ChangeSet, Store
 
 Rule = str | Sequence[str] | Callable[[str], bool | Awaitable[bool]]
 """A regular expression, words (matched whole, in any case), or a function that returns whether to reject."""
@@ -78,17 +78,17 @@ class PersistPolicy:
     async def ban(self, client: str, why: str, since: str, seconds: float | None = None) -> None:
         """Ban ``client``, for ``seconds`` if they are given."""
         value = encode_json({"client": client, "policy": self._policy, "why": why, "since": since})
-        edits = Edits()
+        changes = ChangeSet()
         lifetime = self._store.lifetimes.ban if seconds is None else seconds
-        edits.edit(self._key(client), lambda stored: value, lifetime)
-        await self._store.apply(edits)
+        changes.update(self._key(client), lambda stored: value, lifetime)
+        await self._store.apply(changes)
 
     async def lift(self, client: str) -> bool:
         """Lift the ban of ``client``; return whether there was one."""
         banned = await self.find(client) is not None
-        edits = Edits()
-        edits.edit(self._key(client), lambda stored: None)
-        await self._store.apply(edits)
+        changes = ChangeSet()
+        changes.update(self._key(client), lambda stored: None)
+        await self._store.apply(changes)
         return banned
 
     async def find(self, client: str) -> Ban | None:

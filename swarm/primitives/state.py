@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from swarmchat.swarm.errors import StateError
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.store import Edits, Store
+from swarmchat.swarm.persistence.store import ChangeSet, Store
 
 T = TypeVar("T")
 Reducer = Callable[[T, T], T]
@@ -93,19 +93,19 @@ class PersistState(Generic[T]):
             latest[:] = [new]
             return self.definition.encode(new)
 
-        edits = Edits()
-        edits.edit(self._key, edit, self._store.lifetimes.session, ("state", self.definition.name))
-        if self._store.edits is not None:
+        changes = ChangeSet()
+        changes.update(self._key, edit, self._store.lifetimes.session, ("state", self.definition.name))
+        if self._store.changes is not None:
             # Collected for later, so try it now: a change that raises must not be collected.
             edit(await self._store.read(self._key))
-        await self._store.apply(edits)
+        await self._store.apply(changes)
         return latest[0]
 
     async def clear(self) -> None:
         """Forget the value; the default holds again."""
-        edits = Edits()
-        edits.edit(self._key, lambda stored: None, recorded_as=("state", self.definition.name))
-        await self._store.apply(edits)
+        changes = ChangeSet()
+        changes.update(self._key, lambda stored: None, recorded_as=("state", self.definition.name))
+        await self._store.apply(changes)
 
     def _decode(self, stored: bytes | None) -> T:
         return self.definition.initial() if stored is None else self.definition.decode(stored)

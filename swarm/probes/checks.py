@@ -7,7 +7,7 @@ from typing import Literal
 
 from swarmchat.swarm.context.view import reads_less
 from swarmchat.swarm.conversation.events import HandedOver
-from swarmchat.swarm.probes.exchanges import CODE_WORD, Seen, arguments_of
+from swarmchat.swarm.probes.exchanges import CODE_WORD, ProbeTranscript, arguments_of
 
 Status = Literal["ok", "quirk", "failed", "skipped"]
 
@@ -29,7 +29,7 @@ class Probe:
     name: str
     about: str
     exchange: str
-    check: Callable[[Seen], Finding]
+    check: Callable[[ProbeTranscript], Finding]
 
 
 def _ok(seen: str) -> Finding:
@@ -50,7 +50,7 @@ def quoted(text: str) -> str:
     return f'"{line}"' if len(line) <= 60 else f'"{line[:59]}…"'
 
 
-def said(seen: Seen) -> str:
+def said(seen: ProbeTranscript) -> str:
     """Return the beginning of the last answer; in its place, what the model said before that was replaced."""
     text = seen.text or next((heard.text for heard in reversed(seen.heard) if heard.text.strip()), "")
     return quoted(text) if text.strip() else "nothing"
@@ -59,7 +59,7 @@ def said(seen: Seen) -> str:
 # The chat.
 
 
-def _answer(seen: Seen) -> Finding:
+def _answer(seen: ProbeTranscript) -> Finding:
     if seen.text:
         return _ok(f"{said(seen)} in {seen.heard[-1].seconds:.1f} s")
     first = seen.heard[0].answer
@@ -68,14 +68,14 @@ def _answer(seen: Seen) -> Finding:
     return _failed(f"said {said(seen)}")
 
 
-def _stop_reason(seen: Seen) -> Finding:
+def _stop_reason(seen: ProbeTranscript) -> Finding:
     heard = seen.heard[-1]
     if heard.objects is None:
         return Finding("skipped", "no server")
     return _ok(", ".join(heard.stop_reasons)) if heard.stop_reasons else _quirk("none given", "no_stop_reason")
 
 
-def _usage(seen: Seen) -> Finding:
+def _usage(seen: ProbeTranscript) -> Finding:
     heard = seen.heard[-1]
     usage = (heard.answer.usage if heard.answer is not None else None) or {}
     counted, ours = usage.get("prompt_tokens"), seen.ends[-1].context_tokens if seen.ends else 0
@@ -86,14 +86,14 @@ def _usage(seen: Seen) -> Finding:
     return _ok(line) if 0.5 * ours <= counted <= 2 * ours + 100 else _quirk(line, "odd_usage")
 
 
-def _reasoning(seen: Seen) -> Finding:
+def _reasoning(seen: ProbeTranscript) -> Finding:
     if any("<think" in heard.text for heard in seen.heard):
         return _quirk("thinks aloud in its answer", "thinks_inline")
     apart = any(heard.reasoned for heard in seen.heard)
     return _ok("thinks aloud, apart from its answer" if apart else "does not think aloud")
 
 
-def _streaming(seen: Seen) -> Finding:
+def _streaming(seen: ProbeTranscript) -> Finding:
     heard = max(seen.heard, key=lambda each: len(each.texts))
     pieces, first = len(heard.texts), heard.first or 0.0
     if pieces < 2:
@@ -102,11 +102,11 @@ def _streaming(seen: Seen) -> Finding:
     return _quirk(line, "streams_late") if heard.seconds > 2 and first > 0.95 * heard.seconds else _ok(line)
 
 
-def _system(seen: Seen) -> Finding:
+def _system(seen: ProbeTranscript) -> Finding:
     return _ok(said(seen)) if "lantern" in seen.text.lower() else _quirk(f"said {said(seen)}", "ignores_system")
 
 
-def _long_context(seen: Seen) -> Finding:
+def _long_context(seen: ProbeTranscript) -> Finding:
     ours = seen.ends[-1].context_tokens if seen.ends else 0
     usage = next((heard.answer.usage for heard in reversed(seen.heard) if heard.answer), None) or {}
     counted = usage.get("prompt_tokens")
@@ -122,7 +122,7 @@ def _long_context(seen: Seen) -> Finding:
 # Calls.
 
 
-def _no_call(seen: Seen, names: tuple[str, ...]) -> Finding:
+def _no_call(seen: ProbeTranscript, names: tuple[str, ...]) -> Finding:
     """Return the finding for an exchange in which no call was carried out."""
     if calls := seen.calls():
         return _failed(f"in vain: {calls[0].name}({calls[0].arguments[:80]})")
@@ -133,14 +133,14 @@ def _no_call(seen: Seen, names: tuple[str, ...]) -> Finding:
     return _failed(f"no call; said {quoted(text) if text.strip() else 'nothing'}", "no_calls")
 
 
-def _call(seen: Seen) -> Finding:
+def _call(seen: ProbeTranscript) -> Finding:
     calls = seen.calls(0, carried_out=True)
     if not calls:
         return _no_call(seen, ("get_weather",))
     return _ok(f"{'' if seen.native_calls else 'as text: '}{calls[0].name}({calls[0].arguments[:80]})")
 
 
-def _call_ids(seen: Seen) -> Finding:
+def _call_ids(seen: ProbeTranscript) -> Finding:
     if (skipped := _without_native_calls(seen)) is not None:
         return skipped
     given = [identity for heard in seen.heard for identity in heard.call_ids]
@@ -150,23 +150,23 @@ def _call_ids(seen: Seen) -> Finding:
     return _ok(line) if len(set(given)) == len(given) else _quirk(line, "repeats_call_ids")
 
 
-def _call_streaming(seen: Seen) -> Finding:
+def _call_streaming(seen: ProbeTranscript) -> Finding:
     if (skipped := _without_native_calls(seen)) is not None:
         return skipped
     most = max(heard.argument_pieces for heard in seen.heard)
     return _ok(f"{most} pieces") if most > 1 else _quirk("the whole call at once", "no_call_streaming")
 
 
-def _without_native_calls(seen: Seen) -> Finding | None:
+def _without_native_calls(seen: ProbeTranscript) -> Finding | None:
     if not seen.native_calls:
         return Finding("skipped", "calls came as text" if seen.calls() else "no call")
     return Finding("skipped", "no server") if seen.heard[0].objects is None else None
 
 
-def _argument(name: str, allowed: tuple[str, ...] = ()) -> Callable[[Seen], Finding]:
+def _argument(name: str, allowed: tuple[str, ...] = ()) -> Callable[[ProbeTranscript], Finding]:
     """Return the check of a required argument, which has one of the ``allowed`` values, if there are any."""
 
-    def check(seen: Seen) -> Finding:
+    def check(seen: ProbeTranscript) -> Finding:
         calls = [call for call in seen.calls(0) if call.name == "get_weather"]
         if not calls:
             return Finding("skipped", "no call")
@@ -181,7 +181,7 @@ def _argument(name: str, allowed: tuple[str, ...] = ()) -> Callable[[Seen], Find
     return check
 
 
-def _optional(seen: Seen) -> Finding:
+def _optional(seen: ProbeTranscript) -> Finding:
     calls = [call for call in seen.calls(0, carried_out=True) if call.name == "get_weather"]
     if not calls:
         return Finding("skipped", "no call")
@@ -189,7 +189,7 @@ def _optional(seen: Seen) -> Finding:
     return _ok("left out") if day is None else _quirk(f"day: {str(day)[:40]}", "fills_optional_arguments")
 
 
-def _result(seen: Seen) -> Finding:
+def _result(seen: ProbeTranscript) -> Finding:
     if not seen.calls(0, carried_out=True):
         return Finding("skipped", "no call")
     text = seen.ends[0].text if seen.ends and seen.ends[0].recovered else ""
@@ -197,14 +197,14 @@ def _result(seen: Seen) -> Finding:
     return _ok(quoted(text)) if used else _failed(f"said {quoted(text)}", "ignores_results")
 
 
-def _second_turn(seen: Seen) -> Finding:
+def _second_turn(seen: ProbeTranscript) -> Finding:
     if not seen.calls(0, carried_out=True):
         return Finding("skipped", "no call in the first turn")
     calls = seen.calls(1, carried_out=True)
     return _ok(f"{len(calls)} more") if calls else _failed(f"no call; said {said(seen)}", "calls_only_once")
 
 
-def _parallel(seen: Seen) -> Finding:
+def _parallel(seen: ProbeTranscript) -> Finding:
     calls = seen.calls(carried_out=True)
     if not calls:
         return _no_call(seen, ("get_weather",))
@@ -214,7 +214,7 @@ def _parallel(seen: Seen) -> Finding:
     return _quirk(f"one call a message, {len(calls)} in all", "no_parallel_calls")
 
 
-def _nested(seen: Seen) -> Finding:
+def _nested(seen: ProbeTranscript) -> Finding:
     calls = [call for call in seen.calls() if call.name == "place_order"]
     if not calls:
         return _no_call(seen, ("place_order",))
@@ -225,7 +225,7 @@ def _nested(seen: Seen) -> Finding:
     return Finding("quirk" if handled else "failed", line, ("flattens_nested_arguments",))
 
 
-def _unicode(seen: Seen) -> Finding:
+def _unicode(seen: ProbeTranscript) -> Finding:
     calls = [call for call in seen.calls() if call.name == "place_order"]
     if not calls:
         return Finding("skipped", "no call")
@@ -234,7 +234,7 @@ def _unicode(seen: Seen) -> Finding:
     return _quirk(f"without {', '.join(lost)}", "breaks_unicode") if lost else _ok("🦊, 緑茶 and Köln are whole")
 
 
-def _no_parameters(seen: Seen) -> Finding:
+def _no_parameters(seen: ProbeTranscript) -> Finding:
     calls = [call for call in seen.calls() if call.name == "door-code"]
     if not calls:
         return _no_call(seen, ("door-code", "door_code"))
@@ -245,7 +245,7 @@ def _no_parameters(seen: Seen) -> Finding:
     return Finding("quirk" if handled else "failed", line, ("invents_arguments",))
 
 
-def _tool_name(seen: Seen) -> Finding:
+def _tool_name(seen: ProbeTranscript) -> Finding:
     names = [call.name for heard in seen.heard if heard.answer for call in heard.answer.tool_calls]
     if not names:
         return Finding("skipped", "calls came as text" if seen.calls() else "no call")
@@ -256,32 +256,32 @@ def _tool_name(seen: Seen) -> Finding:
     return Finding("quirk" if handled else "failed", changed[0][:60], ("changes_tool_names",))
 
 
-def _tool_error(seen: Seen) -> Finding:
+def _tool_error(seen: ProbeTranscript) -> Finding:
     if not seen.calls():
         return _no_call(seen, ("read_meter",))
     return _ok(said(seen)) if seen.text else _failed("no answer after the error", "stuck_on_tool_errors")
 
 
-def _no_call_needed(seen: Seen) -> Finding:
+def _no_call_needed(seen: ProbeTranscript) -> Finding:
     if calls := seen.calls():
         return _quirk(f"called {calls[0].name}({calls[0].arguments[:60]})", "calls_needlessly")
     return _ok(said(seen)) if seen.text else _failed(f"said {said(seen)}")
 
 
-def _tool_choice(seen: Seen) -> Finding:
+def _tool_choice(seen: ProbeTranscript) -> Finding:
     if calls := seen.calls():
         return _quirk(f"called {calls[0].name} all the same", "ignores_tool_choice")
     return _ok(said(seen)) if seen.text else _failed(f"said {said(seen)}")
 
 
-def _handoff(seen: Seen) -> Finding:
+def _handoff(seen: ProbeTranscript) -> Finding:
     handed = [each.event for each in seen.happened if isinstance(each.event, HandedOver)]
     if not handed:
         return _no_call_of_handoff(seen)
     return _ok(f"{handed[0].source} → {handed[0].target}: {said(seen)}") if seen.text else _failed("no answer after it")
 
 
-def _no_call_of_handoff(seen: Seen) -> Finding:
+def _no_call_of_handoff(seen: ProbeTranscript) -> Finding:
     found = _no_call(seen, ("transfer_to_billing",))
     return found if "no_calls" not in found.quirks else _failed(found.seen, "no_handoffs")
 

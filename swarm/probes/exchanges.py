@@ -8,7 +8,7 @@ from typing import Any, Literal
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.conversation.events import Event, Rescued, ToolFinished, TurnEnded
 from swarmchat.swarm.errors import SwarmError
-from swarmchat.swarm.probes.recording_model import Heard
+from swarmchat.swarm.probes.recording_model import RecordedExchange
 from swarmchat.swarm.tools.tool import tool
 
 CODE_WORD = "HERON-42"
@@ -37,7 +37,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class ExchangeOutcome:
     """An event, with the turn and the request that it belongs to, both counted from 0."""
 
     turn: int
@@ -46,11 +46,11 @@ class Happened:
 
 
 @dataclass
-class Seen:
+class ProbeTranscript:
     """What was seen of an exchange: what the server did, and what was made of it."""
 
-    heard: list[Heard]
-    happened: list[Happened]
+    heard: list[RecordedExchange]
+    happened: list[ExchangeOutcome]
     error: SwarmError | None = None
     """Why it did not come to its end."""
 

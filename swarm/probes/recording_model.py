@@ -11,7 +11,7 @@ from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 
 
 @dataclass
-class Heard:
+class RecordedExchange:
     """One request and all that came back, before anything was repaired."""
 
     request: ModelRequest
@@ -74,7 +74,7 @@ class RecordingModel:
 
     def __init__(self, inner: Model) -> None:
         self._inner = inner
-        self.heard: list[Heard] = []
+        self.heard: list[RecordedExchange] = []
 
     @property
     def name(self) -> str:
@@ -88,7 +88,7 @@ class RecordingModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer ``request``; see ``Model.stream``."""
-        heard = Heard(request)
+        heard = RecordedExchange(request)
         self.heard.append(heard)
         if isinstance(self._inner, OpenAIEndpoint):
             heard.objects = []

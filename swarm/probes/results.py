@@ -6,7 +6,7 @@ from typing import Any
 
 from swarmchat.swarm.conversation.events import Rescued
 from swarmchat.swarm.probes.checks import Finding, Status
-from swarmchat.swarm.probes.exchanges import Seen
+from swarmchat.swarm.probes.exchanges import ProbeTranscript
 from swarmchat.swarm.probes.quirks import QUIRKS
 
 _NEEDED = {
@@ -40,7 +40,7 @@ class Result:
         return {"name": self.name, "status": self.status, "seen": self.seen, "quirks": quirks, "steps": self.steps}
 
 
-def make_result(name: str, about: str, finding: Finding, seen: Seen, *, owner: bool) -> Result:
+def make_result(name: str, about: str, finding: Finding, seen: ProbeTranscript, *, owner: bool) -> Result:
     """Return the result of a probe; its ``owner`` answers for all that was noticed in the exchange."""
     quirks = {quirk: _steps_for(quirk, seen.rescued) for quirk in finding.quirks}
     if owner:
@@ -52,7 +52,7 @@ def make_result(name: str, about: str, finding: Finding, seen: Seen, *, owner: b
     return Result(name, about, status, finding.seen, quirks)
 
 
-def noticed(seen: Seen) -> dict[str, list[str]]:
+def noticed(seen: ProbeTranscript) -> dict[str, list[str]]:
     """Return the quirks that show in any exchange, whatever it is about, with the steps of the rescue."""
     quirks: dict[str, list[str]] = {}
     for rescued in seen.rescued:

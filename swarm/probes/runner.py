@@ -12,7 +12,7 @@ from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ContextTooLong, LimitReached, ModelRefused, ModelUnavailable, OverBudget, SwarmError
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.probes.checks import PROBES, Finding, Probe
-from swarmchat.swarm.probes.exchanges import Exchange, Happened, Seen, exchanges
+from swarmchat.swarm.probes.exchanges import Exchange, ExchangeOutcome, ProbeTranscript, exchanges
 from swarmchat.swarm.probes.recording_model import RecordingModel
 from swarmchat.swarm.probes.results import Result, make_result, noticed
 from swarmchat.swarm.session.session import Session
@@ -45,7 +45,7 @@ class ProbeRun:
         self._adapted: list[str] = []
         self._tools_work: bool | None = None
         self._unusable = False
-        self._all = Seen([], [])
+        self._all = ProbeTranscript([], [])
         self.results: list[Result] = []
         """What was found so far."""
         self.requests = 0
@@ -99,7 +99,7 @@ class ProbeRun:
             return "--quick"
         return "the server takes no tools" if exchange.needs_tools and self._tools_work is False else ""
 
-    def _judge(self, exchange: Exchange, probe: Probe, seen: Seen, *, owner: bool) -> Result:
+    def _judge(self, exchange: Exchange, probe: Probe, seen: ProbeTranscript, *, owner: bool) -> Result:
         if seen.error is not None and (owner or not seen.calls()):
             finding = self._of_error(exchange, seen.error) if owner else Finding("skipped", "no call")
         else:
@@ -122,7 +122,7 @@ class ProbeRun:
         words = re.sub(r"^\S+ says ", "the server says ", str(error))
         return Finding("failed", words, ("refuses_tools" if untried else "refuses_request",))
 
-    def _learn(self, exchange: Exchange, seen: Seen, first: Result) -> None:
+    def _learn(self, exchange: Exchange, seen: ProbeTranscript, first: Result) -> None:
         """Draw conclusions for the exchanges that follow."""
         self._all.heard += seen.heard
         self._all.happened += seen.happened
@@ -137,7 +137,7 @@ class ProbeRun:
             if name in self._parameters:
                 self._parameters[name] = _MAX_TOKENS_THINKING
 
-    async def _hold_adapted(self, exchange: Exchange, backend: Backend) -> Seen:
+    async def _hold_adapted(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
         """Hold ``exchange``; once more without a parameter that the server refuses, or with room for thinking."""
         while True:
             seen = await self._hold(exchange, backend)
@@ -155,10 +155,10 @@ class ProbeRun:
             else:
                 return seen
 
-    async def _hold(self, exchange: Exchange, backend: Backend) -> Seen:
+    async def _hold(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
         """Hold ``exchange`` in a session of its own. Raises what ends the whole run."""
         model = RecordingModel(self._model)
-        seen = Seen(model.heard, [])
+        seen = ProbeTranscript(model.heard, [])
         settings = SessionSettings(
             max_requests=_MAX_REQUESTS, parameters={**self._parameters, **exchange.parameters}, rescue=None
         )
@@ -171,7 +171,7 @@ class ProbeRun:
                             if isinstance(event, Retrying) and self._on_retry is not None:
                                 self._on_retry(event)
                             # Of calls that run at once, each tells its end when it has come: the request is the last.
-                            seen.happened.append(Happened(turn, len(model.heard) - 1, event))
+                            seen.happened.append(ExchangeOutcome(turn, len(model.heard) - 1, event))
             except (ModelRefused, ContextTooLong, LimitReached, OverBudget) as error:
                 seen.error = error
             except ModelUnavailable as error:
@@ -183,7 +183,7 @@ class ProbeRun:
                 self._count(seen)
         return seen
 
-    def _count(self, seen: Seen) -> None:
+    def _count(self, seen: ProbeTranscript) -> None:
         self.requests += len(seen.heard)
         for heard in seen.heard:
             usage = (heard.answer.usage if heard.answer is not None else None) or {}
@@ -202,7 +202,7 @@ class ProbeRun:
         return Result(*_CLEAN, "quirk" if found else "ok", line, found)
 
 
-def _thinks_long(seen: Seen) -> bool:
+def _thinks_long(seen: ProbeTranscript) -> bool:
     """Whether an answer reached the limit of tokens before it said anything."""
     answers = [heard.answer for heard in seen.heard if heard.answer is not None]
     return any(each.finish == "length" and not each.text.strip() and not each.tool_calls for each in answers)

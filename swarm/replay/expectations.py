@@ -37,7 +37,7 @@ class Expectation:
 
 
 @dataclass
-class Happened:
+class TurnOutcome:
     """What a turn came to."""
 
     turn: int
@@ -53,16 +53,16 @@ class Happened:
 
 
 @dataclass(frozen=True)
-class Turned:
+class TurnComparison:
     """A turn: what it came to in the transcript, and now."""
 
-    then: Happened
-    now: Happened
+    then: TurnOutcome
+    now: TurnOutcome
 
 
-def happened_in(turn: int, records: Sequence[Record], agent: str, states: Mapping[str, Any]) -> Happened:
+def happened_in(turn: int, records: Sequence[Record], agent: str, states: Mapping[str, Any]) -> TurnOutcome:
     """Return what the records of a turn tell. ``agent`` and ``states`` are those at its end."""
-    happened = Happened(turn, agent, states=states)
+    happened = TurnOutcome(turn, agent, states=states)
     for record in records:
         data = record.data
         match record.type:
@@ -98,7 +98,7 @@ def check_fields(expected: Mapping[str, Any], where: str) -> None:
             raise TranscriptError(f"{where}: 'matches' is no regular expression ({error})") from error
 
 
-def check_expectation(expected: Mapping[str, Any], happened: Happened) -> Iterator[Difference]:
+def check_expectation(expected: Mapping[str, Any], happened: TurnOutcome) -> Iterator[Difference]:
     """Yield what is not as expected."""
     for name, wanted in expected.items():
         found = _found(name, wanted, happened)
@@ -106,7 +106,7 @@ def check_expectation(expected: Mapping[str, Any], happened: Happened) -> Iterat
             yield Difference(happened.turn, None, "expect", name, wanted, found)
 
 
-def _found(name: str, wanted: Any, happened: Happened) -> Any:
+def _found(name: str, wanted: Any, happened: TurnOutcome) -> Any:
     if name in ("contains", "matches"):
         return happened.answer
     if name == "tools":

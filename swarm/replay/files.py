@@ -16,7 +16,7 @@ from swarmchat.swarm.replay.handwritten import TYPES, Part, check_expected, read
 
 
 @dataclass
-class Conversation:
+class RecordedConversation:
     """One session of a transcript."""
 
     name: str
@@ -37,7 +37,7 @@ class Conversation:
         return first.data if first is not None and first.type == "session" else {}
 
 
-async def read_conversations(path: Path) -> Sequence[Conversation]:
+async def read_conversations(path: Path) -> Sequence[RecordedConversation]:
     """Return the conversations in the file at ``path``. Raises TranscriptError, naming the line and what is wrong."""
     name = str(path)
     try:
@@ -49,7 +49,7 @@ async def read_conversations(path: Path) -> Sequence[Conversation]:
         with open_transcript(path, "replay") as transcript:
             for incoming in transcript.sessions:
                 records = [parse_record(line) async for line in incoming.read()]
-                found.append(Conversation(incoming.info.name, records, whole=False, foreign=True))
+                found.append(RecordedConversation(incoming.info.name, records, whole=False, foreign=True))
         return found
     except OSError as error:
         raise TranscriptError(f"{name} cannot be read: {error.strerror or error}") from error
@@ -72,7 +72,7 @@ def _is_ours(path: Path) -> bool:
         return isinstance(value, dict) and "messages" not in value and "payload" not in value and "type" in value
 
 
-def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[Conversation]:
+def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[RecordedConversation]:
     """Cut the lines where sessions begin."""
     if not lines:
         raise TranscriptError(f"{name} is empty, expected records: {', '.join(TYPES)} …")
@@ -94,10 +94,10 @@ def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[
             records, expectations = _read_log(part, name)
             # A conversation from elsewhere has no record of a request: nobody knows what exactly was sent.
             whole = any(record.type == "request" for record in records) or not _has_answers(records)
-            yield Conversation(title, records, whole, expectations=expectations)
+            yield RecordedConversation(title, records, whole, expectations=expectations)
         else:
             records, expectations = read_by_hand(part, name)
-            yield Conversation(title, records, whole=False, by_hand=True, expectations=expectations)
+            yield RecordedConversation(title, records, whole=False, by_hand=True, expectations=expectations)
 
 
 def _has_answers(records: Sequence[Record]) -> bool:

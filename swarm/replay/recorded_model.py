@@ -10,7 +10,7 @@ from swarmchat.swarm.errors import ContextTooLong, ModelError, ScriptError
 from swarmchat.swarm.models.base import ModelEvent, ModelRequest, ReasoningChunk, TextChunk, ToolCall
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
-from swarmchat.swarm.persistence.store import Edits
+from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.script import Action, Output, Result
 from swarmchat.swarm.tools.outcome import Outcome, ToolFailure, run_tool
 
@@ -155,23 +155,23 @@ class ReplayTools:
         if result.status == "error":
             raise ToolFailure(result.text.removeprefix("Error: "))
         for record in result.changes:
-            edit_again(record, self._session, outcome.edits)
+            edit_again(record, self._session, outcome.changes)
         if result.handoff is not None and result.handoff in self._session.swarm.names:
             ctx.handoff_to = result.handoff
         return result.text
 
 
-def edit_again(record: Record, session: "Session", edits: Edits) -> None:
-    """Add to ``edits`` the change that a record of a state or of memory tells of."""
+def edit_again(record: Record, session: "Session", changes: ChangeSet) -> None:
+    """Add to ``changes`` the change that a record of a state or of memory tells of."""
     info, lifetimes = session.info, session.settings.lifetimes
     value = record.data.get("value")
     stored = None if value is None else encode_json(value)
     name = str(record.data.get("name", ""))
     if record.type == "memory":
-        edits.edit(keys.memory(info.client), lambda before: stored, lifetimes.memory, ("memory", ""))
+        changes.update(keys.memory(info.client), lambda before: stored, lifetimes.memory, ("memory", ""))
     else:
         key = keys.session_state(info.client, info.id, name)
-        edits.edit(key, lambda before: stored, lifetimes.session, ("state", name))
+        changes.update(key, lambda before: stored, lifetimes.session, ("state", name))
 
 
 def _error(kind: str, message: str) -> Exception:

@@ -7,12 +7,12 @@ from typing import Any
 
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence.records import Record
-from swarmchat.swarm.persistence.store import Edits
+from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, edit_again
 from swarmchat.swarm.replay.script import Action
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.context import Context
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 
 class ReplaySession(Session):
@@ -25,7 +25,7 @@ class ReplaySession(Session):
     told_reserve: int | None = None
     """What was set to be kept for the answer when the session was new."""
 
-    async def offer(self) -> Offer:
+    async def toolset(self) -> Toolset:
         """Return what may be called in the next request, which is about to be made, or stop where it was not made."""
         action = self.recording.action
         if action is not None and self.follows:
@@ -33,7 +33,7 @@ class ReplaySession(Session):
                 self.take_request(action.requests.popleft())
             elif action.breaks_off and not action.outputs:
                 await self.recording.stopped_here(killed=action.killed)
-        return await super().offer()
+        return await super().toolset()
 
     def take_request(self, request: Record) -> None:
         """Have the window and the model that ``request`` had."""
@@ -53,14 +53,14 @@ class ReplaySession(Session):
         window = action.requests[0].data.get("window")
         return isinstance(window, int) and self._view.window is not None and window > self._view.window
 
-    async def commit(self, records: Sequence[Record], edits: Edits | None = None, *, keep: bool = False) -> None:
+    async def commit(self, records: Sequence[Record], changes: ChangeSet | None = None, *, keep: bool = False) -> None:
         """Store ``records``, unless the process died before it could."""
         if not self.recording.killed:
-            await super().commit(records, edits, keep=keep)
+            await super().commit(records, changes, keep=keep)
 
-    def tool_context(self, call_id: str = "", edits: Edits | None = None) -> Context:
+    def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return what a prompt or a tool is given: client and session are called what they were called then."""
-        ctx = super().tool_context(call_id, edits)
+        ctx = super().tool_context(call_id, changes)
         ctx.client = str(self.about.get("client") or ctx.client)
         ctx.session = str(self.about.get("id") or ctx.session)
         return ctx
@@ -81,10 +81,10 @@ class ReplaySession(Session):
         if self.recording.killed:
             return
         if action.kind == "change":
-            edits = Edits()
+            changes = ChangeSet()
             for record in action.records:
-                edit_again(record, self, edits)
-            await self.commit([], edits)
+                edit_again(record, self, changes)
+            await self.commit([], changes)
             return
         first = self.session_record()
         pending = [] if first is None else [first]

@@ -27,8 +27,8 @@ from swarmchat.swarm.persistence.log_reader import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.replay.compare import Difference, compare_logs
-from swarmchat.swarm.replay.expectations import Turned, check_expectation, happened_in
-from swarmchat.swarm.replay.files import Conversation
+from swarmchat.swarm.replay.expectations import TurnComparison, check_expectation, happened_in
+from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
 from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, ReplayTools
 from swarmchat.swarm.replay.replay_session import ReplaySession
@@ -46,12 +46,12 @@ MODES = ("verify", "tools", "live")
 class Replayed:
     """What came of one replay."""
 
-    conversation: Conversation
+    conversation: RecordedConversation
     records: list[Record]
     """The log that came out, from its first record on. No times but those of the transcript are in it."""
     differences: list[Difference] = field(default_factory=list)
     """What is not as the transcript says, the first one first."""
-    turns: list[Turned] = field(default_factory=list)
+    turns: list[TurnComparison] = field(default_factory=list)
     """The turns that were replayed: what they came to then, and now."""
 
     @property
@@ -61,7 +61,7 @@ class Replayed:
 
 
 async def replay(
-    conversation: Conversation,
+    conversation: RecordedConversation,
     backend: Backend,
     *,
     swarm: Swarm | None = None,
@@ -92,7 +92,7 @@ async def replay(
 class _Replay:
     def __init__(
         self,
-        conversation: Conversation,
+        conversation: RecordedConversation,
         backend: Backend,
         swarm: Swarm | None,
         mode: str,
@@ -112,7 +112,7 @@ class _Replay:
         self._moment = MOMENT
         # Nobody's name: on a store that others use as well, a client of its own.
         self._client = f"{_CLIENT}-{secrets.token_hex(8)}"
-        self._turns: list[Turned] = []
+        self._turns: list[TurnComparison] = []
 
     async def run(self, actions: Sequence[Action]) -> Replayed:
         conversation = self._conversation
@@ -228,7 +228,7 @@ class _Replay:
                 if action.kind != "ask":
                     continue
                 made = [record for record in session.records if record.seq >= made_before]
-                turned = Turned(
+                turned = TurnComparison(
                     happened_in(action.turn, action.records, agent_after(action), {}),
                     happened_in(action.turn, made, session.agent.name, await _states(session)),
                 )

@@ -7,11 +7,11 @@ from typing import Any
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.agents.handoffs import BACK
 from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
-from swarmchat.swarm.replay.files import Conversation
+from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.tools.tool import ArgumentsError, Tool
 
 
-def named_swarm(conversation: Conversation, plain: Swarm = DEFAULT_SWARM) -> Swarm | None:
+def named_swarm(conversation: RecordedConversation, plain: Swarm = DEFAULT_SWARM) -> Swarm | None:
     """Return the swarm that ``conversation`` names, if it comes with the program; ``plain`` is the plain assistant.
 
     A transcript is data: what it names beside these is never run.
@@ -25,7 +25,7 @@ def named_swarm(conversation: Conversation, plain: Swarm = DEFAULT_SWARM) -> Swa
     return plain if is_plain and not conversation.foreign else None
 
 
-def lacks_swarm(conversation: Conversation, mode: str = "verify") -> str | None:
+def lacks_swarm(conversation: RecordedConversation, mode: str = "verify") -> str | None:
     """Return why a stand-in will not do for ``conversation``, ``None`` if it will."""
     name = conversation.about.get("swarm")
     who = f"the swarm {name!r}" if name else "a swarm that is not named"
@@ -36,13 +36,13 @@ def lacks_swarm(conversation: Conversation, mode: str = "verify") -> str | None:
     return None
 
 
-def swarm_of(conversation: Conversation) -> Swarm:
+def swarm_of(conversation: RecordedConversation) -> Swarm:
     """Return a swarm of one agent without instructions: a conversation from elsewhere brings its own."""
     agent = Agent("assistant", "", tools=[_AnyTool(name, _never) for name in _tools_called(conversation)])
     return Swarm(str(conversation.about.get("swarm") or "replay"), [agent])
 
 
-def _tools_called(conversation: Conversation) -> list[str]:
+def _tools_called(conversation: RecordedConversation) -> list[str]:
     names = {
         str(call["function"]["name"])
         for record in conversation.records

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.primitives.navigation import Navigation
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.session.compaction import Compacted
     from swarmchat.swarm.session.pinning import Pins
     from swarmchat.swarm.session.session import Session
-    from swarmchat.swarm.session.undo import Moved
+    from swarmchat.swarm.session.undo import UndoResult
 
 
 class BetweenTurns:
@@ -30,19 +30,19 @@ class BetweenTurns:
         session = self._session
         session.swarm.agent(agent)
         async with self._turn_lock:
-            return await settle(navigate(session, session.navigation.to(agent)))
+            return await run_to_completion(navigate(session, session.navigation.to(agent)))
 
     async def go_back(self) -> Navigation:
         """Go back to the agent before the active one, if there was one; store it."""
         async with self._turn_lock:
-            return await settle(navigate(self._session, self._session.navigation.back()))
+            return await run_to_completion(navigate(self._session, self._session.navigation.back()))
 
     async def reset(self) -> None:
         """Send nothing of what was said so far any more. The log, states, memory and agent stay."""
         async with self._turn_lock:
-            await settle(reset(self._session))
+            await run_to_completion(reset(self._session))
 
-    async def undo(self, turns: int = 1) -> "Moved":
+    async def undo(self, turns: int = 1) -> "UndoResult":
         """Hide the last ``turns`` turns, or as many as there are. Agent, way back and states are as they were before.
 
         Nothing is removed from the log, and ``redo`` brings them back. What the client has beyond the session stays:
@@ -51,14 +51,14 @@ class BetweenTurns:
         from swarmchat.swarm.session.undo import undo
 
         async with self._turn_lock:
-            return await settle(undo(self._session, turns))
+            return await run_to_completion(undo(self._session, turns))
 
-    async def redo(self, turns: int = 1) -> "Moved":
+    async def redo(self, turns: int = 1) -> "UndoResult":
         """Show what was undone last again, ``turns`` turns of it, until something else is done after an undo."""
         from swarmchat.swarm.session.undo import redo
 
         async with self._turn_lock:
-            return await settle(redo(self._session, turns))
+            return await run_to_completion(redo(self._session, turns))
 
     async def compact(self, focus: str = "") -> "Compacted":
         """Have the model sum up what the active agent sees, but for the newest turns; send that in its place.
@@ -76,21 +76,21 @@ class BetweenTurns:
         from swarmchat.swarm.session.pinning import pin
 
         async with self._turn_lock:
-            return await settle(pin(self._session, turn))
+            return await run_to_completion(pin(self._session, turn))
 
     async def unpin(self, turn: int) -> "Pins":
         """Send ``turn`` as any other again. Raises PinError where it is not pinned."""
         from swarmchat.swarm.session.pinning import unpin
 
         async with self._turn_lock:
-            return await settle(unpin(self._session, turn))
+            return await run_to_completion(unpin(self._session, turn))
 
     async def rename(self, name: str) -> None:
         """Give the session another name. Whether it is free is up to the caller."""
         async with self._turn_lock:
-            await settle(rename(self._session, clean_text(name)))
+            await run_to_completion(rename(self._session, clean_text(name)))
 
     async def change_settings(self, settings: SessionSettings) -> None:
         """Have ``settings`` from now on, until the session is closed. Raises ValueError for bad steps."""
         async with self._turn_lock:
-            await settle(change_settings(self._session, settings))
+            await run_to_completion(change_settings(self._session, settings))

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.archive.dialogue import calls_of, text_of
-from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.groups import Group, turn_start
-from swarmchat.swarm.context.retained import Protected, summary_groups
+from swarmchat.swarm.context.retained import Retained, summary_groups
 from swarmchat.swarm.errors import CompactFailed, NothingToCompact
 from swarmchat.swarm.models.base import Answer, ModelRequest, TextChunk
 from swarmchat.swarm.parsing.answer_filter import OutputFilter
 from swarmchat.swarm.persistence.records import Record
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 if TYPE_CHECKING:
     from swarmchat.swarm.context.builder import RequestContext
@@ -64,7 +64,7 @@ async def compact(session: "Session", focus: str) -> Compacted:
             f"the summary would take {data['tokens_after']:,} tokens, what it is of {data['tokens_before']:,}: "
             "nothing was changed; there is more to gain after some more turns"
         )
-    await settle(session.commit([record]))
+    await run_to_completion(session.commit([record]))
     messages = sum(len(group.parts()) for group in old)
     return Compacted(data["summary"], messages, data["tokens_before"], data["tokens_after"], answer.usage)
 
@@ -100,7 +100,7 @@ def _record(session: "Session", old: Sequence[Group], kept: Sequence[Group], ans
     if focus:
         about["focus"] = focus
     summaries = {**session.protected.summaries, session.agent.name: bare.seq}
-    about |= Protected(session.protected.pinned, summaries).told()
+    about |= Retained(session.protected.pinned, summaries).for_record()
     return replace(bare, data=about)
 
 
@@ -140,7 +140,7 @@ _NOT_FOR_TEXT = ("tool_choice", "parallel_tool_calls", "response_format", "tools
 
 def _cleaned(text: str) -> str:
     """Return ``text`` without thoughts and marks of chat templates."""
-    pieces = OutputFilter(Offer())
+    pieces = OutputFilter(Toolset())
     made = [*pieces.feed(text), *pieces.finish()]
     return "".join(piece.text for piece in made if isinstance(piece, TextChunk)).strip()
 

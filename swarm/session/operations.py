@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.agents.rescue_steps import check_steps
 from swarmchat.swarm.persistence.records import Record
-from swarmchat.swarm.persistence.store import Edits
+from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.version import VERSION
 
@@ -25,7 +25,7 @@ def session_record(session: "Session", remembered: Mapping[str, Any]) -> Record:
     """Return the record that the log of ``session`` begins with; ``remembered`` is what is kept of the client."""
     info, swarm = session.info, session.swarm
     about: dict[str, Any] = {"id": info.id, "name": info.name, "client": info.client, "swarm": swarm.name}
-    about |= {"model": session.model.name, "program": VERSION, **session.told_settings()}
+    about |= {"model": session.model.name, "program": VERSION, **session.settings_for_record()}
     if remembered:
         about["memory"] = remembered
     return session.journal.record("session", None, offset=0, turn=0, **about)
@@ -44,9 +44,9 @@ async def change_settings(session: "Session", settings: "SessionSettings") -> No
     """Have ``settings`` from now on, and put on record what of them a replay has to know."""
     await session.ready()
     steps = check_steps(session.swarm.rescue if settings.rescue is None else settings.rescue)
-    before = session.settings, session.rescue_steps, session.told_settings()
+    before = session.settings, session.rescue_steps, session.settings_for_record()
     session.settings, session.rescue_steps = settings, steps
-    told = session.told_settings()
+    told = session.settings_for_record()
     if session.journal.is_new or told == before[2]:
         return
     try:
@@ -67,13 +67,13 @@ async def navigate(session: "Session", navigation: Navigation) -> Navigation:
     """Let the active agent of ``navigation`` go on, and store that; see ``Session.go_to``."""
     await session.ready()
     if navigation.active != session.navigation.active:
-        edits = Edits()
-        await session.primitives.collecting(edits).navigation.set(navigation)
+        changes = ChangeSet()
+        await session.primitives.staging(changes).navigation.set(navigation)
         first = session.session_record()
         pending = [] if first is None else [first]
         handoff = {"from": session.agent.name, "to": navigation.active, "stack": list(navigation.stack)}
         pending.append(session.record("handoff", offset=len(pending), turn=session.last_turn, **handoff))
-        await session.commit_and_switch(pending, edits, navigation)
+        await session.commit_and_switch(pending, changes, navigation)
     return navigation
 
 

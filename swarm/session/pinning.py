@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.context.groups import GroupBuilder
-from swarmchat.swarm.context.retained import Protected, Span
+from swarmchat.swarm.context.retained import Retained, Span
 from swarmchat.swarm.errors import PinError
 from swarmchat.swarm.persistence.log_reader import read_records, turns_of
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record
@@ -40,7 +40,7 @@ async def pin(session: "Session", turn: int) -> Pins:
             f"with turn {turn} the pinned turns would take {made.tokens:,} tokens, and half of the room for the "
             f"conversation is {made.limit:,}: unpin another one, or give a larger --max-context"
         )
-    told = Protected(spans, session.protected.summaries).told()
+    told = Retained(spans, session.protected.summaries).for_record()
     await session.commit([session.journal.record("pin", None, offset=0, turn=session.last_turn, target=turn, **told)])
     return made
 
@@ -53,7 +53,7 @@ async def unpin(session: "Session", turn: int) -> Pins:
         pinned = [number for number, each in before.turns.items() if each in session.protected.pinned]
         raise PinError(f"turn {turn} is not pinned; {f'pinned: {_listed(pinned)}' if pinned else 'none is'}")
     spans = tuple(each for each in session.protected.pinned if each != span)
-    told = Protected(spans, session.protected.summaries).told()
+    told = Retained(spans, session.protected.summaries).for_record()
     await session.commit([session.journal.record("unpin", None, offset=0, turn=session.last_turn, target=turn, **told)])
     return await _pins(session, before, spans)
 

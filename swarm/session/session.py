@@ -14,7 +14,7 @@ from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.context.builder import Budget, RequestContext
 from swarmchat.swarm.context.groups import Group
-from swarmchat.swarm.context.retained import Protected
+from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
 from swarmchat.swarm.conversation.primitives import Primitives
@@ -25,14 +25,14 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.journal import Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
-from swarmchat.swarm.persistence.store import Edits
+from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive
 from swarmchat.swarm.session.between_turns import BetweenTurns
 from swarmchat.swarm.session.operations import session_record
 from swarmchat.swarm.tools.context import Context
 from swarmchat.swarm.tools.outcome import run_tool
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
@@ -196,7 +196,7 @@ class Session(BetweenTurns):
         return self._view.first_kept(self.budget)
 
     @property
-    def protected(self) -> Protected:
+    def protected(self) -> Retained:
         """What is sent whatever is left out for room."""
         return self._view.protected
 
@@ -227,7 +227,7 @@ class Session(BetweenTurns):
 
     async def context(self) -> RequestContext:
         """Return what would be sent now. Changes nothing."""
-        return await self.prepare((), await self.offer())
+        return await self.prepare((), await self.toolset())
 
     async def close(self) -> None:
         """Store what could not be stored before, if it can be now, and let others have the session."""
@@ -259,14 +259,16 @@ class Session(BetweenTurns):
         """Return the record that a log begins with, if it is still to be written."""
         return session_record(self, self._remembered) if self.journal.is_new else None
 
-    def told_settings(self) -> dict[str, Any]:
+    def settings_for_record(self) -> dict[str, Any]:
         """Return what of the settings a replay has to know, as records have it."""
-        return self.settings.told(one_model=self._models is None and any(agent.model for agent in self.swarm.agents))
+        return self.settings.for_record(
+            one_model=self._models is None and any(agent.model for agent in self.swarm.agents)
+        )
 
     async def prepare(
         self,
         pending: Sequence[Record],
-        offer: Offer,
+        toolset: Toolset,
         *,
         tail: Sequence[Mapping[str, Any]] = (),
         shrink_to: int | None = None,
@@ -284,7 +286,7 @@ class Session(BetweenTurns):
                 self.budget,
                 self.model.name,
                 system=await self.agent.system_messages(self.tool_context()),
-                tools=[*(tool.definition for tool in offer.tools.values()), *handoffs],
+                tools=[*(tool.definition for tool in toolset.tools.values()), *handoffs],
                 pending=[*self.journal.unsaved, *pending],
                 tail=tail,
             )
@@ -310,19 +312,19 @@ class Session(BetweenTurns):
         counter = self.counter
         return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
 
-    async def commit(self, records: Sequence[Record], edits: Edits | None = None, *, keep: bool = False) -> None:
-        """Store ``records`` and ``edits`` in one commit; see ``Journal.commit``."""
+    async def commit(self, records: Sequence[Record], changes: ChangeSet | None = None, *, keep: bool = False) -> None:
+        """Store ``records`` and ``changes`` in one commit; see ``Journal.commit``."""
         try:
-            appended = await self.journal.commit(records, edits, keep=keep, model=self.model.name)
+            appended = await self.journal.commit(records, changes, keep=keep, model=self.model.name)
         except BackendError:
             self._view.rebuild()
             raise
         self._view.take(appended)
         await self._announce()
 
-    async def commit_and_switch(self, records: Sequence[Record], edits: Edits, navigation: Navigation) -> None:
-        """Store ``records`` and ``edits``, ``navigation`` among them, and let its active agent go on."""
-        await self.commit(records, edits)
+    async def commit_and_switch(self, records: Sequence[Record], changes: ChangeSet, navigation: Navigation) -> None:
+        """Store ``records`` and ``changes``, ``navigation`` among them, and let its active agent go on."""
+        await self.commit(records, changes)
         self.switch(navigation)
         await self._announce()
 
@@ -342,17 +344,17 @@ class Session(BetweenTurns):
             await self._alive.announce(info.client, info.id, self.agent.name, self._since, replace=True)
             self._announced = self.agent.name
 
-    def tool_context(self, call_id: str = "", edits: Edits | None = None) -> Context:
-        """Return what a tool, a prompt or a condition is given; changes are collected in ``edits``."""
-        reach = self.primitives.collecting(Edits() if edits is None else edits)
+    def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
+        """Return what a tool, a prompt or a condition is given; changes are collected in ``changes``."""
+        reach = self.primitives.staging(ChangeSet() if changes is None else changes)
         loop = asyncio.get_running_loop()
         return Context(self.info.client, self.info.id, self.agent.name, reach, call_id, loop=loop)
 
-    async def offer(self) -> Offer:
+    async def toolset(self) -> Toolset:
         """Return what the active agent may call now."""
         ctx = self.tool_context()
         tools = [tool for tool in self.agent.own_tools if await tool.is_available(ctx)]
-        return Offer(tools, handoff_names(self.agent, self.navigation))
+        return Toolset(tools, handoff_names(self.agent, self.navigation))
 
     async def approves(self, tool: "Tool", call: ToolCall) -> bool | str:
         """Whether ``tool`` may be called: by the settings, by its own, or because the user says so: see Approver."""
@@ -370,7 +372,7 @@ class Session(BetweenTurns):
     async def _restore(self) -> None:
         """Take the agent and the way back from the store; an agent that there is no more is replaced."""
         # With a handoff that is still to be stored.
-        reach = self.primitives.collecting(self.journal.unsaved_edits)
+        reach = self.primitives.staging(self.journal.unsaved_changes)
         stored = await reach.navigation.get(self.swarm.default)
         healed = stored.healed(self.swarm.names, self.swarm.default)
         self.switch(healed)

@@ -15,7 +15,7 @@ from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log_reader import read_lines, record_at, turns_of
 from swarmchat.swarm.persistence.records import Record
-from swarmchat.swarm.persistence.store import Edits
+from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _MESSAGE = re.compile(rb'\{"v":1,"type":"(user|assistant|tool|request)","seq":\d
 
 
 @dataclass(frozen=True)
-class Moved:
+class UndoResult:
     """What an undo or a redo did."""
 
     turns: tuple[int, ...]
@@ -163,7 +163,7 @@ class _Read(Timeline):
         return self.texts.get(turn, "") if record is None else text_of(record.message)
 
 
-async def undo(session: "Session", turns: int) -> Moved:
+async def undo(session: "Session", turns: int) -> UndoResult:
     """Hide the last ``turns`` turns; see ``Session.undo``."""
     timeline = await _timeline(session)
     moved = timeline.visible[-turns:] if turns > 0 else []
@@ -174,7 +174,7 @@ async def undo(session: "Session", turns: int) -> Moved:
     return await _commit(session, timeline, moved, list(_runs(moved))[::-1], timeline.hide, record)
 
 
-async def redo(session: "Session", turns: int) -> Moved:
+async def redo(session: "Session", turns: int) -> UndoResult:
     """Show the first ``turns`` of the turns that were undone; see ``Session.redo``."""
     timeline = await _timeline(session)
     moved = timeline.redoable[: max(0, turns)]
@@ -204,7 +204,7 @@ async def _commit(
     runs: Sequence[Sequence[int]],
     move: Callable[[Sequence[int]], None],
     make: Callable[..., Record],
-) -> Moved:
+) -> UndoResult:
     """Store a record for each of ``runs``, with navigation and states as they are after the last, in one commit."""
     swarm, info = session.swarm, session.info
     records: list[Record] = []
@@ -215,15 +215,15 @@ async def _commit(
         about = {"active": navigation.active, "stack": list(navigation.stack), "states": states}
         records.append(make(len(records), **{"from": run[0], "to": run[-1], "last": timeline.last, **about}))
     if records:
-        edits = Edits()
+        changes = ChangeSet()
         ttl = session.settings.lifetimes.session
-        await session.primitives.collecting(edits).navigation.set(navigation)
+        await session.primitives.staging(changes).navigation.set(navigation)
         for name, value in states.items():
             stored = None if value is None else encode_json(value)
-            edits.edit(keys.session_state(info.client, info.id, name), partial(_replace, stored), ttl)
-        await session.commit_and_switch(records, edits, navigation)
+            changes.update(keys.session_state(info.client, info.id, name), partial(_replace, stored), ttl)
+        await session.commit_and_switch(records, changes, navigation)
     text = timeline.text(moved[0]) if moved else ""
-    return Moved(tuple(moved), text, len(timeline.visible))
+    return UndoResult(tuple(moved), text, len(timeline.visible))
 
 
 def _runs(turns: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from swarmchat.backends import Put
-from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import EmbeddingError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Store
@@ -186,7 +186,7 @@ class PersistEmbedding:
             for text, vector in vectors.items()
         ]
         for first in range(0, len(puts), _COMMIT):
-            await settle(self._store.backend.commit(*puts[first : first + _COMMIT]))
+            await run_to_completion(self._store.backend.commit(*puts[first : first + _COMMIT]))
 
     def _recall(self, text: str) -> "Vector | None":
         """Return the vector that is remembered, unless the embedder has since shown it to be of another model."""

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from swarmchat.backends import Conflict, Delete, Expect, Put, Write
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.store import Edits, Store
+from swarmchat.swarm.persistence.store import ChangeSet, Store
 from swarmchat.swarm.storage.embeddings import Embedder, PersistEmbedding
 from swarmchat.swarm.storage.items import ItemForm, StoredItems
 from swarmchat.swarm.storage.vector_index import SearchIndex, build_index
@@ -109,7 +109,7 @@ class PersistStorage(Generic[T]):
         key = self._key(id)
         await self._fill()
         while (value := await self._store.read(key)) is not None:
-            if self._store.edits is not None:
+            if self._store.changes is not None:
                 await self._write(Delete(key))
                 return True
             try:
@@ -170,7 +170,7 @@ class PersistStorage(Generic[T]):
         committed = await self._kept.read(self._store.backend, lasting=self._store.lifetimes.storage is None)
         changed = {
             write.key: write.value if isinstance(write, Put) else None
-            for write in (self._store.edits.writes if self._store.edits is not None else ())
+            for write in (self._store.changes.writes if self._store.changes is not None else ())
             if isinstance(write, Put | Delete) and write.key.startswith(self._kept.prefix)
         }
         if not changed:
@@ -194,9 +194,9 @@ class PersistStorage(Generic[T]):
         self._kept.filled = True
 
     async def _write(self, *writes: Put | Delete) -> None:
-        edits = Edits()
-        edits.write(*writes, *self._changed([write.key for write in writes]))
-        await self._store.apply(edits)
+        changes = ChangeSet()
+        changes.write(*writes, *self._changed([write.key for write in writes]))
+        await self._store.apply(changes)
 
     def _changed(self, items: Sequence[str]) -> Sequence[Write]:
         return self._kept.changed(items, self._store.lifetimes.storage)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class Reach(Protocol):
+class PrimitiveAccess(Protocol):
     """Where a context gets its primitives from; a session provides it."""
 
     @property
@@ -45,7 +45,7 @@ class Context:
     client: str
     session: str
     agent: str
-    reach: Reach = field(repr=False)
+    reach: PrimitiveAccess = field(repr=False)
     call_id: str = ""
     """The id of the call that is being carried out; empty outside one."""
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)

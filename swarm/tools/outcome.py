@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from swarmchat.swarm.context.normalize import NO_RESULT
 from swarmchat.swarm.models.base import ToolCall
-from swarmchat.swarm.persistence.store import Edits
+from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.tools.context import Context
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Outcome:
     """ok, error, denied, or interrupted."""
     result: str = NO_RESULT
     seconds: float = 0.0
-    edits: Edits = field(default_factory=Edits)
+    changes: ChangeSet = field(default_factory=ChangeSet)
     handoff: str | None = None
     edited: bool = False
     """Whether the user changed the arguments."""

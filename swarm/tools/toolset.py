@@ -16,7 +16,7 @@ _TAIL = re.compile(r"(?:<\|.*|:\d+)$", re.DOTALL)
 _SEPARATORS = re.compile(r"[\s_.-]+")
 
 
-class Offer:
+class Toolset:
     """The tools and handoffs that one request offers."""
 
     def __init__(self, tools: "Iterable[Tool]" = (), handoffs: Iterable[str] = ()) -> None:

@@ -8,20 +8,20 @@ from swarmchat.swarm.parsing.answer_filter import OutputFilter
 from swarmchat.swarm.parsing.call_finder import Leak
 from swarmchat.swarm.parsing.call_repair import Repair, repair_calls, same_call
 from swarmchat.swarm.parsing.repetition import RepetitionGuard, cut_repetition
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 _ENOUGH = 200
 """Characters before a repetition that make an answer of their own."""
 
 
-class Hearing:
-    """One answer on its way in. ``offer`` is what may be called; without ``repair`` the text is taken as it comes."""
+class AnswerReader:
+    """One answer on its way in. ``toolset`` is what may be called; without ``repair`` the text is taken as it comes."""
 
-    def __init__(self, offer: Offer, *, repair: bool = True) -> None:
-        self.offer = offer
+    def __init__(self, toolset: Toolset, *, repair: bool = True) -> None:
+        self.toolset = toolset
         self.stuck = False
         """Whether the model repeats itself without an end: nothing more need be heard."""
-        self._filter = OutputFilter(offer) if repair else None
+        self._filter = OutputFilter(toolset) if repair else None
         self._guards = {TextChunk: RepetitionGuard(), ReasoningChunk: RepetitionGuard()}
         self._raw: list[str] = []
         self._shown: list[str] = []
@@ -60,13 +60,13 @@ class Hearing:
         """Whether any text came so far."""
         return bool(self._raw)
 
-    def said(self, answer: Answer | None) -> Answer:
+    def raw_answer(self, answer: Answer | None) -> Answer:
         """Return the answer as the model gave it; ``answer`` is its end, ``None`` if it was not waited for."""
         if answer is not None:
             return answer
         return Answer("".join(self._raw), finish="repetition", reasoning="".join(self._aside))
 
-    def repaired(self, said: Answer, prefix: str) -> tuple[Answer, list[Repair]]:
+    def repaired_answer(self, said: Answer, prefix: str) -> tuple[Answer, list[Repair]]:
         """Return ``said`` with all put right that can be without losing anything, and what that was.
 
         Calls that were written as text get ids that begin with ``prefix``. Those that do not fit the offer are among
@@ -92,7 +92,7 @@ class Hearing:
             repairs.append(Repair("leaked_call", f"{names}, {self._leaks[0].format}"))
         if self._filter.control_tokens:
             repairs.append(Repair("control_tokens", " ".join(dict.fromkeys(self._filter.control_tokens))))
-        fitting, further = repair_calls(calls, self.offer, whole=said.finish not in ("length", "repetition"))
+        fitting, further = repair_calls(calls, self.toolset, whole=said.finish not in ("length", "repetition"))
         finish = "tool_calls" if fitting and said.finish == "stop" else said.finish
         reasoning = "".join(self._thought) or said.reasoning
         answer = replace(said, text=text, tool_calls=fitting, finish=finish, reasoning=reasoning)

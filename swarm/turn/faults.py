@@ -12,7 +12,7 @@ from swarmchat.swarm.models.base import Answer, ToolCall
 
 if TYPE_CHECKING:
     from swarmchat.swarm.session.session import Session
-    from swarmchat.swarm.tools.toolset import Offer
+    from swarmchat.swarm.tools.toolset import Toolset
 
 
 FINAL = ("content_filter", "refused")
@@ -29,8 +29,8 @@ class Guards:
         self.visited: set[str] = set()
         """The agents that were handed over to."""
 
-    def call_fault(self, answer: Answer, offer: "Offer") -> Fault | None:
-        """Return what is wrong with the calls of ``answer``; ``offer`` is what could be called."""
+    def call_fault(self, answer: Answer, toolset: "Toolset") -> Fault | None:
+        """Return what is wrong with the calls of ``answer``; ``toolset`` is what could be called."""
         settings = self._session.settings
         if self.requests >= settings.max_requests:
             error = RequestLimit(
@@ -40,7 +40,7 @@ class Guards:
             told = "You have used tools often enough for this message. Answer the user now, with what you know."
             refusals = {call.id: "no more calls are carried out in this turn" for call in answer.tool_calls}
             return Fault("request_limit", f"{self.requests} requests", told, answer, refusals, error)
-        faults = [fault for call in answer.tool_calls if (fault := self._fault_of(call, offer, answer))]
+        faults = [fault for call in answer.tool_calls if (fault := self._fault_of(call, toolset, answer))]
         if not faults:
             return None
         together = {call_id: why for fault in faults for call_id, why in fault.refusals.items()}
@@ -51,12 +51,12 @@ class Guards:
         """Remember calls that are made. Two alike in one message are one."""
         self._made.update({_identity(call) for call in calls})
 
-    def _fault_of(self, call: ToolCall, offer: "Offer", answer: Answer) -> Fault | None:
-        if call.name not in offer.names:
-            return _call_fault("unknown_tool", repr(call.name)[:80], offer.unknown(call.name), call, answer)
-        if problem := offer.problem(call.name, call.arguments):
+    def _fault_of(self, call: ToolCall, toolset: "Toolset", answer: Answer) -> Fault | None:
+        if call.name not in toolset.names:
+            return _call_fault("unknown_tool", repr(call.name)[:80], toolset.unknown(call.name), call, answer)
+        if problem := toolset.problem(call.name, call.arguments):
             detail = f"{call.name}: {problem}"
-            if (tool := offer.tools.get(call.name)) is not None:
+            if (tool := toolset.tools.get(call.name)) is not None:
                 expected = json.dumps(tool.signature.parameters, ensure_ascii=False)
                 problem = f"{problem}. The parameters are: {expected}"
             return _call_fault("bad_arguments", detail, problem, call, answer)

@@ -10,17 +10,17 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from swarmchat.swarm.common.cancellation import settle
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.events import Event, ReasoningDelta, Retrying, Rotated, TextDelta, Warned
 from swarmchat.swarm.errors import ContextTooLong, OverBudget
 from swarmchat.swarm.models.base import Answer, ModelRequest, ReasoningChunk, Retry, TextChunk
-from swarmchat.swarm.tools.toolset import Offer
-from swarmchat.swarm.turn.answer_reader import Hearing
+from swarmchat.swarm.tools.toolset import Toolset
+from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.faults import Guards
 from swarmchat.swarm.turn.guardrails import refuse_input, refuse_output
 from swarmchat.swarm.turn.recorder import TurnRecords
-from swarmchat.swarm.turn.rescue import Judgement, Rescue
+from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
 from swarmchat.swarm.turn.tool_execution import Calls
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class _Turn:
         self._guards = Guards(session)
         self.records = TurnRecords(session)
         self._rescue = Rescue(session, self.records, self._guards)
-        self._judgement = Judgement()
-        self._offer = Offer()
+        self._judgement = RescueDecision()
+        self._offer = Toolset()
 
     async def converse(self) -> AsyncGenerator[Event, None]:
         """Ask, carry out what the answer calls for, and ask again, until an answer calls for nothing."""
@@ -79,7 +79,7 @@ class _Turn:
                 async for event in events:
                     yield event
 
-    async def _carry_out(self, judgement: Judgement) -> AsyncGenerator[Event, None]:
+    async def _carry_out(self, judgement: RescueDecision) -> AsyncGenerator[Event, None]:
         visited = self._guards.visited
         calls = Calls(
             self._session, self.records.answer.tool_calls, self._offer, refusals=judgement.refusals, visited=visited
@@ -93,18 +93,18 @@ class _Turn:
                     yield event
         finally:
             # Also when interrupted, even here: what was carried out has its result, and the rest one that says so.
-            await settle(self._add_results(calls))
+            await run_to_completion(self._add_results(calls))
         if handed_over := await self.records.add_handoff(calls.outcomes):
             visited.add(handed_over.target)
             yield handed_over
 
     async def _add_results(self, calls: Calls) -> None:
-        self.records.add_results(calls.outcomes, await calls.combined_edits())
+        self.records.add_results(calls.outcomes, await calls.combined_changes())
 
     async def _ask(self) -> AsyncGenerator[Event, None]:
         """Send a request and take the answer. A context that the server finds too long is cut and sent once more."""
         records = self.records
-        self._offer = await self._session.offer()
+        self._offer = await self._session.toolset()
         tail = self._rescue.tail
         context = await self._session.prepare(records.pending, self._offer, tail=tail)
         async with aclosing(self._request(context)) as events:
@@ -155,7 +155,7 @@ class _Turn:
     async def _stream(self, request: ModelRequest) -> AsyncGenerator[Event, None]:
         """Listen to the answer: show what may be shown, and stop a model that is stuck."""
         records = self.records
-        self._hearing = hearing = Hearing(self._offer, repair=self._rescue.repairs)
+        self._hearing = hearing = AnswerReader(self._offer, repair=self._rescue.repairs)
         records.hearing = None if self._held_back else hearing
         answer: Answer | None = None
         async with aclosing(self._session.model.stream(request)) as events:
@@ -175,7 +175,7 @@ class _Turn:
                                 yield delta
         for delta in self._shown(hearing.finish()):
             yield delta
-        self._said = hearing.said(answer)
+        self._said = hearing.raw_answer(answer)
 
     def _shown(self, chunks: Iterable[TextChunk | ReasoningChunk]) -> Iterator[Event]:
         agent = self._session.agent.name

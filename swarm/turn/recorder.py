@@ -7,13 +7,13 @@ from swarmchat.backends import BackendError
 from swarmchat.swarm.context.builder import Rotation
 from swarmchat.swarm.conversation.events import HandedOver, TurnEnded
 from swarmchat.swarm.models.base import Answer, ModelRequest
-from swarmchat.swarm.persistence.store import Edits
+from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.tools.outcome import Outcome
 
 if TYPE_CHECKING:
     from swarmchat.swarm.persistence.records import Record
     from swarmchat.swarm.session.session import Session
-    from swarmchat.swarm.turn.answer_reader import Hearing
+    from swarmchat.swarm.turn.answer_reader import AnswerReader
 
 
 _SHORT = 12
@@ -26,11 +26,11 @@ class TurnRecords:
     def __init__(self, session: "Session") -> None:
         self._session = session
         self._number = session.turns + 1
-        self._edits = Edits()
+        self._edits = ChangeSet()
         self.pending: list[Record] = []
         self.answer = Answer()
         """The last whole answer."""
-        self.hearing: Hearing | None = None
+        self.hearing: AnswerReader | None = None
         """An answer that is still coming, if it is shown as it comes."""
         self.context_tokens = 0
         self.kept_by_flush: list[int] = []
@@ -59,7 +59,7 @@ class TurnRecords:
         about: dict[str, Any] = {"window": budget.window, "reserve": budget.reserve}
         if request.parameters:
             about["parameters"] = dict(request.parameters)
-        about |= self._session.protected.told()
+        about |= self._session.protected.for_record()
         parts = {name: digest[:_SHORT] for name, digest in request.parts.items()}
         self.add("request", model=request.model, key=request.key, parts=parts, tokens=tokens, **about)
 
@@ -87,7 +87,7 @@ class TurnRecords:
             dropped={"groups": len(rotation.dropped), "from": rotation.dropped[0], "to": rotation.dropped[-1]},
         )
 
-    def add_results(self, outcomes: Sequence[Outcome], edits: Edits) -> None:
+    def add_results(self, outcomes: Sequence[Outcome], changes: ChangeSet) -> None:
         """Add the results of calls, in the order of the calls, and what the tools changed."""
         for outcome in outcomes:
             call = outcome.call
@@ -95,7 +95,7 @@ class TurnRecords:
             tokens = self._session.count(message, parallel=len(outcomes) > 1)
             data = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
             self.add("tool", message=message, tokens=tokens, **data)
-        self._edits.extend(edits)
+        self._edits.extend(changes)
         if any(outcome.status == "ok" for outcome in outcomes):
             self.kept_by_flush.append(self._answered)
 
@@ -107,7 +107,7 @@ class TurnRecords:
         source, target = self._session.agent.name, outcome.handoff
         navigation = self._session.navigation.to(target)
         self.add("handoff", **{"from": source, "to": target, "stack": list(navigation.stack), "via": outcome.call.id})
-        await self._session.primitives.collecting(self._edits).navigation.set(navigation)
+        await self._session.primitives.staging(self._edits).navigation.set(navigation)
         self._session.switch(navigation)
         return HandedOver(source, target, navigation.stack)
 
@@ -117,10 +117,10 @@ class TurnRecords:
         The user still has that one and is told that it was not taken.
         """
         pending, self.pending = self.pending, []
-        edits, self._edits = self._edits, Edits()
+        changes, self._edits = self._edits, ChangeSet()
         keep = all(record.type != "user" for record in pending)
-        if pending or edits:
-            await self._session.commit(pending, edits, keep=keep)
+        if pending or changes:
+            await self._session.commit(pending, changes, keep=keep)
 
     @property
     def partial_text(self) -> str:

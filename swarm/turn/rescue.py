@@ -20,7 +20,7 @@ from swarmchat.swarm.conversation.events import Event, Rescued
 from swarmchat.swarm.errors import LimitReached
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.parsing.call_repair import Repair
-from swarmchat.swarm.turn.answer_reader import Hearing
+from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.faults import Guards, empty_fault, rejected_fault, repetition_fault
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _LONGEST_SHOWN = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class RescueDecision:
     """What becomes of an answer."""
 
     events: Sequence[Event] = ()
@@ -67,24 +67,24 @@ class Rescue:
         """Whether answers are put right while they come."""
         return "repair" in self._steps
 
-    async def judge(self, hearing: Hearing, said: Answer, prefix: str, ms: int) -> Judgement:
+    async def judge(self, hearing: AnswerReader, said: Answer, prefix: str, ms: int) -> RescueDecision:
         """Decide on ``said``, the answer that ``hearing`` has heard, and make it, repaired, the turn's answer.
 
         ``prefix`` begins the ids of calls that come out of the text. Raises HookError.
         """
         self.tail, self.parameters = (), {}
-        answer, repairs = hearing.repaired(said, prefix)
+        answer, repairs = hearing.repaired_answer(said, prefix)
         fault = await self._find_fault(hearing, answer, repairs)
         self._guards.count(answer.tool_calls)
         if fault is None:
             self._records.answer = answer
             self._next = 0
-            return Judgement(self._note_repairs(repairs, said))
+            return RescueDecision(self._note_repairs(repairs, said))
         return await self._climb(fault, repairs, said, ms)
 
-    async def _find_fault(self, hearing: Hearing, answer: Answer, repairs: Sequence[Repair]) -> Fault | None:
+    async def _find_fault(self, hearing: AnswerReader, answer: Answer, repairs: Sequence[Repair]) -> Fault | None:
         if answer.tool_calls:
-            return self._guards.call_fault(answer, hearing.offer)
+            return self._guards.call_fault(answer, hearing.toolset)
         if answer.finish == "repetition" and not any(repair.cause == "repetition" for repair in repairs):
             return repetition_fault(answer)
         if fault := empty_fault(answer):
@@ -95,7 +95,7 @@ class Rescue:
         problem = await call_hook(f"the check of agent {self._session.agent.name!r}", validate, answer.text)
         return rejected_fault(answer, str(problem)) if problem else None
 
-    async def _climb(self, fault: Fault, repairs: Sequence[Repair], said: Answer, ms: int) -> Judgement:
+    async def _climb(self, fault: Fault, repairs: Sequence[Repair], said: Answer, ms: int) -> RescueDecision:
         """Take the next step that can be taken for ``fault``."""
         while self._next < len(self._steps):
             step = self._steps[self._next]
@@ -106,24 +106,26 @@ class Rescue:
                 if answer is None or not (answer.text.strip() or answer.tool_calls):
                     continue
                 self._records.answer = answer
-                return Judgement([self._note(fault, getattr(step, "__name__", "function"), said, ms)], replaced=True)
+                return RescueDecision(
+                    [self._note(fault, getattr(step, "__name__", "function"), said, ms)], replaced=True
+                )
             if step == "feedback" and fault.refusals and fault.cause != "request_limit":
                 self._records.answer = fault.answer
                 events = [*self._note_repairs(repairs, said), self._note(fault, step)]
-                return Judgement(events, refusals=fault.refusals)
+                return RescueDecision(events, refusals=fault.refusals)
             if step == "recomplete":
                 self._ask_again(fault)
-                return Judgement([self._note(fault, step, said, ms)], again=True)
+                return RescueDecision([self._note(fault, step, said, ms)], again=True)
             if step == "flush" and not self._flushed and fault.cause != "request_limit":
                 self._flushed = True
                 event = self._note(fault, step, said, ms)
                 self._records.add("reset", keep=self._records.kept_by_flush)
-                return Judgement([event], again=True)
+                return RescueDecision([event], again=True)
             if step == "placeholder":
                 self._records.answer = Answer(self._session.placeholder, finish="placeholder")
-                return Judgement([self._note(fault, step, said, ms)], replaced=True)
+                return RescueDecision([self._note(fault, step, said, ms)], replaced=True)
         self._records.answer = fault.answer
-        return Judgement(self._note_repairs(repairs, said), refusals=fault.refusals, error=fault.error)
+        return RescueDecision(self._note_repairs(repairs, said), refusals=fault.refusals, error=fault.error)
 
     def _ask_again(self, fault: Fault) -> None:
         """Let the next request show the bad answer and say what is wrong with it.

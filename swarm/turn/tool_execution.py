@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.handoffs import handoff_target
 from swarmchat.swarm.models.base import ToolCall
-from swarmchat.swarm.persistence.store import Edits
+from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.tools.context import Context
 from swarmchat.swarm.tools.outcome import Outcome, ToolFailure
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
@@ -27,14 +27,14 @@ class Calls:
         self,
         session: "Session",
         calls: Sequence[ToolCall],
-        offer: Offer,
+        toolset: Toolset,
         *,
         refusals: Mapping[str, str],
         visited: Collection[str] = (),
     ) -> None:
         """``refusals`` says, by id, which calls are not carried out and why; nobody is handed over to ``visited``."""
         self._session = session
-        self._offer = offer
+        self._offer = toolset
         self._refusals = refusals
         self._visited = visited
         self.outcomes = [Outcome(call) for call in calls]
@@ -61,20 +61,20 @@ class Calls:
         finally:
             await _cancelled(tasks)
 
-    async def combined_edits(self) -> Edits:
+    async def combined_changes(self) -> ChangeSet:
         """Return the changes of the calls that were carried out, in their order.
 
         A call whose changes cannot follow those before it has failed; one that was interrupted has changed nothing.
         """
-        together = Edits()
+        together = ChangeSet()
         for outcome in self.outcomes:
             if outcome.status == "interrupted":
                 continue
-            trial = Edits()
+            trial = ChangeSet()
             trial.extend(together)
-            trial.extend(outcome.edits)
+            trial.extend(outcome.changes)
             try:
-                for edit in outcome.edits.edits:
+                for edit in outcome.changes.changes:
                     await trial.read(self._session.backend, edit.key)
             except BackendError:
                 raise
@@ -132,7 +132,7 @@ class Calls:
         started = loop.time()
         from swarmchat.swarm.tools.tool import ToolTimeoutError
 
-        ctx = self._session.tool_context(outcome.call.id, outcome.edits)
+        ctx = self._session.tool_context(outcome.call.id, outcome.changes)
         try:
             result = await self._session.run_tool(tool, ctx, arguments, outcome)
         except ToolTimeoutError as error:
@@ -155,7 +155,7 @@ class Calls:
         return ctx.handoff_to if elsewhere and not taken else None
 
     def _refuse(self, outcome: Outcome, why: str) -> None:
-        outcome.status, outcome.result, outcome.edits = "error", f"Error: {why}", Edits()
+        outcome.status, outcome.result, outcome.changes = "error", f"Error: {why}", ChangeSet()
 
     def _finished(self, outcome: Outcome) -> "ToolFinished":
         from swarmchat.swarm.conversation.events import ToolFinished

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from model_server import model_server
-from swarmchat.cli.completion.command_line import Typed, is_option, takes_value
+from swarmchat.cli.completion.command_line import PartialCommandLine, is_option, takes_value
 from swarmchat.cli.completion.shells import SCRIPTS, SHELLS, Line, split_line
 from swarmchat.cli.completion.swarm_scan import EXAMPLES, swarm_names
 from swarmchat.cli.completion.table import SETTING_VALUES, maker_of
@@ -277,7 +277,7 @@ def test_what_a_setting_is_offered_it_takes(program, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(program.folder)
     for name, make in SETTING_VALUES.items():
-        for value, _ in make(Typed(None)):
+        for value, _ in make(PartialCommandLine(None)):
             read_value("Tab", name, value)
 
 

@@ -7,14 +7,14 @@ from swarmchat.backends import open_backend
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.slash.builtin import COMMANDS, LeaveChat, run_command
-from swarmchat.cli.slash.chat_context import Desk, seat
+from swarmchat.cli.slash.chat_context import ChatContext, seat
 from swarmchat.swarm import Agent, Context, Session, State, Storage, Swarm, tool
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence.log_reader import read_records
 from swarmchat.swarm.persistence.records import parse_record
-from swarmchat.swarm.replay.files import Conversation
+from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.runner import replay
 
 TOUR = """
@@ -114,7 +114,7 @@ async def opened(backend, name, desk):
 
 async def take_tour(backend):
     """Go through the tour; return which commands were given, and the sessions that they led to."""
-    desk = Desk(Settings())
+    desk = ChatContext(Settings())
     session, used, seen = await opened(backend, "box", desk), [], ["box"]
     for line in TOUR.strip().splitlines():
         step, _, expected = (part.strip() for part in line.partition(" | "))
@@ -175,7 +175,7 @@ def test_what_the_commands_left_replays(tmp_path, monkeypatch):
         records = [record async for record in read_records(backend, info)]
         types = {record.type for record in records}
         assert {"compact", "pin", "unpin", "set", "rename", "state", "undo", "redo", "handoff", "reset"} <= types
-        done = await replay(Conversation("box", records, whole=True), backend, swarm=swarm())
+        done = await replay(RecordedConversation("box", records, whole=True), backend, swarm=swarm())
         assert list(map(str, done.differences)) == []
 
     asyncio.run(scenario())

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from swarmchat.swarm import Tool, tool
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 
 @dataclass
@@ -82,7 +82,7 @@ TOOLS: tuple[Tool, ...] = (
     write_file,
     send_mail,
 )
-OFFER = Offer(TOOLS, ["transfer_to_sales"])
+TOOLSET = Toolset(TOOLS, ["transfer_to_sales"])
 
 
 def meaning(name: str, arguments: str) -> dict[str, Any]:
@@ -90,5 +90,5 @@ def meaning(name: str, arguments: str) -> dict[str, Any]:
 
     Raises ArgumentsError when they do not fit.
     """
-    chosen = OFFER.tools.get(name)
+    chosen = TOOLSET.tools.get(name)
     return {} if chosen is None else chosen.read_arguments(arguments)

@@ -16,7 +16,7 @@ from swarmchat.swarm.errors import CompactFailed, ModelUnavailable, NothingToCom
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence.log_reader import read_records
-from swarmchat.swarm.replay.files import Conversation
+from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.runner import replay
 
 SWARM = Swarm("desk", [Agent("a", "You are a.", handoffs=["b"]), Agent("b", "You are b.", handoffs=["a"])])
@@ -172,7 +172,7 @@ def test_whatever_is_done_the_context_is_valid_fits_and_follows_from_the_log(ope
         assert (await again.context()).messages == context.messages
         records = await records_of(again)
         await again.close()
-        done = await replay(Conversation("s", records, whole=True), open_backend("memory:"), swarm=SWARM)
+        done = await replay(RecordedConversation("s", records, whole=True), open_backend("memory:"), swarm=SWARM)
         assert list(map(str, done.differences)) == []
 
     asyncio.run(scenario())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from corpus_tools import OFFER, meaning
+from corpus_tools import TOOLSET, meaning
 from swarmchat.swarm.models.base import TextChunk
 from swarmchat.swarm.parsing.answer_filter import OutputFilter, filter_text
 from swarmchat.swarm.parsing.call_finder import Leak
@@ -38,13 +38,13 @@ HELD_OUT_ORDINARY = read("held_out_ordinary.jsonl")
 
 
 def whole(entry: Entry) -> Iterator[Found]:
-    text, _, leaks, _ = filter_text(entry["text"], OFFER)
+    text, _, leaks, _ = filter_text(entry["text"], TOOLSET)
     yield Found(text, list(leaks))
 
 
 def streamed(entry: Entry) -> Iterator[Found]:
     for chunks in cuts(entry):
-        output = OutputFilter(OFFER)
+        output = OutputFilter(TOOLSET)
         pieces = [piece for chunk in chunks for piece in output.feed(chunk)]
         pieces += output.finish()
         text = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
@@ -70,7 +70,7 @@ def leak_problem(entry: Entry, found: Found) -> str | None:
     """Return in what ``found`` differs from what ``entry`` says, ``None`` if in nothing."""
     calls = [call for leak in found.leaks for call in leak.calls]
     for call in calls:
-        if problem := call.problem or OFFER.problem(call.name, call.arguments):
+        if problem := call.problem or TOOLSET.problem(call.name, call.arguments):
             return f"the call of {call.name!r} with {call.arguments[:200]!r} has a problem: {problem}"
     wanted = [(call["name"], meaning(call["name"], json.dumps(call["arguments"]))) for call in entry["calls"]]
     got = [(call.name, meaning(call.name, call.arguments)) for call in calls]
@@ -114,7 +114,7 @@ def test_expected_calls_fit_their_tools() -> None:
     for entry in LEAKED:
         assert entry["calls"], entry["id"]
         for call in entry["calls"]:
-            assert OFFER.problem(call["name"], json.dumps(call["arguments"])) is None, entry["id"]
+            assert TOOLSET.problem(call["name"], json.dumps(call["arguments"])) is None, entry["id"]
 
 
 def test_each_leaked_call_is_found() -> None:

@@ -11,7 +11,7 @@ from swarmchat.swarm.parsing.call_finder import Leak
 from swarmchat.swarm.parsing.formats import CONTROL, HARMONY, OPENERS, THOUGHT_ENDS, THOUGHTS, functionary
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
 from swarmchat.swarm.tools.tool import tool
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 
 @tool
@@ -32,7 +32,7 @@ def now() -> str:
     return ""
 
 
-OFFER = Offer([find_fact, add, now], ["to_bob"])
+TOOLSET = Toolset([find_fact, add, now], ["to_bob"])
 ARGUMENTS = '{"about": "bananas"}'
 CALL = f'{{"name": "find_fact", "arguments": {ARGUMENTS}}}'
 XML = '<invoke name="find_fact">\n<parameter name="about">bananas</parameter>\n</invoke>'
@@ -180,8 +180,8 @@ BARE = {
 }
 
 
-def leaks_of(text: str, offer: Offer = OFFER) -> list[Leak]:
-    return filter_text(text, offer)[2]
+def leaks_of(text: str, toolset: Toolset = TOOLSET) -> list[Leak]:
+    return filter_text(text, toolset)[2]
 
 
 def calls_of(text: str) -> list[tuple[str, Any, str | None]]:
@@ -194,28 +194,28 @@ BANANAS = [("find_fact", {"about": "bananas"}, None)]
 @pytest.mark.parametrize("text", FRAMED.values(), ids=FRAMED)
 def test_a_frame_is_a_call_wherever_it_stands(text: str) -> None:
     assert calls_of(text) == BANANAS
-    assert filter_text(text, OFFER)[0] == ""
+    assert filter_text(text, TOOLSET)[0] == ""
     assert calls_of(f"Let me see.\n\n{text}") == BANANAS
-    assert filter_text(f"Let me see.\n\n{text}\n", OFFER)[0] == "Let me see."
-    assert filter_text(f"Let me see.\n\n{text}\n\nThere.", OFFER)[0] == "Let me see.\n\nThere."
+    assert filter_text(f"Let me see.\n\n{text}\n", TOOLSET)[0] == "Let me see."
+    assert filter_text(f"Let me see.\n\n{text}\n\nThere.", TOOLSET)[0] == "Let me see.\n\nThere."
 
 
 @pytest.mark.parametrize("text", BARE.values(), ids=BARE)
 def test_a_bare_call_opens_or_ends_the_answer(text: str) -> None:
     assert calls_of(text) == BANANAS
     assert calls_of(f"Let me see.\n{text}") == BANANAS
-    assert filter_text(f"Let me see.\n\n{text}\n", OFFER)[0] == "Let me see."
+    assert filter_text(f"Let me see.\n\n{text}\n", TOOLSET)[0] == "Let me see."
 
 
 @pytest.mark.parametrize("text", [text for name, text in BARE.items() if "going on" not in name])
 def test_between_prose_a_bare_call_is_an_example(text: str) -> None:
     example = f"One writes:\n{text}\n\nand that is all."
-    assert filter_text(example, OFFER) == (example, "", [], [])
+    assert filter_text(example, TOOLSET) == (example, "", [], [])
 
 
 @pytest.mark.parametrize("text", [*FRAMED.values(), *BARE.values()])
 def test_without_tools_nothing_is_a_call(text: str) -> None:
-    assert leaks_of(text, Offer()) == []
+    assert leaks_of(text, Toolset()) == []
 
 
 def test_several_calls_in_their_order() -> None:
@@ -295,7 +295,7 @@ def test_the_lines_and_the_indentation_of_tags_are_not_the_value_s(inside: str, 
     ],
 )
 def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: str, problem: str) -> None:
-    said, _, leaks, _ = filter_text(text, OFFER)
+    said, _, leaks, _ = filter_text(text, TOOLSET)
     assert said == ""
     assert [problem in str(call.problem) for leak in leaks for call in leak.calls] == [True]
 
@@ -355,7 +355,7 @@ def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: s
     ],
 )
 def test_what_is_no_call_stays_as_it_is(text: str) -> None:
-    assert filter_text(text, OFFER) == (text, "", [], [])
+    assert filter_text(text, TOOLSET) == (text, "", [], [])
 
 
 def test_a_program_is_for_the_interpreter_if_there_is_one() -> None:
@@ -365,7 +365,7 @@ def test_a_program_is_for_the_interpreter_if_there_is_one() -> None:
         return source
 
     text = "<|python_tag|>x = 1\nprint(x)<|eom_id|>"
-    said, _, (leak,), _ = filter_text(text, Offer([code_interpreter]))
+    said, _, (leak,), _ = filter_text(text, Toolset([code_interpreter]))
     assert said == ""
     assert [(call.name, json.loads(call.arguments), call.problem) for call in leak.calls] == [
         ("code_interpreter", {"source": "x = 1\nprint(x)"}, None)

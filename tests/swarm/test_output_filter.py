@@ -10,7 +10,7 @@ from swarmchat.swarm.parsing.answer_filter import OutputFilter, filter_text
 from swarmchat.swarm.parsing.call_finder import Leak
 from swarmchat.swarm.parsing.formats import CONTROL, HARMONY, OPENERS, THOUGHTS
 from swarmchat.swarm.tools.tool import tool
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 
 @tool
@@ -25,13 +25,13 @@ def add(a: int, b: int = 1) -> int:
     return a + b
 
 
-OFFER = Offer([find_fact, add], ["to_bob"])
+TOOLSET = Toolset([find_fact, add], ["to_bob"])
 CALL = '{"name": "find_fact", "arguments": {"about": "bananas"}}'
 Result = tuple[str, str, list[Leak], list[str]]
 
 
-def in_pieces(text: str, sizes: Sequence[int], offer: Offer = OFFER) -> Result:
-    output = OutputFilter(offer)
+def in_pieces(text: str, sizes: Sequence[int], toolset: Toolset = TOOLSET) -> Result:
+    output = OutputFilter(toolset)
     pieces: list[TextChunk | ReasoningChunk | Leak] = []
     position = turn = 0
     while position < len(text):
@@ -168,19 +168,19 @@ SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=9)
 @example('{"fin d_fact": {"about": "x"}}', [1])
 @example('[TOOL_CALLS]find_fact[ARGS]{"about"</tool_calls>: "bananas"}', [1])
 def test_every_way_of_cutting_gives_the_same(text: str, sizes: list[int]) -> None:
-    assert in_pieces(text, sizes) == in_pieces(text, [1]) == filter_text(text, OFFER)
+    assert in_pieces(text, sizes) == in_pieces(text, [1]) == filter_text(text, TOOLSET)
 
 
 @given(ANSWERS, SIZES)
 def test_without_tools_every_way_of_cutting_gives_the_same(text: str, sizes: list[int]) -> None:
-    said = filter_text(text, Offer())
-    assert in_pieces(text, sizes, Offer()) == said
+    said = filter_text(text, Toolset())
+    assert in_pieces(text, sizes, Toolset()) == said
     assert said[2] == []
 
 
 @given(ANSWERS)
 def test_text_is_untouched_unless_something_was_cut(text: str) -> None:
-    said, thought, leaks, tokens = filter_text(text, OFFER)
+    said, thought, leaks, tokens = filter_text(text, TOOLSET)
     if not (thought or leaks or tokens) and not any(mark in text for mark in (*THOUGHTS, HARMONY)):
         assert said == text
 
@@ -214,7 +214,7 @@ ORDINARY = [
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_text_flows(text: str) -> None:
     """What is held back is white space at the end, or a few characters that may begin something."""
-    output, said = OutputFilter(OFFER), ""
+    output, said = OutputFilter(TOOLSET), ""
     for position, character in enumerate(text, 1):
         said += "".join(piece.text for piece in output.feed(character) if isinstance(piece, TextChunk))
         held = text[len(said) : position].strip()
@@ -225,24 +225,24 @@ def test_ordinary_text_flows(text: str) -> None:
 
 
 def test_what_is_no_call_is_let_go_at_the_first_value_that_shows_it() -> None:
-    output = OutputFilter(OFFER)
+    output = OutputFilter(TOOLSET)
     assert list(output.feed('{"name": "Alice')) == []
     assert list(output.feed('"')) == [TextChunk('{"name": "Alice"')]
-    output = OutputFilter(OFFER)
+    output = OutputFilter(TOOLSET)
     assert list(output.feed('{"ti')) == [TextChunk('{"ti')]
 
 
 def test_a_call_that_opens_the_answer_does_not_hold_what_follows() -> None:
-    output = OutputFilter(OFFER)
+    output = OutputFilter(TOOLSET)
     assert [type(piece) for piece in output.feed(f"{CALL}\nAnd")] == [Leak, TextChunk]
     assert list(output.feed(" now")) == [TextChunk(" now")]
 
 
 def test_a_call_behind_prose_waits_for_the_end() -> None:
-    output = OutputFilter(OFFER)
+    output = OutputFilter(TOOLSET)
     assert list(output.feed(f"So:\n{CALL}\n\n")) == [TextChunk("So:")]
     assert [type(piece) for piece in output.finish()] == [Leak]
-    output = OutputFilter(OFFER)
+    output = OutputFilter(TOOLSET)
     assert list(output.feed(f"So:\n{CALL}\n\n")) == [TextChunk("So:")]
     assert "".join(piece.text for piece in output.feed("is it.")) == f"\n{CALL}\n\nis it."
 
@@ -272,7 +272,7 @@ def test_a_call_behind_prose_waits_for_the_end() -> None:
     ],
 )
 def test_thoughts(text: str, said: str, thought: str) -> None:
-    assert filter_text(text, OFFER)[:3] == (said, thought, [])
+    assert filter_text(text, TOOLSET)[:3] == (said, thought, [])
     assert in_pieces(text, [1])[:3] == (said, thought, [])
 
 
@@ -289,14 +289,14 @@ def test_thoughts(text: str, said: str, thought: str) -> None:
 )
 def test_calls_that_end_a_thought_without_an_end_are_made(end: str, calls: int) -> None:
     text = f"<think>I need it. {end}"
-    assert len(filter_text(text, OFFER)[2]) == calls
-    assert filter_text(text, OFFER)[0] == ""
-    assert in_pieces(text, [3]) == filter_text(text, OFFER)
-    assert filter_text(text, Offer())[2] == []
+    assert len(filter_text(text, TOOLSET)[2]) == calls
+    assert filter_text(text, TOOLSET)[0] == ""
+    assert in_pieces(text, [3]) == filter_text(text, TOOLSET)
+    assert filter_text(text, Toolset())[2] == []
 
 
 def test_thoughts_flow() -> None:
-    output = OutputFilter(OFFER)
+    output = OutputFilter(TOOLSET)
     assert list(output.feed("<think>I thi")) == [ReasoningChunk("I thi")]
     assert list(output.feed("nk </th")) == [ReasoningChunk("nk ")]
     assert list(output.feed("ink>Yes")) == [TextChunk("Yes")]
@@ -324,9 +324,9 @@ def test_thoughts_flow() -> None:
     ],
 )
 def test_control_tokens_are_cut_where_turns_begin_and_end(text: str, said: str) -> None:
-    assert filter_text(text, OFFER)[:3] == (said, "", [])
-    assert filter_text(text, Offer())[:3] == (said, "", [])
-    assert filter_text(text, OFFER)[3]
+    assert filter_text(text, TOOLSET)[:3] == (said, "", [])
+    assert filter_text(text, Toolset())[:3] == (said, "", [])
+    assert filter_text(text, TOOLSET)[3]
 
 
 def test_white_space_around_a_call_is_closed() -> None:
@@ -341,7 +341,7 @@ def test_white_space_around_a_call_is_closed() -> None:
         (f"- One.\n\n{call}\n  - Two.", "- One.\n\n  - Two."),
         (f"{call}\n\n    code\n", "    code\n"),
     ):
-        assert filter_text(text, OFFER)[0] == said
+        assert filter_text(text, TOOLSET)[0] == said
 
 
 FLOODS = [
@@ -425,7 +425,7 @@ FLOODS = [
 @pytest.mark.parametrize("size", [7, 100_000])
 def test_the_work_is_in_proportion_to_the_answer(flood: str, size: int) -> None:
     def work(length: int) -> int:
-        text, output = (flood * (length // len(flood) + 1))[:length], OutputFilter(OFFER)
+        text, output = (flood * (length // len(flood) + 1))[:length], OutputFilter(TOOLSET)
         for position in range(0, length, size):
             list(output.feed(text[position : position + size]))
         list(output.finish())

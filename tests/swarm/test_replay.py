@@ -14,7 +14,7 @@ from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.session_index import find_session
-from swarmchat.swarm.persistence.store import Edits
+from swarmchat.swarm.persistence.store import ChangeSet
 
 
 @tool
@@ -433,9 +433,9 @@ def test_what_the_client_and_others_did_beside_the_turns(tmp_path):
         await rename_session(recorder.backend, info, "other", session.journal.now())
         async with await recorder.open(ScriptedModel(steps[5:])) as session:
             await ask(session, "name?")
-            edits = Edits()
-            await note.run(session.tool_context("command line", edits), {"text": "by hand"})
-            await session.commit([], edits)
+            changes = ChangeSet()
+            await note.run(session.tool_context("command line", changes), {"text": "by hand"})
+            await session.commit([], changes)
             await ask(session, "noted?")
 
     done = record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")

@@ -13,7 +13,7 @@ from misbehaving import SCRIPT, Misbehaving
 from recorded import Recorder, again, ask, calls
 from swarmchat.backends import open_backend
 from swarmchat.examples.helpdesk import swarm as helpdesk
-from swarmchat.swarm.archive.writer import Incoming, SessionWriter
+from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter
 from swarmchat.swarm.importers.detect import open_transcript
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence.log_reader import read_lines
@@ -119,7 +119,7 @@ def test_what_was_exported_imported_and_exported_again_replays(log, tmp_path):
         backend = open_backend("memory:")
         with open_transcript(path, "bob") as transcript:
             (incoming,) = transcript.sessions
-            assert isinstance(incoming, Incoming)
+            assert isinstance(incoming, SessionSnapshot)
             stored = await SessionWriter(backend, "bob", None).store(incoming)
         info = await find_session(backend, "bob", stored.info.id)
         assert info is not None

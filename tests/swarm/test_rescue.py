@@ -23,7 +23,7 @@ from swarmchat.swarm.primitives.policy import Policy
 from swarmchat.swarm.primitives.state import State
 from swarmchat.swarm.tools.context import Context
 from swarmchat.swarm.tools.tool import as_tool, tool
-from swarmchat.swarm.tools.toolset import Offer
+from swarmchat.swarm.tools.toolset import Toolset
 
 BOOKED = []
 
@@ -488,19 +488,19 @@ def test_names_that_differ_by_nothing_but_form_are_not_guessed():
         """Find."""
         return about
 
-    offer = Offer([find_fact, as_tool(find__fact)], ["transfer_to_sales"])
-    assert offer.resolve("find_fact") == "find_fact"
-    assert offer.resolve("FindFact") is None
-    assert offer.resolve("Transfer-To Sales") == "transfer_to_sales"
+    toolset = Toolset([find_fact, as_tool(find__fact)], ["transfer_to_sales"])
+    assert toolset.resolve("find_fact") == "find_fact"
+    assert toolset.resolve("FindFact") is None
+    assert toolset.resolve("Transfer-To Sales") == "transfer_to_sales"
 
 
 @given(st.text(max_size=40), st.text(max_size=200))
 def test_repairing_never_raises_and_changes_nothing_that_fits(name, arguments):
-    offer = Offer([find_fact], ["transfer_to_sales"])
-    calls, _ = repair_calls([ToolCall("a", name, arguments)], offer)
+    toolset = Toolset([find_fact], ["transfer_to_sales"])
+    calls, _ = repair_calls([ToolCall("a", name, arguments)], toolset)
     assert len(calls) == 1
     good = ToolCall("b", "find_fact", json.dumps({"about": arguments}))
-    assert repair_calls([good], offer) == ((good,), [])
+    assert repair_calls([good], toolset) == ((good,), [])
 
 
 @given(st.text(min_size=1, max_size=60), st.text(max_size=500), st.integers(1, 7))

@@ -26,11 +26,11 @@ from logs import (
     write_file,
 )
 from swarmchat.backends import Append, open_backend
-from swarmchat.swarm.archive.dialogue import what_was_said
+from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.export import as_html, as_markdown, as_messages, as_openai
-from swarmchat.swarm.archive.log_summary import LogSummary, read_beside
+from swarmchat.swarm.archive.log_summary import LogSummary, read_session_state
 from swarmchat.swarm.archive.redaction import MARK, Redaction
-from swarmchat.swarm.archive.repair import mend_log, repair_file, repair_session
+from swarmchat.swarm.archive.repair import repair_file, repair_log, repair_session
 from swarmchat.swarm.archive.search import search_session
 from swarmchat.swarm.archive.sessions import delete_session, find_unfinished, fork_session, rename_session, snapshot
 from swarmchat.swarm.archive.writer import SessionWriter
@@ -81,9 +81,9 @@ def test_a_fork_has_agent_and_states_as_they_were_then():
     async def run() -> None:
         backend = open_backend("memory:")
         info = await put_session(backend, TEA)
-        assert (await read_beside(backend, info)).states == {}
+        assert (await read_session_state(backend, info)).states == {}
         early = (await SessionWriter(backend, "ann").store(await fork_session(backend, info, "early", NOW, 1))).info
-        beside = await read_beside(backend, early)
+        beside = await read_session_state(backend, early)
         assert beside.states == {"order": b'["tea"]'}
         assert json.loads(beside.navigation) == {"active": "till", "stack": ["desk"]}
         assert (early.turns, early.title, early.updated) == (1, "A tea, please", "2026-05-06T07:08:09.000Z")
@@ -241,9 +241,7 @@ def test_what_was_undone_or_reset_is_not_exported():
     for page in pages:
         assert "three" in page
         assert "two" not in page
-    marked = [
-        (said.text, said.undone) for said in what_was_said(records_of(UNDONE), undone=True) if said.kind == "user"
-    ]
+    marked = [(said.text, said.undone) for said in dialogue(records_of(UNDONE), undone=True) if said.kind == "user"]
     assert marked == [("one", False), ("two", True), ("three", False)]
 
 
@@ -322,10 +320,10 @@ def test_a_repaired_log_is_sound_and_needs_no_repair(lines, damage, lost):
     lines = [line for place, line in enumerate(lines) if place not in lost]
     for place, line in damage:
         lines.insert(place, line)
-    mended = mend_log(lines)
+    mended = repair_log(lines)
     records = records_of(mended.lines)
     assert all(record.seq == place for place, record in enumerate(records))
-    assert mend_log(mended.lines).findings == []
+    assert repair_log(mended.lines).findings == []
     assert bool(mended.findings) == (mended.lines != lines)
     messages = as_messages(records)
     assert not messages or check_messages(messages, shared_ids=True) is None
@@ -340,7 +338,7 @@ def test_what_names_other_records_follows_them_when_a_line_goes():
         *(json.dumps(fields(line) | {"seq": place}).encode() for place, line in enumerate(lines[2:], 2)),
     ]
     lines[-1] = json.dumps(fields(lines[-1]) | {"first_kept": 4}).encode()
-    mended = mend_log(lines)
+    mended = repair_log(lines)
     assert [finding.partition(":")[0] for finding in mended.findings] == ["line 2"]
     assert fields(mended.lines[-1])["first_kept"] == 3
     assert [fields(line)["seq"] for line in mended.lines] == [0, 1, 2, 3, 4]
@@ -467,7 +465,7 @@ def test_everything_that_happens_is_told_in_a_line():
             ("undo", None, {"from": 1, "to": 1}),
         ]
     )
-    told = [(said.kind, said.who, said.text, said.status) for said in what_was_said(records_of(lines[:-1]))]
+    told = [(said.kind, said.who, said.text, said.status) for said in dialogue(records_of(lines[:-1]))]
     assert told == [
         ("system", "system", "Be brief.", ""),
         ("user", "user", "look\n[image_url]", ""),
@@ -486,7 +484,7 @@ def test_everything_that_happens_is_told_in_a_line():
         ("error", "error", "ModelBusy: later", ""),
         ("call", "desk", "", "no result"),
     ]
-    left = [said.text for said in what_was_said(records_of(lines))]
+    left = [said.text for said in dialogue(records_of(lines))]
     assert left == ["Be brief.", "renamed to new", "turn 1 is undone"]
-    shown = [said.undone for said in what_was_said(records_of(lines), undone=True)]
+    shown = [said.undone for said in dialogue(records_of(lines), undone=True)]
     assert shown.count(False) == 3

@@ -22,7 +22,7 @@ from swarmchat.backends import Append, Backend, BackendUnavailable, CorruptValue
 from swarmchat.backends.memory import MemoryBackend
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.store import Edits, Lifetimes, Store, commit_edits
+from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Store, commit_changes
 from swarmchat.swarm.storage.embeddings import PersistEmbedding
 from swarmchat.swarm.storage.items import StoredItems
 from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
@@ -486,8 +486,8 @@ class TestCollected:
         async def check(backend: Backend) -> None:
             storage, other = make(backend, FACT_STORAGE), make(backend, FACT_STORAGE)
             before = await storage.items()
-            edits = Edits()
-            view = storage.through(Store(backend, edits=edits))
+            changes = ChangeSet()
+            view = storage.through(Store(backend, changes=changes))
             new = await view.upsert(Fact("purple hippo"))
             await view.upsert(Fact("green banana"), before[0][0])
             assert await view.remove(before[1][0]) is True
@@ -500,7 +500,7 @@ class TestCollected:
                 assert await outside.items() == before
                 assert await outside.take("purple hippo") == []
                 assert await outside.take("octopus hearts") == [OCTOPUS]
-            await commit_edits(backend, edits)
+            await commit_changes(backend, changes)
             for outside in (storage, other):
                 assert await outside.list() == [Fact("green banana"), Fact("purple hippo")]
                 assert await outside.take("purple hippo") == [Fact("purple hippo")]
@@ -510,7 +510,7 @@ class TestCollected:
     def test_dropped_they_leave_nothing(self, on):
         async def check(backend: Backend) -> None:
             storage = make(backend, FACT_STORAGE)
-            view = storage.through(Store(backend, edits=Edits()))
+            view = storage.through(Store(backend, changes=ChangeSet()))
             assert await view.clear() == 2
             assert await view.clear() == 0
             assert await view.list() == await view.take("banana") == []
@@ -518,7 +518,7 @@ class TestCollected:
             assert await view.take("purple hippo") == [Fact("purple hippo")]
             assert await storage.list() == [BANANA, OCTOPUS]
             assert await storage.take("purple hippo") == []
-            fresh = storage.through(Store(backend, edits=Edits()))
+            fresh = storage.through(Store(backend, changes=ChangeSet()))
             assert await fresh.list() == [BANANA, OCTOPUS]
 
         on(check)
@@ -526,12 +526,12 @@ class TestCollected:
     def test_changes_of_others_meanwhile_are_not_lost(self, on):
         async def check(backend: Backend) -> None:
             storage, other = make(backend, WORDS), make(backend, WORDS)
-            edits = Edits()
-            view = storage.through(Store(backend, edits=edits))
+            changes = ChangeSet()
+            view = storage.through(Store(backend, changes=changes))
             await view.upsert("mine", "a")
             await other.upsert("theirs", "b")
             assert await view.list() == ["mine", "theirs"]
-            await commit_edits(backend, edits)
+            await commit_changes(backend, changes)
             assert await storage.list() == await other.list() == ["mine", "theirs"]
 
         on(check)

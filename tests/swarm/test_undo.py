@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from swarmchat.backends import BackendUnavailable, open_backend
 from swarmchat.swarm import Agent, Context, Policy, State, Swarm, tool
-from swarmchat.swarm.archive.dialogue import what_was_said
+from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.export import as_messages
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.archive.sessions import fork_session, rename_session
@@ -330,7 +330,7 @@ def test_what_was_undone_is_in_no_export_and_a_rename_changes_nothing():
         await rename_session(backend, await find_session(backend, "ann", "s"), "renamed", NOW)
         records = await records_of(backend)
         assert [message["content"] for message in as_messages(records)] == ["one", "You said one"]
-        shown = [said.text for said in what_was_said(records) if said.kind != "note"]
+        shown = [said.text for said in dialogue(records) if said.kind != "note"]
         assert shown == ["one", "You said one"]
         async with await opened(backend, "renamed") as session:
             assert session.last_turn == 1
