@@ -36,7 +36,7 @@ __all__ = [
 _LAZY = {
     "Agent": "agents.agent",
     "Context": "tools.context",
-    "DemoRule": "models.demo_rules",
+    "DemoRule": "models.demo",
     "Fault": "agents.rescue_steps",
     "Policy": "primitives.policy",
     "Session": "session.session",

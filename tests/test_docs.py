@@ -134,7 +134,7 @@ def test_record_types_are_those_that_are_written():
 
 
 def _kinds(tree: ast.Module) -> Iterator[str]:
-    """Yield the types of the records that are made: Record("…"), record("…"), self.add("…"), changes.update(… ("…", …))."""
+    """Yield the record types in Record("…"), record("…"), self.add("…") and changes.update(… ("…", …))."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "changes.update":
             told = [
