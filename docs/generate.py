@@ -201,8 +201,8 @@ def exit_codes() -> str:
 
 def corpus() -> str:
     """Return how much of the tests' corpus the parser gets right, whole and in pieces."""
-    sys.path[:0] = [str(DOCS.parent / "tests" / "swarm")]
-    tests = import_module("test_leak_corpus")
+    sys.path[:0] = [str(DOCS.parent / "tests" / folder) for folder in ("helpers", "swarm/parsing")]
+    tests = import_module("test_corpus")
     rows = ["| corpus | outputs | right, as one text | right, as it streams |", "| --- | --- | --- | --- |"]
     for name, entries, problem in (
         ("calls written as text", tests.LEAKED, tests.leak_problem),

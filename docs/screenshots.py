@@ -12,7 +12,7 @@ from pathlib import Path
 import pyte
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent / "tests"))
+sys.path.insert(0, str(DOCS.parent / "tests" / "helpers"))
 
 from terminal import CTRL_D, ENTER, Terminal, at_prompt, terminal  # noqa: E402 - found by the line above
 

@@ -396,6 +396,6 @@ def test_probes_and_exchanges_fit():
 def test_every_quirk_can_be_found_and_is_documented():
     source = "".join(inspect.getsource(module) for module in (checks, results, runner))
     assert [name for name in QUIRKS if f'"{name}"' not in source] == []
-    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "models.md").read_text("utf-8")
     documented = dict(re.findall(r"^\| `(\w+)` \| .+ \| (.+) \|$", page, re.MULTILINE))
     assert documented == {name: quirk.advice for name, quirk in QUIRKS.items()}

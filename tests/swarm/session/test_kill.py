@@ -19,8 +19,8 @@ from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import parse_record
 
-TALKER = Path(__file__).with_name("talker.py")
-WRITER = Path(__file__).with_name("storage_writer.py")
+TALKER = Path(__file__).parents[2] / "helpers" / "talker.py"
+WRITER = Path(__file__).parents[2] / "helpers" / "storage_writer.py"
 KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "12"))
 
 

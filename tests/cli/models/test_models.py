@@ -173,7 +173,7 @@ def test_a_timeout_must_be_one(program, server):
 
 
 def test_the_documents_show_what_is_printed(program, server):
-    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "models.md").read_text("utf-8")
     shown = re.findall(r"^```text\n(test-model at .*?)^```$", page, re.MULTILINE | re.DOTALL)
     server.reply(*[Behaviour(leaks=True, usage=False, window=2_000)] * MANY)
     printed = program.invoke("models", "test", env={"COLUMNS": "100"}).out

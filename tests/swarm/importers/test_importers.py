@@ -30,7 +30,7 @@ from swarmchat.swarm.persistence.lease import Holder, SessionLease
 from swarmchat.swarm.persistence.records import parse_record
 from swarmchat.swarm.persistence.session_index import find_session, list_sessions
 
-IMPORTER = Path(__file__).with_name("importer.py")
+IMPORTER = Path(__file__).parents[2] / "helpers" / "importer.py"
 LONG = lines_of([asked(f"question {number}") for number in range(24)], "long")
 OTHER = lines_of([asked(f"other {number}") for number in range(18)], "other")
 

@@ -12,7 +12,7 @@ from swarmchat.examples.helpdesk import swarm as helpdesk
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER
 from swarmchat.swarm.models.scripted import ScriptedModel
 
-DOCS = Path(__file__).parents[2] / "docs" / "rescue.md"
+DOCS = Path(__file__).parents[3] / "docs" / "rescue.md"
 
 
 def apologise(fault, ctx):

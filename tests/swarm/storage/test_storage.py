@@ -30,7 +30,7 @@ from swarmchat.swarm.storage.storage import Hit, PersistStorage, Storage
 from swarmchat.swarm.storage.vector_index import SearchIndex, build_index
 from typing_extensions import TypedDict  # what pydantic wants before Python 3.12
 
-FILLER = Path(__file__).with_name("storage_filler.py")
+FILLER = Path(__file__).parents[2] / "helpers" / "storage_filler.py"
 _T = TypeVar("_T")
 
 
