@@ -126,7 +126,7 @@ async def _turns(setup: Setup) -> Table:
 async def _messages_in(backend: Backend, window: int) -> int:
     """Return how many messages of the conversation fill the room of ``window``."""
     session = await _open(backend, window, 10)
-    budget = session.budget
+    budget = session.conversation.budget
     room = budget.available - (await session.context()).fixed_tokens
     await session.close()
     for place, record in enumerate(conversation(window)):

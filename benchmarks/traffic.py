@@ -8,6 +8,8 @@ from swarmchat.swarm import Agent, Session, SessionSettings, Swarm, tool
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence.store import Lifetimes
+from tests.counting_proxy import Traffic, counting_proxy
+from tests.wal import Written, begin_wal, read_wal
 
 from benchmarks.corpus import CLIENT, MODEL, store
 from benchmarks.server import ANSWER, instant_server
@@ -16,8 +18,6 @@ from benchmarks.stores import store_urls
 from benchmarks.tables import Aim, Table
 from benchmarks.turn_variants import QUESTION
 from benchmarks.workers import MissingPeerError, worker
-from tests.counting_proxy import Traffic, counting_proxy
-from tests.wal import Written, begin_wal, read_wal
 
 TITLE = "What goes to the store"
 PLAIN, TOOL, HANDOFF, FIRST = "turn without tools", "turn with a tool", "turn with a handoff", "first turn"

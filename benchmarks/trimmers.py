@@ -17,10 +17,10 @@ from swarmchat.swarm.context.builder import Budget, build_context
 from swarmchat.swarm.context.groups import GroupBuilder, Groups
 from swarmchat.swarm.context.tokens import counter_for
 from swarmchat.swarm.persistence.records import Record
+from tests.chat_rules import check_messages
 
 from benchmarks.chats import SYSTEM, chat
 from benchmarks.corpus import MODEL, TIME
-from tests.chat_rules import check_messages
 
 Chat = list[dict[str, Any]]
 Wanted = Sequence[Mapping[str, Any]]

@@ -71,8 +71,8 @@ async def post(base_url: str, length: int) -> AsyncIterator[Once]:
     """Give ``AsyncOpenAI.post`` with the very bytes that a turn of ours sends, its answer read and dropped."""
     backend, model = open_backend("memory:"), OpenAIModel(MODEL, base_url=base_url)
     async with await _open(backend, model, length, None) as session:
-        assert session.last_request
-        body = session.last_request.body({"stream": True})
+        assert session.conversation.last_request
+        body = session.conversation.last_request.body({"stream": True})
     await model.close()
     async with AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
 

@@ -1,6 +1,5 @@
 """The documents say what is true: links, generated parts, tables, and the sessions that the README shows."""
 
-import ast
 import dataclasses
 import importlib.util
 import json
@@ -10,9 +9,9 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pexpect
 import pyte
@@ -25,7 +24,7 @@ from swarmchat.swarm.agents.loader import load_swarm
 from swarmchat.swarm.context.builder import Budget, build_context
 from swarmchat.swarm.context.groups import GroupBuilder
 from swarmchat.swarm.context.tokens import counter_for
-from swarmchat.swarm.persistence.records import parse_record
+from swarmchat.swarm.persistence.records import RecordType, parse_record
 from swarmchat.swarm.replay import expectations, handwritten
 from swarmchat.swarm.replay.runner import MODES
 from swarmchat.swarm.testing import replay_transcript
@@ -128,23 +127,9 @@ def test_settings_are_those_that_there_are():
 
 
 def test_record_types_are_those_that_are_written():
-    written = {kind for path in ROOT.glob("swarm/**/*.py") for kind in _kinds(ast.parse(path.read_text("utf-8")))}
     page = (ROOT / "docs" / "log-format.md").read_text("utf-8")
-    assert {name for row in _rows(page, "## Types that are written") for name in _names(row[0])} == written
-
-
-def _kinds(tree: ast.Module) -> Iterator[str]:
-    """Yield the record types in Record("…"), record("…"), self.add("…") and changes.update(… ("…", …))."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "changes.update":
-            told = [
-                value for value in (*node.args, *(word.value for word in node.keywords)) if isinstance(value, ast.Tuple)
-            ]
-            yield from (ast.literal_eval(value.elts[0]) for value in told)
-        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            makes = ast.unparse(node.func)
-            if makes in ("Record", "self.add") or makes.endswith((".record", "records.add")):
-                yield node.args[0].value
+    documented = {name for row in _rows(page, "## Types that are written") for name in _names(row[0])}
+    assert documented == {*get_args(RecordType)}
 
 
 def test_the_examples_of_a_log_are_some():

@@ -111,7 +111,7 @@ def test_the_form_and_the_game_outlive_the_history_and_the_process(backend_url):
         model = RecordingModel(helpdesk.swarm)
         async with await open_session(backend, model, swarm=helpdesk.swarm) as session:
             await talk(session, "play 5", "I want to buy two laptops", "in blue please")
-            await session.commit([session.record("reset", offset=0, turn=session.turns)])
+            await session.reset()
             assert "Still missing: name" in await talk(session, "show my order")
             assert "two laptops" not in model.requests[-1].body().decode()
         await backend.close()
@@ -186,7 +186,7 @@ def test_a_walk_through_the_phone_shop(backend_url):
                 "lines": [{"name": "Alder", "price": 149, "count": 2}, {"name": "Maple", "price": 549, "count": 2}]
             }
             assert "nothing fits 'a submarine'" in await talk(session, "add a submarine")
-            await session.commit([session.record("reset", offset=0, turn=session.turns)])
+            await session.reset()
             assert "Total: 1,396" in await talk(session, "what is in the basket?")
             await talk(session, "add -2 of the Alder")
             await check_requests(session, model, "catalogue")

@@ -30,8 +30,8 @@ def greeting(session: Session, backend: str) -> list[str]:
         if session.model.name == "demo":
             lines.append(_CONNECT)
         lines.append("/help lists the commands, Ctrl-D leaves")
-    if session.healed_from is not None:
-        lines.append(f"there is no agent {one_line(session.healed_from, 60)} any more; {session.agent.name} goes on")
+    if session.replaced_agent is not None:
+        lines.append(f"there is no agent {one_line(session.replaced_agent, 60)} any more; {session.agent.name} goes on")
     lines += [f"record {position} is damaged: {problem}" for position, problem in session.damaged.items()]
     return lines
 

@@ -124,7 +124,7 @@ class ScriptedRun:
         try:
             async for event in session.run_turn(text):
                 output.show(event)
-                if stored != (stored := session.journal.log.next_seq):
+                if stored != (stored := session.conversation.journal.log.next_seq):
                     await self._follow()
                 if isinstance(event, TurnEnded):
                     ended = event

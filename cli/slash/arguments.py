@@ -24,7 +24,7 @@ async def agents(session: Session, typed: str) -> Sequence[Choice]:
 
 async def calls(session: Session, typed: str) -> Sequence[Choice]:
     """Return what the active agent may call now; behind a name, an object to be filled in, or one more argument."""
-    toolset = await session.toolset()
+    toolset = await session.conversation.toolset()
     name, space, arguments = typed.partition(" ")
     if not space:
         return [(tool.name, tool.signature.description.split("\n")[0]) for tool in toolset.tools.values()]
@@ -152,9 +152,9 @@ async def _past(session: Session) -> _Past:
     async for record in read_records(session.backend, session.info):
         past.take(record)
         seen = record.seq + 1
-        if session.protected.pins(record.seq):
+        if session.conversation.retained.pins(record.seq):
             past.pinned[record.turn] = None
-    for record in session.journal.unsaved:
+    for record in session.unsaved:
         if record.seq >= seen:
             past.take(record)
     return past

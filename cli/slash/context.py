@@ -14,7 +14,7 @@ def _said(session: Session) -> bool:
 
 
 def _has_pins(session: Session) -> bool:
-    return bool(session.protected.pinned)
+    return bool(session.conversation.retained.pinned)
 
 
 @command("context", "what would be sent now, what each part costs, and what is left out and why")
@@ -60,7 +60,7 @@ async def _pin(session: Session, argument: str) -> Outcome:
 async def _unpin(session: Session, argument: str) -> Outcome:
     from swarmchat.swarm.session.pinning import pins_of
 
-    pinned = (await pins_of(session)).turns
+    pinned = (await pins_of(session.conversation)).turns
     if not pinned:
         raise UsageError("no turn is pinned")
     turn = await _turn(session, argument) if argument else pinned[-1]

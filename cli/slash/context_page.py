@@ -36,7 +36,7 @@ async def context_page(session: Session) -> str:
         context = await session.context()
     except OverBudget as error:
         return str(error)
-    parts, counter = parts_of(session, context), session.counter
+    parts, counter = parts_of(session, context), session.conversation.counter
     about = "~" if counter.approximate else ""
     width = shutil.get_terminal_size().columns
     lines = [f"{'tokens':>{_NUMBER}}  message"]
@@ -67,7 +67,7 @@ async def tokens_page(session: Session) -> str:
     except OverBudget as error:
         lines = [str(error)]
     else:
-        about = "~" if session.counter.approximate else ""
+        about = "~" if session.conversation.counter.approximate else ""
         parts = parts_of(session, context)
         lines += [_row(about, tokens, name) for name, tokens in vars(parts).items() if tokens]
         lines.append(_row(about, context.tokens, f"of {context.available:,}"))
@@ -78,7 +78,7 @@ async def tokens_page(session: Session) -> str:
 
 def parts_of(session: Session, context: RequestContext) -> Parts:
     """Return what the parts of ``context`` cost; together they are its tokens."""
-    counter, system = session.counter, context.messages[: context.system]
+    counter, system = session.conversation.counter, context.messages[: context.system]
     leading = context.kept[: context.leading]
     summary = context.kept[context.leading : context.leading + context.summary]
     pinned = [group for group in context.kept if group.seq in context.pinned]
@@ -93,7 +93,7 @@ def parts_of(session: Session, context: RequestContext) -> Parts:
 
 
 def _about(session: Session, context: RequestContext, out: Sequence[LeftOut]) -> Iterator[str]:
-    budget, counter = session.budget, session.counter
+    budget, counter = session.conversation.budget, session.conversation.counter
     about = "~" if counter.approximate else ""
     yield _row(about, context.tokens, f"of {context.available:,} in all, {context.tokens / context.available:.0%}")
     free = f"window {budget.window:,}, {budget.reserve:,} of it kept free for the answer"

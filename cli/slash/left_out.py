@@ -38,9 +38,9 @@ def _not_sent(
     visible = [record for record in records if record.turn not in hidden]
     resets = [each for each in visible if each.type == "reset" and each.agent in (None, agent)]
     reset = resets[-1].seq if resets else -1
-    summary = session.protected.summaries.get(agent)
+    summary = session.conversation.retained.summaries.get(agent)
     summed_up = next((int(each.data.get("first_kept", 0)) for each in visible if each.seq == summary), 0)
-    cut = max([session.first_kept, context.rotation.first_kept if context.rotation else 0])
+    cut = max([session.conversation.first_kept, context.rotation.first_kept if context.rotation else 0])
     calls_sent = False
     for record in records:
         if record.type == "assistant":

@@ -129,7 +129,7 @@ async def _answer(session: Session, turn: int | None) -> DialogueEntry:
 
 
 def _in_memory(session: Session) -> list[DialogueEntry]:
-    records = [*session.records, *session.journal.unsaved]
+    records = [*session.records, *session.unsaved]
     return [said for said in dialogue(records) if _is_answer(said)]
 
 

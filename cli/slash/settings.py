@@ -60,7 +60,7 @@ async def _last(session: Session, typed: str) -> list[Choice]:
 
 
 def _was_asked(session: Session) -> bool:
-    return session.last_request is not None
+    return session.conversation.last_request is not None
 
 
 @command("model", "[NAME]: which model answers, or let another one answer from now on", completes=_model_names)
@@ -79,7 +79,7 @@ async def _model(session: Session, argument: str) -> str | Outcome:
     session.model = model
     if session.model is not model:
         return Outcome(remark=f"{session.agent.name} names {session.model.name} and keeps it; {argument} is for others")
-    window = session.budget.window
+    window = session.conversation.budget.window
     told = f"{model.name} answers from now on, with a window of {window:,} tokens"
     return Outcome(remark=f"{told}; whether the server has it is not known: {unasked}" if unasked else told)
 
@@ -129,7 +129,7 @@ async def _set(session: Session, argument: str) -> str | Outcome:
 async def _approve(session: Session, argument: str) -> str | Outcome:
     words = argument.split()
     if not words:
-        toolset = await session.toolset()
+        toolset = await session.conversation.toolset()
         rules = [f"{name}: {session.settings.rule_for(name, tool.approve)}" for name, tool in toolset.tools.items()]
         return "\n".join(rules) or f"{session.agent.name} has no tools"
     if len(words) > 2 or words[-1] not in _MODES:
@@ -150,7 +150,7 @@ async def _approve(session: Session, argument: str) -> str | Outcome:
 async def _debug(session: Session, argument: str) -> str:
     if argument not in ("", "last"):
         raise UsageError(f"{argument!r} is nothing to look at, expected last")
-    request = session.last_request
+    request = session.conversation.last_request
     if request is None:
         raise UsageError("nothing was sent since this session was opened")
     asked = next((record for record in reversed(session.records) if record.type == "request"), None)

@@ -10,8 +10,8 @@ from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.models.base import ToolCall
-from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.tools.outcome import ToolFailure
 from swarmchat.swarm.tools.tool import ArgumentsError
 
 _HITS = 5
@@ -86,7 +86,7 @@ async def _stack(session: Session, argument: str) -> str:
 @command("tools", "what the active agent can do")
 async def _tools(session: Session, argument: str) -> str:
     lines = []
-    toolset = await session.toolset()
+    toolset = await session.conversation.toolset()
     for tool in toolset.tools.values():
         first = tool.signature.description.split("\n")[0]
         lines.append(f"{tool.name}({', '.join(tool.signature.parameters['properties'])})  {first}".rstrip())
@@ -183,7 +183,7 @@ def _stack_line(session: Session) -> str:
 
 async def hand_call(session: Session, name: str, arguments: str) -> Outcome:
     """Call the tool ``name``; return its result. Raises UsageError and ToolFailedError: then nothing is changed."""
-    toolset = await session.toolset()
+    toolset = await session.conversation.toolset()
     if name not in toolset.tools:
         raise UsageError(f"{session.agent.name} cannot call {name!r} now; {nearest(name, toolset.tools)}")
     tool = toolset.tools[name]
@@ -191,19 +191,13 @@ async def hand_call(session: Session, name: str, arguments: str) -> Outcome:
         values = tool.read_arguments(arguments)
     except ArgumentsError as error:
         raise UsageError(f"{name}: {error}") from error
-    if not await session.approves(tool, ToolCall("by hand", name, arguments)):
+    if not await session.conversation.approves(tool, ToolCall("by hand", name, arguments)):
         raise UsageError(f"{name} was not allowed: /approve shows what decides that")
-    changes = ChangeSet()
-    ctx = session.tool_context("by hand", changes)
     try:
-        result = await tool.run(ctx, values)
-    except Exception as error:
-        raise ToolFailedError(f"{name}: {type(error).__name__}: {error}") from error
-    if changes:
-        await session.ready()
-        first = session.session_record()
-        await session.commit([] if first is None else [first], changes)
-    if ctx.handoff_to is not None and ctx.handoff_to != session.agent.name:
-        await session.go_to(ctx.handoff_to)
-        return Outcome(page=result, remark=f"{session.agent.name} goes on")
-    return Outcome(page=result)
+        call = await session.call_tool(tool, values, agent=session.agent.name)
+    except ToolFailure as error:
+        raise ToolFailedError(str(error)) from error
+    if call.handoff_to is not None and call.handoff_to != session.agent.name:
+        await session.go_to(call.handoff_to)
+        return Outcome(page=call.result, remark=f"{session.agent.name} is active now")
+    return Outcome(page=call.result)

@@ -24,11 +24,11 @@ def _has_turns(session: Session) -> bool:
 
 
 def _has_undone(session: Session) -> bool:
-    return bool(redoable([*session.records, *session.journal.unsaved]))
+    return bool(redoable([*session.records, *session.unsaved]))
 
 
 def _has_log(session: Session) -> bool:
-    return not session.journal.is_new
+    return not session.is_new
 
 
 def check_number(swarm: Swarm, argument: str) -> None:
@@ -131,10 +131,8 @@ async def _export(session: Session, argument: str) -> Outcome:
 
 async def _store_all(session: Session) -> None:
     """Store what could not be stored before. Raises UsageError for a session that is in no store yet."""
-    await session.ready()
-    if session.journal.unsaved:
-        await session.commit([])
-    if session.journal.is_new:
+    await session.flush()
+    if session.is_new:
         raise UsageError("nothing was said in this session yet")
 
 

@@ -5,8 +5,8 @@ from swarmchat.cli.inspection.reader import open_reader
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.swarm.common.names import nearest
-from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.tools.outcome import ToolFailure
 from swarmchat.swarm.tools.tool import ArgumentsError
 
 
@@ -30,14 +30,9 @@ async def call(flags: dict[str, object], name: str, arguments: str, session_name
             swarm=look.swarm,
             settings=wiring.session_settings(look.settings),
         ) as session:
-            changes = ChangeSet()
-            ctx = session.tool_context("command line", changes)
-            ctx.agent = agent.name
+            # Nobody is asked: whoever types this is the one to ask. A handoff has no meaning outside of a chat.
             try:
-                result = await tool.run(ctx, values)
-            except Exception as error:
-                raise ToolFailedError(f"{name}: {type(error).__name__}: {error}") from error
-            if changes:
-                first = session.session_record()
-                await session.commit([] if first is None else [first], changes)
-        print(sanitize(result))
+                call = await session.call_tool(tool, values, agent=agent.name)
+            except ToolFailure as error:
+                raise ToolFailedError(str(error)) from error
+        print(sanitize(call.result))

@@ -1,7 +1,7 @@
-"""What can be set for a session."""
+"""The settings of a session."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from swarmchat.swarm.agents.rescue_steps import Step
 
 
+_CHANGEABLE = ("placeholder", "parameters", "rescue")
+"""The settings that can change in the middle of a session and that only a ``set`` record holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
     """Bounds, lifetimes and parameters. Times are in seconds, sizes in tokens."""
@@ -19,40 +23,46 @@ class SessionSettings:
     context_window: int | None = None
     """Overrides what the model says of itself."""
     reserve: int | None = None
-    """Kept free for the answer. ``None``: an eighth of the window, at most 4,096."""
+    """Tokens kept free for the answer. ``None``: an eighth of the window, at most 4,096."""
     high: float = 0.9
     low: float = 0.7
     max_requests: int = 20
     """Requests to the model in one turn."""
     max_repeats: int = 3
-    """The same call with the same arguments is not carried out for this time in one turn."""
+    """Calls of one tool with the same arguments in one turn, of which the last is refused."""
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     lease: float = 30
-    """How long a session stays closed to others after its process vanished from another machine."""
+    """Seconds until another machine can open the session after this process vanished."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Fields for each request: temperature, max_tokens …"""
+    """Fields of each request: temperature, max_tokens …"""
     rescue: Sequence["Step"] | None = None
     """The steps of the rescue, in order. ``None``: those of the swarm."""
     placeholder: str | None = None
-    """What is answered when no step has helped. ``None``: what the swarm says."""
+    """The answer when no step has helped. ``None``: that of the swarm."""
     approve: Mapping[str, str] = field(default_factory=dict)
-    """Patterns of tool names (``refund*``) to auto, ask or deny; the first that fits goes before the tool's own."""
+    """Patterns of tool names (``refund*``) to auto, ask or deny; the first match overrides the tool's own rule."""
 
     def rule_for(self, tool: str, default: str) -> str:
-        """Return whether ``tool`` may run: auto, ask or deny; ``default`` is what it says itself."""
+        """Return the approval rule for ``tool``: auto, ask or deny; ``default`` is the tool's own."""
         return next((rule for pattern, rule in self.approve.items() if fnmatchcase(tool, pattern)), default)
 
     def for_record(self, *, one_model: bool = False) -> dict[str, Any]:
-        """Return what a replay has to know and cannot see in the log: fields that are not as they are by default."""
+        """Return the settings that a replay needs and no other record holds, without those that have their default."""
         default = SessionSettings()
         names = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "parameters")
-        told = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
+        fields = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
         if self.rescue is not None:
-            told["rescue"] = [step if isinstance(step, str) else step.__name__ for step in self.rescue]
+            fields["rescue"] = [step if isinstance(step, str) else step.__name__ for step in self.rescue]
         if one_model:
-            # It answered for agents that name another one too.
-            told["one_model"] = True
-        return {"settings": told} if told else {}
+            # One model answered, also for agents that name another one.
+            fields["one_model"] = True
+        return {"settings": fields} if fields else {}
+
+    def with_recorded(self, fields: object) -> "SessionSettings":
+        """Return the settings after a ``set`` record with ``fields``: what is missing in it has its default."""
+        fields = fields if isinstance(fields, dict) else {}
+        default = SessionSettings()
+        return replace(self, **{name: fields.get(name, getattr(default, name)) for name in _CHANGEABLE})
 
     def budget(self, window: int, correction: float = 1.0) -> Budget:
         """Return the budget for a context window of ``window`` tokens."""

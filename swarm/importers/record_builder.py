@@ -9,9 +9,9 @@ from typing import Any
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.archive.writer import SessionSnapshot, reader
 from swarmchat.swarm.common.encoding import clean_text, encode_json
-from swarmchat.swarm.persistence.records import Record, parse_record, timestamp
+from swarmchat.swarm.persistence.records import Record, RecordType, parse_record, timestamp
 
-TYPES = {
+TYPES: dict[str, RecordType] = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -55,7 +55,7 @@ class RecordMaker:
             data |= {"name": name, "status": "ok"}
         return self._line(kind, data | {name: value for name, value in about.items() if value is not None})
 
-    def _line(self, kind: str, data: Mapping[str, Any]) -> bytes:
+    def _line(self, kind: RecordType, data: Mapping[str, Any]) -> bytes:
         record = Record(kind, self._seq, self._turn, self._moment, None, data)
         self._seq += 1
         return record.line

@@ -1,6 +1,7 @@
-"""What a session writes: records of its log, its entry in the list, and changes of what is kept beside them.
+"""What a session writes: records of its log, its entry in the session list, and changes of states and memory.
 
 Everything goes out in one commit under the session's lease. What could not be stored is held for the next commit.
+Records get their numbers here and nowhere else.
 """
 
 import json
@@ -16,15 +17,37 @@ from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
 from swarmchat.swarm.persistence.log import Log
-from swarmchat.swarm.persistence.records import Record, timestamp
+from swarmchat.swarm.persistence.records import Record, RecordType, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, commit_changes
+
+
+class Batch:
+    """Records that are to be stored in one commit, numbered from the end of the log on.
+
+    Of two batches of one journal only one may be filled and committed at a time.
+    """
+
+    def __init__(self, journal: "Journal") -> None:
+        self._journal = journal
+        self.records: list[Record] = []
+
+    def add(self, kind: RecordType, /, *, turn: int, agent: str | None = None, **data: Any) -> Record:
+        """Add a record with the next number and the current time, and return it."""
+        seq = self._journal.end + len(self.records)
+        record = Record(kind, seq, turn, timestamp(self._journal.now()), agent, data)
+        self.records.append(record)
+        return record
+
+    def append(self, record: Record) -> None:
+        """Add a copy of ``record`` with the next number. Its time stays."""
+        self.records.append(replace(record, seq=self._journal.end + len(self.records)))
 
 
 class Journal:
     """The written side of the session ``info``.
 
-    ``beside`` holds the keys of what is kept beside the log: each commit lets them live as long as the log does.
+    ``companions`` are the keys that live as long as the log: each commit renews their lifetime.
     """
 
     def __init__(
@@ -34,7 +57,7 @@ class Journal:
         lifetimes: Lifetimes,
         lease: float,
         clock: Callable[[], datetime],
-        beside: Sequence[str] = (),
+        companions: Sequence[str] = (),
     ) -> None:
         self.info = info
         self.log = Log(backend, keys.session_log(info.client, info.id), ttl=lifetimes.session)
@@ -46,7 +69,7 @@ class Journal:
         """Whether the last commit failed in a way that leaves open whether it took place."""
         self._backend = backend
         self._lifetime = lifetimes.session
-        self._beside = tuple(beside)
+        self._companions = tuple(companions)
         self._clock = clock
         self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), lease)
 
@@ -66,7 +89,7 @@ class Journal:
         """Store what could not be stored before, if it can be now, and let others have the session."""
         try:
             if self.unsaved:
-                await self.commit([])
+                await self.commit()
         finally:
             await run_to_completion(self._lease.release())
 
@@ -85,6 +108,11 @@ class Journal:
         return self.turns
 
     @property
+    def end(self) -> int:
+        """The number of the next record: the length of the log with the records that are still to be stored."""
+        return self.log.next_seq + len(self.unsaved)
+
+    @property
     def is_new(self) -> bool:
         """Whether nothing was written yet."""
         return not self.log.next_seq and not self.unsaved
@@ -92,11 +120,6 @@ class Journal:
     def now(self) -> datetime:
         """Return the time, by the clock that the session was given."""
         return self._clock()
-
-    def record(self, kind: str, agent: str | None, *, offset: int, turn: int, **data: Any) -> Record:
-        """Return a new record, ``offset`` places after the end of the log."""
-        seq = self.log.next_seq + len(self.unsaved) + offset
-        return Record(kind, seq, turn, timestamp(self.now()), agent, data)
 
     async def settle_doubt(self) -> list[Record]:
         """Find out what became of a commit that failed; return the records that did land. ``in_doubt`` stays."""
@@ -107,15 +130,21 @@ class Journal:
         return landed
 
     async def commit(
-        self, records: Sequence[Record], changes: ChangeSet | None = None, *, keep: bool = False, model: str = ""
+        self,
+        batch: Batch | None = None,
+        changes: ChangeSet | None = None,
+        *,
+        keep: bool = False,
+        model: str = "",
     ) -> list[Record]:
-        """Append ``records``, and a record of each of ``changes``, in one commit; return what was appended.
+        """Append the records of ``batch``, and one for each of ``changes``, in one commit; return what was appended.
 
         With ``keep``, what could not be stored is held and goes with the next commit. The outcome is known before a
         cancellation is let through. Raises SessionBusy when another process went on with the session, and the backend's
         errors.
         """
-        return await run_to_completion(self._commit(list(records), changes or ChangeSet(), keep, model))
+        records = [] if batch is None else batch.records
+        return await run_to_completion(self._commit(records, changes or ChangeSet(), keep, model))
 
     async def _commit(self, records: list[Record], changes: ChangeSet, keep: bool, model: str) -> list[Record]:
         waiting = len(self.unsaved)
@@ -125,7 +154,7 @@ class Journal:
         together.extend(changes)
         appended: list[Record] = []
         info = self.info
-        touches = [] if self._lifetime is None else [Touch(key, self._lifetime) for key in self._beside]
+        touches = [] if self._lifetime is None else [Touch(key, self._lifetime) for key in self._companions]
 
         def further(values: Values) -> Sequence[Write]:
             nonlocal info
@@ -153,9 +182,9 @@ class Journal:
     def _change_records(self, records: Sequence[Record], changes: ChangeSet, values: Values) -> list[Record]:
         """Return the records that tell of changed states and memory: one for each, with the value that it has now."""
         turn = records[-1].turn if records else self.last_turn
-        told = {edit.key: edit.recorded_as for edit in changes.changes if edit.recorded_as is not None}
+        recorded = {each.key: each.recorded_as for each in changes.changes if each.recorded_as is not None}
         records_of_changes = []
-        for seq, (key, (kind, name)) in enumerate(told.items(), self.log.next_seq + len(records)):
+        for seq, (key, (kind, name)) in enumerate(recorded.items(), self.log.next_seq + len(records)):
             value = values[key]
             content: dict[str, Any] = {"name": name} if name else {}
             content["value"] = None if value is None else json.loads(value)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.errors import BadRecord
@@ -17,7 +17,33 @@ from swarmchat.swarm.errors import BadRecord
 FORMAT_VERSION = 1
 """Goes up only when an older program would misread the log."""
 
-MESSAGE_TYPES = frozenset({"system", "user", "assistant", "tool"})
+RecordType = Literal[
+    "session",
+    "system",
+    "user",
+    "request",
+    "assistant",
+    "tool",
+    "handoff",
+    "state",
+    "memory",
+    "rotate",
+    "policy",
+    "rescue",
+    "unsent",
+    "error",
+    "reset",
+    "compact",
+    "pin",
+    "unpin",
+    "set",
+    "rename",
+    "undo",
+    "redo",
+]
+"""What a log can hold. A record of a later version may have another type: it passes through and means nothing here."""
+
+MESSAGE_TYPES: frozenset[RecordType] = frozenset({"system", "user", "assistant", "tool"})
 """Records of these types hold an OpenAI chat message under ``message``."""
 
 _T = TypeVar("_T")
@@ -33,7 +59,7 @@ class Record:
     before the first. ``ts`` is UTC, ISO 8601 with milliseconds. ``data`` holds the fields of this type.
     """
 
-    type: str
+    type: RecordType
     seq: int
     turn: int
     ts: str
@@ -88,7 +114,7 @@ def parse_record(line: bytes) -> Record:
             newer_version=isinstance(version, int),
         )
     record = Record(
-        type=_field(fields, "type", str, line),
+        type=cast(RecordType, _field(fields, "type", str, line)),
         seq=_field(fields, "seq", int, line),
         turn=_field(fields, "turn", int, line),
         ts=_field(fields, "ts", str, line),

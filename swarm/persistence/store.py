@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from swarmchat.backends import Backend, Conflict, Delete, Expect, Lease, Put, Write
+from swarmchat.swarm.persistence.records import RecordType
 
 Update = Callable[[bytes | None], bytes | None]
 """From the value that is there (``None``: there is none) to the one to be. May be called more than once."""
@@ -20,10 +21,10 @@ class Change:
     """One change to the value of ``key``, which then lives ``ttl`` seconds."""
 
     key: str
-    change: Update
+    update: Update
     ttl: float | None = None
-    recorded_as: tuple[str, str] | None = None
-    """The type of the log's record that tells of the new value, and the name in it. ``None``: none does."""
+    recorded_as: tuple[RecordType, str] | None = None
+    """Type and name of the record that holds the new value; ``None`` if the log does not mention it."""
 
 
 class ChangeSet:
@@ -32,16 +33,16 @@ class ChangeSet:
     def __init__(self) -> None:
         self.changes: list[Change] = []
         self.writes: list[Write] = []
-        """Writes that rely on nothing that is there, of keys that no edit touches."""
+        """Writes that rely on nothing that is there, of keys that no change touches."""
 
     def __bool__(self) -> bool:
         return bool(self.changes or self.writes)
 
     def update(
-        self, key: str, change: Update, ttl: float | None = None, recorded_as: tuple[str, str] | None = None
+        self, key: str, update: Update, ttl: float | None = None, recorded_as: tuple[RecordType, str] | None = None
     ) -> None:
-        """Add a change to the value of ``key``; see Edit."""
-        self.changes.append(Change(key, change, ttl, recorded_as))
+        """Add a change to the value of ``key``; see Change."""
+        self.changes.append(Change(key, update, ttl, recorded_as))
 
     def write(self, *writes: Write) -> None:
         """Add writes that rely on nothing."""
@@ -53,9 +54,9 @@ class ChangeSet:
             if isinstance(write, Put | Delete) and write.key == key:
                 return write.value if isinstance(write, Put) else None
         value = await backend.get(key)
-        for edit in self.changes:
-            if edit.key == key:
-                value = edit.change(value)
+        for change in self.changes:
+            if change.key == key:
+                value = change.update(value)
         return value
 
     def extend(self, other: "ChangeSet") -> None:
@@ -75,18 +76,19 @@ async def commit_changes(
 ) -> Values:
     """Apply ``changes`` in one commit, again from the start when somebody else was faster; return the new values.
 
-    ``further`` takes the new values of the edited keys and returns what else is to be written in the same commit.
+    ``further`` takes the new values of the changed keys and returns what else is to be written in the same commit.
     Raises Conflict when somebody else is faster a hundred times in a row, what a change raises, and the backend's
     errors; nothing is written then.
     """
     for attempt in range(_ATTEMPTS):
         before: dict[str, bytes | None] = {}
         after: dict[str, tuple[bytes | None, float | None]] = {}
-        for edit in changes.changes:
-            if edit.key not in before:
-                before[edit.key] = await backend.get(edit.key)
-                after[edit.key] = (before[edit.key], None)
-            after[edit.key] = (edit.change(after[edit.key][0]), edit.ttl)
+        for change in changes.changes:
+            key = change.key
+            if key not in before:
+                before[key] = await backend.get(key)
+                after[key] = (before[key], None)
+            after[key] = (change.update(after[key][0]), change.ttl)
         values = {key: value for key, (value, _) in after.items()}
         expected = [Expect(key, value) for key, value in before.items()]
         changed = [Delete(key) if value is None else Put(key, value, ttl) for key, (value, ttl) in after.items()]

@@ -15,7 +15,7 @@ from swarmchat.swarm.replay.script import Action, Output, Result
 from swarmchat.swarm.tools.outcome import Outcome, ToolFailure, run_tool
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.session.session import Session
+    from swarmchat.swarm.conversation.conversation import Conversation
     from swarmchat.swarm.tools.context import Context
     from swarmchat.swarm.tools.tool import Tool
 
@@ -129,9 +129,9 @@ class ReplayModel:
 class ReplayTools:
     """Returns what the transcript holds, and changes what was changed then; with ``real``, runs the tools."""
 
-    def __init__(self, recording: Recording, session: "Session", *, real: bool = False) -> None:
+    def __init__(self, recording: Recording, conversation: "Conversation", *, real: bool = False) -> None:
         self._recording = recording
-        self._session = session
+        self._conversation = conversation
         self._real = real
         self._results: dict[str, Result | None] = {}
 
@@ -155,15 +155,15 @@ class ReplayTools:
         if result.status == "error":
             raise ToolFailure(result.text.removeprefix("Error: "))
         for record in result.changes:
-            edit_again(record, self._session, outcome.changes)
-        if result.handoff is not None and result.handoff in self._session.swarm.names:
+            apply_recorded_change(record, self._conversation, outcome.changes)
+        if result.handoff is not None and result.handoff in self._conversation.swarm.names:
             ctx.handoff_to = result.handoff
         return result.text
 
 
-def edit_again(record: Record, session: "Session", changes: ChangeSet) -> None:
+def apply_recorded_change(record: Record, conversation: "Conversation", changes: ChangeSet) -> None:
     """Add to ``changes`` the change that a record of a state or of memory tells of."""
-    info, lifetimes = session.info, session.settings.lifetimes
+    info, lifetimes = conversation.info, conversation.settings.lifetimes
     value = record.data.get("value")
     stored = None if value is None else encode_json(value)
     name = str(record.data.get("name", ""))

@@ -31,10 +31,9 @@ from swarmchat.swarm.replay.expectations import TurnComparison, check_expectatio
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
 from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, ReplayTools
-from swarmchat.swarm.replay.replay_session import ReplaySession
+from swarmchat.swarm.replay.replay_conversation import ReplayConversation
 from swarmchat.swarm.replay.script import Action, split_actions
 from swarmchat.swarm.replay.stand_in import swarm_of
-from swarmchat.swarm.session.operations import settings_of
 from swarmchat.swarm.session.session import Session
 
 _CLIENT = "replay"
@@ -155,7 +154,7 @@ class _Replay:
         left += [keys.policy_ban(self._swarm.name, policy.name, self._client) for policy in self._swarm.policies]
         await self._backend.commit(*map(Delete, [*left, keys.session_log(self._client, _CLIENT)]))
 
-    async def _open(self, info: SessionInfo, actions: Sequence[Action]) -> ReplaySession:
+    async def _open(self, info: SessionInfo, actions: Sequence[Action]) -> tuple[Session, ReplayConversation]:
         models: dict[str, Model] = {}
         about = self._conversation.about
         asked = [str(record.data.get("model")) for action in actions for record in action.requests]
@@ -169,7 +168,7 @@ class _Replay:
                 return self._model
             return models.setdefault(name, ReplayModel(self._recording, name))
 
-        session = await ReplaySession.open(
+        conversation = await ReplayConversation.open(
             self._backend,
             model_named(first),
             client=self._client,
@@ -179,17 +178,16 @@ class _Replay:
             models=None if alone else model_named,
             clock=lambda: datetime.fromisoformat(self._moment),
         )
-        assert isinstance(session, ReplaySession)
-        session.recording = self._recording
-        session.about = self._conversation.about
-        session.follows = not self._live
-        session.told_reserve = session.settings.reserve
+        conversation.recording = self._recording
+        conversation.about = self._conversation.about
+        conversation.follows = not self._live
+        conversation.initial_reserve = conversation.settings.reserve
         if not self._live:
-            tools = ReplayTools(self._recording, session, real=self._real_tools)
-            session.run_tool = tools.run
-            session.approver = tools.approve
-            session.settings = replace(session.settings, approve={"*": "ask"})
-        return session
+            tools = ReplayTools(self._recording, conversation, real=self._real_tools)
+            conversation.run_tool = tools.run
+            conversation.approver = tools.approve
+            conversation.settings = replace(conversation.settings, approve={"*": "ask"})
+        return Session(conversation), conversation
 
     def _settings(self) -> SessionSettings:
         settings = self._given or SessionSettings()
@@ -215,16 +213,16 @@ class _Replay:
     async def _perform(self, info: SessionInfo, actions: Sequence[Action]) -> list[Difference]:
         differences: list[Difference] = []
         expectations = list(self._conversation.expectations)
-        session = await self._open(info, actions)
+        session, conversation = await self._open(info, actions)
         try:
             for number, action in enumerate(actions):
                 self._moment = moment_of(action.records[0].ts) or self._moment
-                if session.was_opened_again(action) or self._recording.killed:
+                if conversation.was_opened_again(action) or self._recording.killed:
                     await session.close()
                     self._recording.killed = False
-                    session = await self._open(info, actions[number:])
-                made_before = session.journal.log.next_seq
-                await self._act(session, action)
+                    session, conversation = await self._open(info, actions[number:])
+                made_before = conversation.journal.log.next_seq
+                await self._act(session, conversation, action)
                 if action.kind != "ask":
                     continue
                 made = [record for record in session.records if record.seq >= made_before]
@@ -254,7 +252,7 @@ class _Replay:
         elif made and made[-1].type == "error":
             yield Difference(action.turn, last, "error", "error", None, made[-1].data["error"])
 
-    async def _act(self, session: ReplaySession, action: Action) -> None:
+    async def _act(self, session: Session, conversation: ReplayConversation, action: Action) -> None:
         match action.kind:
             case "go":
                 stack = session.navigation.stack
@@ -266,9 +264,9 @@ class _Replay:
             case "redo":
                 await session.redo(action.turns)
             case "unsent" if not any(record.type == "error" for record in action.records):
-                await session.write_again(action)
+                await conversation.repeat_records(action)
             case "compact":
-                session.take_request(action.records[0])
+                conversation.take_request(action.records[0])
                 self._recording.begin(action)
                 with suppress(SwarmError):
                     await session.compact(action.text)
@@ -276,16 +274,16 @@ class _Replay:
                 with suppress(PinError):
                     await (session.pin if action.kind == "pin" else session.unpin)(action.turns)
             case "set":
-                await session.change_settings(settings_of(action.records[0].data.get("settings"), session.settings))
+                await session.change_settings(session.settings.with_recorded(action.records[0].data.get("settings")))
             case "rename" | "change":
-                await session.write_again(action)
+                await conversation.repeat_records(action)
             case _:
-                await session.set_bans(action.records[0])
-                if action.requests and session.follows:
-                    session.take_request(action.requests[0])
+                await conversation.set_bans(action.records[0])
+                if action.requests and conversation.follows:
+                    conversation.take_request(action.requests[0])
                 await self._ask(session, action)
 
-    async def _ask(self, session: ReplaySession, action: Action) -> None:
+    async def _ask(self, session: Session, action: Action) -> None:
         """Run one turn, and stop it where it was stopped. What ends it stands in its records."""
         self._recording.begin(action)
         turn = asyncio.ensure_future(_run(session, action.text))

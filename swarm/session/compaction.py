@@ -6,22 +6,20 @@ What is summed up stays in the log: a ``compact`` record holds the summary and s
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from swarmchat.swarm.archive.dialogue import calls_of, text_of
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.context.groups import Group, turn_start
 from swarmchat.swarm.context.retained import Retained, summary_groups
+from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import CompactFailed, NothingToCompact
 from swarmchat.swarm.models.base import Answer, ModelRequest, TextChunk
 from swarmchat.swarm.parsing.answer_filter import OutputFilter
-from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.tools.toolset import Toolset
-
-if TYPE_CHECKING:
-    from swarmchat.swarm.context.builder import RequestContext
-    from swarmchat.swarm.session.session import Session
 
 _INSTRUCTIONS = (
     "You sum up conversations. Whoever goes on with this one sees your summary in place of what you are given. Keep "
@@ -48,69 +46,71 @@ class Compacted:
     """What the summary cost, by the server's own figures."""
 
 
-async def compact(session: "Session", focus: str) -> Compacted:
-    """Sum up what the active agent of ``session`` sees; see ``Session.compact``."""
-    await session.ready()
-    if session.journal.unsaved:
-        await session.commit([])
-    context = await session.context()
-    old, kept = _split(context, session)
+async def compact(conversation: Conversation, focus: str) -> Compacted:
+    """Sum up what the active agent sees; see ``Session.compact``."""
+    await conversation.flush()
+    context = await conversation.prepare()
+    old, kept = _split(context, conversation)
     lines = [line for group in old for line in _lines(group)]
-    answer = await _asked(session, lines, focus)
-    record = _record(session, old, kept, answer, focus)
-    data = record.data
+    answer = await _summarise(conversation, lines, focus)
+    batch = _batch(conversation, old, kept, answer, focus)
+    data = batch.records[0].data
     if data["tokens_after"] >= data["tokens_before"]:
         raise CompactFailed(
-            f"the summary would take {data['tokens_after']:,} tokens, what it is of {data['tokens_before']:,}: "
-            "nothing was changed; there is more to gain after some more turns"
+            f"the summary would take {data['tokens_after']:,} tokens and the messages in its place take "
+            f"{data['tokens_before']:,}: nothing was changed; try again after some more turns"
         )
-    await run_to_completion(session.commit([record]))
+    await run_to_completion(conversation.commit(batch))
     messages = sum(len(group.parts()) for group in old)
     return Compacted(data["summary"], messages, data["tokens_before"], data["tokens_after"], answer.usage)
 
 
-def _split(context: "RequestContext", session: "Session") -> tuple[list[Group], list[Group]]:
-    """Return what is to be summed up, an earlier summary first, and what stays as it is. Raises NothingToCompact."""
-    conversation = session.uncut
-    counter = session.counter
-    start = turn_start(conversation, len(conversation))
-    most = sum(group.tokens(counter) for group in conversation) // _KEPT_SHARE
+def _split(context: RequestContext, conversation: Conversation) -> tuple[list[Group], list[Group]]:
+    """Return the groups to summarise, an earlier summary first, and those that stay. Raises NothingToCompact."""
+    groups, counter = conversation.view.uncut(conversation.budget), conversation.counter
+    start = turn_start(groups, len(groups))
+    limit = sum(group.tokens(counter) for group in groups) // _KEPT_SHARE
     while start > 0:
-        earlier = turn_start(conversation, start)
-        if sum(group.tokens(counter) for group in conversation[earlier:]) > most:
+        earlier = turn_start(groups, start)
+        if sum(group.tokens(counter) for group in groups[earlier:]) > limit:
             break
         start = earlier
     if start <= 0:
-        raise NothingToCompact("there is nothing to sum up yet: the last turn, and what is pinned, stay as they are")
+        raise NothingToCompact("nothing to summarise yet: the last turn and pinned turns stay as they are")
     before = context.kept[context.leading : context.leading + context.summary]
-    return [*before, *conversation[:start]], conversation[start:]
+    return [*before, *groups[:start]], groups[start:]
 
 
-def _record(session: "Session", old: Sequence[Group], kept: Sequence[Group], answer: Answer, focus: str) -> Record:
-    about: dict[str, Any] = {"summary": answer.text, "first_kept": kept[0].seq}
-    about |= {"through": max(group.seq for group in old if group.seq < kept[0].seq)}
-    budget, counter = session.budget, session.counter
-    about |= {"model": session.model.name, "window": budget.window, "reserve": budget.reserve}
-    bare = session.record("compact", offset=0, turn=session.last_turn, **about)
-    before = sum(group.tokens(counter) for group in [*old, *kept])
-    after = sum(group.tokens(counter) for group in [*summary_groups(bare), *kept])
-    about |= {"tokens_before": before, "tokens_after": after}
+def _batch(
+    conversation: Conversation, old: Sequence[Group], kept: Sequence[Group], answer: Answer, focus: str
+) -> Batch:
+    """Return a batch with the ``compact`` record."""
+    budget, counter = conversation.budget, conversation.counter
+    fields: dict[str, Any] = {"summary": answer.text, "first_kept": kept[0].seq}
+    fields |= {"through": max(group.seq for group in old if group.seq < kept[0].seq)}
+    fields |= {"model": conversation.model.name, "window": budget.window, "reserve": budget.reserve}
+    fields |= {"tokens_before": sum(group.tokens(counter) for group in [*old, *kept])}
+    batch = conversation.batch()
+    record = batch.add("compact", turn=conversation.journal.last_turn, agent=conversation.agent.name, **fields)
+    # The summary names its own record, and what it costs is counted as it will be sent.
+    fields |= {"tokens_after": sum(group.tokens(counter) for group in [*summary_groups(record), *kept])}
     if answer.usage is not None:
-        about["usage"] = dict(answer.usage)
+        fields["usage"] = dict(answer.usage)
     if focus:
-        about["focus"] = focus
-    summaries = {**session.protected.summaries, session.agent.name: bare.seq}
-    about |= Retained(session.protected.pinned, summaries).for_record()
-    return replace(bare, data=about)
+        fields["focus"] = focus
+    summaries = {**conversation.retained.summaries, conversation.agent.name: record.seq}
+    fields |= Retained(conversation.retained.pinned, summaries).for_record()
+    batch.records[0] = replace(record, data=fields)
+    return batch
 
 
-async def _asked(session: "Session", lines: Sequence[str], focus: str) -> Answer:
+async def _summarise(conversation: Conversation, lines: Sequence[str], focus: str) -> Answer:
     """Return the model's summary of ``lines``. Raises CompactFailed for one that cannot be used."""
     system = _INSTRUCTIONS + (f" What matters most: {focus}" if focus else "")
     messages = [{"role": "system", "content": system}, {"role": "user", "content": ""}]
-    counter, lines = session.counter, [*lines]
+    counter, lines = conversation.counter, [*lines]
     frame = sum(map(counter.message, messages)) + counter.fixed(())
-    room = session.budget.available - frame
+    room = conversation.budget.available - frame
     left_out = False
     costs = [counter.text(line + "\n\n") for line in lines]
     while len(lines) > 1 and sum(costs) > room:
@@ -118,11 +118,11 @@ async def _asked(session: "Session", lines: Sequence[str], focus: str) -> Answer
         del lines[0], costs[0]
         left_out = True
     messages[1]["content"] = "\n\n".join([*([_LEFT_OUT] if left_out else []), *lines])
-    parameters = {**session.settings.parameters, **session.agent.parameters}
+    parameters = {**conversation.settings.parameters, **conversation.agent.parameters}
     parameters = {name: value for name, value in parameters.items() if name not in _NOT_FOR_TEXT}
-    request = ModelRequest(session.model.name, tuple(map(encode_json, messages)), (), parameters, 1)
+    request = ModelRequest(conversation.model.name, tuple(map(encode_json, messages)), (), parameters, 1)
     answer: Answer | None = None
-    async with aclosing(session.model.stream(request)) as events:
+    async with aclosing(conversation.model.stream(request)) as events:
         async for event in events:
             if isinstance(event, Answer):
                 answer = event

@@ -1,66 +1,71 @@
-"""Pin turns: they are sent however much else is left out for room."""
+"""Pin turns: they are always sent, whatever is dropped to fit the window."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from swarmchat.swarm.context.groups import GroupBuilder
 from swarmchat.swarm.context.retained import Retained, Span
+from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import PinError
-from swarmchat.swarm.persistence.log_reader import read_records, turns_of
+from swarmchat.swarm.persistence.log_reader import hidden_turns, read_records
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record
-
-if TYPE_CHECKING:
-    from swarmchat.swarm.session.session import Session
 
 
 @dataclass(frozen=True)
 class Pins:
-    """What is pinned now."""
+    """The pinned turns."""
 
     turns: tuple[int, ...]
     tokens: int
-    """What the pinned turns take of the active agent's context."""
+    """The tokens that they take of the active agent's context."""
     limit: int
-    """What they may take together."""
+    """The tokens that they may take together."""
 
 
-async def pin(session: "Session", turn: int) -> Pins:
+async def pin(conversation: Conversation, turn: int) -> Pins:
     """Pin ``turn``; see ``Session.pin``."""
-    before = await _read(session)
-    if turn not in before.turns:
-        known = f"expected one of {_listed(list(before.turns))}" if before.turns else "nothing was said yet"
-        raise PinError(f"there is no turn {turn} that could be sent; {known}")
-    span = before.turns[turn]
-    if span in session.protected.pinned:
+    log, retained = await _read(conversation), conversation.retained
+    if turn not in log.turns:
+        available = f"available: {_listed(list(log.turns))}" if log.turns else "nothing was said yet"
+        raise PinError(f"turn {turn} cannot be pinned: no such turn is sent; {available}")
+    span = log.turns[turn]
+    if span in retained.pinned:
         raise PinError(f"turn {turn} is pinned already")
-    spans = tuple(sorted([*session.protected.pinned, span]))
-    made = await _pins(session, before, spans)
-    if made.tokens > made.limit:
+    spans = tuple(sorted([*retained.pinned, span]))
+    pins = await _pins(conversation, log, spans)
+    if pins.tokens > pins.limit:
         raise PinError(
-            f"with turn {turn} the pinned turns would take {made.tokens:,} tokens, and half of the room for the "
-            f"conversation is {made.limit:,}: unpin another one, or give a larger --max-context"
+            f"with turn {turn} the pinned turns would take {pins.tokens:,} tokens, and at most half of the room for "
+            f"the conversation, {pins.limit:,}, is allowed: unpin another one, or set a larger --max-context"
         )
-    told = Retained(spans, session.protected.summaries).for_record()
-    await session.commit([session.journal.record("pin", None, offset=0, turn=session.last_turn, target=turn, **told)])
-    return made
+    await _commit(conversation, "pin", turn, spans)
+    return pins
 
 
-async def unpin(session: "Session", turn: int) -> Pins:
+async def unpin(conversation: Conversation, turn: int) -> Pins:
     """Unpin ``turn``; see ``Session.unpin``."""
-    before = await _read(session)
-    span = before.turns.get(turn)
-    if span is None or span not in session.protected.pinned:
-        pinned = [number for number, each in before.turns.items() if each in session.protected.pinned]
-        raise PinError(f"turn {turn} is not pinned; {f'pinned: {_listed(pinned)}' if pinned else 'none is'}")
-    spans = tuple(each for each in session.protected.pinned if each != span)
-    told = Retained(spans, session.protected.summaries).for_record()
-    await session.commit([session.journal.record("unpin", None, offset=0, turn=session.last_turn, target=turn, **told)])
-    return await _pins(session, before, spans)
+    log, retained = await _read(conversation), conversation.retained
+    span = log.turns.get(turn)
+    if span is None or span not in retained.pinned:
+        pinned = [number for number, each in log.turns.items() if each in retained.pinned]
+        raise PinError(f"turn {turn} is not pinned; pinned: {_listed(pinned) if pinned else 'none'}")
+    spans = tuple(each for each in retained.pinned if each != span)
+    await _commit(conversation, "unpin", turn, spans)
+    return await _pins(conversation, log, spans)
 
 
-async def pins_of(session: "Session") -> Pins:
-    """Return what is pinned now."""
-    return await _pins(session, await _read(session), session.protected.pinned)
+async def pins_of(conversation: Conversation) -> Pins:
+    """Return the pinned turns."""
+    return await _pins(conversation, await _read(conversation), conversation.retained.pinned)
+
+
+async def _commit(
+    conversation: Conversation, kind: Literal["pin", "unpin"], turn: int, spans: tuple[Span, ...]
+) -> None:
+    fields = Retained(spans, conversation.retained.summaries).for_record()
+    batch = conversation.batch()
+    batch.add(kind, turn=conversation.journal.last_turn, target=turn, **fields)
+    await conversation.commit(batch)
 
 
 @dataclass
@@ -71,20 +76,12 @@ class _Log:
     records: list[Record]
 
 
-async def _read(session: "Session") -> _Log:
-    await session.ready()
-    if session.journal.unsaved:
-        await session.commit([])
-    # Whatever tells what is protected may not be in memory yet.
-    await session.context()
-    records: list[Record] = []
-    hidden: set[int] = set()
-    async for record in read_records(session.backend, session.info):
-        records.append(record)
-        if record.type == "undo":
-            hidden.update(turns_of(record))
-        elif record.type == "redo":
-            hidden.difference_update(turns_of(record))
+async def _read(conversation: Conversation) -> _Log:
+    await conversation.flush()
+    # The record that holds what is retained may not be in memory yet.
+    await conversation.prepare()
+    records = [record async for record in read_records(conversation.backend, conversation.info)]
+    hidden = hidden_turns(records)
     turns: dict[int, Span] = {}
     for record in records:
         if record.type == "reset" and record.turn not in hidden:
@@ -96,20 +93,21 @@ async def _read(session: "Session") -> _Log:
     return _Log({turn: span for turn, span in turns.items() if span[0] in questions}, records)
 
 
-async def _pins(session: "Session", log: _Log, spans: tuple[Span, ...]) -> Pins:
-    context = await session.context()
-    counter = session.counter
+async def _pins(conversation: Conversation, log: _Log, spans: tuple[Span, ...]) -> Pins:
+    context = await conversation.prepare()
+    counter = conversation.counter
     tokens = 0
     for first, last in spans:
-        groups = GroupBuilder(session.agent.name, log.records[_place(log, first) : _place(log, last) + 1]).groups
+        records = log.records[_index(log, first) : _index(log, last) + 1]
+        groups = GroupBuilder(conversation.agent.name, records).groups
         tokens += sum(group.tokens(counter) for group in groups)
     turns = tuple(turn for turn, span in log.turns.items() if span in spans)
     return Pins(turns, tokens, max(0, context.available - context.fixed_tokens) // 2)
 
 
-def _place(log: _Log, seq: int) -> int:
-    """Return where the record ``seq`` is in the list: damaged lines are missing from it."""
-    return next(place for place, record in enumerate(log.records) if record.seq == seq)
+def _index(log: _Log, seq: int) -> int:
+    """Return the index of the record ``seq`` in the list: damaged lines are missing from it."""
+    return next(index for index, record in enumerate(log.records) if record.seq == seq)
 
 
 def _listed(turns: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""Listen to one answer as it comes: what may be shown comes out, calls written as text stay behind."""
+"""Read one answer as it streams in: text that may be shown comes out, calls written as text are kept apart."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,97 +11,97 @@ from swarmchat.swarm.parsing.repetition import RepetitionGuard, cut_repetition
 from swarmchat.swarm.tools.toolset import Toolset
 
 _ENOUGH = 200
-"""Characters before a repetition that make an answer of their own."""
+"""Characters before a repetition that are enough to be an answer."""
 
 
 class AnswerReader:
-    """One answer on its way in. ``toolset`` is what may be called; without ``repair`` the text is taken as it comes."""
+    """Reads one answer. ``toolset`` is what it may call; without ``repair``, the text is taken as it comes."""
 
     def __init__(self, toolset: Toolset, *, repair: bool = True) -> None:
         self.toolset = toolset
         self.stuck = False
-        """Whether the model repeats itself without an end: nothing more need be heard."""
+        """Whether the model repeats itself without end, so that the rest is not worth waiting for."""
         self._filter = OutputFilter(toolset) if repair else None
         self._guards = {TextChunk: RepetitionGuard(), ReasoningChunk: RepetitionGuard()}
         self._raw: list[str] = []
-        self._shown: list[str] = []
-        self._thought: list[str] = []
-        self._aside: list[str] = []
-        """Of the thoughts, those that did not stand in the text."""
+        self._text: list[str] = []
+        self._thoughts: list[str] = []
+        self._reasoning: list[str] = []
+        """The thoughts that did not come as part of the text."""
         self._leaks: list[Leak] = []
 
     def add(self, chunk: TextChunk | ReasoningChunk) -> Iterator[TextChunk | ReasoningChunk]:
-        """Take the next piece; yield what may be shown of it and of those before."""
+        """Take the next chunk; yield what may be shown of it and of those before."""
         self.stuck = self._guards[type(chunk)].add(chunk.text)
         if isinstance(chunk, ReasoningChunk):
-            self._thought.append(chunk.text)
-            self._aside.append(chunk.text)
+            self._thoughts.append(chunk.text)
+            self._reasoning.append(chunk.text)
             yield chunk
             return
         self._raw.append(chunk.text)
         if self._filter is None:
-            self._shown.append(chunk.text)
+            self._text.append(chunk.text)
             yield chunk
         else:
             yield from self._sort(self._filter.feed(chunk.text))
 
     def finish(self) -> Iterator[TextChunk | ReasoningChunk]:
-        """Yield what was still held back: no more comes."""
+        """End the answer; yield what was still held back."""
         if self._filter is not None:
             yield from self._sort(self._filter.finish())
 
     @property
     def text(self) -> str:
-        """What was shown so far."""
-        return "".join(self._shown)
+        """The text that was shown so far."""
+        return "".join(self._text)
 
     @property
-    def heard(self) -> bool:
+    def has_text(self) -> bool:
         """Whether any text came so far."""
         return bool(self._raw)
 
     def raw_answer(self, answer: Answer | None) -> Answer:
-        """Return the answer as the model gave it; ``answer`` is its end, ``None`` if it was not waited for."""
+        """Return the answer as the model gave it; ``answer`` is how it ended, ``None`` if it was cut off as stuck."""
         if answer is not None:
             return answer
-        return Answer("".join(self._raw), finish="repetition", reasoning="".join(self._aside))
+        return Answer("".join(self._raw), finish="repetition", reasoning="".join(self._reasoning))
 
-    def repaired_answer(self, said: Answer, prefix: str) -> tuple[Answer, list[Repair]]:
-        """Return ``said`` with all put right that can be without losing anything, and what that was.
+    def repaired_answer(self, raw: Answer, prefix: str) -> tuple[Answer, list[Repair]]:
+        """Return ``raw`` with all put right that can be without losing anything, and what that was.
 
         Calls that were written as text get ids that begin with ``prefix``. Those that do not fit the offer are among
         the calls too, as they were written.
         """
         if self._filter is None:
-            return said, []
+            return raw, []
         repairs: list[Repair] = []
         text = self.text
-        if said.finish == "repetition":
-            before, once = cut_repetition(text)
+        if raw.finish == "repetition":
+            before, cut = cut_repetition(text)
             if len(before.strip()) >= _ENOUGH:
-                text = once
-                repairs.append(Repair("repetition", f"{len(self.text) - len(once):,} characters"))
-        calls = list(said.tool_calls)
-        written = [call for leak in self._leaks for call in leak.calls]
-        for number, leaked in enumerate(written):
+                text = cut
+                repairs.append(Repair("repetition", f"{len(self.text) - len(cut):,} characters"))
+        calls = list(raw.tool_calls)
+        leaked_calls = [call for leak in self._leaks for call in leak.calls]
+        for number, leaked in enumerate(leaked_calls):
             call = ToolCall(f"{prefix}_{number}", leaked.name, leaked.arguments)
-            if not any(same_call(call, other) for other in said.tool_calls):
+            if not any(same_call(call, other) for other in raw.tool_calls):
                 calls.append(call)
-        if written:
-            names = ", ".join(dict.fromkeys(call.name for call in written))
+        if leaked_calls:
+            names = ", ".join(dict.fromkeys(call.name for call in leaked_calls))
             repairs.append(Repair("leaked_call", f"{names}, {self._leaks[0].format}"))
         if self._filter.control_tokens:
             repairs.append(Repair("control_tokens", " ".join(dict.fromkeys(self._filter.control_tokens))))
-        fitting, further = repair_calls(calls, self.toolset, whole=said.finish not in ("length", "repetition"))
-        finish = "tool_calls" if fitting and said.finish == "stop" else said.finish
-        reasoning = "".join(self._thought) or said.reasoning
-        answer = replace(said, text=text, tool_calls=fitting, finish=finish, reasoning=reasoning)
-        return answer, repairs + further
+        tool_calls, call_repairs = repair_calls(calls, self.toolset, whole=raw.finish not in ("length", "repetition"))
+        finish = "tool_calls" if tool_calls and raw.finish == "stop" else raw.finish
+        reasoning = "".join(self._thoughts) or raw.reasoning
+        answer = replace(raw, text=text, tool_calls=tool_calls, finish=finish, reasoning=reasoning)
+        return answer, repairs + call_repairs
 
     def _sort(self, pieces: Iterator[TextChunk | ReasoningChunk | Leak]) -> Iterator[TextChunk | ReasoningChunk]:
         for piece in pieces:
             if isinstance(piece, Leak):
                 self._leaks.append(piece)
                 continue
-            (self._shown if isinstance(piece, TextChunk) else self._thought).append(piece.text)
+            (self._text if isinstance(piece, TextChunk) else self._thoughts).append(piece.text)
             yield piece

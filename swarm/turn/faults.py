@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from swarmchat.swarm.agents.handoffs import handoff_target
 from swarmchat.swarm.agents.rescue_steps import Fault
+from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import HandoffLoop, LimitReached, RepeatedCall, RequestLimit
 from swarmchat.swarm.models.base import Answer, ToolCall
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.session.session import Session
     from swarmchat.swarm.tools.toolset import Toolset
 
 
@@ -22,8 +22,8 @@ FINAL = ("content_filter", "refused")
 class Guards:
     """What one turn has done so far, to notice when it goes in circles."""
 
-    def __init__(self, session: "Session") -> None:
-        self._session = session
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
         self._made: Counter[tuple[str, str]] = Counter()
         self.requests = 0
         self.visited: set[str] = set()
@@ -31,7 +31,7 @@ class Guards:
 
     def call_fault(self, answer: Answer, toolset: "Toolset") -> Fault | None:
         """Return what is wrong with the calls of ``answer``; ``toolset`` is what could be called."""
-        settings = self._session.settings
+        settings = self._conversation.settings
         if self.requests >= settings.max_requests:
             error = RequestLimit(
                 f"the model asked for tools in {self.requests} requests in a row and gave no answer: "
@@ -61,16 +61,16 @@ class Guards:
                 problem = f"{problem}. The parameters are: {expected}"
             return _call_fault("bad_arguments", detail, problem, call, answer)
         times = self._made[_identity(call)] + 1
-        if times >= self._session.settings.max_repeats:
+        if times >= self._conversation.settings.max_repeats:
             why = f"{call.name!r} was called {times} times with the same arguments: go on with what it returned"
             error = RepeatedCall(
                 f"the model called {call.name!r} {times} times with the same arguments and got nowhere: "
                 "ask differently, or try another model"
             )
             return _call_fault("repeated_call", f"{call.name}, {times} times", why, call, answer, error)
-        target = handoff_target(call.name, self._session.agent, self._session.navigation)
+        target = handoff_target(call.name, self._conversation.agent, self._conversation.navigation)
         if target is not None and target in self.visited:
-            source = self._session.agent.name
+            source = self._conversation.agent.name
             why = f"{target!r} was there before in this turn and handed over: answer the user yourself"
             error_loop = HandoffLoop(
                 f"{source!r} hands over to {target!r} a second time in one turn: the agents go in a circle. "

@@ -4,24 +4,24 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Refused
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.persistence.records import timestamp
 
 if TYPE_CHECKING:
     from swarmchat.swarm.primitives.policy import Policy
-    from swarmchat.swarm.session.session import Session
-    from swarmchat.swarm.turn.recorder import TurnRecords
+    from swarmchat.swarm.turn.recorder import TurnRecorder
 
 
-async def refuse_input(session: "Session", records: "TurnRecords", text: str) -> Refused | None:
+async def refuse_input(conversation: Conversation, records: "TurnRecorder", text: str) -> Refused | None:
     """Answer for the agents if the client is banned or may not write ``text``; return how, None if all is well.
 
     The text is kept in the log, and no agent ever sees it.
     """
-    policies = session.swarm.policies
-    client = session.info.client
-    bans = await asyncio.gather(*(session.primitives.policy(policy.name).find(client) for policy in policies))
+    policies = conversation.swarm.policies
+    client = conversation.info.client
+    bans = await asyncio.gather(*(conversation.primitives.policy(policy.name).find(client) for policy in policies))
     for policy, ban in zip(policies, bans, strict=True):
         if ban is not None:
             # The rule has nothing to do with it: a replay must know.
@@ -29,17 +29,17 @@ async def refuse_input(session: "Session", records: "TurnRecords", text: str) ->
     for policy in policies:
         if await policy.rejects_input(text):
             if policy.ban:
-                await _ban(session, policy, text)
+                await _ban(conversation, policy, text)
             return _refuse(records, policy, "input", text, banned=policy.ban)
     return None
 
 
-async def refuse_output(session: "Session", records: "TurnRecords") -> Refused | None:
+async def refuse_output(conversation: Conversation, records: "TurnRecorder") -> Refused | None:
     """Replace the answer by a policy's message if it may not be given; return how, None if all is well.
 
     What was rejected is kept in the log, and neither the user nor an agent sees it again.
     """
-    for policy in session.swarm.policies:
+    for policy in conversation.swarm.policies:
         if await policy.rejects_output(records.answer.text):
             rejected = records.answer
             refused = _refuse(records, policy, "output", rejected.text, banned=False)
@@ -48,13 +48,13 @@ async def refuse_output(session: "Session", records: "TurnRecords") -> Refused |
     return None
 
 
-async def _ban(session: "Session", policy: "Policy", text: str) -> None:
-    since = timestamp(session.journal.now())
-    await session.primitives.policy(policy.name).ban(session.info.client, text[:200], since, policy.ban_for)
+async def _ban(conversation: Conversation, policy: "Policy", text: str) -> None:
+    since = timestamp(conversation.journal.now())
+    await conversation.primitives.policy(policy.name).ban(conversation.info.client, text[:200], since, policy.ban_for)
 
 
 def _refuse(
-    records: "TurnRecords", policy: "Policy", direction: str, text: str, *, banned: bool, before: bool = False
+    records: "TurnRecorder", policy: "Policy", direction: str, text: str, *, banned: bool, before: bool = False
 ) -> Refused:
     earlier = {"before": True} if before else {}
     records.add("policy", policy=policy.name, direction=direction, text=text, banned=banned, **earlier)

@@ -1,143 +1,144 @@
-"""The records of one turn: those that are still to be stored, in the order in which things happened."""
+"""The records of one turn that are still to be stored, in the order in which things happened."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.context.builder import Rotation
+from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import HandedOver, TurnEnded
 from swarmchat.swarm.models.base import Answer, ModelRequest
+from swarmchat.swarm.persistence.journal import Batch
+from swarmchat.swarm.persistence.records import Record, RecordType
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.tools.outcome import Outcome
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.persistence.records import Record
-    from swarmchat.swarm.session.session import Session
     from swarmchat.swarm.turn.answer_reader import AnswerReader
 
+_SHORT_DIGEST = 12
+"""Characters of a digest that is only there to tell a difference."""
 
-_SHORT = 12
-"""Characters of a digest that only tells a difference."""
 
+class TurnRecorder:
+    """What happened in a turn and is not stored yet, and the last answer."""
 
-class TurnRecords:
-    """What happened in a turn and is not stored yet, and what was said last."""
-
-    def __init__(self, session: "Session") -> None:
-        self._session = session
-        self._number = session.turns + 1
-        self._edits = ChangeSet()
-        self.pending: list[Record] = []
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._turn = conversation.journal.turns + 1
+        self._changes = ChangeSet()
+        self._batch = conversation.batch()
         self.answer = Answer()
         """The last whole answer."""
-        self.hearing: AnswerReader | None = None
-        """An answer that is still coming, if it is shown as it comes."""
+        self.reader: AnswerReader | None = None
+        """Reads an answer that is still coming, if it is shown as it comes."""
         self.context_tokens = 0
         self.kept_by_flush: list[int] = []
-        """What a flush leaves in place: the question, and calls that took effect and must not be made twice."""
-        self._answered = 0
+        """The numbers of records that a flush leaves in place: the question, and calls that took effect."""
+        self._answer_seq = 0
         self._rescues = 0
-        if (first := session.session_record()) is not None:
-            self.pending.append(first)
 
-    def add(self, kind: str, **data: Any) -> "Record":
+    @property
+    def pending(self) -> Sequence[Record]:
+        """The records that are not stored yet."""
+        return self._batch.records
+
+    def add(self, kind: RecordType, /, **data: Any) -> Record:
         """Add a record of the active agent."""
-        record = self._session.record(kind, offset=len(self.pending), turn=self._number, **data)
-        self.pending.append(record)
         self._rescues += kind == "rescue"
-        return record
+        return self._batch.add(kind, turn=self._turn, agent=self._conversation.agent.name, **data)
 
     def add_user(self, text: str) -> None:
         """Add the user's message."""
         message = {"role": "user", "content": text}
-        self.kept_by_flush.append(self.add("user", message=message, tokens=self._session.count(message)).seq)
+        self.kept_by_flush.append(self.add("user", message=message, tokens=self._conversation.count(message)).seq)
 
     def add_request(self, request: ModelRequest, tokens: int) -> None:
-        """Add that a request goes out, and what it costs as we count."""
+        """Add a request and the tokens that it costs as we count."""
         self.context_tokens = tokens
-        budget = self._session.budget
-        about: dict[str, Any] = {"window": budget.window, "reserve": budget.reserve}
+        budget = self._conversation.budget
+        fields: dict[str, Any] = {"window": budget.window, "reserve": budget.reserve}
         if request.parameters:
-            about["parameters"] = dict(request.parameters)
-        about |= self._session.protected.for_record()
-        parts = {name: digest[:_SHORT] for name, digest in request.parts.items()}
-        self.add("request", model=request.model, key=request.key, parts=parts, tokens=tokens, **about)
+            fields["parameters"] = dict(request.parameters)
+        fields |= self._conversation.retained.for_record()
+        parts = {name: digest[:_SHORT_DIGEST] for name, digest in request.parts.items()}
+        self.add("request", model=request.model, key=request.key, parts=parts, tokens=tokens, **fields)
 
     def add_answer(self, ms: int | None = None) -> None:
         """Add the answer, which took ``ms`` milliseconds."""
         answer = self.answer
         message = answer.to_message()
-        data: dict[str, Any] = {"tokens": self._session.count(message), "finish": answer.finish}
+        data: dict[str, Any] = {"tokens": self._conversation.count(message), "finish": answer.finish}
         if answer.usage is not None:
             data["usage"] = dict(answer.usage)
         if answer.reasoning:
             data["reasoning"] = answer.reasoning
         if ms is not None:
             data["ms"] = ms
-        self._answered = self.add("assistant", message=message, **data).seq
+        self._answer_seq = self.add("assistant", message=message, **data).seq
 
     def add_rotation(self, rotation: Rotation) -> None:
-        """Add that from here on less of the conversation is sent."""
+        """Add a cut: from here on, less of the conversation is sent."""
         self.add(
             "rotate",
             first_kept=rotation.first_kept,
-            window=self._session.budget.window,
+            window=self._conversation.budget.window,
             tokens_before=rotation.tokens_before,
             tokens_after=rotation.tokens_after,
             dropped={"groups": len(rotation.dropped), "from": rotation.dropped[0], "to": rotation.dropped[-1]},
         )
 
     def add_results(self, outcomes: Sequence[Outcome], changes: ChangeSet) -> None:
-        """Add the results of calls, in the order of the calls, and what the tools changed."""
+        """Add the results of calls, in the order of the calls, and the changes that the tools made."""
         for outcome in outcomes:
             call = outcome.call
             message = {"role": "tool", "tool_call_id": call.id, "content": outcome.result}
-            tokens = self._session.count(message, parallel=len(outcomes) > 1)
+            tokens = self._conversation.count(message, parallel=len(outcomes) > 1)
             data = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
             self.add("tool", message=message, tokens=tokens, **data)
-        self._edits.extend(changes)
+        self._changes.extend(changes)
         if any(outcome.status == "ok" for outcome in outcomes):
-            self.kept_by_flush.append(self._answered)
+            self.kept_by_flush.append(self._answer_seq)
 
     async def add_handoff(self, outcomes: Sequence[Outcome]) -> HandedOver | None:
-        """Let the agent that a call hands over to go on."""
+        """Switch to the agent that a call hands over to, if one does, and add a record of it."""
         outcome = next((outcome for outcome in outcomes if outcome.handoff), None)
         if outcome is None or outcome.handoff is None:
             return None
-        source, target = self._session.agent.name, outcome.handoff
-        navigation = self._session.navigation.to(target)
+        source, target = self._conversation.agent.name, outcome.handoff
+        navigation = self._conversation.navigation.to(target)
         self.add("handoff", **{"from": source, "to": target, "stack": list(navigation.stack), "via": outcome.call.id})
-        await self._session.primitives.staging(self._edits).navigation.set(navigation)
-        self._session.switch(navigation)
+        await self._conversation.primitives.staging(self._changes).navigation.set(navigation)
+        self._conversation.switch(navigation)
         return HandedOver(source, target, navigation.stack)
 
     async def store(self) -> None:
-        """Commit what is pending. What cannot be stored is held for the next commit, but for the user's message.
+        """Commit what is pending. What cannot be stored is held for the next commit, except the user's message.
 
-        The user still has that one and is told that it was not taken.
+        The user still has that one, and is told that it was not taken.
         """
-        pending, self.pending = self.pending, []
-        changes, self._edits = self._edits, ChangeSet()
-        keep = all(record.type != "user" for record in pending)
-        if pending or changes:
-            await self._session.commit(pending, changes, keep=keep)
+        batch, self._batch = self._batch, Batch(self._conversation.journal)
+        changes, self._changes = self._changes, ChangeSet()
+        if batch.records or changes:
+            keep = all(record.type != "user" for record in batch.records)
+            await self._conversation.commit(batch, changes, keep=keep)
 
     @property
     def partial_text(self) -> str:
-        """What was shown of an answer that is still coming."""
-        return "" if self.hearing is None else self.hearing.text
+        """The text that was shown of an answer that is still coming."""
+        return "" if self.reader is None else self.reader.text
 
     async def abandon(self, error: BaseException) -> None:
-        """Store what is left when the turn ends before its time."""
-        if self.hearing is not None:
-            # What was held back and is no call after all.
-            list(self.hearing.finish())
+        """Store what is pending when ``error`` ends the turn."""
+        if self.reader is not None:
+            # The rest of the text, held back as the possible start of a call.
+            list(self.reader.finish())
         if partial := self.partial_text:
             self.answer = Answer(partial, finish="interrupted")
             self.add_answer()
         if isinstance(error, Exception):
             self.add("error", error={"kind": type(error).__name__, "message": str(error)})
-        # A backend that has just failed is not asked again; the answer waits for the next commit.
+        # A backend that has just failed is not asked again.
         if not isinstance(error, BackendError):
             await self.store()
 
@@ -146,5 +147,5 @@ class TurnRecords:
         answer = self.answer
         recovered = answer.finish != "placeholder"
         return TurnEnded(
-            self._number, answer.text, answer.finish, self.context_tokens, answer.usage, self._rescues, recovered
+            self._turn, answer.text, answer.finish, self.context_tokens, answer.usage, self._rescues, recovered
         )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.agents.rescue_steps import Fault
 from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, Rescued
 from swarmchat.swarm.errors import LimitReached
 from swarmchat.swarm.models.base import Answer
@@ -24,8 +25,7 @@ from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.faults import Guards, empty_fault, rejected_fault, repetition_fault
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.session.session import Session
-    from swarmchat.swarm.turn.recorder import TurnRecords
+    from swarmchat.swarm.turn.recorder import TurnRecorder
 
 _LONGEST_SHOWN = 2000
 """Characters of a bad answer that the model is shown again."""
@@ -49,15 +49,15 @@ class RescueDecision:
 class Rescue:
     """The ladder of one turn."""
 
-    def __init__(self, session: "Session", records: "TurnRecords", guards: Guards) -> None:
+    def __init__(self, conversation: Conversation, records: "TurnRecorder", guards: Guards) -> None:
         self.tail: tuple[Mapping[str, Any], ...] = ()
         """Messages that the next request ends with, and no later one."""
         self.parameters: Mapping[str, Any] = {}
         """Fields of the next request only."""
-        self._session = session
+        self._conversation = conversation
         self._records = records
         self._guards = guards
-        self._steps = session.rescue_steps
+        self._steps = conversation.rescue_steps
         self._next = 0
         self._attempts: Counter[str] = Counter()
         self._flushed = False
@@ -89,10 +89,10 @@ class Rescue:
             return repetition_fault(answer)
         if fault := empty_fault(answer):
             return fault
-        validate = self._session.agent.validate
+        validate = self._conversation.agent.validate
         if validate is None:
             return None
-        problem = await call_hook(f"the check of agent {self._session.agent.name!r}", validate, answer.text)
+        problem = await call_hook(f"the check of agent {self._conversation.agent.name!r}", validate, answer.text)
         return rejected_fault(answer, str(problem)) if problem else None
 
     async def _climb(self, fault: Fault, repairs: Sequence[Repair], said: Answer, ms: int) -> RescueDecision:
@@ -101,7 +101,7 @@ class Rescue:
             step = self._steps[self._next]
             self._next += 1
             if callable(step):
-                made = await call_hook("a step of the rescue", step, fault, self._session.tool_context())
+                made = await call_hook("a step of the rescue", step, fault, self._conversation.tool_context())
                 answer = Answer(made, finish="rescued") if isinstance(made, str) else made
                 if answer is None or not (answer.text.strip() or answer.tool_calls):
                     continue
@@ -122,7 +122,7 @@ class Rescue:
                 self._records.add("reset", keep=self._records.kept_by_flush)
                 return RescueDecision([event], again=True)
             if step == "placeholder":
-                self._records.answer = Answer(self._session.placeholder, finish="placeholder")
+                self._records.answer = Answer(self._conversation.placeholder, finish="placeholder")
                 return RescueDecision([self._note(fault, step, said, ms)], replaced=True)
         self._records.answer = fault.answer
         return RescueDecision(self._note_repairs(repairs, said), refusals=fault.refusals, error=fault.error)
@@ -167,7 +167,7 @@ class Rescue:
     def _add(self, cause: str, step: str, detail: str, **bad: Any) -> Rescued:
         self._attempts[step] += 1
         attempt = self._attempts[step]
-        agent = self._session.agent.name
+        agent = self._conversation.agent.name
         if step == "placeholder":
             bad["recovered"] = False
         self._records.add("rescue", cause=cause, step=step, attempt=attempt, detail=detail, **bad)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.handoffs import handoff_target
+from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.tools.context import Context
@@ -16,16 +17,15 @@ from swarmchat.swarm.tools.toolset import Toolset
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
-    from swarmchat.swarm.session.session import Session
     from swarmchat.swarm.tools.tool import Tool
 
 
-class Calls:
+class ToolCalls:
     """The calls of one message of the active agent. ``outcomes`` are in the order of the calls, whatever happened."""
 
     def __init__(
         self,
-        session: "Session",
+        conversation: Conversation,
         calls: Sequence[ToolCall],
         toolset: Toolset,
         *,
@@ -33,7 +33,7 @@ class Calls:
         visited: Collection[str] = (),
     ) -> None:
         """``refusals`` says, by id, which calls are not carried out and why; nobody is handed over to ``visited``."""
-        self._session = session
+        self._conversation = conversation
         self._offer = toolset
         self._refusals = refusals
         self._visited = visited
@@ -45,7 +45,7 @@ class Calls:
 
         ready = []
         for outcome, tool, arguments in await self._admit():
-            yield ToolStarted(outcome.call.name, outcome.call.arguments, self._session.agent.name)
+            yield ToolStarted(outcome.call.name, outcome.call.arguments, self._conversation.agent.name)
             ready.append((outcome, tool, arguments))
         for outcome in self.outcomes:
             if outcome.status != "interrupted":
@@ -75,7 +75,7 @@ class Calls:
             trial.extend(outcome.changes)
             try:
                 for edit in outcome.changes.changes:
-                    await trial.read(self._session.backend, edit.key)
+                    await trial.read(self._conversation.backend, edit.key)
             except BackendError:
                 raise
             except Exception as error:
@@ -92,8 +92,8 @@ class Calls:
 
     async def _admit(self) -> list[tuple[Outcome, "Tool", dict[str, object]]]:
         """Settle what needs no tool to run: handoffs, what is refused, bad arguments, what is not approved."""
-        session = self._session
-        limit = session.agent.max_tool_calls
+        conversation = self._conversation
+        limit = conversation.agent.max_tool_calls
         admitted = []
         for number, outcome in enumerate(self.outcomes):
             call = outcome.call
@@ -101,7 +101,7 @@ class Calls:
                 self._refuse(outcome, f"only {limit} calls in one message are carried out: make this one in the next")
             elif why := self._refusals.get(call.id):
                 self._refuse(outcome, why)
-            elif target := handoff_target(call.name, session.agent, session.navigation):
+            elif target := handoff_target(call.name, conversation.agent, conversation.navigation):
                 self._hand_over(outcome, target)
             else:
                 tool = self._offer.tools[call.name]
@@ -117,7 +117,7 @@ class Calls:
         outcome.result = json.dumps({"handed_over_to": target})
 
     async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
-        answer = await self._session.approves(tool, outcome.call)
+        answer = await self._conversation.approves(tool, outcome.call)
         if isinstance(answer, str) and answer != outcome.call.arguments:
             # Whoever changed them has checked them: what does not fit is an error of theirs, and ends the turn.
             outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
@@ -132,9 +132,9 @@ class Calls:
         started = loop.time()
         from swarmchat.swarm.tools.tool import ToolTimeoutError
 
-        ctx = self._session.tool_context(outcome.call.id, outcome.changes)
+        ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
         try:
-            result = await self._session.run_tool(tool, ctx, arguments, outcome)
+            result = await self._conversation.run_tool(tool, ctx, arguments, outcome)
         except ToolTimeoutError as error:
             self._refuse(outcome, f"the tool {error}, and may have taken effect")
         except BackendError:
@@ -151,7 +151,7 @@ class Calls:
 
     def _handoff_of(self, ctx: Context) -> str | None:
         taken = any(other.handoff for other in self.outcomes)
-        elsewhere = ctx.handoff_to not in (self._session.agent.name, *self._visited)
+        elsewhere = ctx.handoff_to not in (self._conversation.agent.name, *self._visited)
         return ctx.handoff_to if elsewhere and not taken else None
 
     def _refuse(self, outcome: Outcome, why: str) -> None:
@@ -162,7 +162,7 @@ class Calls:
 
         call = outcome.call
         return ToolFinished(
-            call.name, call.arguments, outcome.status, outcome.result, self._session.agent.name, outcome.seconds
+            call.name, call.arguments, outcome.status, outcome.result, self._conversation.agent.name, outcome.seconds
         )
 
 

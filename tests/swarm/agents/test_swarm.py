@@ -372,9 +372,9 @@ def test_an_agent_that_there_is_no_more_is_replaced_and_said(backend_url):
         smaller = Swarm("shop", [Agent("triage"), REFUNDS])
         async with await open_session(backend, ScriptedModel(), swarm=smaller) as session:
             assert session.navigation == Navigation("triage")
-            assert session.healed_from == "sales"
+            assert session.replaced_agent == "sales"
         async with await open_session(backend, ScriptedModel(), swarm=smaller) as session:
-            assert session.healed_from is None
+            assert session.replaced_agent is None
         await backend.close()
 
     run(scenario())
@@ -753,7 +753,7 @@ def test_a_reset_of_the_history_leaves_states_and_agent(backend_url):
         model = ScriptedModel([calling(call("fill", item="pen")), calling(call("transfer_to_sales")), "Sales.", "ok"])
         async with await open_session(backend, model, swarm=SWARM) as session:
             await say(session, "a pen")
-            await session.commit([session.record("reset", offset=0, turn=session.turns)])
+            await session.reset()
             await say(session, "go on")
             assert contents(model) == ["You sell to ann.", "go on"]
             assert (await session.primitives.state("order").get()).item == "pen"

@@ -430,12 +430,12 @@ def test_what_the_client_and_others_did_beside_the_turns(tmp_path):
             await session.reset()
             await ask(session, "what?")
         info = await find_session(recorder.backend, "ann", "s")
-        await rename_session(recorder.backend, info, "other", session.journal.now())
+        await rename_session(recorder.backend, info, "other", session.conversation.journal.now())
         async with await recorder.open(ScriptedModel(steps[5:])) as session:
             await ask(session, "name?")
             changes = ChangeSet()
-            await note.run(session.tool_context("command line", changes), {"text": "by hand"})
-            await session.commit([], changes)
+            await note.run(session.conversation.tool_context("command line", changes), {"text": "by hand"})
+            await session.conversation.commit(None, changes)
             await ask(session, "noted?")
 
     done = record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")

@@ -104,7 +104,7 @@ def test_a_pinned_turn_stays_when_others_go():
             assert (await session.pin(1)).turns == (1,)
             with pytest.raises(PinError, match="pinned already"):
                 await session.pin(1)
-            with pytest.raises(PinError, match="no turn 7"):
+            with pytest.raises(PinError, match="turn 7 cannot be pinned"):
                 await session.pin(7)
             for number in range(40):
                 await say(session, f"{number} {LONG}")
@@ -166,7 +166,7 @@ def test_whatever_is_done_the_context_is_valid_fits_and_follows_from_the_log(ope
             messages = [json.loads(message) for message in context.messages]
             assert check_messages(messages) is None
             assert context.tokens <= context.available
-            assert session.counter.prompt(messages) <= context.tokens
+            assert session.conversation.counter.prompt(messages) <= context.tokens
         await session.close()
         again = await opened(backend, **WINDOW)
         assert (await again.context()).messages == context.messages

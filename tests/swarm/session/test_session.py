@@ -442,16 +442,16 @@ def test_the_servers_own_count_corrects_ours_and_a_small_one_warns():
             async def ask(share):
                 tokens = (await session.context()).tokens
                 text = "word " * 600
-                estimate = tokens + session.count({"role": "user", "content": text})["count"]
+                estimate = tokens + session.conversation.count({"role": "user", "content": text})["count"]
                 model._steps.append(Answer("ok", usage={"prompt_tokens": int(share * estimate)}))
                 return await say(session, text)
 
             await ask(1.2)
-            assert session.budget.correction == pytest.approx(1.2, abs=0.01)
+            assert session.conversation.budget.correction == pytest.approx(1.2, abs=0.01)
             events = await ask(0.3)
             [warning] = [event for event in events if isinstance(event, Warned)]
             assert "num_ctx" in warning.text
-            assert session.budget.correction == pytest.approx(1.2, abs=0.01)
+            assert session.conversation.budget.correction == pytest.approx(1.2, abs=0.01)
             assert not any(isinstance(event, Warned) for event in await ask(0.3))
 
     run(scenario())
@@ -541,8 +541,9 @@ def test_hidden_turns_and_resets_are_not_sent_and_stay_in_the_log():
                 await say(session, f"q{number}")
 
             async def add(kind, **data):
-                record = session.record(kind, offset=0, turn=session.turns, **data)
-                await session.commit([record])
+                batch = session.conversation.batch()
+                batch.add(kind, turn=session.turns, agent=session.agent.name, **data)
+                await session.conversation.commit(batch)
                 return [json.loads(message)["content"] for message in (await session.context()).messages[1:]]
 
             # Turn 3 is hidden, and the records of the undo itself stand in turn 3 too.
@@ -593,8 +594,9 @@ def test_a_call_whose_process_died_is_sent_with_a_result_that_says_so():
         backend = open_backend("memory:")
         async with await open_session(backend, ScriptedModel(["a1"])) as session:
             await say(session, "q1")
-            lost = session.record("assistant", offset=0, turn=1, message=CALL.to_message())
-            await session.commit([lost])
+            batch = session.conversation.batch()
+            batch.add("assistant", turn=1, agent=session.agent.name, message=CALL.to_message())
+            await session.conversation.commit(batch)
         model = ScriptedModel(["a2"])
         async with await open_session(backend, model) as session:
             await say(session, "q2")
@@ -680,11 +682,11 @@ def test_a_lease_that_ran_out_is_taken_again_if_nobody_wrote(backend_url):
         model = ScriptedModel(["a1", "a2", "a3"])
         session = await open_session(backend, model)
         await say(session, "q1")
-        await backend.release(session.journal._lease.lease)
+        await backend.release(session.conversation.journal._lease.lease)
         await say(session, "q2")
         assert contents(model)[1:] == ["q1", "a1", "q2"]
         # Somebody else comes, writes, and goes.
-        await backend.release(session.journal._lease.lease)
+        await backend.release(session.conversation.journal._lease.lease)
         async with await open_session(backend, ScriptedModel(["b"])) as other:
             await say(other, "from elsewhere")
         with pytest.raises(SessionBusy, match="continued by another process"):

@@ -162,7 +162,7 @@ def test_an_undo_is_one_commit_and_nothing_happens_if_it_fails(backend_url):
                 with pytest.raises(BackendUnavailable):
                     await session.undo()
                 await session.context()
-                await session.ready()
+                await session.conversation.ready()
                 assert session.navigation.active == now
                 assert await asked(session) == ["note tea", "go b"][: 2 if now == "b" else 1]
         await backend.close()
@@ -180,7 +180,7 @@ def test_what_was_held_back_is_stored_before_it_is_undone():
             backend.fail = 1
             with pytest.raises(BackendUnavailable):
                 await turn.aclose()
-            assert [record.type for record in session.journal.unsaved] == ["assistant"]
+            assert [record.type for record in session.unsaved] == ["assistant"]
             assert (await session.undo()).turns == (2,)
             assert await asked(session) == ["hello"]
         assert [record.type for record in await records_of(backend)][-3:] == ["request", "assistant", "undo"]
@@ -272,7 +272,7 @@ def test_an_undo_goes_back_behind_a_cut_and_the_memory():
                 assert await asked(session) == sent[last]
         async with await opened(backend, **options) as session:
             assert await asked(session) == sent[20]
-            assert session.first_kept > 0
+            assert session.conversation.first_kept > 0
 
     run(scenario())
 

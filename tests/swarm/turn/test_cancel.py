@@ -234,7 +234,7 @@ async def listen(session: Session, message: str, heard: list[Event]) -> None:
 
 async def seen(session: Session) -> tuple[Any, ...]:
     """Return how things stand for the next turn: who goes on, what is sent, and what the session is called."""
-    await session.ready()
+    await session.conversation.ready()
     context = await session.context()
     return session.agent.name, session.navigation, context.messages, session.last_turn, session.info.name
 
@@ -344,7 +344,7 @@ def test_a_turn_after_a_handoff_of_which_nobody_knows_whether_it_was_stored(
         backend.fail_at, backend.lands = backend.commits + (6 if doubtful == "turn" else 1), lands
         with pytest.raises(BackendUnavailable):
             await (listen(session, ASKED, []) if doubtful == "turn" else session.go_to("till"))
-        assert session.journal.in_doubt
+        assert session.conversation.journal.in_doubt
         was_cancelled = await cancelled(listen(session, "still there?", []), cut)
         await check(backend, session, SWARM)
         return was_cancelled
@@ -353,7 +353,7 @@ def test_a_turn_after_a_handoff_of_which_nobody_knows_whether_it_was_stored(
 
 
 async def fork(session: Session) -> None:
-    forked = await fork_session(session.backend, session.info, "forked", session.journal.now())
+    forked = await fork_session(session.backend, session.info, "forked", session.conversation.journal.now())
     await SessionWriter(session.backend, "ann").store(forked, name="forked")
 
 

@@ -1,0 +1,332 @@
+"""One open conversation: what a turn works on.
+
+It leads from the log to a request and from an answer to a commit. It knows neither turns nor undo: those are functions
+that are given a conversation.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from swarmchat.backends import Backend, BackendError
+from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm
+from swarmchat.swarm.agents.handoffs import handoff_definitions, handoff_names
+from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
+from swarmchat.swarm.context.builder import Budget, RequestContext
+from swarmchat.swarm.context.retained import Retained
+from swarmchat.swarm.context.tokens import TokenCounter
+from swarmchat.swarm.context.view import View, cut_warning
+from swarmchat.swarm.conversation.primitives import Primitives
+from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.errors import OverBudget
+from swarmchat.swarm.models.base import Hashed, Model, ModelRequest, ToolCall
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.journal import Batch, Journal
+from swarmchat.swarm.persistence.records import Record, timestamp
+from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
+from swarmchat.swarm.persistence.store import ChangeSet
+from swarmchat.swarm.primitives.navigation import Navigation
+from swarmchat.swarm.primitives.presence import PersistAlive
+from swarmchat.swarm.tools.context import Context
+from swarmchat.swarm.tools.outcome import run_tool
+from swarmchat.swarm.tools.toolset import Toolset
+from swarmchat.swarm.version import VERSION
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.tool import Tool
+
+Approver = Callable[["Tool", ToolCall], Awaitable[bool | str]]
+"""Asks the user whether a tool may be called. A text is the arguments to call it with instead, valid ones."""
+
+
+class Conversation:
+    """The open conversation of one client with a swarm, under a lease. Made by ``Conversation.open``."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        backend: Backend,
+        swarm: Swarm,
+        settings: SessionSettings,
+        model: Model,
+        models: Callable[[str], Model] | None = None,
+        approver: Approver | None = None,
+    ) -> None:
+        self.journal = journal
+        self.backend = backend
+        self.swarm = swarm
+        self.settings = settings
+        self.approver = approver
+        self.run_tool = run_tool
+        self.rescue_steps = check_steps(swarm.rescue if settings.rescue is None else settings.rescue)
+        """What is done about unusable answers, in order."""
+        info = journal.info
+        self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
+        self.navigation = Navigation(swarm.default)
+        self.view = View(journal.log, swarm.default)
+        """What the active agent sees of the log."""
+        self.last_request: ModelRequest | None = None
+        """The last request that this process made."""
+        self.replaced_agent: str | None = None
+        """The stored active agent, if the swarm does not have it and the default agent took over."""
+        self._model = model
+        self._models = models
+        self._named_models: dict[str, Model] = {}
+        self._presence = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
+        self._online_since = timestamp(journal.now())
+        self._announced_agent = ""
+        self._memory: Mapping[str, Any] = {}
+        self._warned_of_cut = False
+
+    @classmethod
+    async def open(
+        cls,
+        backend: Backend,
+        model: Model,
+        *,
+        client: str,
+        name: str | None = None,
+        swarm: Swarm | Agent = DEFAULT_SWARM,
+        settings: SessionSettings | None = None,
+        models: Callable[[str], Model] | None = None,
+        approver: Approver | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        rng: random.Random | None = None,
+    ) -> Self:
+        """Open the conversation of the session ``name``, or of a new one; see ``Session.open``."""
+        settings = settings or SessionSettings()
+        if isinstance(swarm, Agent):
+            swarm = Swarm(swarm.name, [swarm])
+        info = await find_session(backend, client, name) if name is not None else None
+        if info is None:
+            now = timestamp(clock())
+            new_name = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
+            info = SessionInfo(new_name, new_name, client, created=now, updated=now, swarm=swarm.name)
+        companions = [keys.session_swarm(client, info.id)]
+        companions += [keys.session_state(client, info.id, state.name) for state in swarm.states]
+        journal = Journal(backend, info, settings.lifetimes, settings.lease, clock, companions)
+        await journal.open()
+        conversation = cls(journal, backend, swarm, settings, model, models, approver)
+        try:
+            await conversation._restore_agent()
+            await conversation._announce()
+        except BaseException:
+            await journal.close()
+            raise
+        return conversation
+
+    async def close(self) -> None:
+        """Store what is still unsaved, if the backend takes it now, and release the lease."""
+        try:
+            await self._presence.leave()
+            for model in self._named_models.values():
+                await model.close()
+        finally:
+            await self.journal.close()
+
+    @property
+    def info(self) -> SessionInfo:
+        """The session's entry in the list."""
+        return self.journal.info
+
+    @property
+    def agent(self) -> Agent:
+        """The active agent."""
+        return self.swarm.agent(self.navigation.active)
+
+    @property
+    def model(self) -> Model:
+        """The model of the active agent."""
+        name = self.agent.model
+        if name is None or self._models is None:
+            return self._model
+        if name not in self._named_models:
+            self._named_models[name] = self._models(name)
+        return self._named_models[name]
+
+    @model.setter
+    def model(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def has_one_model(self) -> bool:
+        """Whether one model answers for all agents, also for those that name another one."""
+        return self._models is None
+
+    @property
+    def placeholder(self) -> str:
+        """The answer when no step of the rescue has helped."""
+        return self.settings.placeholder or self.swarm.placeholder or PLACEHOLDER
+
+    @property
+    def budget(self) -> Budget:
+        """The tokens that the next context may have."""
+        window = self.settings.context_window or self.model.context_window
+        return self.settings.budget(min(window, self.view.window or window), self.view.correction)
+
+    @property
+    def counter(self) -> TokenCounter:
+        """The token counter of the model. Loading it takes some 0.3 s, once."""
+        return self.view.counter(self.model.name)
+
+    @property
+    def retained(self) -> Retained:
+        """What is always sent: pinned turns and summaries."""
+        return self.view.protected
+
+    @property
+    def first_kept(self) -> int:
+        """The number of the first record that is still sent; 0 if nothing is dropped."""
+        return self.view.first_kept(self.budget)
+
+    @property
+    def recorded_settings(self) -> dict[str, Any]:
+        """The settings that a replay needs, in the form they have in a record."""
+        names_models = any(agent.model for agent in self.swarm.agents)
+        return self.settings.for_record(one_model=self.has_one_model and names_models)
+
+    async def ready(self) -> None:
+        """Load the counter, and find out what became of a commit that failed. Raises the backend's errors."""
+        await self.view.load_counter(self.model.name)
+        if self.journal.in_doubt:
+            self.view.take(await self.journal.settle_doubt())
+            await self._restore_agent()
+            # Not before: after a cancel up to here, all of it has to be done again.
+            self.journal.in_doubt = False
+        if self.journal.is_new:
+            self._memory = await self.primitives.memory.all()
+
+    async def flush(self) -> None:
+        """Make ready, and store what an earlier commit could not. Raises the backend's errors."""
+        await self.ready()
+        if self.journal.unsaved:
+            await self.commit()
+
+    def batch(self) -> Batch:
+        """Return an empty batch of records; in a new session, it begins with the session record."""
+        batch = Batch(self.journal)
+        if self.journal.is_new:
+            info = self.info
+            fields: dict[str, Any] = {"id": info.id, "name": info.name, "client": info.client, "swarm": self.swarm.name}
+            fields |= {"model": self.model.name, "program": VERSION, **self.recorded_settings}
+            if self._memory:
+                fields["memory"] = self._memory
+            batch.add("session", turn=0, **fields)
+        return batch
+
+    async def toolset(self) -> Toolset:
+        """Return what the active agent may call now."""
+        ctx = self.tool_context()
+        tools = [tool for tool in self.agent.own_tools if await tool.is_available(ctx)]
+        return Toolset(tools, handoff_names(self.agent, self.navigation))
+
+    def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
+        """Return what a tool, a prompt or a condition is given; changes are staged in ``changes``."""
+        primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
+        loop = asyncio.get_running_loop()
+        return Context(self.info.client, self.info.id, self.agent.name, primitives, call_id, loop=loop)
+
+    async def approves(self, tool: "Tool", call: ToolCall) -> bool | str:
+        """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver."""
+        rule = self.settings.rule_for(tool.name, tool.approve)
+        if rule == "ask":
+            return False if self.approver is None else await self.approver(tool, call)
+        return rule == "auto"
+
+    async def prepare(
+        self,
+        pending: Sequence[Record] = (),
+        toolset: Toolset | None = None,
+        *,
+        tail: Sequence[Mapping[str, Any]] = (),
+        shrink_to: int | None = None,
+    ) -> RequestContext:
+        """Return the context for the next request, as if ``pending`` were stored; ``tail`` ends it.
+
+        ``shrink_to`` lowers the context window of this session from now on. Raises OverBudget, and leaves the window
+        as it was, when what must be sent does not fit.
+        """
+        if toolset is None:
+            toolset = await self.toolset()
+        handoffs = handoff_definitions(self.swarm, self.agent, self.navigation)
+        window = self.view.window
+        self.view.window = window if shrink_to is None else shrink_to
+        try:
+            return await self.view.context(
+                self.budget,
+                self.model.name,
+                system=await self.agent.system_messages(self.tool_context()),
+                tools=[*(tool.definition for tool in toolset.tools.values()), *handoffs],
+                pending=[*self.journal.unsaved, *pending],
+                tail=tail,
+            )
+        except OverBudget:
+            self.view.window = window
+            raise
+
+    def request(self, context: RequestContext, parameters: Mapping[str, Any]) -> ModelRequest:
+        """Return the request that sends ``context``; ``parameters`` override those of agent and settings."""
+        parameters = {**self.settings.parameters, **self.agent.parameters, **parameters}
+        before = Hashed() if self.last_request is None else self.last_request.conversation
+        self.last_request = ModelRequest(
+            self.model.name, context.messages, tuple(context.tools), parameters, context.system, before
+        )
+        return self.last_request
+
+    def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
+        """Return, once, that the server seems to have read less than the ``sent`` tokens."""
+        warning = None if self._warned_of_cut else cut_warning((usage or {}).get("prompt_tokens"), sent)
+        self._warned_of_cut = self._warned_of_cut or warning is not None
+        return warning
+
+    def count(self, message: Mapping[str, Any], *, parallel: bool = False) -> dict[str, Any]:
+        """Return the ``tokens`` field of the record of ``message``."""
+        counter = self.counter
+        return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
+
+    async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
+        """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
+        try:
+            appended = await self.journal.commit(batch, changes, keep=keep, model=self.model.name)
+        except BackendError:
+            self.view.rebuild()
+            raise
+        self.view.take(appended)
+        await self._announce()
+
+    async def commit_and_switch(self, batch: Batch, changes: ChangeSet, navigation: Navigation) -> None:
+        """Store ``batch`` and ``changes``, which include ``navigation``, and switch to its active agent."""
+        await self.commit(batch, changes)
+        self.switch(navigation)
+        await self._announce()
+
+    def switch(self, navigation: Navigation) -> None:
+        """Make the active agent of ``navigation`` the active one; the caller stores it."""
+        if navigation.active != self.navigation.active:
+            self.view = View(self.journal.log, navigation.active)
+            self.view.rebuild()
+        self.navigation = navigation
+
+    async def _announce(self) -> None:
+        """Announce that the client is online with the active agent. A chat does not end because that fails."""
+        if self.agent.name == self._announced_agent:
+            return
+        with suppress(BackendError):
+            info = self.info
+            await self._presence.announce(info.client, info.id, self.agent.name, self._online_since, replace=True)
+            self._announced_agent = self.agent.name
+
+    async def _restore_agent(self) -> None:
+        """Take the navigation from the store; an agent that the swarm does not have is replaced."""
+        # A handoff may be among the changes that are still to be stored.
+        primitives = self.primitives.staging(self.journal.unsaved_changes)
+        stored = await primitives.navigation.get(self.swarm.default)
+        healed = stored.healed(self.swarm.names, self.swarm.default)
+        self.switch(healed)
+        self.view.rebuild()
+        if healed.active != stored.active:
+            self.replaced_agent = stored.active
+            await self.primitives.navigation.set(healed)

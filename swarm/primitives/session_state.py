@@ -1,0 +1,52 @@
+"""Who is talking and what the states are, as the records of a log tell it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.primitives.navigation import Navigation
+
+
+@dataclass(frozen=True)
+class SessionState:
+    """The state of a session after some record of its log.
+
+    Without a navigation, no record has named an agent: the default agent is active. A state that is missing has its
+    default value.
+    """
+
+    navigation: Navigation | None = None
+    states: Mapping[str, Any] = field(default_factory=dict)
+
+    def after(self, record: Record) -> "SessionState":
+        """Return the state after ``record``. Raises nothing for a damaged one: it changes what it can."""
+        data = record.data
+        match record.type:
+            case "handoff":
+                return SessionState(_navigation(data, "to"), self.states)
+            case "state":
+                return SessionState(self.navigation, self._with({_text(data, "name"): data.get("value")}))
+            case "undo" | "redo":
+                # Such a record holds the whole state that is valid from then on.
+                states = data.get("states")
+                navigation = _navigation(data, "active") if _text(data, "active") else self.navigation
+                return SessionState(navigation, self._with(states if isinstance(states, dict) else {}))
+        return self
+
+    def _with(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the states with ``changes``, in which ``None`` is the default value."""
+        changes = {clean_text(name): value for name, value in changes.items()}
+        return {name: value for name, value in {**self.states, **changes}.items() if value is not None}
+
+
+def _navigation(data: Mapping[str, Any], field_name: str) -> Navigation:
+    stack = data.get("stack")
+    names = map(str, stack) if isinstance(stack, list) else ()
+    return Navigation(_text(data, field_name), tuple(names))
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    value = data.get(name)
+    return clean_text(value) if isinstance(value, str) else ""

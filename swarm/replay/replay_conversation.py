@@ -1,0 +1,95 @@
+"""A conversation that goes the way of a recorded one: with the windows, models and bans that it had."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.persistence.journal import Batch
+from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.store import ChangeSet
+from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, apply_recorded_change
+from swarmchat.swarm.replay.script import Action
+from swarmchat.swarm.tools.context import Context
+from swarmchat.swarm.tools.toolset import Toolset
+
+
+class ReplayConversation(Conversation):
+    """Asks for what its ``recording`` holds."""
+
+    recording: Recording
+    about: Mapping[str, Any]
+    """What the transcript says of itself."""
+    follows = True
+    """Whether window and model are the recorded ones too."""
+    initial_reserve: int | None = None
+    """The setting for the tokens that are kept free for the answer, as it was when the session was new."""
+
+    async def toolset(self) -> Toolset:
+        """Return what the next request may call; stop where that request was never made."""
+        action = self.recording.action
+        if action is not None and self.follows:
+            if action.requests:
+                self.take_request(action.requests.popleft())
+            elif action.breaks_off and not action.outputs:
+                await self.recording.stopped_here(killed=action.killed)
+        return await super().toolset()
+
+    def take_request(self, request: Record) -> None:
+        """Use the window and the model of ``request``."""
+        data = request.data
+        window, reserve = data.get("window"), data.get("reserve")
+        if isinstance(window, int):
+            settings = replace(self.settings, context_window=window, reserve=self.initial_reserve)
+            # The session may have been opened with another reserve later.
+            same_reserve = settings.budget(window).reserve == reserve
+            self.settings = settings if same_reserve else replace(settings, reserve=reserve)
+        if isinstance(data.get("model"), str) and (self.agent.model is None or self.has_one_model):
+            self.model = ReplayModel(self.recording, data["model"])
+
+    def was_opened_again(self, action: Action) -> bool:
+        """Whether the session was closed before ``action``: a window that a server had made smaller is large again."""
+        if not (action.requests and self.follows):
+            return False
+        window = action.requests[0].data.get("window")
+        return isinstance(window, int) and self.view.window is not None and window > self.view.window
+
+    async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
+        """Store ``batch`` and ``changes``, unless the recorded process died before it could."""
+        if not self.recording.killed:
+            await super().commit(batch, changes, keep=keep)
+
+    def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
+        """Return the context of a prompt or a tool, with the recorded names of client and session."""
+        ctx = super().tool_context(call_id, changes)
+        ctx.client = str(self.about.get("client") or ctx.client)
+        ctx.session = str(self.about.get("id") or ctx.session)
+        return ctx
+
+    async def set_bans(self, record: Record) -> None:
+        """Ban the client if it was banned when it sent the message of ``record``."""
+        client = self.info.client
+        banning_policy = record.data.get("policy") if record.data.get("before") else None
+        for policy in self.swarm.policies:
+            if policy.name != banning_policy:
+                await self.primitives.policy(policy.name).lift(client)
+        if banning_policy is not None:
+            with suppress(DefinitionError):
+                await self.primitives.policy(str(banning_policy)).ban(client, "", record.ts)
+
+    async def repeat_records(self, action: Action) -> None:
+        """Append records that no turn of this replay writes: changes by others, and messages that were never sent."""
+        if self.recording.killed:
+            return
+        if action.kind == "change":
+            changes = ChangeSet()
+            for record in action.records:
+                apply_recorded_change(record, self, changes)
+            await self.commit(None, changes)
+            return
+        batch = self.batch()
+        for record in action.records:
+            batch.append(record)
+        await self.commit(batch)
