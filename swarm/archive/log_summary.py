@@ -3,7 +3,6 @@
 A session that comes from a file, or that is forked off another, goes on from this.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,12 +11,12 @@ from swarmchat.swarm.common.encoding import clean_text, encode_json
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
-from swarmchat.swarm.primitives.navigation import Navigation
+from swarmchat.swarm.primitives.session_state import SessionState
 
 
 @dataclass(frozen=True)
-class SessionState:
-    """What is kept beside a log, as it is stored: the navigation, and the states by the last part of their keys."""
+class StoredState:
+    """What is stored beside a log: the navigation, and the states by the last part of their keys."""
 
     navigation: bytes | None
     states: dict[str, bytes]
@@ -43,8 +42,7 @@ class LogSummary:
     def __init__(self) -> None:
         self.count = 0
         self.id = self.name = self.swarm = self.model = ""
-        self.navigation: Navigation | None = None
-        self.states: dict[str, bytes] = {}
+        self.state = SessionState()
         self._first = self._last = ""
         self._turns = self._rescues = 0
         self._titled = SessionInfo("", "", "", "", "")
@@ -67,12 +65,8 @@ class LogSummary:
             self._rescues += 1
         elif record.type == "user":
             self._titled = self._titled.with_title(clean_text(str(record.message.get("content", ""))))
-        elif record.type == "handoff":
-            self.navigation = Navigation(_text(data, "to"), _stack(data))
-        elif record.type == "state":
-            self._take_state(_text(data, "name"), data.get("value"))
-        elif record.type in ("undo", "redo"):
-            self._take_back(data)
+        else:
+            self.state = self.state.after(record)
 
     def info(self, client: str, session: str, name: str) -> SessionInfo:
         """Return the entry for the list, as that of the session ``session`` of ``client``."""
@@ -90,38 +84,18 @@ class LogSummary:
         )
 
     @property
-    def beside(self) -> SessionState:
-        """What is to be kept beside the log."""
-        navigation = self.navigation
-        if navigation is None:
-            return SessionState(None, dict(self.states))
-        return SessionState(navigation.to_bytes(), dict(self.states))
-
-    def _take_back(self, data: Mapping[str, Any]) -> None:
-        """Go back, or forth, to how things stood then, as the record tells."""
-        if active := _text(data, "active"):
-            self.navigation = Navigation(active, _stack(data))
-        states = data.get("states")
-        for name, value in states.items() if isinstance(states, dict) else ():
-            self._take_state(clean_text(name), value)
-
-    def _take_state(self, name: str, value: Any) -> None:
-        if value is None:
-            self.states.pop(keys.escape(name), None)
-        else:
-            self.states[keys.escape(name)] = encode_json(value)
+    def stored_state(self) -> StoredState:
+        """The state at the end of the log, in the form in which it is stored beside it."""
+        navigation = None if self.state.navigation is None else self.state.navigation.to_bytes()
+        states = {keys.escape(name): encode_json(value) for name, value in self.state.states.items()}
+        return StoredState(navigation, states)
 
 
-async def read_session_state(backend: Backend, info: SessionInfo) -> SessionState:
+async def read_stored_state(backend: Backend, info: SessionInfo) -> StoredState:
     """Return what is kept beside the log of a session now."""
     prefix = keys.session_states(info.client, info.id)
     states = {key.removeprefix(prefix): value async for key, value in backend.scan(prefix)}
-    return SessionState(await backend.get(keys.session_swarm(info.client, info.id)), states)
-
-
-def _stack(data: Mapping[str, Any]) -> tuple[str, ...]:
-    stack = data.get("stack")
-    return tuple(map(str, stack)) if isinstance(stack, list) else ()
+    return StoredState(await backend.get(keys.session_swarm(info.client, info.id)), states)
 
 
 def _text(data: Any, name: str) -> str:

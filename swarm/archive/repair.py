@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.backends import Append, Backend, Truncate
-from swarmchat.swarm.archive.log_summary import read_session_state
+from swarmchat.swarm.archive.log_summary import read_stored_state
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, reader
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.context.normalize import NO_RESULT, renamed_id
@@ -226,9 +226,11 @@ async def repair_session(
         if not mended.findings:
             return Repaired(())
         name = f"{info.name}-before-repair"
-        beside = await read_session_state(backend, info)
+        stored_state = await read_stored_state(backend, info)
         copy = replace(info, id=f"{info.id}-before-repair", name=name)
-        content = SessionSnapshot(copy, beside, len(lines), f"repair:{info.id}:{len(lines)}", reader(lambda: lines))
+        content = SessionSnapshot(
+            copy, stored_state, len(lines), f"repair:{info.id}:{len(lines)}", reader(lambda: lines)
+        )
         kept = await SessionWriter(backend, info.client, ttl).store(content)
         log = keys.session_log(info.client, info.id)
         changes = (Truncate(log, 0), Append(log, tuple(mended.lines), ttl))

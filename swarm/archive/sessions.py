@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from swarmchat.backends import Append, Backend, Delete
-from swarmchat.swarm.archive.log_summary import LogSummary, SessionState, read_session_state
+from swarmchat.swarm.archive.log_summary import LogSummary, StoredState, read_stored_state
 from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import SessionBusy
@@ -45,9 +45,9 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
     What is remembered of the client, and storages, belong to no session and stay.
     """
     async with holding(backend, info) as lease:
-        beside = await read_session_state(backend, info)
+        stored_state = await read_stored_state(backend, info)
         owned = [keys.session_index(info.client, info.id), keys.session_log(info.client, info.id)]
-        owned += [*beside.keys(info), keys.session_lease(info.client, info.id)]
+        owned += [*stored_state.keys(info), keys.session_lease(info.client, info.id)]
         await run_to_completion(backend.commit(*map(Delete, owned), lease=lease.lease))
 
 
@@ -66,11 +66,11 @@ async def snapshot(backend: Backend, info: SessionInfo) -> SessionSnapshot:
     for _ in range(_ATTEMPTS):
         before = await find_session(backend, info.client, info.id) or info
         length = await backend.length(key)
-        beside = await read_session_state(backend, before)
+        stored_state = await read_stored_state(backend, before)
         after = await find_session(backend, info.client, info.id) or info
         if (before, length) == (after, await backend.length(key)):
             return SessionSnapshot(
-                before, beside, length, _copy_of(before), partial(read_lines, backend, before, length)
+                before, stored_state, length, _copy_of(before), partial(read_lines, backend, before, length)
             )
     raise SessionBusy(f"session {info.name!r} changes all the time: try again later")
 
@@ -108,8 +108,8 @@ async def fork_session(
 
     forked = replace(summary.info(info.client, name, name), created=timestamp(now), updated=timestamp(now))
     forked = replace(forked, title=forked.title or info.title, swarm=forked.swarm or info.swarm)
-    beside: SessionState = whole.beside if turn is None else summary.beside
-    return SessionSnapshot(forked, beside, count, f"fork:{_copy_of(info)}:{count}", read)
+    stored_state: StoredState = whole.stored_state if turn is None else summary.stored_state
+    return SessionSnapshot(forked, stored_state, count, f"fork:{_copy_of(info)}:{count}", read)
 
 
 def _forked_line(line: bytes, about: dict[str, Any]) -> bytes:

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Literal
 
 from swarmchat.backends import Append, Backend, Conflict, Delete, Expect, Lease, LeaseLost, Truncate, Write
-from swarmchat.swarm.archive.log_summary import SessionState, read_session_state
+from swarmchat.swarm.archive.log_summary import StoredState, read_stored_state
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import BadRecord, SessionBusy
 from swarmchat.swarm.persistence import keys
@@ -22,7 +22,7 @@ class SessionSnapshot:
 
     info: SessionInfo
     """Its entry in the list; where that id or name is taken, it gets another."""
-    beside: SessionState
+    stored_state: StoredState
     count: int
     """How many lines it has."""
     digest: str
@@ -206,7 +206,7 @@ class SessionWriter:
     async def _write_new(self, incoming: SessionSnapshot, place: _Place) -> None:
         info = place.info
         nobody = Expect(keys.session_index(self._client, info.id), None)
-        last = [nobody, info.put(self._ttl), *incoming.beside.writes(info, self._ttl)]
+        last = [nobody, info.put(self._ttl), *incoming.stored_state.writes(info, self._ttl)]
         lease_key = keys.session_lease(self._client, info.id)
         lease: Lease | None = None
         if place.held_by is not None:
@@ -240,9 +240,9 @@ class SessionWriter:
         held = SessionLease(self._backend, keys.session_lease(self._client, info.id), _LEASE)
         await held.acquire(info.name)
         try:
-            before = await read_session_state(self._backend, info)
+            before = await read_stored_state(self._backend, info)
             gone = [Delete(key) for key in before.keys(info)]
-            last = [info.put(self._ttl), *gone, *incoming.beside.writes(info, self._ttl)]
+            last = [info.put(self._ttl), *gone, *incoming.stored_state.writes(info, self._ttl)]
             start = place.common
             async for piece, is_last in self._pieces_of(incoming, start):
                 log = keys.session_log(self._client, info.id)

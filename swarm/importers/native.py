@@ -145,7 +145,7 @@ def _incoming(file: BinaryIO, name: str, found: _Found, fallback: str) -> Sessio
         raise at_line(name, found.first.number, "the file became shorter while it was read")
 
     info = summary.info("", summary.id or fallback, summary.name or fallback)
-    return SessionSnapshot(info, summary.beside, summary.count, digest, reader(lines))
+    return SessionSnapshot(info, summary.stored_state, summary.count, digest, reader(lines))
 
 
 def _shown(value: Any) -> str:

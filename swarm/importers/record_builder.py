@@ -89,7 +89,7 @@ def made_session(
     for line in lines():
         summary.take(parse_record(line))
     info = summary.info(client, name, name)
-    return SessionSnapshot(info, summary.beside, summary.count, digest.hexdigest(), reader(lines), converted=True)
+    return SessionSnapshot(info, summary.stored_state, summary.count, digest.hexdigest(), reader(lines), converted=True)
 
 
 def message_problem(message: object) -> str | None:

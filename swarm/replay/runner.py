@@ -142,7 +142,7 @@ class _Replay:
             if record.type == "memory":
                 memory = record.data.get("value")
         info = replace(summary.info(self._client, _CLIENT, _CLIENT), swarm=self._swarm.name)
-        writes: list[Write] = [*summary.beside.writes(info, None)]
+        writes: list[Write] = [*summary.stored_state.writes(info, None)]
         if isinstance(memory, dict) and memory:
             writes.append(Put(keys.memory(self._client), encode_json(memory)))
         lines = tuple(record.line for record in self._before)

@@ -83,7 +83,7 @@ async def put_session(backend: Backend, lines: list[bytes], client: str = "ann")
         summary.take(parse_record(line))
     info = summary.info(client, summary.id or "s", summary.name or "s")
     log = Append(keys.session_log(client, info.id), tuple(lines))
-    await backend.commit(log, info.put(None), *summary.beside.writes(info, None))
+    await backend.commit(log, info.put(None), *summary.stored_state.writes(info, None))
     return info
 
 

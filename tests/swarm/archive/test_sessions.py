@@ -28,7 +28,7 @@ from logs import (
 from swarmchat.backends import Append, open_backend
 from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.export import as_html, as_markdown, as_messages, as_openai
-from swarmchat.swarm.archive.log_summary import LogSummary, read_session_state
+from swarmchat.swarm.archive.log_summary import LogSummary, read_stored_state
 from swarmchat.swarm.archive.redaction import MARK, Redaction
 from swarmchat.swarm.archive.repair import repair_file, repair_log, repair_session
 from swarmchat.swarm.archive.search import search_session
@@ -81,11 +81,11 @@ def test_a_fork_has_agent_and_states_as_they_were_then():
     async def run() -> None:
         backend = open_backend("memory:")
         info = await put_session(backend, TEA)
-        assert (await read_session_state(backend, info)).states == {}
+        assert (await read_stored_state(backend, info)).states == {}
         early = (await SessionWriter(backend, "ann").store(await fork_session(backend, info, "early", NOW, 1))).info
-        beside = await read_session_state(backend, early)
-        assert beside.states == {"order": b'["tea"]'}
-        assert json.loads(beside.navigation) == {"active": "till", "stack": ["desk"]}
+        stored_state = await read_stored_state(backend, early)
+        assert stored_state.states == {"order": b'["tea"]'}
+        assert json.loads(stored_state.navigation) == {"active": "till", "stack": ["desk"]}
         assert (early.turns, early.title, early.updated) == (1, "A tea, please", "2026-05-06T07:08:09.000Z")
         whole = (await SessionWriter(backend, "ann").store(await fork_session(backend, info, "whole", NOW))).info
         assert (await stored_lines(backend, whole))[1:] == TEA[1:]
@@ -227,8 +227,8 @@ def test_agent_and_states_are_those_after_an_undo():
     summary = LogSummary()
     for record in records_of(UNDONE):
         summary.take(record)
-    assert summary.navigation == Navigation("back", ("x",))
-    assert summary.beside.states == {"order": b'["tea"]'}
+    assert summary.state.navigation == Navigation("back", ("x",))
+    assert summary.stored_state.states == {"order": b'["tea"]'}
 
 
 def test_what_was_undone_or_reset_is_not_exported():

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from logs import LOGS, TEA, asked, fields, lines_of, put_session, stored_lines, write_file
 from swarmchat.backends import Append, BackendError, open_backend
 from swarmchat.swarm.archive.export import as_messages
-from swarmchat.swarm.archive.log_summary import read_session_state
+from swarmchat.swarm.archive.log_summary import read_stored_state
 from swarmchat.swarm.archive.sessions import snapshot
 from swarmchat.swarm.archive.writer import Pieces, SessionWriter
 from swarmchat.swarm.errors import SessionBusy, TranscriptError
@@ -77,7 +77,7 @@ def test_export_and_import_give_the_same_bytes_and_the_same_session(folder, line
         [(stored, _)] = await take_in(second, path, pieces=Pieces(lines=4))
         assert await stored_lines(second, stored.info) == lines
         assert stored.info == info
-        assert await read_session_state(second, stored.info) == await read_session_state(first, info)
+        assert await read_stored_state(second, stored.info) == await read_stored_state(first, info)
         [(again, _)] = await take_in(second, path)
         assert (again.status, again.info) == ("there", info)
         assert len(await list_sessions(second, "ann")) == 1
@@ -173,11 +173,11 @@ def test_a_name_that_is_taken_gets_a_number_and_what_went_on_is_completed(tmp_pa
         whole = write_file(tmp_path / "whole.jsonl", TEA)
         other = write_file(tmp_path / "other.jsonl", lines_of([asked("Something else")]))
         [(first, _)] = await take_in(backend, short)
-        assert json.loads((await read_session_state(backend, first.info)).states["order"]) == ["tea"]
+        assert json.loads((await read_stored_state(backend, first.info)).states["order"]) == ["tea"]
         [(grown, _)] = await take_in(backend, whole, pieces=Pieces(lines=1))
         assert (grown.status, grown.info.id) == ("continued", "tea")
         assert await stored_lines(backend, grown.info) == TEA
-        assert (await read_session_state(backend, grown.info)).states == {}
+        assert (await read_stored_state(backend, grown.info)).states == {}
         [(older, _)] = await take_in(backend, short)
         assert older.status == "there"
         for status in ("stored", "there"):

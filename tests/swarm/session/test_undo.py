@@ -429,8 +429,8 @@ def test_a_session_is_what_a_list_of_snapshots_says(steps):
         summary = LogSummary()
         for record in records:
             summary.take(record)
-        assert json.loads(summary.beside.states.get("notes", b"[]")) == notes
-        assert (summary.navigation or Navigation("a")) == Navigation(active, stack)
+        assert json.loads(summary.stored_state.states.get("notes", b"[]")) == notes
+        assert (summary.state.navigation or Navigation("a")) == Navigation(active, stack)
         # And so are forks, of any turn that is there.
         for number, (texts, _) in zip(model.numbers, model.there[1:], strict=True):
             made = await fork_session(backend, session.info, "fork", NOW, number)
