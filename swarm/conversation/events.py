@@ -1,4 +1,4 @@
-"""What happens in a turn, in the order in which it happens. A session yields these; a program shows them."""
+"""The events of a turn, in the order in which they happen. A session yields them; a program shows them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """The next piece of what a reasoning model thinks aloud before it answers."""
+    """The next piece of a reasoning model's thoughts."""
 
     text: str
     agent: str
@@ -23,7 +23,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """The model could not be reached; the request goes out again in ``seconds``."""
+    """The model could not be reached; the request is sent again in ``seconds``."""
 
     attempt: int
     seconds: float
@@ -35,7 +35,7 @@ class Rotated:
     """The oldest part of the conversation is no longer sent. Nothing was removed from the log."""
 
     groups: int
-    """How many groups (a question, or an answer with its calls and results) are left out from now on."""
+    """The number of groups that are dropped: a question, or an answer with its calls and results, each."""
     tokens_before: int
     tokens_after: int
 
@@ -64,17 +64,17 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class HandedOver:
-    """Another agent is talking with the client now."""
+    """Another agent is active now."""
 
     source: str
     target: str
     stack: tuple[str, ...]
-    """The way back, the oldest first."""
+    """The agents that can be gone back to, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A policy rejected a text; its message was answered instead."""
+    """A policy rejected a text and answered with its own message."""
 
     policy: str
     direction: str
@@ -82,12 +82,12 @@ class Refused:
     banned: bool
     """Whether the client is banned now."""
     message: str
-    """What is answered instead."""
+    """The answer of the policy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """An answer could not be used as it was, and something was done about it."""
+    """An answer could not be used as it was; a step of the rescue was taken."""
 
     cause: str
     """leaked_call, unknown_tool, bad_arguments, control_tokens, repetition, empty, rejected, repeated_call,
@@ -95,9 +95,9 @@ class Rescued:
     step: str
     """repair, feedback, recomplete, flush, placeholder, or the name of a function."""
     attempt: int
-    """How often this step was taken in this turn, from 1."""
+    """The number of times that this step was taken in this turn."""
     detail: str
-    """What exactly was wrong; may be empty."""
+    """What was wrong, in detail; may be empty."""
     agent: str
 
 
@@ -118,13 +118,13 @@ class TurnEnded:
     finish: str
     """Why the model stopped: stop, length, content_filter …"""
     context_tokens: int
-    """What the last request cost as we count."""
+    """The tokens of the last request as we count them."""
     usage: Mapping[str, Any] | None
-    """What the server says that it cost."""
+    """The usage that the server reports."""
     rescues: int = 0
-    """How many steps the rescue took."""
+    """The number of rescue steps taken."""
     recovered: bool = True
-    """Whether there is an answer, and not only the placeholder."""
+    """False if the answer is only the placeholder."""
 
 
 Event = (

@@ -1,4 +1,4 @@
-"""The primitives of a session, by name: what tools, commands and policies reach them through."""
+"""The primitives of a session, by name: the access that tools, commands and policies have to them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Primitives:
-    """What is kept for ``client`` and ``session`` in ``swarm``, beside the history.
+    """States, memory, navigation, storages and bans of ``client`` and ``session`` in ``swarm``.
 
-    With ``changes``, changes are collected there; without, each is committed at once.
+    With ``changes``, changes are staged there; without, each is committed at once.
     """
 
     def __init__(
@@ -36,18 +36,18 @@ class Primitives:
         self._session = session
         self._store = Store(backend, lifetimes, changes)
         self._storages: dict[str, PersistStorage[Any]] = {}
-        """Opened ones, which keep in this process what is committed; shared by all that collect changes."""
+        """Open storages, which cache committed items; shared with all primitives that stage changes."""
 
     def staging(self, changes: ChangeSet) -> "Primitives":
-        """Return the same primitives with changes collected in ``changes``."""
+        """Return the same primitives with changes staged in ``changes``."""
         store = self._store
-        made = Primitives(self._swarm, store.backend, store.lifetimes, self._client, self._session, changes)
-        made._storages = self._storages
-        return made
+        primitives = Primitives(self._swarm, store.backend, store.lifetimes, self._client, self._session, changes)
+        primitives._storages = self._storages
+        return primitives
 
     @property
     def memory(self) -> PersistMemory:
-        """What is remembered of the client."""
+        """The client's memory."""
         return PersistMemory(self._store, self._client)
 
     @property
@@ -62,8 +62,8 @@ class Primitives:
         for definition in self._swarm.states:
             if definition.name == name:
                 return PersistState(definition, self._store, self._client, self._session)
-        known = [definition.name for definition in self._swarm.states]
-        raise DefinitionError(f"swarm {self._swarm.name!r} declares no state {name!r}; {nearest(name, known)}")
+        names = [definition.name for definition in self._swarm.states]
+        raise DefinitionError(f"swarm {self._swarm.name!r} declares no state {name!r}; {nearest(name, names)}")
 
     def storage(self, name: str) -> "PersistStorage[Any]":
         """Return the storage ``name``. Raises DefinitionError for one that the swarm does not declare."""
@@ -74,11 +74,11 @@ class Primitives:
         if name not in self._storages:
             definition = next((each for each in self._swarm.storages if each.name == name), None)
             if definition is None:
-                known = [each.name for each in self._swarm.storages]
+                names = [each.name for each in self._swarm.storages]
                 raise DefinitionError(
-                    f"swarm {self._swarm.name!r} declares no storage {name!r}; {nearest(name, known)}"
+                    f"swarm {self._swarm.name!r} declares no storage {name!r}; {nearest(name, names)}"
                 )
-            # Vectors are no change that a tool makes: they are kept as soon as they are known.
+            # Vectors are not a change of the tool: they are committed as soon as they are computed.
             committed = Store(self._store.backend, self._store.lifetimes)
             embedding = PersistEmbedding(committed, self._swarm.embedder or NgramEmbedder())
             self._storages[name] = PersistStorage(definition, committed, self._client, embedding)
@@ -86,9 +86,9 @@ class Primitives:
 
     def policy(self, name: str) -> PersistPolicy:
         """Return the bans by the policy ``name``. Raises DefinitionError for one that the swarm does not have."""
-        known = [policy.name for policy in self._swarm.policies]
-        if name not in known:
-            raise DefinitionError(f"swarm {self._swarm.name!r} has no policy {name!r}; {nearest(name, known)}")
+        names = [policy.name for policy in self._swarm.policies]
+        if name not in names:
+            raise DefinitionError(f"swarm {self._swarm.name!r} has no policy {name!r}; {nearest(name, names)}")
         return PersistPolicy(self._store, self._swarm.name, name)
 
     def check_agent(self, name: str) -> None:

@@ -62,11 +62,11 @@ class Journal:
         self.info = info
         self.log = Log(backend, keys.session_log(info.client, info.id), ttl=lifetimes.session)
         self.unsaved: list[Record] = []
-        """Records that are still to be stored, because the backend failed."""
+        """Records that the backend could not store yet."""
         self.unsaved_changes = ChangeSet()
-        """Changes that are to be stored with them."""
+        """Changes to store with them."""
         self.in_doubt = False
-        """Whether the last commit failed in a way that leaves open whether it took place."""
+        """Whether the last commit failed, and may have been applied all the same."""
         self._backend = backend
         self._lifetime = lifetimes.session
         self._companions = tuple(companions)
@@ -81,12 +81,12 @@ class Journal:
         except BaseException:
             await run_to_completion(self._lease.release())
             raise
-        # An entry in the list may be gone, or older than the log; the last record may stand before an undone turn.
-        seen = max((record.turn for record in self.log.records), default=0)
-        self.info = replace(self.info, turns=max(self.info.turns, seen))
+        # The list entry may be missing or older than the log; the last record may belong to an earlier turn.
+        last_turn = max((record.turn for record in self.log.records), default=0)
+        self.info = replace(self.info, turns=max(self.info.turns, last_turn))
 
     async def close(self) -> None:
-        """Store what could not be stored before, if it can be now, and let others have the session."""
+        """Store what is still unsaved, if the backend takes it now, and release the lease."""
         try:
             if self.unsaved:
                 await self.commit()
@@ -95,7 +95,7 @@ class Journal:
 
     @property
     def turns(self) -> int:
-        """How many turns the session has, those that were undone among them."""
+        """The number of turns, undone ones included."""
         return max(self.info.turns, self.log.records[-1].turn if self.log.records else 0)
 
     @property
@@ -114,15 +114,15 @@ class Journal:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing was written yet."""
+        """Whether nothing was stored yet."""
         return not self.log.next_seq and not self.unsaved
 
     def now(self) -> datetime:
-        """Return the time, by the clock that the session was given."""
+        """Return the time by the session's clock."""
         return self._clock()
 
     async def settle_doubt(self) -> list[Record]:
-        """Find out what became of a commit that failed; return the records that did land. ``in_doubt`` stays."""
+        """Find out whether a failed commit was applied; return the stored records. ``in_doubt`` stays true."""
         landed = await self.log.catch_up()
         self.unsaved = [record for record in self.unsaved if record.seq >= self.log.next_seq]
         if not self.unsaved:
@@ -139,9 +139,8 @@ class Journal:
     ) -> list[Record]:
         """Append the records of ``batch``, and one for each of ``changes``, in one commit; return what was appended.
 
-        With ``keep``, what could not be stored is held and goes with the next commit. The outcome is known before a
-        cancellation is let through. Raises SessionBusy when another process went on with the session, and the backend's
-        errors.
+        With ``keep``, what cannot be stored is held for the next commit. A cancellation waits until the outcome is
+        known. Raises SessionBusy when another process continued the session, and the backend's errors.
         """
         records = [] if batch is None else batch.records
         return await run_to_completion(self._commit(records, changes or ChangeSet(), keep, model))
@@ -149,29 +148,29 @@ class Journal:
     async def _commit(self, records: list[Record], changes: ChangeSet, keep: bool, model: str) -> list[Record]:
         waiting = len(self.unsaved)
         records = self.unsaved + records
-        together = ChangeSet()
-        together.extend(self.unsaved_changes)
-        together.extend(changes)
+        all_changes = ChangeSet()
+        all_changes.extend(self.unsaved_changes)
+        all_changes.extend(changes)
         appended: list[Record] = []
         info = self.info
         touches = [] if self._lifetime is None else [Touch(key, self._lifetime) for key in self._companions]
 
         def further(values: Values) -> Sequence[Write]:
             nonlocal info
-            appended[:] = [*records, *self._change_records(records, together, values)]
+            appended[:] = [*records, *self._change_records(records, all_changes, values)]
             info = self._updated_info(appended, model)
             return self.log.appending(appended), info.put(self._lifetime), *touches
 
         try:
             try:
-                await commit_changes(self._backend, together, self._lease.lease, further)
+                await commit_changes(self._backend, all_changes, self._lease.lease, further)
             except LeaseLost:
-                await commit_changes(self._backend, together, await self._reacquire(), further)
+                await commit_changes(self._backend, all_changes, await self._reacquire(), further)
         except BackendError:
             self.in_doubt = True
             self.unsaved = records if keep else records[:waiting]
             if keep:
-                self.unsaved_changes = together
+                self.unsaved_changes = all_changes
             raise
         self.unsaved = []
         self.unsaved_changes = ChangeSet()
@@ -180,7 +179,7 @@ class Journal:
         return appended
 
     def _change_records(self, records: Sequence[Record], changes: ChangeSet, values: Values) -> list[Record]:
-        """Return the records that tell of changed states and memory: one for each, with the value that it has now."""
+        """Return a record for each changed state, and for memory, with its new value."""
         turn = records[-1].turn if records else self.last_turn
         recorded = {each.key: each.recorded_as for each in changes.changes if each.recorded_as is not None}
         records_of_changes = []
@@ -192,11 +191,11 @@ class Journal:
         return records_of_changes
 
     async def _reacquire(self) -> Lease:
-        """Take the lease again after it ran out, as after a suspended laptop, if nobody wrote meanwhile."""
+        """Take the lease again after it expired, as on a suspended laptop, unless another process wrote meanwhile."""
         lease = await self._lease.acquire(self.info.name)
         if await self._backend.length(keys.session_log(self.info.client, self.info.id)) != self.log.next_seq:
             await self._lease.release()
-            raise SessionBusy(f"session {self.info.name!r} was continued by another process meanwhile: open it again")
+            raise SessionBusy(f"session {self.info.name!r} was continued by another process: open it again")
         return lease
 
     def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:

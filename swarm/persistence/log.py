@@ -1,20 +1,21 @@
 """A session's records in a backend: append-only, opened from its end.
 
-Only the tail that a context can be made of is held in memory. Earlier records are read when they are asked for, in
-chunks, backwards, so opening a session costs the same however long its log is.
+Only the tail that a context can be made from is held in memory. Earlier records are read on demand, backwards and in
+chunks, so opening a session costs the same for a log of any length.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from swarmchat.backends import Append, Backend
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.persistence.records import Record, parse_record
 
 CHUNK = 32
-"""Records read at first."""
+"""The number of records read first."""
 
 HEAD = 8
-"""Records read from the start: the session record, and the instructions that an imported conversation begins with."""
+"""The number of records read from the start: the session record, and system messages of an imported conversation."""
 
 
 class Log:
@@ -25,17 +26,17 @@ class Log:
         self._key = key
         self._ttl = ttl
         self.head: tuple[Record, ...] = ()
-        """The records before the first message that is no instruction, as far as HEAD goes."""
+        """The records before the first message that is not a system message; at most HEAD."""
         self.records: list[Record] = []
         """The tail in memory, in order. Damaged lines are missing from it."""
         self.start = 0
         """The position in the log of the first record that was read."""
         self.next_seq = 0
         self.apart: dict[int, Record] = {}
-        """Records before the tail that are kept apart from it, by their position."""
+        """Records before the tail that are held too, by position: pinned turns and summaries."""
         self._read_apart: set[tuple[int, int]] = set()
         self.damaged: dict[int, str] = {}
-        """What is wrong with lines that could not be read, by their position."""
+        """What is wrong with unreadable lines, by position."""
 
     @property
     def has_earlier(self) -> bool:
@@ -60,17 +61,17 @@ class Log:
         self.start = start
 
     def lacks(self, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Return which of ``spans``, from a first to a last position, were never read."""
+        """Return those of ``spans``, from a first to a last position, that were never read."""
         return [(first, last) for first, last in spans if first < self.start and (first, last) not in self._read_apart]
 
     async def load_apart(self, first: int, last: int) -> None:
-        """Read the records from ``first`` to ``last`` and keep them apart."""
+        """Read the records from ``first`` to ``last`` into ``apart``."""
         lines = await self._backend.slice(self._key, max(0, first), last + 1)
         self.apart |= {record.seq: record for record in self._parse(lines, max(0, first))}
         self._read_apart.add((first, last))
 
     async def catch_up(self) -> list[Record]:
-        """Read what was appended since, by a commit whose outcome was unknown; return it."""
+        """Read and return what a commit with an unknown outcome has appended."""
         lines = await self._backend.slice(self._key, self.next_seq)
         fresh = list(self._parse(lines, self.next_seq))
         self.records += fresh
@@ -78,7 +79,7 @@ class Log:
         return fresh
 
     def appending(self, records: Iterable[Record]) -> Append:
-        """Return the write that appends ``records``; ``appended`` is to follow once it is committed."""
+        """Return the write that appends ``records``; call ``appended`` once it is committed."""
         return Append(self._key, tuple(record.line for record in records), self._ttl)
 
     def appended(self, records: Sequence[Record]) -> None:
@@ -87,19 +88,18 @@ class Log:
         self.next_seq += len(records)
 
     def forget_before(self, seq: int, apart: Sequence[tuple[int, int]] = ()) -> None:
-        """Let go of the records before ``seq``, but for those in the spans ``apart``; they can be read again."""
-        wanted = {span for span in apart if span[0] < seq}
-        self._read_apart = {span for span in wanted if span[0] >= self.start or span in self._read_apart}
-        found = {**self.apart, **{record.seq: record for record in self.records if record.seq < seq}}
+        """Drop the records before ``seq`` from memory, except those in the spans ``apart``; they can be read again."""
+        spans = {span for span in apart if span[0] < seq}
+        self._read_apart = {span for span in spans if span[0] >= self.start or span in self._read_apart}
+        candidates = {**self.apart, **{record.seq: record for record in self.records if record.seq < seq}}
         self.apart = {
-            place: record for place, record in found.items() if any(a <= place <= b for a, b in self._read_apart)
+            place: record for place, record in candidates.items() if any(a <= place <= b for a, b in self._read_apart)
         }
-        kept = [record for record in self.records if record.seq >= seq]
         self.start = max(self.start, min(seq, self.next_seq))
-        self.records = kept
+        self.records = [record for record in self.records if record.seq >= seq]
 
     def _begin(self, lines: Sequence[bytes]) -> Iterator[Record]:
-        """Yield the records before the first message that is no instruction; the others are not even decoded."""
+        """Yield the records before the first message that is not a system message; later lines are not decoded."""
         for position, line in enumerate(lines):
             for record in self._parse([line], position):
                 if record.type not in ("session", "system"):
@@ -117,7 +117,7 @@ class Log:
                 self.damaged[position] = str(error)
                 continue
             if record.seq != position:
-                # A log that was put together by hand. Order in the list is what counts.
-                record = Record(record.type, position, record.turn, record.ts, record.agent, record.data)
+                # A log that was edited by hand. The order of the list counts.
+                record = replace(record, seq=position)
             records.append(record)
         return records

@@ -1,6 +1,7 @@
 """Read a stored log without opening its session."""
 
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 
 from swarmchat.backends import Backend
 from swarmchat.swarm.errors import BadRecord
@@ -12,7 +13,7 @@ _CHUNK = 500
 
 
 async def read_lines(backend: Backend, info: SessionInfo, stop: int | None = None) -> AsyncIterator[bytes]:
-    """Yield the lines of a session's log as they are stored, the first ``stop`` of them or all."""
+    """Yield the stored lines of a session's log: the first ``stop`` of them, or all."""
     key, position = keys.session_log(info.client, info.id), 0
     while stop is None or position < stop:
         end = position + _CHUNK if stop is None else min(stop, position + _CHUNK)
@@ -25,10 +26,7 @@ async def read_lines(backend: Backend, info: SessionInfo, stop: int | None = Non
 
 
 async def read_records(backend: Backend, info: SessionInfo) -> AsyncIterator[Record]:
-    """Yield the records of a session; lines that are none are left out.
-
-    Raises BadRecord for those of a newer version.
-    """
+    """Yield the records of a session, without unreadable lines. Raises BadRecord for a newer format version."""
     position = 0
     async for line in read_lines(backend, info):
         if (record := record_at(line, position)) is not None:
@@ -37,7 +35,7 @@ async def read_records(backend: Backend, info: SessionInfo) -> AsyncIterator[Rec
 
 
 def record_at(line: bytes, position: int) -> Record | None:
-    """Return the record that a line of a log is; ``None`` for none. Raises BadRecord for one of a newer version."""
+    """Return the record in a line of a log; ``None`` if unreadable. Raises BadRecord for a newer format version."""
     try:
         record = parse_record(line)
     except BadRecord as error:
@@ -46,12 +44,12 @@ def record_at(line: bytes, position: int) -> Record | None:
         return None
     if record.seq == position:
         return record
-    # Order in the list is what counts, as it does when the session is opened.
-    return Record(record.type, position, record.turn, record.ts, record.agent, record.data)
+    # The order of the list counts, as it does when the session is opened.
+    return replace(record, seq=position)
 
 
 def hidden_turns(records: Iterable[Record]) -> set[int]:
-    """Return the turns that are undone. An ``undo`` or ``redo`` record names them with ``from`` and ``to``."""
+    """Return the turns that are undone after ``records``: their ``undo`` and ``redo`` records name them."""
     hidden: set[int] = set()
     for record in records:
         if record.type in ("undo", "redo"):
@@ -64,5 +62,5 @@ def turns_of(record: Record) -> range:
     first, last = record.data.get("from"), record.data.get("to")
     if not isinstance(first, int) or not isinstance(last, int):
         return range(0)
-    # A record can only be about turns before it; what a damaged one says must not cost memory.
+    # A record names turns before it only; a damaged one must not cost memory.
     return range(max(0, first), min(last, record.turn) + 1)

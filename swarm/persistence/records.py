@@ -1,7 +1,6 @@
-"""The entries of a session's log: what they hold, and their one form as a line of JSON.
+"""The records of a session's log, and their form as lines of JSON.
 
-A record is immutable. A record that was read is written again byte for byte, so fields that this program does not
-know pass through unharmed.
+A record is immutable. One that was read is written again byte for byte, so that unknown fields are kept.
 """
 
 import json
@@ -86,7 +85,7 @@ class Record:
         return encode_json({**common, **self.data})
 
     def stored_tokens(self, encoding: str) -> int | None:
-        """Return the tokens that were counted when the record was made, if they were counted in ``encoding``."""
+        """Return the token count that the record holds, if it was made with ``encoding``."""
         tokens = self.data.get("tokens")
         if isinstance(tokens, dict) and tokens.get("encoding") == encoding:
             count = tokens.get("count")
@@ -97,16 +96,16 @@ class Record:
 def parse_record(line: bytes) -> Record:
     """Read one line of a log.
 
-    Raises BadRecord for what is not JSON, not an object, lacks a common field, holds one of the wrong type, or
-    says a newer format version.
+    Raises BadRecord for invalid JSON, anything but an object, a common field that is missing or of the wrong type, and
+    a newer format version.
     """
     try:
-        # Told that a line is UTF-8, as all of ours are, json need not find that out.
+        # Decoded first: for bytes, json detects the encoding itself, which takes longer.
         fields = json.loads(line.decode("utf-8", "surrogatepass") if line.startswith(b'{"') else line)
     except (ValueError, RecursionError) as error:
         raise BadRecord(f"not a record: {_excerpt(line)} is not JSON ({error})") from error
     if not isinstance(fields, dict):
-        raise BadRecord(f"not a record: {_excerpt(line)} is no JSON object")
+        raise BadRecord(f"not a record: {_excerpt(line)} is not a JSON object")
     version = fields.get("v", FORMAT_VERSION)
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise BadRecord(
@@ -125,14 +124,14 @@ def parse_record(line: bytes) -> Record:
         fields.pop(name, None)
     if record.type in MESSAGE_TYPES and not isinstance(record.data.get("message"), dict):
         raise BadRecord(f"not a record: {_excerpt(line)} is of type {record.type!r} but has no message")
-    # What was read is what is written again, unknown fields and spacing included.
+    # Written again as it was read, with unknown fields and spacing.
     record.__dict__["line"] = line
     return record
 
 
 def _field(fields: dict[str, Any], name: str, kind: type[_T], line: bytes) -> _T:
     value = fields.get(name)
-    # What JSON gives is of these very types, and a bool is no int here.
+    # Exact types: a bool is not an int here.
     if type(value) is not kind:
         raise BadRecord(f"not a record: {name!r} of {_excerpt(line)} is {value!r}, expected {kind.__name__}")
     return value
@@ -144,5 +143,5 @@ def _excerpt(line: bytes) -> str:
 
 
 def timestamp(moment: datetime) -> str:
-    """Return ``moment`` as records hold it."""
+    """Return ``moment`` in the form of records: UTC, ISO 8601 with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""A model that says again what a log holds, and tools that return again what they returned."""
+"""A model that repeats the answers of a log, and tools that repeat their results."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -21,73 +21,73 @@ if TYPE_CHECKING:
 
 
 _FROM_TEXT = "text_"
-"""How the ids of calls begin that were taken out of the text."""
+"""The prefix of ids of calls that were written as text."""
 
 
 class Recording:
-    """What the model and the tools do in the turn that is replayed. ``stop`` is set where the user stopped it."""
+    """What model and tools did in the replayed turn. ``stop`` is set where the user stopped it."""
 
     def __init__(self) -> None:
         self.action: Action | None = None
         self.stop = asyncio.Event()
         self.killed = False
-        """Whether the process died where it stopped."""
-        self.said: list[Output] = []
+        """Whether the recorded process died there."""
+        self.outputs: list[Output] = []
         """What the model did so far in this turn."""
-        self.lacking: str | None = None
-        """The first thing that was asked of the transcript and is not in it."""
+        self.missing: str | None = None
+        """The first thing that the replay needed and the transcript does not hold."""
 
     def begin(self, action: Action) -> None:
-        """Go on with ``action``."""
+        """Continue with ``action``."""
         self.action = action
         self.stop.clear()
-        self.said, self.lacking = [], None
+        self.outputs, self.missing = [], None
 
     def next_output(self) -> Output:
-        """Return what the model did next. Raises ScriptError when it was not asked again."""
+        """Return what the model did next. Raises ScriptError if there was no further request."""
         if self.action is None or not self.action.outputs:
-            self.lacking = self.lacking or "a further answer of the model"
+            self.missing = self.missing or "a further answer of the model"
             raise ScriptError("the transcript holds no further answer in this turn: the model was not asked again")
-        self.said.append(self.action.outputs.popleft())
-        return self.said[-1]
+        self.outputs.append(self.action.outputs.popleft())
+        return self.outputs[-1]
 
     def next_result(self, call: ToolCall, *, needed: bool = True) -> Result | None:
-        """Return what the call returned, ``None`` if the transcript does not say; whether that is ``needed``."""
-        results = self.said[-1].results if self.said else {}
+        """Return the recorded result of ``call``, or ``None``; with ``needed``, a missing one is noted."""
+        results = self.outputs[-1].results if self.outputs else {}
         if waiting := results.get(call.id):
             return waiting.popleft()
-        # What was written by hand may not name its call: then it stands in the order of the calls. The id of a call
-        # that stood in the text comes from the request, which may be another now.
+        # A hand-written result may not name its call: it belongs to the next one. The id of a call that was written as
+        # text depends on the request, which may have changed.
         for call_id, waiting in results.items():
             by_hand = not call_id and waiting and waiting[0].name in ("", call.name)
             from_text = call_id.startswith(_FROM_TEXT) and call.id.startswith(_FROM_TEXT)
             if by_hand or (from_text and waiting and waiting[0].name == call.name):
                 return waiting.popleft()
         if needed and (self.action is None or not self.action.killed):
-            self.lacking = self.lacking or f"a result of {call.name}({call.arguments})"
+            self.missing = self.missing or f"a result of {call.name}({call.arguments})"
         return None
 
     @property
-    def left(self) -> str | None:
-        """What the turn did not make use of: an answer, or a result that belongs to no call."""
+    def unused(self) -> str | None:
+        """The first thing that the turn did not use: an answer, or a result without a call."""
         action = self.action
         if action is None:
             return None
         if action.outputs:
             answer = action.outputs[0].answer
             return "an answer of the model" if answer is None else f"the answer {answer.text[:60]!r}"
-        unasked = [result for output in self.said for result in output.results.get("", ())]
+        unasked = [result for output in self.outputs for result in output.results.get("", ())]
         return f"the result {unasked[0].text[:60]!r}" if unasked else None
 
     async def stopped_here(self, *, killed: bool = False) -> None:
-        """Wait to be stopped, as then."""
+        """Wait to be cancelled, where the recorded turn was."""
         self.killed = killed
         self.stop.set()
         await asyncio.Event().wait()
 
 
 class ReplayModel:
-    """Answers each request with what the recording holds, whatever is asked. ``name`` is that of the model then."""
+    """Answers each request with the next recorded answer. ``name`` is that of the recorded model."""
 
     def __init__(self, recording: Recording, name: str, context_window: int = 128_000) -> None:
         self._recording = recording
@@ -96,16 +96,16 @@ class ReplayModel:
 
     @property
     def name(self) -> str:
-        """What the model was called."""
+        """The name of the recorded model."""
         return self._name
 
     @property
     def context_window(self) -> int:
-        """How many tokens a request and its answer may have together, where the transcript does not say."""
+        """The context window, in tokens, where the transcript does not hold it."""
         return self._context_window
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Say again what was said; see ``Model.stream``. Raises what was raised."""
+        """Yield the recorded answer; see ``Model.stream``. Raises the recorded error."""
         output = self._recording.next_output()
         if output.too_long is not None:
             raise ContextTooLong("the context was too long", limit=output.too_long)
@@ -123,11 +123,11 @@ class ReplayModel:
             yield answer
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: no connection is open."""
 
 
 class ReplayTools:
-    """Returns what the transcript holds, and changes what was changed then; with ``real``, runs the tools."""
+    """Returns recorded results and applies recorded changes; with ``real``, runs the tools."""
 
     def __init__(self, recording: Recording, conversation: "Conversation", *, real: bool = False) -> None:
         self._recording = recording
@@ -136,12 +136,12 @@ class ReplayTools:
         self._results: dict[str, Result | None] = {}
 
     async def approve(self, tool: "Tool", call: ToolCall) -> bool:
-        """Whether the call was allowed then."""
+        """Whether the call was allowed in the recording."""
         result = self._results[call.id] = self._recording.next_result(call, needed=not self._real)
         return result is None or result.status != "denied"
 
     async def run(self, tool: "Tool", ctx: "Context", arguments: dict[str, object], outcome: Outcome) -> str:
-        """Return the result. Raises ToolFailure where the tool failed, or where there is no result."""
+        """Return the result. Raises ToolFailure if the tool failed, or if no result is recorded."""
         result = self._results.pop(outcome.call.id, None)
         action = self._recording.action
         if result is None and action is not None and action.killed:
@@ -162,7 +162,7 @@ class ReplayTools:
 
 
 def apply_recorded_change(record: Record, conversation: "Conversation", changes: ChangeSet) -> None:
-    """Add to ``changes`` the change that a record of a state or of memory tells of."""
+    """Add the change in a ``state`` or ``memory`` record to ``changes``."""
     info, lifetimes = conversation.info, conversation.settings.lifetimes
     value = record.data.get("value")
     stored = None if value is None else encode_json(value)
@@ -175,9 +175,9 @@ def apply_recorded_change(record: Record, conversation: "Conversation", changes:
 
 
 def _error(kind: str, message: str) -> Exception:
-    """Return the error that ended the turn then, or one of its name: that is what the log tells of it."""
+    """Return the recorded error, or one of the same name: the log holds no more of it."""
     if kind == "ContextTooLong":
-        # No window that it could be cut to: then as now, that did not help.
+        # No window to cut to: that did not help in the recording either.
         return ContextTooLong(message, limit=1)
     known = getattr(errors, kind, None)
     if isinstance(known, type) and issubclass(known, ModelError):

@@ -1,8 +1,8 @@
-"""Do again what a transcript tells, and see whether the same comes out.
+"""Replay a recorded conversation and compare the outcome.
 
-``verify``: what the user, the model and the tools did comes from the transcript; context and rotation, handoffs,
-policies, rescue and states are computed for real and compared. ``tools``: the tools run as well. ``live``: only what
-the user did comes from it. No network is used but by a model or a tool that is given.
+In the mode ``verify``, user, model and tools repeat what the transcript holds; context and rotation, handoffs,
+policies, rescue and states are computed anew and compared. In ``tools``, the tools run too. In ``live``, only the user
+repeats. No network is used, except by a given model or tool.
 """
 
 import asyncio
@@ -43,19 +43,19 @@ MODES = ("verify", "tools", "live")
 
 @dataclass
 class Replayed:
-    """What came of one replay."""
+    """The outcome of one replay."""
 
     conversation: RecordedConversation
     records: list[Record]
-    """The log that came out, from its first record on. No times but those of the transcript are in it."""
+    """The whole new log. It holds no times but those of the transcript."""
     differences: list[Difference] = field(default_factory=list)
-    """What is not as the transcript says, the first one first."""
+    """The differences from the transcript, in order."""
     turns: list[TurnComparison] = field(default_factory=list)
-    """The turns that were replayed: what they came to then, and now."""
+    """The replayed turns: the recorded outcome and the new one of each."""
 
     @property
     def same(self) -> bool:
-        """Whether all is as the transcript says."""
+        """Whether nothing differs."""
         return not self.differences
 
 
@@ -70,11 +70,11 @@ async def replay(
     start: int | None = None,
     until: int | None = None,
 ) -> Replayed:
-    """Replay ``conversation`` in a session of its own on ``backend``; all that it leaves there is removed again.
+    """Replay ``conversation`` in a session of its own on ``backend``, which is removed afterwards.
 
-    ``swarm`` is who answers; without one, agents that have the tools that were called. ``model`` answers in the mode
-    ``live``. Only the turns from ``start`` to ``until`` are replayed; those before are taken as they are. Raises what
-    opening a session raises, in the mode ``live`` what the model raises, and SwarmError for a swarm that cannot be.
+    ``swarm`` answers; without one, stand-in agents have the tools that were called. ``model`` answers in the mode
+    ``live``. Only the turns from ``start`` to ``until`` are replayed; earlier ones are taken as they are. Raises what
+    opening a session raises, the model's errors in the mode ``live``, and SwarmError for an invalid swarm.
     """
     before, actions = split_actions(conversation.records)
     while conversation.whole and actions and _was_imported(actions[0]):
@@ -105,11 +105,11 @@ class _Replay:
         self._live = mode == "live"
         self._real_tools = mode == "tools"
         self._model = model
-        self._given = settings
+        self._base_settings = settings
         self._before = before
         self._recording = Recording()
         self._moment = MOMENT
-        # Nobody's name: on a store that others use as well, a client of its own.
+        # A client of its own, in case other people use the store.
         self._client = f"{_CLIENT}-{secrets.token_hex(8)}"
         self._turns: list[TurnComparison] = []
 
@@ -117,7 +117,7 @@ class _Replay:
         conversation = self._conversation
         by_hand = conversation.by_hand
         for action in actions if by_hand else ():
-            # What is missing in what was written by hand was forgotten, not interrupted.
+            # Whatever a hand-written transcript lacks was left out, not interrupted.
             action.breaks_off = action.killed = False
         try:
             info = await self._put_beginning()
@@ -134,7 +134,7 @@ class _Replay:
         return Replayed(conversation, records, differences, self._turns)
 
     async def _put_beginning(self) -> SessionInfo:
-        """Store the records that are not replayed, and what is kept beside them."""
+        """Store the records that are not replayed, and the state after them."""
         summary = LogSummary()
         memory = self._conversation.about.get("memory")
         for record in self._before:
@@ -150,18 +150,18 @@ class _Replay:
         return info
 
     async def _remove_all(self) -> None:
-        left = [key async for key, _ in self._backend.scan(keys.owned(self._client))]
-        left += [keys.policy_ban(self._swarm.name, policy.name, self._client) for policy in self._swarm.policies]
-        await self._backend.commit(*map(Delete, [*left, keys.session_log(self._client, _CLIENT)]))
+        stored_keys = [key async for key, _ in self._backend.scan(keys.owned(self._client))]
+        stored_keys += [keys.policy_ban(self._swarm.name, policy.name, self._client) for policy in self._swarm.policies]
+        await self._backend.commit(*map(Delete, [*stored_keys, keys.session_log(self._client, _CLIENT)]))
 
     async def _open(self, info: SessionInfo, actions: Sequence[Action]) -> tuple[Session, ReplayConversation]:
         models: dict[str, Model] = {}
         about = self._conversation.about
         asked = [str(record.data.get("model")) for action in actions for record in action.requests]
         first = next(iter(asked), str(about.get("model") or "")) or "replayed"
-        # One model may have stood in for those that agents name: the demo model does.
-        told = about.get("settings")
-        alone = first == "demo" or (isinstance(told, dict) and told.get("one_model") is True)
+        # One model may have answered for all agents, as the demo model does.
+        recorded = about.get("settings")
+        alone = first == "demo" or (isinstance(recorded, dict) and recorded.get("one_model") is True)
 
         def model_named(name: str) -> Model:
             if self._live and self._model is not None:
@@ -190,24 +190,24 @@ class _Replay:
         return Session(conversation), conversation
 
     def _settings(self) -> SessionSettings:
-        settings = self._given or SessionSettings()
-        told = self._conversation.about.get("settings")
+        settings = self._base_settings or SessionSettings()
+        recorded = self._conversation.about.get("settings")
         by_hand = self._conversation.by_hand
-        if isinstance(told, dict):
-            known = (*SETTINGS, *WINDOWS) if by_hand else SETTINGS
-            told = {name: value for name, value in told.items() if name in known}
-            if isinstance(told.get("rescue"), list):
-                told["rescue"] = self._steps(told["rescue"], settings)
-            settings = replace(settings, **told)
+        if isinstance(recorded, dict):
+            names = (*SETTINGS, *WINDOWS) if by_hand else SETTINGS
+            fields = {name: value for name, value in recorded.items() if name in names}
+            if isinstance(fields.get("rescue"), list):
+                fields["rescue"] = self._steps(fields["rescue"], settings)
+            settings = replace(settings, **fields)
         if not self._conversation.whole and not by_hand:
-            # Another program had other bounds, and took what its model said as it was.
+            # Another program had other limits, and took its model's answers as they were.
             settings = replace(settings, rescue=(), max_requests=10_000, max_repeats=10_000)
         return settings
 
     def _steps(self, names: Sequence[Any], settings: SessionSettings) -> list[Any]:
-        """Return the steps of the rescue with functions for their names, where somebody has them."""
-        given = [*(settings.rescue or ()), *(self._swarm.rescue or ())]
-        functions = {getattr(step, "__name__", ""): step for step in given if callable(step)}
+        """Return the rescue steps, with functions in place of their names where they are known."""
+        steps = [*(settings.rescue or ()), *(self._swarm.rescue or ())]
+        functions = {getattr(step, "__name__", ""): step for step in steps if callable(step)}
         return [functions.get(name, name) for name in names]
 
     async def _perform(self, info: SessionInfo, actions: Sequence[Action]) -> list[Difference]:
@@ -221,36 +221,36 @@ class _Replay:
                     await session.close()
                     self._recording.killed = False
                     session, conversation = await self._open(info, actions[number:])
-                made_before = conversation.journal.log.next_seq
+                start = conversation.journal.log.next_seq
                 await self._act(session, conversation, action)
                 if action.kind != "ask":
                     continue
-                made = [record for record in session.records if record.seq >= made_before]
-                turned = TurnComparison(
+                new_records = [record for record in session.records if record.seq >= start]
+                comparison = TurnComparison(
                     happened_in(action.turn, action.records, agent_after(action), {}),
-                    happened_in(action.turn, made, session.agent.name, await _states(session)),
+                    happened_in(action.turn, new_records, session.agent.name, await _states(session)),
                 )
-                self._turns.append(turned)
-                differences += self._found_lacking(action, made)
+                self._turns.append(comparison)
+                differences += self._incomplete(action, new_records)
                 while expectations and expectations[0].turn <= action.turn:
                     expected = expectations.pop(0)
                     if expected.turn == action.turn:
-                        differences += check_expectation(expected.fields, turned.now)
+                        differences += check_expectation(expected.fields, comparison.now)
         finally:
             await session.close()
         return differences
 
-    def _found_lacking(self, action: Action, made: Sequence[Record]) -> Iterator[Difference]:
-        """Yield what a transcript that was written by hand lacks, or has too much of, in the turn of ``action``."""
+    def _incomplete(self, action: Action, new_records: Sequence[Record]) -> Iterator[Difference]:
+        """Yield what a hand-written transcript lacks, or has too much of, in the turn of ``action``."""
         if not self._conversation.by_hand or self._live:
             return
         last = action.records[-1].seq
-        if (lacking := self._recording.lacking) is not None:
-            yield Difference(action.turn, last, "transcript", "", lacking, None)
-        elif (left := self._recording.left) is not None:
-            yield Difference(action.turn, last, "transcript", "", None, left)
-        elif made and made[-1].type == "error":
-            yield Difference(action.turn, last, "error", "error", None, made[-1].data["error"])
+        if (missing := self._recording.missing) is not None:
+            yield Difference(action.turn, last, "transcript", "", missing, None)
+        elif (unused := self._recording.unused) is not None:
+            yield Difference(action.turn, last, "transcript", "", None, unused)
+        elif new_records and new_records[-1].type == "error":
+            yield Difference(action.turn, last, "error", "error", None, new_records[-1].data["error"])
 
     async def _act(self, session: Session, conversation: ReplayConversation, action: Action) -> None:
         match action.kind:
@@ -284,7 +284,7 @@ class _Replay:
                 await self._ask(session, action)
 
     async def _ask(self, session: Session, action: Action) -> None:
-        """Run one turn, and stop it where it was stopped. What ends it stands in its records."""
+        """Run one turn, and stop it where it was stopped. Its records hold what ended it."""
         self._recording.begin(action)
         turn = asyncio.ensure_future(_run(session, action.text))
         stop = asyncio.ensure_future(self._recording.stop.wait())
@@ -303,7 +303,7 @@ class _Replay:
 
 
 def _was_imported(action: Action) -> bool:
-    """Whether a turn was held in another program: an answer is there, and no request."""
+    """Whether a turn comes from another program: it has an answer and no request."""
     types = {record.type for record in action.records}
     return action.kind == "ask" and "assistant" in types and "request" not in types
 
@@ -317,7 +317,7 @@ def agent_after(action: Action) -> str:
 
 
 def _timeless(record: Record) -> Record:
-    """Return the record without how long something took in the replay."""
+    """Return the record without the time that something took in the replay."""
     if "ms" not in record.data:
         return record
     return replace(record, data={**record.data, "ms": 0})

@@ -1,4 +1,4 @@
-"""What is wrong with an answer, if anything: found by looking at the whole of it."""
+"""Find what is wrong with a whole answer: bad calls, calls in circles, silence."""
 
 import json
 from collections import Counter
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 FINAL = ("content_filter", "refused")
-"""Reasons to stop that are no fault of the model: asking again would bring the same."""
+"""Finish reasons that are not the model's fault: asking again would give the same."""
 
 
 class Guards:
-    """What one turn has done so far, to notice when it goes in circles."""
+    """Watches one turn for limits and circles: requests, repeated calls, agents that hand over in a loop."""
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._made: Counter[tuple[str, str]] = Counter()
+        self._calls: Counter[tuple[str, str]] = Counter()
         self.requests = 0
         self.visited: set[str] = set()
-        """The agents that were handed over to."""
+        """The agents that were handed over to in this turn."""
 
     def call_fault(self, answer: Answer, toolset: "Toolset") -> Fault | None:
-        """Return what is wrong with the calls of ``answer``; ``toolset`` is what could be called."""
+        """Return the worst fault in the calls of ``answer``, with refusals of all bad ones; ``None`` for none."""
         settings = self._conversation.settings
         if self.requests >= settings.max_requests:
             error = RequestLimit(
@@ -43,13 +43,13 @@ class Guards:
         faults = [fault for call in answer.tool_calls if (fault := self._fault_of(call, toolset, answer))]
         if not faults:
             return None
-        together = {call_id: why for fault in faults for call_id, why in fault.refusals.items()}
-        worst = min(faults, key=lambda fault: _ORDER.index(fault.cause))
-        return Fault(worst.cause, worst.detail, worst.told, answer, together, worst.error)
+        refusals = {call_id: why for fault in faults for call_id, why in fault.refusals.items()}
+        worst = min(faults, key=lambda fault: _SEVERITY.index(fault.cause))
+        return Fault(worst.cause, worst.detail, worst.told, answer, refusals, worst.error)
 
     def count(self, calls: Sequence[ToolCall]) -> None:
-        """Remember calls that are made. Two alike in one message are one."""
-        self._made.update({_identity(call) for call in calls})
+        """Count ``calls`` as made. Two equal ones in one message count once."""
+        self._calls.update({_identity(call) for call in calls})
 
     def _fault_of(self, call: ToolCall, toolset: "Toolset", answer: Answer) -> Fault | None:
         if call.name not in toolset.names:
@@ -60,7 +60,7 @@ class Guards:
                 expected = json.dumps(tool.signature.parameters, ensure_ascii=False)
                 problem = f"{problem}. The parameters are: {expected}"
             return _call_fault("bad_arguments", detail, problem, call, answer)
-        times = self._made[_identity(call)] + 1
+        times = self._calls[_identity(call)] + 1
         if times >= self._conversation.settings.max_repeats:
             why = f"{call.name!r} was called {times} times with the same arguments: go on with what it returned"
             error = RepeatedCall(
@@ -80,11 +80,11 @@ class Guards:
         return None
 
 
-_ORDER = ("repeated_call", "handoff_loop", "unknown_tool", "bad_arguments")
+_SEVERITY = ("repeated_call", "handoff_loop", "unknown_tool", "bad_arguments")
 
 
 def empty_fault(answer: Answer) -> Fault | None:
-    """Return a fault if ``answer`` says nothing and calls nothing, and it is the model that would not."""
+    """Return a fault if ``answer`` has neither text nor calls, unless the server or a policy stopped it."""
     if answer.text.strip() or answer.tool_calls or answer.finish in FINAL:
         return None
     told = "Your last answer was empty. Answer the user's last message, or call one of your tools."
@@ -92,13 +92,13 @@ def empty_fault(answer: Answer) -> Fault | None:
 
 
 def repetition_fault(answer: Answer) -> Fault:
-    """Return the fault of an answer that holds nothing but one piece again and again."""
+    """Return the fault of an answer that repeats one piece of text and holds nothing else."""
     told = "Your last answer repeated itself without an end and was cut off. Answer again, and briefly."
     return Fault("repetition", "", told, answer)
 
 
 def rejected_fault(answer: Answer, problem: str) -> Fault:
-    """Return the fault of an answer that the agent's own check did not accept, because of ``problem``."""
+    """Return the fault of an answer that the agent's ``validate`` rejected because of ``problem``."""
     told = f"Your last answer was not accepted: {problem}. Answer the user's last message again."
     return Fault("rejected", problem, told, answer)
 

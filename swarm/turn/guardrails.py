@@ -1,4 +1,4 @@
-"""Policies at the two ends of a turn: before the model hears the user, and before the user hears the model."""
+"""Policies at both ends of a turn: before the model sees the message, and before the user sees the answer."""
 
 import asyncio
 from dataclasses import replace
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
     from swarmchat.swarm.turn.recorder import TurnRecorder
 
 
-async def refuse_input(conversation: Conversation, records: "TurnRecorder", text: str) -> Refused | None:
-    """Answer for the agents if the client is banned or may not write ``text``; return how, None if all is well.
+async def refuse_input(conversation: Conversation, recorder: "TurnRecorder", text: str) -> Refused | None:
+    """Return the refusal of ``text`` if the client is banned or a policy rejects it; ``None`` if it may be sent.
 
-    The text is kept in the log, and no agent ever sees it.
+    The policy's message becomes the answer. The text is kept in the log, and no agent ever sees it.
     """
     policies = conversation.swarm.policies
     client = conversation.info.client
     bans = await asyncio.gather(*(conversation.primitives.policy(policy.name).find(client) for policy in policies))
     for policy, ban in zip(policies, bans, strict=True):
         if ban is not None:
-            # The rule has nothing to do with it: a replay must know.
-            return _refuse(records, policy, "input", text, banned=True, before=True)
+            # A replay must know that the text was not looked at.
+            return _refuse(recorder, policy, "input", text, banned=True, before=True)
     for policy in policies:
         if await policy.rejects_input(text):
             if policy.ban:
                 await _ban(conversation, policy, text)
-            return _refuse(records, policy, "input", text, banned=policy.ban)
+            return _refuse(recorder, policy, "input", text, banned=policy.ban)
     return None
 
 
-async def refuse_output(conversation: Conversation, records: "TurnRecorder") -> Refused | None:
-    """Replace the answer by a policy's message if it may not be given; return how, None if all is well.
+async def refuse_output(conversation: Conversation, recorder: "TurnRecorder") -> Refused | None:
+    """Return the refusal of the answer if a policy rejects it, and replace it by the policy's message.
 
-    What was rejected is kept in the log, and neither the user nor an agent sees it again.
+    The rejected answer is kept in the log, and neither the user nor an agent sees it again.
     """
     for policy in conversation.swarm.policies:
-        if await policy.rejects_output(records.answer.text):
-            rejected = records.answer
-            refused = _refuse(records, policy, "output", rejected.text, banned=False)
-            records.answer = replace(rejected, text=policy.message, reasoning="", tool_calls=(), finish="refused")
+        if await policy.rejects_output(recorder.answer.text):
+            rejected = recorder.answer
+            refused = _refuse(recorder, policy, "output", rejected.text, banned=False)
+            recorder.answer = replace(rejected, text=policy.message, reasoning="", tool_calls=(), finish="refused")
             return refused
     return None
 
@@ -54,9 +54,9 @@ async def _ban(conversation: Conversation, policy: "Policy", text: str) -> None:
 
 
 def _refuse(
-    records: "TurnRecorder", policy: "Policy", direction: str, text: str, *, banned: bool, before: bool = False
+    recorder: "TurnRecorder", policy: "Policy", direction: str, text: str, *, banned: bool, before: bool = False
 ) -> Refused:
     earlier = {"before": True} if before else {}
-    records.add("policy", policy=policy.name, direction=direction, text=text, banned=banned, **earlier)
-    records.answer = Answer(policy.message, finish="refused")
+    recorder.add("policy", policy=policy.name, direction=direction, text=text, banned=banned, **earlier)
+    recorder.answer = Answer(policy.message, finish="refused")
     return Refused(policy.name, direction, banned, policy.message)

@@ -1,12 +1,12 @@
-"""The rescue ladder: what is done about an answer that cannot be used, one step after the other until one helps.
+"""The rescue ladder: what to do about an unusable answer, one step after the other until one helps.
 
-1. repair: put the form right, without losing anything (``hearing``, ``call_repair``).
-2. feedback: the fault goes to the model as the result of its call, with the nearest names and the parameters.
-3. recomplete: ask again and say why; the bad answer is in that request and nowhere else.
-4. flush: hide the conversation from this agent and ask the user's question again on the clean slate.
+1. repair: fix the form without losing anything (``answer_reader``, ``parsing.call_repair``).
+2. feedback: return the fault to the model as the result of its call, with the nearest names and the parameters.
+3. recomplete: ask again and say why; the bad answer is in that request and in no later one.
+4. flush: hide the conversation from this agent and ask the user's question again without it.
 5. placeholder: answer with a polite line.
 
-An error of the provider is no answer and never comes here.
+Errors of the provider are not answers and never come here.
 """
 
 from collections import Counter
@@ -28,34 +28,34 @@ if TYPE_CHECKING:
     from swarmchat.swarm.turn.recorder import TurnRecorder
 
 _LONGEST_SHOWN = 2000
-"""Characters of a bad answer that the model is shown again."""
+"""Characters of a bad answer that are shown to the model again."""
 
 
 @dataclass(frozen=True, slots=True)
 class RescueDecision:
-    """What becomes of an answer."""
+    """What to do with an answer."""
 
     events: Sequence[Event] = ()
     again: bool = False
-    """Whether the model is asked again; else the answer was taken."""
+    """Whether to ask the model again; otherwise the answer was accepted."""
     replaced: bool = False
-    """Whether the answer is another one than the model's, and was not shown."""
+    """Whether the accepted answer is not the model's, and so was not shown yet."""
     refusals: Mapping[str, str] = field(default_factory=dict)
-    """Calls that are not carried out, and why, by their ids."""
+    """Reasons why calls are refused, by their ids."""
     error: LimitReached | None = None
-    """What ends the turn: no step was left."""
+    """The error that ends the turn, when no step is left."""
 
 
 class Rescue:
-    """The ladder of one turn."""
+    """The rescue ladder of one turn."""
 
-    def __init__(self, conversation: Conversation, records: "TurnRecorder", guards: Guards) -> None:
+    def __init__(self, conversation: Conversation, recorder: "TurnRecorder", guards: Guards) -> None:
         self.tail: tuple[Mapping[str, Any], ...] = ()
-        """Messages that the next request ends with, and no later one."""
+        """Messages at the end of the next request, and of no later one."""
         self.parameters: Mapping[str, Any] = {}
-        """Fields of the next request only."""
+        """Parameters of the next request only."""
         self._conversation = conversation
-        self._records = records
+        self._recorder = recorder
         self._guards = guards
         self._steps = conversation.rescue_steps
         self._next = 0
@@ -64,27 +64,27 @@ class Rescue:
 
     @property
     def repairs(self) -> bool:
-        """Whether answers are put right while they come."""
+        """Whether answers are repaired as they stream in."""
         return "repair" in self._steps
 
-    async def judge(self, hearing: AnswerReader, said: Answer, prefix: str, ms: int) -> RescueDecision:
-        """Decide on ``said``, the answer that ``hearing`` has heard, and make it, repaired, the turn's answer.
+    async def judge(self, reader: AnswerReader, raw: Answer, prefix: str, ms: int) -> RescueDecision:
+        """Decide on the answer ``raw``, which ``reader`` has read; if it is accepted, make it the turn's answer.
 
-        ``prefix`` begins the ids of calls that come out of the text. Raises HookError.
+        ``prefix`` begins the ids of calls that were written as text. Raises HookError.
         """
         self.tail, self.parameters = (), {}
-        answer, repairs = hearing.repaired_answer(said, prefix)
-        fault = await self._find_fault(hearing, answer, repairs)
+        answer, repairs = reader.repaired_answer(raw, prefix)
+        fault = await self._find_fault(reader, answer, repairs)
         self._guards.count(answer.tool_calls)
         if fault is None:
-            self._records.answer = answer
+            self._recorder.answer = answer
             self._next = 0
-            return RescueDecision(self._note_repairs(repairs, said))
-        return await self._climb(fault, repairs, said, ms)
+            return RescueDecision(self._note_repairs(repairs, raw))
+        return await self._climb(fault, repairs, raw, ms)
 
-    async def _find_fault(self, hearing: AnswerReader, answer: Answer, repairs: Sequence[Repair]) -> Fault | None:
+    async def _find_fault(self, reader: AnswerReader, answer: Answer, repairs: Sequence[Repair]) -> Fault | None:
         if answer.tool_calls:
-            return self._guards.call_fault(answer, hearing.toolset)
+            return self._guards.call_fault(answer, reader.toolset)
         if answer.finish == "repetition" and not any(repair.cause == "repetition" for repair in repairs):
             return repetition_fault(answer)
         if fault := empty_fault(answer):
@@ -95,42 +95,42 @@ class Rescue:
         problem = await call_hook(f"the check of agent {self._conversation.agent.name!r}", validate, answer.text)
         return rejected_fault(answer, str(problem)) if problem else None
 
-    async def _climb(self, fault: Fault, repairs: Sequence[Repair], said: Answer, ms: int) -> RescueDecision:
-        """Take the next step that can be taken for ``fault``."""
+    async def _climb(self, fault: Fault, repairs: Sequence[Repair], raw: Answer, ms: int) -> RescueDecision:
+        """Take the next step that applies to ``fault``."""
         while self._next < len(self._steps):
             step = self._steps[self._next]
             self._next += 1
             if callable(step):
-                made = await call_hook("a step of the rescue", step, fault, self._conversation.tool_context())
-                answer = Answer(made, finish="rescued") if isinstance(made, str) else made
+                reply = await call_hook("a step of the rescue", step, fault, self._conversation.tool_context())
+                answer = Answer(reply, finish="rescued") if isinstance(reply, str) else reply
                 if answer is None or not (answer.text.strip() or answer.tool_calls):
                     continue
-                self._records.answer = answer
+                self._recorder.answer = answer
                 return RescueDecision(
-                    [self._note(fault, getattr(step, "__name__", "function"), said, ms)], replaced=True
+                    [self._note(fault, getattr(step, "__name__", "function"), raw, ms)], replaced=True
                 )
             if step == "feedback" and fault.refusals and fault.cause != "request_limit":
-                self._records.answer = fault.answer
-                events = [*self._note_repairs(repairs, said), self._note(fault, step)]
+                self._recorder.answer = fault.answer
+                events = [*self._note_repairs(repairs, raw), self._note(fault, step)]
                 return RescueDecision(events, refusals=fault.refusals)
             if step == "recomplete":
                 self._ask_again(fault)
-                return RescueDecision([self._note(fault, step, said, ms)], again=True)
+                return RescueDecision([self._note(fault, step, raw, ms)], again=True)
             if step == "flush" and not self._flushed and fault.cause != "request_limit":
                 self._flushed = True
-                event = self._note(fault, step, said, ms)
-                self._records.add("reset", keep=self._records.kept_by_flush)
+                event = self._note(fault, step, raw, ms)
+                self._recorder.add("reset", keep=self._recorder.kept_by_flush)
                 return RescueDecision([event], again=True)
             if step == "placeholder":
-                self._records.answer = Answer(self._conversation.placeholder, finish="placeholder")
-                return RescueDecision([self._note(fault, step, said, ms)], replaced=True)
-        self._records.answer = fault.answer
-        return RescueDecision(self._note_repairs(repairs, said), refusals=fault.refusals, error=fault.error)
+                self._recorder.answer = Answer(self._conversation.placeholder, finish="placeholder")
+                return RescueDecision([self._note(fault, step, raw, ms)], replaced=True)
+        self._recorder.answer = fault.answer
+        return RescueDecision(self._note_repairs(repairs, raw), refusals=fault.refusals, error=fault.error)
 
     def _ask_again(self, fault: Fault) -> None:
-        """Let the next request show the bad answer and say what is wrong with it.
+        """Put the bad answer and what is wrong with it at the end of the next request.
 
-        As a pair of messages: the templates of some models refuse two messages of one role in a row.
+        They are a pair of messages, because the chat templates of some models refuse two messages of one role in a row.
         """
         bad = fault.answer.text.strip()
         if len(bad) > _LONGEST_SHOWN:
@@ -143,25 +143,25 @@ class Rescue:
         if fault.cause == "request_limit":
             self.parameters = {"tool_choice": "none"}
 
-    def _note_repairs(self, repairs: Sequence[Repair], said: Answer) -> list[Event]:
-        """Record what was put right; the first record holds what the model said."""
+    def _note_repairs(self, repairs: Sequence[Repair], raw: Answer) -> list[Event]:
+        """Record the repairs; the first record holds the raw answer."""
         events: list[Event] = []
         for repair in repairs:
-            bad: dict[str, Any] = {} if events else {"bad": said.to_message(), "finish": said.finish}
-            if bad and said.reasoning:
-                bad["reasoning"] = said.reasoning
+            bad: dict[str, Any] = {} if events else {"bad": raw.to_message(), "finish": raw.finish}
+            if bad and raw.reasoning:
+                bad["reasoning"] = raw.reasoning
             events.append(self._add(repair.cause, "repair", repair.detail, **bad))
         return events
 
-    def _note(self, fault: Fault, step: str, said: Answer | None = None, ms: int = 0) -> Event:
-        """Record a step; ``said`` is an answer that is not taken, so that what it was and cost is kept."""
+    def _note(self, fault: Fault, step: str, raw: Answer | None = None, ms: int = 0) -> Event:
+        """Record a step, with the rejected answer ``raw`` and what it cost."""
         bad: dict[str, Any] = {}
-        if said is not None:
-            bad = {"bad": said.to_message(), "finish": said.finish, "ms": ms}
-            if said.usage is not None:
-                bad["usage"] = dict(said.usage)
-            if said.reasoning:
-                bad["reasoning"] = said.reasoning
+        if raw is not None:
+            bad = {"bad": raw.to_message(), "finish": raw.finish, "ms": ms}
+            if raw.usage is not None:
+                bad["usage"] = dict(raw.usage)
+            if raw.reasoning:
+                bad["reasoning"] = raw.reasoning
         return self._add(fault.cause, step, fault.detail, **bad)
 
     def _add(self, cause: str, step: str, detail: str, **bad: Any) -> Rescued:
@@ -170,5 +170,5 @@ class Rescue:
         agent = self._conversation.agent.name
         if step == "placeholder":
             bad["recovered"] = False
-        self._records.add("rescue", cause=cause, step=step, attempt=attempt, detail=detail, **bad)
+        self._recorder.add("rescue", cause=cause, step=step, attempt=attempt, detail=detail, **bad)
         return Rescued(cause, step, attempt, detail, agent)

@@ -1,4 +1,4 @@
-"""Carry out the tool calls of one message: together, their results in the order of the calls."""
+"""Carry out the tool calls of one message: side by side, with results in the order of the calls."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ToolCalls:
-    """The calls of one message of the active agent. ``outcomes`` are in the order of the calls, whatever happened."""
+    """The calls of one message of the active agent. ``outcomes`` has one entry for each call, in their order."""
 
     def __init__(
         self,
@@ -32,25 +32,25 @@ class ToolCalls:
         refusals: Mapping[str, str],
         visited: Collection[str] = (),
     ) -> None:
-        """``refusals`` says, by id, which calls are not carried out and why; nobody is handed over to ``visited``."""
+        """``refusals`` holds why calls are refused, by id; a tool cannot hand over to an agent in ``visited``."""
         self._conversation = conversation
-        self._offer = toolset
+        self._toolset = toolset
         self._refusals = refusals
         self._visited = visited
         self.outcomes = [Outcome(call) for call in calls]
 
     async def run(self) -> AsyncGenerator["ToolStarted | ToolFinished", None]:
-        """Carry out the calls, all at once; yield what happens. Closing it cancels those that still run."""
+        """Run the calls side by side; yield when one starts or ends. Closing the generator cancels the rest."""
         from swarmchat.swarm.conversation.events import ToolStarted
 
-        ready = []
+        started = []
         for outcome, tool, arguments in await self._admit():
             yield ToolStarted(outcome.call.name, outcome.call.arguments, self._conversation.agent.name)
-            ready.append((outcome, tool, arguments))
+            started.append((outcome, tool, arguments))
         for outcome in self.outcomes:
             if outcome.status != "interrupted":
                 yield self._finished(outcome)
-        tasks = {asyncio.ensure_future(self._carry_out(*each)): each[0] for each in ready}
+        tasks = {asyncio.ensure_future(self._carry_out(*each)): each[0] for each in started}
         try:
             waiting = set(tasks)
             while waiting:
@@ -59,39 +59,39 @@ class ToolCalls:
                     task.result()
                     yield self._finished(tasks[task])
         finally:
-            await _cancelled(tasks)
+            await _cancel_all(tasks)
 
     async def combined_changes(self) -> ChangeSet:
-        """Return the changes of the calls that were carried out, in their order.
+        """Return the changes of all calls that succeeded, in their order.
 
-        A call whose changes cannot follow those before it has failed; one that was interrupted has changed nothing.
+        A call fails if its changes cannot be applied after those before it; an interrupted call has changed nothing.
         """
-        together = ChangeSet()
+        combined = ChangeSet()
         for outcome in self.outcomes:
             if outcome.status == "interrupted":
                 continue
             trial = ChangeSet()
-            trial.extend(together)
+            trial.extend(combined)
             trial.extend(outcome.changes)
             try:
-                for edit in outcome.changes.changes:
-                    await trial.read(self._conversation.backend, edit.key)
+                for change in outcome.changes.changes:
+                    await trial.read(self._conversation.backend, change.key)
             except BackendError:
                 raise
             except Exception as error:
-                outcome.status, outcome.result = "error", f"Error: {_told(error)}"
+                outcome.status, outcome.result = "error", f"Error: {_reason(error)}"
                 outcome.handoff = None
                 continue
-            together = trial
-        return together
+            combined = trial
+        return combined
 
     def refuse_all(self, why: str) -> None:
-        """Let none of the calls be carried out."""
+        """Refuse all calls, because of ``why``."""
         for outcome in self.outcomes:
             self._refuse(outcome, why)
 
     async def _admit(self) -> list[tuple[Outcome, "Tool", dict[str, object]]]:
-        """Settle what needs no tool to run: handoffs, what is refused, bad arguments, what is not approved."""
+        """Decide calls that need no tool: handoffs, refused and unapproved ones. Return the others with arguments."""
         conversation = self._conversation
         limit = conversation.agent.max_tool_calls
         admitted = []
@@ -104,7 +104,7 @@ class ToolCalls:
             elif target := handoff_target(call.name, conversation.agent, conversation.navigation):
                 self._hand_over(outcome, target)
             else:
-                tool = self._offer.tools[call.name]
+                tool = self._toolset.tools[call.name]
                 if await self._approved(outcome, tool):
                     admitted.append((outcome, tool, tool.read_arguments(outcome.call.arguments)))
         return admitted
@@ -119,7 +119,7 @@ class ToolCalls:
     async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
         answer = await self._conversation.approves(tool, outcome.call)
         if isinstance(answer, str) and answer != outcome.call.arguments:
-            # Whoever changed them has checked them: what does not fit is an error of theirs, and ends the turn.
+            # The approver has checked the new arguments: invalid ones are a defect there, and end the turn.
             outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
         if answer is not False:
             return True
@@ -140,7 +140,7 @@ class ToolCalls:
         except BackendError:
             raise
         except Exception as error:
-            self._refuse(outcome, _told(error))
+            self._refuse(outcome, _reason(error))
         else:
             outcome.status, outcome.result, outcome.handoff = "ok", result, self._handoff_of(ctx)
             if ctx.handoff_to in self._visited:
@@ -150,9 +150,9 @@ class ToolCalls:
             outcome.result = f"[the user changed the arguments to {outcome.call.arguments}]\n{outcome.result}"
 
     def _handoff_of(self, ctx: Context) -> str | None:
-        taken = any(other.handoff for other in self.outcomes)
-        elsewhere = ctx.handoff_to not in (self._conversation.agent.name, *self._visited)
-        return ctx.handoff_to if elsewhere and not taken else None
+        has_handoff = any(other.handoff for other in self.outcomes)
+        is_new_agent = ctx.handoff_to not in (self._conversation.agent.name, *self._visited)
+        return ctx.handoff_to if is_new_agent and not has_handoff else None
 
     def _refuse(self, outcome: Outcome, why: str) -> None:
         outcome.status, outcome.result, outcome.changes = "error", f"Error: {why}", ChangeSet()
@@ -166,18 +166,18 @@ class ToolCalls:
         )
 
 
-async def _cancelled(tasks: Collection["asyncio.Task[None]"]) -> None:
-    """Cancel ``tasks`` and wait until they have ended. Whoever is cancelled again meanwhile leaves them behind."""
+async def _cancel_all(tasks: Collection["asyncio.Task[None]"]) -> None:
+    """Cancel ``tasks`` and wait for their end. A second cancel leaves those behind that do not react."""
     for task in tasks:
         task.cancel()
-        # Nobody else may be there to ask for it.
+        # Retrieve the exception, so that asyncio does not report it as lost.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
     if tasks:
-        # Not gather: cancelled, it would go on waiting for a tool that does not react.
+        # Not gather: when cancelled, it keeps waiting for a tool that does not react.
         await asyncio.wait(tasks)
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, ToolFailure):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
