@@ -1,6 +1,17 @@
 """Where bytes are kept: in memory, on disk or in Redis, behind one Protocol. Knows no chat."""
 
-from swarmchat.backends.base import Append, Backend, Delete, Expect, Lease, Put, Touch, Truncate, Write
+from swarmchat.backends.base import (
+    Append,
+    Backend,
+    Delete,
+    Expect,
+    ExpectLength,
+    Lease,
+    Put,
+    Touch,
+    Truncate,
+    Write,
+)
 from swarmchat.backends.errors import (
     BackendError,
     BackendFull,
@@ -8,6 +19,7 @@ from swarmchat.backends.errors import (
     Conflict,
     CorruptValue,
     LeaseLost,
+    LengthConflict,
     UnknownBackend,
 )
 from swarmchat.backends.registry import open_backend
@@ -22,8 +34,10 @@ __all__ = [
     "CorruptValue",
     "Delete",
     "Expect",
+    "ExpectLength",
     "Lease",
     "LeaseLost",
+    "LengthConflict",
     "Put",
     "Touch",
     "Truncate",

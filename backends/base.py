@@ -76,7 +76,20 @@ class Expect:
     value: bytes | None
 
 
-Write = Put | Append | Delete | Truncate | Touch | Expect
+@dataclass(frozen=True, slots=True)
+class ExpectLength:
+    """Let the commit happen only if the list ``key`` has exactly ``length`` values before it; 0: only if it is missing.
+
+    As with Expect, before it means before all its writes. Whoever appends at a known position writes no gap and
+    overtakes nobody.
+    """
+
+    key: str
+    length: int
+
+
+Condition = Expect | ExpectLength
+Write = Put | Append | Delete | Truncate | Touch | Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +154,15 @@ class Backend(Protocol):
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in order, all of them or none, in one round trip.
 
-        With ``lease``, nothing is written unless it is still held, and it is renewed by the way. An Expect that does
-        not hold, or a write to a key of the other kind, fails the whole commit. Of several reasons to refuse, the
-        first is told: the lease, then each Expect in its order (Conflict, or CorruptValue when its key is a list),
-        then the other writes. A refused commit changes nothing: it does not renew the lease either.
+        With ``lease``, nothing is written unless it is still held, and it is renewed by the way. An Expect or
+        ExpectLength that does not hold, or a write to a key of the other kind, fails the whole commit. Of several
+        reasons to refuse, the first is told: the lease, then each condition in its order (Conflict for an Expect,
+        LengthConflict for an ExpectLength, CorruptValue for a key of the other kind), then the other writes. A refused
+        commit changes nothing: it does not renew the lease either.
 
         Once it has returned, the writes survive the death of this process. Each commit lands once, however often the
-        driver had to retry it, and a retry of one that has landed succeeds though its Expects hold no longer. When it
-        raises BackendUnavailable the outcome is unknown, but it landed wholly or not at all.
+        driver had to retry it, and a retry of one that has landed succeeds though its conditions hold no longer. When
+        it raises BackendUnavailable the outcome is unknown, but it landed wholly or not at all.
 
         Raises LeaseLost, Conflict, CorruptValue, BackendFull, BackendUnavailable.
         """

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from swarmchat.backends.base import Expect, Lease, Write
+from swarmchat.backends.base import Condition, ExpectLength, Lease, Write
 from swarmchat.backends.disk_rows import Rows
 from swarmchat.backends.errors import (
     BackendError,
@@ -21,6 +21,7 @@ from swarmchat.backends.errors import (
     Conflict,
     CorruptValue,
     LeaseLost,
+    LengthConflict,
     UnknownBackend,
 )
 
@@ -127,10 +128,10 @@ class DiskBackend:
                 if lease and not _renew(rows, lease):
                     raise LeaseLost(f"the lease {lease.key!r} is held by somebody else or has run out")
                 for write in writes:
-                    if isinstance(write, Expect):
+                    if isinstance(write, Condition):
                         _check(rows, write)
                 for write in writes:
-                    if not isinstance(write, Expect):
+                    if not isinstance(write, Condition):
                         rows.apply(write)
 
         await self._run(write_all)
@@ -242,8 +243,14 @@ def _value(rows: Rows, key: str) -> bytes | None:
     return head.value
 
 
-def _check(rows: Rows, expected: Expect) -> None:
-    if _value(rows, expected.key) != expected.value:
+def _check(rows: Rows, expected: Condition) -> None:
+    if isinstance(expected, ExpectLength):
+        if (length := _length(rows, expected.key)) != expected.length:
+            raise LengthConflict(
+                f"the list {expected.key!r} has {length} values, this commit relied on {expected.length}; nothing was"
+                " written"
+            )
+    elif _value(rows, expected.key) != expected.value:
         raise Conflict(
             f"{expected.key!r} is not what this commit relied on, and nothing was written: read it again and retry"
         )

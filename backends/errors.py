@@ -50,6 +50,10 @@ class Conflict(BackendError):
     exit_code = 75
 
 
+class LengthConflict(Conflict):
+    """A list is not as long as a commit relied on; nothing was written. Retrying does not help by itself."""
+
+
 class CorruptValue(BackendError):
     """A key holds another kind of value than asked for, or bytes that cannot be trusted."""
 

@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from swarmchat.backends.base import Append, Delete, Expect, Lease, Put, Touch, Truncate, Write
-from swarmchat.backends.errors import BackendError, Conflict, CorruptValue, LeaseLost, UnknownBackend
+from swarmchat.backends.base import Append, Delete, Expect, ExpectLength, Lease, Put, Touch, Truncate, Write
+from swarmchat.backends.errors import BackendError, Conflict, CorruptValue, LeaseLost, LengthConflict, UnknownBackend
 
 _Content = bytes | list[bytes]
 
@@ -147,6 +147,11 @@ class MemoryBackend:
     def _check_expected(self, writes: tuple[Write, ...]) -> None:
         """Raise Conflict, or CorruptValue for a list, when one of ``writes`` expects another value."""
         for write in writes:
+            if isinstance(write, ExpectLength) and (length := len(self._list(write.key))) != write.length:
+                raise LengthConflict(
+                    f"{self.url} the list {write.key!r} has {length} values, this commit relied on {write.length};"
+                    " nothing was written"
+                )
             if isinstance(write, Expect) and self._value(write.key) != write.value:
                 raise Conflict(
                     f"{self.url} {write.key!r} is not what this commit relied on, and nothing was written: read it"
@@ -172,7 +177,7 @@ class MemoryBackend:
                     wanted, then = kind, kind if _lasts(ttl) else None
                 case Delete():
                     wanted, then = kind, None
-                case Expect():
+                case Expect() | ExpectLength():
                     continue
             if kind is not None and kind is not wanted:
                 name = "list" if kind is list else "value"

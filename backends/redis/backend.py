@@ -11,8 +11,15 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
-from swarmchat.backends.base import Expect, Lease, Write
-from swarmchat.backends.errors import BackendError, BackendUnavailable, Conflict, CorruptValue, LeaseLost
+from swarmchat.backends.base import Condition, ExpectLength, Lease, Write
+from swarmchat.backends.errors import (
+    BackendError,
+    BackendUnavailable,
+    Conflict,
+    CorruptValue,
+    LeaseLost,
+    LengthConflict,
+)
 from swarmchat.backends.redis.errors import map_error, worth_retrying
 from swarmchat.backends.redis.scripts import ACQUIRE, COMMIT, RELEASE, RENEW, Script, milliseconds, pack_commit, slot
 from swarmchat.backends.redis.url import RedisTarget, parse_redis_url
@@ -87,7 +94,7 @@ class RedisBackend:
         # It must outlive every retry, or the last of them would write a second time.
         token_ttl = max(_TOKEN_TTL, 2 * self._target.deadline)
         # The script checks what is expected before it writes; the sort keeps the order of the rest.
-        ordered = sorted(writes, key=lambda write: not isinstance(write, Expect))
+        ordered = sorted(writes, key=lambda write: not isinstance(write, Condition))
         keys, arguments = pack_commit(ordered, lease, secrets.token_hex(12), token_ttl)
         if self._target.scheme == "redis+cluster":
             self._check_slots(keys[1 if lease else 2 :])
@@ -95,9 +102,15 @@ class RedisBackend:
         if done == 0 and lease:
             raise LeaseLost(f"{self.url} the lease {lease.key!r} is held by somebody else or has run out")
         if done > 1:
+            unmet = ordered[done - 2]
+            if isinstance(unmet, ExpectLength):
+                raise LengthConflict(
+                    f"{self.url} the list {unmet.key!r} does not have the {unmet.length} values that this commit relied"
+                    " on; nothing was written"
+                )
             raise Conflict(
-                f"{self.url} {ordered[done - 2].key!r} is not what this commit relied on, and nothing was written:"
-                " read it again and retry"
+                f"{self.url} {unmet.key!r} is not what this commit relied on, and nothing was written: read it again"
+                " and retry"
             )
         if done < 0:
             raise CorruptValue(

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import count
 
 from redis.crc import key_slot
-from swarmchat.backends.base import Append, Delete, Expect, Lease, Put, Touch, Truncate, Write
+from swarmchat.backends.base import Append, Condition, Delete, Expect, ExpectLength, Lease, Put, Touch, Truncate, Write
 
 _LONGEST = 10**14
 """Milliseconds, three thousand years: what Redis can still add to its clock."""
@@ -26,11 +26,12 @@ class Script:
         self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-# KEYS: token, lease (the token again when there is none), then the key of each write, those of the Expects first.
+# KEYS: token, lease (the token again when there is none), then the key of each write, those of the conditions first.
 # ARGV: token ttl, when to remember the token ('first', 'last' or 'never'), owner of the lease ('' for none), its ttl,
-#       the number of Expects, for each of them whether there is a value ('0' or '1') and which, then for each write
+#       the number of conditions, for each Expect whether there is a value ('0' or '1') and which, for each
+#       ExpectLength 'length' and how long, then for each write
 #       'put' ttl value | 'append' ttl number value… | 'delete' | 'truncate' keep | 'touch' ttl. A ttl of '' is none.
-# Returns 1, or 0 when the lease is lost, or 1 + N when the Expect that is write N does not hold, or -N when the key
+# Returns 1, or 0 when the lease is lost, or 1 + N when the condition that is write N does not hold, or -N when the key
 # of write N is of the wrong kind.
 COMMIT = Script("""
 if redis.call('EXISTS', KEYS[1]) == 1 then return 1 end
@@ -41,9 +42,12 @@ local expects = tonumber(ARGV[5])
 for write = 1, expects do
   local key, at = KEYS[write + 2], 4 + 2 * write
   local kind = redis.call('TYPE', key).ok
-  if kind ~= 'string' and kind ~= 'none' then return -write end
+  local wanted = ARGV[at] == 'length' and 'list' or 'string'
+  if kind ~= wanted and kind ~= 'none' then return -write end
+  if wanted == 'list' then
+    if redis.call('LLEN', key) ~= tonumber(ARGV[at + 1]) then return 1 + write end
   -- GET of a missing key is false here, and '' is true.
-  if redis.call('GET', key) ~= (ARGV[at] == '1' and ARGV[at + 1]) then return 1 + write end
+  elseif redis.call('GET', key) ~= (ARGV[at] == '1' and ARGV[at + 1]) then return 1 + write end
 end
 
 local function gone(ttl) return ttl ~= '' and tonumber(ttl) <= 0 end
@@ -139,14 +143,14 @@ def pack_commit(
 ) -> tuple[list[str], list[str | bytes]]:
     """Return the KEYS and the ARGV of COMMIT. ``token`` names this commit, however often it is sent.
 
-    In ``writes`` the Expects come first.
+    In ``writes`` the conditions come first.
     """
     keys = [lease.key] if lease else []
     keys += [write.key for write in writes]
     token_key = f"{slot_prefix(keys[0])}:commit:{token}"
     arguments: list[str | bytes] = [milliseconds(token_ttl), _remember_when(writes, lease)]
     arguments += [lease.owner, milliseconds(lease.ttl)] if lease else ["", ""]
-    arguments.append(str(sum(isinstance(write, Expect) for write in writes)))
+    arguments.append(str(sum(isinstance(write, Condition) for write in writes)))
     for write in writes:
         arguments += _pack_write(write)
     return [token_key, *([] if lease else [token_key]), *keys], arguments
@@ -156,7 +160,7 @@ def _remember_when(writes: Sequence[Write], lease: Lease | None) -> str:
     if any(isinstance(write, Put | Append) for write in writes):
         return "first"
     # What only looks may look twice, and must not fail for want of the token's memory.
-    return "last" if lease or not all(isinstance(write, Expect) for write in writes) else "never"
+    return "last" if lease or not all(isinstance(write, Condition) for write in writes) else "never"
 
 
 def _pack_write(write: Write) -> list[str | bytes]:
@@ -173,6 +177,8 @@ def _pack_write(write: Write) -> list[str | bytes]:
             return ["delete"]
         case Expect(value=value):
             return ["0", ""] if value is None else ["1", value]
+        case ExpectLength(length=length):
+            return ["length", str(length)]
 
 
 def milliseconds(ttl: float | None) -> str:

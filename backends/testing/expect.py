@@ -2,8 +2,8 @@
 
 import asyncio
 
-from swarmchat.backends.base import Append, Backend, Delete, Expect, Lease, Put
-from swarmchat.backends.errors import Conflict, CorruptValue, LeaseLost
+from swarmchat.backends.base import Append, Backend, Delete, Expect, ExpectLength, Lease, Put, Truncate
+from swarmchat.backends.errors import Conflict, CorruptValue, LeaseLost, LengthConflict
 from swarmchat.backends.testing.tools import BLOBS, LONG, SOON, MakeBackend, gone, refused, scan, scenario, until
 
 
@@ -61,6 +61,30 @@ class ExpectConformance:
         )
         assert await backend.slice("list", 0) == [b"1"]
         assert await backend.get("a") == b"1"
+
+    @scenario
+    async def test_the_length_of_a_list_decides(self, make: MakeBackend) -> None:
+        """A commit lands only if the list is as long as expected before it; otherwise LengthConflict names the key."""
+        backend = make()
+        await backend.commit(ExpectLength("list", 0), Append("list", (b"0",)))
+        await backend.commit(ExpectLength("list", 1), Append("list", (b"1", b"2")), ExpectLength("list", 1))
+        for wrong in (0, 1, 2, 4):
+            message = await refused(
+                backend.commit(Append("list", (b"x",)), Put("a", b"1"), ExpectLength("list", wrong)), LengthConflict
+            )
+            assert "'list'" in message
+            assert backend.url in message
+        await backend.commit(Put("value", b"1"))
+        assert "'value'" in await refused(backend.commit(ExpectLength("value", 0)), CorruptValue)
+        assert "'value'" in await refused(
+            backend.commit(Expect("value", b"2"), ExpectLength("list", 0), Delete("list")), Conflict
+        )
+        await refused(backend.commit(ExpectLength("list", 0), Expect("value", b"2")), LengthConflict)
+        await backend.commit(ExpectLength("list", 3), Truncate("list", 1))
+        await backend.commit(ExpectLength("list", 1), Delete("list"), ExpectLength("list", 1))
+        await backend.commit(ExpectLength("list", 0), Delete("value"))
+        assert await scan(backend, "") == []
+        assert await backend.slice("list", 0) == []
 
     @scenario
     async def test_what_is_expected_lives_no_longer(self, make: MakeBackend) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from swarmchat.backends.base import Append, Backend, Delete, Expect, Put, Touch, Truncate, Write
-from swarmchat.backends.errors import BackendError, Conflict, CorruptValue
+from swarmchat.backends.base import Append, Backend, Delete, Expect, ExpectLength, Put, Touch, Truncate, Write
+from swarmchat.backends.errors import BackendError, Conflict, CorruptValue, LengthConflict
 
 PARTS = ("a", "1", "b", "a-1", ":", "*", "{", "}", "..", "/", "\0", "é", "🦦", "[a]", "?", "\\", "%", "_", " ", "\n")
 """What hostile keys are made of."""
@@ -127,17 +127,19 @@ class _Comparison(RuleBasedStateMachine):
             return type(error)
 
 
-def _expects(model: _Model) -> st.SearchStrategy[Expect]:
+def _expects(model: _Model) -> st.SearchStrategy[Expect | ExpectLength]:
     """What holds, mostly, and what nearly does, mostly on keys that are there."""
 
-    def of(key: str) -> st.SearchStrategy[Expect]:
+    def of(key: str) -> st.SearchStrategy[Expect | ExpectLength]:
         content = model.get(key)
         if isinstance(content, list):
-            return st.builds(Expect, st.just(key), st.none() | _values)
+            length = st.sampled_from((len(content),) * 5 + (0, len(content) + 1))
+            return st.builds(ExpectLength, st.just(key), length) | st.builds(Expect, st.just(key), st.none() | _values)
         nearly = (b"",) if content is None else (None, content[:-1], content + b"\0")
-        return st.builds(Expect, st.just(key), st.sampled_from((content,) * 5 + nearly))
+        expect = st.builds(Expect, st.just(key), st.sampled_from((content,) * 5 + nearly))
+        return expect | st.builds(ExpectLength, st.just(key), st.sampled_from((0, 0, 0, 1)))
 
-    there = [key for key, content in model.items() if isinstance(content, bytes)]
+    there = list(model)
     return (st.sampled_from(there) | keys if there else keys).flatmap(of)
 
 
@@ -150,6 +152,12 @@ def _applied(model: _Model, writes: list[Write]) -> _Model:
                 raise CorruptValue
             if content != write.value:
                 raise Conflict
+        elif isinstance(write, ExpectLength):
+            content = model.get(write.key)
+            if isinstance(content, bytes):
+                raise CorruptValue
+            if len(content or []) != write.length:
+                raise LengthConflict
     after = {key: list(content) if isinstance(content, list) else content for key, content in model.items()}
     for write in writes:
         content = after.get(write.key)
@@ -170,7 +178,7 @@ def _applied(model: _Model, writes: list[Write]) -> _Model:
                     after[key] = content[:keep]
             case Delete(key):
                 after.pop(key, None)
-            case Touch() | Expect():
+            case Touch() | Expect() | ExpectLength():
                 pass
         is_gone = isinstance(write, Put | Append | Touch) and write.ttl == 0
         if is_gone or after.get(write.key) == []:
