@@ -43,6 +43,17 @@ class SessionBusy(SwarmError):
     exit_code = 75
 
 
+class LogLost(SwarmError):
+    """The store holds less of a session than this process has stored in it. Nothing was written."""
+
+    exit_code = 75
+
+    def __init__(self, message: str, stored: int) -> None:
+        super().__init__(message)
+        self.stored = stored
+        """The number of records that the store still holds."""
+
+
 class BadRecord(SwarmError):
     """A line of a log cannot be read: not JSON, not a record, or of a newer version than this program knows.
 

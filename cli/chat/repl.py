@@ -167,6 +167,9 @@ class Repl:
                 self._renderer.remark("your message was not stored yet; it is back at the prompt")
         except SwarmError as error:
             self._fail(error)
+            if self.session.turns == turns:
+                self._given = _as_typed(message)
+                self._renderer.remark("your message was not stored; it is back at the prompt")
         except BackendError as error:
             if self.session.turns == turns:
                 self._given = _as_typed(message)

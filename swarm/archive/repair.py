@@ -60,6 +60,17 @@ def repair_log(lines: Iterable[bytes]) -> RepairedLog:
     return mended
 
 
+def renumber(records: Iterable[Record], start: int) -> list[bytes]:
+    """Return ``records``, of which some may be missing, as the lines of a sound log from the position ``start`` on.
+
+    Results without a call are dropped, calls without a result get one that says so. Numbers in records that name other
+    records are changed along.
+    """
+    entries = _paired([_Entry(record.seq + 1, record) for record in records], [])
+    new_places = {entry.line - 1: place for place, entry in enumerate(entries, start) if entry.line is not None}
+    return [_numbered(entry, place, new_places, []) for place, entry in enumerate(entries, start)]
+
+
 def _parsed(lines: Iterable[bytes], findings: list[str]) -> list[_Entry]:
     entries = []
     for number, line in enumerate(lines, 1):

@@ -15,13 +15,15 @@ from swarmchat.backends import Backend, BackendError
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.agents.handoffs import handoff_definitions, handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.context.builder import Budget, RequestContext
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
 from swarmchat.swarm.conversation.primitives import Primitives
+from swarmchat.swarm.conversation.restore import restore
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.errors import OverBudget
+from swarmchat.swarm.errors import LogLost, OverBudget, SessionBusy
 from swarmchat.swarm.models.base import Hashed, Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.journal import Batch, Journal
@@ -72,6 +74,7 @@ class Conversation:
         """The last request that this process made."""
         self.replaced_agent: str | None = None
         """The stored active agent, if the swarm does not have it and the default agent took over."""
+        self._notices: list[str] = []
         self._model = model
         self._models = models
         self._named_models: dict[str, Model] = {}
@@ -290,12 +293,30 @@ class Conversation:
     async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
         try:
-            appended = await self.journal.commit(batch, changes, keep=keep, model=self.model.name)
-        except BackendError:
+            try:
+                appended = await self.journal.commit(batch, changes, keep=keep, model=self.model.name)
+            except LogLost as lost:
+                await run_to_completion(self._restore_log(lost, batch.records if batch is not None and keep else ()))
+                appended = await self.journal.commit(batch, changes, keep=keep, model=self.model.name)
+        except (BackendError, LogLost, SessionBusy):
             self.view.rebuild()
             raise
         self.view.take(appended)
         await self._announce()
+
+    async def _restore_log(self, lost: LogLost, pending: Sequence[Record]) -> None:
+        """Store again what the store has lost. Raises LogLost if that is not all: nothing else was committed then."""
+        restored = await restore(self.journal, self.backend, self.settings.lifetimes, lost, pending)
+        self.last_request = None
+        await self._restore_agent()
+        if not restored.complete:
+            raise LogLost(restored.message, lost.stored)
+        self._notices.append(restored.message)
+
+    def take_notices(self) -> list[str]:
+        """Return what the user should be told, once."""
+        notices, self._notices = self._notices, []
+        return notices
 
     async def commit_and_switch(self, batch: Batch, changes: ChangeSet, navigation: Navigation) -> None:
         """Store ``batch`` and ``changes``, which include ``navigation``, and switch to its active agent."""

@@ -4,16 +4,27 @@ Everything goes out in one commit under the session's lease. What could not be s
 Records get their numbers here and nowhere else.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from swarmchat.backends import Backend, BackendError, Lease, LeaseLost, Touch, Write
+from swarmchat.backends import (
+    Append,
+    Backend,
+    BackendError,
+    ExpectLength,
+    LeaseLost,
+    LengthConflict,
+    Touch,
+    Write,
+)
 from swarmchat.swarm.common.cancellation import run_to_completion
-from swarmchat.swarm.errors import SessionBusy
+from swarmchat.swarm.errors import LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
 from swarmchat.swarm.persistence.log import Log
@@ -71,6 +82,9 @@ class Journal:
         self._lifetime = lifetimes.session
         self._companions = tuple(companions)
         self._clock = clock
+        self._attempted: list[Record] = []
+        """The records of the last commit that failed."""
+        self._renewal: asyncio.Task[None] | None = None
         self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), lease)
 
     async def open(self) -> None:
@@ -84,13 +98,19 @@ class Journal:
         # The list entry may be missing or older than the log; the last record may belong to an earlier turn.
         last_turn = max((record.turn for record in self.log.records), default=0)
         self.info = replace(self.info, turns=max(self.info.turns, last_turn))
+        if self._lifetime is not None:
+            self._renewal = asyncio.create_task(self._renew(self._lifetime), name=f"lifetime of {self.info.name}")
 
     async def close(self) -> None:
         """Store what is still unsaved, if the backend takes it now, and release the lease."""
         try:
+            if self.unsaved and self.in_doubt:
+                await self.settle_doubt()
             if self.unsaved:
                 await self.commit()
         finally:
+            if self._renewal is not None:
+                self._renewal.cancel()
             await run_to_completion(self._lease.release())
 
     @property
@@ -122,12 +142,20 @@ class Journal:
         return self._clock()
 
     async def settle_doubt(self) -> list[Record]:
-        """Find out whether a failed commit was applied; return the stored records. ``in_doubt`` stays true."""
-        landed = await self.log.catch_up()
-        self.unsaved = [record for record in self.unsaved if record.seq >= self.log.next_seq]
-        if not self.unsaved:
-            self.unsaved_changes = ChangeSet()
-        return landed
+        """Find out whether a failed commit was applied; return the stored records. ``in_doubt`` stays true.
+
+        Raises SessionBusy when another process has continued the session.
+        """
+        lines = await self._backend.slice(self.log.key, self.log.next_seq)
+        attempted = self._attempted
+        if not lines:
+            return []
+        if lines != [record.line for record in attempted]:
+            raise await self._taken_over()
+        self.log.appended(attempted)
+        self.unsaved = []
+        self.unsaved_changes = ChangeSet()
+        return attempted
 
     async def commit(
         self,
@@ -159,15 +187,13 @@ class Journal:
             nonlocal info
             appended[:] = [*records, *self._change_records(records, all_changes, values)]
             info = self._updated_info(appended, model)
-            return self.log.appending(appended), info.put(self._lifetime), *touches
+            return *self.log.appending(appended), info.put(self._lifetime), *touches
 
         try:
-            try:
-                await commit_changes(self._backend, all_changes, self._lease.lease, further)
-            except LeaseLost:
-                await commit_changes(self._backend, all_changes, await self._reacquire(), further)
+            await self._write(all_changes, further)
         except BackendError:
             self.in_doubt = True
+            self._attempted = appended
             self.unsaved = records if keep else records[:waiting]
             if keep:
                 self.unsaved_changes = all_changes
@@ -190,13 +216,51 @@ class Journal:
             records_of_changes.append(Record(kind, seq, turn, timestamp(self.now()), None, content))
         return records_of_changes
 
-    async def _reacquire(self) -> Lease:
-        """Take the lease again after it expired, as on a suspended laptop, unless another process wrote meanwhile."""
-        lease = await self._lease.acquire(self.info.name)
-        if await self._backend.length(keys.session_log(self.info.client, self.info.id)) != self.log.next_seq:
-            await self._lease.release()
-            raise SessionBusy(f"session {self.info.name!r} was continued by another process: open it again")
-        return lease
+    async def rewrite(self, stored: int, lines: Sequence[bytes], *writes: Write) -> None:
+        """Append ``lines`` to a log that has lost all but the first ``stored`` records, and open it again.
+
+        Raises SessionBusy when another process has continued the session, and the backend's errors.
+        """
+        expected = ExpectLength(self.log.key, stored)
+        append = Append(self.log.key, tuple(lines), self._lifetime)
+        await self._write(ChangeSet(), lambda values: (expected, append, self.info.put(self._lifetime), *writes))
+        await self.log.open()
+
+    async def _write(self, changes: ChangeSet, further: Callable[[Values], Sequence[Write]]) -> None:
+        """Commit under the lease, which is taken anew if it is lost, as on a suspended laptop.
+
+        Raises LogLost when the store has lost records, SessionBusy when another process has written meanwhile.
+        """
+        try:
+            try:
+                lease = self._lease.lease or await self._lease.acquire(self.info.name)
+                await commit_changes(self._backend, changes, lease, further)
+            except LeaseLost:
+                lease = await self._lease.acquire(self.info.name)
+                await commit_changes(self._backend, changes, lease, further)
+        except LengthConflict:
+            stored = await self._backend.length(self.log.key)
+            if stored >= self.log.next_seq:
+                raise await self._taken_over() from None
+            lost = self.log.next_seq - stored
+            raise LogLost(f"the store has lost {lost:,} records of session {self.info.name!r}", stored) from None
+
+    async def _taken_over(self) -> SessionBusy:
+        """Release the lease, and return the error that another process has continued the session."""
+        await self._lease.release()
+        unsaved = f"; {len(self.unsaved):,} records of this process are not stored" if self.unsaved else ""
+        return SessionBusy(f"session {self.info.name!r} was continued by another process{unsaved}: open it again")
+
+    async def _renew(self, lifetime: float) -> None:
+        """Renew the lifetime of everything that belongs to the session, as long as it is open."""
+        session_keys = [self.log.key, keys.session_index(self.info.client, self.info.id), *self._companions]
+        while True:
+            await asyncio.sleep(lifetime / 3)
+            # Without the lease, this is not our session any more; without the backend, the next commit finds out.
+            with suppress(BackendError):
+                if self._lease.lease is not None:
+                    touches = [Touch(key, lifetime) for key in session_keys]
+                    await self._backend.commit(*touches, lease=self._lease.lease)
 
     def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
         info = replace(

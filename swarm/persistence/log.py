@@ -6,8 +6,9 @@ chunks, so opening a session costs the same for a log of any length.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
-from swarmchat.backends import Append, Backend
+from swarmchat.backends import Append, Backend, ExpectLength
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.persistence.records import Record, parse_record
 
@@ -23,7 +24,7 @@ class Log:
 
     def __init__(self, backend: Backend, key: str, *, ttl: float | None = None) -> None:
         self._backend = backend
-        self._key = key
+        self.key = key
         self._ttl = ttl
         self.head: tuple[Record, ...] = ()
         """The records before the first message that is not a system message; at most HEAD."""
@@ -45,18 +46,18 @@ class Log:
 
     async def open(self) -> None:
         """Read the end of the log. Raises BadRecord for a newer format version, and the backend's errors."""
-        self.next_seq = self.start = await self._backend.length(self._key)
+        self.next_seq = self.start = await self._backend.length(self.key)
         self.records.clear()
         self.apart.clear()
         self._read_apart.clear()
         if self.next_seq:
             await self.load_earlier()
-            self.head = tuple(self._begin(await self._backend.slice(self._key, 0, HEAD)))
+            self.head = tuple(self._begin(await self._backend.slice(self.key, 0, HEAD)))
 
     async def load_earlier(self, count: int = CHUNK) -> None:
         """Read the ``count`` records before those that were read, or as many as there are."""
         start = max(0, self.start - count)
-        lines = await self._backend.slice(self._key, start, self.start)
+        lines = await self._backend.slice(self.key, start, self.start)
         self.records[:0] = self._parse(lines, start)
         self.start = start
 
@@ -66,24 +67,19 @@ class Log:
 
     async def load_apart(self, first: int, last: int) -> None:
         """Read the records from ``first`` to ``last`` into ``apart``."""
-        lines = await self._backend.slice(self._key, max(0, first), last + 1)
+        lines = await self._backend.slice(self.key, max(0, first), last + 1)
         self.apart |= {record.seq: record for record in self._parse(lines, max(0, first))}
         self._read_apart.add((first, last))
 
-    async def catch_up(self) -> list[Record]:
-        """Read and return what a commit with an unknown outcome has appended."""
-        lines = await self._backend.slice(self._key, self.next_seq)
-        fresh = list(self._parse(lines, self.next_seq))
-        self.records += fresh
-        self.next_seq += len(lines)
-        return fresh
-
-    def appending(self, records: Iterable[Record]) -> Append:
-        """Return the write that appends ``records``; call ``appended`` once it is committed."""
-        return Append(self._key, tuple(record.line for record in records), self._ttl)
+    def appending(self, records: Iterable[Record]) -> tuple[ExpectLength, Append]:
+        """Return the writes that append ``records`` where this log ends; call ``appended`` once they are committed."""
+        lines = tuple(record.line for record in records)
+        return ExpectLength(self.key, self.next_seq), Append(self.key, lines, self._ttl)
 
     def appended(self, records: Sequence[Record]) -> None:
         """Take committed ``records`` into memory."""
+        if not self.next_seq:
+            self.head = tuple(takewhile(_is_leading, records))
         self.records += records
         self.next_seq += len(records)
 
@@ -102,7 +98,7 @@ class Log:
         """Yield the records before the first message that is not a system message; later lines are not decoded."""
         for position, line in enumerate(lines):
             for record in self._parse([line], position):
-                if record.type not in ("session", "system"):
+                if not _is_leading(record):
                     return
                 yield record
 
@@ -121,3 +117,8 @@ class Log:
                 record = replace(record, seq=position)
             records.append(record)
         return records
+
+
+def _is_leading(record: Record) -> bool:
+    """Whether the record belongs before the first message that is not a system message."""
+    return record.type in ("session", "system")

@@ -7,7 +7,7 @@ tool changes is staged in a ChangeSet and committed with the result of the tool:
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from swarmchat.backends import Backend, Conflict, Delete, Expect, Lease, Put, Write
+from swarmchat.backends import Backend, Conflict, Delete, Expect, Lease, LengthConflict, Put, Write
 from swarmchat.swarm.persistence.records import RecordType
 
 Update = Callable[[bytes | None], bytes | None]
@@ -77,8 +77,8 @@ async def commit_changes(
     """Apply ``changes`` in one commit, again from the start when somebody else was faster; return the new values.
 
     ``further`` takes the new values of the changed keys and returns what else is to be written in the same commit.
-    Raises Conflict when somebody else is faster a hundred times in a row, what a change raises, and the backend's
-    errors; nothing is written then.
+    Raises Conflict when somebody else is faster a hundred times in a row, LengthConflict at once, what a change raises,
+    and the backend's errors; nothing is written then.
     """
     for attempt in range(_ATTEMPTS):
         before: dict[str, bytes | None] = {}
@@ -94,6 +94,8 @@ async def commit_changes(
         changed = [Delete(key) if value is None else Put(key, value, ttl) for key, (value, ttl) in after.items()]
         try:
             await backend.commit(*expected, *changes.writes, *changed, *further(values), lease=lease)
+        except LengthConflict:
+            raise
         except Conflict:
             if attempt == _ATTEMPTS - 1:
                 raise

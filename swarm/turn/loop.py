@@ -63,6 +63,8 @@ async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Even
             else:
                 answered = not decision.again
         await turn.recorder.store()
+        for notice in conversation.take_notices():
+            yield Warned(notice)
     except BaseException as error:
         await turn.recorder.abandon(error)
         raise
@@ -120,6 +122,7 @@ class _Turn:
         await recorder.store()
         if rotation:
             conversation.view.forget(context)
+        notices += map(Warned, conversation.take_notices())
         exchange = Exchange(conversation, toolset, context, request, repair=self._rescue.repairs, notices=notices)
         recorder.reader = None if exchange.held_back else exchange.reader
         return exchange

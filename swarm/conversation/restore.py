@@ -1,0 +1,72 @@
+"""Store a session again after the store has lost records of it: an expired key, a FLUSHALL, a failover."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from swarmchat.backends import Backend, Delete, Put, Write
+from swarmchat.swarm.archive.repair import renumber
+from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.errors import LogLost
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.journal import Journal
+from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.session_index import SessionInfo
+from swarmchat.swarm.persistence.store import Lifetimes
+from swarmchat.swarm.primitives.session_state import SessionState
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What is stored again."""
+
+    complete: bool
+    """Whether the log is what it was; otherwise older records are gone and the rest was numbered anew."""
+    message: str
+    """What to tell the user."""
+
+
+async def restore(
+    journal: Journal, backend: Backend, lifetimes: Lifetimes, lost: LogLost, pending: Iterable[Record] = ()
+) -> Restored:
+    """Store again what this process still holds of the session; if that is not all, with ``pending`` behind it.
+
+    Raises SessionBusy when another process has continued the session, and the backend's errors.
+    """
+    log, stored = journal.log, lost.stored
+    in_memory = {record.seq: record for record in (*log.head, *log.apart.values(), *log.records)}
+    records = [in_memory[seq] for seq in sorted(in_memory) if seq >= stored]
+    count, complete = log.next_seq - stored, len(records) == log.next_seq - stored
+    lines = [record.line for record in records] if complete else renumber([*records, *pending], stored)
+    await journal.rewrite(stored, lines, *await _state_writes(backend, journal.info, lifetimes, records))
+    if complete:
+        return Restored(True, f"the store had lost {count:,} records of this session: they are stored again")
+    message = (
+        f"{lost}: {len(records):,} of them are stored again; {count - len(records):,} older ones were not in "
+        "memory and are gone, with the states that were set there"
+    )
+    return Restored(False, message)
+
+
+async def _state_writes(
+    backend: Backend, info: SessionInfo, lifetimes: Lifetimes, records: Sequence[Record]
+) -> list[Write]:
+    """Return the writes that restore agent, stack, states and memory as ``records`` have left them."""
+    state, names, memory = SessionState(), dict[str, None](), None
+    for record in records:
+        state = state.after(record)
+        if record.type == "state":
+            names[str(record.data.get("name"))] = None
+        elif record.type in ("undo", "redo") and isinstance(record.data.get("states"), dict):
+            names |= dict.fromkeys(record.data["states"])
+        elif record.type in ("session", "memory"):
+            memory = record.data.get("memory" if record.type == "session" else "value")
+    writes: list[Write] = []
+    if state.navigation is not None:
+        writes.append(Put(keys.session_swarm(info.client, info.id), state.navigation.to_bytes(), lifetimes.session))
+    for name in names:
+        key, value = keys.session_state(info.client, info.id, name), state.states.get(name)
+        writes.append(Delete(key) if value is None else Put(key, encode_json(value), lifetimes.session))
+    memory_key = keys.memory(info.client)
+    if isinstance(memory, dict) and memory and await backend.get(memory_key) is None:
+        writes.append(Put(memory_key, encode_json(memory), lifetimes.memory))
+    return writes

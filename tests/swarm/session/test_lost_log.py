@@ -1,0 +1,188 @@
+"""The store is not what this process left: records are gone, or another process went on."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_rules import check_messages
+from chats import open_session, say, sent, text_of
+from swarmchat.backends import Backend, Delete, Lease, Put, Truncate, open_backend
+from swarmchat.backends.testing.tools import gone, until
+from swarmchat.swarm import Agent, Context, Session, State, Swarm, tool
+from swarmchat.swarm.conversation.events import Event, Warned
+from swarmchat.swarm.errors import LogLost, SessionBusy
+from swarmchat.swarm.models.base import Answer, ToolCall
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import Record, parse_record
+from swarmchat.swarm.persistence.store import Lifetimes
+
+LOG = keys.session_log("ann", "s")
+
+
+@tool
+async def order(ctx: Context, item: str) -> str:
+    """Note an order."""
+    return ", ".join(await ctx.state("order").update(lambda items: [*items, item]))
+
+
+SWARM = Swarm(
+    "shop",
+    [Agent("desk", "You are a desk.", tools=[order], handoffs=["till"]), Agent("till", "You are a till.")],
+    states=[State("order", default=list)],
+)
+TURNS: list[Any] = [
+    Answer("", (ToolCall("c1", "order", '{"item":"tea"}'),), "tool_calls"),
+    "Tea is noted.",
+    Answer("", (ToolCall("c2", "transfer_to_till", "{}"),), "tool_calls"),
+    "That is 3.50.",
+    "Goodbye.",
+    "Really.",
+]
+
+
+async def records_of(backend: Backend) -> list[Record]:
+    return [parse_record(line) for line in await backend.slice(LOG, 0)]
+
+
+async def flush(backend: Backend) -> None:
+    """Remove everything, as FLUSHALL does or a lifetime that runs out."""
+    values = [Delete(key) async for key, _ in backend.scan("")]
+    await backend.commit(*values, Delete(LOG))
+
+
+async def is_missing(backend: Backend, key: str) -> bool:
+    return await backend.length(key) == 0
+
+
+def warnings(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Warned)]
+
+
+async def begin(backend: Backend, model: ScriptedModel) -> Session:
+    session = await open_session(backend, model, swarm=SWARM)
+    await say(session, "a tea")
+    await say(session, "pay")
+    return session
+
+
+async def check_restored(backend: Backend, session: Session) -> None:
+    """The log is whole, and whoever opens it finds agent, stack and states."""
+    records = await records_of(backend)
+    assert [record.seq for record in records] == list(range(len(records)))
+    assert [record.message["content"] for record in records if record.type == "user"] == ["a tea", "pay", "bye"]
+    await session.close()
+    model = ScriptedModel(["again"])
+    async with await open_session(backend, model, swarm=SWARM) as again:
+        assert again.agent.name == "till"
+        assert again.navigation.stack == ("desk",)
+        assert await again.primitives.state("order").get() == ["tea"]
+        await say(again, "hello")
+        assert check_messages(sent(model)) is None
+
+
+def test_a_store_that_was_emptied_gets_everything_again(backend_url: str) -> None:
+    async def scenario() -> None:
+        backend = open_backend(backend_url)
+        session = await begin(backend, ScriptedModel(TURNS))
+        await flush(backend)
+        events = await say(session, "bye")
+        assert text_of(events) == "Goodbye."
+        (warning,) = warnings(events)
+        assert "stored again" in warning
+        await check_restored(backend, session)
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("lost", [1, 3, 6])
+def test_the_last_commits_are_stored_again(backend_url: str, lost: int) -> None:
+    """A failover, or a server that syncs every second, forgets the end of the log and the values beside it."""
+
+    async def scenario() -> None:
+        backend = open_backend(backend_url)
+        session = await begin(backend, ScriptedModel(TURNS))
+        length = await backend.length(LOG)
+        stale = Put(keys.session_swarm("ann", "s"), b'{"active":"desk","stack":[]}')
+        await backend.commit(Truncate(LOG, length - lost), *([stale] if lost > 5 else []))
+        (warning,) = warnings(await say(session, "bye"))
+        assert f"{lost} records" in warning
+        await check_restored(backend, session)
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_not_in_memory_is_said_to_be_gone(backend_url: str) -> None:
+    """A long session holds the end of its log only: that is stored, with numbers that fit, and the user is told."""
+
+    async def scenario() -> None:
+        backend = open_backend(backend_url)
+        model = ScriptedModel([f"answer {number}" for number in range(70)])
+        session = await open_session(backend, model, context_window=700, reserve=60)
+        for number in range(60):
+            await say(session, f"{number} {'word ' * 40}")
+        await flush(backend)
+        with pytest.raises(LogLost, match=r"are stored again.*are gone"):
+            await say(session, "bye")
+        await say(session, "bye")
+        records = await records_of(backend)
+        assert [record.seq for record in records] == list(range(len(records)))
+        assert records[0].type == "session"
+        questions = [record.message["content"].split()[0] for record in records if record.type == "user"]
+        assert questions[-2:] == ["59", "bye"]
+        assert check_messages(sent(model)) is None
+        before = sent(model)
+        await session.close()
+        async with await open_session(backend, ScriptedModel(["x"]), context_window=700, reserve=60) as again:
+            context = await again.context()
+            assert len(context.messages) == len(before) + 1
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_nothing_is_written_behind_another_process(backend_url: str) -> None:
+    """A process that wakes after its lease has run out, and after another one has come and gone, writes nothing."""
+
+    async def scenario() -> None:
+        backend = open_backend(backend_url)
+        session = await begin(backend, ScriptedModel(TURNS))
+        lease: Lease | None = session.conversation.journal._lease.lease
+        assert lease is not None
+        await backend.release(lease)
+        async with await open_session(backend, ScriptedModel(["from elsewhere"]), swarm=SWARM) as other:
+            await say(other, "hello")
+        before = await backend.slice(LOG, 0)
+        for _ in range(3):
+            with pytest.raises(SessionBusy, match="continued by another process"):
+                await say(session, "bye")
+        with pytest.raises(SessionBusy):
+            await session.undo()
+        await session.close()
+        assert await backend.slice(LOG, 0) == before
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_open_session_does_not_run_out(tmp_path: Path) -> None:
+    """What belongs to a session lives as long as it is open, whatever its lifetime."""
+
+    async def scenario() -> None:
+        backend = open_backend(f"disk:{tmp_path}")
+        session = await open_session(
+            backend, ScriptedModel(TURNS), swarm=SWARM, lifetimes=Lifetimes(session=0.6), lease=30
+        )
+        await say(session, "a tea")
+        await backend.commit(Put("witness", b"", 2.0))
+        await until(lambda: gone(backend, "witness"))
+        assert await backend.length(LOG) > 0
+        assert warnings(await say(session, "pay")) == []
+        await session.close()
+        await until(lambda: is_missing(backend, LOG))
+        await backend.close()
+
+    asyncio.run(scenario())
