@@ -60,6 +60,8 @@ class ToolFinished:
     result: str
     agent: str
     seconds: float = 0.0
+    error: Exception | None = None
+    """What the tool raised, with its traceback: for its author."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ class Outcome:
     seconds: float = 0.0
     changes: ChangeSet = field(default_factory=ChangeSet)
     handoff: str | None = None
+    error: Exception | None = None
+    """What the tool raised: for its author. The model is told ``result``."""
     edited: bool = False
     """Whether the user changed the arguments."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,11 @@ from swarmchat.swarm.tools.toolset import Toolset
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
     from swarmchat.swarm.tools.tool import Tool
+
+
+_LOGGER = logging.getLogger("swarmchat.tools")
+# Without a handler, Python would print errors on the terminal of whoever uses the library.
+logging.getLogger("swarmchat").addHandler(logging.NullHandler())
 
 
 class ToolCalls:
@@ -140,6 +146,9 @@ class ToolCalls:
         except BackendError:
             raise
         except Exception as error:
+            outcome.error = error
+            if not isinstance(error, ToolFailure):
+                _LOGGER.error("tool %s failed", tool.name, exc_info=error)
             self._refuse(outcome, _reason(error))
         else:
             outcome.status, outcome.result, outcome.handoff = "ok", result, self._handoff_of(ctx)
@@ -161,8 +170,9 @@ class ToolCalls:
         from swarmchat.swarm.conversation.events import ToolFinished
 
         call = outcome.call
+        agent = self._conversation.agent.name
         return ToolFinished(
-            call.name, call.arguments, outcome.status, outcome.result, self._conversation.agent.name, outcome.seconds
+            call.name, call.arguments, outcome.status, outcome.result, agent, outcome.seconds, outcome.error
         )
 
 

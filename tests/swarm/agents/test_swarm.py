@@ -840,3 +840,25 @@ def test_presence_ends_by_itself_when_its_process_is_gone():
         await session.close()
 
     run(scenario())
+
+
+def test_the_author_of_a_failing_tool_gets_its_traceback(caplog):
+    @tool
+    def divide() -> str:
+        """Divide."""
+        return str(1 // 0)
+
+    async def scenario():
+        model = ScriptedModel([calling(call("divide")), "ok"])
+        agent = Agent("assistant", "Be brief.", tools=[divide])
+        async with await open_session(open_backend("memory:"), model, swarm=agent) as session:
+            (finished,) = [event for event in await say(session, "go") if isinstance(event, ToolFinished)]
+        assert isinstance(finished.error, ZeroDivisionError)
+        assert finished.error.__traceback__ is not None
+        # The model is told in one line.
+        assert "Traceback" not in finished.result
+        (record,) = [record for record in caplog.records if record.name == "swarmchat.tools"]
+        assert record.getMessage() == "tool divide failed"
+        assert record.exc_info[1] is finished.error
+
+    run(scenario())
