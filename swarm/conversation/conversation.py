@@ -21,7 +21,6 @@ from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
 from swarmchat.swarm.conversation.primitives import Primitives
-from swarmchat.swarm.conversation.restore import restore
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import LogLost, OverBudget, SessionBusy
 from swarmchat.swarm.models.base import Hashed, Model, ModelRequest, ToolCall
@@ -306,6 +305,9 @@ class Conversation:
 
     async def _restore_log(self, lost: LogLost, pending: Sequence[Record]) -> None:
         """Store again what the store has lost. Raises LogLost if that is not all: nothing else was committed then."""
+        # Rarely needed, and it brings the archive along.
+        from swarmchat.swarm.conversation.restore import restore
+
         restored = await restore(self.journal, self.backend, self.settings.lifetimes, lost, pending)
         self.last_request = None
         await self._restore_agent()
