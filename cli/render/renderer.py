@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from swarmchat.cli.errors import OutputLost
 from swarmchat.cli.render.activity import Activity
-from swarmchat.cli.terminal.sanitize import one_line, sanitize
+from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.cli.terminal.themes import paint
-from swarmchat.swarm.agents.handoffs import BACK, PREFIX
 
 if TYPE_CHECKING:
     from swarmchat.cli.markdown.stream import MarkdownStream
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _FRAMES = 1 / 12
 """Seconds between two looks at what is live."""
-_RESULT = 100
-"""Letters of a result that are shown whole; of a longer one only the beginning is."""
 _JOINED = re.compile("[\u200d\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 """Parts of emoji that are put together, which some terminals show as one and others side by side."""
 _PIECE = 1024
@@ -70,14 +67,13 @@ class Renderer:
         self._turn_has_results = False
 
     async def follow(self, events: "AsyncGenerator[Event, None]", agent: str) -> None:
-        """Print the ``events`` of a turn that ``agent`` begins, and meanwhile what is live."""
+        """Print the ``events`` of a turn that ``agent`` begins, with a live status line meanwhile."""
         from swarmchat.swarm.conversation.events import TextDelta
 
         self._activity.begin(agent)
         self._turn_has_results = False
-        ticking = self._begin_ticking()
-        try:
-            # A turn that is left in the middle is to be stored now, not when nobody knows it any more.
+        # A turn that is abandoned must be stored now, not when the garbage collector closes it.
+        with self._ticking():
             async with aclosing(events):
                 async for event in events:
                     if isinstance(event, TextDelta) and len(event.text) > _PIECE:
@@ -86,26 +82,20 @@ class Renderer:
                             await asyncio.sleep(0)
                     else:
                         self.show(event)
-        finally:
-            if ticking is not None:
-                ticking.cancel()
-            self._activity.end()
 
-    async def during(self, work: Awaitable[_T], what: str) -> _T:
-        """Return what ``work`` returns; meanwhile tell that ``what`` goes on. Raises what ``work`` raises."""
-        self._activity.working(what)
-        ticking = self._begin_ticking()
+    async def during(self, work: Awaitable[_T], name: str) -> _T:
+        """Return or raise what ``work`` does; meanwhile the status line says that ``name`` is at work."""
+        self._activity.working(name)
         try:
-            return await work
+            with self._ticking():
+                return await work
         finally:
-            if ticking is not None:
-                ticking.cancel()
-            self._activity.end()
             self._write("")
 
     def show(self, event: "Event") -> None:
-        """Print what ``event`` tells, if anything."""
-        # Nothing happens before the first prompt, and it is not to wait for these.
+        """Print ``event``."""
+        # Importing these must not delay the first prompt, before which there are no events.
+        from swarmchat.cli.render.wording import is_handoff, remark_on
         from swarmchat.swarm.conversation import events as kinds
 
         match event:
@@ -114,37 +104,21 @@ class Renderer:
                 self._activity.happened(agent)
             case kinds.ReasoningDelta(_, agent):
                 self._activity.thinking(agent)
-            case kinds.Retrying(attempt, seconds, reason):
-                self.remark(f"{reason}; attempt {attempt} in {seconds:.{0 if seconds >= 10 else 1}f} s")
-            case kinds.Rotated(groups, before, after):
-                self.remark(
-                    f"context: the {groups} oldest messages are no longer sent ({before:,} to {after:,} tokens); "
-                    "the session keeps them"
-                )
             case kinds.ToolStarted(name, _, agent):
                 self._activity.started(agent, name)
-            case kinds.ToolFinished():
-                self._finished(event)
-            case kinds.HandedOver(source, target, _):
-                self.remark(f"{one_line(source, 60)} → {one_line(target, 60)}")
-                self._activity.happened(target)
-            case kinds.Refused(policy, direction, banned, message):
-                what = "your message" if direction == "input" else "the answer"
-                self.remark(f"policy {one_line(policy, 60)} refused {what}" + ("; you are banned" if banned else ""))
-                if direction == "input":
-                    self._answer(message, policy)
-            case kinds.Rescued(cause, step, _, detail, agent):
-                self.remark(f"rescue: {rescue_line(cause, step, one_line(detail, 100), one_line(agent, 60))}")
-            case kinds.Warned(text):
-                self.remark(f"warning: {text}")
-            case kinds.TurnEnded(text=text, finish=finish):
+            case kinds.ToolFinished(name):
+                self._activity.finished(name)
+                if not is_handoff(event):
+                    self._keep_result(event)
+            case kinds.TurnEnded():
                 self.end_turn()
-                if finish == "length":
-                    self.remark("the answer was cut off: the model reached its limit of tokens")
-                elif finish == "content_filter":
-                    self.remark("the answer was cut off by the provider's content filter")
-                elif not text.strip():
-                    self.remark("the model answered with nothing: ask again, or ask differently")
+        if text := remark_on(event, chat=self._chat):
+            self.remark(text)
+        match event:
+            case kinds.HandedOver(_, target):
+                self._activity.happened(target)
+            case kinds.Refused(policy, "input", _, message):
+                self._answer(message, policy)
 
     def tick(self) -> None:
         """Show what is live: what is held back of an answer, and what goes on while nothing comes."""
@@ -243,28 +217,12 @@ class Renderer:
         if isinstance(self._lost, OSError) and not isinstance(self._lost, BrokenPipeError):
             raise OutputLost(f"the answer could not be written: {self._lost.strerror}") from self._lost
 
-    def _finished(self, event: "ToolFinished") -> None:
-        self._activity.finished(event.name)
-        if event.status == "ok" and (event.name.startswith(PREFIX) or event.name == BACK):
-            # A line of its own says so.
-            return
-        call = f"{one_line(event.agent, 60)} · {one_line(event.name, 60)}"
+    def _keep_result(self, event: "ToolFinished") -> None:
         if not self._turn_has_results:
             self._turn_has_results = True
             self._results.clear()
-        self._results.append(f"{call}({event.arguments})  {event.status}:\n{event.result}")
-        self.remark(f"{call}({one_line(event.arguments, 60)})  {self._outcome(event)}")
-
-    def _outcome(self, event: "ToolFinished") -> str:
-        if event.status == "denied":
-            # What the result says is for the model.
-            return event.status if self._chat else f"{event.status} (--approve auto allows it)"
-        result = event.result.removeprefix("Error: ")
-        long = len(result) > _RESULT
-        told = one_line(result, 80 if long else _RESULT)
-        size = f", {len(result):,} characters" if long and self._chat else ""
-        took = f", {event.seconds:.1f} s" if event.seconds >= 0.1 else ""
-        return f"{event.status}{size}{took}: {told}"
+        call = f"{event.agent} · {event.name}({event.arguments})"
+        self._results.append(f"{call}  {event.status}:\n{event.result}")
 
     def _answer(self, text: str, agent: str) -> None:
         text = sanitize(text)
@@ -313,13 +271,21 @@ class Renderer:
             # Nobody is there to be told. The turn goes on: what it says is stored.
             return
 
-    def _begin_ticking(self) -> "asyncio.Future[None] | None":
+    @contextmanager
+    def _ticking(self) -> Iterator[None]:
+        """Keep what is live up to date while the context lasts."""
         if self._live and self._tail is None:
             # Not before the first answer: a chat begins with a prompt.
             from swarmchat.cli.render.live_tail import LiveTail
 
             self._tail = LiveTail(shutil.get_terminal_size, styled=self._colour)
-        return asyncio.ensure_future(self._tick_on()) if self._tail else None
+        ticking = asyncio.ensure_future(self._tick_on()) if self._tail else None
+        try:
+            yield
+        finally:
+            if ticking is not None:
+                ticking.cancel()
+            self._activity.end()
 
     async def _tick_on(self) -> None:
         while True:
@@ -345,41 +311,6 @@ class Renderer:
 
 def _columns() -> int:
     return shutil.get_terminal_size().columns
-
-
-_REPAIRED = {
-    "leaked_call": "repaired a call written as text",
-    "unknown_tool": "repaired the name of a call",
-    "bad_arguments": "repaired",
-    "control_tokens": "removed control tokens",
-    "repetition": "cut off an answer that repeated itself",
-}
-_FAULTS = {
-    "unknown_tool": "the model called a tool that there is not",
-    "bad_arguments": "the model called a tool with arguments that do not fit",
-    "repeated_call": "the model made the same call again and again",
-    "handoff_loop": "the agents hand over in a circle",
-    "request_limit": "the model asked for tools and did not answer",
-    "repetition": "the answer repeated itself without an end",
-    "empty": "the model answered with nothing",
-    "rejected": "the answer was not accepted",
-}
-_STEPS = {
-    "feedback": "told it so",
-    "recomplete": "asked again",
-    "flush": "asked again on a clean slate: {agent} no longer sees what was said before",
-    "placeholder": "gave up; ask again, or try another model",
-}
-
-
-def rescue_line(cause: str, step: str, detail: str, agent: str) -> str:
-    """Return in words what was wrong and what was done about it."""
-    # Of control tokens, not even the names: they are what was not to be seen.
-    told = f" ({detail})" if detail and cause != "control_tokens" else ""
-    if step == "repair":
-        return f"{_REPAIRED.get(cause, cause)}{told}"
-    done = _STEPS.get(step, f"{step} answered").format(agent=agent)
-    return f"{_FAULTS.get(cause, cause)}{told}; {done}"
 
 
 def mark(stream: TextIO) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from swarmchat.cli.render.renderer import Renderer, mark
 from swarmchat.cli.terminal.capabilities import wants_colour
-from swarmchat.cli.terminal.sanitize import one_line, sanitize
+from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.archive.dialogue import calls_of, text_of
 from swarmchat.swarm.conversation.events import (
@@ -115,14 +115,9 @@ class _Player:
             count = groups.get("groups", 0) if isinstance(groups, dict) else 0
             yield Rotated(int(count), int(data.get("tokens_before", 0)), int(data.get("tokens_after", 0)))
         elif record.type == "policy":
-            direction, banned = str(data.get("direction")), bool(data.get("banned"))
-            what = "your message" if direction == "input" else "the answer"
-            if direction == "output":
-                yield Refused(str(data.get("policy")), direction, banned, "")
-            else:
-                # What was answered then is not in the log.
-                told = f"policy {one_line(str(data.get('policy')), 60)} refused {what}"
-                self._renderer.remark(told + ("; you were banned" if banned else ""))
+            # The message that was answered instead is not in the log.
+            policy, direction = str(data.get("policy")), str(data.get("direction"))
+            yield Refused(policy, direction, bool(data.get("banned")), "")
 
     def _say(self, who: str, text: str) -> None:
         self._renderer.end_answer()
