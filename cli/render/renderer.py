@@ -1,4 +1,4 @@
-"""Events as lines of text: the answer on one stream, all that is said about it on the other."""
+"""Print the events of a turn: answers on one stream, remarks about them on another, and a live status line."""
 
 import asyncio
 import re
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event, ToolFinished
 
 _T = TypeVar("_T")
-_FRAMES = 1 / 12
-"""Seconds between two looks at what is live."""
+_TICK = 1 / 12
+"""Seconds between two updates of what is live."""
 _JOINED = re.compile("[\u200d\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
-"""Parts of emoji that are put together, which some terminals show as one and others side by side."""
+"""Parts of combined emoji, which some terminals show as one and others side by side."""
 _PIECE = 1024
-"""Letters of an answer that are shown at once, before the program looks at anything else."""
+"""Characters of an answer that are printed in one go, before other tasks get their turn."""
 
 
 class Renderer:
     """Prints the events of a turn.
 
-    ``answers`` gets the model's text and nothing else, ``remarks`` everything else. In a chat both are the terminal
-    and each answer begins with the name of the agent. ``colour`` allows styles. ``live`` says that the terminal of a
-    chat can move its cursor: answers are shown as Markdown then, and what goes on is told on the last line.
+    ``answers`` gets only the model's text, ``remarks`` everything else. In a ``chat`` both are the terminal, and each
+    answer begins with the agent's name. ``colour`` allows styles. ``live`` means that the chat's terminal has a
+    movable cursor: answers are then drawn as Markdown, and the last line shows the status.
     """
 
     def __init__(
@@ -52,18 +52,19 @@ class Renderer:
         self._chat = chat
         self._colour = colour
         self._activity = Activity(clock)
-        # Without Unicode there is nothing to draw with.
+        # Drawing needs Unicode.
         self._live = chat and live and mark(self._answers) != ">"
         self._tail: LiveTail | None = None
-        self._joined = False
-        """Whether the last line holds what terminals disagree about the width of."""
+        self._cursor_unknown = False
+        """Whether the last line contains text whose width differs between terminals."""
         self._stream: MarkdownStream | None = None
         self._answering = False
         self._line_ends = ""
-        """Line ends of the answer that are held back until it goes on: none of them may be the last."""
-        self._lost: OSError | ValueError | None = None
+        """Line ends that are printed only if the answer continues after them."""
+        self._error: OSError | ValueError | None = None
+        """Why the answers cannot be written."""
         self._results: list[str] = []
-        """What the tools of the last turn with tools returned."""
+        """The results of the last turn that called tools."""
         self._turn_has_results = False
 
     async def follow(self, events: "AsyncGenerator[Event, None]", agent: str) -> None:
@@ -85,7 +86,7 @@ class Renderer:
 
     async def during(self, work: Awaitable[_T], name: str) -> _T:
         """Return or raise what ``work`` does; meanwhile the status line says that ``name`` is at work."""
-        self._activity.working(name)
+        self._activity.begin_command(name)
         try:
             with self._ticking():
                 return await work
@@ -95,100 +96,99 @@ class Renderer:
     def show(self, event: "Event") -> None:
         """Print ``event``."""
         # Importing these must not delay the first prompt, before which there are no events.
-        from swarmchat.cli.render.wording import is_handoff, remark_on
+        from swarmchat.cli.render.wording import remark_on
         from swarmchat.swarm.conversation import events as kinds
 
+        remark = remark_on(event, chat=self._chat)
         match event:
             case kinds.TextDelta(text, agent):
                 self._answer(text, agent)
-                self._activity.happened(agent)
+                self._activity.printed(agent)
             case kinds.ReasoningDelta(_, agent):
                 self._activity.thinking(agent)
             case kinds.ToolStarted(name, _, agent):
-                self._activity.started(agent, name)
+                self._activity.tool_started(agent, name)
             case kinds.ToolFinished(name):
-                self._activity.finished(name)
-                if not is_handoff(event):
+                self._activity.tool_finished(name)
+                if remark:
                     self._keep_result(event)
             case kinds.TurnEnded():
                 self.end_turn()
-        if text := remark_on(event, chat=self._chat):
-            self.remark(text)
+        if remark:
+            self.remark(remark)
         match event:
             case kinds.HandedOver(_, target):
-                self._activity.happened(target)
+                self._activity.printed(target)
             case kinds.Refused(policy, "input", _, message):
                 self._answer(message, policy)
 
     def tick(self) -> None:
-        """Show what is live: what is held back of an answer, and what goes on while nothing comes."""
-        if self._tail is None or self._activity.held:
+        """Update what is live: text whose final form is not known yet, and the status."""
+        if self._tail is None or self._activity.paused:
             return
         rows, column = (self._stream.tail(), self._stream.column) if self._stream else ([""], 0)
-        if self._joined:
-            # Nobody knows where the cursor is: there is no way back to it.
+        if self._cursor_unknown:
+            # No column is as far right as this, so that nothing is drawn.
             column = sys.maxsize
-        self._put(self._tail.drawn(rows, column, self._activity.note()))
+        self._put(self._tail.draw(rows, column, self._activity.status()))
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Leave the terminal to somebody else meanwhile."""
+        """Leave the terminal to somebody else while the context lasts."""
         self.end_answer()
-        self._activity.hold(True)
+        self._activity.pause(True)
         try:
             yield
         finally:
-            self._activity.hold(False)
+            self._activity.pause(False)
 
     def show_results(self) -> None:
-        """Print in full what the last tools returned."""
+        """Print the last results of tools in full."""
         for result in self._results:
             self.page(result)
         if not self._results:
             self.remark("no tool was called in this chat yet")
 
+    def show_typed(self, typed: Callable[[], str]) -> None:
+        """Show what ``typed`` returns, the text being typed, on the status line."""
+        self._activity.typed = typed
+
     def remark(self, text: str) -> None:
-        """Print a dim line about what happens."""
+        """Print a dim line."""
         self.end_answer()
-        self._remark(self._styled("remark", self._wrapped(f"  {sanitize(text)}", "  ")))
-        self._activity.happened()
-
-    def entered(self, prompt: str, text: str) -> None:
-        """Print what the user entered behind ``prompt``, as it stands at one."""
-        self.end_answer()
-        first, *rest = sanitize(text).split("\n")
-        lines = [f"{self._styled('name', prompt)} {mark(self._answers)} {first}"]
-        lines += [" " * (len(prompt) + 3) + line for line in rest]
-        self._remark("\n".join(lines))
-
-    def tell_aside(self, aside: Callable[[], str]) -> None:
-        """Tell what ``aside`` returns on the line that says what goes on."""
-        self._activity.aside = aside
+        self._print(self._wrapped(f"  {sanitize(text)}", "  "), "remark")
+        self._activity.printed()
 
     def verbatim(self, text: str) -> None:
-        """Print a dim line that is to be copied: in one piece, however long it is."""
+        """Print a dim line that is never wrapped, so that it can be copied."""
         self.end_answer()
-        self._remark(self._styled("remark", f"  {sanitize(text)}"))
+        self._print(f"  {sanitize(text)}", "remark")
+
+    def error(self, text: str) -> None:
+        """Print an error."""
+        self.end_answer()
+        self._print(self._wrapped(f"error: {sanitize(text)}", "       "), "error")
 
     def page(self, text: str) -> None:
-        """Print lines that the user asked for; what follows a gap in a line stays in its column."""
+        """Print lines that the user asked for; the second column of a table wraps within itself."""
         self.end_answer()
         for line in sanitize(text).split("\n"):
             gap = re.match(r"\s*\S*\s{2,}", line)
-            self._remark(self._wrapped(line, " " * len(gap[0]) if gap else ""))
+            self._print(self._wrapped(line, " " * len(gap[0]) if gap else ""))
+
+    def entered(self, prompt: str, text: str) -> None:
+        """Print ``text`` as if it had just been entered at ``prompt``."""
+        self.end_answer()
+        head = f"{self._styled('name', prompt)} {mark(self._answers)} "
+        self._print(head + sanitize(text).replace("\n", "\n" + " " * (len(prompt) + 3)))
 
     def raw(self, text: str) -> None:
-        """Write what the program itself made for the terminal, as it is."""
+        """Write control sequences of the program itself, unchanged."""
         self.end_answer()
         self._put(text)
 
-    def error(self, text: str) -> None:
-        """Print what went wrong."""
-        self.end_answer()
-        self._remark(self._styled("error", self._wrapped(f"error: {sanitize(text)}", "       ")))
-
     def end_turn(self) -> None:
-        """Nothing runs any more, however it ended."""
+        """End the turn, whether or not TurnEnded was shown."""
         self._activity.end()
         self.end_answer()
 
@@ -203,19 +203,19 @@ class Renderer:
             self._write("\n")
 
     def divide(self) -> None:
-        """Write a line that no answer contains, between two answers."""
+        """Separate two answers by a line that no answer contains."""
         self.end_answer()
         self._write("\f\n")
 
     @property
     def reader_left(self) -> bool:
-        """Whether nobody reads the answers any more, as when ``head`` has had enough."""
-        return isinstance(self._lost, BrokenPipeError)
+        """Whether nobody reads the answers any more, as when they were piped to ``head``."""
+        return isinstance(self._error, BrokenPipeError)
 
     def check_output(self) -> None:
-        """Raise OutputLost if the answers could not all be written, unless their reader left, as ``head`` does."""
-        if isinstance(self._lost, OSError) and not isinstance(self._lost, BrokenPipeError):
-            raise OutputLost(f"the answer could not be written: {self._lost.strerror}") from self._lost
+        """Raise OutputLost if answers could not be written, unless the reader left."""
+        if isinstance(self._error, OSError) and not self.reader_left:
+            raise OutputLost(f"the answer could not be written: {self._error.strerror}") from self._error
 
     def _keep_result(self, event: "ToolFinished") -> None:
         if not self._turn_has_results:
@@ -237,9 +237,9 @@ class Renderer:
             self._stream.feed(text)
             return
         text = self._line_ends + text
-        shown = text.rstrip("\n")
-        self._line_ends = text[len(shown) :]
-        self._write(shown)
+        line = text.rstrip("\n")
+        self._line_ends = text[len(line) :]
+        self._write(line)
 
     def _begin_answer(self, agent: str) -> None:
         if not self._chat:
@@ -253,22 +253,22 @@ class Renderer:
             self._stream = MarkdownStream(self._write, _columns, styled=self._colour, lead=cells(f"{agent} {sign}"))
 
     def _wrapped(self, line: str, indent: str) -> str:
-        """Return ``line`` broken between words, where the terminal would break it anywhere."""
+        """Return ``line`` wrapped between words; off a chat, as it is."""
         if not self._chat:
             return line
-        columns = max(20, shutil.get_terminal_size().columns)
+        width = max(20, _columns())
         return textwrap.fill(
-            line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, tabsize=4
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, tabsize=4
         )
 
     def _styled(self, role: str, text: str) -> str:
         return paint(role, text) if self._colour else text
 
-    def _remark(self, line: str) -> None:
+    def _print(self, line: str, role: str | None = None) -> None:
         try:
-            print(line, file=self._remarks, flush=True)
+            print(self._styled(role, line) if role else line, file=self._remarks, flush=True)
         except (OSError, ValueError):
-            # Nobody is there to be told. The turn goes on: what it says is stored.
+            # The turn continues: its answer is stored.
             return
 
     @contextmanager
@@ -289,24 +289,24 @@ class Renderer:
 
     async def _tick_on(self) -> None:
         while True:
-            await asyncio.sleep(_FRAMES)
+            await asyncio.sleep(_TICK)
             self.tick()
 
     def _write(self, text: str) -> None:
-        """Write to the answers, in place of what is live."""
+        """Write to the answers, after erasing what is live."""
         _, end, line = text.rpartition("\n")
-        self._joined = bool(_JOINED.search(line)) or (self._joined and not end)
-        self._put((self._tail.taken_back() if self._tail else "") + text)
+        self._cursor_unknown = bool(_JOINED.search(line)) or (self._cursor_unknown and not end)
+        self._put((self._tail.erase() if self._tail else "") + text)
 
     def _put(self, text: str) -> None:
-        if self._lost is not None or not text:
+        if self._error is not None or not text:
             return
         try:
             self._answers.write(text)
             self._answers.flush()
         except (OSError, ValueError) as error:
-            # The turn goes on: what it says is stored.
-            self._lost = error
+            # The turn continues: its answer is stored.
+            self._error = error
 
 
 def _columns() -> int:
@@ -314,7 +314,7 @@ def _columns() -> int:
 
 
 def mark(stream: TextIO) -> str:
-    """Return the sign between a name and what it says, in what ``stream`` can show."""
+    """Return the sign between a name and its text, ``>`` if ``stream`` is not Unicode."""
     try:
         "❯".encode(stream.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):

@@ -2,17 +2,7 @@
 
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.handoffs import BACK, PREFIX
-from swarmchat.swarm.conversation.events import (
-    Event,
-    HandedOver,
-    Refused,
-    Rescued,
-    Retrying,
-    Rotated,
-    ToolFinished,
-    TurnEnded,
-    Warned,
-)
+from swarmchat.swarm.conversation import events
 
 _NAME = 60
 """Characters of a name or of arguments that are shown."""
@@ -45,49 +35,48 @@ _STEPS = {
 }
 
 
-def remark_on(event: Event, *, chat: bool) -> str:
+def remark_on(event: events.Event, *, chat: bool) -> str:
     """Return the remark for ``event``; empty for an event that needs none.
 
     ``chat`` tells that a person at a prompt reads it, who can approve calls and ask for whole results.
     """
     match event:
-        case Retrying(attempt, seconds, reason):
+        case events.Retrying(attempt, seconds, reason):
             return f"{reason}; attempt {attempt} in {seconds:.{0 if seconds >= 10 else 1}f} s"
-        case Rotated(groups, before, after):
+        case events.Rotated(groups, before, after):
             return (
                 f"context: the {groups} oldest messages are no longer sent ({before:,} to {after:,} tokens); "
                 "the session keeps them"
             )
-        case ToolFinished():
-            return "" if is_handoff(event) else f"{_call(event)}  {_outcome(event, chat)}"
-        case HandedOver(source, target):
+        case events.ToolFinished():
+            return _call_remark(event, chat)
+        case events.HandedOver(source, target):
             return f"{one_line(source, _NAME)} → {one_line(target, _NAME)}"
-        case Refused(policy, direction, banned):
+        case events.Refused(policy, direction, banned):
             refused = "your message" if direction == "input" else "the answer"
             return f"policy {one_line(policy, _NAME)} refused {refused}" + ("; you are banned" if banned else "")
-        case Rescued():
+        case events.Rescued():
             return f"rescue: {_rescue(event)}"
-        case Warned(text):
+        case events.Warned(text):
             return f"warning: {text}"
-        case TurnEnded(finish="length"):
+        case events.TurnEnded(finish="length"):
             return "the answer was cut off: the model reached its limit of tokens"
-        case TurnEnded(finish="content_filter"):
+        case events.TurnEnded(finish="content_filter"):
             return "the answer was cut off by the provider's content filter"
-        case TurnEnded(text=text) if not text.strip():
+        case events.TurnEnded(text=text) if not text.strip():
             return "the model answered with nothing: ask again, or ask differently"
     return ""
 
 
-def is_handoff(event: ToolFinished) -> bool:
-    """Whether the call handed the user over; HandedOver follows and says so."""
-    return event.status == "ok" and (event.name.startswith(PREFIX) or event.name == BACK)
+def _call_remark(event: events.ToolFinished, chat: bool) -> str:
+    if event.status == "ok" and (event.name.startswith(PREFIX) or event.name == BACK):
+        # HandedOver follows, and its remark says it.
+        return ""
+    agent, tool, arguments = (one_line(text, _NAME) for text in (event.agent, event.name, event.arguments))
+    return f"{agent} · {tool}({arguments})  {_outcome(event, chat)}"
 
 
-def _call(event: ToolFinished) -> str:
-    return f"{one_line(event.agent, _NAME)} · {one_line(event.name, _NAME)}({one_line(event.arguments, _NAME)})"
-
-
-def _outcome(event: ToolFinished, chat: bool) -> str:
+def _outcome(event: events.ToolFinished, chat: bool) -> str:
     if event.status == "denied":
         # The result is addressed to the model.
         return event.status if chat else f"{event.status} (--approve auto allows it)"
@@ -98,7 +87,7 @@ def _outcome(event: ToolFinished, chat: bool) -> str:
     return f"{event.status}{size}{duration}: {one_line(result, _RESULT_START if long else _RESULT)}"
 
 
-def _rescue(event: Rescued) -> str:
+def _rescue(event: events.Rescued) -> str:
     # A control token is not even named: keeping it off the screen is the point.
     detail = f" ({one_line(event.detail, 100)})" if event.detail and event.cause != "control_tokens" else ""
     if event.step == "repair":

@@ -9,16 +9,7 @@ from pathlib import Path
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.swarm.archive.dialogue import calls_of, text_of
-from swarmchat.swarm.conversation.events import (
-    Event,
-    HandedOver,
-    Refused,
-    Rescued,
-    Rotated,
-    TextDelta,
-    ToolFinished,
-    TurnEnded,
-)
+from swarmchat.swarm.conversation import events
 from swarmchat.swarm.importers.record_builder import moment_of
 from swarmchat.swarm.models.scripted import word_pieces
 from swarmchat.swarm.persistence.records import Record
@@ -87,13 +78,13 @@ class _Player:
         for piece in pieces:
             if pause:
                 await asyncio.sleep(pause / len(pieces))
-            self._renderer.show(TextDelta(piece, self._agent))
+            self._renderer.show(events.TextDelta(piece, self._agent))
         if not record.message.get("tool_calls"):
             finish = str(record.data.get("finish", "stop"))
-            self._renderer.show(TurnEnded(record.turn, text or " ", finish, 0, None))
+            self._renderer.show(events.TurnEnded(record.turn, text or " ", finish, 0, None))
         self._renderer.end_answer()
 
-    def _events(self, record: Record) -> Iterator[Event]:
+    def _events(self, record: Record) -> Iterator[events.Event]:
         data = record.data
         match record.type:
             case "tool":
@@ -101,20 +92,20 @@ class _Player:
                 name, arguments = self._calls.get(str(record.message.get("tool_call_id")), unknown_call)
                 status, ms = str(data.get("status", "ok")), data.get("ms", 0)
                 seconds = ms / 1000 if isinstance(ms, int) else 0.0
-                yield ToolFinished(name, arguments, status, text_of(record.message), self._agent, seconds)
+                yield events.ToolFinished(name, arguments, status, text_of(record.message), self._agent, seconds)
             case "handoff":
-                yield HandedOver(str(data.get("from")), str(data.get("to")), ())
+                yield events.HandedOver(str(data.get("from")), str(data.get("to")), ())
                 self._agent = str(data.get("to"))
             case "rescue":
                 cause, step, detail = (str(data.get(name, "")) for name in ("cause", "step", "detail"))
-                yield Rescued(cause, step, 1, detail, self._agent)
+                yield events.Rescued(cause, step, 1, detail, self._agent)
             case "rotate":
                 dropped = data.get("dropped")
                 groups = dropped.get("groups", 0) if isinstance(dropped, dict) else 0
-                yield Rotated(int(groups), int(data.get("tokens_before", 0)), int(data.get("tokens_after", 0)))
+                yield events.Rotated(int(groups), int(data.get("tokens_before", 0)), int(data.get("tokens_after", 0)))
             case "policy":
                 # The log does not contain the message that was answered instead.
-                yield Refused(str(data.get("policy")), str(data.get("direction")), bool(data.get("banned")), "")
+                yield events.Refused(str(data.get("policy")), str(data.get("direction")), bool(data.get("banned")), "")
 
     def _pause_before(self, record: Record) -> float:
         """Return how many seconds to wait before ``record`` is shown."""
