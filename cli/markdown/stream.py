@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from swarmchat.cli.markdown.blocks import TAB, Line, ends_code, inner_text, read_line
-from swarmchat.cli.markdown.code import Colours
+from swarmchat.cli.markdown.code import Highlighter
 from swarmchat.cli.markdown.inline import InlineText
 from swarmchat.cli.markdown.layout import Flow, bare, cells, painted
 from swarmchat.cli.markdown.table import OpenTable
@@ -53,7 +53,7 @@ class MarkdownStream:
         self._at_start = False
         """Whether none of that line was read yet but spaces."""
         self._code: Line | None = None
-        self._colours = Colours("")
+        self._highlighter = Highlighter("")
         self._cut = False
         """Whether the line of code that is read was written in part."""
         self._maths: Line | None = None
@@ -165,7 +165,7 @@ class MarkdownStream:
             self._verbatim(first, painted([("─" * max(3, min(_RULE, self._width - cells(bare(first)))), self._dim)]))
         elif line.kind == "underline":
             self._end_text()
-            self._verbatim(first, painted([(_UNDERLINES[line.mark] * max(3, self._flow.taken), self._dim)]))
+            self._verbatim(first, painted([(_UNDERLINES[line.mark] * max(3, self._flow.used), self._dim)]))
         elif line.kind == "indented":
             self._verbatim(first, " " * TAB + content)
         elif line.kind == "maths":
@@ -174,7 +174,7 @@ class MarkdownStream:
         else:
             self._verbatim(first, painted([(content, self._dim)]))
             self._code = line
-            self._colours = Colours(content.strip("`~ \t").split(" ")[0] if self._styled else "")
+            self._highlighter = Highlighter(content.strip("`~ \t").split(" ")[0] if self._styled else "")
 
     def _step_in_code(self, opened: Line, text: str, ended: bool, rest: str, long: bool) -> bool:
         if self._cut or long:
@@ -195,7 +195,7 @@ class MarkdownStream:
             self._verbatim(hang, painted([(line.strip(" \t"), self._dim)]))
             self._code = None
         else:
-            self._verbatim(hang if line else hang.rstrip(" "), self._colours.line(line) if self._styled else line)
+            self._verbatim(hang if line else hang.rstrip(" "), self._highlighter.line(line) if self._styled else line)
         return True
 
     def _maths_line(self, opened: Line, text: str) -> None:
@@ -210,7 +210,7 @@ class MarkdownStream:
         goes_on = self._last.kind == line.kind == "text" and self._last.quotes == line.quotes and not line.begins_item
         if self._text is not None and goes_on:
             self._flow.indents.append((first, hang))
-            self._text.go_on()
+            self._text.begin_line()
         else:
             base: Style = ()
             if line.kind == "heading":
