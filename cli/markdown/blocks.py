@@ -183,9 +183,11 @@ def _block(found: Line, line: str, column: int, complete: bool, goes_on: bool, l
     return replace(found, indent=indent)
 
 
-def ends_code(line: str, opened: Line) -> bool:
-    """Whether ``line`` ends the code that ``opened`` begins."""
+def ends_block(line: str, opened: Line) -> bool:
+    """Whether ``line`` ends the code or the formula that ``opened`` begins."""
     text = line.strip(" \t")
+    if opened.kind == "maths":
+        return text.endswith(opened.mark)
     return len(text) >= len(opened.mark) and not text.strip(opened.mark[0])
 
 
