@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from markdown_it.token import Token
-from swarmchat.cli.markdown.layout import BOLD, CJK, ITALIC, PIECES, SOFT_BREAK, STRIKE, UNDERLINE, Flow, Span
+from swarmchat.cli.markdown.layout import CJK, LONGEST_WORD, PIECES, SOFT_BREAK, Flow, Span
 from swarmchat.cli.markdown.rules import in_path, parser
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.cli.terminal.themes import Style, style_of
@@ -14,7 +14,6 @@ _LONGEST = 500
 """Characters that are held until markup is closed; longer texts are printed as they are."""
 _ATTEMPTS = 8
 """How often held text is parsed again; after that, only whenever it has grown by a quarter."""
-_LONGEST_WORD = 2000
 _GAPS = f" \t{SOFT_BREAK}"
 
 # Marks left over in plain text that may still open markup, if something that follows closes it.
@@ -22,7 +21,9 @@ _OPENS = re.compile(
     r"`|\*+(?=[^\s*])|(?<!\w)_+(?=[^\s_])|~~(?=[^\s~])|\[|<[A-Za-z][^\s<>]*$|\$(?=[^\s\d$])[^$\x0c]{0,119}$"
 )
 _BRACKETS = re.compile(r"\[[^\[\]]*\](?!\()")
-_STYLES = {"strong": BOLD, "em": ITALIC, "s": STRIKE}
+# The styles of markup are the same in every theme.
+_UNDERLINE = "4"
+_STYLES = {"strong": "1", "em": "3", "s": "9"}
 
 
 def spans_of(tokens: Sequence[Token], styled: bool, base: Style = ()) -> list[Span]:
@@ -46,9 +47,9 @@ def spans_of(tokens: Sequence[Token], styled: bool, base: Style = ()) -> list[Sp
             spans.append((token.markup, ()))
         elif token.type == "link_open":
             hrefs.append((str(token.attrs["href"]), str(token.attrs.get("title", "")), len(spans)))
-            styles = [*styles, UNDERLINE] if styled else styles
+            styles = [*styles, _UNDERLINE] if styled else styles
         elif token.type == "link_close":
-            styles = _without(styles, UNDERLINE)
+            styles = _without(styles, _UNDERLINE)
             href, title, start = hrefs.pop()
             link_text = "".join(text for text, _ in spans[start:])
             spans += _address(link_text, href, title, tuple(styles), styled)
@@ -105,11 +106,9 @@ class InlineText:
             self._write(self._raw[:cut])
             self._raw = self._raw[cut:]
         pieces = PIECES.findall(self._raw)
-        while len(pieces) > 1 or (pieces and (pieces[0][0] in _GAPS or len(pieces[0]) > _LONGEST_WORD)):
-            piece = pieces.pop(0)[:_LONGEST_WORD]
-            self._raw = self._raw[len(piece) :]
-            if len(piece) == _LONGEST_WORD:
-                pieces = PIECES.findall(self._raw)
+        # More of the last word may follow.
+        self._raw = pieces.pop() if pieces and pieces[-1][0] not in _GAPS and len(pieces[-1]) <= LONGEST_WORD else ""
+        for piece in pieces:
             self._take(piece)
 
     def finish(self) -> None:

@@ -10,9 +10,6 @@ from swarmchat.cli.terminal.themes import Style
 SOFT_BREAK = "\x0c"
 """Stands for a line end inside a paragraph. It cannot occur in a text: sanitizing removes it."""
 
-BOLD, ITALIC, UNDERLINE, STRIKE = "1", "3", "4", "9"
-"""The styles of markup, the same in every theme."""
-
 Span = tuple[str, Style]
 
 _CJK = (
@@ -20,8 +17,12 @@ _CJK = (
 )
 _CLOSING = "、。，．！？；：）」』】》〉〕］｝"
 """Punctuation that must not begin a line."""
+LONGEST_WORD = 2000
+"""Characters; longer words are cut."""
 CJK = re.compile(f"[{_CJK}]")
-PIECES = re.compile(f"{SOFT_BREAK}|[ \t]+|[{_CJK}][{_CLOSING}]*|[^{_CJK} \t{SOFT_BREAK}]+[{_CLOSING}]*")
+PIECES = re.compile(
+    f"{SOFT_BREAK}|[ \t]+|[{_CJK}][{_CLOSING}]*|[^{_CJK} \t{SOFT_BREAK}]{{1,{LONGEST_WORD}}}[{_CLOSING}]*"
+)
 """Between these a line may be broken: words, and the characters of scripts that have no spaces."""
 
 

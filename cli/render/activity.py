@@ -9,6 +9,7 @@ QUIET = 0.3
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME = 0.1
+_WAITING = "waiting for the model"
 
 
 class Activity:
@@ -25,16 +26,11 @@ class Activity:
         self.typed: Callable[[], str] = lambda: ""
         """Returns what the user is typing meanwhile; it is shown at once."""
 
-    def begin(self, agent: str) -> None:
-        """A turn begins, and ``agent`` is to answer."""
-        self._tools.clear()
-        self.printed(agent)
-
-    def begin_command(self, name: str) -> None:
-        """A command begins to run."""
+    def begin(self, name: str, doing: str = _WAITING) -> None:
+        """The agent or the command ``name`` begins."""
         self._tools.clear()
         self._agent, self._printed_at = name, self._clock()
-        self._set("at work", restart=True)
+        self._set(doing, restart=True)
 
     def end(self) -> None:
         """Nothing runs any more."""
@@ -44,7 +40,7 @@ class Activity:
         """Something was printed; the next thing comes from the running tools, or else from the model."""
         self._agent = agent or self._agent
         self._printed_at = self._clock()
-        self._set(_running(self._tools) if self._tools else "waiting for the model", restart=not self._tools)
+        self._set(_running(self._tools) if self._tools else _WAITING, restart=not self._tools)
 
     def thinking(self, agent: str) -> None:
         """The model sends its reasoning."""

@@ -1,16 +1,13 @@
 """The output formats of a non-interactive run: the answers as text, one JSON document, or the log as JSON lines."""
 
-import io
 import json
 import sys
 from contextlib import suppress
 from typing import Any
 
 from swarmchat.backends import Backend, BackendError
-from swarmchat.cli.errors import OutputLost
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.terminal.capabilities import wants_colour
-from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.swarm.conversation import events
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.persistence import keys
@@ -23,9 +20,9 @@ OUTPUTS = ("text", "json", "jsonl")
 class Output:
     """Receives what happens in a run, in order, and prints its part of it."""
 
-    def __init__(self, renderer: Renderer) -> None:
-        self.renderer = renderer
-        """Prints remarks and errors."""
+    def __init__(self, *, print_answers: bool = False) -> None:
+        self.renderer = Renderer(colour=wants_colour(sys.stderr), print_answers=print_answers)
+        """Prints remarks and errors, and the answers if asked to."""
 
     def begin_turn(self, question: str, line: int | None) -> None:
         """``question`` is sent; ``line`` is its line in the script."""
@@ -63,7 +60,7 @@ class TextOutput(Output):
     """Prints the answers, separated by a line with a form feed, which no answer contains."""
 
     def __init__(self) -> None:
-        super().__init__(Renderer(colour=wants_colour(sys.stderr)))
+        super().__init__(print_answers=True)
         self._is_first = True
 
     def begin_turn(self, question: str, line: int | None) -> None:
@@ -73,45 +70,7 @@ class TextOutput(Output):
         self._is_first = False
 
 
-class _Discard(io.StringIO):
-    """A stream that discards what is written to it."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-
-class _DataOutput(Output):
-    """Writes bytes to standard output, made safe if that is a terminal."""
-
-    def __init__(self) -> None:
-        super().__init__(Renderer(_Discard(), colour=wants_colour(sys.stderr)))
-        self._error: OSError | None = None
-
-    @property
-    def reader_left(self) -> bool:
-        """Whether nobody reads the output any more."""
-        return isinstance(self._error, BrokenPipeError)
-
-    def check(self) -> None:
-        """Raise OutputLost if output could not be written, unless the reader left."""
-        if self._error is not None and not self.reader_left:
-            raise OutputLost(f"standard output cannot be written: {self._error.strerror}") from self._error
-
-    def _write(self, data: bytes) -> None:
-        if self._error is not None or not data:
-            return
-        try:
-            if sys.stdout.isatty():
-                sys.stdout.write(sanitize(data.decode("utf-8", "replace")))
-            else:
-                sys.stdout.buffer.write(data)
-            sys.stdout.flush()
-        except OSError as error:
-            # The turn continues: its answer is stored.
-            self._error = error
-
-
-class JsonOutput(_DataOutput):
+class JsonOutput(Output):
     """Prints one JSON document at the end of the run, however it ended."""
 
     def __init__(self) -> None:
@@ -160,10 +119,10 @@ class JsonOutput(_DataOutput):
                 turn["undone"] = turn["turn"] in hidden
         session = {"id": info.id, "name": info.name, "client": info.client, "kept_in": backend.url}
         document = {"session": session, "turns": self._turns, "error": _error_as_json(error)}
-        self._write(json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n")
+        self.renderer.write_data(json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n")
 
 
-class LogOutput(_DataOutput):
+class LogOutput(Output):
     """Prints the records of the session, from the first one on, as soon as they are stored."""
 
     def __init__(self) -> None:
@@ -179,7 +138,7 @@ class LogOutput(_DataOutput):
         with suppress(BackendError):
             lines = await backend.slice(keys.session_log(info.client, info.id), self._position)
             self._position += len(lines)
-            self._write(b"".join(line + b"\n" for line in lines))
+            self.renderer.write_data(b"".join(line + b"\n" for line in lines))
 
     async def finish(self, backend: Backend, info: SessionInfo, error: BaseException | None) -> None:
         """Print the records that closing the session added."""

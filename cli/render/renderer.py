@@ -34,7 +34,8 @@ class Renderer:
 
     ``answers`` gets only the model's text, ``remarks`` everything else. In a ``chat`` both are the terminal, and each
     answer begins with the agent's name. ``colour`` allows styles. ``live`` means that the chat's terminal has a
-    movable cursor: answers are then drawn as Markdown, and the last line shows the status.
+    movable cursor: answers are then drawn as Markdown, and the last line shows the status. Unless ``print_answers``,
+    the first stream gets no text but what ``write_data`` is given.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Renderer:
         chat: bool = False,
         colour: bool = False,
         live: bool = False,
+        print_answers: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._answers = answers or sys.stdout
         self._remarks = remarks or sys.stderr
         self._chat = chat
+        self._print_answers = print_answers
         self._colour = colour
         self._activity = Activity(clock)
         # Drawing needs Unicode.
@@ -86,7 +89,7 @@ class Renderer:
 
     async def during(self, work: Awaitable[_T], name: str) -> _T:
         """Return or raise what ``work`` does; meanwhile the status line says that ``name`` is at work."""
-        self._activity.begin_command(name)
+        self._activity.begin(name, "at work")
         try:
             with self._ticking():
                 return await work
@@ -155,30 +158,25 @@ class Renderer:
 
     def remark(self, text: str) -> None:
         """Print a dim line."""
-        self.end_answer()
         self._print(self._wrapped(f"  {sanitize(text)}", "  "), "remark")
         self._activity.printed()
 
     def verbatim(self, text: str) -> None:
         """Print a dim line that is never wrapped, so that it can be copied."""
-        self.end_answer()
         self._print(f"  {sanitize(text)}", "remark")
 
     def error(self, text: str) -> None:
         """Print an error."""
-        self.end_answer()
         self._print(self._wrapped(f"error: {sanitize(text)}", "       "), "error")
 
     def page(self, text: str) -> None:
         """Print lines that the user asked for; the second column of a table wraps within itself."""
-        self.end_answer()
         for line in sanitize(text).split("\n"):
             gap = re.match(r"\s*\S*\s{2,}", line)
             self._print(self._wrapped(line, " " * len(gap[0]) if gap else ""))
 
     def entered(self, prompt: str, text: str) -> None:
         """Print ``text`` as if it had just been entered at ``prompt``."""
-        self.end_answer()
         head = f"{self._styled('name', prompt)} {mark(self._answers)} "
         self._print(head + sanitize(text).replace("\n", "\n" + " " * (len(prompt) + 3)))
 
@@ -186,6 +184,10 @@ class Renderer:
         """Write control sequences of the program itself, unchanged."""
         self.end_answer()
         self._put(text)
+
+    def write_data(self, data: bytes) -> None:
+        """Write UTF-8 for programs to the stream of the answers; on a terminal, nothing in it controls that."""
+        self._put(sanitize(data.decode("utf-8", "replace")) if self._answers.isatty() else data)
 
     def end_turn(self) -> None:
         """End the turn, whether or not TurnEnded was shown."""
@@ -215,7 +217,7 @@ class Renderer:
     def check_output(self) -> None:
         """Raise OutputLost if answers could not be written, unless the reader left."""
         if isinstance(self._error, OSError) and not self.reader_left:
-            raise OutputLost(f"the answer could not be written: {self._error.strerror}") from self._error
+            raise OutputLost(f"standard output cannot be written: {self._error.strerror}") from self._error
 
     def _keep_result(self, event: "ToolFinished") -> None:
         if not self._turn_has_results:
@@ -225,6 +227,8 @@ class Renderer:
         self._results.append(f"{call}  {event.status}:\n{event.result}")
 
     def _answer(self, text: str, agent: str) -> None:
+        if not self._print_answers:
+            return
         text = sanitize(text)
         if not self._answering:
             # Some models begin with empty lines.
@@ -265,6 +269,8 @@ class Renderer:
         return paint(role, text) if self._colour else text
 
     def _print(self, line: str, role: str | None = None) -> None:
+        """Print a line to the remarks, below the answer."""
+        self.end_answer()
         try:
             print(self._styled(role, line) if role else line, file=self._remarks, flush=True)
         except (OSError, ValueError):
@@ -298,11 +304,14 @@ class Renderer:
         self._cursor_unknown = bool(_JOINED.search(line)) or (self._cursor_unknown and not end)
         self._put((self._tail.erase() if self._tail else "") + text)
 
-    def _put(self, text: str) -> None:
+    def _put(self, text: str | bytes) -> None:
         if self._error is not None or not text:
             return
         try:
-            self._answers.write(text)
+            if isinstance(text, bytes):
+                self._answers.buffer.write(text)
+            else:
+                self._answers.write(text)
             self._answers.flush()
         except (OSError, ValueError) as error:
             # The turn continues: its answer is stored.

@@ -49,13 +49,9 @@ class _Player:
             return
         await asyncio.sleep(pause)
         match record.type:
-            case "user":
-                self._renderer.entered("you", text_of(record.message).strip())
-            case "system":
-                self._renderer.entered("system", text_of(record.message).strip())
-            case "unsent":
-                self._renderer.entered("you", str(data.get("text")).strip())
-            case "policy" if data.get("direction") == "input":
+            case "user" | "system":
+                self._renderer.entered("you" if record.type == "user" else "system", text_of(record.message).strip())
+            case "unsent" | "policy" if data.get("direction", "input") == "input":
                 self._renderer.entered("you", str(data.get("text", "")).strip())
             case "error":
                 error = data.get("error")

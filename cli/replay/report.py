@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -14,7 +14,6 @@ from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.printing import print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import paint
-from swarmchat.swarm.replay.compare import Difference
 from swarmchat.swarm.replay.runner import Replayed
 
 _CLEAR_LINE = "\r\x1b[K"
@@ -183,14 +182,11 @@ class Report:
         replayed = result.replayed
         row: dict[str, Any] = {"file": str(result.path), "name": result.name, "same": replayed.same}
         row |= {"turns": len(replayed.turns), "seconds": round(result.seconds, 3)}
-        row |= {"differences": [_difference_as_json(each) for each in replayed.differences], "unmet": result.unmet}
+        row |= {
+            "differences": [{**asdict(each), "text": str(each)} for each in replayed.differences],
+            "unmet": result.unmet,
+        }
         return row | ({"model": result.model, "drift": drift_rows(replayed.turns)} if self._drift else {})
-
-
-def _difference_as_json(difference: Difference) -> dict[str, Any]:
-    about = {"turn": difference.turn, "record": difference.record, "type": difference.type}
-    about |= {"field": difference.field, "expected": difference.expected, "actual": difference.actual}
-    return {**about, "text": str(difference)}
 
 
 def _junit_case(suite: Element, path: Path, name: str, seconds: float) -> Element:

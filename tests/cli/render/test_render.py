@@ -115,7 +115,7 @@ def test_an_answer_that_nothing_took_is_an_error():
     with open("/dev/full", "w", encoding="utf-8") as answers:
         renderer = Renderer(answers, io.StringIO())
         renderer.show(said("a")[0])
-        with pytest.raises(OutputLost, match="the answer could not be written: No space left on device"):
+        with pytest.raises(OutputLost, match="standard output cannot be written: No space left on device"):
             renderer.check_output()
         os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
 
