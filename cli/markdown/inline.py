@@ -34,27 +34,29 @@ def spans_of(tokens: Sequence[Token], styled: bool, base: Style = ()) -> list[Sp
     for token in tokens:
         kind, _, side = token.type.rpartition("_")
         if token.type in ("text", "text_special"):
-            spans.append((_text_of(token), tuple(styles)))
+            is_entity = token.info == "entity"
+            text = sanitize(token.content).replace("\n", " ") if is_entity else token.content
+            spans.append((text, tuple(styles)))
         elif token.type == "code_inline":
             # The marks stay, so that code can be recognised where it is pasted.
             gap = " " if "`" in (token.content[:1], token.content[-1:]) else ""
             mark = (*styles, *style_of("mark")) if styled else ()
             code = (*styles, *style_of("code")) if styled else ()
             spans += [(token.markup, mark), (gap + token.content + gap, code), (token.markup, mark)]
-        elif kind in _STYLES and styled:
-            styles = [*styles, _STYLES[kind]] if side == "open" else _without(styles, _STYLES[kind])
-        elif kind in _STYLES:
+        elif kind in _STYLES and not styled:
             spans.append((token.markup, ()))
+        elif kind in _STYLES:
+            styles = [*styles, _STYLES[kind]] if side == "open" else styles[:-1]
         elif token.type == "link_open":
             hrefs.append((str(token.attrs["href"]), str(token.attrs.get("title", "")), len(spans)))
             styles = [*styles, _UNDERLINE] if styled else styles
         elif token.type == "link_close":
-            styles = _without(styles, _UNDERLINE)
+            styles = styles[:-1] if styled else styles
             href, title, start = hrefs.pop()
-            link_text = "".join(text for text, _ in spans[start:])
+            link_text = "".join(part for part, _ in spans[start:])
             spans += _address(link_text, href, title, tuple(styles), styled)
         elif token.type == "image":
-            description = "".join(text for text, _ in spans_of(token.children or [], False))
+            description = "".join(part for part, _ in spans_of(token.children or [], False))
             spans.append((f"image: {description}".rstrip(), tuple(styles)))
             spans += _address("", str(token.attrs["src"]), str(token.attrs.get("title", "")), tuple(styles), styled)
         else:
@@ -168,18 +170,6 @@ class InlineText:
     def _write(self, text: str) -> None:
         if text:
             self._flow.add([(text, self._base)])
-
-
-def _text_of(token: Token) -> str:
-    if token.info == "entity":
-        return sanitize(token.content).replace("\n", " ")
-    return token.content
-
-
-def _without(styles: Sequence[str], style: str) -> list[str]:
-    """Return ``styles`` without the last ``style``."""
-    last = len(styles) - 1 - styles[::-1].index(style) if style in styles else len(styles)
-    return [*styles[:last], *styles[last + 1 :]]
 
 
 def _address(text: str, href: str, title: str, style: Style, styled: bool) -> list[Span]:
