@@ -82,7 +82,7 @@ class Repl:
         self._prompt = Prompt(
             editor, history=history, completer=self._completer, toolbar=self._toolbar, vi=settings.editing == "vi"
         )
-        renderer.tell_aside(self._prompt.typed)
+        renderer.show_typed(self._prompt.typed)
         self._news = BackgroundTasks(self._prompt.app, renderer, warm_up, look_around)
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Text that flows: words are placed one after the other, on lines that are never touched again."""
+"""Lay out text in lines: words are placed one after the other, and a written line is never touched again."""
 
 import re
 from collections import deque
@@ -8,10 +8,7 @@ from prompt_toolkit.utils import get_cwidth
 from swarmchat.cli.terminal.themes import Style
 
 SOFT_BREAK = "\x0c"
-"""Stands for the end of a line inside a paragraph. No text holds it: it is no character that may be printed."""
-
-BOLD, ITALIC, UNDERLINE, STRIKE = "1", "3", "4", "9"
-"""What markup itself means, in every theme."""
+"""Stands for a line end inside a paragraph. It cannot occur in a text: sanitizing removes it."""
 
 Span = tuple[str, Style]
 
@@ -19,19 +16,23 @@ _CJK = (
     "\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\U00020000-\U0003fffd"
 )
 _CLOSING = "、。，．！？；：）」』】》〉〕］｝"
-"""What does not stand at the beginning of a line."""
+"""Punctuation that must not begin a line."""
+LONGEST_WORD = 2000
+"""Characters; longer words are cut."""
 CJK = re.compile(f"[{_CJK}]")
-PIECES = re.compile(f"{SOFT_BREAK}|[ \t]+|[{_CJK}][{_CLOSING}]*|[^{_CJK} \t{SOFT_BREAK}]+[{_CLOSING}]*")
-"""What a line may be broken between: words, and the letters of scripts that have none."""
+PIECES = re.compile(
+    f"{SOFT_BREAK}|[ \t]+|[{_CJK}][{_CLOSING}]*|[^{_CJK} \t{SOFT_BREAK}]{{1,{LONGEST_WORD}}}[{_CLOSING}]*"
+)
+"""Between these a line may be broken: words, and the characters of scripts that have no spaces."""
 
 
 def cells(text: str) -> int:
-    """Return how many columns ``text`` takes at most: terminals disagree about emoji that are put together."""
+    """Return how many columns ``text`` takes at most: terminals disagree about combined emoji."""
     return len(text) if text.isascii() else get_cwidth(text) + text.count("\ufe0f")
 
 
 def painted(spans: Iterable[Span]) -> str:
-    """Return ``spans`` with their styles, as a terminal takes them. Each ends with none."""
+    """Return ``spans`` with the control sequences of their styles, reset at the end."""
     parts: list[str] = []
     last: Style = ()
     for text, style in spans:
@@ -43,11 +44,16 @@ def painted(spans: Iterable[Span]) -> str:
     return "".join(parts) + ("\x1b[0m" if last else "")
 
 
-class Flow:
-    """Places words in lines of ``width()`` columns and writes them. A word that is longer than a line is not broken.
+def bare(text: str) -> str:
+    """Return ``text`` without control sequences of styles."""
+    return re.sub("\x1b\\[[0-9;]*m", "", text) if "\x1b" in text else text
 
-    ``column`` is where the next word goes. Lines inside a paragraph begin with what ``indents`` holds for them: for
-    the line itself, and for what has no room on it.
+
+class Flow:
+    """Places words in lines of ``width()`` columns and writes them. A word longer than a line is not broken.
+
+    ``column`` is where the next word goes. At each line end inside a paragraph, the next of ``indents`` says how the
+    following line begins, and how the lines begin into which it is wrapped.
     """
 
     def __init__(self, write: Callable[[str], object], width: Callable[[], int]) -> None:
@@ -56,47 +62,43 @@ class Flow:
         self._write = write
         self._width = width
         self._hang = ""
-        self._begin = 0
+        self._start = 0
         """The column where the words of the line begin."""
         self._gap = ""
         self._gap_style: Style = ()
         self._word: list[Span] = []
 
     @property
-    def taken(self) -> int:
+    def used(self) -> int:
         """How many columns the words of the line take."""
-        return self.column - self._begin
+        return self.column - self._start
 
     def copy(self, write: Callable[[str], object]) -> "Flow":
-        """Return one that goes on where this one is, and writes elsewhere."""
-        other = Flow(write, self._width)
-        other.column, other._hang, other._begin, other._gap = self.column, self._hang, self._begin, self._gap
-        other.indents = self.indents.copy()
-        return other
+        """Return a flow that continues from here and writes elsewhere."""
+        copy = Flow(write, self._width)
+        copy.column, copy._hang, copy._start, copy._gap = self.column, self._hang, self._start, self._gap
+        copy.indents = self.indents.copy()
+        return copy
 
     def start(self, first: str, hang: str, column: int = 0) -> None:
-        """Begin a line with ``first``; what has no room on it begins with ``hang``. ``column`` columns are taken."""
+        """Begin a line at ``column`` with ``first``; the lines into which it is wrapped begin with ``hang``."""
         self._write(first)
         self.column = column + cells(bare(first))
-        self._hang, self._begin, self._gap = hang, self.column, ""
+        self._hang, self._start, self._gap = hang, self.column, ""
 
     def add(self, spans: Iterable[Span]) -> None:
-        """Place what ``spans`` say. The line may be broken after them."""
+        """Place ``spans``. The line may be broken after them."""
         for text, style in spans:
             for piece in PIECES.findall(text):
-                if piece[0] in (" ", "\t", SOFT_BREAK):
+                if piece == SOFT_BREAK:
                     self._place()
-                    if piece == SOFT_BREAK:
-                        self._break()
-                    else:
-                        self._gap += piece.replace("\t", "    ")
-                        self._gap_style = style
-                elif CJK.match(piece):
+                    self._break()
+                elif piece[0] in " \t":
                     self._place()
-                    self._word.append((piece, style))
-                    self._place()
+                    self._gap += piece.replace("\t", "    ")
+                    self._gap_style = style
                 else:
-                    if self._word and CJK.match(self._word[-1][0][-1]):
+                    if self._word and (CJK.match(piece) or CJK.match(self._word[-1][0][-1])):
                         self._place()
                     self._word.append((piece, style))
         self._place()
@@ -106,17 +108,17 @@ class Flow:
             return
         width, columns = sum(cells(text) for text, _ in self._word), self._width()
         gap = cells(self._gap)
-        # The last column stays empty: behind it, terminals disagree about where the cursor is.
-        if self.column > self._begin and self.column + gap + width >= columns:
+        # The last column stays empty: after writing to it, terminals disagree about where the cursor is.
+        if self.column > self._start and self.column + gap + width >= columns:
             self._write("\n" + self._hang)
-            self.column = self._begin = cells(bare(self._hang))
+            self.column = self._start = cells(bare(self._hang))
             gap, self._gap = 0, ""
         # A gap at the beginning of a paragraph's first line is kept: it may align something.
-        same = self._gap_style if self._gap_style == self._word[0][1] else ()
-        self._write(painted([(self._gap, same), *self._word]))
+        gap_style = self._gap_style if self._gap_style == self._word[0][1] else ()
+        self._write(painted([(self._gap, gap_style), *self._word]))
         self.column += gap + width
         if self.column > columns:
-            # The terminal has broken it.
+            # The terminal has wrapped it.
             self.column = (self.column - 1) % columns + 1
         self._gap = ""
         self._word.clear()
@@ -127,46 +129,28 @@ class Flow:
         self.start(first, hang)
 
 
-def lines_of(spans: Iterable[Span], width: int) -> list[tuple[str, int]]:
-    """Return ``spans`` as lines of ``width`` columns, each with the columns that it takes; longer words are broken."""
-    lines: list[list[Span]] = [[]]
-    column = gap = 0
+def lines_of(spans: Iterable[Span], width: int) -> list[str]:
+    """Return ``spans`` as lines of at most ``width`` columns; longer words are broken, and gaps are one space wide."""
+    written: list[str] = []
+    # One column more, as a flow leaves the last one empty.
+    flow = Flow(written.append, lambda: width + 1)
     for text, style in spans:
-        for piece in PIECES.findall(text):
-            if piece == SOFT_BREAK:
-                lines.append([])
-                column = gap = 0
-            elif piece[0] in " \t":
-                gap = 1 if column else 0
-            else:
-                size = cells(piece)
-                if column and column + gap + size > width:
-                    lines.append([])
-                    column = gap = 0
-                if gap:
-                    lines[-1].append((" ", style))
-                for part in _broken(piece, width) if size > width else (piece,):
-                    if column and column + cells(part) > width:
-                        lines.append([])
-                        column = gap = 0
-                    lines[-1].append((part, style))
-                    column += gap + cells(part)
-                    gap = 0
-    return [(painted(line), sum(cells(text) for text, _ in line)) for line in lines]
+        parts = (_broken(piece, width) for piece in PIECES.findall(text))
+        one_space = re.sub(f"[ \t]*({SOFT_BREAK})[ \t]*|[ \t]+", lambda gap: gap[1] or " ", "".join(parts))
+        flow.add([(one_space, style)])
+    return "".join(written).split("\n")
 
 
-def _broken(word: str, width: int) -> list[str]:
-    parts, size = [""], 0
+def _broken(word: str, width: int) -> str:
+    """Return ``word`` with breaks wherever it has filled ``width`` columns."""
+    if cells(word) <= width:
+        return word
+    letters: list[str] = []
+    column = 0
     for letter in word:
-        wide = cells(letter)
-        if size + wide > width and parts[-1]:
-            parts.append("")
-            size = 0
-        parts[-1] += letter
-        size += wide
-    return parts
-
-
-def bare(text: str) -> str:
-    """Return ``text`` without styles."""
-    return re.sub("\x1b\\[[0-9;]*m", "", text) if "\x1b" in text else text
+        column += cells(letter)
+        if column > width and letters:
+            letters.append(SOFT_BREAK)
+            column = cells(letter)
+        letters.append(letter)
+    return "".join(letters)

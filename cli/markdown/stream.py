@@ -1,11 +1,11 @@
-"""Markdown as it comes: what is written is never written again, and waits only for what may still change it."""
+"""Markdown as it streams in: what is written is never written again, and waits only for what may still change it."""
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from swarmchat.cli.markdown.blocks import TAB, Line, ends_code, inner_text, read_line
-from swarmchat.cli.markdown.code import Colours
+from swarmchat.cli.markdown.blocks import TAB, Line, ends_block, inner_text, read_line
+from swarmchat.cli.markdown.code import Highlighter
 from swarmchat.cli.markdown.inline import InlineText
 from swarmchat.cli.markdown.layout import Flow, bare, cells, painted
 from swarmchat.cli.markdown.table import OpenTable
@@ -13,21 +13,21 @@ from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.cli.terminal.themes import Style, style_of
 
 _LONGEST_LINE = 4000
-"""Letters for which the end of a line is waited that may say what it is."""
+"""Characters of a line that are held while its end may decide what the line is."""
 _RULE = 40
 _UNDERLINES = {"=": "═", "-": "─"}
 _CLOSING = re.compile(r"[ \t]+#*[ \t]*$")
 _CLOSING_AT_START = re.compile(r"(?:^|[ \t]+)#*[ \t]*$")
-"""The end of a heading, which may be its beginning too. Where its line has not ended, more may follow."""
+"""The end of a heading, or all of it. While the line has not ended, more may follow."""
 _HEADINGS = {"#": "heading.1", "##": "heading.2"}
 
 
 class MarkdownStream:
-    """Writes an answer in lines of ``width()`` columns, while it comes.
+    """Writes an answer in lines of ``width()`` columns while it comes.
 
-    What is written does not depend on how the answer was cut into pieces. The first paragraph goes on behind ``lead``
-    columns that are taken on the line, with a space; all else begins below. Without ``styled`` no control sequence is
-    written, and marks without which a meaning would be lost stay in the text.
+    What is written does not depend on how the answer was cut into pieces. ``lead`` columns of the first line are taken
+    already: a paragraph at the beginning continues there after a space, any other block begins below. Unless
+    ``styled``, no control sequence is written, and marks that carry meaning stay in the text.
     """
 
     def __init__(
@@ -46,24 +46,24 @@ class MarkdownStream:
         """What was not read yet: at most the beginning of a line."""
         self._last = Line("blank")
         self._blanks: list[str] = []
-        """Empty lines: they are written when something follows."""
+        """Empty lines, written only if something follows."""
         self._text: InlineText | None = None
         self._in_text = False
-        """Whether the line that is read belongs to ``_text``."""
+        """Whether the line that is being read belongs to ``_text``."""
         self._at_start = False
-        """Whether none of that line was read yet but spaces."""
-        self._code: Line | None = None
-        self._colours = Colours("")
-        self._cut = False
-        """Whether the line of code that is read was written in part."""
-        self._maths: Line | None = None
+        """Whether only spaces of that line were read so far."""
+        self._block: Line | None = None
+        """The line that opened the code or the formula that is being read."""
+        self._highlighter = Highlighter("")
+        self._line_begun = False
+        """Whether the line of the block that is being read was written in part."""
         self._table: OpenTable | None = None
         self._table_line = Line("table")
         self._table_first = ""
 
     @property
     def column(self) -> int:
-        """Where the cursor is."""
+        """The column of the cursor."""
         return self._flow.column
 
     def feed(self, text: str) -> None:
@@ -86,16 +86,16 @@ class MarkdownStream:
         self._flush()
 
     def tail(self) -> list[str]:
-        """Return the lines of what was taken and is not written; the first goes on where the cursor is."""
-        shown: list[str] = []
+        """Return the lines of what was taken and is not written yet; the first continues at the cursor."""
+        parts: list[str] = []
         if self._text is not None:
-            self._flow.copy(shown.append).add([(self._text.pending, ())])
+            self._flow.copy(parts.append).add([(self._text.pending, ())])
         if self._table is not None and self._table.held:
-            shown.append("\n" + self._table.held[-1])
-        if self._rest and not (self._in_text or self._cut):
-            shown.append("\n" + "".join(self._blanks) if self._started else " " if self._lead else "")
-            shown.append(self._rest)
-        return bare("".join(shown)).expandtabs(TAB).split("\n")
+            parts.append("\n" + self._table.held[-1])
+        if self._rest and not (self._in_text or self._line_begun):
+            parts.append("\n" + "".join(self._blanks) if self._started else " " if self._lead else "")
+            parts.append(self._rest)
+        return bare("".join(parts)).expandtabs(TAB).split("\n")
 
     def _flush(self) -> None:
         if self._out:
@@ -105,22 +105,15 @@ class MarkdownStream:
 
     def _step(self) -> bool:
         """Read a line or a part of one; return whether anything was read."""
-        text, ended, rest = self._rest.partition("\n")
+        text, end, rest = self._rest.partition("\n")
+        ended, long = bool(end), len(text) > _LONGEST_LINE
         if self._in_text and self._text is not None:
-            return self._step_in_text(self._text, text, bool(ended), rest)
-        long = len(text) > _LONGEST_LINE
-        if self._code is not None:
-            return self._step_in_code(self._code, text, bool(ended), rest, long)
-        if self._maths is not None and not (ended or long):
-            return False
-        line = Line("text") if long else read_line(text, complete=bool(ended), last=self._last)
+            return self._step_in_text(self._text, text, ended, rest)
+        if self._block is not None:
+            return self._step_in_block(self._block, text, ended, rest, long)
+        line = Line("text") if long else read_line(text, complete=ended, last=self._last)
         if line is None:
             return False
-        if self._maths is not None and line.kind != "blank" and not long:
-            self._rest = rest
-            self._maths_line(self._maths, text)
-            return True
-        self._maths = None
         if line.kind in ("text", "heading"):
             # The rest of the line is read as it comes.
             self._end_table()
@@ -130,10 +123,10 @@ class MarkdownStream:
         if not ended:
             return False
         self._rest = rest
-        self._whole_line(line, text)
+        self._whole_line(line, text[line.start :])
         return True
 
-    def _step_in_text(self, shown: InlineText, text: str, ended: bool, rest: str) -> bool:
+    def _step_in_text(self, paragraph: InlineText, text: str, ended: bool, rest: str) -> bool:
         before = self._rest
         if self._at_start:
             text = text.lstrip(" \t")
@@ -144,14 +137,38 @@ class MarkdownStream:
             self._rest = rest if ended else closing[0]
             text = text[: closing.start()]
         self._at_start = self._at_start and not text
-        shown.feed(text)
+        paragraph.feed(text)
         if ended:
             self._in_text = False
-            shown.end_line()
+            paragraph.end_line()
         return ended or self._rest != before
 
-    def _whole_line(self, line: Line, text: str) -> None:
-        content = text[line.start :]
+    def _step_in_block(self, opened: Line, text: str, ended: bool, rest: str, long: bool) -> bool:
+        hang = self._prefixes(opened)[1]
+        if self._line_begun or long:
+            # A line that is too long to be held is written as it comes.
+            self._verbatim("" if self._line_begun else hang, text, continues=self._line_begun)
+            self._line_begun, self._rest = not ended, rest
+            return True
+        if not ended:
+            return False
+        line = inner_text(text, opened)
+        if line is None or (opened.kind == "maths" and not line.strip()):
+            # The quote has ended, or the formula was never closed: the line is read again, as what follows.
+            self._block = None
+            self._last = self._last if line is not None else Line("blank")
+            return True
+        self._rest = rest
+        if ends_block(line, opened):
+            self._block = None
+            line = self._mark(line.strip(" \t")) if opened.kind == "code" else line
+        else:
+            line = self._highlighter.line(line)
+        self._verbatim(hang if line else hang.rstrip(" "), line)
+        return True
+
+    def _whole_line(self, line: Line, content: str) -> None:
+        """Write a line that is no text; ``content`` is what follows its prefixes."""
         if line.kind == "table":
             self._add_row(line, content)
             return
@@ -162,55 +179,24 @@ class MarkdownStream:
             self._end_text()
             self._blanks.append(self._bars(line.hang.rstrip()) + "\n")
         elif line.kind == "rule":
-            self._verbatim(first, painted([("─" * max(3, min(_RULE, self._width - cells(bare(first)))), self._dim)]))
+            self._verbatim(first, self._mark("─" * max(3, min(_RULE, self._width - cells(bare(first))))))
         elif line.kind == "underline":
             self._end_text()
-            self._verbatim(first, painted([(_UNDERLINES[line.mark] * max(3, self._flow.taken), self._dim)]))
+            self._verbatim(first, self._mark(_UNDERLINES[line.mark] * max(3, self._flow.used)))
         elif line.kind == "indented":
             self._verbatim(first, " " * TAB + content)
-        elif line.kind == "maths":
-            self._verbatim(first, content)
-            self._maths = line
         else:
-            self._verbatim(first, painted([(content, self._dim)]))
-            self._code = line
-            self._colours = Colours(content.strip("`~ \t").split(" ")[0] if self._styled else "")
-
-    def _step_in_code(self, opened: Line, text: str, ended: bool, rest: str, long: bool) -> bool:
-        if self._cut or long:
-            # A line that is too long to be held: as it comes.
-            self._verbatim("" if self._cut else self._prefixes(opened)[1], text, goes_on=self._cut)
-            self._cut, self._rest = not ended, rest
-            return True
-        if not ended:
-            return False
-        line = inner_text(text, opened)
-        if line is None:
-            self._code = None
-            self._last = Line("blank")
-            return True
-        self._rest = rest
-        hang = self._prefixes(opened)[1]
-        if ends_code(line, opened):
-            self._verbatim(hang, painted([(line.strip(" \t"), self._dim)]))
-            self._code = None
-        else:
-            self._verbatim(hang if line else hang.rstrip(" "), self._colours.line(line) if self._styled else line)
-        return True
-
-    def _maths_line(self, opened: Line, text: str) -> None:
-        content = inner_text(text, opened)
-        content = text if content is None else content
-        self._verbatim(self._prefixes(opened)[1], content)
-        if content.strip().endswith(opened.mark):
-            self._maths = None
+            is_code = line.kind == "code"
+            self._verbatim(first, self._mark(content) if is_code else content)
+            self._block = line
+            self._highlighter = Highlighter(content.strip("`~ \t").split(" ")[0] if is_code and self._styled else "")
 
     def _begin_text(self, line: Line) -> None:
         first, hang = self._prefixes(line)
-        goes_on = self._last.kind == line.kind == "text" and self._last.quotes == line.quotes and not line.begins_item
-        if self._text is not None and goes_on:
+        continues = self._last.kind == line.kind == "text" and self._last.quotes == line.quotes
+        if self._text is not None and continues and not line.begins_item:
             self._flow.indents.append((first, hang))
-            self._text.go_on()
+            self._text.begin_line()
         else:
             base: Style = ()
             if line.kind == "heading":
@@ -221,7 +207,7 @@ class MarkdownStream:
         self._last, self._in_text, self._at_start = line, True, True
 
     def _begin(self, first: str, hang: str, *, plain: bool = False) -> None:
-        """Begin a line."""
+        """Begin a line; a ``plain`` one may continue the line that the answer begins on."""
         self._end_text()
         if self._started:
             self._out += ["\n", *self._blanks]
@@ -234,9 +220,9 @@ class MarkdownStream:
         self._started = True
         self._blanks.clear()
 
-    def _verbatim(self, first: str, text: str, *, goes_on: bool = False) -> None:
-        """Write a line as it is: the terminal breaks what is too long, so that it is copied as it was."""
-        if not goes_on:
+    def _verbatim(self, first: str, text: str, *, continues: bool = False) -> None:
+        """Write a line without wrapping it: the terminal does, and what is copied from it is one line."""
+        if not continues:
             self._begin(first, "")
         self._out.append(text)
         self._flow.column += cells(bare(text))
@@ -244,17 +230,16 @@ class MarkdownStream:
             self._flow.column = (self._flow.column - 1) % self._width + 1
 
     def _add_row(self, line: Line, content: str) -> None:
-        above = self._table_line
-        if self._table is None or line.begins_item or line.levels != above.levels:
+        if self._table is None or line.begins_item or line.levels != self._table_line.levels:
             self._end_table()
             self._end_text()
             first, hang = self._prefixes(line)
             self._table = OpenTable(self._width - 1 - cells(bare(hang)), self._styled)
             self._table_first = first
         self._table_line, self._last = replace(line, first=line.hang), line
-        self._show_rows(self._table.add(content))
+        self._print_rows(self._table.add(content))
 
-    def _show_rows(self, rows: Sequence[str]) -> None:
+    def _print_rows(self, rows: Sequence[str]) -> None:
         for row in rows:
             first = self._table_first or self._prefixes(self._table_line)[1]
             self._table_first = ""
@@ -263,7 +248,7 @@ class MarkdownStream:
     def _end_table(self) -> None:
         table, self._table = self._table, None
         if table is not None and table.held:
-            self._show_rows(table.end())
+            self._print_rows(table.end())
 
     def _end_text(self) -> None:
         if self._text is not None:
@@ -271,15 +256,15 @@ class MarkdownStream:
             self._text = None
             self._flow.indents.clear()
 
-    @property
-    def _dim(self) -> Style:
-        return style_of("mark") if self._styled else ()
+    def _mark(self, text: str) -> str:
+        """Return ``text`` in the style of marks."""
+        return painted([(text, style_of("mark"))]) if self._styled else text
 
     def _prefixes(self, line: Line) -> tuple[str, str]:
-        """Return what the line begins with, and what it goes on with where it is broken."""
+        """Return what comes before the text of ``line``, and before that of the lines into which it is wrapped."""
         hang = self._bars(line.hang + " " * line.indent)
         return (self._bars(line.first) if line.begins_item else hang), hang
 
     def _bars(self, prefix: str) -> str:
-        """Return ``prefix`` with the bars of quotes as they are shown."""
-        return painted((part, self._dim if "│" in part else ()) for part in re.split("((?:│ ?)+)", prefix))
+        """Return ``prefix`` with the bars of quotes in the style of marks."""
+        return re.sub("(?:│ ?)+", lambda bars: self._mark(bars[0]), prefix)

@@ -1,18 +1,20 @@
-"""Tables: drawn as soon as it is known how wide their columns are, else shown as they are written."""
+"""Tables, drawn as soon as the widths of their columns are known; what cannot be drawn is printed as it is."""
 
 import re
 from collections.abc import Sequence
 
 from markdown_it.token import Token
 from swarmchat.cli.markdown.inline import spans_of
-from swarmchat.cli.markdown.layout import SOFT_BREAK, Span, cells, lines_of, painted
+from swarmchat.cli.markdown.layout import SOFT_BREAK, Span, bare, cells, lines_of, painted
 from swarmchat.cli.markdown.rules import parser
 from swarmchat.cli.terminal.themes import style_of
 
 DRAWN_AT_ONCE = 40
-"""Rows by which the widths of the columns are chosen: what comes after them must do with these."""
+"""Rows that decide the widths of the columns; later rows are wrapped to fit."""
 _LARGEST = 3000
+"""Characters that are held at most before the table is drawn."""
 _SPARE = 3
+"""Columns added to each column when more rows may follow."""
 _NARROWEST = 6
 _DELIMITERS = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
 _CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
@@ -22,7 +24,7 @@ Cell = list[Span]
 
 
 class OpenTable:
-    """Lines that look like a table's, as they come. What cannot be drawn is given back as it is."""
+    """Takes lines that look like a table, one by one, and returns what to print."""
 
     def __init__(self, width: int, styled: bool) -> None:
         self._width = width
@@ -30,10 +32,10 @@ class OpenTable:
         self._plain = False
         self._table: Table | None = None
         self.held: list[str] = []
-        """Lines that were taken and not given back."""
+        """Lines that were not returned yet."""
 
     def add(self, line: str) -> list[str]:
-        """Take a line; return what can be shown now."""
+        """Take a line; return the lines that can be printed now."""
         if self._plain:
             return [line]
         if self._table is not None:
@@ -48,7 +50,7 @@ class OpenTable:
         return []
 
     def end(self, *, spare: int = 0) -> list[str]:
-        """Return what is held, drawn if it is a table; ``spare`` columns wider where more may come."""
+        """Return the held lines, drawn if they are a table; each column gets ``spare`` columns more than it needs."""
         held, self.held = self.held, []
         try:
             self._table = Table(held, self._width, self._styled, spare=spare)
@@ -59,7 +61,7 @@ class OpenTable:
 
 
 class Table:
-    """A table whose first lines are ``lines``: head, delimiters and rows. Raises ValueError if it cannot be drawn."""
+    """A table that begins with ``lines``: head, delimiters and rows. Raises ValueError if it cannot be drawn."""
 
     def __init__(self, lines: Sequence[str], width: int, styled: bool, *, spare: int = 0) -> None:
         self._head = list(lines[:2])
@@ -69,7 +71,7 @@ class Table:
         self._rows = rows
 
     def drawn(self) -> list[str]:
-        """Return the lines of what it was made with."""
+        """Return the drawn lines of the rows it was created with."""
         bold, dim = (style_of("table.head"), style_of("mark")) if self._styled else ((), ())
         head = [[(text, bold + style) for text, style in cell] for cell in self._rows[0]]
         bar = painted([("─┼─".join("─" * width for width in self._widths), dim)])
@@ -77,9 +79,9 @@ class Table:
         return [*self._row(head), bar, *below]
 
     def row(self, line: str) -> list[str]:
-        """Return the lines of one more row. Raises ValueError if it does not fit into the table."""
+        """Return the drawn lines of one more row. Raises ValueError if the row has too many cells."""
         try:
-            # As a head it is read at half the cost, if no cell is missing.
+            # Parsing it as a head costs half as much, and works if no cell is missing.
             rows, _ = self._read([line, self._head[1]])
         except ValueError:
             rows, _ = self._read([*self._head, line])
@@ -89,7 +91,7 @@ class Table:
         lines = [_with_code_whole(line, lines[min(1, len(lines) - 1)]) for line in lines]
         tokens = parser().parse("\n".join(line.strip() for line in lines))
         if not tokens or tokens[0].type != "table_open" or tokens[-1].type != "table_close":
-            raise ValueError("no table")
+            raise ValueError("not a table")
         rows: list[list[Cell]] = []
         aligns: list[str] = []
         for position, token in enumerate(tokens):
@@ -100,7 +102,7 @@ class Table:
                 if len(rows) == 1:
                     aligns.append(str(token.attrs.get("style", "")).removeprefix("text-align:"))
         if len(rows) != len(lines) - 1 or any(_count(line) > len(aligns) for line in lines):
-            # What stands beyond the last column would be lost.
+            # Cells beyond the last column would be lost.
             raise ValueError("cells without a column")
         return rows, aligns
 
@@ -114,8 +116,8 @@ class Table:
         for number in range(max(map(len, columns))):
             parts = []
             for column, width, align in zip(columns, self._widths, self._aligns, strict=True):
-                text, taken = column[number] if number < len(column) else ("", 0)
-                gap = max(0, width - taken)
+                text = column[number] if number < len(column) else ""
+                gap = max(0, width - cells(bare(text)))
                 left = gap if align == "right" else gap // 2 if align == "center" else 0
                 parts.append(" " * left + text + " " * (gap - left))
             drawn.append(bar.join(parts).rstrip())
@@ -132,14 +134,14 @@ def _count(line: str) -> int:
 
 
 def _with_code_whole(line: str, delimiters: str) -> str:
-    """Return ``line``, where it has too many cells with the bars inside its code escaped: models forget to."""
+    """Return ``line``; if it has too many cells, with the bars inside code escaped: models forget to."""
     if "`" not in line or _count(line) <= _count(delimiters):
         return line
-    return _CODE.sub(lambda found: re.sub(r"(?<!\\)\|", r"\\|", found[0]), line)
+    return _CODE.sub(lambda code: re.sub(r"(?<!\\)\|", r"\\|", code[0]), line)
 
 
 def _fitted(widths: list[int], room: int) -> list[int]:
-    """Return ``widths`` made smaller until a row has no more than ``room`` columns, the widest first."""
+    """Return ``widths`` reduced, the widest first, until a row takes at most ``room`` columns. Raises ValueError."""
     room -= 3 * (len(widths) - 1)
     least = [min(width, _NARROWEST) for width in widths]
     if sum(least) > room:

@@ -1,11 +1,11 @@
-"""What is going on in a turn while nothing is printed, in one line."""
+"""The status line of a turn: who is doing what while nothing is printed."""
 
 from collections.abc import Callable
 
 from swarmchat.cli.terminal.sanitize import one_line
 
 QUIET = 0.3
-"""Seconds without output after which it is told."""
+"""Seconds without output before the status is shown."""
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME = 0.1
@@ -13,81 +13,71 @@ _WAITING = "waiting for the model"
 
 
 class Activity:
-    """Knows what a turn is doing. ``clock`` returns seconds."""
+    """Tracks what a turn is doing. ``clock`` returns seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._agent = ""
         self._doing = ""
-        self._since = self._quiet = 0.0
+        self._since = self._printed_at = 0.0
         self._tools: list[str] = []
-        self._held = False
-        self.aside: Callable[[], str] = str
-        """Returns what is told beside it, and at once: what the user types meanwhile."""
+        self.paused = False
+        """Whether somebody else has the terminal."""
+        self.typed: Callable[[], str] = lambda: ""
+        """Returns what the user is typing meanwhile; it is shown at once."""
 
-    def begin(self, agent: str) -> None:
-        """A turn begins: ``agent`` is to answer."""
+    def begin(self, name: str, doing: str = _WAITING) -> None:
+        """The agent or the command ``name`` begins."""
         self._tools.clear()
-        self.happened(agent)
+        self._agent, self._printed_at = name, self._clock()
+        self._set(doing, restart=True)
 
     def end(self) -> None:
-        """Nothing goes on any more."""
+        """Nothing runs any more."""
         self._doing = ""
 
-    def happened(self, agent: str | None = None) -> None:
-        """Something was printed; the model is waited for, or the tools that run."""
+    def printed(self, agent: str | None = None) -> None:
+        """Something was printed; the next thing comes from the running tools, or else from the model."""
         self._agent = agent or self._agent
-        self._quiet = self._clock()
-        self._do(_running(self._tools) if self._tools else _WAITING, anew=not self._tools)
-
-    def working(self, what: str) -> None:
-        """Something else than a turn begins: ``what`` is at work."""
-        self._tools.clear()
-        self._agent, self._quiet = what, self._clock()
-        self._do("at work", anew=True)
+        self._printed_at = self._clock()
+        self._set(_running(self._tools) if self._tools else _WAITING, restart=not self._tools)
 
     def thinking(self, agent: str) -> None:
-        """The model thinks aloud."""
+        """The model sends its reasoning."""
         self._agent = agent
-        self._do("thinking")
+        self._set("thinking")
 
-    def started(self, agent: str, tool: str) -> None:
-        """A tool runs."""
+    def tool_started(self, agent: str, tool: str) -> None:
+        """``agent`` has called ``tool``."""
         self._agent = agent
         self._tools.append(tool)
-        self._do(_running(self._tools))
+        self._set(_running(self._tools))
 
-    def finished(self, tool: str) -> None:
-        """It has ended."""
+    def tool_finished(self, tool: str) -> None:
+        """``tool`` has returned."""
         if tool in self._tools:
             self._tools.remove(tool)
 
-    def hold(self, held: bool) -> None:
-        """While ``held`` somebody else has the terminal."""
-        self._held = held
-        self._quiet = self._clock()
+    def pause(self, paused: bool) -> None:
+        """Show nothing while ``paused``: somebody else has the terminal."""
+        self.paused = paused
+        self._printed_at = self._clock()
 
-    def note(self) -> str:
-        """Return what is to be told now, if anything."""
+    def status(self) -> str:
+        """Return the line to show now; may be empty."""
         now = self._clock()
-        if not self._doing or self._held:
+        if not self._doing or self.paused:
             return ""
-        aside = self.aside()
-        if now - self._quiet < QUIET:
-            return aside
+        typed = self.typed()
+        if now - self._printed_at < QUIET:
+            return typed
         frame = _FRAMES[int(now / _FRAME) % len(_FRAMES)]
         seconds = int(now - self._since)
-        took = f" · {seconds} s" if seconds else ""
-        going_on = f"{frame} {one_line(self._agent, 30)} · {self._doing}{took}"
-        return f"{going_on} · {aside or 'Ctrl-C stops'}"
+        duration = f" · {seconds} s" if seconds else ""
+        return f"{frame} {one_line(self._agent, 30)} · {self._doing}{duration} · {typed or 'Ctrl-C stops'}"
 
-    @property
-    def held(self) -> bool:
-        """Whether somebody else has the terminal."""
-        return self._held
-
-    def _do(self, doing: str, *, anew: bool = False) -> None:
-        if anew or doing != self._doing:
+    def _set(self, doing: str, *, restart: bool = False) -> None:
+        if restart or doing != self._doing:
             self._doing, self._since = doing, self._clock()
 
 

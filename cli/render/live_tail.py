@@ -1,4 +1,4 @@
-"""The end of the screen while something is going on: rows that are written over until they are what they stay."""
+"""The live rows at the end of the screen: overwritten until their final text is known."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,81 +7,74 @@ from swarmchat.cli.terminal.capabilities import reflows_here
 from swarmchat.cli.terminal.themes import paint
 
 ROWS = 4
-"""How many rows are live at most."""
+"""At most so many rows are live, and one more for the status."""
 
 
 class LiveTail:
-    """Rows behind the cursor. ``size`` returns columns and rows of the terminal.
+    """Rows behind the cursor. ``size`` returns the columns and rows of the terminal.
 
-    Whoever writes anything else writes what ``taken_back`` returns before it.
+    Any other output must be preceded by what ``erase`` returns.
     """
 
     def __init__(self, size: Callable[[], tuple[int, int]], *, styled: bool, reflows: bool | None = None) -> None:
         self._size = size
         self._styled = styled
         self._reflows = reflows_here() if reflows is None else reflows
-        self._shown: list[str] = []
+        self._rows: list[str] = []
         self._column = 0
         self._columns = 0
 
-    def drawn(self, rows: Sequence[str], column: int, note: str = "") -> str:
-        """Return what shows ``rows`` and below them a dim ``note``; the first goes on in ``column``.
+    def draw(self, rows: Sequence[str], column: int, status: str = "") -> str:
+        """Return the output that shows ``rows``, the first of them from ``column`` on, and a dim ``status`` below.
 
-        Of more rows than there is room for, the last ones are shown. Nothing is returned if it is on the screen.
+        If there is no room for all rows, the last ones are shown. Returns nothing if the screen shows this already.
         """
         columns, height = self._size()
         room = max(1, min(ROWS, height - 2))
         if column >= columns:
-            # There is no way back to behind the last column.
-            return self.taken_back()
+            # The cursor cannot be moved back to behind the last column.
+            return self.erase()
         rows = list(rows)
         if len(rows) > room:
             rows = [" …", *rows[len(rows) - room + 1 :]] if room > 1 else [""]
-        if note and rows == [""] and not column:
+        if status and rows == [""] and not column:
             rows = []
-        shown = [_end(row, columns - 1 - (0 if number else column)) for number, row in enumerate(rows)]
-        if note:
-            shown.append(_start(note, columns - 1))
-        if (shown, column, columns) == (self._shown, self._column, self._columns):
+        rows = [_cut(row, columns - 1 - (0 if number else column), keep_end=True) for number, row in enumerate(rows)]
+        if status:
+            rows.append(_cut(status, columns - 1))
+        if (rows, column, columns) == (self._rows, self._column, self._columns):
             return ""
-        back = self.taken_back()
-        if not any(shown):
-            return back
-        self._shown, self._column, self._columns = shown, column, columns
-        if note:
-            shown = [*shown[:-1], paint("remark", shown[-1]) if self._styled else shown[-1]]
-        return back + "\n".join(shown)
+        erase = self.erase()
+        if not any(rows):
+            return erase
+        self._rows, self._column, self._columns = rows, column, columns
+        if status and self._styled:
+            rows = [*rows[:-1], paint("remark", rows[-1])]
+        return erase + "\n".join(rows)
 
-    def taken_back(self) -> str:
-        """Return what removes the rows, and puts the cursor where it was before them."""
-        if not self._shown:
+    def erase(self) -> str:
+        """Return the output that removes the rows and puts the cursor back where it was."""
+        if not self._rows:
             return ""
-        shown, self._shown = self._shown, []
+        rows, self._rows = self._rows, []
         columns, _ = self._size()
         column = self._column
-        widths = [column + cells(shown[0]), *map(cells, shown[1:])]
-        up = len(shown) - 1
+        up = len(rows) - 1
         if columns < self._columns and self._reflows:
+            widths = [column + cells(rows[0]), *map(cells, rows[1:])]
             up = sum(max(0, width - 1) // columns + 1 for width in widths) - 1 - column // columns
             column %= columns
-        # Row by row: of a screen that is cleared at once, some terminals put a copy into the scrollback.
+        # Row by row: some terminals copy a screen that is cleared at once into the scrollback.
         return "\r\x1b[K\x1b[A" * up + "\r" + (f"\x1b[{column}C" if column else "") + "\x1b[K"
 
 
-def _start(text: str, width: int) -> str:
-    """Return as much of the beginning of ``text`` as has room in ``width`` columns."""
+def _cut(text: str, width: int, *, keep_end: bool = False) -> str:
+    """Return as much of ``text`` as fits into ``width`` columns: its beginning, or its end."""
     if cells(text) <= width:
         return text
+    text = text[-max(1, width) :] if keep_end else text[: max(1, width)]
     while text and cells(text) > width - 1:
-        text = text[:-1]
-    return text + "…" if width > 0 else ""
-
-
-def _end(text: str, width: int) -> str:
-    """Return as much of the end of ``text`` as has room in ``width`` columns."""
-    if cells(text) <= width:
-        return text
-    text = text[-max(1, width) :]
-    while text and cells(text) > width - 1:
-        text = text[1:]
-    return "…" + text if width > 0 else ""
+        text = text[1:] if keep_end else text[:-1]
+    if width <= 0:
+        return ""
+    return "…" + text if keep_end else text + "…"

@@ -1,4 +1,4 @@
-"""``swarmchat replay``: what was said once is done again, and must come to the same."""
+"""``swarmchat replay``: options and exit code."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from swarmchat.cli.app import options
 
 def replay(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE|FOLDER...", help="Transcripts; of a folder all *.jsonl and *.json.")
+        list[Path], typer.Argument(metavar="FILE|FOLDER...", help="Transcripts, or folders of *.jsonl and *.json.")
     ],
     swarm: options.SwarmName = None,
     mode: Annotated[
@@ -17,62 +17,70 @@ def replay(
     ] = "verify",
     backend: options.Backend = None,
     model: Annotated[
-        list[str] | None, typer.Option("-m", "--model", help="With live: which model answers; several one by one.")
+        list[str] | None,
+        typer.Option("-m", "--model", help="With --mode live: the model to try; repeat for several."),
     ] = None,
-    base_url: Annotated[str | None, typer.Option(help="With live: an OpenAI-compatible server, with its /v1.")] = None,
-    update: Annotated[bool, typer.Option("--update", help="Write what comes out into the file.")] = False,
-    start: Annotated[int | None, typer.Option("--from", min=1, metavar="TURN", help="Begin with this turn.")] = None,
-    until: Annotated[int | None, typer.Option(min=1, metavar="TURN", help="End with this turn.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="With --mode live: an OpenAI-compatible server, with its /v1.")
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Accept the changes: write the new results into the file.")
+    ] = False,
+    start: Annotated[int | None, typer.Option("--from", min=1, metavar="TURN", help="First turn to replay.")] = None,
+    until: Annotated[int | None, typer.Option(min=1, metavar="TURN", help="Last turn to replay.")] = None,
     speed: Annotated[
-        float | None, typer.Option(min=0, help="With show: how many times as fast as then; 0: at once.")
+        float | None,
+        typer.Option(min=0, help="With --mode show: playback speed; 2 is twice as fast, 0 does not wait."),
     ] = None,
-    every: Annotated[bool, typer.Option("--all-differences", help="Show all of them, not only the first.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Name conversations that are the same too.")] = False,
+    every: Annotated[bool, typer.Option("--all-differences", help="Show all differences, not only the first.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List conversations that are the same too.")] = False,
     as_json: options.Json = False,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report for CI, as JUnit's XML.")] = None,
-    emit_test: Annotated[bool, typer.Option("--emit-test", help="Write a test for pytest that replays it.")] = False,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a JUnit XML report for CI.")] = None,
+    emit_test: Annotated[
+        bool, typer.Option("--emit-test", help="Write a pytest test that replays the transcript.")
+    ] = False,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="With --emit-test: write it there.")
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="With --emit-test: file to write.")
     ] = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
     profile: options.Profile = None,
 ) -> None:
-    """Do again what transcripts tell, and tell what does not come to the same. Without network and key, but for live.
+    """Replay recorded conversations and report what changed. Needs no network or key, except with --mode live.
 
-    A transcript is a log (swarmchat sessions export), a conversation of another program, or a few lines that were
-    written by hand with what is expected of them. The answers of the model and of the tools come from it; context,
-    rotation, handoffs, policies, rescue and states are computed anew and compared, field by field.
+    A transcript is a log (swarmchat sessions export), a conversation of another program, or a few handwritten lines
+    with expectations. The answers of the model and the results of the tools come from the transcript; context,
+    rotation, handoffs, policies, rescue and states are computed again and compared, field by field.
 
-    The exit code is 0 if all is the same, 3 if anything differs, and 65 if a file cannot be used, whatever the others
-    are.
+    The exit code is 0 if nothing changed, 3 if anything differs, and 65 if any file cannot be used.
     """
     from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.app.signals import run_until_signal
-    from swarmchat.cli.replay.run import ReplayRequest, run
+    from swarmchat.cli.replay.run import ReplayRequest, replay_transcripts
 
     flags = options.flags(
         swarm=swarm, backend=backend, base_url=base_url, redis_url=redis_url, data_dir=data_dir, profile=profile
     )
-    wanted = ReplayRequest(
+    request = ReplayRequest(
         files, flags, mode, tuple(model or ()), update, start, until, every, verbose, as_json, junit, speed
     )
-    codes: list[int] = []
+    exit_code = 0
 
     async def work() -> None:
+        nonlocal exit_code
         if emit_test:
             from swarmchat.cli.replay.emit_test import emit
 
-            await emit(wanted, output)
+            await emit(request, output)
         elif output is not None:
             from swarmchat.cli.errors import UsageError
 
-            raise UsageError("-o says where to write a test: it goes with --emit-test")
+            raise UsageError("-o names the test to write: use it with --emit-test")
         else:
-            codes.append(await run(wanted))
+            exit_code = await replay_transcripts(request)
 
-    async def guard() -> int:
+    async def run() -> int:
         await run_until_signal(work(), "SIGINT", "SIGTERM", "SIGHUP")
-        return codes[0] if codes else 0
+        return exit_code
 
-    raise typer.Exit(run_to_exit_code(guard))
+    raise typer.Exit(run_to_exit_code(run))

@@ -1,4 +1,4 @@
-"""How far another model's conversation went from the one that was recorded."""
+"""Compare the turns of another model with the recorded ones, for ``replay --mode live``."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,26 +9,26 @@ from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.replay.expectations import TurnComparison, TurnOutcome
 
 _SIMILAR = 0.6
-"""Share of the words of two answers from which on they are called similar."""
+"""Share of equal words from which two answers count as similar."""
 _COLUMNS = ("turn", "agent", "handoffs", "tools", "rescues", "tokens", "answer")
 _WIDEST = 34
 
 
 def drift_rows(turns: Sequence[TurnComparison]) -> list[dict[str, Any]]:
-    """Return for each turn what it came to then and now, and how much alike the answers are."""
+    """Return the recorded and the new outcome of each turn, and how much alike the answers are."""
     return [
         {
-            "turn": turned.then.turn,
-            "recorded": _about(turned.then),
-            "now": _about(turned.now),
-            "answer": _likeness(turned.then.answer, turned.now.answer),
+            "turn": comparison.then.turn,
+            "recorded": _about(comparison.then),
+            "now": _about(comparison.now),
+            "answer": _likeness(comparison.then.answer, comparison.now.answer),
         }
-        for turned in turns
+        for comparison in turns
     ]
 
 
 def drift_lines(turns: Sequence[TurnComparison]) -> Iterator[str]:
-    """Yield a table: one turn a line, and where something is another, what it was and what it is."""
+    """Yield a table with one turn a line; a cell that changed shows both values."""
     rows = [_COLUMNS, *(tuple(_cells(row)) for row in drift_rows(turns))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     for row in rows:
@@ -36,38 +36,38 @@ def drift_lines(turns: Sequence[TurnComparison]) -> Iterator[str]:
 
 
 def drift_summary(conversations: Sequence[Sequence[dict[str, Any]]]) -> str:
-    """Return in a line how many turns went as they went then."""
+    """Return one line that says how many turns went as recorded."""
     rows = [row for conversation in conversations for row in conversation]
     alike = {name: sum(row["recorded"][name] == row["now"][name] for row in rows) for name in ("agent", "tools")}
     answers = Counter(row["answer"] for row in rows)
-    told = ", ".join(f"{answers[kind]} {kind}" for kind in ("same", "similar", "different") if answers[kind])
+    counts = ", ".join(f"{answers[kind]} {kind}" for kind in ("same", "similar", "different") if answers[kind])
     before, after = (sum(row[when]["tokens"] for row in rows) for when in ("recorded", "now"))
     return (
         f"the same agent in {alike['agent']} of {len(rows)}, the same tools in {alike['tools']}; "
-        f"answers: {told or 'none'}; tokens {before:,} -> {after:,}"
+        f"answers: {counts or 'none'}; tokens {before:,} -> {after:,}"
     )
 
 
-def _about(happened: TurnOutcome) -> dict[str, Any]:
+def _about(outcome: TurnOutcome) -> dict[str, Any]:
     return {
-        "agent": happened.agent,
-        "handoffs": happened.handoffs,
-        "tools": [name for name, _ in happened.calls],
-        "rescues": len(happened.rescues),
-        "tokens": happened.tokens,
-        "answer": happened.answer,
+        "agent": outcome.agent,
+        "handoffs": outcome.handoffs,
+        "tools": [name for name, _ in outcome.calls],
+        "rescues": len(outcome.rescues),
+        "tokens": outcome.tokens,
+        "answer": outcome.answer,
     }
 
 
 def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield str(row["turn"])
     for name in ("agent", "handoffs", "tools", "rescues", "tokens"):
-        then, now = (_shown(row[when][name]) for when in ("recorded", "now"))
+        then, now = (_cell(row[when][name]) for when in ("recorded", "now"))
         yield one_line(then if then == now else f"{then} -> {now}", _WIDEST)
     yield row["answer"]
 
 
-def _shown(value: Any) -> str:
+def _cell(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value)) or "-"
     return f"{value:,}" if isinstance(value, int) else str(value or "-")

@@ -1,4 +1,4 @@
-"""The clipboard of the user's terminal, wherever that is: OSC 52, which goes through ssh as all that is shown does."""
+"""Copy to the clipboard of the user's terminal with OSC 52, which also works through ssh."""
 
 import base64
 import os
@@ -9,18 +9,18 @@ from swarmchat.cli.errors import UsageError
 from swarmchat.cli.terminal.capabilities import can_move
 
 LARGEST = 74_994
-"""Bytes that are copied at most: with these, the sequence has 100,000, which is what many terminals take."""
+"""Bytes; encoded, they make a sequence of 100,000 bytes, the limit of many terminals."""
 _PIECE = 240
-"""Bytes of a sequence that go through screen at once: it takes 256, or 768 in newer versions."""
+"""Bytes of a sequence that screen passes on at once: old versions take 256, new ones 768."""
 
 
 def copies(stream: Any) -> bool:
-    """Whether ``stream`` is a terminal that may have a clipboard: the Linux console has none."""
+    """Whether ``stream`` is a terminal that may have a clipboard; the Linux console has none."""
     return can_move(stream) and os.environ.get("TERM") != "linux"
 
 
 def copying(text: str, environment: Mapping[str, str]) -> str:
-    """Return what has the terminal take ``text``. Raises UsageError for more than terminals take."""
+    """Return the control sequence that copies ``text``. Raises UsageError if it is too long for terminals."""
     data = text.encode("utf-8", "replace")
     if len(data) > LARGEST:
         raise UsageError(
@@ -29,7 +29,7 @@ def copying(text: str, environment: Mapping[str, str]) -> str:
         )
     sequence = f"\x1b]52;c;{base64.b64encode(data).decode('ascii')}\x07"
     if environment.get("TMUX"):
-        # With "set-clipboard on" tmux takes the first, with "allow-passthrough on" it hands the second on.
+        # With "set-clipboard on", tmux uses the first; with "allow-passthrough on", it passes the second on.
         doubled = sequence.replace("\x1b", "\x1b\x1b")
         return f"{sequence}\x1bPtmux;{doubled}\x1b\\"
     if environment.get("STY"):

@@ -1,4 +1,4 @@
-"""The user's own editor."""
+"""Edit a text in the user's own editor."""
 
 import os
 import shlex
@@ -6,20 +6,21 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-_USUAL = ("editor", "nano", "vi", "emacs")
+_FALLBACKS = ("editor", "nano", "vi", "emacs")
 
 
 def edit_text(text: str) -> str:
-    """Let the user change ``text`` in ``$VISUAL`` or ``$EDITOR``; return what it became.
+    """Open ``text`` in ``$VISUAL`` or ``$EDITOR`` and return it edited, or as it was if the editor exits with an error.
 
-    Without these it is one that most systems have. An editor that ends with an error changes nothing. Raises OSError
-    where none can be started, or no file be written.
+    If neither is set, the first editor that is installed is used. Raises OSError if no editor can be started or the
+    file cannot be written.
     """
-    named = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    # prompt_toolkit's Buffer.open_in_editor would silently start another editor in place of a misspelt one.
+    chosen = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     with tempfile.TemporaryDirectory(prefix="swarmchat-") as folder:
         path = Path(folder, "message.md")
         path.write_text(text, "utf-8", errors="surrogateescape")
-        for command in [named] if named else _USUAL:
+        for command in [chosen] if chosen else _FALLBACKS:
             try:
                 code = subprocess.call([*shlex.split(command), str(path)])  # noqa: S603 - the user's own choice
             except FileNotFoundError:
@@ -28,5 +29,5 @@ def edit_text(text: str) -> str:
                 return text
             edited = path.read_text("utf-8", errors="replace")
             return edited.removesuffix("\n") if not text.endswith("\n") else edited
-    tried = repr(named) if named else ", ".join(_USUAL)
+    tried = repr(chosen) if chosen else ", ".join(_FALLBACKS)
     raise FileNotFoundError(f"{tried} cannot be started; name yours in $EDITOR")

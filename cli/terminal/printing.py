@@ -1,13 +1,15 @@
-"""How the commands that look at what is kept begin, and how they print it."""
+"""Print values, rows and JSON for the commands that only read."""
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from swarmchat.cli.terminal.sanitize import sanitize
+
 
 def print_values(values: Mapping[str, Any], as_json: bool) -> None:
-    """Print named values, one a line or as JSON."""
+    """Print named values, one per line or as JSON."""
     if as_json:
         print_json(values)
         return
@@ -16,7 +18,7 @@ def print_values(values: Mapping[str, Any], as_json: bool) -> None:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, line: str) -> None:
-    """Print each row as ``line`` with its fields filled in, or all as JSON."""
+    """Print each row as the format string ``line`` with its fields filled in, or all rows as JSON."""
     if as_json:
         print_json(rows)
         return
@@ -25,13 +27,11 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, line: str) -> N
 
 
 def print_json(value: Any) -> None:
-    """Print ``value`` as JSON for people and programs; on a terminal, nothing in it can control that."""
+    """Print ``value`` as indented JSON; on a terminal only in ASCII, so that nothing in it controls the terminal."""
     print(json.dumps(value, ensure_ascii=sys.stdout.isatty(), indent=2))
 
 
 def as_line(value: Any) -> str:
-    """Return ``value``, a text or what is JSON, as one line that cannot control a terminal."""
-    from swarmchat.cli.terminal.sanitize import sanitize
-
+    """Return a text, or any other value as JSON, as one line that is safe to print."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return " ".join(sanitize(text).splitlines())

@@ -1,4 +1,4 @@
-"""How far a long work has come, on one line of the terminal; nothing where there is none."""
+"""A progress bar for long operations, on stderr."""
 
 import sys
 from collections.abc import Iterator
@@ -9,22 +9,22 @@ from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.themes import theme_in_use
 
 _WORTH_SHOWING = 2000
-"""Records below which it is over at once."""
+"""Records; fewer are done at once."""
 
 
 class Progress:
-    """Counts, and shows it if there is something to show it on."""
+    """Counts what is done; shows it if there is a ``bar``."""
 
     def __init__(self, bar: Any = None) -> None:
         self._bar = bar
 
     def advance(self, count: int) -> None:
-        """So many more are done."""
+        """Add ``count`` to what is done."""
         if self._bar is not None:
             self._bar.advance(0, count)
 
     def print(self, line: str) -> None:
-        """Print a line of the result, above the bar."""
+        """Print a line of output above the bar."""
         if self._bar is not None and sys.stdout.isatty():
             self._bar.stop()
             print(line)
@@ -33,14 +33,14 @@ class Progress:
             print(line, flush=self._bar is not None)
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
 
 @contextmanager
 def progress_on(total: int) -> Iterator[Progress]:
-    """Show a bar on stderr while the context lasts, if it is a terminal and there is enough to do."""
+    """Show a bar while the context lasts, if stderr is a terminal and ``total`` is large."""
     if total < _WORTH_SHOWING or not can_move(sys.stderr):
         yield Progress()
         return

@@ -1,16 +1,16 @@
-"""What others wrote, made safe to print: nothing in it can move the cursor, colour, ring or retitle the terminal."""
+"""Make text from elsewhere safe to print: it cannot move the cursor, change colours, ring or retitle the terminal."""
 
 import re
 
-# C0 but for tab and line feed, DEL, C1; the marks that reverse or hide the order of what is read (the "Trojan Source"
-# characters, CVE-2021-42574); and the line and paragraph separators, which some terminals obey.
+# C0 except tab and line feed, DEL, C1; the bidirectional controls, which can hide the real order of a text ("Trojan
+# Source", CVE-2021-42574); and the line and paragraph separators, which some terminals obey.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def sanitize(text: str) -> str:
-    """Return ``text`` without characters that control a terminal; each is shown as a harmless picture of itself.
+    """Return ``text`` with each character that could control a terminal replaced by a picture of it.
 
-    Works on any piece of a text: what a whole text becomes does not depend on how it was cut.
+    A text may be sanitized piece by piece: the result does not depend on where it was cut.
     """
     return text if text.isalnum() else _UNSAFE.sub(_picture, text)
 

@@ -184,7 +184,7 @@ def test_a_reader_that_leaves_is_no_error_and_the_answer_is_stored(program, serv
 def test_an_answer_that_nothing_takes_is_an_error_and_is_stored(program):
     with open("/dev/full", "w") as full:
         asked = program.start("-s", "s", "hello", stdout=full)
-    assert asked.communicate(timeout=20)[1] == "error: the answer could not be written: No space left on device\n"
+    assert asked.communicate(timeout=20)[1] == "error: standard output cannot be written: No space left on device\n"
     assert asked.returncode == 1
     assert program.said("s")[1].startswith("Hello!")
 

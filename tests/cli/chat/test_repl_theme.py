@@ -79,7 +79,7 @@ def test_without_colours_what_matters_still_stands_out(program, server):
 def test_another_theme_counts_from_now_on(program, server):
     with program.chat() as screen:
         ask(screen, server)
-        say(screen, "/theme lihgt", "error: theme 'lihgt': there is no such theme; did you mean 'light'?")
+        say(screen, "/theme lihgt", "error: theme 'lihgt': no such theme; did you mean 'light'?")
         screen.send("/theme li" + TAB)
         screen.wait_for("/theme light")
         say(screen, "", "theme light from now on; swarmchat config set theme light keeps it")
@@ -106,7 +106,7 @@ def test_no_colours_at_all_goes_before_every_theme(arguments, env, program, serv
 def test_a_theme_that_there_is_not(program):
     done = program.run("sessions", "list", env={"SWARMCHAT_THEME": "drak"})
     assert done.code == 78
-    assert done.err == "error: $SWARMCHAT_THEME: theme is 'drak': there is no such theme; did you mean 'dark'?\n"
+    assert done.err == "error: $SWARMCHAT_THEME: theme is 'drak': no such theme; did you mean 'dark'?\n"
 
 
 def test_pages_of_other_commands_have_it_too(program):

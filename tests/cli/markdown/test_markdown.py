@@ -299,19 +299,19 @@ def test_what_is_live_leaves_no_trace():
 
     put("\n" * 5 + "said")
     for rows in ([" held"], [" held", "漢字" * 20], [str(number) for number in range(30)], [""]):
-        put(tail.drawn(rows, 4, "note " * 20))
+        put(tail.draw(rows, 4, "note " * 20))
         assert any(line.startswith("note note") for line in screen.display)
-        assert tail.drawn(rows, 4, "note " * 20) == ""
-    put(tail.taken_back() + " more")
+        assert tail.draw(rows, 4, "note " * 20) == ""
+    put(tail.erase() + " more")
     everything = ["".join(line[x].data for x in range(20)) for line in screen.history.top] + screen.display
     assert [line.rstrip() for line in everything if line.strip()] == ["said more"]
-    assert tail.taken_back() == ""
+    assert tail.erase() == ""
 
 
 def test_a_terminal_that_breaks_its_lines_anew_is_cleared_too():
     size = [20, 6]
     tail = LiveTail(lambda: (size[0], size[1]), styled=False, reflows=True)
-    assert tail.drawn([" abcdef"], 4, "123456789012345") == " abcdef\n123456789012345"
+    assert tail.draw([" abcdef"], 4, "123456789012345") == " abcdef\n123456789012345"
     size[0] = 10
     # 11 columns in two rows, 15 columns in two rows.
-    assert tail.taken_back() == "\r\x1b[K\x1b[A" * 3 + "\r\x1b[4C\x1b[K"
+    assert tail.erase() == "\r\x1b[K\x1b[A" * 3 + "\r\x1b[4C\x1b[K"

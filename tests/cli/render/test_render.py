@@ -12,8 +12,7 @@ from swarmchat.cli.render.renderer import Renderer
 from swarmchat.swarm.conversation.events import (
     HandedOver,
     ReasoningDelta,
-    Retrying,
-    Rotated,
+    Refused,
     TextDelta,
     ToolFinished,
     ToolStarted,
@@ -38,26 +37,16 @@ def end(text: str = "done", finish: str = "stop") -> TurnEnded:
     return TurnEnded(1, text, finish, 10, None)
 
 
-@pytest.mark.parametrize(
-    ("event", "remark"),
-    [
-        (ReasoningDelta("hm", "assistant"), ""),
-        (Retrying(2, 0.53, "no connection"), "  no connection; attempt 2 in 0.5 s\n"),
-        (Retrying(3, 30.0, "rate limited"), "  rate limited; attempt 3 in 30 s\n"),
-        (
-            Rotated(4, 31_000, 21_000),
-            "  context: the 4 oldest messages are no longer sent (31,000 to 21,000 tokens); the session keeps them\n",
-        ),
-        (ToolFinished("add", '{"a": 1}', "ok", "3", "assistant"), '  assistant · add({"a": 1})  ok: 3\n'),
-        (Warned("odd\x1b[2J"), "  warning: odd␛[2J\n"),
-        (end(finish="length"), "  the answer was cut off: the model reached its limit of tokens\n"),
-        (end(finish="content_filter"), "  the answer was cut off by the provider's content filter\n"),
-        (end(" \n"), "  the model answered with nothing: ask again, or ask differently\n"),
-        (end(), ""),
-    ],
-)
-def test_what_is_said_about_an_answer_goes_to_remarks_only(event, remark):
-    assert shown(event) == ("", remark)
+def test_what_is_said_about_an_answer_goes_to_remarks_only():
+    assert shown(Warned("odd\x1b[2J")) == ("", "  warning: odd␛[2J\n")
+    assert shown(end(finish="length"))[1] == "  the answer was cut off: the model reached its limit of tokens\n"
+    assert shown(ReasoningDelta("hm", "assistant"), end()) == ("", "")
+
+
+def test_the_message_of_a_policy_is_the_answer_to_a_refused_question():
+    asked = shown(Refused("polite", "input", True, "Please stay polite."))
+    assert asked == ("Please stay polite.", "  policy polite refused your message; you are banned\n")
+    assert shown(Refused("polite", "output", False, "No."))[0] == ""
 
 
 def test_the_answer_goes_to_answers_only_and_ends_its_line():
@@ -126,7 +115,7 @@ def test_an_answer_that_nothing_took_is_an_error():
     with open("/dev/full", "w", encoding="utf-8") as answers:
         renderer = Renderer(answers, io.StringIO())
         renderer.show(said("a")[0])
-        with pytest.raises(OutputLost, match="the answer could not be written: No space left on device"):
+        with pytest.raises(OutputLost, match="standard output cannot be written: No space left on device"):
             renderer.check_output()
         os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
 

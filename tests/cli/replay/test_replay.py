@@ -119,7 +119,7 @@ def test_a_changed_prompt_is_named(program, log, other):
     assert "(request of sales): parts.instructions: the instructions of agent 'sales' are not those of then" in done.out
     assert re.search(r"^  - [0-9a-f]{12}\n  \+ [0-9a-f]{12}$", done.out, re.MULTILINE)
     assert "more: --all-differences shows them" in done.out
-    assert re.fullmatch(r"error: the conversation is not the same \(5 turns, \d+\.\d s\)\n", done.err)
+    assert re.fullmatch(r"error: the conversation differs \(5 turns, \d+\.\d s\)\n", done.err)
     every = program.invoke("replay", "log.jsonl", "-S", other, "--all-differences")
     assert every.out.count("of agent 'sales'") > 1
     # Before the client came to sales, all is the same; and after that, from there on only.
@@ -317,7 +317,7 @@ def test_an_update_writes_what_comes_out_and_keeps_the_expectations(program, log
 
     done = program.invoke("replay", "log.jsonl", "-S", other, "--update")
     assert done.code == 0
-    assert re.search(r"log\.jsonl: updated, \d+ of \d+ lines are others now\n", done.out)
+    assert re.search(r"log\.jsonl: updated, \d+ of \d+ lines changed\n", done.out)
     after = log.read_bytes().splitlines()
     assert after[second] == expected
     changed = [json.loads(new)["type"] for old, new in zip(all_, after, strict=True) if old != new]
@@ -340,14 +340,14 @@ def test_what_is_not_updated(program, log):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["log.jsonl", "--mode", "dream"], 2, "expected one of verify, tools, live, show"),
-        (["log.jsonl", "-m", "demo"], 2, "it goes with --mode live"),
+        (["log.jsonl", "--mode", "dream"], 2, "--mode takes verify, tools, live, show"),
+        (["log.jsonl", "-m", "demo"], 2, "use it with --mode live"),
         (["log.jsonl", "--from", "3", "--until", "2"], 2, "--until 2 is before --from 3"),
-        (["log.jsonl", "--update", "--from", "3"], 2, "--update writes all of a transcript"),
-        (["log.jsonl", "-o", "x.py"], 2, "it goes with --emit-test"),
-        (["log.jsonl", "--speed", "2"], 2, "--speed goes with --mode show"),
-        (["nothing.jsonl"], 66, "there is no file 'nothing.jsonl'"),
-        (["empty"], 2, "empty holds no transcript"),
+        (["log.jsonl", "--update", "--from", "3"], 2, "--update writes whole transcripts"),
+        (["log.jsonl", "-o", "x.py"], 2, "use it with --emit-test"),
+        (["log.jsonl", "--speed", "2"], 2, "--speed needs --mode show"),
+        (["nothing.jsonl"], 66, "no such file: 'nothing.jsonl'"),
+        (["empty"], 2, "empty contains no transcripts: expected files named *.jsonl or *.json"),
         (["log.jsonl", "-S", "nothing.py"], 78, "there is no swarm 'nothing.py'"),
     ],
 )
@@ -448,7 +448,7 @@ def test_an_emitted_test_runs_as_it_is(program, log, other):
         done = program.invoke("replay", "log.jsonl", "--emit-test", "-o", path, *more)
         assert (done.out, done.err, done.code) == (f"{path}\n", "", 0)
     again = program.invoke("replay", "log.jsonl", "--emit-test", "-o", "test_plain.py")
-    assert (again.code, "test_plain.py is there already" in again.err) == (2, True), "it overwrites nothing"
+    assert (again.code, "test_plain.py exists already" in again.err) == (2, True), "it overwrites nothing"
     assert "def test_log() -> None:\n" in program.invoke("replay", "log.jsonl", "--emit-test").out
 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", str(program.folder)]

@@ -1,0 +1,96 @@
+"""The one-line remarks that describe the events of a turn."""
+
+from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.swarm.agents.handoffs import BACK, PREFIX
+from swarmchat.swarm.conversation import events
+
+_NAME = 60
+"""Characters of a name or of arguments that are shown."""
+_RESULT = 100
+"""Characters of a result that is shown whole; a longer one is cut to ``_RESULT_START``."""
+_RESULT_START = 80
+
+_REPAIRED = {
+    "leaked_call": "repaired a call written as text",
+    "unknown_tool": "repaired the name of a call",
+    "bad_arguments": "repaired",
+    "control_tokens": "removed control tokens",
+    "repetition": "cut off an answer that repeated itself",
+}
+_FAULTS = {
+    "unknown_tool": "the model called an unknown tool",
+    "bad_arguments": "the model called a tool with arguments that do not fit",
+    "repeated_call": "the model made the same call again and again",
+    "handoff_loop": "the agents hand over in a circle",
+    "request_limit": "the model kept calling tools and did not answer",
+    "repetition": "the answer repeated itself without end",
+    "empty": "the model answered with nothing",
+    "rejected": "the answer was not accepted",
+}
+_STEPS = {
+    "feedback": "told the model",
+    "recomplete": "asked again",
+    "flush": "asked again on a clean slate: {agent} no longer sees the conversation before it",
+    "placeholder": "gave up; ask again, or try another model",
+}
+
+
+def remark_on(event: events.Event, *, chat: bool) -> str:
+    """Return the remark for ``event``; empty for an event that needs none.
+
+    ``chat`` tells that a person at a prompt reads it, who can approve calls and ask for whole results.
+    """
+    match event:
+        case events.Retrying(attempt, seconds, reason):
+            return f"{reason}; attempt {attempt} in {seconds:.{0 if seconds >= 10 else 1}f} s"
+        case events.Rotated(groups, before, after):
+            return (
+                f"context: the {groups} oldest messages are no longer sent ({before:,} to {after:,} tokens); "
+                "the session keeps them"
+            )
+        case events.ToolFinished():
+            return _call_remark(event, chat)
+        case events.HandedOver(source, target):
+            return f"{one_line(source, _NAME)} → {one_line(target, _NAME)}"
+        case events.Refused(policy, direction, banned):
+            refused = "your message" if direction == "input" else "the answer"
+            return f"policy {one_line(policy, _NAME)} refused {refused}" + ("; you are banned" if banned else "")
+        case events.Rescued():
+            return f"rescue: {_rescue(event)}"
+        case events.Warned(text):
+            return f"warning: {text}"
+        case events.TurnEnded(finish="length"):
+            return "the answer was cut off: the model reached its limit of tokens"
+        case events.TurnEnded(finish="content_filter"):
+            return "the answer was cut off by the provider's content filter"
+        case events.TurnEnded(text=text) if not text.strip():
+            return "the model answered with nothing: ask again, or ask differently"
+    return ""
+
+
+def _call_remark(event: events.ToolFinished, chat: bool) -> str:
+    if event.status == "ok" and (event.name.startswith(PREFIX) or event.name == BACK):
+        # HandedOver follows, and its remark says it.
+        return ""
+    agent, tool, arguments = (one_line(text, _NAME) for text in (event.agent, event.name, event.arguments))
+    return f"{agent} · {tool}({arguments})  {_outcome(event, chat)}"
+
+
+def _outcome(event: events.ToolFinished, chat: bool) -> str:
+    if event.status == "denied":
+        # The result is addressed to the model.
+        return event.status if chat else f"{event.status} (--approve auto allows it)"
+    result = event.result.removeprefix("Error: ")
+    long = len(result) > _RESULT
+    size = f", {len(result):,} characters" if long and chat else ""
+    duration = f", {event.seconds:.1f} s" if event.seconds >= 0.1 else ""
+    return f"{event.status}{size}{duration}: {one_line(result, _RESULT_START if long else _RESULT)}"
+
+
+def _rescue(event: events.Rescued) -> str:
+    # A control token is not even named: keeping it off the screen is the point.
+    detail = f" ({one_line(event.detail, 100)})" if event.detail and event.cause != "control_tokens" else ""
+    if event.step == "repair":
+        return f"{_REPAIRED.get(event.cause, event.cause)}{detail}"
+    step = _STEPS.get(event.step, f"{event.step} answered").format(agent=one_line(event.agent, _NAME))
+    return f"{_FAULTS.get(event.cause, event.cause)}{detail}; {step}"
