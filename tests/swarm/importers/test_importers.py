@@ -146,17 +146,16 @@ def test_killed_at_random_an_import_loses_and_doubles_nothing(kind, tmp_path, re
         while not asyncio.run(check(False)):
             lives += 1
             assert lives < 100
-            process.stdin.write(b"\n")
-            process.stdin.flush()
             dots, child, deadly = 0, 0, rng.randrange(1, 5)
+            process.stdin.write(b"%d\n" % deadly)
+            process.stdin.flush()
             for line in iter(process.stdout.readline, b"ended\n"):
                 if line.startswith(b"importer "):
                     child = int(line.split()[1])
-                else:
-                    dots += 1
-                if child and dots >= deadly:
+                    continue
+                dots += 1
+                if dots == deadly:
                     os.kill(child, signal.SIGKILL)
-                    deadly = sys.maxsize
         process.stdin.close()
     assert process.returncode == 0
     assert lives > 3
