@@ -141,7 +141,7 @@ async def fill(backend: Backend, matrix: Matrix) -> None:
     writes = StoredItems(CLIENT, _NAME).changed([], None)
     for at, row in enumerate(matrix):
         text = f"item {at:06}"
-        writes.append(Put(keys.storage_item(CLIENT, _NAME, f"{at:06}"), f'{{"text":"{text}"}}'.encode()))
+        writes.append(Put(f"{keys.storage_items(CLIENT, _NAME)}{at:06}", f'{{"text":"{text}"}}'.encode()))
         writes.append(Put(keys.embedding(model, text), encode_vector(row)))
         if len(writes) >= _COMMIT or at == len(matrix) - 1:
             await backend.commit(*writes)

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of chats: JSON, names, cancellation, hooks."""
+"""Helpers that know nothing of chats: JSON, names, cancellation, heartbeats, hooks."""

@@ -81,11 +81,6 @@ def storage_items(client: str | None, name: str) -> str:
     return f"{_owner(client)}storage:{escape(name)}:"
 
 
-def storage_item(client: str | None, name: str, item: str) -> str:
-    """Return the key of one item of a storage."""
-    return f"{storage_items(client, name)}{escape(item)}"
-
-
 def storage_version(client: str | None, name: str) -> str:
     """Return the key of a value that changes whenever a storage does, and exists once it has its first items."""
     return f"{storage_versions(client)}{escape(name)}"

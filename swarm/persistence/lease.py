@@ -17,6 +17,7 @@ from pathlib import Path
 
 from swarmchat.backends import Backend, BackendError, Lease, LeaseLost
 from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.heartbeat import Heartbeat
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -95,7 +96,7 @@ class SessionLease:
         self._key = key
         self._ttl = ttl
         self._owner = Holder.of_this_process().to_bytes()
-        self._heartbeat: asyncio.Task[None] | None = None
+        self._heartbeat = Heartbeat(self._renew, ttl / 3, f"heartbeat of {key}")
         self.lease: Lease | None = None
 
     async def acquire(self, session: str) -> Lease:
@@ -123,29 +124,21 @@ class SessionLease:
             if lease is None:
                 raise SessionBusy(_busy(session, None, self._ttl))
         self.lease = lease
-        if self._heartbeat is None:
-            self._heartbeat = asyncio.create_task(self._renew(), name=f"lease of {session}")
+        self._heartbeat.start()
         return lease
 
     async def release(self) -> None:
         """Give the lease up. An unreachable backend lets it end by itself."""
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._heartbeat
-            self._heartbeat = None
+        await self._heartbeat.stop()
         if self.lease is not None:
             with suppress(BackendError):
                 await self._backend.release(self.lease)
             self.lease = None
 
     async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self._ttl / 3)
-            # A lease lost while the backend was away is found out, and dealt with, by the next commit.
-            with suppress(BackendError):
-                if self.lease is not None:
-                    await self._backend.renew(self.lease)
+        # Whether the lease was lost while the backend was away, the next commit finds out.
+        if self.lease is not None:
+            await self._backend.renew(self.lease)
 
 
 def parse_holder(stored: bytes) -> Holder | None:

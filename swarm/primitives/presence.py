@@ -1,17 +1,16 @@
 """Who is online: a key that lives as long as it is renewed, for scripts that wait until nobody is."""
 
-import asyncio
 import json
 import os
 import platform
 import secrets
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from swarmchat.backends import Backend, BackendError, Lease
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.heartbeat import Heartbeat
 from swarmchat.swarm.persistence import keys
 
 
@@ -35,7 +34,7 @@ class PersistAlive:
         self._swarm = swarm
         self._lifetime = lifetime
         self._lease: Lease | None = None
-        self._heartbeat: asyncio.Task[None] | None = None
+        self._heartbeat = Heartbeat(self._renew, lifetime / 3, "presence")
 
     async def announce(self, client: str, session: str, agent: str, since: str, *, replace: bool = False) -> None:
         """Say that ``client`` is online, until ``leave`` or until this process has been gone for a lifetime.
@@ -55,38 +54,27 @@ class PersistAlive:
         key = keys.alive(self._swarm, client, session)
         before = await self._backend.get(key) if replace else None
         self._lease = await self._backend.acquire(key, encode_json(value), self._lifetime, replacing=before)
-        if self._lease and self._heartbeat is None:
-            self._heartbeat = asyncio.create_task(self._renew(), name="presence")
+        if self._lease:
+            self._heartbeat.start()
 
     async def leave(self) -> None:
         """Be offline. An unreachable backend finds out by itself."""
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._heartbeat
-            self._heartbeat = None
+        await self._heartbeat.stop()
         if self._lease is not None:
             with suppress(BackendError):
                 await self._backend.release(self._lease)
             self._lease = None
 
     async def online(self) -> list[Presence]:
-        """Return who is online."""
-        return [presence async for presence in self._scan()]
-
-    async def _scan(self) -> AsyncIterator[Presence]:
-        async for _, value in self._backend.scan(keys.alive_sessions(self._swarm)):
-            if presence := _parse(value):
-                yield presence
+        """Return the clients that are online, once for each session."""
+        values = self._backend.scan(keys.alive_sessions(self._swarm))
+        return [presence async for _, value in values if (presence := _parse(value))]
 
     async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self._lifetime / 3)
-            lease = self._lease
-            with suppress(BackendError):
-                if lease is not None and not await self._backend.renew(lease):
-                    # It ran out, as on a suspended laptop; the session is open all the same.
-                    await self._backend.acquire(lease.key, lease.owner, lease.ttl)
+        lease = self._lease
+        if lease is not None and not await self._backend.renew(lease):
+            # It ran out, as on a suspended laptop; the session is open all the same.
+            await self._backend.acquire(lease.key, lease.owner, lease.ttl)
 
 
 def _parse(value: bytes) -> Presence | None:

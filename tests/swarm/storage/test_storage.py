@@ -683,7 +683,7 @@ class TestUnreadable:
         async def check(backend: Backend) -> None:
             storage = make(backend, FACT_STORAGE)
             (first, _), (second, _) = await storage.items()
-            key = keys.storage_item("ann", "facts", first)
+            key = keys.storage_items("ann", "facts") + keys.escape(first)
             await backend.commit(Put(key, b'{"since": "soon"}'), Put(keys.storage_version("ann", "facts"), b"new"))
             for call in (storage.list(), storage.items(), storage.get(first), storage.take("banana")):
                 with pytest.raises(StorageError, match=f"storage 'facts': the item '{first}' .*about") as caught:
@@ -702,7 +702,7 @@ class TestUnreadable:
             backend = MemoryBackend()
             storage = make(backend, WORDS)
             await storage.upsert("apple", "good")
-            await backend.commit(Put(keys.storage_item("ann", "words", "bad"), b"\xff"))
+            await backend.commit(Put(keys.storage_items("ann", "words") + "bad", b"\xff"))
             if way == "remove":
                 assert await storage.remove("bad") is True
                 assert await storage.list() == ["apple"]
