@@ -96,6 +96,59 @@ def test_links_lead_somewhere(page: Path):
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
 
 
+INNER = {
+    "benchmarks/corpus.py": {"swarm.persistence"},
+    "benchmarks/long_run.py": {"swarm.persistence"},
+    "benchmarks/rendering_variants.py": {"cli.render.renderer"},
+    "benchmarks/sessions.py": {"swarm.persistence"},
+    "benchmarks/storage.py": {
+        "swarm.persistence",
+        "swarm.persistence.store",
+        "swarm.storage.embeddings",
+        "swarm.storage.items",
+    },
+    "benchmarks/trimmers.py": {"swarm.common.encoding"},
+    "docs/generate.py": {"cli.app.signals", "cli.errors", "cli.main", "cli.prompt.key_bindings", "cli.slash.builtin"},
+}
+"""What still imports modules that are not public: benchmarks of one part, which write its bytes themselves, and the
+tables of the documents that are about the program."""
+
+
+def _imported(code: str) -> set[str]:
+    """The modules of the project that a piece of code imports from, without ``swarmchat.``."""
+    modules = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom):
+            modules.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+    return {name.removeprefix("swarmchat.") for name in modules if name.startswith("swarmchat.")}
+
+
+def _is_public(module: str) -> bool:
+    return module in ("backends", "backends.testing", "swarm", "swarm.testing") or module.startswith("examples")
+
+
+@each_page
+def test_pages_import_public_names_only(page: Path):
+    for block in _blocks(page.read_text("utf-8"), "python"):
+        assert {module for module in _imported(block) if not _is_public(module)} == set()
+
+
+def test_pages_name_no_inner_module():
+    for page in PAGES:
+        if page.name != "ARCHITECTURE.md":
+            named = set(re.findall(r"swarmchat\.((?:swarm|backends|cli)\.[a-z_.]*[a-z])", page.read_text("utf-8")))
+            assert {module for module in named if not _is_public(module)} == set(), page.name
+
+
+def test_examples_and_benchmarks_import_public_names():
+    paths = [path for folder in ("examples", "benchmarks", "docs") for path in sorted((ROOT / folder).glob("*.py"))]
+    inner = {path.relative_to(ROOT).as_posix(): _imported(path.read_text("utf-8")) for path in paths}
+    inner = {place: {module for module in modules if not _is_public(module)} for place, modules in inner.items()}
+    assert {place: modules for place, modules in inner.items() if modules} == INNER
+
+
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "README.md").read_text("utf-8")
     pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")} - {"README.md"}

@@ -1,5 +1,6 @@
 """What is shipped: built as users get it, from a copy of the tree, without the network."""
 
+import ast
 import importlib
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import swarmchat.swarm as public
 from swarmchat.swarm.version import VERSION
 
 ROOT = Path(__file__).parents[1]
@@ -26,9 +28,21 @@ PUBLIC = {
         Append Backend BackendError BackendFull BackendUnavailable Conflict CorruptValue Delete Expect Lease
         LeaseLost Put Touch Truncate UnknownBackend Write open_backend
     """,
-    "swarmchat.swarm": (
-        "Agent Context DemoRule Fault Policy Session SessionSettings State Storage Swarm SwarmError Tool tool"
-    ),
+    "swarmchat.swarm": """
+        Agent Answer BadRecord Ban Budget CompactFailed Context ContextTooLong DefinitionError DemoModel
+        DemoRule Difference Embedder EmbeddingError Event Fault Group GroupBuilder Groups HandedOver HandoffLoop
+        HookError Lifetimes LimitReached Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound
+        ModelRefused ModelRequest ModelUnavailable NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel
+        OverBudget PersistAlive PersistEmbedding PersistMemory PersistPolicy PersistState PersistStorage
+        PersistSwarm PinError Policy Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record
+        RecordedConversation Redaction Refused RepeatedCall Replayed RequestContext RequestLimit Rescued Retry
+        Retrying Rotated ScriptError ScriptedModel Session SessionBusy SessionInfo SessionSettings SessionWriter
+        State StateError Storage StorageError Swarm SwarmError TextChunk TextDelta TokenCounter Tool ToolCall
+        ToolFinished ToolStarted Transcript TranscriptError TurnEnded Warned as_html as_jsonl as_markdown
+        as_messages as_openai build_context compare_logs counter_for delete_session find_session fork_session
+        latest_session list_sessions load_swarm open_transcript parse_record read_conversations read_lines
+        read_records rename_session repair_file repair_session search_sessions tool
+    """,
 }
 
 
@@ -126,3 +140,23 @@ def test_public_names(room: str):
     module = importlib.import_module(room)
     assert sorted(module.__all__) == sorted(PUBLIC[room].split())
     assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_type_checkers_and_the_program_find_the_same_names():
+    path = ROOT / "swarm" / "__init__.py"
+    (block,) = (node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert all(alias.asname == alias.name for node in imports for alias in node.names)
+    typed = {str(node.module): {alias.name for alias in node.names} for node in imports}
+    assert typed == {f"swarmchat.swarm.{module}": set(names.split()) for module, names in public._NAMES.items()}
+
+
+def test_a_public_name_is_not_the_name_of_a_module():
+    # The attribute of a package is its module as soon as somebody imports that.
+    modules = {path.stem for path in (ROOT / "swarm").iterdir()}
+    assert modules & set(public.__all__) == set()
+
+
+def test_importing_the_package_loads_nothing_else():
+    code = "import sys, swarmchat.swarm; print(*sorted(name for name in sys.modules if name.startswith('swarmchat.')))"
+    assert _run(sys.executable, "-c", code).split() == ["swarmchat.swarm"]
