@@ -1,7 +1,7 @@
 """The build backend of the project: setuptools, with an editable install that type checkers and editors can follow.
 
-The rooms lie at the top level and install as ``swarmchat.*``. setuptools maps them by an import hook, which Python runs,
-and mypy, pyright and editors do not. These follow a ``.pth`` file that names a folder, so the editable install gets one
+The rooms lie at the top level and install as ``swarmchat.*``. setuptools maps them by an import hook: Python runs it,
+mypy, pyright and editors do not. These follow a ``.pth`` file that names a folder, so the editable install gets one
 more: it names ``build/editable``, where ``swarmchat/ROOM`` are symbolic links to the rooms. Where links cannot be made,
 or somebody deletes them, the import hook still works.
 """
