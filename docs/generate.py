@@ -252,7 +252,8 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "library.md": {"hello": hello},
     "rescue.md": {"corpus": corpus},
     "log-format.md": {"example": example_log, "example of a swarm": example_swarm_log},
-    "../README.md": {"hello": hello, "library desk": library_desk},
+    "swarms.md": {"library desk": library_desk},
+    "../README.md": {"hello": hello},
     "../ARCHITECTURE.md": {"modules": modules},
 }
 """The generated parts of each page."""

@@ -222,8 +222,12 @@ def test_the_example_of_a_cut_is_one():
     assert f"the records {kept}, and the next question" in page
 
 
-@pytest.mark.parametrize("block", [block for block in _blocks(README, "console") if re.search(r"(?m)^[^$]", block)])
-def test_the_readme_shows_what_is_printed_in_a_pipe(block: str, tmp_path: Path):
+SWARMS = (ROOT / "docs" / "swarms.md").read_text("utf-8")
+PIPES = [*_blocks(README, "console"), *_blocks(SWARMS, "console")]
+
+
+@pytest.mark.parametrize("block", [block for block in PIPES if re.search(r"(?m)^[^$]", block)])
+def test_pages_show_what_is_printed_in_a_pipe(block: str, tmp_path: Path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     shell = f'swarmchat() {{ {shlex.quote(sys.executable)} -m swarmchat.cli "$@"; }}\n'
     for shown in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -256,8 +260,7 @@ def _timeless(shown: str) -> str:
 
 
 def test_the_swarms_page_shows_swarms_that_are_some(tmp_path: Path):
-    page = (ROOT / "docs" / "swarms.md").read_text("utf-8")
-    python, toml = _blocks(page, "python"), [block for block in _blocks(page, "toml") if "[agents." in block]
+    python, toml = _blocks(SWARMS, "python"), [block for block in _blocks(SWARMS, "toml") if "[agents." in block]
     (tmp_path / "tools.py").write_text("\n".join(python), "utf-8")
     (tmp_path / "swarm.toml").write_text(toml[0], "utf-8")
     of_python, of_toml = load_swarm("tools.py", tmp_path), load_swarm(".", tmp_path)
