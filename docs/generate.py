@@ -240,6 +240,19 @@ def modules() -> str:
     return "\n\n".join("\n".join(rows) for rows in tables.values())
 
 
+def layers() -> str:
+    """Return the layers of each room, from the table that the architecture test checks imports with."""
+    tree = ast.parse((DOCS.parent / "tests" / "test_architecture.py").read_text("utf-8"))
+    (table,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LAYERS"
+    )
+    return "\n\n".join(
+        "\n".join([f"```text\n{room}/", *(f"  {line}" for line in table[room]), "```"]) for room in table
+    )
+
+
 def _about(path: Path) -> str:
     docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
     paragraph = " ".join(docstring.partition("\n\n")[0].split())
@@ -254,7 +267,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "log-format.md": {"example": example_log, "example of a swarm": example_swarm_log},
     "swarms.md": {"library desk": library_desk},
     "../README.md": {"hello": hello},
-    "../ARCHITECTURE.md": {"modules": modules},
+    "../ARCHITECTURE.md": {"layers": layers, "modules": modules},
 }
 """The generated parts of each page."""
 

@@ -149,6 +149,14 @@ def test_examples_and_benchmarks_import_public_names():
     assert {place: modules for place, modules in inner.items() if modules} == INNER
 
 
+def test_places_in_the_architecture_exist():
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    prose = re.sub(r"<!-- begin modules -->.*<!-- end modules -->", "", page, flags=re.DOTALL)
+    places = set(re.findall(r"\b(?:backends|swarm|cli|tests)/[\w/*]*(?:\.py)?", prose))
+    missing = [place for place in places if not list(ROOT.glob(place)) and not list(ROOT.glob(f"{place}.py"))]
+    assert missing == []
+
+
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "README.md").read_text("utf-8")
     pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")} - {"README.md"}
