@@ -31,8 +31,6 @@ format: $(VENV)/.dev ## Put the code into the project's format
 	$(BIN)/ruff format .
 
 typecheck: $(VENV)/.dev ## Check types
-	@mkdir -p build/types/swarmchat
-	@for room in backends cli examples swarm; do ln -sfn ../../../$$room build/types/swarmchat/$$room; done
 	$(BIN)/mypy
 
 docs: $(VENV)/.dev ## Make the generated parts of the documentation anew
@@ -58,17 +56,17 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) cannot be used: swarmchat needs Python 3.11 or newer" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python cannot make virtual environments: install its venv module (Debian: python3-venv)" >&2; exit 1; }
 
-$(VENV)/.chat: pyproject.toml | $(BIN)/python
+$(VENV)/.chat: pyproject.toml build_backend/editable_links.py | $(BIN)/python
 	@echo "Installing swarmchat into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml build_backend/editable_links.py | $(BIN)/python
 	@echo "Installing swarmchat and what its tests need into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.chat
 
-$(VENV)/.bench: pyproject.toml | $(BIN)/python
+$(VENV)/.bench: pyproject.toml build_backend/editable_links.py | $(BIN)/python
 	@echo "Installing swarmchat and what it is measured beside into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(BIN)/python -m compileall -q $(VENV)/lib >/dev/null || true

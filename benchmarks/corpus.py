@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 
 from swarmchat.backends import Append, Backend, Put
-from swarmchat.swarm.context.tokens import counter_for
+from swarmchat.swarm import Record, SessionInfo, counter_for
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.records import Record
-from swarmchat.swarm.persistence.session_index import SessionInfo
 
 MODEL = "gpt-4o"
 CLIENT = "bench"

@@ -9,10 +9,25 @@ from itertools import count
 from typing import Any
 
 from swarmchat.backends import Backend, open_backend
-from swarmchat.swarm import Agent, Context, Session, SessionSettings, State, Swarm, tool
-from swarmchat.swarm.conversation.events import Rescued, Rotated, TurnEnded
-from swarmchat.swarm.models.base import Answer, Model, ModelEvent, ModelRequest, TextChunk, ToolCall
-from swarmchat.swarm.models.openai_chat import OpenAIModel
+from swarmchat.swarm import (
+    Agent,
+    Answer,
+    Context,
+    Model,
+    ModelEvent,
+    ModelRequest,
+    OpenAIModel,
+    Rescued,
+    Rotated,
+    Session,
+    SessionSettings,
+    State,
+    Swarm,
+    TextChunk,
+    ToolCall,
+    TurnEnded,
+    tool,
+)
 from swarmchat.swarm.persistence import keys
 
 from benchmarks.corpus import CLIENT, MODEL, conversation

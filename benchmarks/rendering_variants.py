@@ -17,9 +17,7 @@ from rich.live import Live
 from rich.markdown import Markdown
 from swarmchat.backends import open_backend
 from swarmchat.cli.render.renderer import Renderer
-from swarmchat.swarm import Session
-from swarmchat.swarm.conversation.events import Event, TextDelta
-from swarmchat.swarm.models.openai_chat import OpenAIModel
+from swarmchat.swarm import Event, OpenAIModel, Session, TextDelta
 from typing_extensions import Buffer  # of the standard library since Python 3.12
 
 from benchmarks.answers import answer, pieces

@@ -13,12 +13,7 @@ from itertools import count
 from typing import Any
 
 from swarmchat.backends import Backend, open_backend
-from swarmchat.swarm import Session
-from swarmchat.swarm.context.builder import Budget, build_context
-from swarmchat.swarm.context.groups import GroupBuilder, Groups
-from swarmchat.swarm.context.tokens import counter_for
-from swarmchat.swarm.conversation.events import Rotated
-from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm import Budget, GroupBuilder, Groups, Rotated, ScriptedModel, Session, build_context, counter_for
 
 from benchmarks.corpus import CLIENT, MODEL, conversation, store
 from benchmarks.setup import Setup

@@ -10,12 +10,16 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from swarmchat.backends import Append, Backend, Write, open_backend
-from swarmchat.swarm import Session, SessionSettings
-from swarmchat.swarm.archive.search import search_sessions
-from swarmchat.swarm.context.tokens import counter_for
-from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm import (
+    ScriptedModel,
+    Session,
+    SessionInfo,
+    SessionSettings,
+    counter_for,
+    list_sessions,
+    search_sessions,
+)
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.session_index import SessionInfo, list_sessions
 
 from benchmarks.corpus import CLIENT, MODEL, TIME, conversation, store
 from benchmarks.server import ANSWER

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from swarmchat.backends import Backend, Put, open_backend
+from swarmchat.swarm import PersistEmbedding, PersistStorage, Storage
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Store
-from swarmchat.swarm.storage.embeddings import PersistEmbedding, encode_vector
+from swarmchat.swarm.storage.embeddings import encode_vector
 from swarmchat.swarm.storage.items import StoredItems
-from swarmchat.swarm.storage.storage import PersistStorage, Storage
 
 from benchmarks.corpus import CLIENT
 from benchmarks.setup import Setup

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from swarmchat.backends import Backend, open_backend
 
-from tests.redis_server import start_redis
+from tests.helpers.redis_server import start_redis
 
 
 @contextmanager

@@ -4,12 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from swarmchat.backends import Backend, open_backend
-from swarmchat.swarm import Agent, Session, SessionSettings, Swarm, tool
-from swarmchat.swarm.models.base import Answer, ToolCall
-from swarmchat.swarm.models.scripted import ScriptedModel
-from swarmchat.swarm.persistence.store import Lifetimes
-from tests.counting_proxy import Traffic, counting_proxy
-from tests.wal import Written, begin_wal, read_wal
+from swarmchat.swarm import Agent, Answer, Lifetimes, ScriptedModel, Session, SessionSettings, Swarm, ToolCall, tool
 
 from benchmarks.corpus import CLIENT, MODEL, store
 from benchmarks.server import ANSWER, instant_server
@@ -18,6 +13,8 @@ from benchmarks.stores import store_urls
 from benchmarks.tables import Aim, Table
 from benchmarks.turn_variants import QUESTION
 from benchmarks.workers import MissingPeerError, worker
+from tests.helpers.counting_proxy import Traffic, counting_proxy
+from tests.helpers.wal import Written, begin_wal, read_wal
 
 TITLE = "What goes to the store"
 PLAIN, TOOL, HANDOFF, FIRST = "turn without tools", "turn with a tool", "turn with a handoff", "first turn"

@@ -12,15 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any
 
+from swarmchat.swarm import Budget, GroupBuilder, Groups, Record, build_context, counter_for
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.context.builder import Budget, build_context
-from swarmchat.swarm.context.groups import GroupBuilder, Groups
-from swarmchat.swarm.context.tokens import counter_for
-from swarmchat.swarm.persistence.records import Record
-from tests.chat_rules import check_messages
 
 from benchmarks.chats import SYSTEM, chat
 from benchmarks.corpus import MODEL, TIME
+from tests.helpers.chat_rules import check_messages
 
 Chat = list[dict[str, Any]]
 Wanted = Sequence[Mapping[str, Any]]

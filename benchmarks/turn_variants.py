@@ -7,9 +7,7 @@ from itertools import count
 
 from openai import AsyncOpenAI, AsyncStream
 from swarmchat.backends import Backend, open_backend
-from swarmchat.swarm import Session, SessionSettings
-from swarmchat.swarm.conversation.events import TurnEnded
-from swarmchat.swarm.models.openai_chat import OpenAIModel
+from swarmchat.swarm import OpenAIModel, Session, SessionSettings, TurnEnded
 
 from benchmarks.corpus import CLIENT, MODEL, conversation, store
 from benchmarks.server import ANSWER

@@ -7,8 +7,8 @@ import ast
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from itertools import count
@@ -21,11 +21,22 @@ from swarmchat.cli.errors import CliError
 from swarmchat.cli.main import app
 from swarmchat.cli.prompt.key_bindings import KEYS
 from swarmchat.cli.slash.builtin import COMMANDS
-from swarmchat.swarm import Agent, Context, Policy, Session, SessionSettings, State, Swarm, SwarmError, tool
-from swarmchat.swarm.errors import ModelUnavailable
-from swarmchat.swarm.models.base import Answer, ToolCall
-from swarmchat.swarm.models.scripted import ScriptedModel
-from swarmchat.swarm.persistence import keys
+from swarmchat.swarm import (
+    Agent,
+    Answer,
+    Context,
+    ModelUnavailable,
+    Policy,
+    ScriptedModel,
+    Session,
+    SessionSettings,
+    State,
+    Swarm,
+    SwarmError,
+    ToolCall,
+    read_lines,
+    tool,
+)
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -141,31 +152,18 @@ async def _example_swarm_session() -> list[bytes]:
 
 
 async def _log_of(model: ScriptedModel, questions: Sequence[str], name: str, **options: Any) -> list[bytes]:
-    async with _example(model, name, **options) as (session, key):
+    """Ask the questions in a session in memory, whose clock advances a second with each reading; return its log."""
+    start, ticks = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), count()
+    options["clock"] = lambda: start + timedelta(seconds=next(ticks))
+    backend = open_backend("memory:")
+    async with await Session.open(backend, model, client="ann", name=name, **options) as session:
         for question in questions:
-            try:
+            with suppress(SwarmError):
                 async for _ in session.run_turn(question):
                     pass
-            except SwarmError:
-                continue
-        return await session.backend.slice(key, 0)
-
-
-@asynccontextmanager
-async def _example(model: ScriptedModel, name: str, **options: Any) -> AsyncIterator[tuple[Session, str]]:
-    """Open a session in memory whose clock goes on by a second whenever it is read; yields it and its log's key."""
-    backend = open_backend("memory:")
-    start, ticks = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), count()
-    async with await Session.open(
-        backend,
-        model,
-        client="ann",
-        name=name,
-        clock=lambda: start + timedelta(seconds=next(ticks)),
-        **options,
-    ) as session:
-        yield session, keys.session_log("ann", name)
+        lines = [line async for line in read_lines(backend, session.info)]
     await backend.close()
+    return lines
 
 
 def hello() -> str:
@@ -242,6 +240,19 @@ def modules() -> str:
     return "\n\n".join("\n".join(rows) for rows in tables.values())
 
 
+def layers() -> str:
+    """Return the layers of each room, from the table that the architecture test checks imports with."""
+    tree = ast.parse((DOCS.parent / "tests" / "test_architecture.py").read_text("utf-8"))
+    (table,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LAYERS"
+    )
+    return "\n\n".join(
+        "\n".join([f"```text\n{room}/", *(f"  {line}" for line in table[room]), "```"]) for room in table
+    )
+
+
 def _about(path: Path) -> str:
     docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
     paragraph = " ".join(docstring.partition("\n\n")[0].split())
@@ -254,8 +265,9 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "library.md": {"hello": hello},
     "rescue.md": {"corpus": corpus},
     "log-format.md": {"example": example_log, "example of a swarm": example_swarm_log},
-    "../README.md": {"hello": hello, "library desk": library_desk},
-    "../ARCHITECTURE.md": {"modules": modules},
+    "swarms.md": {"library desk": library_desk},
+    "../README.md": {"hello": hello},
+    "../ARCHITECTURE.md": {"layers": layers, "modules": modules},
 }
 """The generated parts of each page."""
 

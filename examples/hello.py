@@ -12,9 +12,7 @@ I was sent these messages of yours, oldest first:
 import asyncio
 
 from swarmchat.backends import open_backend
-from swarmchat.swarm import Session
-from swarmchat.swarm.conversation.events import TextDelta
-from swarmchat.swarm.models.demo import DemoModel
+from swarmchat.swarm import DemoModel, Session, TextDelta
 
 
 async def main() -> None:

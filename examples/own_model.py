@@ -9,9 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from swarmchat.backends import open_backend
-from swarmchat.swarm import Agent, Session
-from swarmchat.swarm.conversation.events import TurnEnded
-from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextChunk
+from swarmchat.swarm import Agent, Answer, ModelEvent, ModelRequest, Session, TextChunk, TurnEnded
 
 
 class Parrot:

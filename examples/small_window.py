@@ -14,9 +14,7 @@ the session has 6 turns; the last 4 questions are in memory
 import asyncio
 
 from swarmchat.backends import open_backend
-from swarmchat.swarm import Session, SessionSettings
-from swarmchat.swarm.conversation.events import Rotated, TurnEnded
-from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm import Rotated, ScriptedModel, Session, SessionSettings, TurnEnded
 
 QUESTION = "What is the longest river of {}, and through which countries does it run?"
 ANSWER = "The Danube, if the sea it ends in counts: ten countries, more than any other river."

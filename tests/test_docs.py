@@ -95,6 +95,67 @@ def test_links_lead_somewhere(page: Path):
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
 
 
+INNER = {
+    "benchmarks/corpus.py": {"swarm.persistence"},
+    "benchmarks/long_run.py": {"swarm.persistence"},
+    "benchmarks/rendering_variants.py": {"cli.render.renderer"},
+    "benchmarks/sessions.py": {"swarm.persistence"},
+    "benchmarks/storage.py": {
+        "swarm.persistence",
+        "swarm.persistence.store",
+        "swarm.storage.embeddings",
+        "swarm.storage.items",
+    },
+    "benchmarks/trimmers.py": {"swarm.common.encoding"},
+    "docs/generate.py": {"cli.app.signals", "cli.errors", "cli.main", "cli.prompt.key_bindings", "cli.slash.builtin"},
+}
+"""What still imports modules that are not public: benchmarks of one part, which write its bytes themselves, and the
+tables of the documents that are about the program."""
+
+
+def _imported(code: str) -> set[str]:
+    """The modules of the project that a piece of code imports from, without ``swarmchat.``."""
+    modules = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom):
+            modules.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+    return {name.removeprefix("swarmchat.") for name in modules if name.startswith("swarmchat.")}
+
+
+def _is_public(module: str) -> bool:
+    return module in ("backends", "backends.testing", "swarm", "swarm.testing") or module.startswith("examples")
+
+
+@each_page
+def test_pages_import_public_names_only(page: Path):
+    for block in _blocks(page.read_text("utf-8"), "python"):
+        assert {module for module in _imported(block) if not _is_public(module)} == set()
+
+
+def test_pages_name_no_inner_module():
+    for page in PAGES:
+        if page.name != "ARCHITECTURE.md":
+            named = set(re.findall(r"swarmchat\.((?:swarm|backends|cli)\.[a-z_.]*[a-z])", page.read_text("utf-8")))
+            assert {module for module in named if not _is_public(module)} == set(), page.name
+
+
+def test_examples_and_benchmarks_import_public_names():
+    paths = [path for folder in ("examples", "benchmarks", "docs") for path in sorted((ROOT / folder).glob("*.py"))]
+    inner = {path.relative_to(ROOT).as_posix(): _imported(path.read_text("utf-8")) for path in paths}
+    inner = {place: {module for module in modules if not _is_public(module)} for place, modules in inner.items()}
+    assert {place: modules for place, modules in inner.items() if modules} == INNER
+
+
+def test_places_in_the_architecture_exist():
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    prose = re.sub(r"<!-- begin modules -->.*<!-- end modules -->", "", page, flags=re.DOTALL)
+    places = set(re.findall(r"\b(?:backends|swarm|cli|tests)/[\w/*]*(?:\.py)?", prose))
+    missing = [place for place in places if not list(ROOT.glob(place)) and not list(ROOT.glob(f"{place}.py"))]
+    assert missing == []
+
+
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "README.md").read_text("utf-8")
     pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")} - {"README.md"}
@@ -155,8 +216,12 @@ def test_the_example_of_a_cut_is_one():
     assert f"the records {kept}, and the next question" in page
 
 
-@pytest.mark.parametrize("block", [block for block in _blocks(README, "console") if re.search(r"(?m)^[^$]", block)])
-def test_the_readme_shows_what_is_printed_in_a_pipe(block: str, tmp_path: Path):
+SWARMS = (ROOT / "docs" / "swarms.md").read_text("utf-8")
+PIPES = [*_blocks(README, "console"), *_blocks(SWARMS, "console")]
+
+
+@pytest.mark.parametrize("block", [block for block in PIPES if re.search(r"(?m)^[^$]", block)])
+def test_pages_show_what_is_printed_in_a_pipe(block: str, tmp_path: Path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     shell = f'swarmchat() {{ {shlex.quote(sys.executable)} -m swarmchat.cli "$@"; }}\n'
     for shown in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -189,8 +254,7 @@ def _timeless(shown: str) -> str:
 
 
 def test_the_swarms_page_shows_swarms_that_are_some(tmp_path: Path):
-    page = (ROOT / "docs" / "swarms.md").read_text("utf-8")
-    python, toml = _blocks(page, "python"), [block for block in _blocks(page, "toml") if "[agents." in block]
+    python, toml = _blocks(SWARMS, "python"), [block for block in _blocks(SWARMS, "toml") if "[agents." in block]
     (tmp_path / "tools.py").write_text("\n".join(python), "utf-8")
     (tmp_path / "swarm.toml").write_text(toml[0], "utf-8")
     of_python, of_toml = load_swarm("tools.py", tmp_path), load_swarm(".", tmp_path)

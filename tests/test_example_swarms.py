@@ -12,7 +12,7 @@ from chats import open_session, say
 from swarmchat.backends import open_backend
 from swarmchat.examples import helpdesk, phone_shop
 from swarmchat.examples.helpdesk_data import HELP
-from swarmchat.swarm import Swarm
+from swarmchat.swarm import Answer, DemoModel, ScriptedModel, Swarm, ToolCall
 from swarmchat.swarm.conversation.events import (
     HandedOver,
     Refused,
@@ -22,9 +22,6 @@ from swarmchat.swarm.conversation.events import (
     ToolStarted,
     TurnEnded,
 )
-from swarmchat.swarm.models.base import Answer, ToolCall
-from swarmchat.swarm.models.demo import DemoModel
-from swarmchat.swarm.models.scripted import ScriptedModel
 
 PAGE = Path(__file__).parents[1] / "docs" / "demo.md"
 SWARMS = {"helpdesk": helpdesk.swarm, "phone_shop": phone_shop.swarm}

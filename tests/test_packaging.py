@@ -1,11 +1,13 @@
 """What is shipped: built as users get it, from a copy of the tree, without the network."""
 
+import ast
 import importlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
 import zipfile
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import swarmchat.swarm as public
 from swarmchat.swarm.version import VERSION
 
 ROOT = Path(__file__).parents[1]
@@ -26,9 +29,21 @@ PUBLIC = {
         Append Backend BackendError BackendFull BackendUnavailable Conflict CorruptValue Delete Expect Lease
         LeaseLost Put Touch Truncate UnknownBackend Write open_backend
     """,
-    "swarmchat.swarm": (
-        "Agent Context DemoRule Fault Policy Session SessionSettings State Storage Swarm SwarmError Tool tool"
-    ),
+    "swarmchat.swarm": """
+        Agent Answer BadRecord Ban Budget CompactFailed Context ContextTooLong DefinitionError DemoModel
+        DemoRule Difference Embedder EmbeddingError Event Fault Group GroupBuilder Groups HandedOver HandoffLoop
+        HookError Lifetimes LimitReached Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound
+        ModelRefused ModelRequest ModelUnavailable NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel
+        OverBudget PersistAlive PersistEmbedding PersistMemory PersistPolicy PersistState PersistStorage
+        PersistSwarm PinError Policy Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record
+        RecordedConversation Redaction Refused RepeatedCall Replayed RequestContext RequestLimit Rescued Retry
+        Retrying Rotated ScriptError ScriptedModel Session SessionBusy SessionInfo SessionSettings SessionWriter
+        State StateError Storage StorageError Swarm SwarmError TextChunk TextDelta TokenCounter Tool ToolCall
+        ToolFinished ToolStarted Transcript TranscriptError TurnEnded Warned as_html as_jsonl as_markdown
+        as_messages as_openai build_context compare_logs counter_for delete_session find_session fork_session
+        latest_session list_sessions load_swarm open_transcript parse_record read_conversations read_lines
+        read_records rename_session repair_file repair_session search_sessions tool
+    """,
 }
 
 
@@ -70,6 +85,22 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def editable(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a virtual environment with an editable install of the copied tree, made without the network."""
+    folder = tmp_path_factory.mktemp("editable")
+    _run(sys.executable, "-m", "venv", "--without-pip", folder)
+    python = folder / "bin" / "python"
+    (site,) = folder.glob("lib/python*/site-packages")
+    # The dependencies come from here. Python does not follow the .pth files of a folder that a .pth file names, so this
+    # checkout's own editable install stays out.
+    (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n", "utf-8")
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-index", "--no-build-isolation"]
+    _run(*pip, *offline, "--editable", dist / "tree", HOME=str(folder))
+    return python
+
+
 def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path):
     shipped = (*ROOMS, "examples")
     paths = [path.relative_to(ROOT).as_posix() for room in shipped for path in (ROOT / room).rglob("*.py")]
@@ -86,8 +117,13 @@ def test_the_source_distribution_holds_all_but_what_is_made(dist: Path):
         names = {name.partition("/")[2] for name in archive.getnames()}
     # A wheel was built from it, so the rooms are there. It is also to be read, and its tests are to run.
     wanted = ["LICENSE", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Makefile", ".ci/run"]
-    tree = [dist / "tree" / folder for folder in ("tests", "docs", "examples", "benchmarks")]
-    wanted += [str(p.relative_to(dist / "tree")) for folder in tree for p in folder.rglob("*") if p.is_file()]
+    tree = [dist / "tree" / folder for folder in ("tests", "docs", "examples", "benchmarks", "build_backend")]
+    wanted += [
+        str(p.relative_to(dist / "tree"))
+        for folder in tree
+        for p in folder.rglob("*")
+        if p.is_file() and p.suffix != ".pyc"
+    ]
     assert sorted(name for name in wanted if name not in names) == []
 
 
@@ -100,6 +136,49 @@ def test_the_program_runs_from_the_wheel(installed: Path, tmp_path: Path):
     assert "a strawberry is not" in _run(*asked, **environment)
     where = _run(sys.executable, "-c", "import swarmchat.swarm as s; print(s.__file__)", **environment)
     assert Path(where.strip()).is_relative_to(installed)
+
+
+USER_PROGRAM = """\
+from swarmchat.backends import open_backend
+from swarmchat.swarm import Agent, Swarm, tool
+
+@tool
+async def roll(sides: int) -> str:
+    \"\"\"Roll a die.\"\"\"
+    return str(sides)
+
+swarm: Swarm = Swarm("dice", agents=[Agent("roller", "Roll dice.", tools=[roll])])
+name: int = swarm.name
+backend: int = open_backend("memory:")
+"""
+
+
+def _types(python: Path, folder: Path, code: str) -> list[str]:
+    """Check a program of a user in a folder of its own; return what mypy prints."""
+    (folder / "mine.py").write_text(code, "utf-8")
+    command = [python, "-m", "mypy", "--strict", "--no-error-summary", "mine.py"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.splitlines()
+
+
+def test_an_editable_install_has_types(editable: Path, dist: Path, tmp_path: Path):
+    assert [line.partition("  [")[0] for line in _types(editable, tmp_path, USER_PROGRAM)] == [
+        'mine.py:10: error: Incompatible types in assignment (expression has type "str", variable has type "int")',
+        'mine.py:11: error: Incompatible types in assignment (expression has type "Backend", variable has type "int")',
+    ]
+    # A module that is written later is seen without another install, by type checkers and by Python.
+    (dist / "tree" / "swarm" / "common" / "later.py").write_text("VALUE = 7\n", "utf-8")
+    assert _types(editable, tmp_path, "from swarmchat.swarm.common.later import VALUE\n\nvalue: int = VALUE\n") == []
+    assert _run(editable, "-c", "from swarmchat.swarm.common.later import VALUE; print(VALUE)") == "7\n"
+
+
+def test_an_editable_install_works_without_its_links(editable: Path, dist: Path, tmp_path: Path):
+    links = dist / "tree" / "build" / "editable"
+    links.rename(tmp_path / "links")
+    try:
+        program = editable.parent / "swarmchat"
+        assert _run(program, "count to 3", "-b", "memory", "-m", "demo", HOME=str(tmp_path)) == "1 2 3\n"
+    finally:
+        (tmp_path / "links").rename(links)
 
 
 def test_the_metadata(wheel: Path):
@@ -126,3 +205,23 @@ def test_public_names(room: str):
     module = importlib.import_module(room)
     assert sorted(module.__all__) == sorted(PUBLIC[room].split())
     assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_type_checkers_and_the_program_find_the_same_names():
+    path = ROOT / "swarm" / "__init__.py"
+    (block,) = (node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert all(alias.asname == alias.name for node in imports for alias in node.names)
+    typed = {str(node.module): {alias.name for alias in node.names} for node in imports}
+    assert typed == {f"swarmchat.swarm.{module}": set(names.split()) for module, names in public._NAMES.items()}
+
+
+def test_a_public_name_is_not_the_name_of_a_module():
+    # The attribute of a package is its module as soon as somebody imports that.
+    modules = {path.stem for path in (ROOT / "swarm").iterdir()}
+    assert modules & set(public.__all__) == set()
+
+
+def test_importing_the_package_loads_nothing_else():
+    code = "import sys, swarmchat.swarm; print(*sorted(name for name in sys.modules if name.startswith('swarmchat.')))"
+    assert _run(sys.executable, "-c", code).split() == ["swarmchat.swarm"]
