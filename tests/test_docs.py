@@ -1,5 +1,6 @@
 """The documents say what is true: links, generated parts, tables, and the sessions that the README shows."""
 
+import ast
 import dataclasses
 import importlib.util
 import json

@@ -26,8 +26,8 @@ MADE = (".git", ".venv", ".*_cache", ".coverage*", ".hypothesis", "__pycache__",
 
 PUBLIC = {
     "swarmchat.backends": """
-        Append Backend BackendError BackendFull BackendUnavailable Conflict CorruptValue Delete Expect Lease
-        LeaseLost Put Touch Truncate UnknownBackend Write open_backend
+        Append Backend BackendError BackendFull BackendUnavailable Conflict CorruptValue Delete Expect ExpectLength
+        Lease LeaseLost LengthConflict Put Touch Truncate UnknownBackend Write open_backend
     """,
     "swarmchat.swarm": """
         Agent Answer BadRecord Ban Budget CompactFailed Context ContextTooLong DefinitionError DemoModel

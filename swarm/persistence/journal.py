@@ -4,10 +4,8 @@ Everything goes out in one commit under the session's lease. What could not be s
 Records get their numbers here and nowhere else.
 """
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
@@ -24,6 +22,7 @@ from swarmchat.backends import (
     Write,
 )
 from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.heartbeat import Heartbeat
 from swarmchat.swarm.errors import LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
@@ -84,7 +83,7 @@ class Journal:
         self._clock = clock
         self._attempted: list[Record] = []
         """The records of the last commit that failed."""
-        self._renewal: asyncio.Task[None] | None = None
+        self._renewal: Heartbeat | None = None
         self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), lease)
 
     async def open(self) -> None:
@@ -99,7 +98,8 @@ class Journal:
         last_turn = max((record.turn for record in self.log.records), default=0)
         self.info = replace(self.info, turns=max(self.info.turns, last_turn))
         if self._lifetime is not None:
-            self._renewal = asyncio.create_task(self._renew(self._lifetime), name=f"lifetime of {self.info.name}")
+            self._renewal = Heartbeat(self._renew, self._lifetime / 3, f"lifetime of {self.info.name}")
+            self._renewal.start()
 
     async def close(self) -> None:
         """Store what is still unsaved, if the backend takes it now, and release the lease."""
@@ -109,9 +109,7 @@ class Journal:
             if self.unsaved:
                 await self.commit()
         finally:
-            if self._renewal is not None:
-                self._renewal.cancel()
-            await run_to_completion(self._lease.release())
+            await run_to_completion(self._stop())
 
     @property
     def turns(self) -> int:
@@ -251,16 +249,17 @@ class Journal:
         unsaved = f"; {len(self.unsaved):,} records of this process are not stored" if self.unsaved else ""
         return SessionBusy(f"session {self.info.name!r} was continued by another process{unsaved}: open it again")
 
-    async def _renew(self, lifetime: float) -> None:
-        """Renew the lifetime of everything that belongs to the session, as long as it is open."""
-        session_keys = [self.log.key, keys.session_index(self.info.client, self.info.id), *self._companions]
-        while True:
-            await asyncio.sleep(lifetime / 3)
-            # Without the lease, this is not our session any more; without the backend, the next commit finds out.
-            with suppress(BackendError):
-                if self._lease.lease is not None:
-                    touches = [Touch(key, lifetime) for key in session_keys]
-                    await self._backend.commit(*touches, lease=self._lease.lease)
+    async def _renew(self) -> None:
+        """Renew the lifetime of everything that belongs to the session, as long as this process holds its lease."""
+        if self._lease.lease is not None:
+            session_keys = [self.log.key, keys.session_index(self.info.client, self.info.id), *self._companions]
+            touches = [Touch(key, self._lifetime) for key in session_keys]
+            await self._backend.commit(*touches, lease=self._lease.lease)
+
+    async def _stop(self) -> None:
+        if self._renewal is not None:
+            await self._renewal.stop()
+        await self._lease.release()
 
     def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
         info = replace(
