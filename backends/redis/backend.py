@@ -20,7 +20,7 @@ from swarmchat.backends.errors import (
     LeaseLost,
     LengthConflict,
 )
-from swarmchat.backends.redis.errors import map_error, worth_retrying
+from swarmchat.backends.redis.errors import is_changing, map_error, worth_retrying
 from swarmchat.backends.redis.scripts import ACQUIRE, COMMIT, RELEASE, RENEW, Script, milliseconds, pack_commit, slot
 from swarmchat.backends.redis.url import RedisTarget, parse_redis_url
 
@@ -28,7 +28,8 @@ _T = TypeVar("_T")
 _Client = Redis | RedisCluster
 
 _PAUSES = (0.05, 0.1, 0.2, 0.4)
-"""Seconds before each new attempt of a call whose connection was lost."""
+"""Seconds before each new attempt of a call whose connection was lost. The last one is repeated, until the deadline,
+while the server is becoming ready or another one takes over."""
 _TOKEN_TTL = 60.0
 _CONNECTIONS = 32
 _BATCH = 500
@@ -138,11 +139,7 @@ class RedisBackend:
     async def close(self) -> None:
         """Close the connections; see Backend.close."""
         self._closed = True
-        client, self._client = self._client, None
-        sentinel, self._sentinel = self._sentinel, None
-        for part in (client, sentinel):
-            if part is not None:
-                await part.aclose()
+        await self._disconnect(self._client)
 
     async def _command(self, *command: str | bytes | int) -> Any:
         async def send(client: _Client) -> Any:
@@ -219,21 +216,38 @@ class RedisBackend:
             ) from error
 
     async def _retry(self, send: Callable[[_Client], Awaitable[_T]]) -> _T:
-        for pause in (*_PAUSES, None):
+        loop = asyncio.get_running_loop()
+        # A little before the deadline, so that the error says what the server said.
+        end = loop.time() + 0.9 * self._target.deadline
+        pauses = iter(_PAUSES)
+        while True:
             self._check_open()
             if self._client is None:
                 self._client = self._connect()
+            client = self._client
             try:
-                return await send(self._client)
+                return await send(client)
             except (RedisError, RedisClusterException, OSError) as error:
                 self._check_open()
-                if pause is None or not worth_retrying(error):
+                pause = next(pauses, None)
+                if is_changing(error):
+                    # Another server may have taken over behind the same address.
+                    await self._disconnect(client)
+                    pause = pause or _PAUSES[-1]
+                if pause is None or loop.time() + pause > end or not worth_retrying(error):
                     mapped = map_error(error, self._target)
                     # A traceback shows the cause, so one that quotes a password is left out.
                     quotes_secret = self._target.scrub(str(error)) != str(error)
                     raise mapped from (None if quotes_secret else error)
             await asyncio.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+
+    async def _disconnect(self, client: _Client | None) -> None:
+        """Close ``client``, so that the next attempt resolves the address and connects again."""
+        if self._client is client:
+            sentinel, self._client, self._sentinel = self._sentinel, None, None
+            for part in (client, sentinel):
+                if part is not None:
+                    await part.aclose()
 
     def _connect(self) -> _Client:
         """Make the client. Its own retries are off: it would send an append again that has landed."""

@@ -7,12 +7,18 @@ import redis.exceptions as theirs
 from swarmchat.backends.errors import BackendError, BackendFull, BackendUnavailable, CorruptValue, UnknownBackend
 from swarmchat.backends.redis.url import RedisTarget
 
-_TRANSIENT = re.compile(r"\b(LOADING|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|NOREPLICAS|UNBLOCKED)\b")
+_CHANGING = re.compile(r"\b(LOADING|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|NOREPLICAS|UNBLOCKED|READONLY)\b")
 _DENIED = re.compile(
     r"\b(NOAUTH|WRONGPASS|NOPERM)\b|invalid (username-password|password)|AUTH.*called|No permissions", re.IGNORECASE
 )
 # redis-py takes the code off the text of the errors that it has a class for; which ones, depends on the server.
-_TRANSIENT_KINDS = (theirs.ClusterDownError, theirs.TryAgainError, theirs.MasterDownError, theirs.BusyLoadingError)
+_CHANGING_KINDS = (
+    theirs.ClusterDownError,
+    theirs.TryAgainError,
+    theirs.MasterDownError,
+    theirs.BusyLoadingError,
+    theirs.ReadOnlyError,
+)
 _FULL = re.compile(r"\bOOM\b")
 _WRONG_KIND = re.compile(r"\bWRONGTYPE\b")
 _READ_ONLY = re.compile(r"\b(READONLY|MISCONF)\b")
@@ -25,11 +31,15 @@ def worth_retrying(error: BaseException) -> bool:
         return False
     if isinstance(root, theirs.ConnectionError | theirs.TimeoutError | OSError):
         return True
-    return isinstance(root, theirs.RedisError) and _is_transient(root)
+    return is_changing(root)
 
 
-def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, _TRANSIENT_KINDS) or bool(_TRANSIENT.search(str(error)))
+def is_changing(error: BaseException) -> bool:
+    """Tell whether the server is becoming ready, or another one takes over: worth waiting for, on a new connection."""
+    root = _root(error)
+    return isinstance(root, _CHANGING_KINDS) or (
+        isinstance(root, theirs.RedisError) and bool(_CHANGING.search(str(root)))
+    )
 
 
 def is_denied(error: BaseException) -> bool:
@@ -67,7 +77,7 @@ def map_error(error: Exception, target: RedisTarget) -> BackendError:
             return CorruptValue(f"{where} holds another kind of value there than asked for ({said})")
         if isinstance(error, theirs.ReadOnlyError) or _READ_ONLY.search(said):
             return BackendUnavailable(f"{where} takes no writes ({said}): name the primary, or fix its disk")
-        if _is_transient(error):
+        if is_changing(error):
             return BackendUnavailable(f"{where} is not ready ({said}): try again in a moment")
         return BackendError(f"{where} refused a command ({said}): swarmchat needs Redis 6.2 or newer")
     return BackendUnavailable(f"{where} cannot be reached ({said}): is the server running, and is the URL right?")

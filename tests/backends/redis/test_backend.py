@@ -28,6 +28,7 @@ from swarmchat.backends.redis.scripts import slot, slot_prefix
 from swarmchat.backends.testing.model import HOSTILE, check_model
 from swarmchat.backends.testing.model import keys as hostile_keys
 from swarmchat.backends.testing.suite import BackendConformance, MakeBackend
+from swarmchat.backends.testing.tools import until
 
 LOG = "swarmchat:1:{me}:session:1:log"
 STATE = "swarmchat:1:{me}:session:1:state"
@@ -205,7 +206,25 @@ def test_a_server_without_memory_is_full(tmp_path: Path) -> None:
 def test_a_replica_takes_no_writes(tmp_path: Path) -> None:
     replica_of = ("--replicaof", "127.0.0.1", str(free_port()))
     with start_redis(tmp_path, *replica_of) as replica, pytest.raises(BackendUnavailable, match="takes no writes"):
-        run(replica.url, lambda backend: backend.commit(Put("a", b"1")))
+        run(f"{replica.url}?deadline=0.5", lambda backend: backend.commit(Put("a", b"1")))
+
+
+def test_a_replica_that_becomes_the_primary_is_waited_for(tmp_path: Path) -> None:
+    replica_of = ("--replicaof", "127.0.0.1", str(free_port()))
+    with start_redis(tmp_path, *replica_of) as replica, replica.client() as client:
+
+        async def refused() -> bool:
+            return bool(client.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0) > 1)
+
+        async def promote() -> None:
+            await until(refused)
+            client.replicaof("NO", "ONE")
+
+        async def scenario(backend: Backend) -> bytes | None:
+            await asyncio.gather(backend.commit(Put("a", b"1")), promote())
+            return await backend.get("a")
+
+        assert run(f"{replica.url}?deadline=30", scenario) == b"1"
 
 
 @given(hostile_keys)
