@@ -143,16 +143,9 @@ def _with_code_whole(line: str, delimiters: str) -> str:
 def _fitted(widths: list[int], room: int) -> list[int]:
     """Return ``widths`` reduced, the widest first, until a row takes at most ``room`` columns. Raises ValueError."""
     room -= 3 * (len(widths) - 1)
-    least = [min(width, _NARROWEST) for width in widths]
-    if sum(least) > room:
+    if sum(min(width, _NARROWEST) for width in widths) > room:
         raise ValueError("no room")
     fitted = list(widths)
-    while (over := sum(fitted) - room) > 0:
-        widest = max(fitted)
-        most = [number for number, width in enumerate(fitted) if width == widest]
-        below = max([_NARROWEST, *(width for width in fitted if width < widest)])
-        step = max(1, min(widest - below, over // len(most)))
-        for number in most:
-            fitted[number] -= min(step, over)
-            over -= min(step, over)
+    while sum(fitted) > room:
+        fitted[fitted.index(max(fitted))] -= 1
     return fitted
