@@ -83,14 +83,14 @@ class ScriptedRun:
         for step in steps:
             try:
                 await self._step(step)
-                self._output.check()
+                self._output.renderer.check_output()
             except LeaveChat:
                 return
             except (SwarmError, BackendError, CliError) as error:
                 self._failed(error, step.line)
                 if not self._keep_going:
                     return
-            if self._output.reader_left:
+            if self._output.renderer.reader_left:
                 # What nobody reads is not asked for.
                 return
 

@@ -130,7 +130,8 @@ def _read_items(
         is_code = column - (inner[-1].content if inner else 0) >= TAB
         if _RULE.fullmatch(line, start) or is_code:
             break
-        if continues and not items and not _interrupts(mark, empty=begin == len(line)):
+        if continues and not items and (begin == len(line) or (mark[0].isdigit() and mark[:-1] != "1")):
+            # As in CommonMark, an empty item or a number other than 1 does not interrupt a paragraph.
             break
         content = _column_after(line[start:begin], column)
         if content - column - len(mark) > TAB or begin == len(line):
@@ -223,11 +224,6 @@ def _column_after(text: str, column: int) -> int:
 def _items_around(items: tuple[Item, ...], column: int) -> tuple[Item, ...]:
     """Return the items around a text in ``column``: models indent by two, however wide the mark is."""
     return tuple(item for item in items if column >= min(item.content, item.marker + 2))
-
-
-def _interrupts(mark: str, *, empty: bool) -> bool:
-    """Whether a list may begin right below a paragraph: only without a number or with 1, as in CommonMark."""
-    return not empty and (not mark[0].isdigit() or mark[:-1] == "1")
 
 
 def _bullet(mark: str, task: re.Match[str] | None) -> str:

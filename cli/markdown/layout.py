@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
+from copy import copy
 
 from prompt_toolkit.utils import get_cwidth
 from swarmchat.cli.terminal.themes import Style
@@ -75,10 +76,9 @@ class Flow:
 
     def copy(self, write: Callable[[str], object]) -> "Flow":
         """Return a flow that continues from here and writes elsewhere."""
-        copy = Flow(write, self._width)
-        copy.column, copy._hang, copy._start, copy._gap = self.column, self._hang, self._start, self._gap
-        copy.indents = self.indents.copy()
-        return copy
+        flow = copy(self)
+        flow._write, flow._word, flow.indents = write, [], self.indents.copy()
+        return flow
 
     def start(self, first: str, hang: str, column: int = 0) -> None:
         """Begin a line at ``column`` with ``first``; the lines into which it is wrapped begin with ``hang``."""

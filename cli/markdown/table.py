@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from markdown_it.token import Token
 from swarmchat.cli.markdown.inline import spans_of
@@ -57,7 +58,7 @@ class OpenTable:
         except ValueError:
             self._plain = True
             return held
-        return self._table.drawn()
+        return self._table.draw()
 
 
 class Table:
@@ -70,7 +71,7 @@ class Table:
         self._widths = _fitted([max(map(_width, column)) + spare for column in zip(*rows, strict=True)], width)
         self._rows = rows
 
-    def drawn(self) -> list[str]:
+    def draw(self) -> list[str]:
         """Return the drawn lines of the rows it was created with."""
         bold, dim = (style_of("table.head"), style_of("mark")) if self._styled else ((), ())
         head = [[(text, bold + style) for text, style in cell] for cell in self._rows[0]]
@@ -88,7 +89,7 @@ class Table:
         return self._row(rows[-1])
 
     def _read(self, lines: Sequence[str]) -> tuple[list[list[Cell]], list[str]]:
-        lines = [_with_code_whole(line, lines[min(1, len(lines) - 1)]) for line in lines]
+        lines = [_with_bars_escaped(line, lines[min(1, len(lines) - 1)]) for line in lines]
         tokens = parser().parse("\n".join(line.strip() for line in lines))
         if not tokens or tokens[0].type != "table_open" or tokens[-1].type != "table_close":
             raise ValueError("not a table")
@@ -112,16 +113,15 @@ class Table:
     def _row(self, row: Sequence[Cell]) -> list[str]:
         columns = [lines_of(cell, width) for cell, width in zip(row, self._widths, strict=True)]
         bar = painted([(" │ ", style_of("mark") if self._styled else ())])
-        drawn = []
-        for number in range(max(map(len, columns))):
+        lines = []
+        for texts in zip_longest(*columns, fillvalue=""):
             parts = []
-            for column, width, align in zip(columns, self._widths, self._aligns, strict=True):
-                text = column[number] if number < len(column) else ""
+            for text, width, align in zip(texts, self._widths, self._aligns, strict=True):
                 gap = max(0, width - cells(bare(text)))
-                left = gap if align == "right" else gap // 2 if align == "center" else 0
-                parts.append(" " * left + text + " " * (gap - left))
-            drawn.append(bar.join(parts).rstrip())
-        return drawn
+                before = gap if align == "right" else gap // 2 if align == "center" else 0
+                parts.append(" " * before + text + " " * (gap - before))
+            lines.append(bar.join(parts).rstrip())
+        return lines
 
 
 def _width(cell: Cell) -> int:
@@ -133,7 +133,7 @@ def _count(line: str) -> int:
     return row.removeprefix("|").removesuffix("|").count("|") + 1
 
 
-def _with_code_whole(line: str, delimiters: str) -> str:
+def _with_bars_escaped(line: str, delimiters: str) -> str:
     """Return ``line``; if it has too many cells, with the bars inside code escaped: models forget to."""
     if "`" not in line or _count(line) <= _count(delimiters):
         return line
@@ -143,16 +143,9 @@ def _with_code_whole(line: str, delimiters: str) -> str:
 def _fitted(widths: list[int], room: int) -> list[int]:
     """Return ``widths`` reduced, the widest first, until a row takes at most ``room`` columns. Raises ValueError."""
     room -= 3 * (len(widths) - 1)
-    least = [min(width, _NARROWEST) for width in widths]
-    if sum(least) > room:
+    if sum(min(width, _NARROWEST) for width in widths) > room:
         raise ValueError("no room")
     fitted = list(widths)
-    while (over := sum(fitted) - room) > 0:
-        widest = max(fitted)
-        most = [number for number, width in enumerate(fitted) if width == widest]
-        below = max([_NARROWEST, *(width for width in fitted if width < widest)])
-        step = max(1, min(widest - below, over // len(most)))
-        for number in most:
-            fitted[number] -= min(step, over)
-            over -= min(step, over)
+    while sum(fitted) > room:
+        fitted[fitted.index(max(fitted))] -= 1
     return fitted

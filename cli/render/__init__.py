@@ -1,4 +1,4 @@
-"""Events as lines on the screen.
+"""The events of a turn as output: live on a terminal, as plain text, or as JSON.
 
 Read `renderer` first.
 """

@@ -22,7 +22,7 @@ class Output:
 
     def __init__(self, *, print_answers: bool = False) -> None:
         self.renderer = Renderer(colour=wants_colour(sys.stderr), print_answers=print_answers)
-        """Prints remarks and errors, and the answers if asked to."""
+        """Prints remarks and errors, and the answers if asked to; knows whether output was lost."""
 
     def begin_turn(self, question: str, line: int | None) -> None:
         """``question`` is sent; ``line`` is its line in the script."""
@@ -40,15 +40,6 @@ class Output:
 
     async def finish(self, backend: Backend, info: SessionInfo, error: BaseException | None) -> None:
         """The run is over and the session closed. ``error`` is the first one of the run."""
-
-    @property
-    def reader_left(self) -> bool:
-        """Whether nobody reads the output any more, as when it was piped to ``head``."""
-        return self.renderer.reader_left
-
-    def check(self) -> None:
-        """Raise OutputLost if output could not be written, unless the reader left."""
-        self.renderer.check_output()
 
 
 def make_output(form: str) -> Output:

@@ -1,10 +1,13 @@
 """``swarmchat replay``: options and exit code."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from swarmchat.cli.app import options
+
+if TYPE_CHECKING:
+    from swarmchat.cli.replay.run import ReplayRequest
 
 
 def replay(
@@ -54,9 +57,7 @@ def replay(
 
     The exit code is 0 if nothing changed, 3 if anything differs, and 65 if any file cannot be used.
     """
-    from swarmchat.cli.app.runner import run_to_exit_code
-    from swarmchat.cli.app.signals import run_until_signal
-    from swarmchat.cli.replay.run import ReplayRequest, replay_transcripts
+    from swarmchat.cli.replay.run import ReplayRequest
 
     flags = options.flags(
         swarm=swarm, backend=backend, base_url=base_url, redis_url=redis_url, data_dir=data_dir, profile=profile
@@ -64,6 +65,15 @@ def replay(
     request = ReplayRequest(
         files, flags, mode, tuple(model or ()), update, start, until, every, verbose, as_json, junit, speed
     )
+    raise typer.Exit(_replay_or_emit(request, emit_test, output))
+
+
+def _replay_or_emit(request: "ReplayRequest", emit_test: bool, output: Path | None) -> int:
+    """Replay, or write the test; return the exit code."""
+    from swarmchat.cli.app.runner import run_to_exit_code
+    from swarmchat.cli.app.signals import run_until_signal
+    from swarmchat.cli.replay.run import replay_transcripts
+
     exit_code = 0
 
     async def work() -> None:
@@ -83,4 +93,4 @@ def replay(
         await run_until_signal(work(), "SIGINT", "SIGTERM", "SIGHUP")
         return exit_code
 
-    raise typer.Exit(run_to_exit_code(run))
+    return run_to_exit_code(run)

@@ -1,1 +1,1 @@
-"""What the terminal can do, and safe text for it."""
+"""The user's terminal: what it can do, safe text, themes, clipboard, editor, progress."""

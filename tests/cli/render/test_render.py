@@ -176,8 +176,8 @@ class Following:
 
 
 def on_screen(*lines: str):
-    def check(found) -> None:
-        assert found() == list(lines)
+    def check(lines_now) -> None:
+        assert lines_now() == list(lines)
 
     return check
 
@@ -246,16 +246,16 @@ def test_nothing_is_live_behind_an_emoji_whose_width_nobody_knows(wide):
 def test_what_is_live_is_gone_while_somebody_else_has_the_terminal(wide):
     following = Following()
 
-    def held(found) -> None:
+    def held(lines_now) -> None:
         with following.renderer.held():
             following.clock.now += 5
             following.renderer.tick()
-            assert found() == ["  asked"]
+            assert lines_now() == ["  asked"]
 
-    following.follow(1.0, Warned("x"), 1.0, lambda found: following.renderer.remark("asked"), 1.0, end())
+    following.follow(1.0, Warned("x"), 1.0, lambda _: following.renderer.remark("asked"), 1.0, end())
     assert following.lines() == ["  warning: x", "  asked"]
     following = Following()
-    following.follow(1.0, lambda found: following.renderer.remark("asked"), held, 0.1, on_screen("  asked"))
+    following.follow(1.0, lambda _: following.renderer.remark("asked"), held, 0.1, on_screen("  asked"))
 
 
 def test_a_handoff_is_one_line():

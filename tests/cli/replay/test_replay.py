@@ -103,14 +103,14 @@ def test_on_every_backend_nothing_is_left_behind(place, program, log, request):
     done = program.invoke("replay", ".", "-b", url)
     assert (done.err, done.code) == ("", 0)
 
-    async def left() -> list[str]:
+    async def remaining_keys() -> list[str]:
         backend = open_backend(url)
         try:
             return [key async for key, _ in backend.scan("") if "replay" in key]
         finally:
             await backend.close()
 
-    assert asyncio.run(left()) == []
+    assert asyncio.run(remaining_keys()) == []
 
 
 def test_a_changed_prompt_is_named(program, log, other):
@@ -155,7 +155,7 @@ def test_written_by_hand(program):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda r: r[5].update(contains="carrot"), "turn 1: expected contains"),
         (lambda r: r[5].update(rescues=0), "turn 1: expected rescues"),
@@ -170,13 +170,13 @@ def test_written_by_hand(program):
         (lambda r: r.insert(5, {"type": "tool", "result": "too much"}), "the result 'too much' is in the transcript"),
     ],
 )
-def test_what_is_not_as_somebody_expected(change, told, program):
+def test_what_is_not_as_somebody_expected(change, message, program):
     records = json.loads(json.dumps(BY_HAND))
     change(records)
     by_hand(program, *records)
     done = program.invoke("replay", "hand.jsonl")
     assert done.code == DIFFERENT
-    assert told in done.out
+    assert message in done.out
 
 
 def test_tools_that_run_need_no_results(program):
@@ -211,7 +211,7 @@ def test_without_a_swarm_the_tools_are_those_that_are_expected(program):
 
 
 @pytest.mark.parametrize(
-    ("number", "line", "told"),
+    ("number", "line", "message"),
     [
         (2, b'{"type":"user","text":"hi"', "breaks off after 26 bytes"),
         (2, b'{"type":"user","text":"hi"\n', "it is not JSON"),
@@ -236,7 +236,7 @@ def test_without_a_swarm_the_tools_are_those_that_are_expected(program):
         (3, b'{"type":"user","text":"a"}\n{"type":"tool","result":"x","status":"fine"}\n', "expected one of ok, error"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_with_its_line(number, line, told, program):
+def test_a_file_that_cannot_be_used_is_told_with_its_line(number, line, message, program):
     path = program.folder / "bad.jsonl"
     path.write_bytes(b'{"type":"session"}\n' + line)
     before = path.read_bytes()
@@ -244,12 +244,12 @@ def test_a_file_that_cannot_be_used_is_told_with_its_line(number, line, told, pr
     assert (done.out, done.code) == ("", BAD)
     assert re.fullmatch(r"error: [^\n]+\n", done.err)
     assert f"bad.jsonl, line {number}: " in done.err
-    assert told in done.err
+    assert message in done.err
     assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda all_: all_.pop(3), "line 4: 'seq' is 4, expected 3"),
         (lambda all_: all_.insert(3, all_[2]), "line 4: 'seq' is 2, expected 3"),
@@ -259,13 +259,13 @@ def test_a_file_that_cannot_be_used_is_told_with_its_line(number, line, told, pr
         (lambda all_: all_.__setitem__(1, b"[" * 100_000), "line 2: it is not JSON"),
     ],
 )
-def test_a_log_that_cannot_be_used(change, told, program, log):
+def test_a_log_that_cannot_be_used(change, message, program, log):
     all_ = log.read_bytes().splitlines()
     change(all_)
     log.write_bytes(b"\n".join(all_) + b"\n")
     done = program.invoke("replay", "log.jsonl")
     assert (done.out, done.code) == ("", BAD)
-    assert f"log.jsonl, {told}" in done.err
+    assert f"log.jsonl, {message}" in done.err
 
 
 def test_a_line_of_100_megabytes(program):
@@ -292,12 +292,12 @@ def test_a_folder_goes_on_after_a_bad_file(program, log, other):
     done = program.invoke("replay", "more", "--junit", "report.xml", "--json")
     assert done.code == BAD
     assert "1 file cannot be used" in done.err
-    told = json.loads(done.out)
-    assert told["summary"] | {"seconds": 0} == {
+    report = json.loads(done.out)
+    assert report["summary"] | {"seconds": 0} == {
         "conversations": 2, "same": 1, "turns": 6, "seconds": 0, "files_not_usable": 1,
     }  # fmt: skip
-    assert told["conversations"][1]["differences"][0]["field"] == "refused"
-    assert [error["file"] for error in told["errors"]] == ["more/bad.jsonl"]
+    assert report["conversations"][1]["differences"][0]["field"] == "refused"
+    assert [error["file"] for error in report["errors"]] == ["more/bad.jsonl"]
     suite = ElementTree.parse(program.folder / "report.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
     assert [case.get("name") for case in suite] == ["hand", "unlike", "bad.jsonl"]
@@ -338,7 +338,7 @@ def test_what_is_not_updated(program, log):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["log.jsonl", "--mode", "dream"], 2, "--mode takes verify, tools, live, show"),
         (["log.jsonl", "-m", "demo"], 2, "use it with --mode live"),
@@ -351,11 +351,11 @@ def test_what_is_not_updated(program, log):
         (["log.jsonl", "-S", "nothing.py"], 78, "there is no swarm 'nothing.py'"),
     ],
 )
-def test_what_cannot_be_asked_for(arguments, code, told, program, log):
+def test_what_cannot_be_asked_for(arguments, code, message, program, log):
     (program.folder / "empty").mkdir()
     done = program.invoke("replay", *arguments)
     assert (done.out, done.code) == ("", code)
-    assert told in done.err
+    assert message in done.err
 
 
 def test_a_swarm_of_ones_own_has_to_be_named(program, log):
@@ -453,8 +453,8 @@ def test_an_emitted_test_runs_as_it_is(program, log, other):
 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", str(program.folder)]
     ran = subprocess.run(command, capture_output=True, text=True, cwd="/", env=program.env)
-    found = re.findall(r"^(PASSED|FAILED) \S*?(test_\w+)\.py::", ran.stdout, re.MULTILINE)
-    outcome = {name: result for result, name in found}
+    results = re.findall(r"^(PASSED|FAILED) \S*?(test_\w+)\.py::", ran.stdout, re.MULTILINE)
+    outcome = {name: result for result, name in results}
     changed = dict.fromkeys(("test_file", "test_attribute", "test_elsewhere"), "FAILED")
     assert outcome == {"test_plain": "PASSED", "test_tools": "PASSED", **changed}
     assert "the instructions of agent 'sales' are not those of then" in ran.stdout
