@@ -1,167 +1,66 @@
-"""The names in a swarm, for Tab: read from its files, of which nothing is run.
+"""Names in a swarm, for Tab: of the swarms that come with the program, and of TOML files.
 
-What a file only makes when it runs, as in a loop, is not found. To load the swarm instead would run a program before
-Enter was pressed, and take twice as long.
+Nothing of the user's is run, so swarms written in Python have no names here: Tab must not start a program.
 """
 
-import ast
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-EXAMPLES = {"helpdesk": "comes with the program", "phone_shop": "comes with the program"}
-"""The swarms that are found by their name, and what they are."""
-
-_LARGEST = 1_000_000
-"""Bytes of a file that is read."""
-_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"}
+from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.agents.loader import EXAMPLES, TOML
 
 
 @dataclass
 class SwarmNames:
-    """What a swarm has: names, each with a few words about it."""
+    """Names of what a swarm has, each with a few words about it."""
 
     name: str = ""
-    agents: dict[str, str] = field(default_factory=dict)
-    tools: dict[str, str] = field(default_factory=dict)
-    states: dict[str, str] = field(default_factory=dict)
-    storages: dict[str, str] = field(default_factory=dict)
-    policies: dict[str, str] = field(default_factory=dict)
-    parameters: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The JSON schemas of what tools take, by their names, as far as it can be read."""
+    agents: Mapping[str, str] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
+    storages: Mapping[str, str] = field(default_factory=dict)
+    policies: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """JSON schemas of the tools' arguments, by the tools' names. Empty for TOML: only a program knows them."""
 
 
 def swarm_names(swarm: str, folder: Path) -> SwarmNames:
-    """Return what can be read of ``swarm``, which is what ``-S`` takes. Raises OSError and ValueError."""
-    path = _file_of(swarm, folder)
-    if path.is_dir():
-        path /= "swarm.toml"
-    if path.suffix == ".toml":
-        return _in_toml(path)
-    names = SwarmNames()
-    _read_python(_text(path), names)
-    return names
-
-
-def _file_of(swarm: str, folder: Path) -> Path:
+    """Return the names in ``swarm``, a value of ``-S``; none for swarms in Python. Raises OSError and ValueError."""
     if swarm in EXAMPLES:
-        found = find_spec(f"swarmchat.examples.{swarm}")
-        return Path(str(found and found.origin))
-    path, _, attribute = swarm.rpartition(":")
-    named = path if len(path) > 1 and attribute.isidentifier() else swarm
-    there = (folder / named).expanduser()
-    if there.exists():
-        return there
-    module = folder.joinpath(*named.split("."))
-    return module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+        return _names_of(import_module(f"swarmchat.examples.{swarm}").swarm)
+    path = (folder / swarm).expanduser()
+    if path.is_dir():
+        path /= TOML
+    # Reading a pipe or a device would block.
+    if path.suffix != ".toml" or not path.is_file():
+        return SwarmNames()
+    return _names_in(tomllib.loads(path.read_text("utf-8")), path)
 
 
-def _text(path: Path) -> str:
-    # A pipe or a device would be waited for.
-    if not path.is_file() or path.stat().st_size > _LARGEST:
-        raise ValueError(f"{path} is no file of a swarm")
-    return path.read_text("utf-8")
+def _names_of(swarm: Swarm) -> SwarmNames:
+    signatures = {tool.name: tool.signature for agent in swarm.agents for tool in agent.own_tools}
+    return SwarmNames(
+        swarm.name,
+        agents={agent.name: agent.description for agent in swarm.agents},
+        tools={name: each.description.split("\n")[0] for name, each in signatures.items()},
+        states={state.name: "" for state in swarm.states},
+        storages={storage.name: "" for storage in swarm.storages},
+        policies={policy.name: "" for policy in swarm.policies},
+        parameters={name: each.parameters for name, each in signatures.items()},
+    )
 
 
-def _in_toml(path: Path) -> SwarmNames:
-    content = tomllib.loads(_text(path))
-    names = SwarmNames(str(content.get("name", path.parent.resolve().name)))
+def _names_in(content: Mapping[str, Any], path: Path) -> SwarmNames:
     agents = content.get("agents", {})
-    names.agents = {name: str(about.get("description", "")) for name, about in agents.items()}
-    for section, found in (("states", names.states), ("storages", names.storages), ("policies", names.policies)):
-        found.update(dict.fromkeys(content.get(section, {}), ""))
-    beside, tools = path.parent / str(content.get("tools", "tools.py")), SwarmNames()
-    if beside.is_file():
-        _read_python(_text(beside), tools, every=True)
-    for about in agents.values():
-        names.tools |= {name: tools.tools.get(name, "") for name in about.get("tools", ())}
-    names.parameters = tools.parameters
-    return names
-
-
-def _read_python(text: str, names: SwarmNames, *, every: bool = False) -> None:
-    """Add what ``text`` makes to ``names``; with ``every``, each function counts as a tool."""
-    tree = ast.parse(text)
-    functions = [each for each in tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
-    texts = {
-        target.id: each.value.value
-        for each in tree.body
-        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Constant) and isinstance(each.value.value, str)
-        for target in each.targets
-        if isinstance(target, ast.Name)
-    }
-    calls = list(_calls(tree, texts))
-    listed = {name for kind, _, given in calls if kind == "Agent" for name in _listed(given.get("tools"))}
-    for function in functions:
-        name = _tool_name(function, texts)
-        if name is not None or every or function.name in listed:
-            chosen = name or function.name
-            names.tools[chosen] = (ast.get_docstring(function) or "").split("\n")[0]
-            names.parameters[chosen] = _parameters(function)
-    known = {function.name for function in functions}
-    names.tools |= dict.fromkeys(sorted(listed - known), "")
-    kinds = {"Agent": names.agents, "State": names.states, "Storage": names.storages, "Policy": names.policies}
-    for kind, name, given in calls:
-        if kind == "Swarm":
-            names.name = name
-        else:
-            kinds[kind][name] = _constant(given.get("description"), texts) or ""
-    if not names.name:
-        # A single agent is a swarm of its own name.
-        names.name = next(iter(names.agents), "")
-
-
-def _calls(tree: ast.Module, texts: Mapping[str, str]) -> Iterator[tuple[str, str, dict[str | None, ast.expr]]]:
-    """Yield what is made of our kinds: which kind, its name, and what else is said by name."""
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        made = node.func.value if isinstance(node.func, ast.Subscript) else node.func
-        kind = made.attr if isinstance(made, ast.Attribute) else getattr(made, "id", "")
-        given = {keyword.arg: keyword.value for keyword in node.keywords}
-        name = _constant(node.args[0] if node.args else given.get("name"), texts)
-        if kind in ("Swarm", "Agent", "State", "Storage", "Policy") and name:
-            yield kind, name, given
-
-
-def _constant(value: ast.expr | None, texts: Mapping[str, str]) -> str | None:
-    if isinstance(value, ast.Name):
-        return texts.get(value.id)
-    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
-
-
-def _listed(value: ast.expr | None) -> list[str]:
-    elements = value.elts if isinstance(value, ast.List | ast.Tuple) else []
-    return [each.id for each in elements if isinstance(each, ast.Name)]
-
-
-def _tool_name(function: ast.FunctionDef | ast.AsyncFunctionDef, texts: Mapping[str, str]) -> str | None:
-    """Return what the tool is called that a decorator makes of ``function``; ``None`` if none does."""
-    for decorator in function.decorator_list:
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")) == "tool":
-            keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
-            named = next((keyword.value for keyword in keywords if keyword.arg == "name"), None)
-            return _constant(named, texts) or function.name
-    return None
-
-
-def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, Any]:
-    properties: dict[str, Any] = {}
-    required = []
-    positional = function.args.args
-    optional = {each.arg for each in positional[len(positional) - len(function.args.defaults) :]}
-    optional |= {
-        each.arg for each, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True) if default
-    }
-    for each in [*positional, *function.args.kwonlyargs]:
-        hint = ast.unparse(each.annotation) if each.annotation else ""
-        if each.arg == "ctx" or hint.endswith("Context"):
-            continue
-        properties[each.arg] = {"type": _TYPES.get(hint.partition("[")[0], "")}
-        if each.arg not in optional:
-            required.append(each.arg)
-    return {"properties": properties, "required": required}
+    return SwarmNames(
+        str(content.get("name", path.parent.resolve().name)),
+        agents={name: str(agent.get("description", "")) for name, agent in agents.items()},
+        tools={name: "" for agent in agents.values() for name in agent.get("tools", ())},
+        states=dict.fromkeys(content.get("states", {}), ""),
+        storages=dict.fromkeys(content.get("storages", {}), ""),
+        policies=dict.fromkeys(content.get("policies", {}), ""),
+    )

@@ -1,6 +1,6 @@
 """Values that options and arguments can have, as far as they can be known at once and without asking far away.
 
-No program is run for them: swarms are read and not loaded, and of servers only those on this machine are asked.
+No program of the user's is run for them, and only servers on this machine are asked.
 """
 
 from collections.abc import Callable
@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 from swarmchat.cli.completion import stores
 from swarmchat.cli.completion.command_line import Candidate, PartialCommandLine
-from swarmchat.cli.completion.swarm_scan import EXAMPLES, SwarmNames, swarm_names
+from swarmchat.cli.completion.swarm_scan import SwarmNames, swarm_names
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.files import read_files
 from swarmchat.cli.settings.settings import Settings, from_folder
+from swarmchat.swarm.agents.loader import EXAMPLES
 
 if TYPE_CHECKING:
     from swarmchat.swarm.models.discovery import LocalServer
@@ -117,8 +118,9 @@ def swarms(typed: PartialCommandLine) -> list[Candidate]:
     here = Path()
     own = [(".", "the swarm of this folder")] if (here / "swarm.toml").is_file() else []
     own += [(path.parent.name, "a swarm") for path in sorted(here.glob("*/swarm.toml"))]
+    own += [(name, "comes with the program") for name in EXAMPLES]
     files = [(path.name, "") for path in sorted(here.glob("*.py"))]
-    return list(dict([*own, *EXAMPLES.items(), *_in_files("swarm"), *files]).items())
+    return list(dict([*own, *_in_files("swarm"), *files]).items())
 
 
 def backends(typed: PartialCommandLine) -> list[Candidate]:
@@ -136,7 +138,7 @@ def backends(typed: PartialCommandLine) -> list[Candidate]:
 
 
 def names(typed: PartialCommandLine) -> SwarmNames:
-    """Return what is in the swarm that would answer; nothing of one that a folder names and that must not be run."""
+    """Return the names in the swarm that would answer; none if only a folder's settings file names it."""
     settings = settings_of(typed)
     if settings.swarm is None:
         return SwarmNames("assistant", agents={"assistant": "the plain assistant"})

@@ -1,9 +1,7 @@
 """What ``swarmchat config`` does: show settings, and write the user's own file."""
 
-import os
 import re
 import sys
-import tempfile
 import tomllib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import fields
@@ -16,6 +14,7 @@ from swarmchat.cli.settings.files import PROFILES, check_name
 from swarmchat.cli.settings.masking import as_text, shown_value
 from swarmchat.cli.settings.settings import PROJECT_FILE, Settings, read_value
 from swarmchat.cli.terminal.printing import as_line, print_json
+from swarmchat.swarm.common.files import write_atomically
 
 _DEFAULT = "default"
 
@@ -148,16 +147,12 @@ def _tell_what_wins(name: str, path: str, profile: str | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file at once, so that it is never half there: for the user alone, as it may hold a key."""
+    """Write the settings file atomically, readable by the user alone, as it may hold a key."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(made, path)
-        except BaseException:
-            Path(made).unlink(missing_ok=True)
-            raise
+        if path.exists():
+            # An existing file keeps its mode, and must be private before a key is in it.
+            path.chmod(0o600)
+        write_atomically(path, text.encode(), mode=0o600)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error

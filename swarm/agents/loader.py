@@ -9,7 +9,6 @@ from types import ModuleType
 
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.agents.python_file import load_module, where_it_failed
-from swarmchat.swarm.agents.toml_file import read_toml
 from swarmchat.swarm.errors import DefinitionError
 
 EXAMPLES = ("helpdesk", "phone_shop")
@@ -34,6 +33,9 @@ def load_swarm(name: str, folder: Path) -> Swarm:
         there = there / TOML
     if there.is_file():
         if there.suffix == ".toml":
+            # Imports pydantic, which those that only ask for EXAMPLES do without.
+            from swarmchat.swarm.agents.toml_file import read_toml
+
             return read_toml(there)
         return _take(load_module(there), attribute or _ATTRIBUTE, str(there))
     if path in EXAMPLES and attribute is None:

@@ -14,13 +14,11 @@ import pytest
 from model_server import model_server
 from swarmchat.cli.completion.command_line import PartialCommandLine, is_option, takes_value
 from swarmchat.cli.completion.shells import SCRIPTS, SHELLS, Line, split_line
-from swarmchat.cli.completion.swarm_scan import EXAMPLES, swarm_names
+from swarmchat.cli.completion.swarm_scan import swarm_names
 from swarmchat.cli.completion.table import SETTING_VALUES, maker_of
-from swarmchat.cli.completion.tool_arguments import skeleton
 from swarmchat.cli.main import app
 from swarmchat.cli.settings.settings import read_value
-from swarmchat.swarm.agents.loader import EXAMPLES as LOADED
-from swarmchat.swarm.agents.loader import load_swarm
+from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
 from terminal import terminal
 from typer.main import get_command
 
@@ -237,38 +235,42 @@ def test_models_and_profiles_are_those_that_are_known(program):
     assert complete(program, "--profile", "") == ["local"]
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_names_of_the_swarms_that_come_with_the_program(name, tmp_path):
+    # A folder of the same name is the user's, and is not looked into.
+    (tmp_path / name).mkdir()
+    names, swarm = swarm_names(name, tmp_path), load_swarm(name, Path())
+    assert names.name == swarm.name
+    for kind in ("agents", "states", "storages", "policies"):
+        assert list(getattr(names, kind)) == [each.name for each in getattr(swarm, kind)]
+    tools = {tool.name: tool.signature.parameters for agent in swarm.agents for tool in agent.own_tools}
+    assert names.parameters == tools
+    assert list(names.tools) == list(tools)
+
+
 def test_a_swarm_is_read_and_not_run(program):
-    assert set(EXAMPLES) == set(LOADED)
-    for name in EXAMPLES:
-        read, loaded = swarm_names(name, Path()), load_swarm(name, Path())
-        assert read.name == loaded.name
-        for kind in ("agents", "states", "storages", "policies"):
-            assert list(getattr(read, kind)) == [each.name for each in getattr(loaded, kind)]
-        tools = {tool.name: tool.signature.parameters for agent in loaded.agents for tool in agent.own_tools}
-        assert {tool: skeleton(each) for tool, each in read.parameters.items()} == {
-            tool: skeleton(each) for tool, each in tools.items()
-        }
-    source = (
-        'open("ran", "w").close()\nCASH = "cash"\n'
-        '@tool(name="price_of")\nasync def price(ctx, item: str, *, count: int = 1) -> str: ...\n'
-        'def plain(n: int): ...\nswarm = Swarm("shop", [Agent(CASH, tools=[price, plain]), Agent(name="desk")])\n'
-    )
-    (program.folder / "shop.py").write_text(source, "utf-8")
+    (program.folder / "shop.py").write_text('open("ran", "w").close()\n', "utf-8")
     (program.folder / "desk").mkdir()
     (program.folder / "desk/tools.py").write_text('open("ran", "w").close()\ndef look(where: str): ...\n', "utf-8")
-    (program.folder / "desk/swarm.toml").write_text('[agents.clerk]\ntools = ["look"]\n', "utf-8")
-    for swarm in ("shop.py", "shop:swarm", "./shop.py:swarm"):
-        assert complete(program, "agents", "show", "-S", swarm, "") == ["cash", "desk"]
-    assert complete(program, "tools", "call", "-S", "shop.py", "") == ["price_of", "plain"]
-    assert complete(program, "tools", "call", "-S", "shop.py", "price_of", "") == ['{"item": ""}']
-    assert complete(program, "agents", "show", "-S", "desk", "") == ["clerk"]
-    assert complete(program, "tools", "call", "-S", "desk", "look", "") == ['{"where": ""}']
+    (program.folder / "desk/swarm.toml").write_text(
+        '[agents.clerk]\ndescription = "sells"\ntools = ["look"]\n[states.order]\ndefault = 0\n'
+        '[storages.goods]\nindex = "name"\n[policies.polite]\nreject_input = "rude"\n',
+        "utf-8",
+    )
+    for swarm in ("desk", "desk/swarm.toml"):
+        assert complete(program, "agents", "show", "-S", swarm, "") == ["clerk"]
+    assert complete(program, "tools", "call", "-S", "desk", "") == ["look"]
+    assert complete(program, "tools", "call", "-S", "desk", "look", "") == [""]
+    assert complete(program, "bans", "list", "-S", "desk", "--policy", "") == ["polite"]
+    assert complete(program, "storage", "-S", "desk", "") == ["goods"]
+    for swarm in ("shop.py", "shop:swarm", "./shop.py:swarm", "missing"):
+        assert complete(program, "agents", "show", "-S", swarm, "") == [""]
     assert complete(program, "-S", "") == ["desk", "helpdesk", "phone_shop", "shop.py"]
-    # What the folder names may not be run, so there is nothing to be offered of it.
-    (program.folder / "swarmchat.toml").write_text('swarm = "shop.py"\n', "utf-8")
+    # A swarm that only a folder's settings file names is not trusted.
+    (program.folder / "swarmchat.toml").write_text('swarm = "desk"\n', "utf-8")
     assert complete(program, "agents", "show", "") == [""]
-    (program.folder / "shop.py").write_text("this is no Python", "utf-8")
-    assert complete(program, "agents", "show", "-S", "shop.py", "") == [""]
+    (program.folder / "desk/swarm.toml").write_text("this is no TOML", "utf-8")
+    assert complete(program, "agents", "show", "-S", "desk", "") == [""]
     assert not (program.folder / "ran").exists()
 
 
