@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from contexts import chat_in
 from swarmchat.backends import open_backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.builtin import COMMANDS, LeaveChat, find_command, is_command, run_command
@@ -22,7 +23,7 @@ def after_turns(command: str, *texts: str, **settings) -> str:
             for text in texts:
                 async for _ in session.run_turn(text):
                     pass
-            return (await run_command(session, command)).page
+            return (await run_command(chat_in(session), command)).page
 
     return asyncio.run(run())
 
