@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swarmchat.backends import BackendError
+from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.app.signals import run_until_signal
-from swarmchat.cli.chat.opener import Opener, check_names, opening
+from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.chat.script import Step, check_script
 from swarmchat.cli.errors import CliError, RescueExhausted, UsageError
 from swarmchat.cli.render.outputs import OUTPUTS, Output, make_output
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.slash.builtin import LeaveChat, run_command
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.conversation.events import TurnEnded
 from swarmchat.swarm.errors import SwarmError
-from swarmchat.swarm.session.session import Session
 
 
 async def run_steps(
@@ -41,8 +41,8 @@ async def run_steps(
         async with opening(settings, interactive=False) as opener:
             check_script(steps, opener.swarm, name)
             output = make_output(form)
-            opened = await opener.open_chosen(session, resume, output.renderer.remark)
-            run = ScriptedRun(opened, opener, output, strict=strict, keep_going=keep_going)
+            chat = await opener.open_chat(session, resume, output.renderer.remark)
+            run = ScriptedRun(chat, opener.backend, output, strict=strict, keep_going=keep_going)
             codes.append(await run.run(steps))
 
     await run_until_signal(work(), "SIGINT", "SIGTERM", "SIGHUP")
@@ -53,10 +53,10 @@ class ScriptedRun:
     """Carries out steps in ``session``, and in those that the script goes on in; closes the last one."""
 
     def __init__(
-        self, session: Session, opener: Opener, output: Output, *, strict: bool = False, keep_going: bool = False
+        self, chat: ChatContext, backend: Backend, output: Output, *, strict: bool = False, keep_going: bool = False
     ) -> None:
-        self._session = session
-        self._opener = opener
+        self._chat = chat
+        self._backend = backend
         self._output = output
         self._strict = strict
         self._keep_going = keep_going
@@ -69,14 +69,14 @@ class ScriptedRun:
             try:
                 await self._run(steps)
             finally:
-                await self._session.close()
+                await self._chat.session.close()
         except (SwarmError, BackendError, CliError) as error:
             self._failed(error, None)
         except BaseException as error:
             self._error = self._error or error
             raise
         finally:
-            await self._output.finish(self._opener.backend, self._session.info, self._error)
+            await self._output.finish(self._backend, self._chat.session.info, self._error)
         return getattr(self._error, "exit_code", 0)
 
     async def _run(self, steps: Sequence[Step]) -> None:
@@ -102,11 +102,10 @@ class ScriptedRun:
         if not step.command:
             await self._turn(step.text, step.line)
             return
-        outcome = await run_command(self._session, step.text)
+        outcome = await run_command(self._chat, step.text)
         await self._follow()
         if outcome.go_on_in is not None:
-            left, self._session = self._session, await self._opener.open(outcome.go_on_in)
-            await left.close()
+            await self._chat.switch_to(outcome.go_on_in)
             await self._follow()
         if outcome.page:
             self._output.renderer.page(outcome.page)
@@ -116,7 +115,7 @@ class ScriptedRun:
             await self._turn(outcome.send, step.line)
 
     async def _turn(self, text: str, line: int | None) -> None:
-        session, output = self._session, self._output
+        session, output = self._chat.session, self._output
         before, stored = session.turns, -1
         ended: TurnEnded | None = None
         failed: BaseException | None = None
@@ -139,4 +138,4 @@ class ScriptedRun:
             await self._follow()
 
     async def _follow(self) -> None:
-        await self._output.follow(self._opener.backend, self._session.info)
+        await self._output.follow(self._backend, self._chat.session.info)

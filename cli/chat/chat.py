@@ -7,13 +7,14 @@ from typing import Any
 
 from swarmchat.cli.app.runner import Work, run_to_exit_code
 from swarmchat.cli.app.signals import ignore_interrupts, run_until_signal
-from swarmchat.cli.chat.opener import Opener, check_names, opening
+from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.terminal.capabilities import can_move, is_terminal, wants_colour
-from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.models.base import Model
 
 
 def run_chat(
@@ -46,28 +47,26 @@ async def _chat(settings: Settings, *, name: str | None, resume: bool) -> None:
             os.environ["TERM"] = "dumb"
         colour = wants_colour(sys.stdout)
         renderer = Renderer(remarks=sys.stdout, chat=True, colour=colour, live=can_move(sys.stdout))
-        session = await opener.open_chosen(name, resume, renderer.remark)
-        await _talk(session, opener, renderer)
+        chat = await opener.open_chat(name, resume, renderer.remark)
+        await _talk(chat, renderer)
 
 
-async def _talk(session: Session, opener: Opener, renderer: Renderer) -> None:
-    """Chat in ``session``, and in those that the user goes on with; close the last one."""
+async def _talk(chat: ChatContext, renderer: Renderer) -> None:
+    """Chat at the prompt until the user leaves; close the session that is open then."""
     from swarmchat.cli.chat.banner import greeting
     from swarmchat.cli.chat.repl import Repl
 
-    settings = opener.settings
+    settings, model = chat.settings, chat.session.model
     name = wiring.backend_name(settings)
-    for line in [*greeting(session, name), *wiring.project_settings(settings)]:
+    for line in [*greeting(chat.session, name), *wiring.project_settings(settings)]:
         renderer.remark(line)
     repl = Repl(
-        session,
+        chat,
         renderer,
-        settings,
         backend=name,
         history=wiring.prompts_file(settings),
-        warm_up=lambda: _warm_up(session),
+        warm_up=lambda: _warm_up(model),
         look_around=lambda: _offers(settings),
-        open_session=opener.open,
         colour=wants_colour(sys.stdout),
     )
     try:
@@ -76,20 +75,20 @@ async def _talk(session: Session, opener: Opener, renderer: Renderer) -> None:
         # Who hammers on Ctrl-C to leave must not stop what is stored and given back now.
         ignore_interrupts()
         try:
-            if repl.session.turns:
+            if chat.session.turns:
                 from swarmchat.cli.chat.banner import resume_hint
 
-                renderer.verbatim(resume_hint(repl.session, settings))
+                renderer.verbatim(resume_hint(chat.session, settings))
         finally:
-            await repl.session.close()
+            await chat.session.close()
 
 
-def _warm_up(session: Session) -> None:
+def _warm_up(model: Model) -> None:
     import swarmchat.cli.markdown.stream
     import swarmchat.cli.render.live_tail
     import swarmchat.cli.slash.builtin  # noqa: F401 - what shows an answer
 
-    wiring.warm_up(session.model)
+    wiring.warm_up(model)
 
 
 def _offers(settings: Settings) -> list[str]:

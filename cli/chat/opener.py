@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from swarmchat.backends import Backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.slash.chat_context import ChatContext, seat
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.base import Model
@@ -33,8 +33,8 @@ class Opener:
     swarm: Swarm
     model: Model
     interactive: bool
-    made: list[Model] = field(default_factory=list)
-    """Models that commands of the chat have made."""
+    models: list[Model] = field(default_factory=list)
+    """The models made by commands, to be closed at the end."""
 
     async def open(self, name: str | None) -> Session:
         """Open the session ``name``, or a new one; see ``Session.open``."""
@@ -46,9 +46,8 @@ class Opener:
             name=name,
             swarm=self.swarm,
             settings=wiring.session_settings(settings),
-            models=lambda each: wiring.make_model(settings, interactive=self.interactive, swarm=self.swarm, name=each),
+            models=self._make_model,
         )
-        seat(session, ChatContext(settings, self.interactive, self.made))
         if settings.locale is not None:
             try:
                 await session.primitives.memory.set("locale", settings.locale)
@@ -57,15 +56,27 @@ class Opener:
                 raise
         return session
 
-    async def open_chosen(self, name: str | None, resume: bool, remark: Callable[[str], None]) -> Session:
-        """Open the session ``name``, with ``resume`` the one used last; where there is none, say so and begin one."""
+    async def open_chat(self, name: str | None, resume: bool, remark: Callable[[str], None]) -> ChatContext:
+        """Open a chat in the session ``name``, or with ``resume`` in the last one; ``remark`` says if there is none."""
         if resume:
             last = await latest_session(self.backend, self.settings.client_name)
             name = last.id if last else None
             if last is None:
                 where = wiring.backend_name(self.settings)
                 remark(f"{self.settings.client_name} has no session on {where}; a new one begins")
-        return await self.open(name)
+        return ChatContext(await self.open(name), self.settings, self.make_model, self.open)
+
+    def make_model(self, name: str) -> Model:
+        """Make the model ``name`` for a command. Raises UsageError if no server is known for it, and ConfigError."""
+        # Without a server the demo model answers in place of all others, but not when the user asks for one of them.
+        if name != "demo" and not wiring.is_connected(replace(self.settings, model=name)):
+            raise UsageError(f"no server to ask for {name!r}: set OPENAI_API_KEY, or give --base-url URL")
+        model = self._make_model(name, replace(self.settings, model=name))
+        self.models.append(model)
+        return model
+
+    def _make_model(self, name: str, settings: Settings | None = None) -> Model:
+        return wiring.make_model(settings or self.settings, interactive=self.interactive, swarm=self.swarm, name=name)
 
 
 @asynccontextmanager
@@ -78,8 +89,8 @@ async def opening(settings: Settings, *, interactive: bool) -> AsyncIterator[Ope
     try:
         yield opener
     finally:
-        for made in [model, *opener.made]:
+        for each in [model, *opener.models]:
             with suppress(SwarmError):
-                await made.close()
+                await each.close()
         await wiring.close_swarm(swarm)
         await backend.close()

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,12 +20,11 @@ from swarmchat.cli.prompt.prompt import Prompt
 from swarmchat.cli.prompt.toolbar import toolbar
 from swarmchat.cli.prompt.typeahead import Pause
 from swarmchat.cli.render.renderer import Renderer, mark
-from swarmchat.cli.settings.settings import Settings
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
 from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.base import ToolCall
-from swarmchat.swarm.session.session import Session
 
 if TYPE_CHECKING:
     from prompt_toolkit.formatted_text import AnyFormattedText
@@ -40,30 +39,24 @@ _STOPPED = "stopped; what was said until then is kept"
 
 
 class Repl:
-    """One person's chat in ``session``.
+    """One person's chat at the prompt.
 
     Once the first prompt is on the screen, ``warm_up`` is run in a thread, and in another one ``look_around``, whose
     lines are shown as soon as nobody is speaking.
-
-    ``open_session`` opens another session by its id, for those who go on in one.
     """
 
     def __init__(
         self,
-        session: Session,
+        chat: ChatContext,
         renderer: Renderer,
-        settings: Settings,
         *,
         backend: str,
         history: Path | None,
         warm_up: Callable[[], None],
         look_around: Callable[[], list[str]],
-        open_session: Callable[[str], Awaitable[Session]],
         colour: bool,
     ) -> None:
-        self.session = session
-        """The session that is open now. Closing it is up to the caller."""
-        self._open_session = open_session
+        self._chat = chat
         self._renderer = renderer
         self._backend = backend
         self._colour = colour
@@ -73,14 +66,14 @@ class Repl:
         self._stopped = False
         self._pause: Pause = nullcontext
         self._approvals = Approvals(renderer)
-        self._cost = Cost(settings.prices or {})
-        session.approver = self._approve
-        self._completer = SlashCompleter(lambda: self.session)
-        editor = Editor(renderer.remark, renderer.show_results, self._stop, swapped=settings.multiline)
+        self._cost = Cost(chat.settings.prices or {})
+        chat.session.conversation.approver = self._approve
+        self._completer = SlashCompleter(chat)
+        editor = Editor(renderer.remark, renderer.show_results, self._stop, swapped=chat.settings.multiline)
         self._queue = editor.queue
-        self._completer.done = editor.completed
+        self._completer.on_done = editor.completed
         self._prompt = Prompt(
-            editor, history=history, completer=self._completer, toolbar=self._toolbar, vi=settings.editing == "vi"
+            editor, history=history, completer=self._completer, toolbar=self._toolbar, vi=chat.settings.editing == "vi"
         )
         renderer.show_typed(self._prompt.typed)
         self._news = BackgroundTasks(self._prompt.app, renderer, warm_up, look_around)
@@ -159,19 +152,19 @@ class Repl:
             await self._send(message)
 
     async def _send(self, message: str) -> None:
-        turns = self.session.turns
+        turns = self._chat.session.turns
         try:
             await self._stoppable(self._turn(message))
-            if self._stopped and self.session.turns == turns:
+            if self._stopped and self._chat.session.turns == turns:
                 self._given = _as_typed(message)
                 self._renderer.remark("your message was not stored yet; it is back at the prompt")
         except SwarmError as error:
             self._fail(error)
-            if self.session.turns == turns:
+            if self._chat.session.turns == turns:
                 self._given = _as_typed(message)
                 self._renderer.remark("your message was not stored; it is back at the prompt")
         except BackendError as error:
-            if self.session.turns == turns:
+            if self._chat.session.turns == turns:
                 self._given = _as_typed(message)
                 remark = "your message could not be stored; it is back at the prompt"
             else:
@@ -189,9 +182,9 @@ class Repl:
         # Most are not needed, and none before the first prompt.
         from swarmchat.cli.slash.builtin import run_command
 
-        outcome = await self._renderer.during(run_command(self.session, text), text.split()[0])
+        outcome = await self._renderer.during(run_command(self._chat, text), text.split()[0])
         if outcome.go_on_in is not None:
-            await self._go_on_in(outcome.go_on_in)
+            await self._chat.switch_to(outcome.go_on_in)
         if outcome.raw:
             self._renderer.raw(outcome.raw)
         if outcome.page:
@@ -202,14 +195,8 @@ class Repl:
             self._given = _as_typed(outcome.draft)
         return outcome.send
 
-    async def _go_on_in(self, session: str) -> None:
-        left = self.session
-        self.session = await self._open_session(session)
-        self.session.approver = self._approve
-        await left.close()
-
     async def _turn(self, text: str) -> None:
-        await self._renderer.follow(self.session.run_turn(text), self.session.agent.name)
+        await self._renderer.follow(self._chat.session.run_turn(text), self._chat.session.agent.name)
 
     async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: str = _STOPPED) -> _T | None:
         """Run ``work`` until it ends or Ctrl-C stops it, which ``remark`` tells.
@@ -233,11 +220,11 @@ class Repl:
             self._renderer.end_turn()
 
     async def _approve(self, tool: "Tool", call: ToolCall) -> bool | str:
-        return await self._approvals.ask(self.session.agent.name, tool, call, self._pause)
+        return await self._approvals.ask(self._chat.session.agent.name, tool, call, self._pause)
 
     def _toolbar(self) -> "AnyFormattedText":
-        cost = self._cost.of(self.session)
-        return toolbar(self.session, self._backend, queued=len(self._queue), mode=self._prompt.vi, cost=cost)
+        cost = self._cost.of(self._chat.session)
+        return toolbar(self._chat.session, self._backend, queued=len(self._queue), mode=self._prompt.vi, cost=cost)
 
 
 def _as_typed(message: str) -> str:

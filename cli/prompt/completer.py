@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from swarmchat.cli.errors import UsageError
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, is_command
 from swarmchat.cli.terminal.sanitize import one_line
-from swarmchat.swarm.session.session import Session
 
 _ABOUT = 60
 """How many letters are told about a choice."""
@@ -17,12 +17,12 @@ _SECONDS = 3.0
 
 
 class SlashCompleter(Completer):
-    """Completes commands of the chat in the session that ``session`` returns."""
+    """Completes commands of the chat with what makes sense in it now."""
 
-    def __init__(self, session: Callable[[], Session]) -> None:
-        self._session = session
+    def __init__(self, chat: ChatContext) -> None:
+        self._chat = chat
         self._known: dict[tuple[str, str], Sequence[Choice]] = {}
-        self.done: Callable[[], object] = bool
+        self.on_done: Callable[[], None] | None = None
         """Called when all choices are known."""
 
     def forget(self) -> None:
@@ -41,7 +41,8 @@ class SlashCompleter(Completer):
             for completion in await self._completions(document):
                 yield completion
         finally:
-            self.done()
+            if self.on_done is not None:
+                self.on_done()
 
     async def _completions(self, document: Document) -> list[Completion]:
         line = document.text_before_cursor
@@ -63,8 +64,7 @@ class SlashCompleter(Completer):
     def _commands(self) -> list[Choice]:
         from swarmchat.cli.slash.builtin import COMMANDS
 
-        session = self._session()
-        valid = (each for each in COMMANDS.values() if each.when is None or each.when(session))
+        valid = (each for each in COMMANDS.values() if each.when is None or each.when(self._chat))
         return [(f"/{each.name}", each.help) for each in valid]
 
     async def _arguments(self, name: str, typed: str) -> Sequence[Choice]:
@@ -81,7 +81,7 @@ class SlashCompleter(Completer):
         if key not in self._known:
             try:
                 async with asyncio.timeout(_SECONDS):
-                    self._known[key] = await command.completes(self._session(), typed)
+                    self._known[key] = await command.completes(self._chat, typed)
             except Exception:
                 # A store that is away, or a folder that is none: there is nothing to offer, and nothing to be told.
                 return ()

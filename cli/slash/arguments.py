@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swarmchat.cli.completion.tool_arguments import continued, names_line, skeleton
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice
 from swarmchat.swarm.persistence.log_reader import read_records
 from swarmchat.swarm.session.session import Session
@@ -16,15 +17,15 @@ _FILES = 500
 """How many entries of a folder are offered at most."""
 
 
-async def agents(session: Session, typed: str) -> Sequence[Choice]:
+async def agents(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return the agents of the swarm but for the active one."""
-    others = [agent for agent in session.swarm.agents if agent.name != session.navigation.active]
+    others = [agent for agent in chat.session.swarm.agents if agent.name != chat.session.navigation.active]
     return [(agent.name, agent.description) for agent in others]
 
 
-async def calls(session: Session, typed: str) -> Sequence[Choice]:
+async def calls(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return what the active agent may call now; behind a name, an object to be filled in, or one more argument."""
-    toolset = await session.conversation.toolset()
+    toolset = await chat.session.conversation.toolset()
     name, space, arguments = typed.partition(" ")
     if not space:
         return [(tool.name, tool.signature.description.split("\n")[0]) for tool in toolset.tools.values()]
@@ -38,57 +39,58 @@ async def calls(session: Session, typed: str) -> Sequence[Choice]:
     return [(f"{name} {each}", about) for each, about in begun]
 
 
-async def states(session: Session, typed: str) -> Sequence[Choice]:
+async def states(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return the states that the swarm declares."""
-    return [(state.name, "") for state in session.swarm.states]
+    return [(state.name, "") for state in chat.session.swarm.states]
 
 
-async def storages(session: Session, typed: str) -> Sequence[Choice]:
+async def storages(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return the storages that the swarm declares."""
-    return [(storage.name, "") for storage in session.swarm.storages]
+    return [(storage.name, "") for storage in chat.session.swarm.storages]
 
 
-async def sessions(session: Session, typed: str) -> Sequence[Choice]:
+async def sessions(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return the client's other sessions, the last used first."""
     from swarmchat.swarm.persistence.session_index import list_sessions
 
-    found = await list_sessions(session.backend, session.info.client)
-    return [(info.name, info.title) for info in found if info.id != session.info.id]
+    found = await list_sessions(chat.session.backend, chat.session.info.client)
+    return [(info.name, info.title) for info in found if info.id != chat.session.info.id]
 
 
-async def models(session: Session, typed: str) -> Sequence[Choice]:
+async def models(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return the models that are known without asking a server: the one in use, and those that agents name."""
-    named = {agent.model: f"of {agent.name}" for agent in session.swarm.agents if agent.model}
-    return list({**named, session.model.name: "in use", "demo": "built in: scripted answers, no AI"}.items())
+    named = {agent.model: f"of {agent.name}" for agent in chat.session.swarm.agents if agent.model}
+    return list({**named, chat.session.model.name: "in use", "demo": "built in: scripted answers, no AI"}.items())
 
 
-async def remembered(session: Session, typed: str) -> Sequence[Choice]:
+async def remembered(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return the names of what is remembered of the client; behind one, its value to be changed."""
-    kept = {
-        name: json.dumps(value, ensure_ascii=False) for name, value in (await session.primitives.memory.all()).items()
+    values = {
+        name: json.dumps(value, ensure_ascii=False)
+        for name, value in (await chat.session.primitives.memory.all()).items()
     }
     name, space, _ = typed.partition(" ")
     if name == "--clear":
-        return [(f"--clear {each}", value) for each, value in kept.items()]
+        return [(f"--clear {each}", value) for each, value in values.items()]
     if space:
-        return [(f"{name} {kept[name]}", "what is remembered now")] if name in kept else ()
-    return [*kept.items(), *([("--clear", "forget something")] if kept else [])]
+        return [(f"{name} {values[name]}", "what is remembered now")] if name in values else ()
+    return [*values.items(), *([("--clear", "forget something")] if values else [])]
 
 
-async def name_now(session: Session, typed: str) -> Sequence[Choice]:
+async def name_now(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return the name of the session, to be changed."""
-    return [(session.info.name, "what it is called now")]
+    return [(chat.session.info.name, "what it is called now")]
 
 
-async def files(session: Session, typed: str) -> Sequence[Choice]:
+async def files(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return what is in the folder that ``typed`` leads to; what begins with a dot only if that was typed."""
     return await asyncio.to_thread(_entries, typed)
 
 
-async def export_files(session: Session, typed: str) -> Sequence[Choice]:
+async def export_files(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return what ``files`` does, also behind the sign that a file may be replaced."""
     mark = typed[: len(typed) - len(typed.removeprefix("!").lstrip())]
-    return [(mark + name, about) for name, about in await files(session, typed.removeprefix(mark))]
+    return [(mark + name, about) for name, about in await files(chat, typed.removeprefix(mark))]
 
 
 def _entries(typed: str) -> list[Choice]:
@@ -123,27 +125,27 @@ class _Past(Timeline):
         return [(str(count), self.texts.get(turn, "")) for count, turn in enumerate(turns[:_MOST], 1)]
 
 
-async def turns_to_undo(session: Session, typed: str) -> Sequence[Choice]:
+async def turns_to_undo(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return how many turns can be taken back, with the question of the first one that is gone then."""
-    past = await _past(session)
+    past = await _past(chat.session)
     return past.counts(past.visible[::-1])
 
 
-async def turns_to_redo(session: Session, typed: str) -> Sequence[Choice]:
+async def turns_to_redo(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return how many turns can be brought back, with the question of the last one that is there then."""
-    past = await _past(session)
+    past = await _past(chat.session)
     return past.counts(past.redoable)
 
 
-async def turns_to_pin(session: Session, typed: str) -> Sequence[Choice]:
+async def turns_to_pin(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return the turns that are not pinned, the last one first."""
-    past = await _past(session)
+    past = await _past(chat.session)
     return past.choices([turn for turn in reversed(past.visible) if turn in past.texts and turn not in past.pinned])
 
 
-async def turns_to_unpin(session: Session, typed: str) -> Sequence[Choice]:
+async def turns_to_unpin(chat: ChatContext, typed: str) -> Sequence[Choice]:
     """Return the turns that are pinned, the last one first."""
-    past = await _past(session)
+    past = await _past(chat.session)
     return past.choices(sorted(past.pinned, reverse=True))
 
 

@@ -6,6 +6,7 @@ from swarmchat.cli.slash import sessions as session_slash
 from swarmchat.cli.slash import settings as settings_slash
 from swarmchat.cli.slash import swarm as swarm_slash
 from swarmchat.cli.slash import turns as turn_slash
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import (
     COMMANDS,
     Choice,
@@ -17,7 +18,6 @@ from swarmchat.cli.slash.registry import (
     parse_command,
     run_command,
 )
-from swarmchat.swarm.session.session import Session
 
 __all__ = [
     "COMMANDS",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-async def _command_names(session: Session, typed: str) -> list[Choice]:
+async def _command_names(chat: ChatContext, typed: str) -> list[Choice]:
     return [(known.name, known.help) for known in COMMANDS.values()]
 
 
@@ -47,11 +47,11 @@ def _takes_arguments(help_line: str) -> bool:
 
 
 @command("help", "[COMMAND]: what there is to say here, or what one of it does", completes=_command_names)
-async def _help(session: Session, argument: str) -> str:
+async def _help(chat: ChatContext, argument: str) -> str:
     if argument:
         found = find_command(argument.removeprefix("/"))
         notes = ["not in scripts"] if found.at_prompt_only else []
-        if found.when is not None and not found.when(session):
+        if found.when is not None and not found.when(chat):
             notes.append("there is nothing for it to do now")
         arguments, _, does = found.help.partition(": ") if _takes_arguments(found.help) else ("", "", found.help)
         return "\n".join([f"/{found.name} {arguments}".rstrip(), f"  {does}", *(f"  {note}" for note in notes)])
@@ -62,20 +62,20 @@ async def _help(session: Session, argument: str) -> str:
 
 
 @command("session", "which session this is, and where it is kept")
-async def _session(session: Session, argument: str) -> str:
-    info = session.info
+async def _session(chat: ChatContext, argument: str) -> str:
+    info = chat.session.info
     return "\n".join(
         (
             f"session  {info.name}",
             f"title    {info.title or '-'}",
-            f"turns    {session.turns}",
+            f"turns    {chat.session.turns}",
             f"client   {info.client}",
-            f"model    {session.model.name}",
-            f"kept in  {session.backend.url}",
+            f"model    {chat.session.model.name}",
+            f"kept in  {chat.session.backend.url}",
         )
     )
 
 
 @command("exit", "leave; the session stays (Ctrl-D does the same)")
-async def _exit(session: Session, argument: str) -> str:
+async def _exit(chat: ChatContext, argument: str) -> str:
     raise LeaveChat

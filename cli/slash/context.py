@@ -2,6 +2,7 @@
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.arguments import turns_to_pin, turns_to_unpin
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.context_page import context_page, tokens_page
 from swarmchat.cli.slash.registry import Outcome, command
 from swarmchat.swarm.persistence.log_reader import read_records
@@ -9,27 +10,27 @@ from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.session.undo import Timeline
 
 
-def _said(session: Session) -> bool:
-    return session.last_turn > 0
+def _said(chat: ChatContext) -> bool:
+    return chat.session.last_turn > 0
 
 
-def _has_pins(session: Session) -> bool:
-    return bool(session.conversation.retained.pinned)
+def _has_pins(chat: ChatContext) -> bool:
+    return bool(chat.session.conversation.retained.pinned)
 
 
 @command("context", "what would be sent now, what each part costs, and what is left out and why")
-async def _context(session: Session, argument: str) -> str:
-    return await context_page(session)
+async def _context(chat: ChatContext, argument: str) -> str:
+    return await context_page(chat.session)
 
 
 @command("tokens", "what each part of a request costs, and what this session has used")
-async def _tokens(session: Session, argument: str) -> str:
-    return await tokens_page(session)
+async def _tokens(chat: ChatContext, argument: str) -> str:
+    return await tokens_page(chat.session)
 
 
 @command("compact", "[FOCUS]: send a summary in place of the older turns; the log stays whole", when=_said)
-async def _compact(session: Session, argument: str) -> Outcome:
-    done = await session.compact(argument)
+async def _compact(chat: ChatContext, argument: str) -> Outcome:
+    done = await chat.session.compact(argument)
     cost = f"; it cost {_cost(done.usage)}" if done.usage else ""
     remark = (
         f"{done.messages} messages are summed up: {done.tokens_before:,} tokens are {done.tokens_after:,} now{cost}; "
@@ -44,9 +45,9 @@ async def _compact(session: Session, argument: str) -> Outcome:
     completes=turns_to_pin,
     when=_said,
 )
-async def _pin(session: Session, argument: str) -> Outcome:
-    turn = await _turn(session, argument)
-    pins = await session.pin(turn)
+async def _pin(chat: ChatContext, argument: str) -> Outcome:
+    turn = await _turn(chat.session, argument)
+    pins = await chat.session.pin(turn)
     share = f"{pins.tokens:,} of at most {pins.limit:,} tokens"
     return Outcome(remark=f"turn {turn} is pinned; pinned: {_listed(pins.turns)}, {share}")
 
@@ -57,14 +58,14 @@ async def _pin(session: Session, argument: str) -> Outcome:
     completes=turns_to_unpin,
     when=_has_pins,
 )
-async def _unpin(session: Session, argument: str) -> Outcome:
+async def _unpin(chat: ChatContext, argument: str) -> Outcome:
     from swarmchat.swarm.session.pinning import pins_of
 
-    pinned = (await pins_of(session.conversation)).turns
+    pinned = (await pins_of(chat.session.conversation)).turns
     if not pinned:
         raise UsageError("no turn is pinned")
-    turn = await _turn(session, argument) if argument else pinned[-1]
-    pins = await session.unpin(turn)
+    turn = await _turn(chat.session, argument) if argument else pinned[-1]
+    pins = await chat.session.unpin(turn)
     return Outcome(remark=f"turn {turn} is not pinned any more; pinned: {_listed(pins.turns)}")
 
 

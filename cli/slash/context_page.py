@@ -6,16 +6,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from swarmchat.cli.slash.left_out import LeftOut, left_out
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.context.builder import RequestContext
+from swarmchat.swarm.context.left_out import LeftOut, Reason, left_out
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.persistence.log_reader import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.session.session import Session
 
 _NUMBER = 8
+"""Columns of a number of tokens."""
 _ROLE = 9
+"""Columns of a role."""
+_WHY = {
+    Reason.REFUSED: "refused by a policy, or stopped before it was sent",
+    Reason.UNDONE: "undone",
+    Reason.RESET: "before the reset in record {}",
+    Reason.FOREIGN_CALL: "tool calls of other agents, with their results",
+    Reason.CROWDED_OUT: "pinned, but the pins take too much room",
+    Reason.COMPACTED: "summed up in record {}",
+    Reason.ROTATED: "dropped to fit the window, which starts at record {}",
+    Reason.EMPTY: "nothing in it can be sent",
+}
 
 
 @dataclass
@@ -44,7 +56,7 @@ async def context_page(session: Session) -> str:
     names = ", ".join(str(tool["function"]["name"]) for tool in context.tools)
     if names:
         lines.append(_row(about, parts.tools, f"tools: {one_line(names, max(8, width - _NUMBER - 11))}"))
-    lines.append(_row(about, parts.frame, "frame of a request"))
+    lines.append(_row(about, parts.frame, "overhead of a request"))
     for place, group in enumerate(context.kept):
         mark = ""
         if context.leading <= place < context.leading + context.summary:
@@ -55,12 +67,21 @@ async def context_page(session: Session) -> str:
             tokens = part.tokens(counter, parallel=group.parallel and index > 0)
             text = one_line(mark + _says(part.message), max(8, width - _NUMBER - _ROLE - 5))
             lines.append(_row("", tokens, f"{part.message['role']:<{_ROLE}}  {text}"))
-    lines += _about(session, context, await left_out(session, context))
+    records = [record async for record in read_records(session.backend, session.info)]
+    conversation = session.conversation
+    omitted = left_out(
+        records,
+        context,
+        agent=session.agent.name,
+        retained=conversation.retained,
+        first_kept=conversation.first_kept,
+    )
+    lines += _notes(session, context, omitted)
     return "\n".join(lines)
 
 
 async def tokens_page(session: Session) -> str:
-    """Return what each part of the next request costs, and what the server has counted in this session so far."""
+    """Return the tokens of each part of the next request, and the usage that the server has reported so far."""
     lines = ["tokens of the next request, as counted here:"]
     try:
         context = await session.context()
@@ -92,24 +113,22 @@ def parts_of(session: Session, context: RequestContext) -> Parts:
     return Parts(instructions, tools, summed_up, held, conversation, frame)
 
 
-def _about(session: Session, context: RequestContext, out: Sequence[LeftOut]) -> Iterator[str]:
+def _notes(session: Session, context: RequestContext, out: Sequence[LeftOut]) -> Iterator[str]:
     budget, counter = session.conversation.budget, session.conversation.counter
     about = "~" if counter.approximate else ""
     yield _row(about, context.tokens, f"of {context.available:,} in all, {context.tokens / context.available:.0%}")
-    free = f"window {budget.window:,}, {budget.reserve:,} of it kept free for the answer"
-    correction = f", one token of ours is {budget.correction:g} of the server's" if budget.correction != 1 else ""
-    yield _note(free + correction)
+    reserve = f"window {budget.window:,}, {budget.reserve:,} of it reserved for the answer"
+    correction = f", corrected by {budget.correction:g}, as the server counts" if budget.correction != 1 else ""
+    yield _note(reserve + correction)
     for each in out:
-        turns = _turns(list(each.turns))
-        yield _note(
-            f"not sent: {each.messages:,} {'message' if each.messages == 1 else 'messages'} {turns}: {each.why}"
-        )
+        messages = f"{each.messages:,} {'message' if each.messages == 1 else 'messages'} {_turns(list(each.turns))}"
+        yield _note(f"not sent: {messages}: {_WHY[each.reason].format(each.cause)}")
     if context.rotation is not None:
         yield _note("the next request makes this cut")
     if context.crowded_out:
-        yield _note("what is pinned or sums up would take more than half of the room: the oldest of it is not sent")
+        yield _note("pins and summaries would fill more than half of the window: the oldest are not sent")
     if session.info.rescues:
-        yield _note(f"the rescue took {session.info.rescues:,} steps in this session")
+        yield _note(f"rescue steps in this session: {session.info.rescues:,}")
     if counter.problem:
         yield _note(f"figures with ~ are estimates: {counter.problem}")
     if context.shortened:
@@ -134,9 +153,9 @@ def _usage_lines(records: Sequence[Record]) -> Iterator[str]:
     yield f"tokens of this session: {requests:,} requests"
     yield _row("", counted, "sent, as counted here")
     for name, value in totals.items():
-        yield _row("", value, f"{name}, as the server says")
+        yield _row("", value, f"{name}, reported by the server")
     if reported < answers:
-        yield _note(f"the server said nothing about {answers - reported:,} of {answers:,} answers")
+        yield _note(f"no usage reported for {answers - reported:,} of {answers:,} answers")
 
 
 def _numbers(usage: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int]]:

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from swarmchat.cli.errors import UsageError
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.session.session import Session
 
 
 class LeaveChat(Exception):
@@ -31,18 +31,18 @@ class Outcome:
     """The id of the session to go on with."""
 
 
-Run = Callable[[Session, str], Awaitable[str | Outcome]]
+Run = Callable[[ChatContext, str], Awaitable[str | Outcome]]
 Check = Callable[[Swarm, str], None]
 Choice = tuple[str, str]
 """What can stand after a command's name, and a few words about it."""
-Completes = Callable[[Session, str], Awaitable[Sequence[Choice]]]
+Completes = Callable[[ChatContext, str], Awaitable[Sequence[Choice]]]
 """Returns the choices for what is typed after the name; those that do not begin so are left out."""
-Valid = Callable[[Session], bool]
+Valid = Callable[[ChatContext], bool]
 
 
 @dataclass(frozen=True)
 class Command:
-    """A slash command. ``run`` takes the session and the text after the name; a text that it returns is a page."""
+    """A slash command. ``run`` takes the chat and the text after the name; a text that it returns is a page."""
 
     name: str
     help: str
@@ -88,10 +88,10 @@ def parse_command(text: str) -> tuple[Command, str]:
     return find_command(name), argument.strip()
 
 
-async def run_command(session: Session, text: str) -> Outcome:
+async def run_command(chat: ChatContext, text: str) -> Outcome:
     """Carry out the command ``text`` and return what comes of it. Raises UsageError for one that there is not."""
     found, argument = parse_command(text)
-    outcome = await found.run(session, argument)
+    outcome = await found.run(chat, argument)
     return Outcome(page=outcome) if isinstance(outcome, str) else outcome
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from swarmchat.cli.errors import UsageError
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, Outcome, command
 from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.cli.terminal.clipboard import copies, copying
@@ -41,12 +42,12 @@ def check_answer(swarm: Swarm, argument: str) -> None:
     _turn(argument)
 
 
-async def _themes(session: Session, typed: str) -> Sequence[Choice]:
+async def _themes(chat: ChatContext, typed: str) -> Sequence[Choice]:
     return list(ABOUT.items())
 
 
-async def _answers(session: Session, typed: str) -> Sequence[Choice]:
-    found = {str(said.turn): said.text for said in _in_memory(session)}
+async def _answers(chat: ChatContext, typed: str) -> Sequence[Choice]:
+    found = {str(said.turn): said.text for said in _in_memory(chat.session)}
     turns = [(turn, one_line(text, 60)) for turn, text in reversed(found.items())]
     return [("code", "the last code block of the last answer"), *turns]
 
@@ -58,7 +59,7 @@ async def _answers(session: Session, typed: str) -> Sequence[Choice]:
     at_prompt_only=True,
     completes=_themes,
 )
-async def _theme(session: Session, argument: str) -> Outcome:
+async def _theme(chat: ChatContext, argument: str) -> Outcome:
     colour = wants_colour(sys.stdout)
     if not argument:
         lines = [_line(name, colour) for name in THEMES]
@@ -76,13 +77,13 @@ async def _theme(session: Session, argument: str) -> Outcome:
     check=check_answer,
     at_prompt_only=True,
     completes=_answers,
-    when=lambda session: session.last_turn > 0,
+    when=lambda chat: chat.session.last_turn > 0,
 )
-async def _copy(session: Session, argument: str) -> Outcome:
+async def _copy(chat: ChatContext, argument: str) -> Outcome:
     turn = _turn(argument)
     if not copies(sys.stdout):
         raise UsageError("there is no terminal with a clipboard here: /export FILE writes it all to a file")
-    answer = await _answer(session, turn)
+    answer = await _answer(chat.session, turn)
     text = _last_code(answer.text) if argument == "code" else answer.text.strip("\n")
     # What is pasted must not control what it is pasted into.
     text = sanitize(text)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.arguments import files, name_now, sessions
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Outcome, command
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.common.encoding import clean_text
@@ -25,61 +26,61 @@ async def _others(session: Session) -> list[SessionInfo]:
 
 
 @command("new", "[NAME]: begin a new session; this one stays")
-async def _new(session: Session, argument: str) -> Outcome:
-    client = session.info.client
-    name = clean_text(argument) or await free_name(session.backend, client, random.SystemRandom())
-    await _must_be_free(session, name)
-    left = f"; -s {session.info.name!r} goes on with the other one" if session.turns else ""
+async def _new(chat: ChatContext, argument: str) -> Outcome:
+    client = chat.session.info.client
+    name = clean_text(argument) or await free_name(chat.session.backend, client, random.SystemRandom())
+    await _must_be_free(chat.session, name)
+    left = f"; -s {chat.session.info.name!r} goes on with the other one" if chat.session.turns else ""
     return Outcome(remark=f"this is session {name!r} now{left}", go_on_in=name)
 
 
 @command("sessions", "your sessions, the one used last first; the one that is open has a star")
-async def _sessions(session: Session, argument: str) -> str:
-    found = await list_sessions(session.backend, session.info.client)
+async def _sessions(chat: ChatContext, argument: str) -> str:
+    found = await list_sessions(chat.session.backend, chat.session.info.client)
     width = max((len(one_line(info.name, _NAME)) for info in found[:_MOST]), default=0)
-    lines = [_line(info, width, is_open=info.id == session.info.id) for info in found[:_MOST]]
+    lines = [_line(info, width, is_open=info.id == chat.session.info.id) for info in found[:_MOST]]
     if len(found) > _MOST:
         lines.append(f"and {len(found) - _MOST:,} more: swarmchat sessions list")
     return "\n".join(lines) or "there is none yet: this one is kept from its first turn on"
 
 
 @command("resume", "[NAME]: go on in another session; without a name, in the one used last", completes=sessions)
-async def _resume(session: Session, argument: str) -> Outcome:
-    others = await _others(session)
+async def _resume(chat: ChatContext, argument: str) -> Outcome:
+    others = await _others(chat.session)
     if not argument:
         if not others:
             raise UsageError("there is no other session")
         info: SessionInfo | None = others[0]
     else:
-        info = await find_session(session.backend, session.info.client, argument)
+        info = await find_session(chat.session.backend, chat.session.info.client, argument)
     if info is None:
         raise UsageError(f"there is no session {argument!r}; {nearest(argument, (each.name for each in others))}")
-    if info.id == session.info.id:
+    if info.id == chat.session.info.id:
         raise UsageError(f"{info.name!r} is the session that is open")
     turns = "1 turn" if info.turns == 1 else f"{info.turns} turns"
     return Outcome(remark=f"this is session {info.name!r} now, after {turns}", go_on_in=info.id)
 
 
 @command("rename", "NAME: give this session another name", completes=name_now)
-async def _rename(session: Session, argument: str) -> Outcome:
+async def _rename(chat: ChatContext, argument: str) -> Outcome:
     name = clean_text(argument)
     if not name:
         raise UsageError("which name? /rename NAME")
-    if name not in (session.info.id, session.info.name):
-        await _must_be_free(session, name)
-    await session.rename(name)
+    if name not in (chat.session.info.id, chat.session.info.name):
+        await _must_be_free(chat.session, name)
+    await chat.session.rename(name)
     return Outcome(remark=f"this session is called {name!r} now")
 
 
 @command(
     "history",
     "[TEXT]: the turns of this session with their numbers, or those in which a text stands",
-    when=lambda session: session.turns > 0,
+    when=lambda chat: chat.session.turns > 0,
 )
-async def _history(session: Session, argument: str) -> str:
+async def _history(chat: ChatContext, argument: str) -> str:
     from swarmchat.swarm.archive.dialogue import dialogue
 
-    records = [record async for record in read_records(session.backend, session.info)]
+    records = [record async for record in read_records(chat.session.backend, chat.session.info)]
     lines: dict[int, list[str]] = {}
     found: set[int] = set()
     for said in dialogue(records, undone=True):
@@ -97,15 +98,15 @@ async def _history(session: Session, argument: str) -> str:
 
 
 @command("search", "TEXT: find a text in all of your sessions")
-async def _search(session: Session, argument: str) -> str:
+async def _search(chat: ChatContext, argument: str) -> str:
     from swarmchat.swarm.archive.search import search_sessions
 
     if not argument:
         raise UsageError("what is to be found? /search TEXT")
     pattern = re.compile(re.escape(argument), re.IGNORECASE)
     lines = []
-    infos = await list_sessions(session.backend, session.info.client)
-    async for info, hits in search_sessions(session.backend, infos, pattern):
+    infos = await list_sessions(chat.session.backend, chat.session.info.client)
+    async for info, hits in search_sessions(chat.session.backend, infos, pattern):
         if isinstance(hits, BadRecord):
             lines.append(f"{one_line(info.name, _NAME)} was left out: {hits}")
             continue
@@ -121,17 +122,17 @@ async def _search(session: Session, argument: str) -> str:
     "FILE: store the sessions in a file: our own logs, message lists, of the llm tool or of Codex",
     completes=files,
 )
-async def _import(session: Session, argument: str) -> Outcome:
+async def _import(chat: ChatContext, argument: str) -> Outcome:
     from swarmchat.swarm.archive.writer import SessionWriter
     from swarmchat.swarm.importers.detect import open_transcript
 
     if not argument:
         raise UsageError("which file? /import FILE")
     path = _path(argument)
-    client = session.info.client
+    client = chat.session.info.client
     lines = []
     with open_transcript(path, client) as transcript:
-        writer = SessionWriter(session.backend, client, session.settings.lifetimes.session)
+        writer = SessionWriter(chat.session.backend, client, chat.session.settings.lifetimes.session)
         for incoming in transcript.sessions:
             stored = await writer.store(incoming)
             lines.append(f"{one_line(stored.info.name, _NAME)}: {stored.status}, {incoming.info.turns} turns")

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swarmchat.cli.errors import UsageError
+from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import read_value
-from swarmchat.cli.slash.chat_context import desk_of
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice
 from swarmchat.swarm.agents.rescue_steps import STEPS
 from swarmchat.swarm.common.names import nearest
@@ -65,23 +66,25 @@ VALUES: Mapping[str, Value] = {
 }
 
 
-def value_lines(session: Session) -> list[str]:
+def value_lines(chat: ChatContext) -> list[str]:
     """Return a line for each thing that can be set: its name, its value, and where that comes from."""
-    desk = desk_of(session)
-    begun, width = desk.begun_with, max(map(len, VALUES))
+    initial, width = wiring.session_settings(chat.settings), max(map(len, VALUES))
     lines = []
     for name, value in VALUES.items():
-        now, then = _get(session.settings, name, value), _get(begun, name, value)
-        origin = "set here" if now != then else desk.settings.origins.get(name, DEFAULT)
-        lines.append(f"{name:<{width}}  {_shown(session, name, now)}  ({origin})")
+        now, then = _get(chat.session.settings, name, value), _get(initial, name, value)
+        origin = "set here" if now != then else chat.settings.origins.get(name, DEFAULT)
+        lines.append(f"{name:<{width}}  {_shown(chat.session, name, now)}  ({origin})")
     return lines
 
 
-def choices(session: Session, typed: str) -> list[Choice]:
+async def choices(chat: ChatContext, typed: str) -> list[Choice]:
     """Return what can stand behind ``/set``: a name with its value now, or what it can be set to."""
     name, space, value = typed.partition(" ")
     if not space:
-        return [(each, _shown(session, each, _get(session.settings, each, about))) for each, about in VALUES.items()]
+        return [
+            (each, _shown(chat.session, each, _get(chat.session.settings, each, about)))
+            for each, about in VALUES.items()
+        ]
     if name not in VALUES:
         return []
     before, comma, _ = value.rpartition(",")
@@ -92,13 +95,13 @@ def choices(session: Session, typed: str) -> list[Choice]:
     return [*((f"{name} {word}", "") for word in VALUES[name].words), (f"{name} {DEFAULT}", "takes it back")]
 
 
-def changed(session: Session, name: str, text: str) -> SessionSettings:
-    """Return the settings of ``session`` with ``name`` as ``text`` says. Raises UsageError and ConfigError."""
+def changed(chat: ChatContext, name: str, text: str) -> SessionSettings:
+    """Return the session's settings with ``name`` as ``text`` says. Raises UsageError and ConfigError."""
     if name not in VALUES:
         raise UsageError(f"{name!r} cannot be set in a session; {nearest(name, VALUES)}")
-    value, settings = VALUES[name], session.settings
+    value, settings = VALUES[name], chat.session.settings
     if text == DEFAULT:
-        read = _get(desk_of(session).begun_with, name, value)
+        read = _get(wiring.session_settings(chat.settings), name, value)
     elif value.read is None:
         read = read_value("/set", name, text)
     else:

@@ -11,14 +11,14 @@ from swarmchat.cli.errors import CliError, UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.api_key import secrets_of
 from swarmchat.cli.settings.masking import mask_secrets
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.slash.arguments import models
-from swarmchat.cli.slash.chat_context import ChatContext, desk_of
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, Outcome, command
 from swarmchat.cli.slash.set_values import VALUES, changed, choices, value_lines
 from swarmchat.cli.terminal.capabilities import can_move
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import ModelNotFound, SwarmError
-from swarmchat.swarm.session.session import Session
 
 _MODES = ("auto", "ask", "deny")
 _MOMENT = 1.0
@@ -28,68 +28,65 @@ _PATIENCE = 10.0
 _WIDEST = 110
 
 
-async def _model_names(session: Session, typed: str) -> list[Choice]:
+async def _model_names(chat: ChatContext, typed: str) -> list[Choice]:
     """Return the models that are known, and those that the server lists in time."""
-    found, desk = dict(await models(session, typed)), desk_of(session)
-    if wiring.is_connected(desk.settings):
+    found = dict(await models(chat, typed))
+    if wiring.is_connected(chat.settings):
         with suppress(TimeoutError):
             async with asyncio.timeout(_MOMENT):
-                found = {**dict.fromkeys((await _listed(desk))[0], ""), **found}
+                found = {**dict.fromkeys((await _listed(chat.settings))[0], ""), **found}
     return list(found.items())
 
 
-async def _set_choices(session: Session, typed: str) -> list[Choice]:
-    return choices(session, typed)
-
-
-async def _rules(session: Session, typed: str) -> list[Choice]:
+async def _rules(chat: ChatContext, typed: str) -> list[Choice]:
     name, space, _ = typed.partition(" ")
     if space:
         return [(f"{name} {mode}", "") for mode in _MODES]
-    tools = {tool.name: tool for agent in session.swarm.agents for tool in agent.own_tools}
-    now = [(name, f"{session.settings.rule_for(name, tool.approve)} now") for name, tool in tools.items()]
+    tools = {tool.name: tool for agent in chat.session.swarm.agents for tool in agent.own_tools}
+    now = [(name, f"{chat.session.settings.rule_for(name, tool.approve)} now") for name, tool in tools.items()]
     return [*((mode, "for all tools") for mode in _MODES), *now]
 
 
-def _has_tools(session: Session) -> bool:
-    return any(agent.own_tools for agent in session.swarm.agents)
+def _has_tools(chat: ChatContext) -> bool:
+    return any(agent.own_tools for agent in chat.session.swarm.agents)
 
 
-async def _last(session: Session, typed: str) -> list[Choice]:
+async def _last(chat: ChatContext, typed: str) -> list[Choice]:
     return [("last", "the last request")]
 
 
-def _was_asked(session: Session) -> bool:
-    return session.conversation.last_request is not None
+def _was_asked(chat: ChatContext) -> bool:
+    return chat.session.conversation.last_request is not None
 
 
 @command("model", "[NAME]: which model answers, or let another one answer from now on", completes=_model_names)
-async def _model(session: Session, argument: str) -> str | Outcome:
+async def _model(chat: ChatContext, argument: str) -> str | Outcome:
     if not argument:
-        lines = [f"{session.model.name} answers, with a window of {session.model.context_window:,} tokens"]
-        lines += [f"agent {agent.name} names {agent.model}" for agent in session.swarm.agents if agent.model]
+        lines = [f"{chat.session.model.name} answers, with a window of {chat.session.model.context_window:,} tokens"]
+        lines += [f"agent {agent.name} names {agent.model}" for agent in chat.session.swarm.agents if agent.model]
         return "\n".join(lines)
-    desk = desk_of(session)
-    model = desk.make_model(session, argument)
+    model = chat.make_model(argument)
     unasked = ""
     if argument != "demo":
-        listed, unasked = await _listed(desk)
+        listed, unasked = await _listed(chat.settings)
         if listed and argument not in listed:
             raise UsageError(f"the server has no model {argument!r}; {nearest(argument, listed)}")
-    session.model = model
-    if session.model is not model:
-        return Outcome(remark=f"{session.agent.name} names {session.model.name} and keeps it; {argument} is for others")
-    window = session.conversation.budget.window
+    chat.session.model = model
+    if chat.session.model is not model:
+        return Outcome(
+            remark=f"{chat.session.agent.name} names {chat.session.model.name} and keeps it; {argument} is for others"
+        )
+    window = chat.session.conversation.budget.window
     told = f"{model.name} answers from now on, with a window of {window:,} tokens"
     return Outcome(remark=f"{told}; whether the server has it is not known: {unasked}" if unasked else told)
 
 
-async def _listed(desk: ChatContext) -> tuple[list[str], str]:
+async def _listed(settings: Settings) -> tuple[list[str], str]:
     """Return the models that the server lists, and why it cannot be asked; nothing of both if it has no such list."""
     from swarmchat.cli.settings.wiring import make_endpoint
     from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 
-    settings = replace(desk.settings, model=None, timeout=min(_PATIENCE, desk.settings.timeout), retries=0)
+    settings = replace(settings, model=None, timeout=min(_PATIENCE, settings.timeout), retries=0)
     try:
         endpoint = make_endpoint(settings, name="any")
         if isinstance(endpoint, OpenAIEndpoint):
@@ -107,17 +104,17 @@ async def _listed(desk: ChatContext) -> tuple[list[str], str]:
 @command(
     "set",
     "[NAME [VALUE]]: settings of this session until it is closed; the value default takes one back",
-    completes=_set_choices,
+    completes=choices,
 )
-async def _set(session: Session, argument: str) -> str | Outcome:
+async def _set(chat: ChatContext, argument: str) -> str | Outcome:
     name, _, value = argument.partition(" ")
     if not value.strip():
-        lines = [line for line in value_lines(session) if not name or line.split()[0] == name]
+        lines = [line for line in value_lines(chat) if not name or line.split()[0] == name]
         if not lines:
             raise UsageError(f"{name!r} cannot be set in a session; {nearest(name, VALUES)}")
         return "\n".join(lines)
-    await session.change_settings(changed(session, name, value.strip()))
-    return Outcome(remark=next(line for line in value_lines(session) if line.split()[0] == name))
+    await chat.session.change_settings(changed(chat, name, value.strip()))
+    return Outcome(remark=next(line for line in value_lines(chat) if line.split()[0] == name))
 
 
 @command(
@@ -126,18 +123,20 @@ async def _set(session: Session, argument: str) -> str | Outcome:
     completes=_rules,
     when=_has_tools,
 )
-async def _approve(session: Session, argument: str) -> str | Outcome:
+async def _approve(chat: ChatContext, argument: str) -> str | Outcome:
     words = argument.split()
     if not words:
-        toolset = await session.conversation.toolset()
-        rules = [f"{name}: {session.settings.rule_for(name, tool.approve)}" for name, tool in toolset.tools.items()]
-        return "\n".join(rules) or f"{session.agent.name} has no tools"
+        toolset = await chat.session.conversation.toolset()
+        rules = [
+            f"{name}: {chat.session.settings.rule_for(name, tool.approve)}" for name, tool in toolset.tools.items()
+        ]
+        return "\n".join(rules) or f"{chat.session.agent.name} has no tools"
     if len(words) > 2 or words[-1] not in _MODES:
         raise UsageError(f"{argument!r} is no rule, expected auto, ask or deny, perhaps behind a pattern of tool names")
-    before = {} if len(words) == 1 else session.settings.approve
+    before = {} if len(words) == 1 else chat.session.settings.approve
     pattern = "*" if len(words) == 1 else words[0]
     others = {each: rule for each, rule in before.items() if each != pattern}
-    await session.change_settings(replace(session.settings, approve={pattern: words[-1], **others}))
+    await chat.session.change_settings(replace(chat.session.settings, approve={pattern: words[-1], **others}))
     return Outcome(remark=f"tools that {pattern} fits: {words[-1]}, until this session is closed")
 
 
@@ -147,22 +146,22 @@ async def _approve(session: Session, argument: str) -> str | Outcome:
     completes=_last,
     when=_was_asked,
 )
-async def _debug(session: Session, argument: str) -> str:
+async def _debug(chat: ChatContext, argument: str) -> str:
     if argument not in ("", "last"):
         raise UsageError(f"{argument!r} is nothing to look at, expected last")
-    request = session.conversation.last_request
+    request = chat.session.conversation.last_request
     if request is None:
         raise UsageError("nothing was sent since this session was opened")
-    asked = next((record for record in reversed(session.records) if record.type == "request"), None)
-    after = [json.loads(record.line) for record in session.records if asked is None or record.seq > asked.seq]
+    asked = next((record for record in reversed(chat.session.records) if record.type == "request"), None)
+    after = [json.loads(record.line) for record in chat.session.records if asked is None or record.seq > asked.seq]
     body = json.loads(request.body())
     # The user may have typed a key, and a tool may have returned one: they are in the log, and are not to be passed on.
-    shown = mask_secrets({"request": body, "records": after}, secrets_of(desk_of(session).settings))
+    shown = mask_secrets({"request": body, "records": after}, secrets_of(chat.settings))
     return json.dumps(shown, ensure_ascii=False, indent=2)
 
 
 @command("doctor", "look whether all that a chat needs is in order, and say what to do")
-async def _doctor(session: Session, argument: str) -> str:
+async def _doctor(chat: ChatContext, argument: str) -> str:
     import os
 
     from swarmchat.cli.doctor.check import shown
@@ -170,7 +169,7 @@ async def _doctor(session: Session, argument: str) -> str:
     from swarmchat.cli.doctor.model import check_model
     from swarmchat.cli.doctor.settings import check_folder, check_key
 
-    settings = replace(desk_of(session).settings, model=session.model.name)
+    settings = replace(chat.settings, model=chat.session.model.name)
     key, usable = check_key(settings)
     made = [*check_program(), *check_terminal(os.environ), *key]
     made += [*await check_model(settings, offline=False, usable=usable), *check_folder(settings)]
@@ -180,7 +179,7 @@ async def _doctor(session: Session, argument: str) -> str:
 
 
 @command("clear", "clear the screen; nothing else changes", at_prompt_only=True)
-async def _clear(session: Session, argument: str) -> Outcome:
+async def _clear(chat: ChatContext, argument: str) -> Outcome:
     if can_move(sys.stdout):
         from prompt_toolkit.shortcuts import clear
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from swarmchat.cli.errors import ToolFailedError, UsageError
 from swarmchat.cli.slash.arguments import agents, calls, remembered, states, storages
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Outcome, command
 from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.agents.agent import Swarm
@@ -48,11 +49,12 @@ def _as_line(item: Any) -> str:
 
 
 @command("agents", "who there is; the active one has a star")
-async def _agents(session: Session, argument: str) -> str:
-    width = max(len(agent.name) for agent in session.swarm.agents)
+async def _agents(chat: ChatContext, argument: str) -> str:
+    agents, active = chat.session.swarm.agents, chat.session.navigation.active
+    width = max(len(agent.name) for agent in agents)
     return "\n".join(
-        f"{'*' if agent.name == session.navigation.active else ' '} {agent.name:<{width}}  {agent.description}".rstrip()
-        for agent in session.swarm.agents
+        f"{'*' if agent.name == active else ' '} {agent.name:<{width}}  {agent.description}".rstrip()
+        for agent in agents
     )
 
 
@@ -61,37 +63,37 @@ async def _agents(session: Session, argument: str) -> str:
     "NAME: let this agent go on",
     check=_check_agent,
     completes=agents,
-    when=lambda session: len(session.swarm.agents) > 1,
+    when=lambda chat: len(chat.session.swarm.agents) > 1,
 )
-async def _agent(session: Session, argument: str) -> str:
+async def _agent(chat: ChatContext, argument: str) -> str:
     if not argument:
-        return f"{session.agent.name} is talking"
-    await session.go_to(argument)
-    return _stack_line(session)
+        return f"{chat.session.agent.name} is talking"
+    await chat.session.go_to(argument)
+    return _stack_line(chat.session)
 
 
-@command("back", "go back to the agent before this one", when=lambda session: bool(session.navigation.stack))
-async def _back(session: Session, argument: str) -> str:
-    if not session.navigation.stack:
-        raise UsageError(f"there is nobody before {session.agent.name}")
-    await session.go_back()
-    return _stack_line(session)
+@command("back", "go back to the agent before this one", when=lambda chat: bool(chat.session.navigation.stack))
+async def _back(chat: ChatContext, argument: str) -> str:
+    if not chat.session.navigation.stack:
+        raise UsageError(f"there is nobody before {chat.session.agent.name}")
+    await chat.session.go_back()
+    return _stack_line(chat.session)
 
 
 @command("stack", "who is talking, and the way back")
-async def _stack(session: Session, argument: str) -> str:
-    return _stack_line(session)
+async def _stack(chat: ChatContext, argument: str) -> str:
+    return _stack_line(chat.session)
 
 
 @command("tools", "what the active agent can do")
-async def _tools(session: Session, argument: str) -> str:
+async def _tools(chat: ChatContext, argument: str) -> str:
     lines = []
-    toolset = await session.conversation.toolset()
+    toolset = await chat.session.conversation.toolset()
     for tool in toolset.tools.values():
         first = tool.signature.description.split("\n")[0]
         lines.append(f"{tool.name}({', '.join(tool.signature.parameters['properties'])})  {first}".rstrip())
     lines += toolset.handoffs
-    return "\n".join(lines) or f"{session.agent.name} has no tools"
+    return "\n".join(lines) or f"{chat.session.agent.name} has no tools"
 
 
 @command(
@@ -99,16 +101,16 @@ async def _tools(session: Session, argument: str) -> str:
     "[NAME]: what is filled in or played",
     check=_check_state,
     completes=states,
-    when=lambda session: bool(session.swarm.states),
+    when=lambda chat: bool(chat.session.swarm.states),
 )
-async def _state(session: Session, argument: str) -> str:
-    names = [argument] if argument else [state.name for state in session.swarm.states]
+async def _state(chat: ChatContext, argument: str) -> str:
+    names = [argument] if argument else [state.name for state in chat.session.swarm.states]
     lines = []
     for name in names:
-        state = session.primitives.state(name)
+        state = chat.session.primitives.state(name)
         value = json.loads(state.definition.encode(await state.get()))
         lines.append(f"{name}: {json.dumps(value, ensure_ascii=False)}")
-    return "\n".join(lines) or f"swarm {session.swarm.name} has no states"
+    return "\n".join(lines) or f"swarm {chat.session.swarm.name} has no states"
 
 
 @command(
@@ -116,8 +118,8 @@ async def _state(session: Session, argument: str) -> str:
     "[NAME [VALUE]] or --clear NAME: what is remembered of you; remember or forget something",
     completes=remembered,
 )
-async def _memory(session: Session, argument: str) -> str:
-    memory = session.primitives.memory
+async def _memory(chat: ChatContext, argument: str) -> str:
+    memory = chat.session.primitives.memory
     name, _, value = argument.partition(" ")
     if name == "--clear":
         if value.strip() not in (kept := await memory.all()):
@@ -139,14 +141,14 @@ async def _memory(session: Session, argument: str) -> str:
     "NAME [SEARCH]: what a storage holds, or what of it fits best",
     check=_check_storage,
     completes=storages,
-    when=lambda session: bool(session.swarm.storages),
+    when=lambda chat: bool(chat.session.swarm.storages),
 )
-async def _storage(session: Session, argument: str) -> str:
+async def _storage(chat: ChatContext, argument: str) -> str:
     name, _, search = argument.partition(" ")
     if not name:
-        declared = ", ".join(storage.name for storage in session.swarm.storages)
-        return f"storages: {declared}" if declared else f"swarm {session.swarm.name} has no storages"
-    storage = session.primitives.storage(name)
+        declared = ", ".join(storage.name for storage in chat.session.swarm.storages)
+        return f"storages: {declared}" if declared else f"swarm {chat.session.swarm.name} has no storages"
+    storage = chat.session.primitives.storage(name)
     if search.strip():
         lines = [f"{hit.score:.2f}  {_as_line(hit.item)}" for hit in await storage.search(search.strip(), _HITS)]
     else:
@@ -159,21 +161,21 @@ async def _storage(session: Session, argument: str) -> str:
     "TOOL [JSON]: call a tool of the active agent by hand; what it changes is kept",
     check=_check_call,
     completes=calls,
-    when=lambda session: bool(session.agent.own_tools),
+    when=lambda chat: bool(chat.session.agent.own_tools),
 )
-async def _call(session: Session, argument: str) -> Outcome:
+async def _call(chat: ChatContext, argument: str) -> Outcome:
 
     name, _, arguments = argument.partition(" ")
-    return await hand_call(session, name, arguments.strip() or "{}")
+    return await hand_call(chat.session, name, arguments.strip() or "{}")
 
 
 @command(
     "reset",
     "begin the conversation anew; states, memory and the log stay",
-    when=lambda session: session.last_turn > 0,
+    when=lambda chat: chat.session.last_turn > 0,
 )
-async def _reset(session: Session, argument: str) -> str:
-    await session.reset()
+async def _reset(chat: ChatContext, argument: str) -> str:
+    await chat.session.reset()
     return "from here on, what was said before is no longer sent"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.arguments import export_files, turns_to_redo, turns_to_undo
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Outcome, command
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import clean_text
@@ -19,16 +20,16 @@ FORMATS = {".jsonl": "jsonl", ".json": "openai", ".md": "markdown", ".html": "ht
 _STAYS = "memory, storages and bans stay as they are"
 
 
-def _has_turns(session: Session) -> bool:
-    return session.last_turn > 0
+def _has_turns(chat: ChatContext) -> bool:
+    return chat.session.last_turn > 0
 
 
-def _has_undone(session: Session) -> bool:
-    return bool(redoable([*session.records, *session.unsaved]))
+def _has_undone(chat: ChatContext) -> bool:
+    return bool(redoable([*chat.session.records, *chat.session.unsaved]))
 
 
-def _has_log(session: Session) -> bool:
-    return not session.is_new
+def _has_log(chat: ChatContext) -> bool:
+    return not chat.session.is_new
 
 
 def check_number(swarm: Swarm, argument: str) -> None:
@@ -48,11 +49,11 @@ def check_file(swarm: Swarm, argument: str) -> None:
     completes=turns_to_undo,
     when=_has_turns,
 )
-async def _undo(session: Session, argument: str) -> Outcome:
-    done = await session.undo(_number(argument))
+async def _undo(chat: ChatContext, argument: str) -> Outcome:
+    done = await chat.session.undo(_number(argument))
     if not done.turns:
         raise UsageError("there is no turn to take back")
-    return Outcome(remark=f"{_named(done.turns)} undone; {_standing(session, done.left)}; {_STAYS}")
+    return Outcome(remark=f"{_named(done.turns)} undone; {_standing(chat.session, done.left)}; {_STAYS}")
 
 
 @command(
@@ -62,16 +63,16 @@ async def _undo(session: Session, argument: str) -> Outcome:
     completes=turns_to_redo,
     when=_has_undone,
 )
-async def _redo(session: Session, argument: str) -> Outcome:
-    done = await session.redo(_number(argument))
+async def _redo(chat: ChatContext, argument: str) -> Outcome:
+    done = await chat.session.redo(_number(argument))
     if not done.turns:
         raise UsageError("there is nothing to bring back: what was undone can be, until something else is done")
-    return Outcome(remark=f"{_named(done.turns)} there again; {_standing(session, done.left)}")
+    return Outcome(remark=f"{_named(done.turns)} there again; {_standing(chat.session, done.left)}")
 
 
 @command("retry", "take the last turn back and ask the same again", when=_has_turns)
-async def _retry(session: Session, argument: str) -> Outcome:
-    done = await session.undo()
+async def _retry(chat: ChatContext, argument: str) -> Outcome:
+    done = await chat.session.undo()
     if not done.turns:
         raise UsageError("there is no question to ask again")
     remark = f"{_named(done.turns)} undone; {_STAYS}"
@@ -86,27 +87,27 @@ async def _retry(session: Session, argument: str) -> Outcome:
     at_prompt_only=True,
     when=_has_turns,
 )
-async def _edit(session: Session, argument: str) -> Outcome:
-    done = await session.undo()
+async def _edit(chat: ChatContext, argument: str) -> Outcome:
+    done = await chat.session.undo()
     if not done.turns:
         raise UsageError("there is no question to change")
-    remark = f"{_named(done.turns)} undone; {_standing(session, done.left)}; {_STAYS}"
+    remark = f"{_named(done.turns)} undone; {_standing(chat.session, done.left)}; {_STAYS}"
     return Outcome(remark=remark, draft=done.text)
 
 
 @command("fork", "[NAME]: go on in a copy of this session; this one stays as it is", when=_has_log)
-async def _fork(session: Session, argument: str) -> Outcome:
+async def _fork(chat: ChatContext, argument: str) -> Outcome:
     from swarmchat.swarm.archive.sessions import fork_session
     from swarmchat.swarm.archive.writer import SessionWriter
     from swarmchat.swarm.persistence.session_index import find_session, numbered_name
 
-    await _store_all(session)
-    backend, info = session.backend, session.info
+    await _store_all(chat.session)
+    backend, info = chat.session.backend, chat.session.info
     name = clean_text(argument) or await numbered_name(backend, info.client, info.name)
     if await find_session(backend, info.client, name) is not None:
         raise UsageError(f"{info.client} has a session {name!r} already: choose another name")
     forked = await fork_session(backend, info, name, datetime.now(UTC))
-    stored = await SessionWriter(backend, info.client, session.settings.lifetimes.session).store(forked, name=name)
+    stored = await SessionWriter(backend, info.client, chat.session.settings.lifetimes.session).store(forked, name=name)
     remark = f"this is session {name!r} now; {info.name!r} stays as it is, and -s {info.name!r} goes on with it"
     return Outcome(remark=remark, go_on_in=stored.info.id)
 
@@ -118,14 +119,14 @@ async def _fork(session: Session, argument: str) -> Outcome:
     completes=export_files,
     when=_has_log,
 )
-async def _export(session: Session, argument: str) -> Outcome:
+async def _export(chat: ChatContext, argument: str) -> Outcome:
     from swarmchat.cli.sessions.files import export_session, redaction
 
-    await _store_all(session)
-    path, form, replaces = _file(argument, session.info.name)
+    await _store_all(chat.session)
+    path, form, replaces = _file(argument, chat.session.info.name)
     if path.exists() and not replaces:
         raise UsageError(f"{path} is there already: /export ! {path} replaces it")
-    await export_session(session.backend, session.info, form, redaction([]), path)
+    await export_session(chat.session.backend, chat.session.info, form, redaction([]), path)
     return Outcome(remark=f"wrote {path}: {form}, {path.stat().st_size:,} bytes")
 
 

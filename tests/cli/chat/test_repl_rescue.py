@@ -50,4 +50,4 @@ def test_every_turn_ends_and_no_markup_is_seen(columns, rows, program, server):
             assert sign not in screen.text, screen.text
         assert screen.words.count("rescue: ") == 21
         screen.send("/context" + ENTER)
-        screen.wait_for("the rescue took 21 steps in this session")
+        screen.wait_for("rescue steps in this session: 21")

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from contexts import chat_in
 from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.completion import CompleteEvent
@@ -116,7 +117,7 @@ def complete(*lines: str) -> list[list[str]]:
             async for _ in other.run_turn("hello"):
                 pass
         async with await Session.open(backend, DemoModel(), client="ann", name="box", swarm=swarm) as session:
-            completer = SlashCompleter(lambda: session)
+            completer = SlashCompleter(chat_in(session))
             found = []
             for line in lines:
                 asked = completer.get_completions_async(Document(line), CompleteEvent())

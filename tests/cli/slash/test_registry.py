@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from contexts import chat_in
 from swarmchat.backends import open_backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.builtin import COMMANDS, LeaveChat, find_command, is_command, run_command
@@ -22,7 +23,7 @@ def after_turns(command: str, *texts: str, **settings) -> str:
             for text in texts:
                 async for _ in session.run_turn(text):
                     pass
-            return (await run_command(session, command)).page
+            return (await run_command(chat_in(session), command)).page
 
     return asyncio.run(run())
 
@@ -83,7 +84,7 @@ def test_context_shows_what_would_be_sent_and_what_it_costs():
     assert [line.split()[1] for line in lines] == [
         "message",
         "instructions",
-        "frame",
+        "overhead",
         "user",
         "assistant",
         "of",
@@ -96,6 +97,6 @@ def test_context_shows_what_would_be_sent_and_what_it_costs():
 
 def test_context_tells_what_is_left_out_and_what_does_not_fit():
     page = after_turns("/context", "count to 60", "count to 50", context_window=280, reserve=20)
-    assert "not sent: 2 messages of turn 1: cut by rotation: no room before record 4" in page
+    assert "not sent: 2 messages of turn 1: dropped to fit the window, which starts at record 4" in page
     assert "count to 60" not in page
     assert "the context window leaves 1" in after_turns("/context", context_window=3, reserve=2)

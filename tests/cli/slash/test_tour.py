@@ -3,11 +3,10 @@
 import asyncio
 
 import pytest
+from contexts import chat_in
 from swarmchat.backends import open_backend
 from swarmchat.cli.errors import CliError
-from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.slash.builtin import COMMANDS, LeaveChat, run_command
-from swarmchat.cli.slash.chat_context import ChatContext, seat
 from swarmchat.swarm import Agent, Context, Session, State, Storage, Swarm, tool
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.base import Answer
@@ -104,47 +103,41 @@ def answer(request):
     return Answer(f"You said {messages[-1]['content']}", usage={"prompt_tokens": 50, "completion_tokens": 9})
 
 
-async def opened(backend, name, desk):
-    session = await Session.open(
-        backend, ScriptedModel([answer] * 50, name="gpt-4o"), client="ann", name=name, swarm=swarm()
-    )
-    seat(session, desk)
-    return session
+async def opened(backend, name):
+    model = ScriptedModel([answer] * 50, name="gpt-4o")
+    return await Session.open(backend, model, client="ann", name=name, swarm=swarm())
 
 
 async def take_tour(backend):
     """Go through the tour; return which commands were given, and the sessions that they led to."""
-    desk = ChatContext(Settings())
-    session, used, seen = await opened(backend, "box", desk), [], ["box"]
+    chat = chat_in(await opened(backend, "box"), lambda name: opened(backend, name))
+    used, seen = [], ["box"]
     for line in TOUR.strip().splitlines():
         step, _, expected = (part.strip() for part in line.partition(" | "))
         fails = step.startswith("! ")
         step = step.removeprefix("! ")
         if not step.startswith("/"):
-            async for _ in session.run_turn(step):
+            async for _ in chat.session.run_turn(step):
                 pass
             continue
         used.append(step[1:].split()[0])
         if fails:
             with pytest.raises((CliError, SwarmError), match=expected):
-                await run_command(session, step)
+                await run_command(chat, step)
             continue
         if step == "/exit":
             with pytest.raises(LeaveChat):
-                await run_command(session, step)
+                await run_command(chat, step)
             break
-        outcome = await run_command(session, step)
+        outcome = await run_command(chat, step)
         assert expected in f"{outcome.page}\n{outcome.remark}", f"{step}: {outcome}"
         if outcome.go_on_in is not None:
-            left, session = session, await opened(backend, outcome.go_on_in, desk)
-            await left.close()
-            seen.append(session.info.id)
+            await chat.switch_to(outcome.go_on_in)
+            seen.append(chat.session.info.id)
         if outcome.send is not None:
-            async for _ in session.run_turn(outcome.send):
+            async for _ in chat.session.run_turn(outcome.send):
                 pass
-    await session.close()
-    for made in desk.made:
-        await made.close()
+    await chat.session.close()
     return used, seen
 
 
