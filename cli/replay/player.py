@@ -10,7 +10,7 @@ from swarmchat.cli.render.renderer import Renderer, mark
 from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import paint
-from swarmchat.swarm.archive.dialogue import calls_of, text_of
+from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.conversation.events import (
     Event,
     HandedOver,

@@ -8,6 +8,7 @@ from typing import Any
 
 from swarmchat.cli.slash.left_out import LeftOut, left_out
 from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.persistence.log_reader import read_records
@@ -164,9 +165,5 @@ def _turns(turns: Sequence[int]) -> str:
 
 
 def _says(message: Mapping[str, Any]) -> str:
-    content = message.get("content")
-    text = content if isinstance(content, str) else "" if content is None else json.dumps(content, ensure_ascii=False)
-    calls = message.get("tool_calls")
-    if isinstance(calls, list):
-        text += " ".join(f" {call['function']['name']}({call['function']['arguments']})" for call in calls)
-    return text.strip()
+    calls = " ".join(f" {call.name}({call.arguments})" for call in calls_of(message))
+    return (text_of(message) + calls).strip()
