@@ -1,0 +1,42 @@
+"""Replace files atomically: readers see the old content or the new, never a part."""
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Write ``data`` to ``path`` and sync it to the disk; after a crash the file is the old one or the new one.
+
+    A symbolic link is followed: its target is replaced. ``mode`` holds the permissions of a file that is created,
+    0o600 by default; an existing file keeps its own. Raises OSError, and leaves the old file as it was.
+    """
+    target = path.resolve()
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            mode = stat.S_IMODE(target.stat().st_mode)
+        if mode is not None:
+            os.chmod(temporary, mode)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name of a file in ``folder`` durable, where the system can."""
+    # Windows opens no folders, some network drives sync none, and a folder may be unreadable. The file is whole anyway.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
