@@ -8,7 +8,7 @@ from pathlib import Path
 
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.terminal.capabilities import wants_colour
-from swarmchat.swarm.archive.dialogue import calls_of, text_of
+from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.conversation import events
 from swarmchat.swarm.importers.record_builder import moment_of
 from swarmchat.swarm.models.scripted import word_pieces

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.context.left_out import LeftOut, Reason, left_out
 from swarmchat.swarm.errors import OverBudget
@@ -183,9 +184,5 @@ def _turns(turns: Sequence[int]) -> str:
 
 
 def _says(message: Mapping[str, Any]) -> str:
-    content = message.get("content")
-    text = content if isinstance(content, str) else "" if content is None else json.dumps(content, ensure_ascii=False)
-    calls = message.get("tool_calls")
-    if isinstance(calls, list):
-        text += " ".join(f" {call['function']['name']}({call['function']['arguments']})" for call in calls)
-    return text.strip()
+    calls = " ".join(f" {call.name}({call.arguments})" for call in calls_of(message))
+    return (text_of(message) + calls).strip()

@@ -1,10 +1,11 @@
 """A log as people read it: who said what, which tools ran, and what happened between."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.persistence.log_reader import hidden_turns
 from swarmchat.swarm.persistence.records import Record
 
@@ -57,12 +58,12 @@ def _of(record: Record, waiting: dict[str, DialogueEntry], undone: bool) -> Iter
         text = text_of(record.message)
         if text.strip():
             yield replace(base, kind="assistant", text=text)
-        for call_id, name, arguments in _calls(record.message):
+        for call_id, name, arguments in calls_of(record.message):
             waiting[call_id] = replace(base, kind="call", name=name, arguments=arguments)
         if data.get("finish") not in (None, "stop", "tool_calls"):
             yield replace(base, text=f"the answer ended: {data['finish']}")
     elif record.type == "tool":
-        call_id = str(record.message.get("tool_call_id") or record.message.get("name"))
+        call_id = str(record.message.get("tool_call_id") or record.message.get("name") or "")
         call = waiting.pop(call_id, replace(base, kind="call", name=str(data.get("name", "?")), arguments=""))
         yield replace(call, text=text_of(record.message), status=str(data.get("status", "")))
     elif record.type == "error":
@@ -106,40 +107,6 @@ def _note(record: Record) -> str | None:
             first, last = data.get("from"), data.get("to")
             return f"turn {first} is {done}" if first == last else f"turns {first} to {last} are {done}"
     return None
-
-
-def text_of(message: Mapping[str, Any]) -> str:
-    """Return the text of a message; what is no text is named in brackets."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        refusal = message.get("refusal")
-        return refusal if isinstance(refusal, str) else ""
-    texts = []
-    for part in content:
-        text = part.get("text") if isinstance(part, dict) else part
-        kind = part.get("type", "part") if isinstance(part, dict) else "part"
-        texts.append(text if isinstance(text, str) else f"[{kind}]")
-    return "\n".join(texts)
-
-
-def calls_of(message: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield the id, the name and the arguments of each call in a message, whatever form they have."""
-    yield from _calls(message)
-
-
-def _calls(message: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            arguments = function.get("arguments")
-            shown = arguments if isinstance(arguments, str) else _json(arguments or {})
-            yield str(call.get("id")), str(function.get("name")), shown
-    legacy = message.get("function_call")
-    if isinstance(legacy, dict):
-        yield str(legacy.get("name")), str(legacy.get("name")), str(legacy.get("arguments"))
 
 
 def _unanswered(waiting: dict[str, DialogueEntry]) -> Iterator[DialogueEntry]:

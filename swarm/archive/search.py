@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from swarmchat.backends import Backend
-from swarmchat.swarm.archive.dialogue import calls_of, text_of
+from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.persistence.log_reader import hidden_turns, read_lines, record_at
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+from swarmchat.swarm.common.messages import calls_of
 from swarmchat.swarm.context.encodings import VocabularyError, encoding_name, load_encoding
 
 Message = Mapping[str, Any]
@@ -72,12 +73,8 @@ class TokenCounter:
         tokens = PER_MESSAGE + self.text(str(role)) + self._content(message.get("content"), escaped=parallel)
         if name := message.get("name"):
             tokens += self.text(str(name)) + PER_NAME
-        calls = [call.get("function") for call in message.get("tool_calls") or () if isinstance(call, Mapping)]
-        if legacy := message.get("function_call"):
-            calls.append(legacy)
-        for call in calls:
-            if isinstance(call, Mapping):
-                tokens += self.text(str(call.get("name", ""))) + self.text(_as_text(call.get("arguments"))) + PER_CALL
+        calls = list(calls_of(message))
+        tokens += sum(self.text(call.name) + self.text(call.arguments) + PER_CALL for call in calls)
         if len(calls) > 1:
             tokens += PARALLEL_CALLS
         if role == "tool":

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from swarmchat.swarm.common.messages import texts_of
 from swarmchat.swarm.context.groups import Group, Part
 from swarmchat.swarm.context.tokens import TokenCounter
 
@@ -48,7 +49,7 @@ def shorten_results(group: Group, tokens: int, counter: TokenCounter) -> Group |
     head, *results = group.parts()
     fixed = head.tokens(counter, parallel=False)
     costs = [part.tokens(counter, parallel=group.parallel) for part in results]
-    texts = [_text_of(part) for part in results]
+    texts = ["".join(texts_of(part.message)) for part in results]
     overheads = [counter.message({**part.message, "content": ""}, parallel=group.parallel) for part in results]
     room = tokens - fixed
     while True:
@@ -57,7 +58,7 @@ def shorten_results(group: Group, tokens: int, counter: TokenCounter) -> Group |
             return None
         shortened = Group(head, group.seq)
         for index, (part, text, cost, overhead) in enumerate(zip(results, texts, costs, overheads, strict=True)):
-            if cost > cap and text is not None:
+            if cost > cap and text:
                 content = shorten(text, max(SMALLEST, cap - overhead), counter)
                 part = Part({**part.message, "content": content}, None)
             shortened.answer(index, part)
@@ -84,11 +85,3 @@ def _parts(text: str) -> tuple[str, str, int]:
     if match is None:
         return text, "", 0
     return text[: match.start()], text[match.end() :], int(match[1])
-
-
-def _text_of(part: Part) -> str | None:
-    content = part.message.get("content")
-    if isinstance(content, list):
-        # Joining is right for a result: the API takes text parts only.
-        return "".join(str(piece.get("text", "")) for piece in content)
-    return content if isinstance(content, str) else None

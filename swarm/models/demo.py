@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from string import Formatter
 from typing import Any
 
+from swarmchat.swarm.common.messages import calls_of, texts_of
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextChunk, ToolCall
 from swarmchat.swarm.models.scripted import word_pieces
@@ -66,11 +67,11 @@ def follow_rules(
     last = max((index for index, message in enumerate(messages) if message.get("role") == "user"), default=-1)
     if last < 0:
         return None
-    text, after = content_text(messages[last].get("content")), messages[last + 1 :]
-    results = [content_text(message.get("content")) for message in after if message.get("role") == "tool"]
-    made = {call["function"]["name"] for message in after for call in message.get("tool_calls") or ()}
+    text, after = _text_of(messages[last]), messages[last + 1 :]
+    results = [_text_of(message) for message in after if message.get("role") == "tool"]
+    made = {call.name for message in after for call in calls_of(message)}
     # An agent sees what another said, and not what it called.
-    handed_over = any(message.get("role") == "assistant" and not message.get("tool_calls") for message in after)
+    handed_over = any(message.get("role") == "assistant" and not any(calls_of(message)) for message in after)
     offered = {tool["function"]["name"] for tool in tools}
     for rule in rules:
         found = re.search(rule.pattern, text[:_LOOKED_AT], re.IGNORECASE)
@@ -84,11 +85,8 @@ def follow_rules(
     return None
 
 
-def content_text(content: object) -> str:
-    """Return the text of a message's content, a string or a list of parts."""
-    if isinstance(content, list):
-        return " ".join(content_text(part.get("text")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
+def _text_of(message: Mapping[str, Any]) -> str:
+    return " ".join(texts_of(message))
 
 
 @dataclass(frozen=True)
@@ -252,7 +250,7 @@ class DemoModel:
         messages = request.decoded_messages()
         answer = follow_rules(self._rules, messages, request.tools, f"call_{request.key[:8]}")
         if answer is None:
-            said = [content_text(message.get("content")) for message in messages if message.get("role") == "user"]
+            said = [_text_of(message) for message in messages if message.get("role") == "user"]
             answer = Answer(_answer(said))
         for position, piece in enumerate(word_pieces(answer.text)):
             if position and self._delay:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from swarmchat.swarm.common.messages import calls_of, texts_of
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.persistence.records import Record
@@ -67,9 +68,12 @@ def happened_in(turn: int, records: Sequence[Record], agent: str, states: Mappin
         data = record.data
         match record.type:
             case "assistant":
-                happened.answer = str(record.message.get("content") or "")
-                calls = (call.get("function") or {} for call in record.message.get("tool_calls") or ())
-                happened.calls += [_call(call) for call in calls if not is_handoff(str(call.get("name")))]
+                happened.answer = "".join(texts_of(record.message))
+                happened.calls += [
+                    (call.name, _arguments(call.arguments))
+                    for call in calls_of(record.message)
+                    if not is_handoff(call.name)
+                ]
             case "handoff":
                 happened.handoffs.append(str(data.get("to")))
             case "rescue":
@@ -148,10 +152,6 @@ def _includes(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, dict) and isinstance(found, dict):
         return all(name in found and _includes(found[name], value) for name, value in wanted.items())
     return bool(found == wanted)
-
-
-def _call(function: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    return str(function.get("name")), _arguments(str(function.get("arguments") or "{}"))
 
 
 def _arguments(text: str) -> Mapping[str, Any]:

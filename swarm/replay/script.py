@@ -1,11 +1,12 @@
 """From the records of a log to what is done again: what the user did, what the model said, what tools returned."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from swarmchat.swarm.agents.handoffs import BACK, PREFIX
+from swarmchat.swarm.common.messages import calls_of, texts_of
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.persistence.records import Record
 
@@ -84,7 +85,7 @@ def _begun(record: Record, current: Action | None) -> Action | None:
     """Return the action that ``record`` begins, if it is none of ``current``."""
     data = record.data
     if record.type == "user":
-        return Action("ask", [record], text=content_text(record.message))
+        return Action("ask", [record], text="".join(texts_of(record.message)))
     if record.type == "policy" and data.get("direction") == "input":
         return Action("ask", [record], text=str(data.get("text", "")))
     if record.type == "unsent":
@@ -116,7 +117,7 @@ def _is_over(action: Action) -> bool:
     """Whether nothing of ``action`` can change a state any more: what changes one comes with the results of tools."""
     last = next((record for record in reversed(action.records) if record.type not in CHANGES), action.records[0])
     if last.type == "assistant":
-        return not last.message.get("tool_calls")
+        return not any(calls_of(last.message))
     if last.type == "error":
         # What tools changed in a turn that failed stands behind the error.
         return not any(record.type == "tool" and record.data.get("status") == "ok" for record in action.records)
@@ -126,14 +127,6 @@ def _is_over(action: Action) -> bool:
 def is_handoff(tool: str) -> bool:
     """Whether ``tool`` hands over to an agent: no tool of a swarm's own may be called so."""
     return tool == BACK or tool.startswith(PREFIX)
-
-
-def content_text(message: Mapping[str, Any]) -> str:
-    """Return the text of a message."""
-    content = message.get("content")
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
-    return content if isinstance(content, str) else ""
 
 
 class _Reader:
@@ -197,12 +190,12 @@ class _Reader:
             self._action.outputs.append(Output(_answer_of(self._raw, record)))
         self._asked = self._raw = None
         self._batch = {}
-        self._calls = bool(record.message.get("tool_calls"))
+        self._calls = any(calls_of(record.message))
 
     def _read_result(self, record: Record) -> None:
         call_id = str(record.message.get("tool_call_id"))
         status = str(record.data.get("status", "ok"))
-        result = Result(status, content_text(record.message), str(record.data.get("name", "")))
+        result = Result(status, "".join(texts_of(record.message)), str(record.data.get("name", "")))
         if self._action.outputs:
             self._action.outputs[-1].results.setdefault(call_id, deque()).append(result)
         self._batch[call_id] = result
@@ -229,18 +222,7 @@ def _answer_of(raw: Record | None, taken: Record | None) -> Answer:
 
 
 def _from_message(message: Mapping[str, Any], finish: str, data: Mapping[str, Any], reasoning: str = "") -> Answer:
-    calls = tuple(_calls(message.get("tool_calls")))
+    text = "".join(texts_of(message))
+    calls = tuple(ToolCall(*call) for call in calls_of(message))
     usage = data.get("usage")
-    return Answer(content_text(message), calls, finish, usage if isinstance(usage, dict) else None, reasoning=reasoning)
-
-
-def _calls(calls: object) -> Iterator[ToolCall]:
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            arguments = function.get("arguments")
-            yield ToolCall(
-                str(call.get("id", "")),
-                str(function.get("name", "")),
-                arguments if isinstance(arguments, str) else "{}",
-            )
+    return Answer(text, calls, finish, usage if isinstance(usage, dict) else None, reasoning=reasoning)

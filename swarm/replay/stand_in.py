@@ -7,6 +7,7 @@ from typing import Any
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.agents.handoffs import BACK
 from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
+from swarmchat.swarm.common.messages import calls_of
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.tools.tool import ArgumentsError, Tool
 
@@ -44,11 +45,11 @@ def swarm_of(conversation: RecordedConversation) -> Swarm:
 
 def _tools_called(conversation: RecordedConversation) -> list[str]:
     names = {
-        str(call["function"]["name"])
+        call.name
         for record in conversation.records
         if record.type == "assistant"
-        for call in record.message.get("tool_calls") or ()
-        if isinstance(call, dict) and isinstance(call.get("function"), dict)
+        for call in calls_of(record.message)
+        if call.name
     }
     # A call that stands in the text is one only if there is such a tool.
     names |= {str(record.data["name"]) for record in conversation.records if record.data.get("name") and record.turn}

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from swarmchat.swarm.archive.dialogue import calls_of, text_of
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.context.groups import Group, turn_start
 from swarmchat.swarm.context.retained import Retained, summary_groups

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from swarmchat.swarm.archive.dialogue import text_of
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log_reader import read_lines, record_at, turns_of

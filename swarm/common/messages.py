@@ -1,0 +1,60 @@
+"""Readers of chat messages, for text in parts and calls in the legacy form too."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+
+class MessageCall(NamedTuple):
+    """A tool call of an assistant's message. ``arguments`` is JSON, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """Return a message as people read it: one line a part, the kind of any other part in brackets, or the refusal."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        refusal = message.get("refusal")
+        return refusal if isinstance(refusal, str) else ""
+    texts = []
+    for part in content:
+        text = part.get("text") if isinstance(part, Mapping) else part
+        kind = part.get("type", "part") if isinstance(part, Mapping) else "part"
+        texts.append(text if isinstance(text, str) else f"[{kind}]")
+    return "\n".join(texts)
+
+
+def texts_of(message: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the texts that a model reads in a message's content: the whole string, or each part that has text."""
+    content = message.get("content")
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, list):
+        for part in content:
+            if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+                yield part["text"]
+
+
+def calls_of(message: Mapping[str, Any]) -> Iterator[MessageCall]:
+    """Yield the tool calls of a message. A legacy ``function_call`` has no id: its name stands for one."""
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if isinstance(function, Mapping):
+            yield MessageCall(str(call.get("id") or ""), *_name_and_arguments(function))
+    legacy = message.get("function_call")
+    if isinstance(legacy, Mapping):
+        name, arguments = _name_and_arguments(legacy)
+        yield MessageCall(name, name, arguments)
+
+
+def _name_and_arguments(function: Mapping[str, Any]) -> tuple[str, str]:
+    arguments = function.get("arguments")
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments or {}, ensure_ascii=False, default=str)
+    return str(function.get("name") or ""), arguments
