@@ -104,7 +104,7 @@ def test_tools_are_listed_and_called(program):
     assert "a banana is a berry" in ok(program, *call, "find_fact", '{"about": "banana berries"}')
     assert "did you mean 'find_fact'?" in refused(program, *call, "find_fac", code=66)
     assert refused(program, *call, "find_fact", code=2) == "find_fact: about: Field required"
-    assert "no valid JSON" in refused(program, *call, "find_fact", "{", code=2)
+    assert "not valid JSON" in refused(program, *call, "find_fact", "{", code=2)
     assert refused(program, *call, "play", '{"square": 99}', code=1) == "play: ValueError: square 99 is not free"
 
 
