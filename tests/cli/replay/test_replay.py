@@ -348,7 +348,7 @@ def test_what_is_not_updated(program, log):
         (["log.jsonl", "--speed", "2"], 2, "--speed goes with --mode show"),
         (["nothing.jsonl"], 66, "there is no file 'nothing.jsonl'"),
         (["empty"], 2, "empty holds no transcript"),
-        (["log.jsonl", "-S", "nothing.py"], 78, "there is no swarm 'nothing.py'"),
+        (["log.jsonl", "-S", "nothing.py"], 78, "unknown swarm 'nothing.py'"),
     ],
 )
 def test_what_cannot_be_asked_for(arguments, code, told, program, log):

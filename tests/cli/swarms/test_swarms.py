@@ -182,9 +182,9 @@ def test_errors_in_the_code_of_a_swarm_name_the_line(shop):
     ("name", "complaint"),
     [
         ("helpdsk", "did you mean 'helpdesk'?"),
-        ("nothing.toml", "there is no swarm 'nothing.toml'"),
+        ("nothing.toml", "unknown swarm 'nothing.toml'"),
         (".", "has no swarm.toml: name the file of the swarm, or make one with swarmchat init"),
-        ("no_module:swarm", "there is no module 'no_module'"),
+        ("no_module:swarm", "unknown module 'no_module'"),
     ],
 )
 def test_a_swarm_that_is_not_there(name, complaint, program):

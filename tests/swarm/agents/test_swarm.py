@@ -595,7 +595,7 @@ def test_what_an_agent_may_not_say_is_not_shown_nor_sent_again():
             lambda: Swarm(
                 "s", [Agent("a", tools=[tool(name="transfer_to_b")(lambda: None)], handoffs=["b"]), Agent("b")]
             ),
-            "taken by a handoff",
+            "reserved for a handoff",
         ),
     ],
 )

@@ -426,7 +426,7 @@ def test_a_step_may_be_a_function():
 
 
 def test_a_step_that_there_is_not_is_named():
-    with pytest.raises(DefinitionError, match="'flosh' is no step of the rescue; did you mean 'flush'"):
+    with pytest.raises(DefinitionError, match="unknown rescue step 'flosh'; did you mean 'flush'"):
         turn(["x"], rescue=("flosh",))
 
 
