@@ -1,30 +1,30 @@
-"""What can go wrong in a chat.
+"""The errors of a chat, with the exit code of each.
 
-    SwarmError                  the base: exit code 1
-    ├── SessionBusy             another process holds the session: 75
-    ├── BadRecord               a log line that is no record of a version we know: 65
-    ├── OverBudget              what must be sent does not fit the context window: 5
-    ├── NothingToCompact        there is nothing that could be summed up: 1
-    ├── CompactFailed           a summary cannot be used: 1
+    SwarmError                  base class: exit code 1
+    ├── SessionBusy             another process has the session open: 75
+    ├── BadRecord               a log line is invalid, or of a newer version: 65
+    ├── OverBudget              the request does not fit into the context window: 5
+    ├── NothingToCompact        too little history to summarize: 1
+    ├── CompactFailed           the model's summary cannot be used: 1
     ├── PinError                a turn cannot be pinned or unpinned: 1
-    ├── LimitReached            a bound on the turn was hit: 5
+    ├── LimitReached            a turn hit one of its limits: 5
     │   ├── RequestLimit        too many requests in one turn
-    │   ├── RepeatedCall        the same call again and again
+    │   ├── RepeatedCall        the same tool call again and again
     │   └── HandoffLoop         agents hand over in a circle
-    ├── DefinitionError         a swarm, agent, tool or policy is not as it must be: 78
-    ├── HookError               a function of the swarm's author failed: 1
-    ├── StateError              a state holds what it cannot: 65
-    ├── StorageError            an item of a storage is not what it must be: 65
-    ├── TranscriptError         a file of conversations is not what it must be: 65
-    ├── EmbeddingError          vectors that cannot be compared: 1
+    ├── DefinitionError         a swarm, agent, tool or policy is defined wrongly: 78
+    ├── HookError               a function of the swarm's author raised an error: 1
+    ├── StateError              a stored state does not fit its type: 65
+    ├── StorageError            an item of a storage is invalid: 65
+    ├── TranscriptError         a file of conversations is invalid: 65
+    ├── EmbeddingError          an embedder returned vectors that cannot be used: 1
     └── ModelError              the model gave no answer: 1
-        ├── ModelUnavailable    no connection, a timeout, a server error, a broken answer: 69
+        ├── ModelUnavailable    no connection, a timeout, a server error, an invalid answer: 69
         ├── ModelBusy           rate limited or out of quota (429): 75
         ├── ModelAuthError      the key is missing, wrong, or not allowed (401, 403): 77
         ├── ModelNotFound       no such model or no such address (404): 66
-        ├── ModelRefused        the server does not take the request (400 and its kind): 1
-        ├── ContextTooLong      the server says that the context exceeds its window: 5
-        └── ScriptError         a scripted model was asked for what its script does not hold: 1
+        ├── ModelRefused        the server rejects the request (400 and similar): 1
+        ├── ContextTooLong      the server reports that the context exceeds its window: 5
+        └── ScriptError         a scripted model got a request that its script does not cover: 1
 
 A message names the bad value, what was expected, and what to do next. ``exit_code`` is what a program that ends
 because of the error should return. Errors of the store are ``swarmchat.backends.BackendError`` and pass through.
@@ -32,13 +32,13 @@ because of the error should return. Errors of the store are ``swarmchat.backends
 
 
 class SwarmError(Exception):
-    """Base of all errors of this room."""
+    """Base class of all errors of a chat."""
 
     exit_code = 1
 
 
 class SessionBusy(SwarmError):
-    """Another process is talking in this session."""
+    """Another process has this session open."""
 
     exit_code = 75
 
@@ -55,9 +55,9 @@ class LogLost(SwarmError):
 
 
 class BadRecord(SwarmError):
-    """A line of a log cannot be read: not JSON, not a record, or of a newer version than this program knows.
+    """A log line cannot be read: not JSON, not a record, or of a newer version than this program knows.
 
-    ``newer_version`` tells the last case: the log is sound, and must not be touched.
+    ``newer_version`` marks the last case: the log is sound, and must not be changed.
     """
 
     exit_code = 65
@@ -68,7 +68,7 @@ class BadRecord(SwarmError):
 
 
 class OverBudget(SwarmError):
-    """What must be sent needs more tokens than the context window leaves.
+    """What every request has to contain needs more tokens than the context window has.
 
     ``needed`` and ``available`` are in tokens.
     """
@@ -82,25 +82,25 @@ class OverBudget(SwarmError):
 
 
 class NothingToCompact(SwarmError):
-    """What is sent is too little to be summed up."""
+    """The history is too short to be summarized."""
 
 
 class CompactFailed(SwarmError):
-    """The model gave no summary that could be used; all is as it was."""
+    """The model gave no usable summary; nothing was changed."""
 
 
 class PinError(SwarmError):
-    """A turn is not there, is pinned already or not at all, or takes too much room."""
+    """The turn does not exist, is already pinned (or not pinned), or needs too many tokens."""
 
 
 class LimitReached(SwarmError):
-    """A bound that keeps a turn from running for ever was hit."""
+    """A turn hit one of the limits that keep it from running for ever."""
 
     exit_code = 5
 
 
 class RequestLimit(LimitReached):
-    """The model asked for tools in every request of a turn, and never answered."""
+    """The model called tools in every request of a turn and never answered."""
 
 
 class RepeatedCall(LimitReached):
@@ -112,7 +112,7 @@ class HandoffLoop(LimitReached):
 
 
 class DefinitionError(SwarmError):
-    """A swarm, or a part of one, is not as it must be. The message names the part and what was expected."""
+    """A swarm, or a part of one, is defined wrongly. The message names the part and what was expected."""
 
     exit_code = 78
 
@@ -122,39 +122,39 @@ class HookError(SwarmError):
 
 
 class StateError(SwarmError):
-    """A state holds what its type does not allow. It was left as it is."""
+    """A stored state does not fit its type. It was not changed."""
 
     exit_code = 65
 
 
 class StorageError(SwarmError):
-    """An item cannot be stored, indexed, or read back as its type. Nothing stored was changed."""
+    """An item cannot be stored, indexed, or read back as its type. The store was not changed."""
 
     exit_code = 65
 
 
 class TranscriptError(SwarmError):
-    """A file of conversations is not what it must be. The message names file and line; nothing was written."""
+    """A file of conversations is invalid. The message names file and line; nothing was written."""
 
     exit_code = 65
 
 
 class EmbeddingError(SwarmError):
-    """An embedder returned what is no set of vectors, or vectors of another dimension than before."""
+    """An embedder returned no vectors, or vectors of another dimension than before."""
 
 
 class ModelError(SwarmError):
-    """The model gave no answer. The history is as it was."""
+    """The model gave no answer. The history was not changed."""
 
 
 class ModelUnavailable(ModelError):
-    """The server cannot be reached, failed, did not answer in time, or sent what is no answer."""
+    """The server cannot be reached, failed, did not answer in time, or sent an invalid answer."""
 
     exit_code = 69
 
 
 class ModelBusy(ModelError):
-    """The server refuses for now: rate limit or quota."""
+    """The server refuses requests for now: rate limit or quota."""
 
     exit_code = 75
 
@@ -172,13 +172,13 @@ class ModelNotFound(ModelError):
 
 
 class ModelRefused(ModelError):
-    """The server rejects the request as it is; sending it again would not help."""
+    """The server rejects the request; sending it again would not help."""
 
 
 class ContextTooLong(ModelError):
-    """The server says that the request exceeds its context window.
+    """The server reports that the request exceeds its context window.
 
-    ``limit`` is the window in tokens where the server's text names it, else ``None``.
+    ``limit`` is that window in tokens if the server's message names it, else ``None``.
     """
 
     exit_code = 5
@@ -189,4 +189,4 @@ class ContextTooLong(ModelError):
 
 
 class ScriptError(ModelError):
-    """A scripted model was asked more, less or other than its script says."""
+    """A scripted model got more, fewer or other requests than its script expects."""

@@ -1,4 +1,4 @@
-"""Who answers: agents, and the swarm that they form."""
+"""The definitions of agents, and of the swarm that they form."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
 DEFAULT_PROMPT = "You are a helpful assistant. Answer briefly and plainly, and say so when you do not know."
 
 Text = str | Callable[["Context"], str | Awaitable[str]]
-"""System text, or a function that makes it anew for each request."""
+"""System text, or a function that returns it for each request."""
 
 
 @dataclass(frozen=True)
 class Agent:
-    """One voice of the chat: instructions, tools, and whom it can hand over to."""
+    """An agent: its instructions, its tools, and the agents that it can hand over to."""
 
     name: str
     prompt: Text = DEFAULT_PROMPT
-    """The system message. Empty: none is sent."""
+    """The system message; none is sent if it is empty."""
     tools: Sequence["Tool | Callable[..., Any]"] = ()
     handoffs: Sequence[str] = ()
     """Agents that this one can hand over to: it gets a tool ``transfer_to_NAME`` for each."""
     system: Sequence[Text] = ()
-    """Further system messages, each its own."""
+    """More system messages, sent separately."""
     description: str = ""
-    """What it is for, in a line: told to the agents that can hand over to it."""
+    """What the agent is for, in one line, for agents that can hand over to it."""
     model: str | None = None
-    """The model that it works with. ``None``: the session's."""
+    """The model to use. ``None``: the session's."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Fields for its requests: temperature, max_tokens …"""
+    """Request fields such as temperature or max_tokens."""
     max_tool_calls: int | None = None
-    """How many calls of one message are carried out; the others get an error. ``None``: all."""
+    """How many calls of one message are run; the others get an error. ``None``: all."""
     validate: Callable[[str], str | Awaitable[str | None] | None] | None = None
-    """Looks at an answer before the user does, and returns what is wrong with it, if anything. Answers no longer
-    stream then."""
+    """Called with each answer before the user sees it; returns what is wrong with it, if anything. With it, answers
+    do not stream."""
 
     def __post_init__(self) -> None:
         check_agent_name(self.name)
@@ -59,11 +59,11 @@ class Agent:
             object.__setattr__(self, "tools", tuple(as_tool(function) for function in self.tools))
         names = [tool.name for tool in self.own_tools]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise DefinitionError(f"agent {self.name!r} has two tools named {min(twice)!r}")
+            raise DefinitionError(f"agent {self.name!r} has two tools named {min(twice)!r}: rename one")
 
     @property
     def own_tools(self) -> tuple["Tool", ...]:
-        """The tools that the agent was given."""
+        """The tools of the agent, without handoffs."""
         return tuple(self.tools)  # type: ignore[arg-type]  # __post_init__ has made tools of the functions
 
     async def system_messages(self, ctx: "Context") -> tuple[bytes, ...]:
@@ -75,27 +75,27 @@ class Agent:
 
 @dataclass(frozen=True)
 class Swarm:
-    """Agents that hand a client over to one another, and what they share. Raises DefinitionError for a wrong name."""
+    """Agents that hand a client over to one another, and what they share. Raises DefinitionError if it is invalid."""
 
     name: str
     agents: Sequence[Agent]
     default: str = ""
-    """The agent that a session begins with. Empty: the first one."""
+    """The agent that a session starts with. Empty: the first one."""
     policies: Sequence["Policy"] = ()
     states: Sequence["State[Any]"] = ()
     storages: Sequence["Storage[Any]"] = ()
     embedder: "Embedder | None" = None
-    """How texts become vectors. ``None``: the built-in way, which needs no model."""
+    """What turns texts into vectors. ``None``: the built-in embedder, which needs no model."""
     demo: Sequence["DemoRule"] = ()
-    """What the demo model does in this swarm."""
+    """The rules of the demo model in this swarm."""
     rescue: Sequence["Step"] | None = None
-    """What is done about answers that cannot be used, in order. ``None``: all steps, see ``rescue``."""
+    """The rescue steps for answers that cannot be used, in order. ``None``: all of ``STEPS``."""
     placeholder: str | None = None
-    """What is answered when no step of the rescue has helped. ``None``: a line in English."""
+    """The answer when no rescue step helped. ``None``: a sentence in English."""
 
     def __post_init__(self) -> None:
         if not self.agents:
-            raise DefinitionError(f"swarm {self.name!r} has no agents")
+            raise DefinitionError(f"swarm {self.name!r} has no agents: define at least one")
         if not self.default:
             object.__setattr__(self, "default", self.agents[0].name)
         for kind in ("agents", "policies", "states", "storages"):
@@ -104,7 +104,7 @@ class Swarm:
                 raise DefinitionError(f"swarm {self.name!r}: two of its {kind} are named {min(twice)!r}")
         if self.default not in self.names:
             raise DefinitionError(
-                f"swarm {self.name!r}: the default is {self.default!r}, which no agent is; "
+                f"swarm {self.name!r}: the default is {self.default!r}, but there is no such agent; "
                 f"{nearest(self.default, self.names)}"
             )
         for agent in self.agents:
@@ -116,7 +116,7 @@ class Swarm:
         return frozenset(agent.name for agent in self.agents)
 
     def agent(self, name: str) -> Agent:
-        """Return the agent ``name``. Raises DefinitionError, with the nearest name, if there is none."""
+        """Return the agent ``name``. Raises DefinitionError, with the most similar name, if it is unknown."""
         for agent in self.agents:
             if agent.name == name:
                 return agent
@@ -127,13 +127,16 @@ class Swarm:
         for target in agent.handoffs:
             if target not in self.names:
                 raise DefinitionError(
-                    f"agent {agent.name!r} hands over to {target!r}, which no agent is; {nearest(target, self.names)}"
+                    f"agent {agent.name!r} hands over to {target!r}, but there is no such agent; "
+                    f"{nearest(target, self.names)}"
                 )
             if target == agent.name:
-                raise DefinitionError(f"agent {agent.name!r} hands over to itself")
+                raise DefinitionError(f"agent {agent.name!r} hands over to itself: remove it from its handoffs")
         for name in (*(f"transfer_to_{target}" for target in agent.handoffs), "transfer_back"):
             if name in own:
-                raise DefinitionError(f"agent {agent.name!r}: the tool name {name!r} is taken by a handoff")
+                raise DefinitionError(
+                    f"agent {agent.name!r}: the tool name {name!r} is reserved for a handoff: rename the tool"
+                )
 
 
 DEFAULT_SWARM = Swarm("assistant", [Agent("assistant")])

@@ -10,23 +10,23 @@ BACK = "transfer_back"
 
 
 def handoff_definitions(swarm: Swarm, agent: Agent, navigation: Navigation) -> list[dict[str, Any]]:
-    """Return what ``agent`` is told of its handoffs, in the chat API's form."""
+    """Return the definitions of the handoff tools of ``agent``, in the form of the chat API."""
     tools = []
     for name in agent.handoffs:
-        about = swarm.agent(name).description
-        tools.append(_definition(PREFIX + name, f"Hand the user over to {name}." + (f" {about}" if about else "")))
+        purpose = swarm.agent(name).description
+        tools.append(_definition(PREFIX + name, f"Hand the user over to {name}." + (f" {purpose}" if purpose else "")))
     if navigation.stack:
         tools.append(_definition(BACK, f"Hand the user back to {navigation.stack[-1]}, who was there before you."))
     return tools
 
 
 def handoff_names(agent: Agent, navigation: Navigation) -> list[str]:
-    """Return the names of the tools by which ``agent`` can hand over now."""
+    """Return the names of the handoff tools that ``agent`` can call now."""
     return [*(PREFIX + name for name in agent.handoffs), *([BACK] if navigation.stack else [])]
 
 
 def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | None:
-    """Return to whom the tool ``name`` hands over, ``None`` if it is no handoff that ``agent`` can make now."""
+    """Return the agent that the tool ``name`` hands over to; ``None`` unless ``agent`` can make that handoff now."""
     if name == BACK and navigation.stack:
         return navigation.stack[-1]
     target = name.removeprefix(PREFIX)

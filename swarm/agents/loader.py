@@ -1,4 +1,4 @@
-"""Find a swarm: in a file, a folder, a module, or among the examples."""
+"""Load a swarm from a file, a folder, a module, or the examples."""
 
 import difflib
 import importlib
@@ -26,27 +26,27 @@ def load_swarm(name: str, folder: Path) -> Swarm:
     Raises DefinitionError, naming the file, the line or key, and the nearest valid name.
     """
     path, attribute = _split(name)
-    there = (folder / path).expanduser()
-    if there.is_dir():
-        if not (there / TOML).is_file():
-            raise DefinitionError(f"{there} has no {TOML}: name the file of the swarm, or make one with swarmchat init")
-        there = there / TOML
-    if there.is_file():
-        if there.suffix == ".toml":
+    file = (folder / path).expanduser()
+    if file.is_dir():
+        if not (file / TOML).is_file():
+            raise DefinitionError(f"{file} has no {TOML}: name the file of the swarm, or make one with swarmchat init")
+        file = file / TOML
+    if file.is_file():
+        if file.suffix == ".toml":
             # Imports pydantic, which those that only ask for EXAMPLES do without.
             from swarmchat.swarm.agents.toml_file import read_toml
 
-            return read_toml(there)
-        return _take(load_module(there), attribute or _ATTRIBUTE, str(there))
+            return read_toml(file)
+        return _swarm_of(load_module(file), attribute or _ATTRIBUTE, str(file))
     if path in EXAMPLES and attribute is None:
-        return _take(importlib.import_module(f"swarmchat.examples.{path}"), _ATTRIBUTE, path)
+        return _swarm_of(importlib.import_module(f"swarmchat.examples.{path}"), _ATTRIBUTE, path)
     if attribute is not None and re.fullmatch(r"[\w.]+", path):
-        return _take(_import(path, folder), attribute, path)
-    if there.suffix in (".py", ".toml") or len(there.parts) > len(folder.parts) + 1:
-        raise DefinitionError(f"there is no swarm {name!r}: {there} does not exist")
+        return _swarm_of(_import(path, folder), attribute, path)
+    if file.suffix in (".py", ".toml") or len(file.parts) > len(folder.parts) + 1:
+        raise DefinitionError(f"unknown swarm {name!r}: {file} does not exist")
     near = difflib.get_close_matches(path, EXAMPLES, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"name a file, a folder with a {TOML}, MODULE:NAME, or one of"
-    raise DefinitionError(f"there is no swarm {name!r}; {hint}" + ("" if near else f" {', '.join(EXAMPLES)}"))
+    raise DefinitionError(f"unknown swarm {name!r}; {hint}" + ("" if near else f" {', '.join(EXAMPLES)}"))
 
 
 def _split(name: str) -> tuple[str, str | None]:
@@ -60,20 +60,22 @@ def _import(name: str, folder: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise DefinitionError(f"there is no module {error.name!r}: is it in this folder, or installed?") from error
+        raise DefinitionError(f"unknown module {error.name!r}: is it in this folder, or installed?") from error
     except Exception as error:
         raise DefinitionError(where_it_failed(Path(name), error)) from error
     finally:
         sys.path.remove(str(folder))
 
 
-def _take(module: ModuleType, attribute: str, where: str) -> Swarm:
-    found = getattr(module, attribute, None)
-    if isinstance(found, Agent):
-        return Swarm(found.name, [found])
-    if isinstance(found, Swarm):
-        return found
+def _swarm_of(module: ModuleType, attribute: str, where: str) -> Swarm:
+    value = getattr(module, attribute, None)
+    if isinstance(value, Agent):
+        return Swarm(value.name, [value])
+    if isinstance(value, Swarm):
+        return value
     swarms = [name for name, value in vars(module).items() if isinstance(value, Swarm)]
-    hint = f"it has {', '.join(map(repr, swarms))}" if swarms else "it has no swarm"
-    problem = f"no {attribute!r}" if found is None else f"{attribute!r}, which is no Swarm but {type(found).__name__}"
-    raise DefinitionError(f"{where} has {problem}; {hint}")
+    hint = f"swarms in it: {', '.join(map(repr, swarms))}" if swarms else "it defines no swarm"
+    problem = (
+        "is not defined" if value is None else f"has the type {type(value).__name__}, expected a Swarm or an Agent"
+    )
+    raise DefinitionError(f"{where}: {attribute!r} {problem}; {hint}")

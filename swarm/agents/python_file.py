@@ -1,4 +1,4 @@
-"""Run a Python file of the user's, and say in which line it failed."""
+"""Load a Python file of the user, and name the line in which it failed."""
 
 import importlib.util
 import sys
@@ -10,13 +10,13 @@ from swarmchat.swarm.errors import DefinitionError
 
 
 def load_module(path: Path) -> ModuleType:
-    """Run the Python file ``path`` and return it as a module; modules beside it can be imported by it.
+    """Run the Python file ``path`` and return it as a module; it can import modules from its folder.
 
     Raises DefinitionError naming the line that failed.
     """
     spec = importlib.util.spec_from_file_location(f"swarmchat_loaded_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise DefinitionError(f"{path} is no Python file")
+        raise DefinitionError(f"{path} is not a Python file: expected FILE.py")
     module = importlib.util.module_from_spec(spec)
     # Annotations of a module's functions are looked up through sys.modules.
     sys.modules[spec.name] = module
@@ -31,7 +31,7 @@ def load_module(path: Path) -> ModuleType:
 
 
 def where_it_failed(path: Path, error: Exception) -> str:
-    """Return what went wrong in a file of the user's, and in which line of it."""
+    """Return a message with the file, the line, and the error."""
     if isinstance(error, SyntaxError):
         return f"{error.filename or path}, line {error.lineno}: {error.msg}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]

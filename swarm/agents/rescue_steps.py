@@ -1,4 +1,4 @@
-"""Which steps the rescue has: for those who need to know that, and not how they work."""
+"""The steps of the rescue by name, and the fault that they get; how they work is in ``turn.rescue``."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,15 +17,14 @@ STEPS = ("repair", "feedback", "recomplete", "flush", "placeholder")
 PLACEHOLDER = "Sorry, I could not find an answer to that. Please ask again, or say it in other words."
 
 Step: TypeAlias = 'str | Callable[["Fault", "Context"], Answer | str | Awaitable[Answer | str | None] | None]'
-"""A step's name, or a function that returns what is answered instead; when it returns nothing, the next step is
-taken."""
+"""A step's name, or a function that returns another answer, or nothing to continue with the next step."""
 
 
 def check_steps(steps: Sequence[Step] | None) -> tuple[Step, ...]:
-    """Return ``steps``, all if they are ``None``. Raises DefinitionError, with the nearest name, for an unknown one."""
+    """Return ``steps``; all if ``None``. Raises DefinitionError, with the most similar name, for an unknown one."""
     for step in steps or ():
         if not callable(step) and step not in STEPS:
-            raise DefinitionError(f"{step!r} is no step of the rescue; {nearest(str(step), STEPS)}")
+            raise DefinitionError(f"unknown rescue step {step!r}; {nearest(str(step), STEPS)}")
     return STEPS if steps is None else tuple(steps)
 
 
@@ -36,11 +35,11 @@ class Fault:
     cause: str
     """unknown_tool, bad_arguments, repeated_call, handoff_loop, request_limit, empty, repetition, or rejected."""
     detail: str
-    """What is wrong, in a line."""
+    """What is wrong, in one line."""
     told: str
-    """What the model is told when it is asked again."""
+    """The feedback for the model when it is asked again."""
     answer: Answer
     refusals: Mapping[str, str] = field(default_factory=dict)
-    """Why each of the calls that must not be carried out is not, by its id."""
+    """The reason for each refused call, by the id of the call."""
     error: LimitReached | None = None
-    """What ends the turn if no step of the rescue helps."""
+    """The error that ends the turn if no rescue step helps."""

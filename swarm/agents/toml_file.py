@@ -1,4 +1,4 @@
-"""A swarm written as TOML beside a file of tools, for people who do not program."""
+"""Read a swarm from a TOML file, which needs no programming; its tools are in a Python file beside it."""
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +58,7 @@ def read_toml(path: Path) -> Swarm:
     """Return the swarm that the file ``path`` describes.
 
     Tools are functions in ``tools.py`` beside it, or in the file that ``tools`` names. Raises DefinitionError, naming
-    the file and the line or the key, and the nearest valid name.
+    the file, the line or the key, and the most similar valid name.
     """
     try:
         content = tomllib.loads(path.read_text("utf-8"))
@@ -81,7 +81,7 @@ class _Reader:
         content = _checked("", self._content, _SWARM)
         agents = self._section("agents", _AGENT)
         if not agents:
-            raise DefinitionError("there are no agents: write one as [agents.NAME]")
+            raise DefinitionError("no agents defined: add one as [agents.NAME]")
         return Swarm(
             name=content.get("name", self._path.parent.resolve().name),
             default=content.get("default", ""),
@@ -95,7 +95,7 @@ class _Reader:
         )
 
     def _steps(self, names: Sequence[str] | None) -> Sequence[Step] | None:
-        """Return the steps of the rescue: those that have a name, and functions."""
+        """Return the rescue steps: built-in names, and functions of the tools file."""
         if names is None:
             return None
         return [name if name in STEPS else self._named("rescue", name, callable) for name in names]
@@ -103,7 +103,7 @@ class _Reader:
     def _demo(self, where: str, fields: object) -> DemoRule:
         rule = _checked(where, fields, _DEMO)
         if "pattern" not in rule:
-            raise DefinitionError(f"{where} needs a pattern")
+            raise DefinitionError(f"{where} has no pattern: add a regular expression")
         return DemoRule(**rule)
 
     def _section(self, section: str, known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -121,26 +121,28 @@ class _Reader:
 
     def _state(self, name: str, fields: Mapping[str, Any]) -> State[Any]:
         if "type" in fields:
-            made = self._named(f"states.{name}.type", fields["type"], lambda value: isinstance(value, type))
+            cls = self._named(f"states.{name}.type", fields["type"], lambda value: isinstance(value, type))
             default = fields.get("default")
             try:
-                default = made(**default) if isinstance(default, dict) else default
+                default = cls(**default) if isinstance(default, dict) else default
             except (TypeError, ValueError) as error:
                 raise DefinitionError(f"states.{name}.default does not fit {fields['type']}: {error}") from error
-            return State(name, default=made if default is None else default, type=made)
+            return State(name, default=cls if default is None else default, type=cls)
         if "default" not in fields:
-            raise DefinitionError(f"states.{name} needs a default, or a type of {self._tools_path.name}")
+            raise DefinitionError(f"states.{name} has no default: add one, or a type from {self._tools_path.name}")
         return State(name, default=fields["default"])
 
     def _storage(self, name: str, fields: Mapping[str, Any]) -> Storage[Any]:
         index = fields.get("index")
         if index is None:
-            raise DefinitionError(f"storages.{name} needs an index: the field by which items are found, or several")
+            raise DefinitionError(f"storages.{name} has no index: name the field (or fields) that is searched")
         names = [index] if isinstance(index, str) else index
         for position, item in enumerate(fields.get("items", ())):
             for field in names:
                 if not isinstance(item, dict) or field not in item:
-                    raise DefinitionError(f"storages.{name}.items[{position}] has no field {field!r} to be found by")
+                    raise DefinitionError(
+                        f"storages.{name}.items[{position}] has no field {field!r}, which the index names"
+                    )
         return Storage(
             name, index=_texts(names), items=fields.get("items", ()), type=dict, shared=fields.get("shared", False)
         )
@@ -148,11 +150,11 @@ class _Reader:
     def _named(self, where: str, name: object, fits: Callable[[Any], bool]) -> Any:
         if self._tools is None:
             if not self._tools_path.is_file():
-                raise DefinitionError(f"{where} names {name!r}, and there is no file {self._tools_path}")
+                raise DefinitionError(f"{where} names {name!r}, but {self._tools_path} does not exist")
             self._tools = load_module(self._tools_path)
         known = {key: value for key, value in vars(self._tools).items() if not key.startswith("_") and fits(value)}
         if name not in known:
-            # What the file imported is not what was meant.
+            # Suggest only what the file defines, not what it imports.
             ours = [
                 key
                 for key, value in known.items()
@@ -167,7 +169,7 @@ class _Reader:
 
 
 def _checked(where: str, fields: object, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``fields`` if each is known and of its kind."""
+    """Return ``fields`` if each name is known and each value has the right type."""
     if not isinstance(fields, dict):
         raise DefinitionError(f"{where} is {fields!r}, expected a table")
     for name, value in fields.items():
@@ -176,7 +178,7 @@ def _checked(where: str, fields: object, known: Mapping[str, Any]) -> dict[str, 
             raise DefinitionError(f"unknown key {key!r}; {nearest(name, known)}")
         kinds = known[name]
         if isinstance(value, list) and name in _TEXT_LISTS and not all(isinstance(each, str) for each in value):
-            raise DefinitionError(f"{key} is {value!r}, expected a list of texts")
+            raise DefinitionError(f"{key} is {value!r}, expected a list of strings")
         wrong_bool = isinstance(value, bool) and kinds not in (bool, object)
         if not isinstance(value, kinds) or wrong_bool:
             names = [kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,))]
@@ -187,7 +189,7 @@ def _checked(where: str, fields: object, known: Mapping[str, Any]) -> dict[str, 
 _TEXT_LISTS = {"tools", "handoffs", "system", "reject_input", "reject_output", "index", "rescue"}
 
 _KINDS = {
-    "str": "text",
+    "str": "a string",
     "list": "a list",
     "dict": "a table",
     "int": "a whole number",

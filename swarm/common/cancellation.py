@@ -1,4 +1,4 @@
-"""Let something come to its end even if the task is cancelled meanwhile."""
+"""Finish a write even if the task that asked for it is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,10 +8,10 @@ _T = TypeVar("_T")
 
 
 async def run_to_completion(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run ``work`` to its end and return its result; only then let a cancellation through.
+    """Run ``work`` to its end and return its result; a cancellation is raised only after that.
 
-    For writes: whoever is cancelled in the middle of one still knows whether it took place. An error of ``work``
-    goes before the cancellation.
+    For writes: a caller that is cancelled in the middle still knows whether the write took place. An error of
+    ``work`` is raised instead of the cancellation.
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None

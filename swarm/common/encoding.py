@@ -2,7 +2,7 @@
 
 import json
 
-# Made once: json.dumps makes one at each call.
+# Created once: json.dumps creates an encoder at each call.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -14,7 +14,7 @@ def encode_json(value: object) -> bytes:
 def clean_text(text: str) -> str:
     """Return ``text`` as valid Unicode: surrogate pairs joined, lone surrogates replaced by U+FFFD.
 
-    A terminal hands over bytes that are no UTF-8 as lone surrogates (PEP 383); no model API takes those.
+    Python reads invalid UTF-8 from a terminal as lone surrogates (PEP 383), which no model API accepts.
     """
     if text.isascii():
         return text

@@ -11,10 +11,10 @@ _T = TypeVar("_T")
 
 
 async def call_hook(what: str, function: Callable[..., _T | Awaitable[_T]], *arguments: Any) -> _T:
-    """Return what ``function``, async or not, returns. Raises HookError, naming ``what`` it is, when it fails."""
+    """Call ``function``, async or not, and return its result. Raises HookError, naming ``what``, when it fails."""
     try:
-        made = function(*arguments)
-        return await made if isawaitable(made) else made
+        result = function(*arguments)
+        return await result if isawaitable(result) else result
     except (SwarmError, BackendError):
         raise
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Names: valid ones, the nearest to a misspelt one, and random ones for new sessions."""
+"""Names: checks, the most similar one for a misspelt one, and random ones for new sessions."""
 
 import difflib
 import random
@@ -13,24 +13,24 @@ _AGENT = re.compile(r"[A-Za-z0-9_-]{1,50}")
 
 
 def check_tool_name(name: str) -> None:
-    """Raise DefinitionError unless the chat API takes ``name`` for a tool."""
+    """Raise DefinitionError unless the chat API allows ``name`` for a tool."""
     if not _TOOL.fullmatch(name):
-        raise DefinitionError(f"tool {name!r}: a name has 1 to 64 letters, digits, _ and -")
+        raise DefinitionError(f"tool {name!r}: expected a name of 1 to 64 letters, digits, _ and -")
 
 
 def check_agent_name(name: str) -> None:
-    """Raise DefinitionError unless ``name`` can be part of the name of a tool: ``transfer_to_NAME``."""
+    """Raise DefinitionError unless ``transfer_to_NAME`` is a valid tool name."""
     if not _AGENT.fullmatch(name):
-        raise DefinitionError(f"agent {name!r}: a name has 1 to 50 letters, digits, _ and -")
+        raise DefinitionError(f"agent {name!r}: expected a name of 1 to 50 letters, digits, _ and -")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint for whoever asked for a ``name`` that there is not: the nearest one, or all."""
+    """Return a hint for an unknown ``name``: the most similar of ``known``, or all of them."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
-    return f"there are {', '.join(names)}" if names else "there are none"
+    return f"available: {', '.join(names)}" if names else "none defined"
 
 
 _ADJECTIVES = """
@@ -50,5 +50,5 @@ _ANIMALS = """
 
 
 def random_name(rng: random.Random) -> str:
-    """Return a name such as ``brave-otter``: one of some 7,000."""
+    """Return a name such as ``brave-otter``: one of about 7,000."""
     return f"{rng.choice(_ADJECTIVES)}-{rng.choice(_ANIMALS)}"

@@ -1,4 +1,4 @@
-"""What is remembered of a client across sessions: locale, name, and what else tools put there."""
+"""Memory of a client across sessions: locale, name, and whatever tools store."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from swarmchat.swarm.persistence.store import ChangeSet, Store
 
 
 class PersistMemory:
-    """One JSON object a client."""
+    """The memory of one client: a JSON object."""
 
     def __init__(self, store: Store, client: str) -> None:
         self._store = store
@@ -21,15 +21,15 @@ class PersistMemory:
         return _decode(await self._store.read(self._key))
 
     async def get(self, name: str, default: Any = None) -> Any:
-        """Return what is remembered as ``name``."""
+        """Return the value of ``name``."""
         return (await self.all()).get(name, default)
 
     async def set(self, name: str, value: Any) -> None:
-        """Remember ``value``, which must be of what JSON has; other names are left alone. Raises TypeError."""
+        """Set ``name`` to ``value``. Raises TypeError for a value that JSON cannot hold."""
         await self.update({name: value})
 
     async def update(self, values: Mapping[str, Any]) -> None:
-        """Remember several at once."""
+        """Set several names at once. Raises TypeError for a value that JSON cannot hold."""
         encode_json(dict(values))
         await self._change(lambda memory: memory.update(values))
 

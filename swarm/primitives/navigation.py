@@ -1,8 +1,7 @@
-"""Who is talking with the client, and who was before: kept in one value, so that the two never disagree."""
+"""The active agent and the agents before it, stored as one value so that the two never disagree."""
 
 import json
 from dataclasses import dataclass
-from functools import partial
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.persistence import keys
@@ -11,13 +10,13 @@ from swarmchat.swarm.persistence.store import ChangeSet, Store
 
 @dataclass(frozen=True)
 class Navigation:
-    """The active agent and the way back, the oldest first. No agent is in it twice."""
+    """The active agent, and the stack of those it can hand back to, the oldest first. No agent appears twice."""
 
     active: str
     stack: tuple[str, ...] = ()
 
     def to(self, agent: str) -> "Navigation":
-        """Return the navigation after a handoff to ``agent``. To one on the way back, it is the way back to there."""
+        """Return the navigation after a handoff to ``agent``. If it is on the stack, all above it are dropped."""
         if agent == self.active:
             return self
         if agent in self.stack:
@@ -25,7 +24,7 @@ class Navigation:
         return Navigation(agent, (*self.stack, self.active))
 
     def back(self) -> "Navigation":
-        """Return the navigation one step back; unchanged when there is none."""
+        """Return the navigation one step back; unchanged when the stack is empty."""
         return Navigation(self.stack[-1], self.stack[:-1]) if self.stack else self
 
     def to_bytes(self) -> bytes:
@@ -34,7 +33,7 @@ class Navigation:
 
     @classmethod
     def from_bytes(cls, stored: bytes | None, default: str) -> "Navigation":
-        """Return the navigation that is ``stored``, that of a new session if there is none or it cannot be read."""
+        """Return the navigation that is ``stored``; ``default`` alone if that is missing or cannot be read."""
         try:
             value = json.loads(stored or b"")
             return cls(str(value["active"]), tuple(map(str, value["stack"])))
@@ -42,7 +41,7 @@ class Navigation:
             return cls(default)
 
     def healed(self, agents: frozenset[str], default: str) -> "Navigation":
-        """Return the navigation without agents that there are not; ``default`` stands in for the active one."""
+        """Return the navigation without agents other than ``agents``; ``default`` replaces an unknown active one."""
         active = self.active if self.active in agents else default
         return Navigation(active, tuple(name for name in self.stack if name in agents and name != active))
 
@@ -55,15 +54,11 @@ class PersistSwarm:
         self._key = keys.session_swarm(client, session)
 
     async def get(self, default: str) -> Navigation:
-        """Return the navigation, that of a new session if there is none or it cannot be read."""
+        """Return the stored navigation; ``default`` alone if it is missing or cannot be read."""
         return Navigation.from_bytes(await self._store.read(self._key), default)
 
     async def set(self, navigation: Navigation) -> None:
-        """Keep ``navigation``."""
+        """Store ``navigation``."""
         changes = ChangeSet()
-        changes.update(self._key, partial(_replace, navigation.to_bytes()), self._store.lifetimes.session)
+        changes.update(self._key, lambda stored: navigation.to_bytes(), self._store.lifetimes.session)
         await self._store.apply(changes)
-
-
-def _replace(value: bytes, stored: bytes | None) -> bytes:
-    return value

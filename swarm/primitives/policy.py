@@ -1,4 +1,4 @@
-"""What may not be said, by the user to the agents or by them to the user, and who was banned for it."""
+"""Policies: which texts of users and answers of agents are rejected, and which clients are banned."""
 
 import json
 import re
@@ -13,24 +13,24 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import ChangeSet, Store
 
 Rule = str | Sequence[str] | Callable[[str], bool | Awaitable[bool]]
-"""A regular expression, words (matched whole, in any case), or a function that returns whether to reject."""
+"""A regular expression, words (matched whole, in any case), or a function that returns True to reject."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Rejects texts, and bans for them if it is told to. Raises DefinitionError for what makes no sense."""
+    """Rejects texts and, if ``ban`` is set, bans the client. Raises DefinitionError if it is defined wrongly."""
 
     name: str
     reject_input: Rule | None = None
-    """What the user may not write. Checked before any agent sees it."""
+    """What the user may not write; checked before any agent sees it."""
     reject_output: Rule | None = None
-    """What an agent may not answer. Checked before the user sees it, so answers no longer stream."""
+    """What an agent may not answer; checked before the user sees it, so answers no longer stream."""
     ban: bool = False
-    """Whether a rejected text of the user bans the client."""
+    """Whether the client is banned when a text of the user is rejected."""
     ban_for: float | None = None
     """Seconds that a ban lasts. ``None``: until it is lifted."""
     message: str = "I cannot talk about that."
-    """What is answered instead."""
+    """The answer that the user gets instead."""
 
     def __post_init__(self) -> None:
         if self.reject_input is None and self.reject_output is None:
@@ -59,7 +59,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Ban:
-    """Why and since when a client is banned."""
+    """A ban of a client: by which policy, why, and since when."""
 
     client: str
     policy: str
@@ -68,7 +68,7 @@ class Ban:
 
 
 class PersistPolicy:
-    """The bans by one policy of one swarm. One key a ban, so that every process sees it with its next look."""
+    """The bans by one policy of one swarm. Each is a key of its own, so every process sees it at its next check."""
 
     def __init__(self, store: Store, swarm: str, policy: str) -> None:
         self._store = store
@@ -76,7 +76,7 @@ class PersistPolicy:
         self._policy = policy
 
     async def ban(self, client: str, why: str, since: str, seconds: float | None = None) -> None:
-        """Ban ``client``, for ``seconds`` if they are given."""
+        """Ban ``client`` for ``seconds``; ``None``: for as long as the store keeps bans."""
         value = encode_json({"client": client, "policy": self._policy, "why": why, "since": since})
         changes = ChangeSet()
         lifetime = self._store.lifetimes.ban if seconds is None else seconds
@@ -84,7 +84,7 @@ class PersistPolicy:
         await self._store.apply(changes)
 
     async def lift(self, client: str) -> bool:
-        """Lift the ban of ``client``; return whether there was one."""
+        """Lift the ban of ``client``; return whether it was banned."""
         banned = await self.find(client) is not None
         changes = ChangeSet()
         changes.update(self._key(client), lambda stored: None)
@@ -92,7 +92,7 @@ class PersistPolicy:
         return banned
 
     async def find(self, client: str) -> Ban | None:
-        """Return the ban of ``client``."""
+        """Return the ban of ``client``, or ``None`` if it is not banned."""
         stored = await self._store.read(self._key(client))
         return None if stored is None else _parse(stored, client, self._policy)
 
@@ -110,7 +110,7 @@ def _parse(stored: bytes, client: str, policy: str) -> Ban:
         fields = json.loads(stored)
         return Ban(str(fields["client"]), policy, str(fields["why"]), str(fields["since"]))
     except (ValueError, TypeError, KeyError):
-        # A ban that cannot be read is a ban.
+        # A ban that cannot be read still bans.
         return Ban(client, policy, "(unreadable)", "")
 
 
@@ -121,8 +121,8 @@ def _pattern(policy: str, rule: Rule | None) -> "re.Pattern[str] | None":
         try:
             return re.compile(rule, re.IGNORECASE)
         except re.error as error:
-            raise DefinitionError(f"policy {policy!r}: {rule!r} is no regular expression ({error})") from error
-    # Not \b: a word may begin or end with a sign, as "C++" does.
+            raise DefinitionError(f"policy {policy!r}: {rule!r} is not a valid regular expression ({error})") from error
+    # Not \b: a word may start or end with another character, as "C++" does.
     words = "|".join(re.escape(word) for word in rule)
     return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
 

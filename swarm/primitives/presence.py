@@ -1,4 +1,4 @@
-"""Who is online: a key that lives as long as it is renewed, for scripts that wait until nobody is."""
+"""Which clients are online: one key a session, which expires unless it is renewed."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class Presence:
 
 
 class PersistAlive:
-    """Presence of the clients of one swarm. Each session's belongs to the process that announced it."""
+    """Presence of the clients of one swarm. The key of a session belongs to the process that announced it."""
 
     def __init__(self, backend: Backend, swarm: str, lifetime: float = 60) -> None:
         self._backend = backend
@@ -37,10 +37,10 @@ class PersistAlive:
         self._heartbeat = Heartbeat(self._renew, lifetime / 3, "presence")
 
     async def announce(self, client: str, session: str, agent: str, since: str, *, replace: bool = False) -> None:
-        """Say that ``client`` is online, until ``leave`` or until this process has been gone for a lifetime.
+        """Announce that ``client`` is online, until ``leave`` or until this process has been gone for a lifetime.
 
-        Another process's announcement of the same session is left alone, unless ``replace`` is true: whoever holds the
-        session's lease knows that the process before it is gone.
+        Another process's announcement of the same session is kept unless ``replace`` is true: only the holder of the
+        session's lease knows that the previous process is gone.
         """
         value = {
             "client": client,
@@ -58,7 +58,7 @@ class PersistAlive:
             self._heartbeat.start()
 
     async def leave(self) -> None:
-        """Be offline. An unreachable backend finds out by itself."""
+        """Withdraw the announcement. If the backend cannot be reached, it expires by itself."""
         await self._heartbeat.stop()
         if self._lease is not None:
             with suppress(BackendError):
@@ -73,7 +73,7 @@ class PersistAlive:
     async def _renew(self) -> None:
         lease = self._lease
         if lease is not None and not await self._backend.renew(lease):
-            # It ran out, as on a suspended laptop; the session is open all the same.
+            # It expired, as on a suspended laptop; the session is still open.
             await self._backend.acquire(lease.key, lease.owner, lease.ttl)
 
 

@@ -1,4 +1,4 @@
-"""States: what is being filled in or played, kept beside the history and not in it."""
+"""States of a session: typed values, such as a form that is being filled in, kept outside the history."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,29 +15,28 @@ Reducer = Callable[[T, T], T]
 
 @dataclass(frozen=True)
 class State(Generic[T]):
-    """What a session keeps under a name. A swarm declares it, tools reach it with ``ctx.state(name)``."""
+    """A value that each session keeps under a name. A swarm declares it; tools use it with ``ctx.state(name)``."""
 
     name: str
     default: Callable[[], T] | T
-    """The value at first and after ``clear``: a value, or a function that makes one (a class will do)."""
+    """The value at first and after ``clear``, or a function (or class) that returns it."""
     type: Any = None
-    """What the value is read back as: any type that pydantic knows. ``None``: that of the default."""
+    """Type of the value: any that pydantic knows. ``None``: the type of the default."""
     reducers: Sequence[Reducer[T]] = ()
-    """Functions of the old and the new value that return the one to be kept; they may refuse by raising."""
+    """Functions that take the old and the new value and return the one to keep; they may raise to refuse it."""
 
     def initial(self) -> T:
-        """Return a default of one's own."""
-        made = self.default() if callable(self.default) else self.default
-        # What was handed in must not change because a tool changes what it got.
-        return self.decode(self.encode(made))
+        """Return a fresh copy of the default, which the caller may change."""
+        return self.decode(self.encode(self._default()))
+
+    def _default(self) -> T:
+        return self.default() if callable(self.default) else self.default
 
     @cached_property
     def _adapter(self) -> Any:
         from pydantic import TypeAdapter
 
-        if self.type is not None:
-            return TypeAdapter(self.type)
-        return TypeAdapter(type(self.default() if callable(self.default) else self.default))
+        return TypeAdapter(type(self._default()) if self.type is None else self.type)
 
     def encode(self, value: T) -> bytes:
         """Return ``value`` as JSON."""
@@ -45,17 +44,17 @@ class State(Generic[T]):
         return encoded
 
     def decode(self, stored: bytes) -> T:
-        """Read a value back. Raises StateError for what is no value of the type."""
+        """Return the value that is ``stored``. Raises StateError if it does not fit the type."""
         from pydantic import ValidationError
 
         try:
             value: T = self._adapter.validate_json(stored)
         except ValidationError as error:
             problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"])) or "it"
+            where = ".".join(map(str, problem["loc"])) or "value"
             raise StateError(
-                f"state {self.name!r} holds what it cannot: {where}: {problem['msg']}. It was left as it is; "
-                "clear it to begin anew"
+                f"the stored value of state {self.name!r} does not fit its type: {where}: {problem['msg']}; "
+                "it was not changed: clear the state to start again with the default"
             ) from error
         return value
 
@@ -69,19 +68,19 @@ class PersistState(Generic[T]):
         self._key = keys.session_state(client, session, definition.name)
 
     async def get(self) -> T:
-        """Return the value, the default if there is none. Raises StateError."""
+        """Return the value, or the default if none is stored. Raises StateError."""
         return self._decode(await self._store.read(self._key))
 
     async def set(self, value: T) -> T:
-        """Keep ``value``, or what the reducers make of it; return that."""
+        """Store ``value`` as the reducers return it; return that."""
         return await self.update(lambda old: value)
 
     async def update(self, change: Callable[[T], T]) -> T:
-        """Keep what ``change`` makes of the value; return it.
+        """Store what ``change`` returns for the current value; return it.
 
-        Updates of several tools and processes come one after another, and none is lost: ``change`` may be called again
-        with a newer value, so it must do nothing but compute. Raises StateError, and what ``change`` and the reducers
-        raise.
+        Concurrent updates by tools and processes happen one after another, and none is lost: ``change`` may be called
+        again with a newer value, so it must have no side effects. Raises StateError, and what ``change`` and the
+        reducers raise.
         """
         latest: list[T] = []
 
@@ -96,13 +95,13 @@ class PersistState(Generic[T]):
         changes = ChangeSet()
         changes.update(self._key, edit, self._store.lifetimes.session, ("state", self.definition.name))
         if self._store.changes is not None:
-            # Collected for later, so try it now: a change that raises must not be collected.
+            # The change is committed later, so try it now: one that raises must not be staged.
             edit(await self._store.read(self._key))
         await self._store.apply(changes)
         return latest[0]
 
     async def clear(self) -> None:
-        """Forget the value; the default holds again."""
+        """Remove the value, so that the default applies again."""
         changes = ChangeSet()
         changes.update(self._key, lambda stored: None, recorded_as=("state", self.definition.name))
         await self._store.apply(changes)

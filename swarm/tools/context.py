@@ -1,4 +1,4 @@
-"""What a tool can reach: the session's states, the client's memory, storages, and the way to another agent."""
+"""The context that tools get: the session's states, the client's memory, storages, and handoffs."""
 
 import asyncio
 import threading
@@ -15,31 +15,31 @@ _T = TypeVar("_T")
 
 
 class PrimitiveAccess(Protocol):
-    """Where a context gets its primitives from; a session provides it."""
+    """The primitives behind a context; a session provides them."""
 
     @property
     def memory(self) -> "PersistMemory":
-        """What is remembered of the client."""
+        """The client's memory."""
         ...
 
     def state(self, name: str) -> "PersistState[Any]":
-        """Return the state ``name``. Raises DefinitionError for one that the swarm does not declare."""
+        """Return the state ``name``. Raises DefinitionError if the swarm does not declare it."""
         ...
 
     def storage(self, name: str) -> "PersistStorage[Any]":
-        """Return the storage ``name``. Raises DefinitionError for one that the swarm does not declare."""
+        """Return the storage ``name``. Raises DefinitionError if the swarm does not declare it."""
         ...
 
     def check_agent(self, name: str) -> None:
-        """Raise DefinitionError when there is no agent ``name``."""
+        """Raise DefinitionError unless the swarm has an agent ``name``."""
         ...
 
 
 @dataclass
 class Context:
-    """Handed to a tool, a prompt or a condition that asks for it with a parameter ``ctx``.
+    """The argument for the parameter ``ctx`` of a tool, a prompt or a condition.
 
-    What a tool changes through it is stored together with the tool's result, or, when the tool fails, not at all.
+    What a tool changes through it is stored together with the tool's result, or, if the tool fails, not at all.
     """
 
     client: str
@@ -47,15 +47,15 @@ class Context:
     agent: str
     reach: PrimitiveAccess = field(repr=False)
     call_id: str = ""
-    """The id of the call that is being carried out; empty outside one."""
+    """The id of the current tool call; empty outside one."""
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
-    """Set when nobody waits for the tool any more; a tool that runs long should look at it."""
+    """Set when the call was abandoned; a long-running tool should check it."""
     handoff_to: str | None = None
     loop: asyncio.AbstractEventLoop | None = field(default=None, repr=False)
 
     @property
     def memory(self) -> "PersistMemory":
-        """What is remembered of the client, across sessions."""
+        """The client's memory, which all its sessions share."""
         return self.reach.memory
 
     def state(self, name: str) -> "PersistState[Any]":
@@ -67,12 +67,12 @@ class Context:
         return self.reach.storage(name)
 
     def handoff(self, agent: str) -> None:
-        """Make ``agent`` the active one once this tool's result is stored. Raises DefinitionError if there is none."""
+        """Make ``agent`` the active one once this tool's result is stored. Raises DefinitionError if it is unknown."""
         self.reach.check_agent(agent)
         self.handoff_to = agent
 
     def wait(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run ``work`` and return its result, from a tool that is not async: ``ctx.wait(ctx.memory.get("locale"))``."""
         if self.loop is None:
-            raise RuntimeError("ctx.wait is for tools that are not async; in one that is, use await")
+            raise RuntimeError("ctx.wait works only in tools that are not async: use await instead")
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()

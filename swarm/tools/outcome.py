@@ -1,4 +1,4 @@
-"""What became of one tool call, and the function that runs it."""
+"""The outcome of one tool call, and the function that runs it."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class ToolFailure(Exception):
-    """A tool failed, and the model is told the message and nothing else."""
+    """A tool failed; the model gets the message and nothing else."""
 
 
 @dataclass
 class Outcome:
-    """What became of one call."""
+    """The outcome of one tool call."""
 
     call: ToolCall
     status: str = "interrupted"
@@ -34,5 +34,5 @@ class Outcome:
 
 
 async def run_tool(tool: "Tool", ctx: Context, arguments: dict[str, object], outcome: Outcome) -> str:
-    """Carry out one call and return its result; what runs tools unless a session is given something else."""
+    """Run one tool call and return its result: the default of a session's ``run_tool``."""
     return await tool.run(ctx, arguments)

@@ -1,4 +1,4 @@
-"""From a function's signature and docstring to what a model is told of it, and to what its arguments are checked by."""
+"""Read a function's signature and docstring: the description for the model, and the check of arguments."""
 
 import inspect
 import re
@@ -17,27 +17,27 @@ _AFTER = re.compile(r":?(?:returns?|raises|yields?)\s*:|(?:examples?|notes?)\s*:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a tool takes."""
+    """The description and the parameters of a tool."""
 
     description: str
     parameters: Mapping[str, Any]
-    """A JSON schema without references, where it is not recursive: not every server follows those."""
+    """A JSON schema, without references unless it is recursive: not every server resolves them."""
     arguments: type[BaseModel]
-    """Checks and coerces arguments."""
+    """The pydantic model that checks and coerces arguments."""
     context: str | None
-    """The name of the parameter that gets the tool's Context, if there is one."""
+    """The name of the parameter that gets the tool's Context, if any."""
 
 
 def read_signature(function: Callable[..., Any], name: str, context_type: type) -> Signature:
-    """Read ``function``. A parameter called ``ctx``, or annotated with ``context_type``, is left to the program.
+    """Return the signature of ``function``. A parameter ``ctx``, or one of type ``context_type``, is not for the model.
 
-    Raises DefinitionError for a signature that a model cannot be told of.
+    Raises DefinitionError for a signature that cannot be described as JSON schema.
     """
     try:
         hints = typing.get_type_hints(function, include_extras=True)
     except (NameError, TypeError) as error:
-        raise DefinitionError(f"tool {name!r}: its annotations cannot be read ({error})") from error
-    description, told = _read_docstring(inspect.getdoc(function) or "", inspect.signature(function).parameters)
+        raise DefinitionError(f"tool {name!r}: its annotations cannot be resolved ({error})") from error
+    description, descriptions = _read_docstring(inspect.getdoc(function) or "", inspect.signature(function).parameters)
     fields: dict[str, Any] = {}
     context = None
     for parameter in inspect.signature(function).parameters.values():
@@ -46,9 +46,11 @@ def read_signature(function: Callable[..., Any], name: str, context_type: type) 
             context = parameter.name
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise DefinitionError(f"tool {name!r}: a model cannot be told of the parameter {parameter}: name it")
+            raise DefinitionError(
+                f"tool {name!r}: the parameter {parameter} cannot be described to a model: use parameters with names"
+            )
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hint, Field(default, description=told.get(parameter.name)))
+        fields[parameter.name] = (hint, Field(default, description=descriptions.get(parameter.name)))
     try:
         arguments = create_model(
             name, __config__=ConfigDict(extra="forbid", coerce_numbers_to_str=True, protected_namespaces=()), **fields
@@ -56,18 +58,20 @@ def read_signature(function: Callable[..., Any], name: str, context_type: type) 
         schema = arguments.model_json_schema()
     except (PydanticUserError, PydanticSchemaGenerationError, NameError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise DefinitionError(f"tool {name!r}: a model cannot be told of its parameters ({reason})") from error
+        raise DefinitionError(
+            f"tool {name!r}: its parameters cannot be described to a model ({reason}): use types that pydantic knows"
+        ) from error
     return Signature(description, _plain(schema), arguments, context)
 
 
 def _read_docstring(text: str, parameters: Mapping[str, object]) -> tuple[str, dict[str, str]]:
-    """Return the description, and what is said of each parameter.
+    """Return the description of the function, and one of each parameter.
 
-    A line ``name: …`` or ``:param name: …`` that names a parameter begins what is said of it, and the indented lines
-    below it go on; sections such as "Returns:" are not for the model.
+    A line ``name: …`` or ``:param name: …`` starts the description of that parameter, and the indented lines below it
+    continue it; sections such as "Returns:" are not for the model.
     """
     description: list[str] = []
-    told: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     current: str | None = None
     skipping = False
     for line in text.splitlines():
@@ -77,17 +81,17 @@ def _read_docstring(text: str, parameters: Mapping[str, object]) -> tuple[str, d
             current, skipping = None, bool(_AFTER.match(bare))
         elif match and match[1] in parameters:
             current, skipping = match[1], False
-            told[current] = match[2]
+            descriptions[current] = match[2]
         elif current and bare and line[:1].isspace():
-            told[current] = f"{told[current]} {bare}".strip()
+            descriptions[current] = f"{descriptions[current]} {bare}".strip()
         elif not skipping and (not bare or current is None or not line[:1].isspace()):
             current = None
             description.append(bare)
-    return re.sub(r"\n{2,}", "\n\n", "\n".join(description)).strip(), told
+    return re.sub(r"\n{2,}", "\n\n", "\n".join(description)).strip(), descriptions
 
 
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema without titles, with references put in place unless they are recursive."""
+    """Return ``schema`` without titles, and with references resolved unless they are recursive."""
     definitions = schema.get("$defs", {})
     recursive: set[str] = set()
 
@@ -103,7 +107,7 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
         if reference in definitions:
             beside = {key: value for key, value in node.items() if key != "$ref"}
             return {**walk(definitions[reference], (*inside, reference)), **walk(beside, inside)}
-        # A property may be called "title" too: what is under "properties" are names, not keywords.
+        # A property may be called "title" too: the keys under "properties" are names, not keywords.
         return {
             key: {name: walk(item, inside) for name, item in value.items()}
             if key == "properties"

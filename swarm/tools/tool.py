@@ -25,25 +25,25 @@ DEFAULT_TIMEOUT = 60.0
 
 
 class ArgumentsError(Exception):
-    """The arguments of a call do not fit the tool. The message is for the model, and says what was expected."""
+    """The arguments of a call do not fit the tool. The message tells the model what was expected."""
 
 
 class ToolTimeoutError(Exception):
-    """A tool took longer than it may."""
+    """A tool exceeded its timeout."""
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A function with what a model is told of it. Made with the decorator ``tool``."""
+    """A function that a model may call, and its description. Created by the decorator ``tool``."""
 
     name: str
     function: Callable[..., Any]
     approve: Approve = "auto"
-    """Whether the user is asked before each call: auto (no), ask, or deny (never run)."""
+    """auto: runs without asking; ask: the user is asked before each call; deny: never runs."""
     timeout: float = DEFAULT_TIMEOUT
-    """Seconds after which a call is given up."""
+    """Seconds until a call is abandoned."""
     available: Available | None = None
-    """Whether the tool is offered, asked before each request. ``None``: always."""
+    """Called before each request: whether the tool is offered. ``None``: always."""
     signature: Signature = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ class Tool:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """What the model is told, in the chat API's form."""
+        """The tool's description, in the form of the chat API."""
         function: dict[str, Any] = {"name": self.name}
         if self.signature.description:
             function["description"] = self.signature.description
@@ -69,14 +69,14 @@ class Tool:
         return await call_hook(f"the condition of tool {self.name!r}", self.available, ctx)
 
     def read_arguments(self, arguments: str) -> dict[str, Any]:
-        """Return the arguments that the model wrote, checked and coerced.
+        """Parse, check and coerce the JSON ``arguments`` that a model wrote.
 
-        Raises ArgumentsError when they are no JSON object or do not fit the signature.
+        Raises ArgumentsError when they are not a JSON object or do not fit the signature.
         """
         try:
             values = json.loads(arguments) if arguments.strip() else {}
         except (ValueError, RecursionError) as error:
-            raise ArgumentsError(f"the arguments are no valid JSON ({error})") from error
+            raise ArgumentsError(f"the arguments are not valid JSON ({error})") from error
         if not isinstance(values, dict):
             raise ArgumentsError(f"the arguments are {json.dumps(values)[:80]}, expected a JSON object")
         try:
@@ -92,7 +92,7 @@ class Tool:
         """Call the function and return its result as text: strings as they are, all else as JSON.
 
         Raises ToolTimeoutError when it takes longer than ``timeout``, and whatever the function raises. A function that
-        is not async runs in a thread of its own; when it is given up, ``ctx.cancelled`` tells it to stop.
+        is not async runs in a thread of its own; when it is abandoned, ``ctx.cancelled`` tells it to stop.
         """
         if self.signature.context is not None:
             arguments = {self.signature.context: ctx, **arguments}
@@ -105,7 +105,7 @@ class Tool:
                     if inspect.isawaitable(result):
                         result = await result
         except TimeoutError as error:
-            # A function may raise one of its own.
+            # The function itself may have raised it.
             if limit.expired():
                 raise ToolTimeoutError(f"did not finish within {self.timeout:g} s") from error
             raise
@@ -136,10 +136,10 @@ def tool(
     timeout: float = DEFAULT_TIMEOUT,
     available: Available | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
-    """Make a tool of a function: ``@tool``, or ``@tool(name="…", approve="ask", …)``.
+    """Turn a function into a tool: ``@tool``, or ``@tool(name="…", approve="ask", …)``.
 
-    What the model is told comes from the signature and the docstring; a line ``parameter: text`` in the docstring
-    describes that parameter. Raises DefinitionError for a signature that a model cannot be told of.
+    The model gets a description made from the signature and the docstring; a line ``parameter: text`` in the docstring
+    describes that parameter. Raises DefinitionError for a signature that cannot be described as JSON schema.
     """
 
     def make(function: Callable[..., Any]) -> Tool:
@@ -156,8 +156,8 @@ def as_tool(function: "Tool | Callable[..., Any]") -> Tool:
 async def _in_thread(call: Callable[[], Any]) -> Any:
     """Run ``call`` in a daemon thread.
 
-    Not in asyncio's executor, whose threads the interpreter waits for at its end: a tool that never returns would keep
-    the program from leaving.
+    Not in asyncio's executor, whose threads the interpreter waits for when it exits: a tool that never returns would
+    keep the program from exiting.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()

@@ -1,4 +1,4 @@
-"""What an agent may call now, and which call a model probably meant."""
+"""The tools and handoffs that a request offers, and which of them a model meant by an inexact name."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # Namespaces that models put before a name: OpenAI's (``functions.``), Gemini's (``default_api.``), and guesses.
 _NAMESPACE = re.compile(r"^(?:functions?|tools?|default_api|namespace)\s*[.:/]\s*", re.IGNORECASE)
-# What gpt-oss leaves behind a name (vllm-project/vllm#22578), and Kimi's running number.
+# gpt-oss leaves tokens behind a name (vllm-project/vllm#22578), Kimi a running number.
 _TAIL = re.compile(r"(?:<\|.*|:\d+)$", re.DOTALL)
 _SEPARATORS = re.compile(r"[\s_.-]+")
 
@@ -26,21 +26,21 @@ class Toolset:
         self._plain: dict[str, str | None] = {}
         for name in self.names:
             plain = _plain(name)
-            # Two tools whose names differ by nothing else cannot be told apart.
+            # Names that differ only in case and separators are ambiguous.
             self._plain[plain] = None if plain in self._plain else name
 
     def __bool__(self) -> bool:
         return bool(self.names)
 
     def resolve(self, name: str) -> str | None:
-        """Return the offered name that ``name`` is, but for case, separators and namespace; ``None`` if none is."""
+        """Return the offered name that equals ``name`` apart from case, separators and namespace, or ``None``."""
         if name in self.tools or name in self.handoffs:
             return name
         cut = _TAIL.sub("", _NAMESPACE.sub("", name[:200].strip()))
         return cut if cut in self.tools or cut in self.handoffs else self._plain.get(_plain(cut))
 
     def problem(self, name: str, arguments: str) -> str | None:
-        """Return why the offered ``name`` cannot be called with ``arguments``, the JSON text of an object."""
+        """Return why ``name`` cannot be called with the JSON text ``arguments``; ``None`` if it can."""
         from swarmchat.swarm.tools.tool import ArgumentsError
 
         tool = self.tools.get(name)
@@ -53,8 +53,8 @@ class Toolset:
         return None
 
     def unknown(self, name: str) -> str:
-        """Return what to tell whoever called ``name``, which is not offered."""
-        return f"there is no tool {name!r}; {nearest(name, self.names)}"
+        """Return the error message for a call of ``name``, which is not offered."""
+        return f"unknown tool {name!r}; {nearest(name, self.names)}"
 
 
 def _plain(name: str) -> str:

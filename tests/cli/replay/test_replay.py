@@ -348,7 +348,7 @@ def test_what_is_not_updated(program, log):
         (["log.jsonl", "--speed", "2"], 2, "--speed needs --mode show"),
         (["nothing.jsonl"], 66, "no such file: 'nothing.jsonl'"),
         (["empty"], 2, "empty contains no transcripts: expected files named *.jsonl or *.json"),
-        (["log.jsonl", "-S", "nothing.py"], 78, "there is no swarm 'nothing.py'"),
+        (["log.jsonl", "-S", "nothing.py"], 78, "unknown swarm 'nothing.py'"),
     ],
 )
 def test_what_cannot_be_asked_for(arguments, code, message, program, log):

@@ -104,7 +104,7 @@ def test_tools_are_listed_and_called(program):
     assert "a banana is a berry" in ok(program, *call, "find_fact", '{"about": "banana berries"}')
     assert "did you mean 'find_fact'?" in refused(program, *call, "find_fac", code=66)
     assert refused(program, *call, "find_fact", code=2) == "find_fact: about: Field required"
-    assert "no valid JSON" in refused(program, *call, "find_fact", "{", code=2)
+    assert "not valid JSON" in refused(program, *call, "find_fact", "{", code=2)
     assert refused(program, *call, "play", '{"square": 99}', code=1) == "play: ValueError: square 99 is not free"
 
 
@@ -182,9 +182,9 @@ def test_errors_in_the_code_of_a_swarm_name_the_line(shop):
     ("name", "complaint"),
     [
         ("helpdsk", "did you mean 'helpdesk'?"),
-        ("nothing.toml", "there is no swarm 'nothing.toml'"),
+        ("nothing.toml", "unknown swarm 'nothing.toml'"),
         (".", "has no swarm.toml: name the file of the swarm, or make one with swarmchat init"),
-        ("no_module:swarm", "there is no module 'no_module'"),
+        ("no_module:swarm", "unknown module 'no_module'"),
     ],
 )
 def test_a_swarm_that_is_not_there(name, complaint, program):

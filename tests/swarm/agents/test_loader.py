@@ -118,10 +118,10 @@ def test_a_swarm_in_toml(folder):
     ("name", "message"),
     [
         ("helpdsk", "did you mean 'helpdesk'"),
-        ("nowhere.py", "there is no swarm 'nowhere.py': .*nowhere.py does not exist"),
-        ("nowhere:swarm", "no module 'nowhere'"),
-        ("mine.py:number", "'number', which is no Swarm but int; it has 'swarm'"),
-        ("mine.py:nothing", "no 'nothing'; it has 'swarm'"),
+        ("nowhere.py", "unknown swarm 'nowhere.py': .*nowhere.py does not exist"),
+        ("nowhere:swarm", "unknown module 'nowhere'"),
+        ("mine.py:number", "'number' has the type int, expected a Swarm or an Agent; swarms in it: 'swarm'"),
+        ("mine.py:nothing", "'nothing' is not defined; swarms in it: 'swarm'"),
         (".", "has no swarm.toml"),
     ],
 )
@@ -165,13 +165,13 @@ def test_the_line_that_fails_is_named(tmp_path, code, message):
         ("ban_for = 60", "ban_for = true", r"ban_for is True, expected a whole number or a number"),
         ('type = "Order"', 'type = "Ordre"', r"states.order.type: tools.py has no 'Ordre'; did you mean 'Order'"),
         ('index = ["name", "about"]', 'index = ["title"]', r"storages.facts.items\[0\] has no field 'title'"),
-        ('index = ["name", "about"]', "", r"storages.facts needs an index"),
-        ("default = 0", "", r"states.count needs a default"),
+        ('index = ["name", "about"]', "", r"storages.facts has no index"),
+        ("default = 0", "", r"states.count has no default"),
         ('default = "front"', 'default = "frnt"', r"did you mean 'front'"),
         ('pattern = "hi"', 'pattern = "("', r"no regular expression"),
-        ('pattern = "hi"', "", r"demo\[0\] needs a pattern"),
-        ('reject_input = ["shout"]', "reject_input = [1]", r"quiet.reject_input is \[1\], expected a list of texts"),
-        ('handoffs = ["back"]', 'handoffs = [["x"]]', r"agents.front.handoffs is .*expected a list of texts"),
+        ('pattern = "hi"', "", r"demo\[0\] has no pattern"),
+        ('reject_input = ["shout"]', "reject_input = [1]", r"quiet.reject_input is \[1\], expected a list of strings"),
+        ('handoffs = ["back"]', 'handoffs = [["x"]]', r"agents.front.handoffs is .*expected a list of strings"),
         ('default = { item = "pen" }', "default = { itm = 1 }", r"states.order.default does not fit Order"),
     ],
 )
@@ -188,5 +188,5 @@ def test_a_file_of_tools_that_fails_is_named(folder):
     with pytest.raises(DefinitionError, match=r"tools.py, line 2: ZeroDivisionError"):
         load_swarm("shop", folder)
     (folder / "shop" / "tools.py").unlink()
-    with pytest.raises(DefinitionError, match=r"agents.front.tools names 'greet', and there is no file .*tools.py"):
+    with pytest.raises(DefinitionError, match=r"agents.front.tools names 'greet', but .*tools.py"):
         load_swarm("shop", folder)

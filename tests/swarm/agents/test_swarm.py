@@ -201,12 +201,12 @@ def test_a_change_that_cannot_follow_another_fails_alone():
 @pytest.mark.parametrize(
     ("calls", "results"),
     [
-        ([call("fil")], ["Error: there is no tool 'fil'; did you mean 'fill'?"]),
-        ([call("secret")], ["Error: there is no tool 'secret'; there are fill,"]),
+        ([call("fil")], ["Error: unknown tool 'fil'; did you mean 'fill'?"]),
+        ([call("secret")], ["Error: unknown tool 'secret'; available: fill,"]),
         ([call("fill", add="many")], ["Error: add: Input should be a valid integer"]),
-        ([ToolCall("c", "fill", "{")], ["Error: the arguments are no valid JSON"]),
+        ([ToolCall("c", "fill", "{")], ["Error: the arguments are not valid JSON"]),
         ([call("pay")], ["Denied: "]),
-        ([call("transfer_back")], ["Error: there is no tool 'transfer_back'"]),
+        ([call("transfer_back")], ["Error: unknown tool 'transfer_back'"]),
         (
             [call("transfer_to_sales", "1"), call("transfer_to_sales", "2"), call("fill", "3", add=1)],
             ['{"handed_over_to": "sales"}', "Error: the user was already handed over", '{"item":""'],
@@ -580,7 +580,7 @@ def test_what_an_agent_may_not_say_is_not_shown_nor_sent_again():
     ("make", "message"),
     [
         (lambda: Policy("p"), "reject_input"),
-        (lambda: Policy("p", reject_input="("), "no regular expression"),
+        (lambda: Policy("p", reject_input="("), "not a valid regular expression"),
         (lambda: Policy("p", reject_input="x", ban_for=0), "ban_for"),
         (lambda: Agent("a b"), "agent 'a b'"),
         (lambda: Agent("a", tools=[fill, fill]), "two tools named 'fill'"),
@@ -595,7 +595,7 @@ def test_what_an_agent_may_not_say_is_not_shown_nor_sent_again():
             lambda: Swarm(
                 "s", [Agent("a", tools=[tool(name="transfer_to_b")(lambda: None)], handoffs=["b"]), Agent("b")]
             ),
-            "taken by a handoff",
+            "reserved for a handoff",
         ),
     ],
 )
@@ -609,7 +609,7 @@ def test_undeclared_states_and_storages_are_named():
         async with await open_session(open_backend("memory:"), ScriptedModel(), swarm=SWARM) as session:
             with pytest.raises(DefinitionError, match="did you mean 'order'"):
                 session.primitives.state("ordr")
-            with pytest.raises(DefinitionError, match="there are none"):
+            with pytest.raises(DefinitionError, match="none defined"):
                 session.primitives.storage("facts")
 
     run(scenario())

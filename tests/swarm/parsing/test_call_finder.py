@@ -281,7 +281,7 @@ def test_the_lines_and_the_indentation_of_tags_are_not_the_value_s(inside: str, 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('<tool_call>{"name": "fly", "arguments": {}}</tool_call>', "no tool 'fly'"),
+        ('<tool_call>{"name": "fly", "arguments": {}}</tool_call>', "unknown tool 'fly'"),
         ('<tool_call>{"name": "find_fact", "arguments": {"abut": "x"}}</tool_call>', "about"),
         ('<tool_call>{"name": "find_fact", "arguments": {"about": "ba', "breaks off"),
         ('<tool_call>{"name": "find_fact", "arguments": {"about" bananas}}</tool_call>', "no valid JSON"),
@@ -291,7 +291,7 @@ def test_the_lines_and_the_indentation_of_tags_are_not_the_value_s(inside: str, 
         ("<tool_call>", "breaks off"),
         ('<tool_call>{"name": "find_fact", "arguments": {"about" bananas}', "no valid JSON"),
         ("<invoke name='find_fact'><about>ban", "breaks off"),
-        ("<|python_tag|>import math\n\nprint(math.pi)<|eom_id|>", "no tool 'python'"),
+        ("<|python_tag|>import math\n\nprint(math.pi)<|eom_id|>", "unknown tool 'python'"),
     ],
 )
 def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: str, problem: str) -> None:

@@ -105,7 +105,7 @@ def test_arguments_are_checked_and_coerced():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("{", "no valid JSON"),
+        ("{", "not valid JSON"),
         ("[1]", "expected a JSON object"),
         ("null", "expected a JSON object"),
         ('{"items": []}', "size: Field required; to: Field required"),

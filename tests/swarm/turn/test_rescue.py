@@ -152,7 +152,7 @@ def test_two_calls_in_one_are_taken_apart():
 def test_a_tool_that_there_is_not_is_told_with_the_nearest_one():
     events, records, model = turn([calling("find_fakt", about="x"), calling("find_fact", about="x"), "Yes."])
     assert rescues(events) == [("unknown_tool", "feedback")]
-    assert contents(model, 1)[-1] == "Error: there is no tool 'find_fakt'; did you mean 'find_fact'?"
+    assert contents(model, 1)[-1] == "Error: unknown tool 'find_fakt'; did you mean 'find_fact'?"
     assert "bad" not in data_of(records, "rescue")[0]
 
 
@@ -426,7 +426,7 @@ def test_a_step_may_be_a_function():
 
 
 def test_a_step_that_there_is_not_is_named():
-    with pytest.raises(DefinitionError, match="'flosh' is no step of the rescue; did you mean 'flush'"):
+    with pytest.raises(DefinitionError, match="unknown rescue step 'flosh'; did you mean 'flush'"):
         turn(["x"], rescue=("flosh",))
 
 
