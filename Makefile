@@ -1,4 +1,4 @@
-# Every target makes what it needs: a virtual environment in .venv, with the dependencies. Nothing else is touched.
+# Every target first installs what it needs into a virtual environment in .venv. Nothing outside the checkout is changed.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,39 +13,39 @@ PYTEST_ARGS ?=
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-chat: $(VENV)/.chat ## Chat in the terminal, without a key if need be; make chat ARGS="-b redis"
+chat: $(VENV)/.chat ## Chat in the terminal, no key needed; make chat ARGS="-b redis"
 	@$(BIN)/swarmchat chat $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests, with a real Redis
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
-coverage: $(VENV)/.dev ## Run all tests and show which lines none of them runs
+coverage: $(VENV)/.dev ## Run all tests and list the lines that none of them runs
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/.dev ## Put the code into the project's format
+format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 typecheck: $(VENV)/.dev ## Check types
 	$(BIN)/mypy
 
-docs: $(VENV)/.dev ## Make the generated parts of the documentation anew
+docs: $(VENV)/.dev ## Write the generated parts of the documentation
 	$(BIN)/python docs/generate.py
 
-screenshots: $(VENV)/.dev ## Make the pictures of the documentation anew
+screenshots: $(VENV)/.dev ## Take the screenshots of the documentation
 	$(BIN)/python docs/screenshots.py
 
 wheel: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build
 
-bench: $(VENV)/.bench ## Measure beside other libraries, some 20 minutes, and write docs/benchmarks.md
+bench: $(VENV)/.bench ## Compare with other libraries, some 20 minutes, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks --write $(ARGS)
 
-bench-quick: $(VENV)/.bench ## Measure less of it in two minutes; make bench-quick ARGS="turns start" some parts
+bench-quick: $(VENV)/.bench ## A short version in two minutes; make bench-quick ARGS="turns start" runs some parts
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 clean: ## Remove everything that make made
@@ -62,12 +62,12 @@ $(VENV)/.chat: pyproject.toml build_backend/editable_links.py | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml build_backend/editable_links.py | $(BIN)/python
-	@echo "Installing swarmchat and what its tests need into $(VENV) …"
+	@echo "Installing swarmchat and its test tools into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.chat
 
 $(VENV)/.bench: pyproject.toml build_backend/editable_links.py | $(BIN)/python
-	@echo "Installing swarmchat and what it is measured beside into $(VENV) …"
+	@echo "Installing swarmchat and the libraries it is compared with into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(BIN)/python -m compileall -q $(VENV)/lib >/dev/null || true
 	@touch $@ $(VENV)/.chat $(VENV)/.dev

@@ -1,4 +1,4 @@
-"""Where bytes are kept: in memory, on disk or in Redis, behind one Protocol. Knows no chat."""
+"""Storage for bytes behind one Protocol: in memory, on disk or in Redis. Knows nothing about chats."""
 
 from swarmchat.backends.base import (
     Append,

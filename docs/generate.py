@@ -1,6 +1,6 @@
-"""Write the parts of these pages that come from the program itself: ``make docs``.
+"""Generate the parts of the documents that come from the program: ``make docs``.
 
-They stand between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``. A test fails while one of them is out of date.
+They are between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``. A test fails while one of them is out of date.
 """
 
 import ast
@@ -45,27 +45,27 @@ WIDTH = 100
 ROOMS = ("backends", "swarm", "cli")
 
 MEANINGS = {
-    0: "all went well",
-    1: "something else failed",
-    2: "the command line makes no sense",
-    3: "a replay did not come to the same",
-    4: "the model gave no usable answer, and `--strict` was given",
+    0: "success",
+    1: "another error",
+    2: "the command line is wrong",
+    3: "a replay differs, or an expectation failed",
+    4: "with `--strict`: the model gave no usable answer",
     5: "the context window or another limit was reached",
-    65: "what is stored cannot be read, or is of a newer version",
+    65: "stored data or a file cannot be read, or is of a newer version",
     66: "no such session, model, address, tool, state or ban",
-    69: "a server or a store cannot be reached, or has no room",
+    69: "a server or a store cannot be reached, or is full",
     75: "open in another process, changed by one, or rate limited: try again later",
-    77: "the key is missing or not accepted",
-    78: "a setting cannot be used, or the installation is damaged",
-    129: "ended by SIGHUP, as when the terminal is closed",
+    77: "the API key is missing or not accepted",
+    78: "a setting is invalid, or the installation is damaged",
+    129: "ended by SIGHUP, for example when the terminal is closed",
     130: "ended by SIGINT (Ctrl-C)",
     143: "ended by SIGTERM",
 }
-"""What the exit codes tell: those of BSD's sysexits.h where one fits, and the shell's 128 and the signal's number."""
+"""Meanings of the exit codes: those of BSD's sysexits.h where one fits, and 128 plus the number of a signal."""
 
 
 def help_pages() -> str:
-    """Return what ``--help`` says, of the program and of each of its commands."""
+    """Return the ``--help`` pages of the program and of each command."""
     pages = []
     for path in _commands():
         shown = CliRunner().invoke(app, [*path, "--help"], prog_name="swarmchat", terminal_width=WIDTH)
@@ -75,7 +75,7 @@ def help_pages() -> str:
 
 
 def _commands() -> Iterator[tuple[str, ...]]:
-    """Yield the words of each command, the program itself first."""
+    """Yield the words of each command, first those of the program itself: none."""
     waiting = [((), get_command(app))]
     while waiting:
         path, command = waiting.pop(0)
@@ -84,7 +84,7 @@ def _commands() -> Iterator[tuple[str, ...]]:
 
 
 def slash_commands() -> str:
-    """Return the table of the commands of the chat."""
+    """Return the table of slash commands."""
     rows = [f"| `/{command.name}` | {command.help} |" for command in COMMANDS.values()]
     return "\n".join(["| command | shows or does |", "| --- | --- |", *rows])
 
@@ -95,12 +95,12 @@ def key_table() -> str:
 
 
 def example_log() -> str:
-    """Return the log of a short session in which much happens: the lines as they are stored."""
+    """Return the log of a short, eventful session, as stored."""
     return _as_block(asyncio.run(_example_session()))
 
 
 def _as_block(lines: list[bytes]) -> str:
-    # How long a model took is the one thing that differs from run to run.
+    # Only the duration of an answer differs from run to run.
     log = "\n".join(re.sub(r'"ms":\d+', '"ms":0', line.decode("utf-8")) for line in lines)
     return f"```jsonl\n{log}\n```"
 
@@ -124,7 +124,7 @@ def example_swarm_log() -> str:
 
 
 def example_shop() -> Swarm:
-    """Return the swarm that the second example was held with."""
+    """Return the swarm of the second example."""
 
     @tool
     async def order(ctx: Context, item: str, name: str) -> str:
@@ -198,7 +198,7 @@ def exit_codes() -> str:
 
 
 def corpus() -> str:
-    """Return how much of the tests' corpus the parser gets right, whole and in pieces."""
+    """Return a table: how much of the tests' corpora the parser gets right, as whole texts and as streams."""
     sys.path[:0] = [str(DOCS.parent / "tests" / folder) for folder in ("helpers", "swarm/parsing")]
     tests = import_module("test_corpus")
     rows = ["| corpus | outputs | right, as one text | right, as it streams |", "| --- | --- | --- | --- |"]
@@ -209,7 +209,7 @@ def corpus() -> str:
         ("held out: ordinary answers", tests.HELD_OUT_ORDINARY, tests.ordinary_problem),
     ):
         right = [
-            sum(not any(problem(entry, found) for found in outcomes(entry)) for entry in entries)
+            sum(not any(problem(entry, outcome) for outcome in outcomes(entry)) for entry in entries)
             for outcomes in (tests.whole, tests.streamed)
         ]
         shares = (f"{count} ({count / len(entries):.0%})" for count in right)
@@ -230,7 +230,7 @@ def _modules() -> list[Path]:
 
 
 def modules() -> str:
-    """Return a table for each package: its modules, and the first sentence of what each says of itself."""
+    """Return a table for each package: its modules, with the first sentence of each docstring."""
     tables: dict[Path, list[str]] = {}
     for path in sorted(_modules(), key=lambda path: (ROOMS.index(path.relative_to(DOCS.parent).parts[0]), path.parent)):
         if path.parent not in tables:
@@ -273,7 +273,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
 
 
 def generated(page: str) -> str:
-    """Return the text of ``page`` with its generated parts made anew."""
+    """Return the text of ``page`` with its generated parts up to date."""
     text = (DOCS / page).read_text("utf-8")
     for name, make in PARTS[page].items():
         begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"

@@ -1,4 +1,4 @@
-"""Make the pictures of the documentation: ``make screenshots``. The real program, on a real terminal, as SVG.
+"""Take the screenshots of the documentation: ``make screenshots``. The real program, on a real terminal, as SVG.
 
 Needs what the tests need. A home folder of its own is used, the demo model answers, and nothing is sent anywhere.
 """
@@ -46,11 +46,11 @@ SCENES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
         ("I want to buy a phone", "a red one", "/undo", "a blue one", "/stack", "/state order"),
     ),
 }
-"""The moments: the options of the program, and what is typed."""
+"""The screenshots: the options of the program, and the lines typed."""
 
 
 def main() -> None:
-    """Make all pictures."""
+    """Take all screenshots."""
     FOLDER.mkdir(exist_ok=True)
     for name, (options, typed) in SCENES.items():
         with tempfile.TemporaryDirectory() as home:
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def picture(home: str, options: Sequence[str], typed: Sequence[str]) -> str:
-    """Return the screen after ``typed`` was said to the program, as SVG."""
+    """Return the screen as SVG, after ``typed`` was entered."""
     env = {"HOME": home, "PATH": "/usr/bin:/bin", "TERM": "xterm-256color", "LANG": "C.UTF-8", "COLORTERM": "truecolor"}
     env |= {"SWARMCHAT_CLIENT": "ann", "SWARMCHAT_DISCOVER": "false"}
     command = [sys.executable, "-m", "swarmchat.cli", *options, "-s", "monday"]
@@ -75,7 +75,7 @@ def picture(home: str, options: Sequence[str], typed: Sequence[str]) -> str:
 
 
 def as_svg(screen: Terminal) -> str:
-    """Return what is on the screen as SVG: text that can be selected, in the colours of the terminal."""
+    """Return the screen as SVG: selectable text, in the colours of the terminal."""
     rows = _cells(screen)
     width, height = COLUMNS * _CELL + 2 * _MARGIN, len(rows) * _LINE + 2 * _MARGIN
     parts = [
@@ -100,14 +100,14 @@ def as_svg(screen: Terminal) -> str:
 
 
 def _cells(screen: Terminal) -> list[list[pyte.screens.Char]]:
-    """Return the characters on the screen, row by row. What is dim is grey: the emulator knows nothing of dim."""
+    """Return the characters on the screen, row by row. Dim text is grey, because the emulator does not know dim."""
     emulator = pyte.Screen(COLUMNS, ROWS)
     pyte.ByteStream(emulator).feed(screen.raw.replace(b"\x1b[2m", b"\x1b[90m").replace(b"\x1b[0;2m", b"\x1b[0;90m"))
     return [[emulator.buffer[row][column] for column in range(COLUMNS)] for row in range(ROWS)]
 
 
 def _run(text: str, column: int, cells: int, y: float, cell: object) -> list[str]:
-    """Return cells of one style: their ground, if it is not the paper, and their text."""
+    """Return cells of one style: their background, if it is not the page's, and their text."""
     ink, ground = _colour(getattr(cell, "fg", ""), _INK), _colour(getattr(cell, "bg", ""), _PAPER)
     if getattr(cell, "reverse", False):
         ink, ground = ground, ink

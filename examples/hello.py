@@ -1,4 +1,4 @@
-"""Ask a question in a session that is kept on disk; the second run knows what the first one said.
+"""Ask a question in a session on disk; the second run continues the session of the first.
 
 $ python examples/hello.py
 Nothing yet: this is the first message that I was sent.

@@ -1,7 +1,7 @@
 """A help desk of three agents: facts and a game at the front desk, an order form at sales, and refunds.
 
-Begin it with ``swarmchat -S helpdesk`` and say "help". Without a key, the rules of the demo model in
-``helpdesk_data.py`` stand in for a model; everything else is the same with a real one.
+Start it with ``swarmchat -S helpdesk`` and say "help". Without a key, the demo model follows the rules in
+``helpdesk_data.py``; everything else is the same with a real model.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +11,7 @@ from swarmchat.examples.helpdesk_data import DEMO, FACTS, Fact
 from swarmchat.examples.tic_tac_toe import Game, find_winner
 from swarmchat.swarm import Agent, Context, Policy, State, Storage, Swarm, tool
 
-# Facts: a storage, whose items are found by describing them. The model never sees an id.
+# Facts: a storage, whose items are found by description. The model never sees an id.
 
 
 @tool
@@ -25,19 +25,19 @@ async def find_fact(ctx: Context, about: str, limit: int = 1) -> str:
     return "\n".join(fact.text for fact in facts) or "There is no fact about that."
 
 
-# Tic-tac-toe: a state whose reducer, find_winner, sees to it that the winner is always known.
+# Tic-tac-toe: a state whose reducer, find_winner, updates the winner with every change.
 
 
 @tool
 async def start_game(ctx: Context) -> dict[str, str]:
     """Start a new game of tic-tac-toe, in which the client is X."""
-    return Game.told(await ctx.state("game").set(Game()))
+    return Game.describe(await ctx.state("game").set(Game()))
 
 
 @tool
 async def show_board(ctx: Context) -> dict[str, str]:
     """Show the board of tic-tac-toe."""
-    return Game.told(await ctx.state("game").get())
+    return Game.describe(await ctx.state("game").get())
 
 
 @tool
@@ -47,15 +47,15 @@ async def play(ctx: Context, square: int) -> dict[str, str]:
     square: from 1, at the top left, to 9, at the bottom right
     """
     await ctx.state("game").update(lambda game: game.put_x(square))
-    return Game.told(await ctx.state("game").update(Game.put_o))
+    return Game.describe(await ctx.state("game").update(Game.put_o))
 
 
-# The order: a form that is filled in over several turns. A state outlives the messages that it was filled in from.
+# The order: a form that is filled in over several turns. A state outlives the messages that it came from.
 
 
 @dataclass
 class Order:
-    """What the client wants."""
+    """An order of the client."""
 
     item: str = ""
     colour: str = ""
@@ -64,11 +64,11 @@ class Order:
     status: str = "open"
 
     def missing(self) -> str:
-        """Name what is still to be filled in."""
+        """Return the names of the empty fields."""
         return ", ".join(field for field, value in asdict(self).items() if not value)
 
-    def told(self) -> str:
-        """Return what the model is told."""
+    def describe(self) -> str:
+        """Return the order as text for the model."""
         filled = ", ".join(f"{field}: {value}" for field, value in asdict(self).items() if value)
         return f"The order: {filled}." + (f" Still missing: {missing}." if (missing := self.missing()) else "")
 
@@ -84,19 +84,19 @@ async def fill_order(ctx: Context, item: str = "", colour: str = "", quantity: i
     if name:
         await ctx.memory.set("name", name)
     name = name or await ctx.memory.get("name", "")
-    said: dict[str, Any] = {"item": item, "colour": colour, "quantity": quantity, "name": name}
+    fields: dict[str, Any] = {"item": item, "colour": colour, "quantity": quantity, "name": name}
 
     def fill(order: Order) -> Order:
         unfinished = order if order.status == "open" else Order()
-        return replace(unfinished, **{field: value for field, value in said.items() if value})
+        return replace(unfinished, **{field: value for field, value in fields.items() if value})
 
-    return Order.told(await ctx.state("order").update(fill))
+    return Order.describe(await ctx.state("order").update(fill))
 
 
 @tool
 async def show_order(ctx: Context) -> str:
     """Show the order and what is still missing."""
-    return Order.told(await ctx.state("order").get())
+    return Order.describe(await ctx.state("order").get())
 
 
 @tool
@@ -108,7 +108,7 @@ async def place_order(ctx: Context) -> str:
             raise ValueError(f"the order is {order.status}; missing: {order.missing() or 'nothing'}")
         return replace(order, status="placed")
 
-    return Order.told(await ctx.state("order").update(place))
+    return Order.describe(await ctx.state("order").update(place))
 
 
 @tool
@@ -124,10 +124,10 @@ async def request_refund(ctx: Context, reason: str) -> str:
         return replace(order, status="refund requested")
 
     order: Order = await ctx.state("order").update(refund)
-    return f"The refund for {await ctx.memory.get('name')} is requested: {reason}\n\n{order.told()}"
+    return f"The refund for {await ctx.memory.get('name')} is requested: {reason}\n\n{order.describe()}"
 
 
-# Memory: what is known of the client, in this session and in all later ones.
+# Memory: what is remembered about the client, in this session and in all later ones.
 
 
 @tool
@@ -141,12 +141,12 @@ async def remember_client(ctx: Context, name: str = "", locale: str = "") -> str
 
 
 async def about_client(ctx: Context) -> str:
-    """Return a system message, made anew for each request. An empty one is not sent."""
+    """Return a system message; called for each request. An empty one is not sent."""
     known = ", ".join(f"{field} {value}" for field, value in (await ctx.memory.all()).items())
     return known and f"Known of the client: {known}."
 
 
-# Who they are, and what they share.
+# The agents, and what they share.
 
 swarm = Swarm(
     "helpdesk",

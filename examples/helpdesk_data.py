@@ -1,4 +1,4 @@
-"""What the help desk knows, and what the demo model does in it, which answers when no other model is connected."""
+"""The facts of the help desk, and the rules that the demo model follows there."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from swarmchat.swarm import DemoRule
 
 @dataclass
 class Fact:
-    """Something worth knowing; ``about`` holds further words by which it is found."""
+    """A fact; ``about`` holds more words to find it by."""
 
     about: str
     text: str
@@ -53,10 +53,10 @@ Try one of these, in your own words:
 - a game: "let us play tic-tac-toe", then "5", "I take 3" … You can win.
 - an order, over several turns: "I want to buy a phone", "a red one", "two", "my name is Ann", "place the order"
 - a refund of it: "I want my money back", then why
-- "back" leads back to whom you talked with before
+- "back" takes you back to the previous agent
 - politics: "who will win the election?" That gets you banned, for a minute.
 
-I follow rules and am no AI; ask me how to connect a real model."""
+I am a scripted demo, not an AI; ask me how to connect a real model."""
 
 _ITEMS = r"(phone|tablet|laptop)s?"
 _ORDER = {
@@ -69,9 +69,9 @@ _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5}
 
 
 def _order(text: str) -> dict[str, Any]:
-    """Find the fields of an order in a sentence, wherever they stand."""
-    found = {field: re.search(rf"\b{pattern}\b", text, re.IGNORECASE) for field, pattern in _ORDER.items()}
-    fields = {field: match[1].lower() if field != "name" else match[1] for field, match in found.items() if match}
+    """Return the fields of an order that a sentence mentions, in any order."""
+    matches = {field: re.search(rf"\b{pattern}\b", text, re.IGNORECASE) for field, pattern in _ORDER.items()}
+    fields = {field: match[1].lower() if field != "name" else match[1] for field, match in matches.items() if match}
     return {field: _NUMBERS.get(value, value) for field, value in fields.items()}
 
 
@@ -87,11 +87,11 @@ _FACT = (
     r"(?:.*\?\W*$|(?:is|are|do|does|can|what|which|who|how|why|when|where)\b)"
 )
 
-# The first rule that fits holds; one whose tool the active agent does not have does not fit.
+# The first match wins. A rule whose tool the active agent does not have is skipped.
 DEMO = [
     DemoRule(r"^\W*help\b|\bwhat can (?:i|you) do\b", reply=HELP),
     DemoRule(r"^\W*(?:thanks|thank you)\b", reply="You are welcome."),
-    # What models do wrong, to see what is done about it.
+    # Faults of models, to see them rescued.
     DemoRule(r"^\W*leak\b\W*(?P<topic>.*)", "find_fact", {"about": "{topic}"}, leak=True),
     DemoRule(r"^\W*(?:say nothing|be silent)\b", reply=""),
     DemoRule(r"^\[Your last answer was empty", reply="I was silent, and the program asked me again."),
@@ -119,7 +119,7 @@ DEMO = [
     DemoRule(
         r"\b(?:buy|purchase|shop|price)\b", reply="With pleasure. A phone, a tablet or a laptop? And in which colour?"
     ),
-    # What is remembered of the client.
+    # The client's memory.
     DemoRule(r"\bmy name(?: is|'s) (?P<name>\w[\w-]*)", "remember_client", {"name": "{name}"}),
     DemoRule(r"\bmy (?:locale|language) is (?P<locale>\w[\w-]*)", "remember_client", {"locale": "{locale}"}),
     DemoRule(r"\bwho am i\b|\bknow about me\b|\bwhat(?: is|'s) my\b", "remember_client"),

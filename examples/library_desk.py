@@ -1,6 +1,6 @@
 """A swarm in one small file: questions at the desk, and another agent who lends books.
 
-Begin it with ``swarmchat chat -S examples/library_desk.py``. The rules under ``demo`` stand in for a model.
+Start it with ``swarmchat chat -S examples/library_desk.py``. The demo model follows the rules under ``demo``.
 """
 
 from swarmchat.swarm import Agent, Context, DemoRule, State, Storage, Swarm, tool

@@ -19,7 +19,7 @@ class Parrot:
     context_window = 4_000
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Answer in two pieces; what ends the answer holds all of it."""
+        """Yield the answer in two pieces, then the whole answer at the end."""
         text = str(request.decoded_messages()[-1]["content"])[::-1].upper()
         half = len(text) // 2
         yield TextChunk(text[:half])
@@ -27,7 +27,7 @@ class Parrot:
         yield Answer(text=text)
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Release resources: this model has none."""
 
 
 async def main() -> None:

@@ -1,7 +1,7 @@
 """A shop with an advisor and a cashier: a catalogue that is searched by description, and a basket.
 
-Begin it with ``swarmchat -S phone_shop`` and say "help". Nobody, client or model, ever has to name an id: "the cheap
-one" will do. Without a key, the rules at the end stand in for a model.
+Start it with ``swarmchat -S phone_shop`` and say "help". Neither client nor model ever needs an id: "the cheap one"
+will do. Without a key, the demo model follows the rules at the end.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from swarmchat.swarm import Agent, Context, DemoRule, State, Storage, Swarm, too
 
 @dataclass(frozen=True)
 class Phone:
-    """What is sold; each of the ``wishes`` is a way to ask for it."""
+    """A phone for sale; each of its ``wishes`` is a way to ask for it."""
 
     name: str
     price: int
@@ -19,7 +19,7 @@ class Phone:
     wishes: tuple[str, ...]
 
     def texts(self) -> list[str]:
-        """Return the texts by which it is found; the one that fits best counts."""
+        """Return the texts to find it by; the best match counts."""
         return [self.name, self.about, *self.wishes]
 
 
@@ -41,7 +41,7 @@ PHONES = [
 
 @dataclass
 class Line:
-    """How many of one item are wanted, and what one costs."""
+    """One item of the basket: its name, the price of one, and how many."""
 
     name: str
     price: int
@@ -50,7 +50,7 @@ class Line:
 
 @dataclass
 class Basket:
-    """What the client wants to buy."""
+    """The items that the client wants to buy."""
 
     lines: list[Line] = field(default_factory=list)
 
@@ -77,8 +77,8 @@ async def search_catalogue(ctx: Context, description: str, limit: int = 3) -> st
 
     limit: how many to return at most
     """
-    found: list[Phone] = await ctx.storage("catalogue").take(description, total=limit)
-    return "\n".join(f"- {phone.name}, {phone.price}: {phone.about}" for phone in found) or "Nothing fits that."
+    phones: list[Phone] = await ctx.storage("catalogue").take(description, total=limit)
+    return "\n".join(f"- {phone.name}, {phone.price}: {phone.about}" for phone in phones) or "Nothing fits that."
 
 
 @tool
@@ -88,10 +88,10 @@ async def put_in_basket(ctx: Context, description: str, count: int = 1) -> str:
     description: the name or what it is like, in the client's words
     count: how many; below 0 to take out again
     """
-    found: list[Phone] = await ctx.storage("catalogue").take(description)
-    if not found:
+    phones: list[Phone] = await ctx.storage("catalogue").take(description)
+    if not phones:
         raise ValueError(f"nothing fits {description!r}: say its name, or what it is like")
-    line = Line(found[0].name, found[0].price, count)
+    line = Line(phones[0].name, phones[0].price, count)
     return str(await ctx.state("basket").update(lambda basket: Basket([*basket.lines, line])))
 
 
@@ -114,7 +114,7 @@ async def check_out(ctx: Context) -> str:
 
 HELP = """\
 Try "a phone with a good camera", "put the cheap one in the basket", "add 2 with a big screen", "what is in the basket?"
-and "check out". I follow rules and am no AI; ask me how to connect a real model."""
+and "check out". I am a scripted demo, not an AI; ask me how to connect a real model."""
 
 ASK = "With pleasure. What should it be like: cheap, small, robust, with a good camera, with a big screen …?"
 

@@ -1,4 +1,4 @@
-"""The rules of tic-tac-toe, for the help desk. Nothing in it knows of chats."""
+"""The rules of tic-tac-toe, for the help desk. This module knows nothing about chats."""
 
 from dataclasses import dataclass, replace
 
@@ -8,13 +8,13 @@ STATUS = {"": "X is to move: name a free square.", "X": "X has won!", "O": "O ha
 
 @dataclass
 class Game:
-    """The board holds X, O, and the numbers of the free squares. Nothing changes it: each move makes another game."""
+    """A game that never changes: each move returns a new one. The board holds X, O, and the numbers of free squares."""
 
     board: str = "123456789"
     winner: str = ""
 
     def put_x(self, square: int) -> "Game":
-        """Return the game with an X on ``square``. Raises ValueError when that cannot be."""
+        """Return the game with an X on ``square``. Raises ValueError if that is not allowed."""
         if self.winner:
             raise ValueError("the game is over: start a new one")
         if str(square) not in list(self.board):
@@ -26,7 +26,7 @@ class Game:
         free = [square for square in self.board if square.isdigit()]
         return self if self.winner else replace(self, board=self.board.replace(free[0], "O"))
 
-    def told(self) -> dict[str, str]:
+    def describe(self) -> dict[str, str]:
         """Return the board and who is to move or has won, as a model is told."""
         rows = [" ".join(self.board[start : start + 3]) for start in (0, 3, 6)]
         return {"board": "\n".join(rows), "status": STATUS[self.winner]}

@@ -1,4 +1,4 @@
-"""The documents say what is true: links, generated parts, tables, and the sessions that the README shows."""
+"""The documents are true: links, generated parts, tables, and the sessions that they show."""
 
 import ast
 import dataclasses
@@ -58,8 +58,8 @@ def _blocks(text: str, language: str) -> list[str]:
 
 def _rows(text: str, heading: str) -> list[list[str]]:
     """Return the cells of the first table below ``heading``, without its head."""
-    _, found, below = text.partition(f"\n{heading}\n")
-    assert found, heading
+    _, separator, below = text.partition(f"\n{heading}\n")
+    assert separator, heading
     table = re.search(r"(?:^\|.*\|\n)+", below, re.MULTILINE)
     assert table
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]]
@@ -71,8 +71,8 @@ def _names(cell: str) -> list[str]:
 
 @pytest.mark.parametrize("page", GENERATOR.PARTS)
 def test_generated_parts_are_up_to_date(page: str):
-    made: str = GENERATOR.generated(page)
-    assert made == (ROOT / "docs" / page).read_text("utf-8"), "run: make docs"
+    expected: str = GENERATOR.generated(page)
+    assert expected == (ROOT / "docs" / page).read_text("utf-8"), "run: make docs"
 
 
 def test_the_page_of_benchmarks_shows_what_was_measured():
@@ -110,8 +110,8 @@ INNER = {
     "benchmarks/trimmers.py": {"swarm.common.encoding"},
     "docs/generate.py": {"cli.app.signals", "cli.errors", "cli.main", "cli.prompt.key_bindings", "cli.slash.builtin"},
 }
-"""What still imports modules that are not public: benchmarks of one part, which write its bytes themselves, and the
-tables of the documents that are about the program."""
+"""Files that import modules which are not public: benchmarks of one part, which write its bytes themselves, and the
+generator of the tables about the program."""
 
 
 def _imported(code: str) -> set[str]:
@@ -170,7 +170,7 @@ def test_make_targets_exist(page: Path):
 
 
 @each_page
-def test_commands_can_be_given(page: Path):
+def test_commands_exist(page: Path):
     for line in "".join(_blocks(page.read_text("utf-8"), "console")).splitlines():
         command = re.search(r"(?:^\$ |\| )(swarmchat\b[^|]*)$", line)
         if command:
@@ -179,23 +179,23 @@ def test_commands_can_be_given(page: Path):
             assert shown.exit_code == 0, f"{line}\n{shown.output}"
 
 
-def test_settings_are_those_that_there_are():
+def test_the_settings_page_lists_every_setting():
     rows = _rows((ROOT / "docs" / "chat.md").read_text("utf-8"), "## Settings")
     documented = {_names(row[0])[0]: set(_names(row[1])) for row in rows}
     assert list(documented) == [field.name for field in dataclasses.fields(Settings) if field.metadata]
     chat = get_command(app).commands["chat"]
     options = {param.name: set(param.opts) for param in chat.params if param.name in documented}
-    assert {name: found for name, found in documented.items() if found} == options
+    assert {name: flags for name, flags in documented.items() if flags} == options
 
 
-def test_record_types_are_documented():
+def test_the_log_page_lists_every_record_type():
     page = (ROOT / "docs" / "log-format.md").read_text("utf-8")
     tables = ("## Types that are written", "## Types that are only read")
     documented = {name for table in tables for row in _rows(page, table) for name in _names(row[0])}
     assert documented == {*get_args(RecordType)}
 
 
-def test_the_examples_of_a_log_are_some():
+def test_the_examples_of_a_log_are_valid():
     page = (ROOT / "docs" / "log-format.md").read_text("utf-8")
     documented = {row[0].strip("`"): row[1] for row in _rows(page, "## Types that are written")}
     for block in _blocks(page, "jsonl"):
@@ -205,7 +205,7 @@ def test_the_examples_of_a_log_are_some():
             assert set(record.data) <= set(_names(documented[record.type])), record.type
 
 
-def test_the_example_of_a_cut_is_one():
+def test_the_example_of_a_cut_is_right():
     page = (ROOT / "docs" / "log-format.md").read_text("utf-8")
     records = [parse_record(line.encode("utf-8")) for line in _blocks(page, "jsonl")[0].splitlines()]
     (cut,) = [record for record in records if record.type == "rotate"]
@@ -254,7 +254,7 @@ def _timeless(shown: str) -> str:
     return re.sub(r"\b\d{4}-\d\d-\d\d \d\d:\d\d", "TIME", re.sub(r", \d+\.\d s: ", ": ", words))
 
 
-def test_the_swarms_page_shows_swarms_that_are_some(tmp_path: Path):
+def test_the_swarms_page_shows_valid_swarms(tmp_path: Path):
     python, toml = _blocks(SWARMS, "python"), [block for block in _blocks(SWARMS, "toml") if "[agents." in block]
     (tmp_path / "tools.py").write_text("\n".join(python), "utf-8")
     (tmp_path / "swarm.toml").write_text(toml[0], "utf-8")

@@ -205,7 +205,7 @@ def test_a_walk_through_the_phone_shop(backend_url):
 
 
 @pytest.mark.parametrize(
-    ("swarm", "said", "tool", "agent"),
+    ("swarm", "message", "tool", "agent"),
     [
         ("helpdesk", "Is it true that a banana is a berry?", "find_fact", "triage"),
         ("helpdesk", "tell me something about octopuses", "find_fact", "triage"),
@@ -239,11 +239,11 @@ def test_a_walk_through_the_phone_shop(backend_url):
         ("phone_shop", "I want to pay", "check_out", "cashier"),
     ],
 )
-def test_sentences_may_vary(swarm, said, tool, agent):
+def test_sentences_may_vary(swarm, message, tool, agent):
     async def scenario():
         model = RecordingModel(SWARMS[swarm])
         async with await open_session(open_backend("memory:"), model, swarm=SWARMS[swarm]) as session:
-            events = await say(session, said)
+            events = await say(session, message)
             assert [event.name for event in events if isinstance(event, ToolStarted)] == ([tool] if tool else [])
             assert session.agent.name == agent
             assert all(check_messages(request.decoded_messages()) is None for request in model.requests)
@@ -258,8 +258,8 @@ def test_the_help_suggests_what_works():
         ) as session:
             suggestions = re.findall(r'"([^"]+)"', HELP)
             assert len(suggestions) > 10
-            for said in suggestions:
-                events = await say(session, said)
+            for message in suggestions:
+                events = await say(session, message)
                 assert "no rule" not in events[-1].text
                 assert "did not work" not in events[-1].text
                 assert "Nothing" not in events[-1].text
@@ -338,9 +338,9 @@ def assert_results(swarm, calls, results):
             await say(session, "go")
             return [record.message["content"] for record in session.records if record.type == "tool"]
 
-    found = run(scenario())
-    assert len(found) == len(results)
-    for got, pattern in zip(found, results, strict=True):
+    outcomes = run(scenario())
+    assert len(outcomes) == len(results)
+    for got, pattern in zip(outcomes, results, strict=True):
         assert re.search(pattern, got.replace("\\n", "\n"), re.DOTALL), got
 
 

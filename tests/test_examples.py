@@ -1,4 +1,4 @@
-"""Every example that is a program prints what its docstring says that it prints."""
+"""Every example program prints the output in its docstring."""
 
 import ast
 import os
@@ -24,7 +24,7 @@ def _runs(example: Path) -> Iterator[tuple[list[str], str]]:
 
 
 @pytest.mark.parametrize("example", PROGRAMS, ids=lambda path: path.stem)
-def test_an_example_prints_what_it_says(example: Path, tmp_path: Path):
+def test_an_example_prints_the_output_in_its_docstring(example: Path, tmp_path: Path):
     runs = list(_runs(example))
     assert runs, "the docstring shows no run"
     # No key and no address: an example that asks for a server would fail.

@@ -1,4 +1,4 @@
-"""What is shipped: built as users get it, from a copy of the tree, without the network."""
+"""The distributions, built and installed from a copy of the tree, without the network."""
 
 import ast
 import importlib
@@ -21,8 +21,8 @@ from swarmchat.swarm.version import VERSION
 ROOT = Path(__file__).parents[1]
 ROOMS = ("backends", "cli", "swarm")
 
-MADE = (".git", ".venv", ".*_cache", ".coverage*", ".hypothesis", "__pycache__", "build", "dist", "*.egg-info")
-"""What is in a working copy and not in the project."""
+GENERATED = (".git", ".venv", ".*_cache", ".coverage*", ".hypothesis", "__pycache__", "build", "dist", "*.egg-info")
+"""Files of a working copy that do not belong to the project."""
 
 PUBLIC = {
     "swarmchat.backends": """
@@ -49,9 +49,9 @@ PUBLIC = {
 
 def _run(*command: str | Path, **environment: str) -> str:
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_", "COV"))}
-    done = subprocess.run(command, env={**outside, **environment}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    result = subprocess.run(command, env={**outside, **environment}, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 def _project() -> dict[str, Any]:
@@ -64,16 +64,16 @@ def _project() -> dict[str, Any]:
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the source distribution, and with the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("dist")
-    made = shutil.ignore_patterns(*MADE)
-    shutil.copytree(ROOT, folder / "tree", ignore=made)
+    generated = shutil.ignore_patterns(*GENERATED)
+    shutil.copytree(ROOT, folder / "tree", ignore=generated)
     _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, folder / "tree")
     return folder
 
 
 @pytest.fixture(scope="module")
 def wheel(dist: Path) -> Path:
-    (found,) = dist.glob("*.whl")
-    return found
+    (path,) = dist.glob("*.whl")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -111,20 +111,20 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path):
     assert names == modules | typed
 
 
-def test_the_source_distribution_holds_all_but_what_is_made(dist: Path):
+def test_the_source_distribution_holds_the_whole_tree(dist: Path):
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     # A wheel was built from it, so the rooms are there. It is also to be read, and its tests are to run.
-    wanted = ["LICENSE", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Makefile", ".ci/run"]
+    expected = ["LICENSE", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "Makefile", ".ci/run"]
     tree = [dist / "tree" / folder for folder in ("tests", "docs", "examples", "benchmarks", "build_backend")]
-    wanted += [
+    expected += [
         str(p.relative_to(dist / "tree"))
         for folder in tree
         for p in folder.rglob("*")
         if p.is_file() and p.suffix != ".pyc"
     ]
-    assert sorted(name for name in wanted if name not in names) == []
+    assert sorted(name for name in expected if name not in names) == []
 
 
 def test_the_program_runs_from_the_wheel(installed: Path, tmp_path: Path):
