@@ -21,7 +21,7 @@ _DEFAULT = "default"
 
 async def show_settings(flags: Mapping[str, Any], *, origin: bool, as_json: bool) -> None:
     """Print all settings. Raises ConfigError."""
-    settings = wiring.read_settings(flags)
+    settings = wiring.apply_settings(flags)
     rows = {
         each.name: {
             "value": shown_value(each.name, getattr(settings, each.name)),

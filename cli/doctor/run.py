@@ -13,6 +13,7 @@ from swarmchat.cli.doctor.host import check_completion, check_program, check_ter
 from swarmchat.cli.doctor.settings import check_folder, check_key, check_settings
 from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.printing import print_json
+from swarmchat.cli.terminal.themes import use_theme
 
 _WIDEST = 110
 
@@ -30,6 +31,7 @@ async def run_doctor(flags: Mapping[str, Any], *, offline: bool, everything: boo
     take(check_terminal(os.environ))
     take(check_completion(os.environ))
     settings, checks = check_settings(flags)
+    use_theme(settings.theme)
     take(checks)
     key_checks, usable = check_key(settings)
     take(key_checks)

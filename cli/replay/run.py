@@ -128,7 +128,7 @@ class _Work:
         flags = dict(wanted.flags)
         # A replay is nobody's session: what is kept of it is removed, and usually never written.
         flags["backend"] = flags.get("backend") or "memory"
-        self._settings: Settings = wiring.read_settings(flags)
+        self._settings: Settings = wiring.apply_settings(flags)
         self._backend: Backend = wiring.make_backend(self._settings)
         self._swarm: Swarm | None = None
         self.done: list[ReplayResult] = []

@@ -136,12 +136,13 @@ _IN_PLACE_OF = {"api_key": "api_key_command", "api_key_command": "api_key"}
 """Two settings of which the one that stands in the higher place counts."""
 
 
-def _refuse(error: ConfigError) -> None:
+def refuse(error: ConfigError) -> None:
+    """Raise ``error``: the default for ``complain``."""
     raise error
 
 
 def load_settings(
-    flags: Mapping[str, Any], environment: Mapping[str, str], files: Sequence[Path], *, complain: Complain = _refuse
+    flags: Mapping[str, Any], environment: Mapping[str, str], files: Sequence[Path], *, complain: Complain = refuse
 ) -> Settings:
     """Return the settings from all their places; of ``files`` the last goes before the others.
 
