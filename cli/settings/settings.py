@@ -1,6 +1,6 @@
-"""Settings: a flag goes before the environment, that before the chosen profile, that before the files.
+"""The settings: a flag wins over the environment, then the chosen profile, then the files.
 
-Of the files, ./swarmchat.toml in the current folder goes before the user's own.
+Of the files, ./swarmchat.toml in the current folder wins over the user's own.
 
 Every setting has one name: ``max_context`` in a file is ``--max-context`` on the command line and
 ``SWARMCHAT_MAX_CONTEXT`` in the environment.
@@ -183,7 +183,7 @@ def _above_files(flags: Mapping[str, Any], environment: Mapping[str, str]) -> li
 
 
 def from_folder(origin: str) -> bool:
-    """Whether a setting comes from the current folder, which may be somebody else's."""
+    """Whether a setting comes from the current folder, which may belong to somebody else."""
     return file_of(origin).name == PROJECT_FILE
 
 

@@ -1,4 +1,4 @@
-"""From settings to a backend and a model: the only place that knows which there are."""
+"""Build what the settings name: the backend, the model, the swarm."""
 
 import os
 from collections.abc import Mapping
@@ -176,7 +176,7 @@ def warm_up(model: Model) -> None:
 
 
 async def close_swarm(swarm: Swarm) -> None:
-    """Let go of what ``make_swarm`` has opened."""
+    """Close what ``make_swarm`` opened."""
     if (close := getattr(swarm.embedder, "close", None)) is not None:
         await close()
 
