@@ -34,7 +34,7 @@ async def run_steps(
     check_names(session, resume)
     if form not in OUTPUTS:
         raise UsageError(f"--output is {form!r}, expected one of {', '.join(OUTPUTS)}")
-    settings = wiring.read_settings(flags)
+    settings = wiring.apply_settings(flags)
     codes: list[int] = []
 
     async def work() -> None:

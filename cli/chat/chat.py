@@ -29,7 +29,7 @@ def run_chat(
                 raise UsageError("--output goes with a PROMPT: a chat at a terminal has none")
             # At a prompt Ctrl-C is a key, and in an answer it stops that only.
             return run_until_signal(
-                _chat(wiring.read_settings(flags), name=session, resume=resume), "SIGTERM", "SIGHUP"
+                _chat(wiring.apply_settings(flags), name=session, resume=resume), "SIGTERM", "SIGHUP"
             )
         from swarmchat.cli.chat.batch import run_steps
         from swarmchat.cli.chat.script import Step

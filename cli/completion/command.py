@@ -1,4 +1,4 @@
-"""``swarmchat completion``: what a shell needs so that Tab completes."""
+"""``swarmchat completion``: print the completion script of a shell, and the candidates that it asks for."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 CANDIDATES = ["completion", "candidates"]
-"""How the scripts of the shells ask for what could stand where the cursor is."""
+"""The words with which the scripts ask for candidates."""
 
 
 def completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")]) -> None:
-    """Print the script that has Tab complete.
+    """Print the completion script for your shell.
 
     It completes commands, options and their values: sessions, agents, tools, models, swarms, profiles, settings.
 
@@ -23,14 +23,14 @@ def completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")])
     from swarmchat.cli.completion.shells import SCRIPTS
 
     if shell not in SCRIPTS:
-        raise typer.BadParameter(f"{shell!r} is none of {', '.join(SCRIPTS)}", param_hint="SHELL")
+        raise typer.BadParameter(f"unknown shell {shell!r}; available: {', '.join(SCRIPTS)}", param_hint="SHELL")
     print(SCRIPTS[shell], end="")
 
 
 def print_candidates(root: Any, words: Sequence[str]) -> None:
-    """Print what could stand where the cursor is: ``words`` are the shell, ``--``, and what its script sends.
+    """Print the candidates at the cursor. ``words`` are the shell, ``--``, and what its script sends.
 
-    ``root`` is the program's command. Whatever goes wrong, nothing is said: a shell would print it into the line.
+    ``root`` is the program's command. Errors print nothing: a shell would put the message into the line.
     """
     with suppress(Exception):
         from swarmchat.cli.completion.shells import lines_for

@@ -1,11 +1,11 @@
-"""What could stand where the cursor is: commands, options, and their values."""
+"""A command line that is still being typed, and the commands and options that can follow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 Candidate = tuple[str, str]
-"""What could be typed, and what it is."""
+"""A text that completes the word, and a few words about it."""
 
 
 @dataclass
@@ -19,15 +19,15 @@ class PartialCommandLine:
     waiting: Any = None
     """The option whose value is being typed."""
     switches: set[str] = field(default_factory=set)
-    """The options that were given and have no value, by their names."""
+    """The names of the flags that were given."""
     words: list[str] = field(default_factory=list)
-    """The words that are no options, commands, or values of options."""
+    """The positional arguments."""
     plain: bool = False
-    """Whether there are no more options, after ``--``."""
+    """Whether ``--`` has ended the options."""
 
 
 def read_typed(root: Any, words: Sequence[str]) -> PartialCommandLine:
-    """Follow ``words`` from the program's command ``root``. What names no command is a question for its chat."""
+    """Parse ``words``, starting at the program's command ``root``. Anything that is not a command goes to the chat."""
     typed = PartialCommandLine(root)
     for word in words:
         if typed.waiting is not None:
@@ -76,7 +76,7 @@ def _options(command: Any) -> dict[str, Any]:
 
 
 def is_option(param: Any) -> bool:
-    """Whether a parameter is an option, and no argument."""
+    """Whether a parameter is an option, not an argument."""
     return bool(param.param_type_name == "option")
 
 
@@ -92,7 +92,7 @@ def commands(command: Any) -> list[Candidate]:
 
 
 def options(typed: PartialCommandLine) -> list[Candidate]:
-    """Return the options that can stand here, the long form where there is one."""
+    """Return the options of the command, in the long form where one exists."""
     both = (
         [typed.command]
         if typed.path
@@ -107,7 +107,7 @@ def options(typed: PartialCommandLine) -> list[Candidate]:
 
 
 def argument(typed: PartialCommandLine) -> Any:
-    """Return the argument that is being typed; ``None`` where none can stand."""
+    """Return the argument that is being typed; ``None`` if the command takes no more."""
     arguments = [param for param in typed.command.params if not is_option(param)]
     for position, param in enumerate(arguments):
         if position == len(typed.words) or param.nargs == -1:

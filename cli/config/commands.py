@@ -1,4 +1,4 @@
-"""``swarmchat config``: see the settings and where they come from, and write them."""
+"""``swarmchat config``: show the settings and where they come from, and change them."""
 
 from typing import Annotated
 
@@ -6,16 +6,16 @@ import typer
 from swarmchat.cli.app import options
 from swarmchat.cli.app.typer_app import Commands
 
-config_app = Commands(help="See and write the settings.", no_args_is_help=True)
+config_app = Commands(help="Show and change settings.", no_args_is_help=True)
 
 
 @config_app.command("show")
 def show(
-    origin: Annotated[bool, typer.Option("--origin", help="Also where each value comes from.")] = False,
+    origin: Annotated[bool, typer.Option("--origin", help="Show where each value comes from, too.")] = False,
     profile: options.Profile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show the settings that count now. Keys and passwords are left out.
+    """Show the settings in effect. Keys and passwords are hidden.
 
     \b
     swarmchat config show --origin
@@ -29,7 +29,7 @@ def show(
 
 @config_app.command("path")
 def path(as_json: options.Json = False) -> None:
-    """Print where settings files are, the user's own first, whether they are there or not."""
+    """Print the paths of the settings files, your own first, whether they exist or not."""
     from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.config.edit import show_paths
 
@@ -38,7 +38,7 @@ def path(as_json: options.Json = False) -> None:
 
 @config_app.command("init")
 def init() -> None:
-    """Write your own config file with all settings, as comments with their defaults. Never overwrites one."""
+    """Write your own config file: every setting as a comment with its default. Never overwrites a file."""
     from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.config.edit import write_template
 
@@ -47,12 +47,12 @@ def init() -> None:
 
 @config_app.command("set")
 def set_value(
-    name: Annotated[str, typer.Argument(help="Which setting.")],
-    value: Annotated[str | None, typer.Argument(help="Its value, as in a file or without quotes.")] = None,
-    profile: Annotated[str | None, typer.Option(help="In this profile, made if there is none.")] = None,
-    unset: Annotated[bool, typer.Option("--unset", help="Take it out, in place of a VALUE.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of the setting.")],
+    value: Annotated[str | None, typer.Argument(help="New value, as TOML or plain text; - reads stdin.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Change this profile; created if it does not exist.")] = None,
+    unset: Annotated[bool, typer.Option("--unset", help="Remove the setting.")] = False,
 ) -> None:
-    """Set a value in your own config file; comments and all else stay as they are.
+    """Change one setting in your own config file; comments and everything else stay as they are.
 
     \b
     swarmchat config set model qwen3:8b

@@ -1,4 +1,4 @@
-"""What ``swarmchat config`` does: show settings, and write the user's own file."""
+"""Show the settings, and edit the user's own settings file."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ _DEFAULT = "default"
 
 async def show_settings(flags: Mapping[str, Any], *, origin: bool, as_json: bool) -> None:
     """Print all settings. Raises ConfigError."""
-    settings = wiring.read_settings(flags)
+    settings = wiring.apply_settings(flags)
     rows = {
         each.name: {
             "value": shown_value(each.name, getattr(settings, each.name)),
@@ -39,7 +39,7 @@ async def show_settings(flags: Mapping[str, Any], *, origin: bool, as_json: bool
 
 
 async def show_paths(as_json: bool) -> None:
-    """Print where settings files are looked for."""
+    """Print the paths of the settings files."""
     paths = wiring.settings_files()
     if as_json:
         print_json([{"path": str(path), "exists": path.exists()} for path in paths])
@@ -49,12 +49,12 @@ async def show_paths(as_json: bool) -> None:
 
 
 async def write_template() -> None:
-    """Write the user's own file. Raises ConfigError if it is there, or cannot be written."""
+    """Write a template of the user's own file. Raises ConfigError if the file exists or cannot be written."""
     from swarmchat.cli.config.template import template
 
     path = _own_file()
     if path.exists():
-        raise ConfigError(f"{path} is there already, and is not overwritten: change it with swarmchat config set")
+        raise ConfigError(f"{path} exists already and is not overwritten: change it with swarmchat config set")
     _write(path, template())
     print(as_line(str(path)))
 
@@ -65,7 +65,7 @@ async def change_value(name: str, value: str | None, *, profile: str | None, uns
     from tomlkit.exceptions import TOMLKitError
 
     if (value is None) != unset:
-        raise UsageError("give a VALUE, or --unset to take the setting out")
+        raise UsageError("give a VALUE, or --unset to remove the setting")
     if profile is not None:
         check_name(profile)
         if name == "profile":
@@ -94,19 +94,19 @@ async def change_value(name: str, value: str | None, *, profile: str | None, uns
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (TOMLKitError, ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is no valid TOML, and was left as it is: {error}") from error
+        raise ConfigError(f"{path} is not valid TOML and was not changed: {error}") from error
     _write(path, text)
     where = f"{path} [{PROFILES}.{profile}]" if profile else str(path)
-    shown = "is not set any more" if unset else f"= {as_text(shown_value(name, new))}"
+    shown = "is no longer set" if unset else f"= {as_text(shown_value(name, new))}"
     print(as_line(f"{where}: {name} {shown}"))
-    _tell_what_wins(name, str(path), profile)
+    _note_what_overrides(name, str(path), profile)
 
 
 def _own_file() -> Path:
     own = [path for path in wiring.settings_files() if path.name != PROJECT_FILE]
     if not own:
-        raise ConfigError("there is no home folder: set HOME, or use SWARMCHAT_… in the environment")
-    # Who keeps it elsewhere with a link keeps it there.
+        raise ConfigError("no home folder: set HOME, or use SWARMCHAT_… in the environment")
+    # A link to a file elsewhere stays a link.
     return own[0].resolve()
 
 
@@ -135,8 +135,8 @@ def _must_be_set(path: Path, place: Mapping[str, Any], name: str) -> None:
         raise ConfigError(f"{path} does not set {name}")
 
 
-def _tell_what_wins(name: str, path: str, profile: str | None) -> None:
-    """Say so where the new value does not count, because another place goes before it."""
+def _note_what_overrides(name: str, path: str, profile: str | None) -> None:
+    """Print a note if another source overrides the new value, and the problems in the settings."""
     problems: list[ConfigError] = []
     settings = wiring.read_settings({}, complain=problems.append)
     origin = settings.origins.get(name, "")

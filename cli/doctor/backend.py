@@ -1,4 +1,4 @@
-"""What the doctor looks at in the store: writing, reading and locking, how fast each is, and how Redis is set up."""
+"""Checks of the store: writing, reading and locking, their speed, and the configuration of Redis."""
 
 import secrets
 import time
@@ -14,14 +14,14 @@ from swarmchat.cli.settings.settings import Settings
 from swarmchat.swarm.persistence import keys
 
 _SLOW = 250.0
-"""Milliseconds from which on each turn feels slow."""
+"""Milliseconds above which every turn feels slow."""
 _LIFETIME = 60.0
-"""Seconds after which what a doctor that was killed has left behind is gone."""
+"""Seconds after which the keys of a killed doctor expire."""
 _DRIFT = 5.0
 
 
 async def check_backend(settings: Settings, *, offline: bool) -> tuple[Backend | None, list[Check]]:
-    """Return the store, open, if it can be used, and what is to be said of it."""
+    """Return the open store, or ``None`` if it cannot be used, and the checks."""
     checks = Checks("storage")
     try:
         backend = wiring.make_backend(settings)
@@ -49,7 +49,7 @@ async def check_backend(settings: Settings, *, offline: bool) -> tuple[Backend |
 
 
 async def _try(checks: Checks, backend: Backend) -> None:
-    """Write, read and lock with keys of our own, which are gone afterwards."""
+    """Write, read and lock with keys of our own, and remove them."""
     nonce = secrets.token_hex(8)
     key, lock = keys.trial(nonce), keys.trial(f"{nonce}-lock")
     value = b"swarmchat doctor"
@@ -94,14 +94,14 @@ async def _check_redis(checks: Checks, backend: Any) -> None:
     elif report.appendonly:
         checks.ok("persistence", f"appendonly yes, appendfsync {report.appendfsync}")
     elif report.save:
-        found = f"snapshots only (save {report.save}): a crash takes all since the last one"
+        found = f"snapshots only (save {report.save}): a crash loses everything since the last snapshot"
         checks.warning("persistence", found, "set appendonly yes")
     else:
-        checks.warning("persistence", "none: a restart of the server takes all sessions", "set appendonly yes")
+        checks.warning("persistence", "none: a restart of the server loses all sessions", "set appendonly yes")
     if report.policy == "noeviction":
-        checks.ok("memory", "maxmemory-policy noeviction: nothing is thrown away")
+        checks.ok("memory", "maxmemory-policy noeviction: nothing is evicted")
     elif report.policy is not None:
-        found = f"maxmemory-policy {report.policy}: the server may throw away parts of sessions"
+        found = f"maxmemory-policy {report.policy}: the server may evict parts of sessions"
         checks.warning("memory", found, "set maxmemory-policy noeviction")
     if report.ahead is not None and abs(report.ahead) > _DRIFT:
         found = f"the server's is {abs(report.ahead):.0f} s {'ahead of' if report.ahead > 0 else 'behind'} ours"

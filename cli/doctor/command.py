@@ -1,4 +1,4 @@
-"""The command ``swarmchat doctor``; what it does is in ``doctor``."""
+"""``swarmchat doctor``: the command line of the health check."""
 
 from typing import Annotated
 
@@ -14,14 +14,14 @@ def doctor(
     client: options.Client = None,
     redis_url: options.RedisUrl = None,
     data_dir: options.DataDir = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Without any network.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Use no network.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Read all sessions, not just the 50 used last.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Find out what is wrong, and what to do about it.
+    """Check everything a chat needs, and say how to fix what is wrong.
 
-    Looks at the program, the terminal, the settings, the model, the store and the sessions. Asks the model four small
-    things. Writes two keys of its own to the store, and removes them. Exit code 1 if a check failed.
+    Checks the program, the terminal, the settings, the model, the store and the sessions. Sends the model four small
+    requests. Writes two keys of its own to the store, and removes them. Exit code 1 if a check failed.
 
     \b
     swarmchat doctor                     what would be used now

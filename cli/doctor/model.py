@@ -1,4 +1,4 @@
-"""What the doctor looks at in the model and its server: whether it answers, streams, calls tools and counts."""
+"""Checks of the model and its server: whether it answers, streams, calls tools and counts tokens."""
 
 import asyncio
 import difflib

@@ -1,4 +1,4 @@
-"""``swarmchat doctor``: look at all that a chat needs, and say what to do about what is wrong."""
+"""Run all checks of the doctor, and print them one by one or as JSON."""
 
 import os
 import shutil
@@ -13,12 +13,13 @@ from swarmchat.cli.doctor.host import check_completion, check_program, check_ter
 from swarmchat.cli.doctor.settings import check_folder, check_key, check_settings
 from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.printing import print_json
+from swarmchat.cli.terminal.themes import use_theme
 
 _WIDEST = 110
 
 
 async def run_doctor(flags: Mapping[str, Any], *, offline: bool, everything: bool, as_json: bool) -> int:
-    """Make all checks and print them; return 1 if one failed, else 0."""
+    """Run all checks and print them. Returns 1 if one failed, else 0."""
     made: list[Check] = []
     tell = made.append if as_json else _Printer(made)
 
@@ -30,6 +31,7 @@ async def run_doctor(flags: Mapping[str, Any], *, offline: bool, everything: boo
     take(check_terminal(os.environ))
     take(check_completion(os.environ))
     settings, checks = check_settings(flags)
+    use_theme(settings.theme)
     take(checks)
     key_checks, usable = check_key(settings)
     take(key_checks)
@@ -63,7 +65,7 @@ async def run_doctor(flags: Mapping[str, Any], *, offline: bool, everything: boo
 
 @contextmanager
 def _waiting(what: str) -> Iterator[None]:
-    """Say what goes on while the context lasts: a server may be silent for half a minute."""
+    """Show a line while the context is open: a server may be silent for half a minute."""
     if not can_move(sys.stderr):
         yield
         return
@@ -75,7 +77,7 @@ def _waiting(what: str) -> Iterator[None]:
 
 
 class _Printer:
-    """Prints each check when it is there, under the name of its group; keeps them in ``made``."""
+    """Prints each check as it arrives, under the name of its group, and appends it to ``made``."""
 
     def __init__(self, made: list[Check]) -> None:
         self._made = made

@@ -1,4 +1,4 @@
-"""What the doctor looks at in the sessions: unreadable lines, calls without a result, locks of dead processes."""
+"""Checks of the sessions: unreadable lines, calls without results, locks of dead processes."""
 
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.doctor.check import Check, Checks
@@ -11,7 +11,7 @@ from swarmchat.swarm.persistence.log_reader import read_lines
 from swarmchat.swarm.persistence.session_index import SessionInfo, list_sessions
 
 _MOST = 50
-"""How many sessions are read, unless all are wanted."""
+"""How many sessions are read without ``--all``."""
 
 
 async def check_sessions(backend: Backend, client: str, *, everything: bool) -> list[Check]:
@@ -59,11 +59,11 @@ async def _check_logs(checks: Checks, backend: Backend, infos: list[SessionInfo]
         checks.warning("log", f"{name} is listed and has no log", f"swarmchat sessions delete {name!r}")
     if not damaged and not empty:
         rest = f" of {known}; --all reads all" if len(infos) < known else ""
-        checks.ok("logs", f"{len(infos)} sessions are whole{rest}" if known else "there are none yet")
+        checks.ok("logs", f"{len(infos)} sessions are whole{rest}" if known else "no sessions yet")
 
 
 async def _check_leases(checks: Checks, backend: Backend, infos: list[SessionInfo]) -> set[str]:
-    """Return the ids of sessions that somebody has open: their logs are being written."""
+    """Check the locks. Returns the ids of sessions that are open: their logs are being written."""
     held: set[str] = set()
     for info in infos:
         stored = await backend.get(keys.session_lease(info.client, info.id))
@@ -76,7 +76,7 @@ async def _check_leases(checks: Checks, backend: Backend, infos: list[SessionInf
             checks.warning("lock", found, "do what wrote it again, or delete the session")
         elif holder.is_dead:
             found = f"{name} is locked by process {holder.pid}, which is gone"
-            checks.warning("lock", found, "nothing to do: who opens it next takes it over")
+            checks.warning("lock", found, "nothing to do: opening it takes the lock over")
         else:
             held.add(info.id)
             checks.ok("lock", f"{name} is open in process {holder.pid} on {one_line(holder.host, 60)}")

@@ -1,4 +1,4 @@
-"""What the doctor looks at in the settings: files, profiles, typos, and the key."""
+"""Checks of the settings: files, profiles, misspelt names, the key, and the data folder."""
 
 import os
 import shlex
@@ -19,7 +19,7 @@ _SECRETS = ("api_key", "api_key_command")
 
 
 def check_settings(flags: Mapping[str, Any]) -> tuple[Settings, list[Check]]:
-    """Return the settings as far as they can be read, and what is to be said of them."""
+    """Return the settings that can be read, and the checks."""
     checks = Checks("settings")
     problems: list[ConfigError] = []
     settings = wiring.read_settings(flags, complain=problems.append)
@@ -45,7 +45,7 @@ def check_settings(flags: Mapping[str, Any]) -> tuple[Settings, list[Check]]:
 def _check_file(checks: Checks, path: Path) -> None:
     try:
         if not path.exists():
-            checks.skipped("file", f"{path}: there is none")
+            checks.skipped("file", f"{path}: does not exist")
             return
         found, profiles = read_files([path], lambda error: None)
         tables = f", profiles: {', '.join(profiles)}" if profiles else ""
@@ -61,7 +61,7 @@ def _check_file(checks: Checks, path: Path) -> None:
 
 
 def _unused_profiles() -> list[str]:
-    """Return what is wrong in all profiles, chosen or not."""
+    """Return the problems in all profiles, chosen or not."""
     problems = []
     _, profiles = read_files(wiring.settings_files(), lambda error: None)
     for places in profiles.values():
@@ -75,7 +75,7 @@ def _unused_profiles() -> list[str]:
 
 
 def check_key(settings: Settings) -> tuple[list[Check], bool]:
-    """Look for the key, and return whether there is one that can be used. It is never shown."""
+    """Check the key, which is never shown. Returns the checks, and whether requests can be sent."""
     checks = Checks("model")
     if not has_key(settings):
         checks.skipped("key", "none is set" + ("" if settings.base_url else ": the demo model answers"))
@@ -96,7 +96,7 @@ def check_key(settings: Settings) -> tuple[list[Check], bool]:
 
 
 def check_folder(settings: Settings) -> list[Check]:
-    """Look at the folder for what is kept on disk."""
+    """Check the data folder: its permissions and free space."""
     from swarmchat.cli.doctor.host import free_space
 
     checks = Checks("storage")
@@ -109,10 +109,10 @@ def check_folder(settings: Settings) -> list[Check]:
     try:
         free = free_space(folder) / 1e9
     except OSError as error:
-        checks.failed("folder", f"{folder} cannot be looked at: {error.strerror}", "name another one with --data-dir")
+        checks.failed("folder", f"{folder} cannot be checked: {error.strerror}", "name another one with --data-dir")
         return checks.made
     if not folder.is_dir():
-        checks.skipped("folder", f"{folder} is not there yet; {free:.1f} GB free")
+        checks.skipped("folder", f"{folder} does not exist yet; {free:.1f} GB free")
         return checks.made
     kept = [folder, folder / "sessions", folder / "sessions/cache.db", folder / "prompts"]
     loose = []

@@ -50,7 +50,7 @@ class StoreReader:
 @asynccontextmanager
 async def open_reader(flags: dict[str, object]) -> AsyncIterator[StoreReader]:
     """Open what the ``flags`` of a command name."""
-    settings = wiring.read_settings(flags)
+    settings = wiring.apply_settings(flags)
     swarm = wiring.make_swarm(settings)
     backend = wiring.make_backend(settings)
     try:

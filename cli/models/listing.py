@@ -20,7 +20,7 @@ CONNECT = "to connect a model: set OPENAI_API_KEY, or name a server with -m MODE
 
 async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
     """Print the models that the server lists, and the demo model."""
-    settings = wiring.read_settings(flags)
+    settings = wiring.apply_settings(flags)
     connected = wiring.is_connected(settings)
     current = settings.model or ("demo" if not connected else None if settings.base_url else wiring.OPENAI_DEFAULT)
     rows = [{"id": "demo", "owner": "swarmchat", "current": current == "demo"}]

@@ -30,7 +30,7 @@ async def run_test(flags: Mapping[str, Any], *, quick: bool, as_json: bool) -> N
 
     Raises what ends them early, once all that was found is printed, and RescueExhausted if the model cannot chat.
     """
-    settings = wiring.read_settings(flags)
+    settings = wiring.apply_settings(flags)
     model = make_endpoint(settings, most_retries=1)
     progress = (sys.stderr if sys.stderr.isatty() else None) if as_json else sys.stdout
 

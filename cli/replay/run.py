@@ -123,7 +123,7 @@ class _Replayer:
         self._request = request
         self._report = report
         # The sessions of a replay are removed again, so by default they are never written to disk.
-        self._settings = wiring.read_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
+        self._settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
         self._backend = wiring.make_backend(self._settings)
         self._swarm: Swarm | None = None
 

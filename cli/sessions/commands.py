@@ -77,7 +77,7 @@ def show(
         from swarmchat.swarm.persistence.log_reader import read_records
 
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
-        async with opened(wiring.read_settings(flags)) as place:
+        async with opened(wiring.apply_settings(flags)) as place:
             info = await place.session(name)
             records = [record async for record in read_records(place.backend, info)]
         if as_json:
@@ -162,7 +162,7 @@ def rename(
         from swarmchat.swarm.common.encoding import clean_text
 
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
-        async with opened(wiring.read_settings(flags)) as place:
+        async with opened(wiring.apply_settings(flags)) as place:
             info = await place.session(name)
             if new not in (info.id, info.name):
                 await place.must_be_free(new)

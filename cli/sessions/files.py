@@ -112,7 +112,7 @@ def import_sessions(
         raise UsageError(f"--format is {form!r}, expected one of {', '.join(FORMATS)}")
     if as_name is not None and not as_name.strip():
         raise UsageError("--as needs a name that is not empty")
-    settings = wiring.read_settings(flags)
+    settings = wiring.apply_settings(flags)
     stack = ExitStack()
     try:
         found: list[SessionSnapshot] = []

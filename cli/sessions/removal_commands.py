@@ -41,7 +41,7 @@ def delete(
         from swarmchat.swarm.archive.sessions import delete_session, find_unfinished
 
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
-        async with opened(wiring.read_settings(flags)) as place:
+        async with opened(wiring.apply_settings(flags)) as place:
             infos = [
                 # What an interrupted import has left is in no list, and can be deleted too.
                 await find_unfinished(place.backend, place.client, name) or await place.session(name)
@@ -87,7 +87,7 @@ def prune(
             raise UsageError("which sessions? Give --older-than, --keep or --empty")
         before = None if older_than is None else timestamp(datetime.now(UTC) - _age(older_than))
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
-        async with opened(wiring.read_settings(flags)) as place:
+        async with opened(wiring.apply_settings(flags)) as place:
             infos = (await list_sessions(place.backend, place.client))[keep or 0 :]
             infos = [info for info in infos if before is None or info.updated < before]
             infos = [info for info in infos if not empty or info.turns == 0]

@@ -80,7 +80,7 @@ async def session_stores(flags: Mapping[str, Any], everywhere: bool) -> AsyncGen
     """
     if everywhere and flags.get("backend") is not None:
         raise UsageError("--all looks into disk and redis: it does not go with -b")
-    settings = wiring.read_settings(flags)
+    settings = wiring.apply_settings(flags)
     failed: BackendError | None = None
     reached = False
     for name in _ALL if everywhere else (None,):

@@ -35,7 +35,7 @@ def export(
 
         patterns = redaction(redact or [])
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
-        async with opened(wiring.read_settings(flags)) as place:
+        async with opened(wiring.apply_settings(flags)) as place:
             await export_session(place.backend, await place.session(name), form, patterns, output)
 
     leave_with(work())
@@ -91,7 +91,7 @@ def copy(
         if bool(names) == everything:
             raise UsageError("which sessions? Name them, or give --all")
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
-        settings = wiring.read_settings(flags)
+        settings = wiring.apply_settings(flags)
         async with opened(settings) as place, opened(settings, to) as target:
             if place.backend.url == target.backend.url:
                 raise UsageError(f"{place.name} is where they are: name another store with --to")
@@ -127,7 +127,7 @@ def fork(
         from swarmchat.swarm.persistence.session_index import numbered_name
 
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
-        async with opened(wiring.read_settings(flags)) as place:
+        async with opened(wiring.apply_settings(flags)) as place:
             info = await place.session(name)
             if turn is not None and turn > info.turns:
                 raise UsageError(f"session {info.name!r} has {info.turns} turns, there is none {turn}")
@@ -169,7 +169,7 @@ def repair(
         from swarmchat.swarm.persistence.session_index import find_session
 
         flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
-        async with opened(wiring.read_settings(flags)) as place:
+        async with opened(wiring.apply_settings(flags)) as place:
             info = await find_session(place.backend, place.client, name)
             if info is None and is_file:
                 done = repair_file(Path(name), dry_run=dry_run)

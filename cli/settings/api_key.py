@@ -1,4 +1,4 @@
-"""The key of the model's server: as it is set, or as a command of the user's prints it."""
+"""The API key: the one that is set, or the output of the user's ``api_key_command``."""
 
 from contextlib import suppress
 from functools import cache

@@ -1,4 +1,4 @@
-"""Settings files, and the profiles in them: tables of settings, of which one is chosen by its name."""
+"""Read settings files and the profiles in them, which are named tables of settings."""
 
 import difflib
 import re
@@ -18,7 +18,7 @@ _OF_PROFILE = re.compile(r" \[profiles\.[A-Za-z0-9_.-]{1,60}\]\Z")
 Place = tuple[str, Mapping[str, Any]]
 """Where settings come from, and what they are there."""
 Complain = Callable[[ConfigError], object]
-"""Is told what is wrong; when it returns, the rest goes on without that."""
+"""Receives a problem. If it returns, the bad value is skipped."""
 
 
 def read_files(files: Sequence[Path], complain: Complain) -> tuple[list[Place], dict[str, list[Place]]]:
@@ -42,7 +42,7 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         if not path.is_file():
             if path.exists():
-                raise ConfigError(f"{path} cannot be read: it is no file")
+                raise ConfigError(f"{path} cannot be read: it is not a file")
             return {}
         import tomllib
 
@@ -50,7 +50,7 @@ def read_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is no valid TOML: {error}") from error
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
 def choose_profile(profiles: Mapping[str, list[Place]], places: Sequence[Place], complain: Complain) -> list[Place]:

@@ -1,4 +1,4 @@
-"""Settings, requests and answers as they may be shown: what opens doors is left out."""
+"""Mask keys and passwords in settings, requests and answers before they are shown."""
 
 import json
 import re

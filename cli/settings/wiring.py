@@ -1,4 +1,4 @@
-"""From settings to a backend and a model: the only place that knows which there are."""
+"""Build what the settings name: the backend, the model, the swarm."""
 
 import os
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.api_key import has_key, key_origin, read_key
 from swarmchat.cli.settings.files import Complain, file_of
-from swarmchat.cli.settings.settings import PROJECT_FILE, Settings, from_folder, load_settings
+from swarmchat.cli.settings.settings import PROJECT_FILE, Settings, from_folder, load_settings, refuse
 from swarmchat.cli.terminal.themes import use_theme
 from swarmchat.swarm.agents.agent import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.conversation.settings import SessionSettings
@@ -27,13 +27,14 @@ OPENAI_DEFAULT = "gpt-4o-mini"
 _SHORT_FORMS = ("memory", "disk", "redis")
 
 
-def read_settings(flags: Mapping[str, Any], *, complain: Complain | None = None) -> Settings:
-    """Return the settings of this process, and use their theme.
+def read_settings(flags: Mapping[str, Any], *, complain: Complain = refuse) -> Settings:
+    """Return the settings of this process. Raises ConfigError, unless ``complain`` accepts the problems."""
+    return load_settings(flags, os.environ, settings_files(), complain=complain)
 
-    Raises ConfigError, unless ``complain`` takes what is wrong.
-    """
-    told = {} if complain is None else {"complain": complain}
-    settings = load_settings(flags, os.environ, settings_files(), **told)
+
+def apply_settings(flags: Mapping[str, Any]) -> Settings:
+    """Return the settings of a command, and show its output in their theme from now on. Raises ConfigError."""
+    settings = read_settings(flags)
     use_theme(settings.theme)
     return settings
 
@@ -175,7 +176,7 @@ def warm_up(model: Model) -> None:
 
 
 async def close_swarm(swarm: Swarm) -> None:
-    """Let go of what ``make_swarm`` has opened."""
+    """Close what ``make_swarm`` opened."""
     if (close := getattr(swarm.embedder, "close", None)) is not None:
         await close()
 

@@ -157,6 +157,6 @@ def _with_swarm(show: Any, **given: object) -> None:
     from swarmchat.cli.settings import wiring
 
     async def run() -> None:
-        show(wiring.make_swarm(wiring.read_settings(given)))
+        show(wiring.make_swarm(wiring.apply_settings(given)))
 
     raise typer.Exit(run_to_exit_code(run))

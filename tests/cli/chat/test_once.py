@@ -120,7 +120,7 @@ def test_what_cannot_be_done_is_one_line(arguments, code, complaint, program):
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [("bakend = 'disk'", "did you mean 'backend'?"), ("not toml", "is no valid TOML"), ("model = 5", "expected text")],
+    [("bakend = 'disk'", "did you mean 'backend'?"), ("not toml", "is not valid TOML"), ("model = 5", "expected text")],
 )
 def test_a_bad_settings_file_exits_78(content, complaint, program):
     (program.folder / "swarmchat.toml").write_text(content)

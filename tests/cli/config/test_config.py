@@ -85,7 +85,7 @@ def test_init_writes_every_setting_as_a_comment_and_never_overwrites(program, ow
     own.write_text("model = 'mine'\n", "utf-8")
     again = program.invoke("config", "init")
     assert again.code == 78
-    assert "is there already" in again.err
+    assert "exists already" in again.err
     assert own.read_text("utf-8") == "model = 'mine'\n"
 
 
@@ -167,7 +167,7 @@ def test_set_leaves_a_broken_file_alone(program, own, configure):
     configure("model = \n")
     done = program.invoke("config", "set", "model", "a")
     assert (done.code, own.read_text("utf-8")) == (78, "model = \n")
-    assert "is no valid TOML, and was left as it is" in done.err
+    assert "is not valid TOML and was not changed" in done.err
 
 
 def test_set_takes_a_key_from_standard_input_and_follows_a_link(program, own, tmp_path):

@@ -83,7 +83,7 @@ def test_broken_settings_do_not_stop_the_rest(program):
     for complaint in (
         "config.toml: unknown setting 'retires'; did you mean 'retries'?",
         "config.toml: model is '': expected text that is not empty",
-        "swarmchat.toml is no valid TOML",
+        "swarmchat.toml is not valid TOML",
         "$SWARMCHAT_PROFILE: there is no profile 'wrk'; did you mean 'work'?",
         "$SWARMCHAT_TIMEOUT: timeout is 'soon'",
     ):
@@ -252,7 +252,7 @@ def test_damaged_sessions_are_named(program):
     assert "warning  log          gone is listed and has no log" in done.out
     assert "1 entries of the list of sessions cannot be read" in done.out
     assert "\x1b" not in done.out
-    assert visit(program, "--client", "bob")["logs"]["found"] == "there are none yet"
+    assert visit(program, "--client", "bob")["logs"]["found"] == "no sessions yet"
 
 
 def test_locks(program):

@@ -101,8 +101,8 @@ def test_values(name, value, read):
         ('base_url = "http://[::1/v1"', "expected an address such as"),
         ('bakend = "disk"', "unknown setting 'bakend'; did you mean 'backend'?"),
         ("xyzzy = 1", "unknown setting 'xyzzy'; known are backend, redis_url"),
-        ("this is no toml", "is no valid TOML"),
-        ("a = " + "[" * 5000, "is no valid TOML"),
+        ("this is no toml", "is not valid TOML"),
+        ("a = " + "[" * 5000, "is not valid TOML"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said_with_the_file(content, complaint, write):
@@ -135,14 +135,14 @@ def test_a_file_that_is_none_does_not_hold_the_program_up(tmp_path):
     pipe = tmp_path / "swarmchat.toml"
     os.mkfifo(pipe)
     for path in (pipe, tmp_path):
-        with pytest.raises(ConfigError, match="cannot be read: it is no file"):
+        with pytest.raises(ConfigError, match="cannot be read: it is not a file"):
             load_settings({}, {}, [path])
 
 
 def test_bytes_that_are_no_text_are_an_error(tmp_path):
     path = tmp_path / "x.toml"
     path.write_bytes(b'model = "\xff"')
-    with pytest.raises(ConfigError, match="is no valid TOML"):
+    with pytest.raises(ConfigError, match="is not valid TOML"):
         load_settings({}, {}, [path])
 
 

@@ -7,6 +7,7 @@ from swarmchat.backends import UnknownBackend
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings, load_settings
+from swarmchat.cli.terminal.themes import theme_in_use, use_theme
 from swarmchat.swarm.models.demo import DemoModel
 from swarmchat.swarm.models.openai_chat import OpenAIModel
 
@@ -117,3 +118,15 @@ def test_prompts_are_kept_beside_the_sessions_where_they_can_be():
     assert wiring.prompts_file(Settings(data_dir="/data")) == Path("/data/prompts")
     assert wiring.prompts_file(Settings(backend="memory", data_dir="/data")) is None
     assert wiring.prompts_file(Settings(backend="redis", data_dir="~no-such-user-here")) is None
+
+
+def test_only_applied_settings_change_the_theme():
+    before = theme_in_use()
+    try:
+        use_theme("mono")
+        assert wiring.read_settings({"theme": "light"}).theme == "light"
+        assert theme_in_use() == "mono"
+        wiring.apply_settings({"theme": "light"})
+        assert theme_in_use() == "light"
+    finally:
+        use_theme(before)

@@ -1,0 +1,162 @@
+"""Readers of settings: each turns a value from a file, the environment or a flag into the one that is used.
+
+A reader raises ValueError with what was expected.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from swarmchat.cli.terminal.themes import check_theme
+from swarmchat.swarm.agents.rescue_steps import STEPS
+
+USUAL_PORTS = (11434, 1234, 8080, 8000)
+"""Default ports of Ollama, LM Studio, llama.cpp and vLLM."""
+
+_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, "none": False}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", re.ASCII)
+_LONGEST = 100 * 366 * 86400
+"""A hundred years, in seconds: longer times overflow the clocks of some stores."""
+
+
+def read_any_text(value: object) -> str:
+    """Read a text, which may be empty."""
+    if not isinstance(value, str):
+        raise ValueError("expected text")
+    return value
+
+
+def read_text(value: object) -> str:
+    """Read a text that is not empty."""
+    text = read_any_text(value)
+    if not text.strip():
+        raise ValueError("expected text that is not empty")
+    return text
+
+
+def read_address(value: object) -> str:
+    """Read the HTTP address of a server."""
+    expected = "expected an address such as http://localhost:11434/v1"
+    text = read_text(value).strip()
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError as error:
+        raise ValueError(f"{expected} ({error})") from error
+    if not usable:
+        raise ValueError(expected)
+    return text
+
+
+def read_tokens(value: object) -> int:
+    """Read a number of tokens: 32000, "32_000" or "32,000"."""
+    expected = "expected a whole number of tokens above 0"
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(expected)
+    digits = str(value).strip().replace("_", "").replace(",", "")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 12 and int(digits) > 0):
+        raise ValueError(expected)
+    return int(digits)
+
+
+def read_count(value: object) -> int:
+    """Read a whole number from 0 to 999."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(r"[0-9]{1,3}", text, re.ASCII):
+        raise ValueError("expected a whole number, 0 or more")
+    return int(text)
+
+
+def read_duration(value: object) -> float | None:
+    """Read a time as ``read_seconds`` does; ``none`` means for ever and is returned as ``None``."""
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    return read_seconds(value, 'expected seconds above 0, "90s", "15m", "24h", "7d" or "none"')
+
+
+def read_seconds(value: object, expected: str = 'expected seconds above 0, "90s" or "15m"') -> float:
+    """Read seconds: a number, or a text with a unit (s, m, h or d)."""
+    if isinstance(value, str) and (number := _NUMBER.fullmatch(value.strip().lower())):
+        value = float(number[1]) * _UNITS[number[2]]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
+        raise ValueError(expected)
+    return float(value)
+
+
+def read_ports(value: object) -> Sequence[int]:
+    """Read ports: a list, or a text with commas; true for USUAL_PORTS, false or ``none`` for no ports."""
+    word = str(value).strip().lower() if isinstance(value, bool | str) else ""
+    if word in _WORDS:
+        return USUAL_PORTS if _WORDS[word] else ()
+    ports = value.split(",") if isinstance(value, str) else value
+    if not isinstance(ports, list) or not all(re.fullmatch("[0-9]{1,5}", str(port).strip()) for port in ports):
+        raise ValueError("expected true, false, or ports such as [11434, 8080]")
+    numbers = tuple(int(port) for port in ports)
+    if not all(0 < number < 65536 for number in numbers):
+        raise ValueError("expected ports from 1 to 65535")
+    return numbers
+
+
+def read_flag(value: object) -> bool:
+    """Read true or false, 1 or 0."""
+    known = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
+    word = value.strip().lower() if isinstance(value, str) else value
+    if not isinstance(word, bool | str) or word not in known:
+        raise ValueError("expected true or false")
+    return known[word]
+
+
+def one_of(*choices: str) -> Callable[[object], str]:
+    """Return a reader that accepts ``choices`` only."""
+
+    def read(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return str(value)
+
+    return read
+
+
+def read_theme(value: object) -> str:
+    """Read the name of a theme."""
+    return check_theme(read_text(value))
+
+
+def read_steps(value: object) -> Sequence[str]:
+    """Read the names of rescue steps: a list, or a text with commas; ``none`` for no step."""
+    names = [] if value == "none" else value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() in STEPS for name in names):
+        raise ValueError(f"expected some of {', '.join(STEPS)}, in the order in which they are tried, or none")
+    return tuple(name.strip() for name in names)
+
+
+def read_approvals(value: object) -> Mapping[str, str]:
+    """Read one word for all tools, or a table of words by patterns of tool names."""
+    table = {"*": value} if isinstance(value, str) else value
+    if not isinstance(table, dict) or not all(rule in ("auto", "ask", "deny") for rule in table.values()):
+        raise ValueError('expected "auto", "ask" or "deny", or a table of these by patterns of tool names')
+    return table
+
+
+def read_prices(value: object) -> Mapping[str, Sequence[float]]:
+    """Read a table of two prices by the model's name, or the same as JSON text."""
+    expected = 'expected prices of a million tokens of input and of output by model: { "gpt-4o-mini" = [0.15, 0.60] }'
+    table = value
+    if isinstance(value, str):
+        try:
+            table = json.loads(value)
+        except ValueError as error:
+            raise ValueError(expected) from error
+    if not isinstance(table, dict) or not all(_are_prices(prices) for prices in table.values()):
+        raise ValueError(expected)
+    return {name: tuple(prices) for name, prices in table.items()}
+
+
+def _are_prices(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(price, int | float) and not isinstance(price, bool) and price >= 0 for price in value)
+    )
