@@ -20,8 +20,8 @@ _ARGUMENTS = 5000
 _QUESTION = "  allow? (y)es (n)o (a)lways (e)dit (?) "
 _HELP = """\
 y  call it once
-n  do not call it, as do Ctrl-C and Ctrl-D
-a  call it, and ask no more about this tool in this chat
+n  do not call it (also Ctrl-C, Ctrl-D)
+a  call it, and do not ask about this tool again in this chat
 e  change the arguments, then call it
 ?  show the call in full"""
 

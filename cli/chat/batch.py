@@ -123,7 +123,8 @@ class ScriptedRun:
         try:
             async for event in session.run_turn(text):
                 output.show(event)
-                if stored != (stored := session.conversation.journal.log.next_seq):
+                if (count := session.conversation.journal.log.next_seq) != stored:
+                    stored = count
                     await self._follow()
                 if isinstance(event, TurnEnded):
                     ended = event

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 
 def run(
-    prompt: Annotated[list[str] | None, typer.Argument(help="Say this; - is what is piped in.")] = None,
-    script: Annotated[Path | None, typer.Option(help="Say what stands in this file; - is standard input.")] = None,
+    prompt: Annotated[list[str] | None, typer.Argument(help="Message to send; - reads it from standard input.")] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="Read messages and commands from this file, or - for stdin.")
+    ] = None,
     output: options.Output = "text",
-    strict: Annotated[bool, typer.Option("--strict", help="A turn without a usable answer is an error: 4.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if a turn gets no usable answer.")] = False,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Go on after an error; the exit code is that of the first.")
     ] = False,

@@ -64,8 +64,7 @@ class SlashCompleter(Completer):
     def _commands(self) -> list[Choice]:
         from swarmchat.cli.slash.builtin import COMMANDS
 
-        valid = (each for each in COMMANDS.values() if each.when is None or each.when(self._chat))
-        return [(f"/{each.name}", each.help) for each in valid]
+        return [(f"/{each.name}", each.help) for each in COMMANDS.values() if each.is_useful(self._chat)]
 
     async def _arguments(self, name: str, typed: str) -> Sequence[Choice]:
         from swarmchat.cli.slash.builtin import find_command

@@ -15,21 +15,21 @@ KEYS: dict[str, str] = {
     "still open",
     "Alt-Enter": "begins a line; sends where Enter begins one",
     "Ctrl-J": "begins a line",
-    "F3": "swaps Enter and Alt-Enter; [`multiline`](#settings) does so from the start",
+    "F3": "swaps Enter and Alt-Enter (setting: [`multiline`](#settings))",
     "Up, Down": "go through the lines of the message, then through what was entered earlier, in all sessions. Up at an "
     "empty prompt takes the last one back that is queued",
-    "Right": "takes the suggestion in grey, which is what was entered earlier",
+    "Right": "accepts the grey suggestion from your history",
     "Tab, Shift-Tab": "complete a command, then what can stand behind it",
     "Ctrl-R": "searches what was entered earlier, in all sessions; Enter takes it to the prompt",
     "Ctrl-X Ctrl-E": "opens the message in `$VISUAL` or `$EDITOR`; it comes back to the prompt",
-    "Ctrl-X Ctrl-P": "shows in full what was pasted and is folded",
+    "Ctrl-X Ctrl-P": "expands a folded paste",
     "Ctrl-O": "shows in full what the tools of the last turn returned",
     "Ctrl-L": "clears the screen",
-    "Esc": "lets go of the last one that is queued, at an empty prompt",
+    "Esc": "drops the last queued message, at an empty prompt",
     "Ctrl-C": "[stops, clears or leaves](#interrupting)",
     "Ctrl-D": "deletes a letter; [leaves](#interrupting) at an empty prompt",
     "Ctrl-Z": "suspends the program",
-    "F4": "goes over to the keys of vi, or back; [`editing`](#settings) does so from the start",
+    "F4": "switches between Emacs and vi keys (setting: [`editing`](#settings))",
 }
 """What each key does that is not just as in Emacs, bash or vi, for the docs."""
 

@@ -18,17 +18,17 @@ def _has_pins(chat: ChatContext) -> bool:
     return bool(chat.session.conversation.retained.pinned)
 
 
-@command("context", "what would be sent now, what each part costs, and what is left out and why")
+@command("context", "show the next request: its messages, their tokens, and what is left out and why")
 async def _context(chat: ChatContext, argument: str) -> str:
     return await context_page(chat.session)
 
 
-@command("tokens", "what each part of a request costs, and what this session has used")
+@command("tokens", "show the tokens of the next request and of this session")
 async def _tokens(chat: ChatContext, argument: str) -> str:
     return await tokens_page(chat.session)
 
 
-@command("compact", "[FOCUS]: send a summary in place of the older turns; the log stays whole", when=_said)
+@command("compact", "replace older turns by a summary in requests; the log keeps them", arguments="[FOCUS]", when=_said)
 async def _compact(chat: ChatContext, argument: str) -> Outcome:
     done = await chat.session.compact(argument)
     cost = f"; it cost {_cost(done.usage)}" if done.usage else ""
@@ -41,7 +41,8 @@ async def _compact(chat: ChatContext, argument: str) -> Outcome:
 
 @command(
     "pin",
-    "[TURN or TEXT]: always send this turn, or the last one whose question has this text",
+    "always send this turn, or the last one whose question contains the text",
+    arguments="[TURN or TEXT]",
     completes=turns_to_pin,
     when=_said,
 )
@@ -54,7 +55,8 @@ async def _pin(chat: ChatContext, argument: str) -> Outcome:
 
 @command(
     "unpin",
-    "[TURN or TEXT]: send this turn as any other again; the last one that is pinned",
+    "unpin this turn; default: the one pinned last",
+    arguments="[TURN or TEXT]",
     completes=turns_to_unpin,
     when=_has_pins,
 )

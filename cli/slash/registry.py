@@ -10,34 +10,34 @@ from swarmchat.swarm.agents.agent import Swarm
 
 
 class LeaveChat(Exception):
-    """The user wants to go."""
+    """The user leaves the chat."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What comes of a command: what is shown, and what whoever carries it out is to do next."""
+    """The result of a command: what the chat shows, and what it does next."""
 
     page: str = ""
     """Lines that the user asked for."""
     remark: str = ""
-    """What was done, in a line."""
+    """What the command did, in a line."""
     raw: str = ""
-    """What the terminal gets as it is, before all else: nothing in it may be as others wrote it."""
+    """Text for the terminal, written first and unchanged: it must not contain unsanitized text of others."""
     send: str | None = None
-    """A message to be sent now."""
+    """A message to send now."""
     draft: str | None = None
-    """A message to be put at the prompt, to be changed before it is sent."""
+    """A message to put at the prompt, for the user to change."""
     go_on_in: str | None = None
-    """The id of the session to go on with."""
+    """The id of the session to switch to."""
 
 
 Run = Callable[[ChatContext, str], Awaitable[str | Outcome]]
 Check = Callable[[Swarm, str], None]
 Choice = tuple[str, str]
-"""What can stand after a command's name, and a few words about it."""
+"""A completion of a command's arguments, and a few words about it."""
 Completes = Callable[[ChatContext, str], Awaitable[Sequence[Choice]]]
-"""Returns the choices for what is typed after the name; those that do not begin so are left out."""
-Valid = Callable[[ChatContext], bool]
+"""Returns the choices for the text after the name; the caller drops those that do not start with it."""
+IsUseful = Callable[[ChatContext], bool]
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,28 @@ class Command:
     """A slash command. ``run`` takes the chat and the text after the name; a text that it returns is a page."""
 
     name: str
-    help: str
+    summary: str
+    """What it does, in a line."""
     run: Run
+    arguments: str = ""
+    """What can stand after the name, such as ``[N]``."""
     check: Check | None = None
-    """Raises UsageError or a SwarmError for a text after the name that can never be right in a swarm."""
+    """Raises UsageError or a SwarmError if the text after the name can never be right in this swarm."""
     at_prompt_only: bool = False
-    """Whether it makes no sense in a script."""
+    """Whether scripts cannot use it."""
     completes: Completes | None = None
     """What Tab offers after the name."""
-    when: Valid | None = None
-    """Whether it can do anything now. ``None``: always. Completion offers no others."""
+    when: IsUseful | None = None
+    """Whether it can do anything now. ``None``: always. Completion and ``/help`` offer no others."""
+
+    @property
+    def help(self) -> str:
+        """The arguments and the summary."""
+        return f"{self.arguments}: {self.summary}" if self.arguments else self.summary
+
+    def is_useful(self, chat: ChatContext) -> bool:
+        """Whether it can do anything now."""
+        return self.when is None or self.when(chat)
 
 
 COMMANDS: dict[str, Command] = {}
@@ -62,17 +74,18 @@ COMMANDS: dict[str, Command] = {}
 
 def command(
     name: str,
-    help_line: str,
+    summary: str,
     *,
+    arguments: str = "",
     check: Check | None = None,
     at_prompt_only: bool = False,
     completes: Completes | None = None,
-    when: Valid | None = None,
+    when: IsUseful | None = None,
 ) -> Callable[[Run], None]:
-    """Register the decorated function as ``/name``; see ``Command``."""
+    """Register the decorated function as the command ``/name``. The arguments are the fields of ``Command``."""
 
     def register(run: Run) -> None:
-        COMMANDS[name] = Command(name, help_line, run, check, at_prompt_only, completes, when)
+        COMMANDS[name] = Command(name, summary, run, arguments, check, at_prompt_only, completes, when)
 
     return register
 
@@ -83,27 +96,27 @@ def is_command(text: str) -> bool:
 
 
 def parse_command(text: str) -> tuple[Command, str]:
-    """Return the command ``text`` and what stands after its name. Raises UsageError for one that there is not."""
+    """Return the command in ``text`` and the text after its name. Raises UsageError for an unknown command."""
     name, _, argument = text[1:].strip().partition(" ")
     return find_command(name), argument.strip()
 
 
 async def run_command(chat: ChatContext, text: str) -> Outcome:
-    """Carry out the command ``text`` and return what comes of it. Raises UsageError for one that there is not."""
-    found, argument = parse_command(text)
-    outcome = await found.run(chat, argument)
+    """Run the command in ``text`` and return its outcome. Raises UsageError for an unknown command."""
+    each, argument = parse_command(text)
+    outcome = await each.run(chat, argument)
     return Outcome(page=outcome) if isinstance(outcome, str) else outcome
 
 
 def find_command(name: str) -> Command:
-    """Return the command ``name``, or the only one that begins so. Raises UsageError, naming what is near."""
+    """Return the command ``name``, or the only one that starts with it. Raises UsageError with the nearest name."""
     if name in COMMANDS:
         return COMMANDS[name]
     matches = [known for known in sorted(COMMANDS) if name and known.startswith(name)]
     if len(matches) == 1:
         return COMMANDS[matches[0]]
     if matches:
-        raise UsageError(f"/{name} may be {' or '.join('/' + match for match in matches)}")
+        raise UsageError(f"/{name} is ambiguous: {', '.join('/' + match for match in matches)}")
     near = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean /{near[0]}?" if near else "/help lists what there is"
-    raise UsageError(f"there is no command /{name}; {hint} (a message that begins with a slash is sent with two)")
+    hint = f"did you mean /{near[0]}?" if near else "/help lists the commands"
+    raise UsageError(f"unknown command /{name}; {hint} (to send a message that starts with a slash, type it twice)")

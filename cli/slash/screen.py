@@ -54,7 +54,8 @@ async def _answers(chat: ChatContext, typed: str) -> Sequence[Choice]:
 
 @command(
     "theme",
-    "[NAME]: show the themes, or use another one from now on",
+    "show the themes, or switch to one",
+    arguments="[NAME]",
     check=check_theme_name,
     at_prompt_only=True,
     completes=_themes,
@@ -73,7 +74,8 @@ async def _theme(chat: ChatContext, argument: str) -> Outcome:
 
 @command(
     "copy",
-    "[code or N]: copy the last answer, its last code block, or the answer of turn N to the clipboard",
+    "copy the last answer, its last code block, or the answer of turn N",
+    arguments="[code or N]",
     check=check_answer,
     at_prompt_only=True,
     completes=_answers,

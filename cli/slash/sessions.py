@@ -25,7 +25,7 @@ async def _others(session: Session) -> list[SessionInfo]:
     return [info for info in found if info.id != session.info.id]
 
 
-@command("new", "[NAME]: begin a new session; this one stays")
+@command("new", "start a new session; this one is kept", arguments="[NAME]")
 async def _new(chat: ChatContext, argument: str) -> Outcome:
     client = chat.session.info.client
     name = clean_text(argument) or await free_name(chat.session.backend, client, random.SystemRandom())
@@ -34,7 +34,7 @@ async def _new(chat: ChatContext, argument: str) -> Outcome:
     return Outcome(remark=f"this is session {name!r} now{left}", go_on_in=name)
 
 
-@command("sessions", "your sessions, the one used last first; the one that is open has a star")
+@command("sessions", "list your sessions, the most recent first; * marks this one")
 async def _sessions(chat: ChatContext, argument: str) -> str:
     found = await list_sessions(chat.session.backend, chat.session.info.client)
     width = max((len(one_line(info.name, _NAME)) for info in found[:_MOST]), default=0)
@@ -44,7 +44,7 @@ async def _sessions(chat: ChatContext, argument: str) -> str:
     return "\n".join(lines) or "there is none yet: this one is kept from its first turn on"
 
 
-@command("resume", "[NAME]: go on in another session; without a name, in the one used last", completes=sessions)
+@command("resume", "switch to another session; default: the most recent one", arguments="[NAME]", completes=sessions)
 async def _resume(chat: ChatContext, argument: str) -> Outcome:
     others = await _others(chat.session)
     if not argument:
@@ -61,7 +61,7 @@ async def _resume(chat: ChatContext, argument: str) -> Outcome:
     return Outcome(remark=f"this is session {info.name!r} now, after {turns}", go_on_in=info.id)
 
 
-@command("rename", "NAME: give this session another name", completes=name_now)
+@command("rename", "rename this session", arguments="NAME", completes=name_now)
 async def _rename(chat: ChatContext, argument: str) -> Outcome:
     name = clean_text(argument)
     if not name:
@@ -74,7 +74,8 @@ async def _rename(chat: ChatContext, argument: str) -> Outcome:
 
 @command(
     "history",
-    "[TEXT]: the turns of this session with their numbers, or those in which a text stands",
+    "list the turns of this session, or those that contain a text",
+    arguments="[TEXT]",
     when=lambda chat: chat.session.turns > 0,
 )
 async def _history(chat: ChatContext, argument: str) -> str:
@@ -97,7 +98,7 @@ async def _history(chat: ChatContext, argument: str) -> str:
     return "\n".join(shown) or (f"{argument!r} stands in no turn" if argument else "nothing was said yet")
 
 
-@command("search", "TEXT: find a text in all of your sessions")
+@command("search", "find a text in all your sessions", arguments="TEXT")
 async def _search(chat: ChatContext, argument: str) -> str:
     from swarmchat.swarm.archive.search import search_sessions
 
@@ -119,7 +120,8 @@ async def _search(chat: ChatContext, argument: str) -> str:
 
 @command(
     "import",
-    "FILE: store the sessions in a file: our own logs, message lists, of the llm tool or of Codex",
+    "import sessions from a file: our logs, message lists, llm or Codex",
+    arguments="FILE",
     completes=files,
 )
 async def _import(chat: ChatContext, argument: str) -> Outcome:

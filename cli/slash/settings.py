@@ -59,7 +59,7 @@ def _was_asked(chat: ChatContext) -> bool:
     return chat.session.conversation.last_request is not None
 
 
-@command("model", "[NAME]: which model answers, or let another one answer from now on", completes=_model_names)
+@command("model", "show the model, or switch to another one", arguments="[NAME]", completes=_model_names)
 async def _model(chat: ChatContext, argument: str) -> str | Outcome:
     if not argument:
         lines = [f"{chat.session.model.name} answers, with a window of {chat.session.model.context_window:,} tokens"]
@@ -103,7 +103,8 @@ async def _listed(settings: Settings) -> tuple[list[str], str]:
 
 @command(
     "set",
-    "[NAME [VALUE]]: settings of this session until it is closed; the value default takes one back",
+    "show or change settings until the session is closed; default resets one",
+    arguments="[NAME [VALUE]]",
     completes=choices,
 )
 async def _set(chat: ChatContext, argument: str) -> str | Outcome:
@@ -119,7 +120,8 @@ async def _set(chat: ChatContext, argument: str) -> str | Outcome:
 
 @command(
     "approve",
-    "[MODE, or PATTERN MODE]: whether tools may run: auto, ask or deny; patterns such as refund*",
+    "show or set which tools may run: auto, ask or deny; PATTERN such as refund*",
+    arguments="[MODE, or PATTERN MODE]",
     completes=_rules,
     when=_has_tools,
 )
@@ -142,7 +144,8 @@ async def _approve(chat: ChatContext, argument: str) -> str | Outcome:
 
 @command(
     "debug",
-    "last: the last request and what came of it, as JSON; keys and passwords are masked",
+    "show the last request and its answer as JSON, with secrets masked",
+    arguments="last",
     completes=_last,
     when=_was_asked,
 )
@@ -160,7 +163,7 @@ async def _debug(chat: ChatContext, argument: str) -> str:
     return json.dumps(shown, ensure_ascii=False, indent=2)
 
 
-@command("doctor", "look whether all that a chat needs is in order, and say what to do")
+@command("doctor", "check the setup, and say what to fix")
 async def _doctor(chat: ChatContext, argument: str) -> str:
     import os
 
@@ -178,7 +181,7 @@ async def _doctor(chat: ChatContext, argument: str) -> str:
     return "\n".join([*lines, "swarmchat doctor looks at the store and at all sessions too"])
 
 
-@command("clear", "clear the screen; nothing else changes", at_prompt_only=True)
+@command("clear", "clear the screen", at_prompt_only=True)
 async def _clear(chat: ChatContext, argument: str) -> Outcome:
     if can_move(sys.stdout):
         from prompt_toolkit.shortcuts import clear

@@ -19,6 +19,10 @@ _HITS = 5
 """How many items of a storage are found."""
 
 
+def _has_agents(chat: ChatContext) -> bool:
+    return len(chat.session.swarm.agents) > 1
+
+
 def _check_agent(swarm: Swarm, argument: str) -> None:
     if argument:
         swarm.agent(argument)
@@ -48,7 +52,7 @@ def _as_line(item: Any) -> str:
     return as_line(to_jsonable_python(item, fallback=str))
 
 
-@command("agents", "who there is; the active one has a star")
+@command("agents", "list the agents; * marks the active one", when=_has_agents)
 async def _agents(chat: ChatContext, argument: str) -> str:
     agents, active = chat.session.swarm.agents, chat.session.navigation.active
     width = max(len(agent.name) for agent in agents)
@@ -60,10 +64,11 @@ async def _agents(chat: ChatContext, argument: str) -> str:
 
 @command(
     "agent",
-    "NAME: let this agent go on",
+    "switch to this agent",
+    arguments="NAME",
     check=_check_agent,
     completes=agents,
-    when=lambda chat: len(chat.session.swarm.agents) > 1,
+    when=_has_agents,
 )
 async def _agent(chat: ChatContext, argument: str) -> str:
     if not argument:
@@ -72,7 +77,7 @@ async def _agent(chat: ChatContext, argument: str) -> str:
     return _stack_line(chat.session)
 
 
-@command("back", "go back to the agent before this one", when=lambda chat: bool(chat.session.navigation.stack))
+@command("back", "go back to the previous agent", when=lambda chat: bool(chat.session.navigation.stack))
 async def _back(chat: ChatContext, argument: str) -> str:
     if not chat.session.navigation.stack:
         raise UsageError(f"there is nobody before {chat.session.agent.name}")
@@ -80,12 +85,12 @@ async def _back(chat: ChatContext, argument: str) -> str:
     return _stack_line(chat.session)
 
 
-@command("stack", "who is talking, and the way back")
+@command("stack", "show the active agent and those before it", when=_has_agents)
 async def _stack(chat: ChatContext, argument: str) -> str:
     return _stack_line(chat.session)
 
 
-@command("tools", "what the active agent can do")
+@command("tools", "list the tools of the active agent")
 async def _tools(chat: ChatContext, argument: str) -> str:
     lines = []
     toolset = await chat.session.conversation.toolset()
@@ -98,7 +103,8 @@ async def _tools(chat: ChatContext, argument: str) -> str:
 
 @command(
     "state",
-    "[NAME]: what is filled in or played",
+    "show the values of the swarm's states",
+    arguments="[NAME]",
     check=_check_state,
     completes=states,
     when=lambda chat: bool(chat.session.swarm.states),
@@ -115,7 +121,8 @@ async def _state(chat: ChatContext, argument: str) -> str:
 
 @command(
     "memory",
-    "[NAME [VALUE]] or --clear NAME: what is remembered of you; remember or forget something",
+    "show, set or forget what agents remember about you",
+    arguments="[NAME [VALUE]] or --clear NAME",
     completes=remembered,
 )
 async def _memory(chat: ChatContext, argument: str) -> str:
@@ -138,7 +145,8 @@ async def _memory(chat: ChatContext, argument: str) -> str:
 
 @command(
     "storage",
-    "NAME [SEARCH]: what a storage holds, or what of it fits best",
+    "show the items of a storage, or the best matches",
+    arguments="NAME [SEARCH]",
     check=_check_storage,
     completes=storages,
     when=lambda chat: bool(chat.session.swarm.storages),
@@ -158,7 +166,8 @@ async def _storage(chat: ChatContext, argument: str) -> str:
 
 @command(
     "call",
-    "TOOL [JSON]: call a tool of the active agent by hand; what it changes is kept",
+    "call a tool of the active agent yourself; its changes are stored",
+    arguments="TOOL [JSON]",
     check=_check_call,
     completes=calls,
     when=lambda chat: bool(chat.session.agent.own_tools),
@@ -171,7 +180,7 @@ async def _call(chat: ChatContext, argument: str) -> Outcome:
 
 @command(
     "reset",
-    "begin the conversation anew; states, memory and the log stay",
+    "forget the conversation; states, memory and the log are kept",
     when=lambda chat: chat.session.last_turn > 0,
 )
 async def _reset(chat: ChatContext, argument: str) -> str:

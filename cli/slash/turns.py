@@ -44,7 +44,8 @@ def check_file(swarm: Swarm, argument: str) -> None:
 
 @command(
     "undo",
-    "[N]: take the last turn back, or the last N; agent and states are as before it",
+    "undo the last turn, or the last N, with agent and states",
+    arguments="[N]",
     check=check_number,
     completes=turns_to_undo,
     when=_has_turns,
@@ -58,7 +59,8 @@ async def _undo(chat: ChatContext, argument: str) -> Outcome:
 
 @command(
     "redo",
-    "[N]: bring back the first turn that was undone, or the first N",
+    "redo the first undone turn, or the first N",
+    arguments="[N]",
     check=check_number,
     completes=turns_to_redo,
     when=_has_undone,
@@ -70,7 +72,7 @@ async def _redo(chat: ChatContext, argument: str) -> Outcome:
     return Outcome(remark=f"{_named(done.turns)} there again; {_standing(chat.session, done.left)}")
 
 
-@command("retry", "take the last turn back and ask the same again", when=_has_turns)
+@command("retry", "undo the last turn and ask again", when=_has_turns)
 async def _retry(chat: ChatContext, argument: str) -> Outcome:
     done = await chat.session.undo()
     if not done.turns:
@@ -83,7 +85,7 @@ async def _retry(chat: ChatContext, argument: str) -> Outcome:
 
 @command(
     "edit",
-    "take the last turn back and put its question at the prompt, to be changed",
+    "undo the last turn and edit its question",
     at_prompt_only=True,
     when=_has_turns,
 )
@@ -95,7 +97,7 @@ async def _edit(chat: ChatContext, argument: str) -> Outcome:
     return Outcome(remark=remark, draft=done.text)
 
 
-@command("fork", "[NAME]: go on in a copy of this session; this one stays as it is", when=_has_log)
+@command("fork", "continue in a copy of this session", arguments="[NAME]", when=_has_log)
 async def _fork(chat: ChatContext, argument: str) -> Outcome:
     from swarmchat.swarm.archive.sessions import fork_session
     from swarmchat.swarm.archive.writer import SessionWriter
@@ -114,7 +116,8 @@ async def _fork(chat: ChatContext, argument: str) -> Outcome:
 
 @command(
     "export",
-    "[!] [FILE]: write it all to a .jsonl, .json, .md or .html file; ! replaces it",
+    "write the session to a .jsonl, .json, .md or .html file; ! overwrites",
+    arguments="[!] [FILE]",
     check=check_file,
     completes=export_files,
     when=_has_log,

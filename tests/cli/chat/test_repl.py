@@ -133,9 +133,9 @@ def test_new_lines_and_pastes(program, server):
 
 def test_commands_never_reach_the_model(program, server):
     with program.chat("-s", "s") as screen:
-        say(screen, "/help", "/context what would be sent now")
-        say(screen, "/hlep", "error: there is no command /hlep; did you mean /help?")
-        say(screen, "/ses", "error: /ses may be /session or /sessions")
+        say(screen, "/help", "/context show the next request")
+        say(screen, "/hlep", "error: unknown command /hlep; did you mean /help?")
+        say(screen, "/ses", "error: /ses is ambiguous: /session, /sessions")
         say(screen, "/session", "kept in disk:")
         say(screen, "/context", "tokens message")
         assert not server.requests

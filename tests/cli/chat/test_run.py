@@ -92,8 +92,8 @@ def test_a_script_is_read_line_by_line():
         ("# nothing\n\n", "s: there is no message and no command in it"),
         ('hello\n"""\nno end', 's, line 2: the message that begins here has no """ at its end'),
         ('"""\n\n"""', "s, line 1: the message is empty"),
-        ("hello\n/hlep", r"s, line 2: there is no command /hlep; did you mean /help\?"),
-        ("/re", "s, line 1: /re may be /redo or /rename or /reset or /resume or /retry"),
+        ("hello\n/hlep", r"s, line 2: unknown command /hlep; did you mean /help\?"),
+        ("/re", "s, line 1: /re is ambiguous: /redo, /rename, /reset, /resume, /retry"),
         ("/edit", "s, line 1: /edit needs a prompt"),
         ("/undo two", "s, line 1: 'two' is no number of turns"),
         ("/redo 0", "s, line 1: '0' is no number of turns"),
@@ -110,7 +110,7 @@ def test_a_script_is_checked_in_full(content, problem):
 def test_nothing_is_sent_if_a_line_is_wrong(office):
     done = script(office, "hello\n\n/udno\n", "-S", "office.py", "-s", "s")
     assert (done.out, done.code) == ("", 2)
-    assert done.err.startswith("error: script, line 3: there is no command /udno; did you mean /undo?")
+    assert done.err.startswith("error: script, line 3: unknown command /udno; did you mean /undo?")
     assert office.said("s") == []
 
 

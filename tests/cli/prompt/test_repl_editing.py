@@ -153,18 +153,18 @@ def test_tab_completes_commands_and_what_stands_behind_them(columns, rows, progr
         screen.wait_for(at_prompt)
         screen.send("/agen" + TAB)
         screen.wait_for("/agents")
-        screen.wait_for(lambda screen: "who there is" in screen.text)
+        screen.wait_for(lambda screen: "list the agents" in screen.text)
         screen.send(TAB)
         screen.wait_for("you ❯ /agents")
         # Enter takes the choice, and only a second one sends it.
         screen.send(ENTER)
-        screen.wait_for(gone("who there is"))
+        screen.wait_for(gone("list the agents"))
         assert "* triage" not in screen.text
         say(screen, "", "* triage")
         say(screen, "/agent s" + TAB, "you ❯ /agent sales sales ‹ triage")
-        say(screen, "/agen refunds", "error: /agen may be /agent or /agents")
+        say(screen, "/agen refunds", "error: /agen is ambiguous: /agent, /agents")
         say(screen, "/stac", "sales ‹ triage")
-        say(screen, "/agnt refunds", "error: there is no command /agnt; did you mean /agent?")
+        say(screen, "/agnt refunds", "error: unknown command /agnt; did you mean /agent?")
         assert all(len(line) <= columns for line in screen.lines)
 
 

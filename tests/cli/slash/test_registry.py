@@ -1,12 +1,14 @@
 """Slash commands."""
 
 import asyncio
+import re
 
 import pytest
 from contexts import chat_in
 from swarmchat.backends import open_backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.builtin import COMMANDS, LeaveChat, find_command, is_command, run_command
+from swarmchat.cli.slash.help_page import TOPICS
 from swarmchat.swarm.models.demo import DemoModel
 from swarmchat.swarm.session.session import Session, SessionSettings
 
@@ -44,22 +46,41 @@ def test_a_command_is_found_by_its_name_or_the_start_of_it(name, found):
 def test_a_start_that_fits_several_names_them(monkeypatch):
     monkeypatch.setitem(COMMANDS, "sessions", COMMANDS["session"])
     assert find_command("session") is COMMANDS["session"]
-    with pytest.raises(UsageError, match="/sess may be /session or /sessions"):
+    with pytest.raises(UsageError, match="/sess is ambiguous: /session, /sessions"):
         find_command("sess")
 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("hlep", "did you mean /help"), ("xyzzy", "/help lists what there is"), ("", "/help lists what there is")],
+    [("hlep", "did you mean /help"), ("xyzzy", "/help lists the commands"), ("", "/help lists the commands")],
 )
 def test_an_unknown_command_names_what_is_near(name, hint):
-    with pytest.raises(UsageError, match=f"there is no command /{name}; {hint}"):
+    with pytest.raises(UsageError, match=re.escape(f"unknown command /{name}; {hint}")):
         find_command(name)
 
 
-def test_help_lists_every_command():
+def test_every_command_has_one_topic():
+    assert sorted(" ".join(TOPICS.values()).split()) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_help_lists_what_can_do_something_now(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
     page = after_turns("/help")
-    assert all(f"/{name}" in page and command.help in page for name, command in COMMANDS.items())
+    listed = {line.split()[0] for line in page.splitlines() if line.startswith("  /")}
+    assert {"/model", "/new", "/help", "/context", "/exit"} <= listed
+    assert not {"/undo", "/retry", "/back", "/unpin"} & listed
+    assert {"  /undo", "  /retry"} <= {line.rstrip()[:8].rstrip() for line in after_turns("/help", "hi").splitlines()}
+    assert max(map(len, page.splitlines())) < columns
+    assert "Ctrl-D" in page
+
+
+def test_help_explains_a_command():
+    assert after_turns("/help /undo").splitlines() == [
+        "/undo [N]",
+        "  undo the last turn, or the last N, with agent and states",
+        "  nothing to do for it now",
+    ]
 
 
 def test_exit_leaves():

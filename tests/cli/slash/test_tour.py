@@ -17,7 +17,7 @@ from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.runner import replay
 
 TOUR = """
-/help | undo
+/help | agents and data
 /help undo | [N]
 /agents | * clerk
 /stack | clerk
