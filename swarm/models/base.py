@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from swarmchat.swarm.common.encoding import encode_json
 
@@ -193,6 +193,23 @@ class Model(Protocol):
     async def close(self) -> None:
         """Let go of connections. Closing twice is no error."""
         ...
+
+
+@runtime_checkable
+class PreloadableModel(Model, Protocol):
+    """A model whose first request would have to wait for an import."""
+
+    def warm_up(self) -> None:
+        """Import what the first request needs. Called in a thread, while the user types."""
+        ...
+
+
+@runtime_checkable
+class ObservableModel(Model, Protocol):
+    """A model that shows the parts of a server's answer as they were sent."""
+
+    on_object: Callable[[Mapping[str, Any]], None] | None
+    """Called with each JSON object of an answer, before it is parsed."""
 
 
 @lru_cache(maxsize=256)
