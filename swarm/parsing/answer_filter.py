@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
-from swarmchat.swarm.parsing.answer_text import Line, Output
-from swarmchat.swarm.parsing.call_finder import Leak, LeakFinder
+from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext
+from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
 from swarmchat.swarm.parsing.formats import (
     CONTROL,
     ENDS,
@@ -41,7 +41,7 @@ _SPACE = re.compile(r"\s*+")
 _CONTROL = re.compile(alternatives(CONTROL))
 
 
-class OutputFilter:
+class AnswerFilter:
     """Takes one answer in pieces of any size, and gives out text, thoughts and leaks as soon as each is decided.
 
     However the answer is cut, the text, the thoughts and the leaks are the same. Nothing in an answer makes it raise.
@@ -51,9 +51,9 @@ class OutputFilter:
         self.toolset = toolset
         self.control_tokens: list[str] = []
         """Tokens of chat templates that were cut from the text."""
-        self._finder = LeakFinder(toolset)
-        self._output = Output()
-        self._line = Line()
+        self._finder = CallFinder(toolset)
+        self._output = AnswerText()
+        self._line = LineContext()
         self._marks = marks_for(toolset.names)
         self._parts: list[str] = []
         self._length = self._retry = 0
@@ -64,8 +64,6 @@ class OutputFilter:
         self._thinking = ""
         """The end of the thought, as far as a call may stand in it."""
         self._thought_said = self._dropping = False
-        self.work = 0
-        """How many characters were read to decide what they are: in proportion to the answer, whatever it is."""
 
     def feed(self, text: str) -> Iterator[Piece]:
         """Take the next piece of the answer and return what it decides."""
@@ -92,7 +90,6 @@ class OutputFilter:
                 position = self._step(position)
         except NeedMore:
             held = len(self._text) - self._held
-            self.work += held
             position = self._held
             self._retry = held + 1 if held < _SHORT else int(held * _GROWTH) + 1
         rest = self._text[position:]
@@ -150,10 +147,8 @@ class OutputFilter:
         if self.toolset and not self._line.indented:
             try:
                 found = self._finder.bare(text, position, self._final, self._line.code)
-                self.work += found[1] - position
             except NotACall as no:
                 refuted = max(no.position, refuted)
-                self.work += refuted - position
         if found:
             leak, end = found
             if self._output.prose:
@@ -211,9 +206,7 @@ class OutputFilter:
             return self._control(position)
         try:
             leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)
-            self.work += end - position
         except NotACall as refuted:
-            self.work += refuted.position - position
             return self._say(position, min(refuted.position, len(self._text)))
         self._output.remove(leak)
         return end
@@ -338,12 +331,3 @@ class OutputFilter:
         turned = first in ENDS or not nothing or first in STARTS
         self._dropping = other and turned
         return end
-
-
-def filter_text(text: str, toolset: Toolset) -> tuple[str, str, list[Leak], list[str]]:
-    """Return the text, the thoughts, the leaks and the control tokens of a whole answer."""
-    output = OutputFilter(toolset)
-    pieces = [*output.feed(text), *output.finish()]
-    said = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
-    thought = "".join(piece.text for piece in pieces if isinstance(piece, ReasoningChunk))
-    return said, thought, [piece for piece in pieces if isinstance(piece, Leak)], output.control_tokens

@@ -11,7 +11,7 @@ _QUOTES = "\"'“‘„‚«"
 _LOOKED_AT = 120
 
 
-class Line:
+class LineContext:
     """What the text so far says about what comes next: whether it is quoted, or is code."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Line:
         return self._may_indent and self.number > 0 and line.startswith(("    ", "\t"))
 
 
-class Output:
+class AnswerText:
     """Collects the pieces of an answer."""
 
     def __init__(self) -> None:

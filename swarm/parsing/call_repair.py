@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swarmchat.swarm.models.base import ToolCall
+from swarmchat.swarm.parsing.call_values import PARALLEL
 from swarmchat.swarm.parsing.lenient_json import NotACall, parse_loose
 from swarmchat.swarm.tools.toolset import Toolset
 
-_PARALLEL = "multi_tool_use.parallel"
-"""A tool that OpenAI's models call though nobody offers it (community.openai.com/t/490653)."""
 _WRAPPERS = frozenset({"arguments", "parameters", "properties", "args", "kwargs", "input", "params"})
 """Keys that models put around the arguments: parts of the definition that they were shown."""
 
@@ -60,9 +59,9 @@ def same_call(one: ToolCall, other: ToolCall) -> bool:
 
 def _unpacked(calls: Iterable[ToolCall], toolset: Toolset, repairs: list[Repair]) -> Iterable[ToolCall]:
     for call in calls:
-        parts = _parallel_calls(call) if call.name.endswith(_PARALLEL) and not toolset.resolve(call.name) else None
+        parts = _parallel_calls(call) if call.name.endswith(PARALLEL) and not toolset.resolve(call.name) else None
         if parts:
-            repairs.append(Repair("unknown_tool", f"{_PARALLEL} is {', '.join(part.name for part in parts)}"))
+            repairs.append(Repair("unknown_tool", f"{PARALLEL} is {', '.join(part.name for part in parts)}"))
             yield from parts
         else:
             yield call

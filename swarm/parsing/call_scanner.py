@@ -9,8 +9,8 @@ from typing import Any
 
 from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, read_text
 from swarmchat.swarm.parsing.formats import CLOSERS, SEPARATOR
-from swarmchat.swarm.parsing.lenient_json import MAX_DEPTH, Loose, NeedMore, NotACall, Watch, parse_loose, skip_space
-from swarmchat.swarm.parsing.xml_calls import XmlReader
+from swarmchat.swarm.parsing.lenient_json import MAX_DEPTH, NeedMore, NotACall, Parsed, Watch, parse_loose, skip_space
+from swarmchat.swarm.parsing.xml_calls import XmlCallParser
 
 _ON_LINE = re.compile(r"[ \t]*[,;]?[ \t]*")
 _BETWEEN = re.compile(r"[\s,;]*+")
@@ -32,7 +32,7 @@ _GEMMA_KEY = re.compile(r"([\w.$-]{1,100}):")
 _GEMMA_KEY_START = re.compile(r"[\w.$-]{0,100}\Z")
 
 
-class Scanner(XmlReader):
+class CallParser(XmlCallParser):
     """Reads calls."""
 
     def body(self, position: int) -> tuple[list[ParsedCall], int]:
@@ -212,39 +212,39 @@ class Scanner(XmlReader):
             raise NotACall(position)
         return names[len(arguments)], position
 
-    def _literal(self, position: int) -> Loose:
+    def _literal(self, position: int) -> Parsed:
         for quotes in ('"""', "'''"):
             if self.text.startswith(quotes, position):
                 end = self.text.find(quotes, position + 3)
                 if end < 0 and not self.final:
                     raise NeedMore
-                return Loose(self.text[position + 3 : end], end + 3) if end >= 0 else Loose("", len(self.text), True)
+                return Parsed(self.text[position + 3 : end], end + 3) if end >= 0 else Parsed("", len(self.text), True)
         if not self.final and self.text[position : position + 3] in ('""', "''"):
             raise NeedMore
         return parse_loose(self.text, position, self.final)
 
     # FunctionGemma and Gemma 4: strings between marks in place of quotes
 
-    def _gemma_object(self, position: int, depth: int) -> Loose:
+    def _gemma_object(self, position: int, depth: int) -> Parsed:
         found: dict[str, Any] = {}
         while True:
             position = self.space(position)
             if self.text.startswith("}", position):
-                return Loose(found, position + 1)
+                return Parsed(found, position + 1)
             key = self.match(_GEMMA_KEY, _GEMMA_KEY_START, position)
             if key is None:
                 if position >= len(self.text):
-                    return Loose(found, position, True)
+                    return Parsed(found, position, True)
                 raise NotACall(position)
             found[key[1]], position, broken = self._gemma_value(self.space(key.end()), depth + 1)
             position = self.space(position)
             if broken or position >= len(self.text):
-                return Loose(found, position, True)
+                return Parsed(found, position, True)
             if self.text[position] not in ",}":
                 raise NotACall(position)
             position += self.text[position] == ","
 
-    def _gemma_value(self, position: int, depth: int) -> Loose:
+    def _gemma_value(self, position: int, depth: int) -> Parsed:
         if depth > MAX_DEPTH:
             raise NotACall(position)
         for quote in _GEMMA_QUOTES:
@@ -253,7 +253,7 @@ class Scanner(XmlReader):
                 if end < 0 and not self.final:
                     raise NeedMore
                 value = self.text[position + len(quote) : end if end >= 0 else len(self.text)]
-                return Loose(value, end + len(quote) if end >= 0 else len(self.text), end < 0)
+                return Parsed(value, end + len(quote) if end >= 0 else len(self.text), end < 0)
             self.partial(quote, position)
         if self.text.startswith("{", position):
             return self._gemma_object(position + 1, depth)
@@ -262,23 +262,23 @@ class Scanner(XmlReader):
         plain = self.match(_GEMMA_PLAIN, _GEMMA_PLAIN_START, position)
         if plain is None:
             if _GEMMA_PLAIN_START.match(self.text, position):
-                return Loose(None, len(self.text), True)
+                return Parsed(None, len(self.text), True)
             raise NotACall(position)
-        return Loose(read_text(plain[0].strip(), None), plain.end())
+        return Parsed(read_text(plain[0].strip(), None), plain.end())
 
-    def _gemma_array(self, position: int, depth: int) -> Loose:
+    def _gemma_array(self, position: int, depth: int) -> Parsed:
         values: list[Any] = []
         while True:
             position = self.space(position)
             if self.text.startswith("]", position):
-                return Loose(values, position + 1)
+                return Parsed(values, position + 1)
             if position >= len(self.text):
-                return Loose(values, position, True)
+                return Parsed(values, position, True)
             value, position, broken = self._gemma_value(position, depth + 1)
             values.append(value)
             position = self.space(position)
             if broken or position >= len(self.text):
-                return Loose(values, position, True)
+                return Parsed(values, position, True)
             if self.text[position] not in ",]":
                 raise NotACall(position)
             position += self.text[position] == ","

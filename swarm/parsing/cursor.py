@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS
-from swarmchat.swarm.parsing.lenient_json import Loose, NeedMore, NotACall, parse_loose
+from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, Parsed, parse_loose
 from swarmchat.swarm.tools.toolset import Toolset
 
 _SPACE = re.compile(r"\s*+")
@@ -40,7 +40,7 @@ class Cursor:
         if position >= len(self.text) and not self.final:
             raise NeedMore
 
-    def arguments(self, position: int) -> Loose:
+    def arguments(self, position: int) -> Parsed:
         """Read the JSON object of the arguments."""
         value = parse_loose(self.text, position, self.final, None, CLOSERS)
         if not isinstance(value.value, dict):

@@ -186,10 +186,6 @@ _LINE_WORDS = (
     " default_api namespace print"
 ).split()
 
-_SEPARATORS = re.compile(r"[\W_]+")
-
-_NAMESPACES = ("", "functions", "function", "tools", "tool", "defaultapi", "namespace")
-
 
 class Marks(NamedTuple):
     """The patterns for one offer."""
@@ -206,8 +202,6 @@ class Marks(NamedTuple):
     """The white space before what may be a bare call or a code fence, at the beginning of a line."""
     interest: "re.Pattern[str]"
     """The next mark, or line that may be a bare call (the group ``line``)."""
-    plain: frozenset[str]
-    """The names on offer without separators, also in namespaces."""
 
 
 @lru_cache(_KEPT)
@@ -223,13 +217,7 @@ def marks_for(names: tuple[str, ...]) -> Marks:
         frozenset(mark[0] for mark in marks),
         re.compile(rf"[ \t]*(?={line})"),
         re.compile(rf"(?P<line>\n[ \t]*(?={line}))|{pattern}"),
-        frozenset(plain(space + name) for name in names for space in _NAMESPACES),
     )
-
-
-def plain(name: str) -> str:
-    """Return ``name`` without separators, in small letters: what ``Offer.resolve`` forgives."""
-    return _SEPARATORS.sub("", name).casefold()
 
 
 def _line_start(names: tuple[str, ...]) -> str:

@@ -2,9 +2,9 @@
 
 import re
 
-from swarmchat.swarm.parsing.call_scanner import Scanner
+from swarmchat.swarm.parsing.call_scanner import CallParser
 from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, TYPES, ParsedCall, is_parallel
-from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, marks_for, plain, self_starting
+from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, self_starting
 from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
 
 _FENCE = re.compile(r"(`{3,20}|~{3,20})[ \t]*([\w+-]{0,20})[ \t]*\r?\n")
@@ -51,7 +51,7 @@ _WORD_BEGINNINGS = beginnings(
 PYTHONIC = "pythonic"
 
 
-class LineScanner(Scanner):
+class LineCallParser(CallParser):
     """Reads them. A name that begins one is on offer."""
 
     def watch(self, objects: int, key: str, value: object) -> bool:
@@ -59,7 +59,7 @@ class LineScanner(Scanner):
         if objects > 1:
             return True
         if value is MORE:
-            return any(name.startswith(key) for name in KNOWN_KEYS) or self._may_begin(key)
+            return any(name.startswith(key) for name in KNOWN_KEYS) or self.toolset.may_begin(key)
         if key not in KNOWN_KEYS:
             return self.toolset.resolve(key) is not None and (value is UNREAD or isinstance(value, dict))
         if value is UNREAD:
@@ -69,11 +69,6 @@ class LineScanner(Scanner):
         if key in NAME_KEYS and isinstance(value, str):
             return self.toolset.resolve(value) is not None or is_parallel(value)
         return key != "type" or value in TYPES
-
-    def _may_begin(self, text: str) -> bool:
-        """Tell whether an offered name may begin with ``text``, whatever ``Offer.resolve`` forgives."""
-        begun = plain(text)
-        return any(name.startswith(begun) or begun.startswith(name) for name in marks_for(self.toolset.names).plain)
 
     def unframed(self, start: int, inside: bool = False) -> tuple[str, list[ParsedCall], int]:
         """Read JSON, Python, ReAct, the tool's own tags, or a name with JSON. ``inside``: of a block of code."""
@@ -128,7 +123,7 @@ class LineScanner(Scanner):
         if match is None:
             self.need(position)
             raise NotACall(position)
-        if match.end() == len(self.text) and not self.final and self._may_begin(match[0]):
+        if match.end() == len(self.text) and not self.final and self.toolset.may_begin(match[0]):
             raise NeedMore
         if self.toolset.resolve(match[0].removesuffix(".call")) is None:
             # Not behind the name: how much of it there is yet must make no difference.

@@ -39,7 +39,7 @@ _ARGUMENT_START = re.compile(r"<(?:longcat_)?arg_key>[^<]{0,200}(?:<[^<>\n]{0,20
 _LAST_LINE = re.compile(r"\r?\n([ \t]*)\Z")
 
 
-class XmlReader(Cursor):
+class XmlCallParser(Cursor):
     """Reads elements."""
 
     def tags(self, position: int) -> tuple[list[ParsedCall], int]:
