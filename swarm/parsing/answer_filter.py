@@ -1,4 +1,4 @@
-"""What of an answer is for the user: leaked calls, thoughts and control tokens are taken out while it streams."""
+"""Separate an answer, while it streams, into text for the user, thoughts, leaked calls and control tokens."""
 
 import re
 from collections.abc import Iterator
@@ -42,9 +42,9 @@ _CONTROL = re.compile(alternatives(CONTROL))
 
 
 class AnswerFilter:
-    """Takes one answer in pieces of any size, and gives out text, thoughts and leaks as soon as each is decided.
+    """Takes one answer in pieces of any size, and returns text, thoughts and leaks as soon as each is decided.
 
-    However the answer is cut, the text, the thoughts and the leaks are the same. Nothing in an answer makes it raise.
+    The result does not depend on how the answer is cut. Never raises, whatever the answer contains.
     """
 
     def __init__(self, toolset: Toolset) -> None:
@@ -62,11 +62,11 @@ class AnswerFilter:
         self._thought: re.Pattern[str] | None = None
         self._recipient: str | None = None
         self._thinking = ""
-        """The end of the thought, as far as a call may stand in it."""
+        """The last part of the current thought, in which calls are looked for."""
         self._thought_said = self._dropping = False
 
     def feed(self, text: str) -> Iterator[Piece]:
-        """Take the next piece of the answer and return what it decides."""
+        """Take the next piece of the answer; return the pieces that are decided now."""
         self._parts.append(text)
         self._length += len(text)
         if self._length >= self._retry or (self._length <= _MIDDLE and _MAY_END.search(text)):
@@ -74,7 +74,7 @@ class AnswerFilter:
         return self._output.take()
 
     def finish(self) -> Iterator[Piece]:
-        """Return what is left: the answer has ended."""
+        """End the answer; return the remaining pieces."""
         self._run(True)
         if self._thought:
             self._calls_of_thought()
@@ -97,7 +97,7 @@ class AnswerFilter:
         self._text = ""
 
     def _step(self, position: int) -> int:
-        """Decide what stands at ``position`` and return where to go on. Raises NeedMore, with ``_held`` set."""
+        """Decide about the text at ``position``; return where to continue. Raises NeedMore, with ``_held`` set."""
         text = self._text
         self._held = position
         if self._dropping:
@@ -126,7 +126,7 @@ class AnswerFilter:
         raise NeedMore
 
     def _tail(self, position: int) -> int:
-        """Return where the end of the text may be the beginning of a mark."""
+        """Return the position from which the rest of the text may be the start of a mark."""
         text = self._text
         for start in range(max(position, len(text) - 40), len(text)):
             if text[start] in self._marks.heads and text[start:] in self._marks.beginnings:
@@ -168,7 +168,7 @@ class AnswerFilter:
         return self._say(position, position + 1)
 
     def _step_fence(self, position: int, fence: str) -> int:
-        """Give out a code block up to the fence that closes it."""
+        """Pass a code block through, up to its closing fence."""
         text = self._text
         closing = rf"[ \t]*{fence[0]}{{{len(fence)},100}}[ \t]*(?=\r?\n|\Z)"
         match = re.compile(closing).match(text, position) if self._line.blank else None
@@ -216,7 +216,7 @@ class AnswerFilter:
         self._thinking = ""
 
     def _thought_end(self, position: int, mark: str) -> int:
-        """Cut the end of a thought that has no beginning here: nothing stands before it, or one line does."""
+        """Cut the closing mark of a thought without an opening one, at the start or after one line of the answer."""
         text, end, line = self._text, position + len(mark), self._line
         cut = not self._output.prose
         if not cut and not self._thought_said:
@@ -293,7 +293,7 @@ class AnswerFilter:
         return header.end()
 
     def _control(self, position: int) -> int:
-        """Cut control tokens that stand where a turn begins or ends; leave those that are talked about."""
+        """Cut control tokens where a turn begins or ends; keep those that the text talks about."""
         text, end, other, role, recipient = self._text, position, False, False, None
         tokens: list[str] = []
         after = position

@@ -29,28 +29,28 @@ _NO_MARK = "\0no mark"
 
 @dataclass(frozen=True, slots=True)
 class LeakedCall:
-    """One call. ``problem`` is ``None`` when the tool is offered and the arguments fit it."""
+    """A call found in the text. ``problem`` is ``None`` if the tool is offered and the arguments fit."""
 
     name: str
-    """The offered name that was meant; as it was written if none was."""
+    """The offered name that is meant; otherwise the name as written."""
     arguments: str
-    """The JSON text of an object, repaired; as it was written if nothing could be made of it."""
+    """The JSON text of an object, repaired; as written if it cannot be parsed."""
     problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A piece of the answer that is no text for the user but calls of tools."""
+    """A piece of the answer that contains tool calls instead of text for the user."""
 
     format: str
-    """What models and servers call the format."""
+    """The format's name, as models and servers use it."""
     text: str
-    """What stood in the answer, for the log."""
+    """The piece as written, for the log."""
     calls: tuple[LeakedCall, ...]
 
 
 class CallFinder:
-    """Reads the candidates of one answer. Its methods raise NeedMore and NotACall, as those of ``CallParser`` do."""
+    """Parses the possible calls of one answer. Methods raise NeedMore and NotACall, like those of ``CallParser``."""
 
     def __init__(self, toolset: Toolset) -> None:
         self.toolset = toolset
@@ -126,7 +126,7 @@ class CallFinder:
         return self._leak(format_name, text[start:end], calls), end
 
     def call(self, written: ParsedCall) -> LeakedCall:
-        """Return a written call with its name and arguments as they will be called, and what is wrong with it."""
+        """Return a parsed call with its name resolved and its arguments as JSON, and the problem if there is one."""
         name = self.toolset.resolve(written.name) or written.name
         arguments = written.arguments
         if isinstance(arguments, str) and arguments.strip():
@@ -170,7 +170,7 @@ class CallFinder:
         return Leak(format_name, text, tuple(calls))
 
     def _damaged(self, scanner: CallParser, mark: str, start: int, body: int, refuted: int) -> tuple[Leak, int] | None:
-        """Return a leak for what begins as a call in a frame and goes on as none, up to its closing mark."""
+        """Return a leak for a frame whose content starts like a call but is damaged, up to its closing mark."""
         text = scanner.text
         scanner.need(refuted + 20)
         if not _DAMAGED.match(text, body, refuted + 20):
@@ -193,6 +193,7 @@ class CallFinder:
             end = scanner.closers(stop, mark)
         name = _NAME_IN_DAMAGED.search(text, body, refuted)
         written = name[1] if name else ""
-        found = self.toolset.resolve(written) or written
-        call = LeakedCall(found, text[body:stop].strip(), "the call is no valid JSON")
+        call = LeakedCall(
+            self.toolset.resolve(written) or written, text[body:stop].strip(), "the call is no valid JSON"
+        )
         return self._leak(self._formats[mark], text[start:end], [call]), end

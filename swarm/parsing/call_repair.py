@@ -1,4 +1,4 @@
-"""Repair calls without losing anything: what was meant is beyond doubt, only the form is wrong."""
+"""Repair the names and arguments of calls whose meaning is beyond doubt and only whose form is wrong."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ _WRAPPERS = frozenset({"arguments", "parameters", "properties", "args", "kwargs"
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One thing that was put right."""
+    """One correction."""
 
     cause: str
     """leaked_call, unknown_tool, bad_arguments, control_tokens, or repetition."""
@@ -26,9 +26,9 @@ class Repair:
 def repair_calls(
     calls: Sequence[ToolCall], toolset: Toolset, *, whole: bool = True
 ) -> tuple[tuple[ToolCall, ...], list[Repair]]:
-    """Return ``calls`` with the names and arguments that fit ``toolset``, where that can be done, and what was done.
+    """Return ``calls`` with names and arguments corrected to fit ``toolset`` where possible, and the corrections.
 
-    Unless the calls are ``whole``, the last one may have been cut off, and what is missing cannot be known.
+    Unless the calls are ``whole``, the last one may have been cut off and is not repaired.
     """
     repairs: list[Repair] = []
     repaired: list[ToolCall] = []
@@ -48,7 +48,7 @@ def repair_calls(
 
 
 def same_call(one: ToolCall, other: ToolCall) -> bool:
-    """Whether both ask for the same: some servers hand a call over and leave it in the text as well."""
+    """Tell whether two calls are the same: some servers send a call and leave it in the text as well."""
     if one.name != other.name:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Read JSON as models write it: what is valid as ``json`` reads it, what is damaged as long as it is unambiguous.
+"""Lenient JSON parser: reads valid JSON as ``json`` does, and damaged JSON as long as it is unambiguous.
 
 Repaired: trailing commas, single and typographic quotes, Python's True, False and None, keys without quotes, comments,
 raw newlines in strings, unknown escapes, zeros before numbers, doubled braces (as templates make them), and brackets
@@ -15,11 +15,11 @@ _LONGEST_KEY = 100
 
 
 class NeedMore(Exception):
-    """The text ends before it is known what it is, and more of it may come."""
+    """The text is too short to decide, and more of it may arrive."""
 
 
 class NotACall(Exception):
-    """The text is not what was looked for. ``position`` is how far it was read to see that."""
+    """The text is not a call. ``position``: how far it was read to see that."""
 
     def __init__(self, position: int) -> None:
         super().__init__(position)

@@ -1,4 +1,4 @@
-"""Read calls that stand on lines of their own without a template's marks: JSON, Python, ReAct, in code blocks."""
+"""Parser for calls on lines of their own, without a template's marks: JSON, Python, ReAct, in code blocks."""
 
 import re
 
@@ -52,10 +52,10 @@ PYTHONIC = "pythonic"
 
 
 class LineCallParser(CallParser):
-    """Reads them. A name that begins one is on offer."""
+    """Parses calls without a frame. Only those of offered tools count."""
 
     def watch(self, objects: int, key: str, value: object) -> bool:
-        """Tell whether an object with this key and value may be a call of an offered tool."""
+        """Tell whether an object with this key and value may be the call of an offered tool; see ``Watch``."""
         if objects > 1:
             return True
         if value is MORE:
@@ -139,9 +139,8 @@ class LineCallParser(CallParser):
         position = self.space(fence.end())
         format_name = "fenced JSON" if self.text.startswith(("{", "["), position) else "fenced call"
         while True:
-            if self.text.startswith(fence[1], position) or position >= len(self.text):
+            if position >= len(self.text) or self.at(fence[1], position):
                 break
-            self.partial(fence[1], position)
             read, position = self._in_fence(position)
             written += read
             after = self.space(position)
@@ -167,9 +166,8 @@ class LineCallParser(CallParser):
             written, position = self.body(position if self_starting(opener[0]) else opener.end())
             return written, self.closers(position, opener[0])
         self.begins(_OPENER_BEGINNINGS, position)
-        if self.text.startswith("print(", position):
+        if self.at("print(", position):
             return self._printed(position)
-        self.partial("print(", position)
         return self.unframed(position, True)[1:]
 
     def _printed(self, position: int) -> tuple[list[ParsedCall], int]:
@@ -188,8 +186,7 @@ class LineCallParser(CallParser):
             after = self.match(_NEXT_LINE, _NEXT_LINE_START, position)
             if after is None:
                 return written, position
-            self.partial("print(", after.end())
-            if not self.text.startswith("print(", after.end()):
+            if not self.at("print(", after.end()):
                 return written, position
             position = after.end()
 
@@ -198,9 +195,7 @@ class LineCallParser(CallParser):
         match = self.match(_REACT, _REACT_START, start)
         assert match is not None
         position = match.end()
-        self.partial("```", position)
-        fenced = self.text.startswith("```", position)
-        name = None if fenced else self.match(_REACT_NAME, _REACT_NAME_START, position)
+        name = None if self.at("```", position) else self.match(_REACT_NAME, _REACT_NAME_START, position)
         if name is None:
             position = self.space(position)
             if self.text.startswith(("`", "~"), position) and not inside:
@@ -211,10 +206,10 @@ class LineCallParser(CallParser):
             return self.python(position)
         if self.toolset.resolve(name[1]) is None:
             raise NotACall(name.end())
-        given = self.match(_REACT_INPUT, _REACT_INPUT_START, name.end())
-        if given is None:
+        label = self.match(_REACT_INPUT, _REACT_INPUT_START, name.end())
+        if label is None:
             raise NotACall(name.end())
-        position = self.space(given.end())
+        position = self.space(label.end())
         if self.text.startswith("`", position):
             fence = self.match(_FENCE, _FENCE_START, position)
             position = fence.end() if fence else position
