@@ -173,12 +173,12 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """What the model is called, in requests and on the screen."""
+        """The model's name, in requests and on the screen."""
         ...
 
     @property
     def context_window(self) -> int:
-        """How many tokens a request and its answer may have together."""
+        """The context window: tokens for a request plus its answer."""
         ...
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:

@@ -188,10 +188,10 @@ _LINE_WORDS = (
 
 
 class Marks(NamedTuple):
-    """The patterns for one offer."""
+    """The patterns for one set of offered tools."""
 
     openers: dict[str, str]
-    """Marks that open a frame of calls, with the names of their formats; nothing without an offer."""
+    """Marks that open a frame of calls, with the names of their formats; empty if no tools are offered."""
     any: "re.Pattern[str]"
     """Any mark."""
     beginnings: frozenset[str]
@@ -206,7 +206,7 @@ class Marks(NamedTuple):
 
 @lru_cache(_KEPT)
 def marks_for(names: tuple[str, ...]) -> Marks:
-    """Return what to look for while tools with these names are offered."""
+    """Return the patterns to search for while tools with these names are offered."""
     openers = {**OPENERS, **{functionary(name): "Functionary" for name in names if name != "all"}} if names else {}
     marks = {*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, *openers}
     pattern, line = alternatives(marks), _line_start(names)

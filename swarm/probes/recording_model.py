@@ -85,12 +85,12 @@ class RecordingModel:
 
     @property
     def name(self) -> str:
-        """What the model is called."""
+        """The inner model's name."""
         return self._inner.name
 
     @property
     def context_window(self) -> int:
-        """How many tokens a request and its answer may have together."""
+        """The inner model's context window."""
         return self._inner.context_window
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
@@ -117,4 +117,4 @@ class RecordingModel:
             reply.seconds = clock() - started
 
     async def close(self) -> None:
-        """Do nothing: the inner model is its owner's."""
+        """Do nothing: the owner of the inner model closes it."""
