@@ -17,7 +17,7 @@ from swarmchat.cli.settings.settings import PROJECT_FILE, Settings, from_folder,
 from swarmchat.cli.terminal.themes import use_theme
 from swarmchat.swarm.agents.agent import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.models.base import Model
+from swarmchat.swarm.models.base import Model, PreloadableModel
 from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 from swarmchat.swarm.persistence.store import REDIS_LIFETIMES, Lifetimes
 
@@ -170,9 +170,8 @@ def warm_up(model: Model) -> None:
     from swarmchat.swarm.context.tokens import counter_for
 
     counter_for(model.name)
-    # Only models that have something heavy to import have this.
-    if (warm := getattr(model, "warm_up", None)) is not None:
-        warm()
+    if isinstance(model, PreloadableModel):
+        model.warm_up()
 
 
 async def close_swarm(swarm: Swarm) -> None:

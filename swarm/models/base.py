@@ -1,19 +1,19 @@
-"""The one seam to language models: a request goes in, pieces of an answer come out, an ``Answer`` ends them."""
+"""The interface to language models: a request goes in, chunks of an answer come out, an ``Answer`` ends them."""
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from swarmchat.swarm.common.encoding import encode_json
 
 
 class Hashed:
-    """The sha256 of some messages, from which that of the same ones and more goes on.
+    """A sha256 over messages that can be extended by further ones.
 
-    Each request of a chat begins with the messages of the one before: so only what is new is hashed.
+    Each request of a chat begins with the messages of the one before, so only the new ones are hashed.
     """
 
     def __init__(self, messages: tuple[bytes, ...] = ()) -> None:
@@ -22,7 +22,7 @@ class Hashed:
         self._add(messages)
 
     def going_on(self, messages: tuple[bytes, ...]) -> "Hashed":
-        """Return what ``Hashed(messages)`` is, made from this one if it can be."""
+        """Return ``Hashed(messages)``, computed from this one if they begin with its messages."""
         known = len(self._messages)
         if messages[:known] != self._messages:
             return Hashed(messages)
@@ -44,7 +44,7 @@ class Hashed:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """What is asked of a model, ready to be sent.
+    """A chat request, ready to be sent.
 
     ``messages`` are OpenAI chat messages, each already encoded as JSON, so that the body is joined from stored
     bytes and not built again (the openai package's own ``create()`` walks every message of every request).
@@ -59,7 +59,7 @@ class ModelRequest:
     instructions: int = 0
     """How many of the messages, from the first on, are the agent's own system messages."""
     before: Hashed = field(default_factory=Hashed, repr=False, compare=False)
-    """The ``conversation`` of an earlier request. Makes no difference but in time."""
+    """The ``conversation`` of an earlier request, to hash only what is new. Does not change the result."""
 
     @cached_property
     def key(self) -> str:
@@ -73,7 +73,7 @@ class ModelRequest:
 
     @cached_property
     def parts(self) -> dict[str, str]:
-        """Identify each part of the request by the sha256, in hex, of its JSON, to tell which of them is another."""
+        """Identify each part of the request by the sha256, in hex, of its JSON, to tell which of them changed."""
         return {
             "model": _digest(encode_json(self.model)),
             "instructions": _digest(*self.messages[: self.instructions]),
@@ -96,7 +96,7 @@ class ModelRequest:
         return b",".join((before + first[0], *rest[:-1], rest[-1] + after))
 
     def decoded_messages(self) -> list[dict[str, Any]]:
-        """Return the messages as Python objects, for models that look into them and for showing."""
+        """Return the messages as Python objects, for models that read them and for display."""
         return [json.loads(message) for message in self.messages]
 
 
@@ -126,14 +126,14 @@ class TextChunk:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningChunk:
-    """The next piece of what a reasoning model thinks aloud. Not part of the answer."""
+    """The next piece of a reasoning model's thoughts. Not part of the answer."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The attempt failed in a way that may pass; the next one starts in ``seconds``. Nothing was said yet."""
+    """The attempt failed temporarily, before any text; the next one starts in ``seconds``."""
 
     attempt: int
     """Which attempt comes next, counted from 2."""
@@ -169,16 +169,16 @@ ModelEvent = TextChunk | ReasoningChunk | Retry | Answer
 
 
 class Model(Protocol):
-    """Something that answers chat requests. Making one does no I/O and imports nothing heavy."""
+    """A language model. Creating one does no I/O and imports nothing heavy."""
 
     @property
     def name(self) -> str:
-        """What the model is called, in requests and on the screen."""
+        """The model's name, in requests and on the screen."""
         ...
 
     @property
     def context_window(self) -> int:
-        """How many tokens a request and its answer may have together."""
+        """The context window: tokens for a request plus its answer."""
         ...
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
@@ -191,11 +191,28 @@ class Model(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Closing twice is no error."""
+        """Close the connections. Closing twice is no error."""
         ...
+
+
+@runtime_checkable
+class PreloadableModel(Model, Protocol):
+    """A model whose first request would have to wait for an import."""
+
+    def warm_up(self) -> None:
+        """Import what the first request needs. Called in a thread, while the user types."""
+        ...
+
+
+@runtime_checkable
+class ObservableModel(Model, Protocol):
+    """A model that shows the parts of a server's answer as they were sent."""
+
+    on_object: Callable[[Mapping[str, Any]], None] | None
+    """Called with each JSON object of an answer, before it is parsed."""
 
 
 @lru_cache(maxsize=256)
 def _digest(*pieces: bytes) -> str:
-    """Return the sha256 of what is mostly the same from request to request."""
+    """Return the sha256 of ``pieces``, cached because they seldom change from request to request."""
     return Hashed(pieces).hexdigest

@@ -1,4 +1,4 @@
-"""How much a model takes, by its name."""
+"""Context windows of known models, by name."""
 
 DEFAULT_CONTEXT_WINDOW = 32_000
 
@@ -33,7 +33,7 @@ _WINDOWS = {
 
 
 def context_window_for(model_name: str) -> int:
-    """Return how many tokens ``model_name`` takes, prompt and answer together: the longest known prefix decides.
+    """Return the context window of ``model_name`` in tokens; the longest known prefix of the name decides.
 
     The name's case and a provider before it (``openai/gpt-4o``) do not matter. A name that is not known gets
     ``DEFAULT_CONTEXT_WINDOW``: local servers load models with windows of their own, which no name tells.
@@ -42,7 +42,7 @@ def context_window_for(model_name: str) -> int:
 
 
 def is_known(model_name: str) -> bool:
-    """Whether the window of ``model_name`` is known, and not assumed."""
+    """Tell whether the window of ``model_name`` is known; otherwise a default is assumed."""
     return bool(_known_prefix(model_name))
 
 

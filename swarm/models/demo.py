@@ -1,4 +1,4 @@
-"""The model that answers when no other is connected: fixed rules, no network, the same answer to the same words."""
+"""The built-in demo model: fixed rules, no key, no network, and always the same answer to the same message."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ class DemoRule:
 def follow_rules(
     rules: Sequence[DemoRule], messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], call_id: str
 ) -> Answer | None:
-    """Return what the first rule that fits says, or ``None`` if none does.
+    """Return the answer of the first matching rule; ``None`` if no rule matches.
 
     ``messages`` and ``tools`` are those of a request; ``call_id`` is given to a call that is made. Raises only what a
     rule's own function raises.
@@ -237,16 +237,16 @@ class DemoModel:
 
     @property
     def name(self) -> str:
-        """What the model is called."""
+        """The model's name."""
         return "demo"
 
     @property
     def context_window(self) -> int:
-        """How many tokens a request and its answer may have together."""
+        """The context window: tokens for a request plus its answer."""
         return 32_000
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Answer the last user message word by word; see ``Model.stream``. It reports no usage: it has no tokens."""
+        """Answer the last user message word by word; see ``Model.stream``. Reports no usage."""
         messages = request.decoded_messages()
         answer = follow_rules(self._rules, messages, request.tools, f"call_{request.key[:8]}")
         if answer is None:
@@ -259,7 +259,7 @@ class DemoModel:
         yield replace(answer, model=self.name)
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: no connection is open."""
 
 
 def _answer(said: Sequence[str]) -> str:

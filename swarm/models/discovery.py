@@ -1,4 +1,4 @@
-"""Servers of models on this machine: which of some ports answer as such, and what they have."""
+"""Find model servers on this machine: which well-known ports answer, and which models they list."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ _LARGEST = 1_000_000
 
 @dataclass(frozen=True)
 class LocalServer:
-    """A server that lists its models. Their names are its own words: not safe to print as they are."""
+    """A server that lists its models. It chose their names: sanitize them before printing."""
 
     program: str
     base_url: str

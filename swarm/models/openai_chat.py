@@ -63,12 +63,12 @@ class OpenAIModel:
 
     @property
     def name(self) -> str:
-        """What the model is called."""
+        """The model's name."""
         return self._name
 
     @property
     def context_window(self) -> int:
-        """How many tokens a request and its answer may have together."""
+        """The context window: tokens for a request plus its answer."""
         return self._context_window
 
     def warm_up(self) -> None:

@@ -1,4 +1,4 @@
-"""An HTTP server that speaks the OpenAI API: client, key, retries, and what its errors mean."""
+"""The HTTP client for a server with the OpenAI API: key, retries, and the translation of its errors."""
 
 import asyncio
 import json
@@ -91,13 +91,13 @@ def _number(value: str | None) -> float | None:
 
 
 class AttemptError(Exception):
-    """One request gave no answer: what to raise, and whether and when the next may."""
+    """A failed request: the error to raise, and whether and when to retry."""
 
     def __init__(self, error: ModelError, *, passing: str = "", wait: float | None = None) -> None:
         super().__init__(str(error))
         self.error = error
         self.passing = passing
-        """Why the failure may pass, in a few words; empty when it will not."""
+        """Why a retry may succeed, in a few words; empty if it cannot."""
         self.wait = wait
         """Seconds that the server asks to wait."""
 
@@ -194,7 +194,7 @@ class Refusals:
         )
 
     def cut_off(self) -> AttemptError:
-        """Return the error for an answer that ended without its end."""
+        """Return the error for an answer that broke off."""
         return AttemptError(
             ModelUnavailable(
                 f"the answer of {self.address} was cut off before its end. Try again, or look into its log"
@@ -203,14 +203,14 @@ class Refusals:
         )
 
     def garbage(self, excerpt: str) -> AttemptError:
-        """Return the error for what is no answer at all."""
+        """Return the error for a body that is not an answer."""
         shown = self.clean(excerpt, 80)
         return AttemptError(
             ModelUnavailable(f"{self.address} sent {shown!r} where a JSON object of the {self._api} was expected")
         )
 
     def wrong_address(self, why: str) -> AttemptError:
-        """Return the error for an address that is no such API."""
+        """Return the error for an address without the OpenAI API."""
         hint = "" if re.search(r"/v\d", self.address) else f"; did you mean {self.address}/v1?"
         return AttemptError(
             ModelNotFound(f"there is no {self._api} at {self.address}: {why}. Check the base URL{hint}")
@@ -218,7 +218,7 @@ class Refusals:
 
 
 def _message(body: object) -> str:
-    """Return the words of an error body: OpenAI's, vLLM's, FastAPI's (``detail``), or the body itself."""
+    """Return the message in an error body: OpenAI's, vLLM's, FastAPI's (``detail``), or the body itself."""
     if isinstance(body, dict):
         for field in ("message", "error", "detail"):
             if body.get(field):
@@ -227,7 +227,7 @@ def _message(body: object) -> str:
 
 
 def _status_in(body: object, codes: str) -> int:
-    """Return the HTTP status that an error object inside a stream stands for; 500 when it does not tell."""
+    """Return the HTTP status of an error object inside a stream; 500 if it names none."""
     for field in ("code", "status", "status_code"):
         value = body.get(field) if isinstance(body, dict) else None
         if str(value).isdigit() and 400 <= int(str(value)) <= 599:
@@ -339,7 +339,7 @@ class OpenAIServer:
         return failure.wait
 
     def lost(self, error: Exception, opened: bool) -> AttemptError:
-        """Return what the loss of the connection means, before (``opened`` false) or after the answer began."""
+        """Return the error for a lost connection, before (``opened`` false) or after the answer began."""
         cause = error.__cause__ or error
         kind = type(cause).__name__
         if kind.startswith("Connect") or not (opened or kind.endswith("Timeout")):

@@ -1,4 +1,4 @@
-"""An OpenAI server as those see it who look into it: its objects as they come, and which models it has."""
+"""A model server under inspection: the models that it lists, and the raw objects of its answers."""
 
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -26,7 +26,7 @@ class OpenAIEndpoint(OpenAIModel):
     """The model ``name`` of a server, and the server itself; made like an ``OpenAIModel``."""
 
     on_object: Callable[[Mapping[str, Any]], None] | None = None
-    """Is shown each object of an answer as the server sent it, before anything is made of it."""
+    """See ``ObservableModel``."""
 
     @property
     def address(self) -> str:

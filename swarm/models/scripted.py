@@ -1,4 +1,4 @@
-"""A model that answers what a script says: for tests, examples and replay. Needs no network."""
+"""A model that plays back scripted answers without a network: for tests, examples and replay."""
 
 import inspect
 import re
@@ -22,7 +22,7 @@ def word_pieces(text: str) -> list[str]:
 
 
 class ScriptedModel:
-    """Answers request after request with the next of ``steps``; ``requests`` holds what was asked.
+    """Answers request after request with the next of ``steps``; ``requests`` holds the requests.
 
     Texts are streamed word by word. In a list of events a str is a TextChunk and an Exception is raised where it
     stands; if no Answer ends the list, one with its text is added.
@@ -36,12 +36,12 @@ class ScriptedModel:
 
     @property
     def name(self) -> str:
-        """What the model is called."""
+        """The model's name."""
         return self._name
 
     @property
     def context_window(self) -> int:
-        """How many tokens a request and its answer may have together."""
+        """The context window: tokens for a request plus its answer."""
         return self._context_window
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
@@ -62,7 +62,7 @@ class ScriptedModel:
             yield event
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: no connection is open."""
 
     def assert_finished(self) -> None:
         """Raise ScriptError naming the steps that no request has used."""
@@ -72,7 +72,7 @@ class ScriptedModel:
             raise ScriptError(f"model {self._name!r} was not asked for {len(unused)} of its steps: {shown}")
 
     def _events(self, step: Step) -> list[ModelEvent | Exception]:
-        """Return what is streamed for ``step``, the Answer last."""
+        """Return the events to stream for ``step``, the Answer last."""
         if isinstance(step, str):
             step = Answer(text=step)
         if isinstance(step, Exception):
@@ -91,7 +91,7 @@ class ScriptedModel:
         return list(events)
 
     def _named(self, answer: Answer) -> Answer:
-        """Return ``answer`` with what an API would fill in: the model's name, and why it stopped."""
+        """Return ``answer`` with the fields that an API fills in: the model's name and the finish reason."""
         finish = "tool_calls" if answer.tool_calls and answer.finish == "stop" else answer.finish
         return Answer(
             answer.text, answer.tool_calls, finish, answer.usage, answer.model or self._name, answer.reasoning

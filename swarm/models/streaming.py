@@ -27,7 +27,7 @@ from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk, ToolC
 
 @dataclass(slots=True)
 class _Call:
-    """A call that is still being said."""
+    """A call that is still arriving."""
 
     index: int | None
     id: str = ""
@@ -57,7 +57,7 @@ class ToolCallDeltas:
         self._calls: list[_Call] = []
 
     def add(self, entries: object) -> None:
-        """Take the ``tool_calls`` of one delta. What is no list of objects is passed over."""
+        """Take the ``tool_calls`` of one delta. Anything but a list of objects is ignored."""
         for position, entry in enumerate(entries if isinstance(entries, list) else ()):
             if not isinstance(entry, dict):
                 continue
@@ -96,7 +96,7 @@ class ToolCallDeltas:
         return tuple(finished)
 
     def _find(self, index: int | None, identity: str, name: str, arguments: str, position: int) -> _Call:
-        """Return the call that a delta goes on with, or a new one."""
+        """Return the call that a delta continues, or a new one."""
         same_index = [call for call in self._calls if index is None or call.index in (index, None)]
         if not same_index:
             return self._start(index)
@@ -130,7 +130,7 @@ class DataLines:
     def __init__(self) -> None:
         self._rest = b""
         self.done = False
-        """Whether ``[DONE]`` was met; nothing after it counts."""
+        """Whether ``[DONE]`` was received; anything after it is ignored."""
 
     def add(self, received: bytes) -> Iterator[bytes]:
         """Yield the data of the lines that ``received`` completes."""
@@ -155,7 +155,7 @@ class SurrogateJoiner:
         self._held = ""
 
     def add(self, text: str) -> str:
-        """Return what is ready to be shown; the first half of a character waits for the next piece."""
+        """Return the text that is complete; the first half of a character waits for the next piece."""
         if not self._held and text.isascii():
             return text
         text, self._held = self._held + text, ""
@@ -164,7 +164,7 @@ class SurrogateJoiner:
         return _whole(text)
 
     def finish(self) -> str:
-        """Return what still waits, as it can be shown."""
+        """Return the text that still waits, with lone surrogates replaced."""
         held, self._held = self._held, ""
         return _whole(held)
 
@@ -204,7 +204,7 @@ class AnswerDeltas:
             self._finish = _text(choice.get("finish_reason")) or self._finish
 
     def rest(self) -> Iterator[TextChunk | ReasoningChunk]:
-        """Yield what was held back because it might have been half a character."""
+        """Yield the rest that was held back as a possible half of a character."""
         for kind, joiner in self._joiners.items():
             yield from self._say(kind, joiner.finish())
 

@@ -1,11 +1,11 @@
-"""What of an answer is for the user: leaked calls, thoughts and control tokens are taken out while it streams."""
+"""Separate an answer, while it streams, into text for the user, thoughts, leaked calls and control tokens."""
 
 import re
 from collections.abc import Iterator
 
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
-from swarmchat.swarm.parsing.answer_text import Line, Output
-from swarmchat.swarm.parsing.call_finder import Leak, LeakFinder
+from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext
+from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
 from swarmchat.swarm.parsing.formats import (
     CONTROL,
     ENDS,
@@ -41,19 +41,19 @@ _SPACE = re.compile(r"\s*+")
 _CONTROL = re.compile(alternatives(CONTROL))
 
 
-class OutputFilter:
-    """Takes one answer in pieces of any size, and gives out text, thoughts and leaks as soon as each is decided.
+class AnswerFilter:
+    """Takes one answer in pieces of any size, and returns text, thoughts and leaks as soon as each is decided.
 
-    However the answer is cut, the text, the thoughts and the leaks are the same. Nothing in an answer makes it raise.
+    The result does not depend on how the answer is cut. Never raises, whatever the answer contains.
     """
 
     def __init__(self, toolset: Toolset) -> None:
         self.toolset = toolset
         self.control_tokens: list[str] = []
         """Tokens of chat templates that were cut from the text."""
-        self._finder = LeakFinder(toolset)
-        self._output = Output()
-        self._line = Line()
+        self._finder = CallFinder(toolset)
+        self._output = AnswerText()
+        self._line = LineContext()
         self._marks = marks_for(toolset.names)
         self._parts: list[str] = []
         self._length = self._retry = 0
@@ -62,13 +62,11 @@ class OutputFilter:
         self._thought: re.Pattern[str] | None = None
         self._recipient: str | None = None
         self._thinking = ""
-        """The end of the thought, as far as a call may stand in it."""
+        """The last part of the current thought, in which calls are looked for."""
         self._thought_said = self._dropping = False
-        self.work = 0
-        """How many characters were read to decide what they are: in proportion to the answer, whatever it is."""
 
     def feed(self, text: str) -> Iterator[Piece]:
-        """Take the next piece of the answer and return what it decides."""
+        """Take the next piece of the answer; return the pieces that are decided now."""
         self._parts.append(text)
         self._length += len(text)
         if self._length >= self._retry or (self._length <= _MIDDLE and _MAY_END.search(text)):
@@ -76,7 +74,7 @@ class OutputFilter:
         return self._output.take()
 
     def finish(self) -> Iterator[Piece]:
-        """Return what is left: the answer has ended."""
+        """End the answer; return the remaining pieces."""
         self._run(True)
         if self._thought:
             self._calls_of_thought()
@@ -92,7 +90,6 @@ class OutputFilter:
                 position = self._step(position)
         except NeedMore:
             held = len(self._text) - self._held
-            self.work += held
             position = self._held
             self._retry = held + 1 if held < _SHORT else int(held * _GROWTH) + 1
         rest = self._text[position:]
@@ -100,7 +97,7 @@ class OutputFilter:
         self._text = ""
 
     def _step(self, position: int) -> int:
-        """Decide what stands at ``position`` and return where to go on. Raises NeedMore, with ``_held`` set."""
+        """Decide about the text at ``position``; return where to continue. Raises NeedMore, with ``_held`` set."""
         text = self._text
         self._held = position
         if self._dropping:
@@ -129,7 +126,7 @@ class OutputFilter:
         raise NeedMore
 
     def _tail(self, position: int) -> int:
-        """Return where the end of the text may be the beginning of a mark."""
+        """Return the position from which the rest of the text may be the start of a mark."""
         text = self._text
         for start in range(max(position, len(text) - 40), len(text)):
             if text[start] in self._marks.heads and text[start:] in self._marks.beginnings:
@@ -150,10 +147,8 @@ class OutputFilter:
         if self.toolset and not self._line.indented:
             try:
                 found = self._finder.bare(text, position, self._final, self._line.code)
-                self.work += found[1] - position
             except NotACall as no:
                 refuted = max(no.position, refuted)
-                self.work += refuted - position
         if found:
             leak, end = found
             if self._output.prose:
@@ -173,7 +168,7 @@ class OutputFilter:
         return self._say(position, position + 1)
 
     def _step_fence(self, position: int, fence: str) -> int:
-        """Give out a code block up to the fence that closes it."""
+        """Pass a code block through, up to its closing fence."""
         text = self._text
         closing = rf"[ \t]*{fence[0]}{{{len(fence)},100}}[ \t]*(?=\r?\n|\Z)"
         match = re.compile(closing).match(text, position) if self._line.blank else None
@@ -211,9 +206,7 @@ class OutputFilter:
             return self._control(position)
         try:
             leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)
-            self.work += end - position
         except NotACall as refuted:
-            self.work += refuted.position - position
             return self._say(position, min(refuted.position, len(self._text)))
         self._output.remove(leak)
         return end
@@ -223,7 +216,7 @@ class OutputFilter:
         self._thinking = ""
 
     def _thought_end(self, position: int, mark: str) -> int:
-        """Cut the end of a thought that has no beginning here: nothing stands before it, or one line does."""
+        """Cut the closing mark of a thought without an opening one, at the start or after one line of the answer."""
         text, end, line = self._text, position + len(mark), self._line
         cut = not self._output.prose
         if not cut and not self._thought_said:
@@ -300,7 +293,7 @@ class OutputFilter:
         return header.end()
 
     def _control(self, position: int) -> int:
-        """Cut control tokens that stand where a turn begins or ends; leave those that are talked about."""
+        """Cut control tokens where a turn begins or ends; keep those that the text talks about."""
         text, end, other, role, recipient = self._text, position, False, False, None
         tokens: list[str] = []
         after = position
@@ -338,12 +331,3 @@ class OutputFilter:
         turned = first in ENDS or not nothing or first in STARTS
         self._dropping = other and turned
         return end
-
-
-def filter_text(text: str, toolset: Toolset) -> tuple[str, str, list[Leak], list[str]]:
-    """Return the text, the thoughts, the leaks and the control tokens of a whole answer."""
-    output = OutputFilter(toolset)
-    pieces = [*output.feed(text), *output.finish()]
-    said = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
-    thought = "".join(piece.text for piece in pieces if isinstance(piece, ReasoningChunk))
-    return said, thought, [piece for piece in pieces if isinstance(piece, Leak)], output.control_tokens

@@ -1,4 +1,4 @@
-"""The text of an answer as it is given out: calls at its end held back, the gaps closed where something was cut."""
+"""The text of an answer for the user: holds back calls at its end, and closes the gaps where something was cut."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -11,8 +11,8 @@ _QUOTES = "\"'“‘„‚«"
 _LOOKED_AT = 120
 
 
-class Line:
-    """What the text so far says about what comes next: whether it is quoted, or is code."""
+class LineContext:
+    """The state of the current line: whether what comes next is quoted, or is code."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -84,19 +84,19 @@ class Line:
         return self._may_indent and self.number > 0 and line.startswith(("    ", "\t"))
 
 
-class Output:
+class AnswerText:
     """Collects the pieces of an answer."""
 
     def __init__(self) -> None:
         self.prose = False
-        """Whether there was text, other than white space."""
+        """Whether there was text other than white space."""
         self._pieces: list[TextChunk | ReasoningChunk | Leak] = []
         self._waiting: list[tuple[str, Leak | None]] = []
         self._space: list[str] = []
         self._gap: str | None = None
 
     def take(self) -> Iterator[TextChunk | ReasoningChunk | Leak]:
-        """Return what is decided since the last time."""
+        """Return the pieces that were decided since the last call."""
         pieces, self._pieces = self._pieces, []
         for kind, run in groupby(pieces, type):
             if kind is Leak:
@@ -105,7 +105,7 @@ class Output:
                 yield kind("".join(piece.text for piece in run))
 
     def say(self, text: str) -> None:
-        """Add text. Prose decides that a call that waits was an example."""
+        """Add text. Prose behind a waiting call makes that call an example."""
         if self._waiting:
             if not text.strip():
                 self._waiting.append((text, None))
@@ -119,18 +119,18 @@ class Output:
             self._pieces.append(ReasoningChunk(text))
 
     def wait(self, text: str, leak: Leak) -> None:
-        """Hold a call that is one only if no text follows; ``text`` is what stands there."""
+        """Hold back a call that counts only if no text follows; otherwise its ``text`` is shown."""
         self._waiting.append((text, leak))
 
     def remove(self, leak: Leak | None = None) -> None:
-        """Take note that something was cut here, and was ``leak``."""
+        """Record that something was cut here: ``leak``, or a mark."""
         if self._waiting:
             self._waiting.append(("", leak))
         else:
             self._remove(leak)
 
     def finish(self) -> None:
-        """Decide what waits: nothing follows."""
+        """End the text: waiting calls are calls."""
         self._settle(True)
         if self._gap is None and self._space:
             self._pieces.append(TextChunk("".join(self._space)))

@@ -4,11 +4,11 @@ import json
 import re
 from dataclasses import dataclass
 
-from swarmchat.swarm.parsing.call_scanner import Scanner
+from swarmchat.swarm.parsing.call_scanner import CallParser
 from swarmchat.swarm.parsing.call_values import ParsedCall
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
-from swarmchat.swarm.parsing.line_calls import PYTHONIC, LineScanner
+from swarmchat.swarm.parsing.line_calls import PYTHONIC, LineCallParser
 from swarmchat.swarm.tools.toolset import Toolset
 
 _BROKEN = "the call breaks off"
@@ -29,28 +29,28 @@ _NO_MARK = "\0no mark"
 
 @dataclass(frozen=True, slots=True)
 class LeakedCall:
-    """One call. ``problem`` is ``None`` when the tool is offered and the arguments fit it."""
+    """A call found in the text. ``problem`` is ``None`` if the tool is offered and the arguments fit."""
 
     name: str
-    """The offered name that was meant; as it was written if none was."""
+    """The offered name that is meant; otherwise the name as written."""
     arguments: str
-    """The JSON text of an object, repaired; as it was written if nothing could be made of it."""
+    """The JSON text of an object, repaired; as written if it cannot be parsed."""
     problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A piece of the answer that is no text for the user but calls of tools."""
+    """A piece of the answer that contains tool calls instead of text for the user."""
 
     format: str
-    """What models and servers call the format."""
+    """The format's name, as models and servers use it."""
     text: str
-    """What stood in the answer, for the log."""
+    """The piece as written, for the log."""
     calls: tuple[LeakedCall, ...]
 
 
-class LeakFinder:
-    """Reads the candidates of one answer. Its methods raise NeedMore and NotACall, as those of ``Scanner`` do."""
+class CallFinder:
+    """Parses the possible calls of one answer. Methods raise NeedMore and NotACall, like those of ``CallParser``."""
 
     def __init__(self, toolset: Toolset) -> None:
         self.toolset = toolset
@@ -58,7 +58,7 @@ class LeakFinder:
 
     def frame(self, text: str, start: int, mark: str, final: bool, line_start: bool) -> tuple[Leak, int]:
         """Read the calls behind ``mark``, which stands at ``start``, and return where the frame ends."""
-        scanner = Scanner(text, final, self.toolset)
+        scanner = CallParser(text, final, self.toolset)
         whole = self_starting(mark)
         position = body = start if whole else start + (3 if mark.startswith(">>>") else len(mark))
         try:
@@ -85,7 +85,7 @@ class LeakFinder:
 
     def header(self, text: str, start: int, position: int, name: str, final: bool) -> tuple[Leak, int]:
         """Read the arguments of a call that gpt-oss names in a message's header, which ends at ``position``."""
-        scanner = Scanner(text, final, self.toolset)
+        scanner = CallParser(text, final, self.toolset)
         try:
             value = scanner.arguments(scanner.space(position))
             written, end = ParsedCall(name, value.value, value.broken, True), value.end
@@ -103,7 +103,7 @@ class LeakFinder:
 
         ``code`` says that the line before it is a statement of a program: a call in Python is another one then.
         """
-        scanner = LineScanner(text, final, self.toolset)
+        scanner = LineCallParser(text, final, self.toolset)
         first = text[start : start + 1]
         try:
             if first in "`~":
@@ -126,7 +126,7 @@ class LeakFinder:
         return self._leak(format_name, text[start:end], calls), end
 
     def call(self, written: ParsedCall) -> LeakedCall:
-        """Return a written call with its name and arguments as they will be called, and what is wrong with it."""
+        """Return a parsed call with its name resolved and its arguments as JSON, and the problem if there is one."""
         name = self.toolset.resolve(written.name) or written.name
         arguments = written.arguments
         if isinstance(arguments, str) and arguments.strip():
@@ -148,7 +148,7 @@ class LeakFinder:
             problem = self.toolset.problem(name, arguments)
         return LeakedCall(name, arguments, problem)
 
-    def _program(self, scanner: Scanner, start: int, body: int) -> tuple[Leak, int] | None:
+    def _program(self, scanner: CallParser, start: int, body: int) -> tuple[Leak, int] | None:
         """Return a leak for a program that Llama 3 wants to be run: one that begins as such, to the end of the turn."""
         text = scanner.text
         line = text[body : body + _LINE].partition("\n")
@@ -169,8 +169,8 @@ class LeakFinder:
     def _leak(self, format_name: str, text: str, calls: list[LeakedCall]) -> Leak:
         return Leak(format_name, text, tuple(calls))
 
-    def _damaged(self, scanner: Scanner, mark: str, start: int, body: int, refuted: int) -> tuple[Leak, int] | None:
-        """Return a leak for what begins as a call in a frame and goes on as none, up to its closing mark."""
+    def _damaged(self, scanner: CallParser, mark: str, start: int, body: int, refuted: int) -> tuple[Leak, int] | None:
+        """Return a leak for a frame whose content starts like a call but is damaged, up to its closing mark."""
         text = scanner.text
         scanner.need(refuted + 20)
         if not _DAMAGED.match(text, body, refuted + 20):
@@ -193,6 +193,7 @@ class LeakFinder:
             end = scanner.closers(stop, mark)
         name = _NAME_IN_DAMAGED.search(text, body, refuted)
         written = name[1] if name else ""
-        found = self.toolset.resolve(written) or written
-        call = LeakedCall(found, text[body:stop].strip(), "the call is no valid JSON")
+        call = LeakedCall(
+            self.toolset.resolve(written) or written, text[body:stop].strip(), "the call is no valid JSON"
+        )
         return self._leak(self._formats[mark], text[start:end], [call]), end

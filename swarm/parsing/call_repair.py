@@ -1,4 +1,4 @@
-"""Repair calls without losing anything: what was meant is beyond doubt, only the form is wrong."""
+"""Repair the names and arguments of calls whose meaning is beyond doubt and only whose form is wrong."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -6,18 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swarmchat.swarm.models.base import ToolCall
+from swarmchat.swarm.parsing.call_values import PARALLEL
 from swarmchat.swarm.parsing.lenient_json import NotACall, parse_loose
 from swarmchat.swarm.tools.toolset import Toolset
 
-_PARALLEL = "multi_tool_use.parallel"
-"""A tool that OpenAI's models call though nobody offers it (community.openai.com/t/490653)."""
 _WRAPPERS = frozenset({"arguments", "parameters", "properties", "args", "kwargs", "input", "params"})
 """Keys that models put around the arguments: parts of the definition that they were shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One thing that was put right."""
+    """One correction."""
 
     cause: str
     """leaked_call, unknown_tool, bad_arguments, control_tokens, or repetition."""
@@ -27,9 +26,9 @@ class Repair:
 def repair_calls(
     calls: Sequence[ToolCall], toolset: Toolset, *, whole: bool = True
 ) -> tuple[tuple[ToolCall, ...], list[Repair]]:
-    """Return ``calls`` with the names and arguments that fit ``toolset``, where that can be done, and what was done.
+    """Return ``calls`` with names and arguments corrected to fit ``toolset`` where possible, and the corrections.
 
-    Unless the calls are ``whole``, the last one may have been cut off, and what is missing cannot be known.
+    Unless the calls are ``whole``, the last one may have been cut off and is not repaired.
     """
     repairs: list[Repair] = []
     repaired: list[ToolCall] = []
@@ -49,7 +48,7 @@ def repair_calls(
 
 
 def same_call(one: ToolCall, other: ToolCall) -> bool:
-    """Whether both ask for the same: some servers hand a call over and leave it in the text as well."""
+    """Tell whether two calls are the same: some servers send a call and leave it in the text as well."""
     if one.name != other.name:
         return False
     try:
@@ -60,9 +59,9 @@ def same_call(one: ToolCall, other: ToolCall) -> bool:
 
 def _unpacked(calls: Iterable[ToolCall], toolset: Toolset, repairs: list[Repair]) -> Iterable[ToolCall]:
     for call in calls:
-        parts = _parallel_calls(call) if call.name.endswith(_PARALLEL) and not toolset.resolve(call.name) else None
+        parts = _parallel_calls(call) if call.name.endswith(PARALLEL) and not toolset.resolve(call.name) else None
         if parts:
-            repairs.append(Repair("unknown_tool", f"{_PARALLEL} is {', '.join(part.name for part in parts)}"))
+            repairs.append(Repair("unknown_tool", f"{PARALLEL} is {', '.join(part.name for part in parts)}"))
             yield from parts
         else:
             yield call

@@ -1,7 +1,7 @@
-"""Read the bodies of leaked tool calls, left to right: JSON, a name with JSON, XML parameters, Python's call syntax.
+"""Parser for the bodies of leaked calls: JSON, a name with JSON, XML parameters, Python's call syntax.
 
-Every reader takes a position and returns where it ended. It raises NeedMore where the text ends and is not final, and
-NotACall where it is refuted, so that what it decides on the beginning of a text holds for all of it.
+Each method takes a position and returns where the call ends. It raises NeedMore if the text is too short to decide,
+and NotACall if it cannot be a call. A decision never changes when more text arrives.
 """
 
 import re
@@ -9,8 +9,8 @@ from typing import Any
 
 from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, read_text
 from swarmchat.swarm.parsing.formats import CLOSERS, SEPARATOR
-from swarmchat.swarm.parsing.lenient_json import MAX_DEPTH, Loose, NeedMore, NotACall, Watch, parse_loose, skip_space
-from swarmchat.swarm.parsing.xml_calls import XmlReader
+from swarmchat.swarm.parsing.lenient_json import MAX_DEPTH, NeedMore, NotACall, Parsed, Watch, parse_loose, skip_space
+from swarmchat.swarm.parsing.xml_calls import XmlCallParser
 
 _ON_LINE = re.compile(r"[ \t]*[,;]?[ \t]*")
 _BETWEEN = re.compile(r"[\s,;]*+")
@@ -32,11 +32,11 @@ _GEMMA_KEY = re.compile(r"([\w.$-]{1,100}):")
 _GEMMA_KEY_START = re.compile(r"[\w.$-]{0,100}\Z")
 
 
-class Scanner(XmlReader):
-    """Reads calls."""
+class CallParser(XmlCallParser):
+    """Parses the calls inside of a frame."""
 
     def body(self, position: int) -> tuple[list[ParsedCall], int]:
-        """Read whatever calls stand at ``position``, behind a frame's mark."""
+        """Read the calls at ``position``, behind a frame's opening mark, in whichever notation."""
         position = self.space(position)
         fenced = self.match(_FENCE, _FENCE_START, position)
         if fenced:
@@ -56,9 +56,9 @@ class Scanner(XmlReader):
     # JSON
 
     def json(self, position: int, watch: Watch | None = None) -> tuple[list[ParsedCall], int]:
-        """Read objects that are calls, one after the other or in an array.
+        """Read JSON objects that are calls, one after the other or in an array.
 
-        With ``watch``, those of one line that it does not refute; else whatever object stands in a frame.
+        With ``watch``, stop at the end of the line and at objects that it refutes; without, accept any object.
         """
         calls: list[ParsedCall] = []
         while True:
@@ -77,7 +77,7 @@ class Scanner(XmlReader):
             position = match.end()
 
     def calls_of(self, value: object, broken: bool) -> list[ParsedCall] | None:
-        """Return the calls that a JSON value is; also those whose name is the only key of an object."""
+        """Return the calls in a JSON value; ``{NAME: {…}}`` is one as well."""
         if isinstance(value, list) and all(isinstance(item, dict) for item in value):
             read = [self.calls_of(item, broken and item is value[-1]) for item in value]
             return [call for calls in read for call in calls or ()] if read and None not in read else None
@@ -113,11 +113,9 @@ class Scanner(XmlReader):
         after = self.space(before.end()) if before else after
         fence = self.match(_FENCE, _FENCE_START, after)
         after = self.space(fence.end()) if fence else after
-        if fence and self.text.startswith("tool_call(", after):
+        if fence and self.at("tool_call(", after):
             (call,), end = self.python(after)
             return [ParsedCall(name, call.arguments, call.broken)], self.fence_end(end)
-        if fence:
-            self.partial("tool_call(", after)
         if self.text.startswith("{", after):
             value = self.arguments(after)
             end = self.fence_end(value.end) if fence else value.end
@@ -197,9 +195,9 @@ class Scanner(XmlReader):
             position += self.text[position] == ","
 
     def _keyword(self, position: int, names: list[str], arguments: dict[str, Any]) -> tuple[str | None, int]:
-        """Return the parameter that comes next, by name or by place, and where its value begins.
+        """Return the next parameter, named or positional, and where its value begins.
 
-        ``None``: a single dict, whose keys are the parameters.
+        ``None`` in place of its name: a dict follows that holds all parameters.
         """
         match = _IDENTIFIER.match(self.text, position)
         if match:
@@ -212,49 +210,48 @@ class Scanner(XmlReader):
             raise NotACall(position)
         return names[len(arguments)], position
 
-    def _literal(self, position: int) -> Loose:
+    def _literal(self, position: int) -> Parsed:
         for quotes in ('"""', "'''"):
             if self.text.startswith(quotes, position):
                 end = self.text.find(quotes, position + 3)
                 if end < 0 and not self.final:
                     raise NeedMore
-                return Loose(self.text[position + 3 : end], end + 3) if end >= 0 else Loose("", len(self.text), True)
+                return Parsed(self.text[position + 3 : end], end + 3) if end >= 0 else Parsed("", len(self.text), True)
         if not self.final and self.text[position : position + 3] in ('""', "''"):
             raise NeedMore
         return parse_loose(self.text, position, self.final)
 
     # FunctionGemma and Gemma 4: strings between marks in place of quotes
 
-    def _gemma_object(self, position: int, depth: int) -> Loose:
+    def _gemma_object(self, position: int, depth: int) -> Parsed:
         found: dict[str, Any] = {}
         while True:
             position = self.space(position)
             if self.text.startswith("}", position):
-                return Loose(found, position + 1)
+                return Parsed(found, position + 1)
             key = self.match(_GEMMA_KEY, _GEMMA_KEY_START, position)
             if key is None:
                 if position >= len(self.text):
-                    return Loose(found, position, True)
+                    return Parsed(found, position, True)
                 raise NotACall(position)
             found[key[1]], position, broken = self._gemma_value(self.space(key.end()), depth + 1)
             position = self.space(position)
             if broken or position >= len(self.text):
-                return Loose(found, position, True)
+                return Parsed(found, position, True)
             if self.text[position] not in ",}":
                 raise NotACall(position)
             position += self.text[position] == ","
 
-    def _gemma_value(self, position: int, depth: int) -> Loose:
+    def _gemma_value(self, position: int, depth: int) -> Parsed:
         if depth > MAX_DEPTH:
             raise NotACall(position)
         for quote in _GEMMA_QUOTES:
-            if self.text.startswith(quote, position):
+            if self.at(quote, position):
                 end = self.text.find(quote, position + len(quote))
                 if end < 0 and not self.final:
                     raise NeedMore
                 value = self.text[position + len(quote) : end if end >= 0 else len(self.text)]
-                return Loose(value, end + len(quote) if end >= 0 else len(self.text), end < 0)
-            self.partial(quote, position)
+                return Parsed(value, end + len(quote) if end >= 0 else len(self.text), end < 0)
         if self.text.startswith("{", position):
             return self._gemma_object(position + 1, depth)
         if self.text.startswith("[", position):
@@ -262,23 +259,23 @@ class Scanner(XmlReader):
         plain = self.match(_GEMMA_PLAIN, _GEMMA_PLAIN_START, position)
         if plain is None:
             if _GEMMA_PLAIN_START.match(self.text, position):
-                return Loose(None, len(self.text), True)
+                return Parsed(None, len(self.text), True)
             raise NotACall(position)
-        return Loose(read_text(plain[0].strip(), None), plain.end())
+        return Parsed(read_text(plain[0].strip(), None), plain.end())
 
-    def _gemma_array(self, position: int, depth: int) -> Loose:
+    def _gemma_array(self, position: int, depth: int) -> Parsed:
         values: list[Any] = []
         while True:
             position = self.space(position)
             if self.text.startswith("]", position):
-                return Loose(values, position + 1)
+                return Parsed(values, position + 1)
             if position >= len(self.text):
-                return Loose(values, position, True)
+                return Parsed(values, position, True)
             value, position, broken = self._gemma_value(position, depth + 1)
             values.append(value)
             position = self.space(position)
             if broken or position >= len(self.text):
-                return Loose(values, position, True)
+                return Parsed(values, position, True)
             if self.text[position] not in ",]":
                 raise NotACall(position)
             position += self.text[position] == ","

@@ -1,4 +1,4 @@
-"""What the JSON and the texts of leaked calls mean: which values are calls, and what an argument without quotes is."""
+"""Interpret parsed values: which JSON is a call, and the type of an argument written without quotes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ PARALLEL = "multi_tool_use.parallel"
 
 
 def is_parallel(name: str) -> bool:
-    """Tell whether ``name`` is the tool that takes calls as its arguments, in a namespace or without."""
+    """Tell whether ``name`` is ``PARALLEL``, with or without a namespace."""
     return name in (PARALLEL, f"functions.{PARALLEL}")
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedCall:
-    """A call as it was written. ``arguments``: a dict, or a text that should hold one, or ``None``."""
+    """A call as the model wrote it. ``arguments``: a dict, a text that should hold one, or ``None``."""
 
     name: str
     arguments: object = None
     broken: bool = False
     explicit: bool = False
-    """Whether it is JSON that names both the function and its arguments as such."""
+    """Whether it is JSON with keys for both the name and the arguments."""
 
 
 def calls_of(value: object, broken: bool = False) -> list[ParsedCall] | None:
-    """Return the calls that a JSON value is; ``None`` if it is anything else."""
+    """Return the calls in a JSON value; ``None`` if it is not made of calls alone."""
     if isinstance(value, list):
         calls: list[ParsedCall] = []
         for item in value:
@@ -65,10 +65,10 @@ def calls_of(value: object, broken: bool = False) -> list[ParsedCall] | None:
 
 
 def _wrapped(message: dict[str, Any], key: str, broken: bool) -> list[ParsedCall] | None:
-    """Return the calls in a message that has them under ``key``, and nothing else that counts."""
-    beside = message.keys() - {key, "type"} - IDS - NEIGHBOURS
+    """Return the calls that a message has under ``key``; ``None`` if it has unknown keys too."""
+    other_keys = message.keys() - {key, "type"} - IDS - NEIGHBOURS
     calls = message[key]
-    if beside or message.get("role", "assistant") != "assistant" or not isinstance(calls, (list, dict)):
+    if other_keys or message.get("role", "assistant") != "assistant" or not isinstance(calls, (list, dict)):
         return None
     return calls_of(calls, broken)
 
@@ -84,7 +84,7 @@ def _function(function: dict[str, Any], arguments: object, broken: bool) -> list
 
 
 def read_text(text: str, schema: Mapping[str, Any] | None) -> Any:
-    """Return what a value that was written without quotes means, by its parameter's schema."""
+    """Convert a value that was written without quotes to the type that its parameter's schema asks for."""
     kinds = _kinds(schema or {})
     if "string" in kinds:
         return text
@@ -98,7 +98,7 @@ def read_text(text: str, schema: Mapping[str, Any] | None) -> Any:
 
 
 def _kinds(schema: Mapping[str, Any]) -> set[str]:
-    """Return the JSON types that ``schema`` allows, as far as they are written in it."""
+    """Return the JSON types that ``schema`` names."""
     kinds = {schema["type"]} if isinstance(schema.get("type"), str) else set(schema.get("type") or ())
     for option in schema.get("anyOf") or ():
         kinds |= _kinds(option)

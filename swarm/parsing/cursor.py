@@ -1,11 +1,11 @@
-"""Move over a text that may still grow: what every reader of leaked calls is made of."""
+"""A cursor over a growing text; base class of the tool-call parsers."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS
-from swarmchat.swarm.parsing.lenient_json import Loose, NeedMore, NotACall, parse_loose
+from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, Parsed, parse_loose
 from swarmchat.swarm.tools.toolset import Toolset
 
 _SPACE = re.compile(r"\s*+")
@@ -17,7 +17,7 @@ _CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}\Z")
 
 
 class Cursor:
-    """A text to be read; ``final`` says that nothing follows it."""
+    """Reads ``text`` by position. Unless it is ``final``, methods raise NeedMore if more text may change the result."""
 
     def __init__(self, text: str, final: bool, toolset: Toolset) -> None:
         self.text, self.final, self.toolset = text, final, toolset
@@ -36,11 +36,11 @@ class Cursor:
         return match.end()
 
     def need(self, position: int) -> None:
-        """Raise NeedMore unless it is known what stands at ``position``."""
+        """Raise NeedMore if the text ends before ``position`` and may still grow."""
         if position >= len(self.text) and not self.final:
             raise NeedMore
 
-    def arguments(self, position: int) -> Loose:
+    def arguments(self, position: int) -> Parsed:
         """Read the JSON object of the arguments."""
         value = parse_loose(self.text, position, self.final, None, CLOSERS)
         if not isinstance(value.value, dict):
@@ -48,12 +48,17 @@ class Cursor:
         return value
 
     def partial(self, mark: str, position: int) -> None:
-        """Raise NeedMore if ``mark`` may be what stands at ``position``, but is not there as a whole yet."""
+        """Raise NeedMore if the text ends within what may become ``mark`` at ``position``."""
         if not self.final and len(self.text) - position < len(mark) and mark.startswith(self.text[position:]):
             raise NeedMore
 
+    def at(self, mark: str, position: int) -> bool:
+        """Tell whether ``mark`` stands at ``position``; raises NeedMore if it may still become ``mark``."""
+        self.partial(mark, position)
+        return self.text.startswith(mark, position)
+
     def begins(self, beginnings: frozenset[str], position: int) -> None:
-        """Raise NeedMore if all that stands at ``position`` is one of ``beginnings``, which are short."""
+        """Raise NeedMore if the rest of the text from ``position`` is one of the short ``beginnings``."""
         if not self.final and len(self.text) - position <= 40 and self.text[position:] in beginnings:
             raise NeedMore
 
@@ -65,7 +70,7 @@ class Cursor:
         return match
 
     def closers(self, position: int, mark: str) -> int:
-        """Return where the closing marks behind a call end; ``mark``, which opened it, may stand for one by mistake."""
+        """Return the end of the closing marks behind a call; the opening ``mark``, repeated by mistake, is one too."""
         stray = self.match(_STRAY, _STRAY_START, position)
         if stray:
             position = stray.end()
@@ -80,14 +85,10 @@ class Cursor:
                 return position
 
     def _repeats(self, position: int, mark: str) -> bool:
-        """Tell whether ``mark`` stands where its closing mark was meant: what follows it is no call."""
-        self.partial(mark, position)
-        return self.text.startswith(mark, position) and not self.match(
-            _CALL_FOLLOWS, _CALL_FOLLOWS_START, position + len(mark)
-        )
+        """Tell whether ``mark`` is repeated in place of its closing mark: no call follows it."""
+        return self.at(mark, position) and not self.match(_CALL_FOLLOWS, _CALL_FOLLOWS_START, position + len(mark))
 
     def fence_end(self, position: int) -> int:
-        """Return where the closing fence behind ``position`` ends, or ``position``."""
+        """Return the end of the closing code fence behind ``position``; without one, ``position``."""
         end = self.space(position)
-        self.partial("```", end)
-        return end + 3 if self.text.startswith("```", end) else position
+        return end + 3 if self.at("```", end) else position

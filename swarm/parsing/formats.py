@@ -186,16 +186,12 @@ _LINE_WORDS = (
     " default_api namespace print"
 ).split()
 
-_SEPARATORS = re.compile(r"[\W_]+")
-
-_NAMESPACES = ("", "functions", "function", "tools", "tool", "defaultapi", "namespace")
-
 
 class Marks(NamedTuple):
-    """The patterns for one offer."""
+    """The patterns for one set of offered tools."""
 
     openers: dict[str, str]
-    """Marks that open a frame of calls, with the names of their formats; nothing without an offer."""
+    """Marks that open a frame of calls, with the names of their formats; empty if no tools are offered."""
     any: "re.Pattern[str]"
     """Any mark."""
     beginnings: frozenset[str]
@@ -206,13 +202,11 @@ class Marks(NamedTuple):
     """The white space before what may be a bare call or a code fence, at the beginning of a line."""
     interest: "re.Pattern[str]"
     """The next mark, or line that may be a bare call (the group ``line``)."""
-    plain: frozenset[str]
-    """The names on offer without separators, also in namespaces."""
 
 
 @lru_cache(_KEPT)
 def marks_for(names: tuple[str, ...]) -> Marks:
-    """Return what to look for while tools with these names are offered."""
+    """Return the patterns to search for while tools with these names are offered."""
     openers = {**OPENERS, **{functionary(name): "Functionary" for name in names if name != "all"}} if names else {}
     marks = {*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, *openers}
     pattern, line = alternatives(marks), _line_start(names)
@@ -223,13 +217,7 @@ def marks_for(names: tuple[str, ...]) -> Marks:
         frozenset(mark[0] for mark in marks),
         re.compile(rf"[ \t]*(?={line})"),
         re.compile(rf"(?P<line>\n[ \t]*(?={line}))|{pattern}"),
-        frozenset(plain(space + name) for name in names for space in _NAMESPACES),
     )
-
-
-def plain(name: str) -> str:
-    """Return ``name`` without separators, in small letters: what ``Offer.resolve`` forgives."""
-    return _SEPARATORS.sub("", name).casefold()
 
 
 def _line_start(names: tuple[str, ...]) -> str:

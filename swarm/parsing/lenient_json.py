@@ -1,4 +1,4 @@
-"""Read JSON as models write it: what is valid as ``json`` reads it, what is damaged as long as it is unambiguous.
+"""Lenient JSON parser: reads valid JSON as ``json`` does, and damaged JSON as long as it is unambiguous.
 
 Repaired: trailing commas, single and typographic quotes, Python's True, False and None, keys without quotes, comments,
 raw newlines in strings, unknown escapes, zeros before numbers, doubled braces (as templates make them), and brackets
@@ -15,18 +15,18 @@ _LONGEST_KEY = 100
 
 
 class NeedMore(Exception):
-    """The text ends before it is known what it is, and more of it may come."""
+    """The text is too short to decide, and more of it may arrive."""
 
 
 class NotACall(Exception):
-    """The text is not what was looked for. ``position`` is how far it was read to see that."""
+    """The text is not a call. ``position``: how far it was read to see that."""
 
     def __init__(self, position: int) -> None:
         super().__init__(position)
         self.position = position
 
 
-class Loose(NamedTuple):
+class Parsed(NamedTuple):
     """A value, where it ends, and whether it broke off within a string, a number or before a value."""
 
     value: Any
@@ -61,7 +61,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", "\\
 
 def parse_loose(
     text: str, position: int = 0, final: bool = True, watch: Watch | None = None, stop: "re.Pattern[str] | None" = None
-) -> Loose:
+) -> Parsed:
     """Read the value at ``position``.
 
     ``final`` says that nothing follows ``text``; a text that matches ``stop`` ends everything that is still open.
@@ -69,7 +69,7 @@ def parse_loose(
     """
     reader = _Reader(text, final, watch, stop)
     value, end = reader.value(position, 0)
-    return Loose(value, end, reader.broken)
+    return Parsed(value, end, reader.broken)
 
 
 def skip_space(text: str, position: int, final: bool) -> int:
@@ -82,7 +82,7 @@ def skip_space(text: str, position: int, final: bool) -> int:
     return end
 
 
-def read_string(text: str, position: int, final: bool) -> Loose:
+def read_string(text: str, position: int, final: bool) -> Parsed:
     """Read the quoted string at ``position``, in any kind of quotes. Raises as ``parse_loose`` does."""
     pattern = _STRINGS.get(text[position : position + 1])
     match = pattern and pattern.match(text, position)
@@ -91,8 +91,8 @@ def read_string(text: str, position: int, final: bool) -> Loose:
     if match[2] is None:
         if not final:
             raise NeedMore
-        return Loose(unescape(text[match.start(1) :]), len(text), True)
-    return Loose(unescape(match[1]), match.end())
+        return Parsed(unescape(text[match.start(1) :]), len(text), True)
+    return Parsed(unescape(match[1]), match.end())
 
 
 def unescape(raw: str) -> str:

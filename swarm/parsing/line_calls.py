@@ -1,10 +1,10 @@
-"""Read calls that stand on lines of their own without a template's marks: JSON, Python, ReAct, in code blocks."""
+"""Parser for calls on lines of their own, without a template's marks: JSON, Python, ReAct, in code blocks."""
 
 import re
 
-from swarmchat.swarm.parsing.call_scanner import Scanner
+from swarmchat.swarm.parsing.call_scanner import CallParser
 from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, TYPES, ParsedCall, is_parallel
-from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, marks_for, plain, self_starting
+from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, self_starting
 from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
 
 _FENCE = re.compile(r"(`{3,20}|~{3,20})[ \t]*([\w+-]{0,20})[ \t]*\r?\n")
@@ -51,15 +51,15 @@ _WORD_BEGINNINGS = beginnings(
 PYTHONIC = "pythonic"
 
 
-class LineScanner(Scanner):
-    """Reads them. A name that begins one is on offer."""
+class LineCallParser(CallParser):
+    """Parses calls without a frame. Only those of offered tools count."""
 
     def watch(self, objects: int, key: str, value: object) -> bool:
-        """Tell whether an object with this key and value may be a call of an offered tool."""
+        """Tell whether an object with this key and value may be the call of an offered tool; see ``Watch``."""
         if objects > 1:
             return True
         if value is MORE:
-            return any(name.startswith(key) for name in KNOWN_KEYS) or self._may_begin(key)
+            return any(name.startswith(key) for name in KNOWN_KEYS) or self.toolset.may_begin(key)
         if key not in KNOWN_KEYS:
             return self.toolset.resolve(key) is not None and (value is UNREAD or isinstance(value, dict))
         if value is UNREAD:
@@ -69,11 +69,6 @@ class LineScanner(Scanner):
         if key in NAME_KEYS and isinstance(value, str):
             return self.toolset.resolve(value) is not None or is_parallel(value)
         return key != "type" or value in TYPES
-
-    def _may_begin(self, text: str) -> bool:
-        """Tell whether an offered name may begin with ``text``, whatever ``Offer.resolve`` forgives."""
-        begun = plain(text)
-        return any(name.startswith(begun) or begun.startswith(name) for name in marks_for(self.toolset.names).plain)
 
     def unframed(self, start: int, inside: bool = False) -> tuple[str, list[ParsedCall], int]:
         """Read JSON, Python, ReAct, the tool's own tags, or a name with JSON. ``inside``: of a block of code."""
@@ -128,7 +123,7 @@ class LineScanner(Scanner):
         if match is None:
             self.need(position)
             raise NotACall(position)
-        if match.end() == len(self.text) and not self.final and self._may_begin(match[0]):
+        if match.end() == len(self.text) and not self.final and self.toolset.may_begin(match[0]):
             raise NeedMore
         if self.toolset.resolve(match[0].removesuffix(".call")) is None:
             # Not behind the name: how much of it there is yet must make no difference.
@@ -144,9 +139,8 @@ class LineScanner(Scanner):
         position = self.space(fence.end())
         format_name = "fenced JSON" if self.text.startswith(("{", "["), position) else "fenced call"
         while True:
-            if self.text.startswith(fence[1], position) or position >= len(self.text):
+            if position >= len(self.text) or self.at(fence[1], position):
                 break
-            self.partial(fence[1], position)
             read, position = self._in_fence(position)
             written += read
             after = self.space(position)
@@ -172,9 +166,8 @@ class LineScanner(Scanner):
             written, position = self.body(position if self_starting(opener[0]) else opener.end())
             return written, self.closers(position, opener[0])
         self.begins(_OPENER_BEGINNINGS, position)
-        if self.text.startswith("print(", position):
+        if self.at("print(", position):
             return self._printed(position)
-        self.partial("print(", position)
         return self.unframed(position, True)[1:]
 
     def _printed(self, position: int) -> tuple[list[ParsedCall], int]:
@@ -193,8 +186,7 @@ class LineScanner(Scanner):
             after = self.match(_NEXT_LINE, _NEXT_LINE_START, position)
             if after is None:
                 return written, position
-            self.partial("print(", after.end())
-            if not self.text.startswith("print(", after.end()):
+            if not self.at("print(", after.end()):
                 return written, position
             position = after.end()
 
@@ -203,9 +195,7 @@ class LineScanner(Scanner):
         match = self.match(_REACT, _REACT_START, start)
         assert match is not None
         position = match.end()
-        self.partial("```", position)
-        fenced = self.text.startswith("```", position)
-        name = None if fenced else self.match(_REACT_NAME, _REACT_NAME_START, position)
+        name = None if self.at("```", position) else self.match(_REACT_NAME, _REACT_NAME_START, position)
         if name is None:
             position = self.space(position)
             if self.text.startswith(("`", "~"), position) and not inside:
@@ -216,10 +206,10 @@ class LineScanner(Scanner):
             return self.python(position)
         if self.toolset.resolve(name[1]) is None:
             raise NotACall(name.end())
-        given = self.match(_REACT_INPUT, _REACT_INPUT_START, name.end())
-        if given is None:
+        label = self.match(_REACT_INPUT, _REACT_INPUT_START, name.end())
+        if label is None:
             raise NotACall(name.end())
-        position = self.space(given.end())
+        position = self.space(label.end())
         if self.text.startswith("`", position):
             fence = self.match(_FENCE, _FENCE_START, position)
             position = fence.end() if fence else position

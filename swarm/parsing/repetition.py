@@ -1,4 +1,4 @@
-"""Notice that a model is stuck: it says the same thing again and again, and would until its limit of tokens."""
+"""Detect a model that is stuck and repeats the same text until it reaches its token limit."""
 
 _LEAST = 2000
 """Characters of one repeated piece before it counts: rulers, tables and songs stay below."""
@@ -49,7 +49,7 @@ def repeated_piece(text: str) -> int | None:
 
 
 def cut_repetition(text: str) -> tuple[str, str]:
-    """Return what stands before the repeated piece at the end of ``text``, and that with the piece once."""
+    """Return ``text`` without the repeated piece at its end, and with it once."""
     length = repeated_piece(text)
     if length is None:
         return text, text

@@ -1,4 +1,4 @@
-"""Read calls that are written as elements: of functions, of ``invoke``, of ``arg_key``, or named as the tool is."""
+"""Parser for calls in XML: ``<function=…>``, ``<invoke>``, ``<arg_key>`` pairs, elements with the tool's name."""
 
 import re
 from collections.abc import Mapping
@@ -39,8 +39,8 @@ _ARGUMENT_START = re.compile(r"<(?:longcat_)?arg_key>[^<]{0,200}(?:<[^<>\n]{0,20
 _LAST_LINE = re.compile(r"\r?\n([ \t]*)\Z")
 
 
-class XmlReader(Cursor):
-    """Reads elements."""
+class XmlCallParser(Cursor):
+    """Parses XML elements; each method takes a position and returns the calls and where they end."""
 
     def tags(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read ``<function=…>`` or ``<invoke name="…">`` elements."""
@@ -60,23 +60,21 @@ class XmlReader(Cursor):
             position = after
 
     def element(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
-        """Read an element that is named as a tool is. That ``name`` ends at ``position``; parameters are elements."""
-        if self.text.startswith("/>", position):
+        """Read an element with a tool's name, which ends at ``position``; its parameters are elements."""
+        if self.at("/>", position):
             return [ParsedCall(name, {})], position + 2
-        self.partial("/>", position)
         if not self.text.startswith(">", position):
             raise NotACall(position)
         closing = f"</{name}>"
         call, position = self._function(name, position + 1, closing)
         if call.broken:
             return [call], position
-        self.partial(closing, position)
-        if not self.text.startswith(closing, position):
+        if not self.at(closing, position):
             raise NotACall(position)
         return [call], position + len(closing)
 
     def _opening(self, position: int) -> tuple[str, int] | None:
-        """Return the name that the element at ``position`` calls, and where its inside begins."""
+        """Return the tool that the element at ``position`` calls, and where the element's content begins."""
         match = self.match(_FUNCTION, _TAG_START, position)
         if match:
             name = (match[1] or _attributes(match[3]).get("name", "")).strip()
@@ -117,7 +115,7 @@ class XmlReader(Cursor):
             arguments[key] = value
 
     def _wrapped(self, position: int) -> int:
-        """Return where what closes the wrapper of the parameters ends."""
+        """Return the end of the closing tag of the parameters' wrapper."""
         after = self.space(position)
         end = self.match(_WRAPPER_END, CLOSER_START, after)
         return self.space(end.end()) if end else position

@@ -1,4 +1,4 @@
-"""The probes: what is looked for in an exchange with a model server, and what is found."""
+"""The probes: each checks one ability of a model server in the transcript of an exchange."""
 
 import json
 from collections.abc import Callable
@@ -14,11 +14,11 @@ Status = Literal["ok", "quirk", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a probe found."""
+    """The outcome of one probe."""
 
     status: Status
     seen: str
-    """What was seen, in a line. Holds the model's own words: not safe to print as it is."""
+    """The observation, in one line. Quotes the model: sanitize it before printing."""
     quirks: tuple[str, ...] = ()
 
 
@@ -50,35 +50,39 @@ def quoted(text: str) -> str:
     return f'"{line}"' if len(line) <= 60 else f'"{line[:59]}…"'
 
 
-def said(seen: ProbeTranscript) -> str:
-    """Return the beginning of the last answer; in its place, what the model said before that was replaced."""
-    text = seen.text or next((heard.text for heard in reversed(seen.heard) if heard.text.strip()), "")
+def said(transcript: ProbeTranscript) -> str:
+    """Quote the last answer; if the placeholder replaced it, the last text that the model wrote."""
+    text = transcript.text or next((reply.text for reply in reversed(transcript.replies) if reply.text.strip()), "")
     return quoted(text) if text.strip() else "nothing"
+
+
+def _answered(transcript: ProbeTranscript) -> Finding:
+    return _ok(said(transcript)) if transcript.text else _failed(f"said {said(transcript)}")
 
 
 # The chat.
 
 
-def _answer(seen: ProbeTranscript) -> Finding:
-    if seen.text:
-        return _ok(f"{said(seen)} in {seen.heard[-1].seconds:.1f} s")
-    first = seen.heard[0].answer
+def _answer(transcript: ProbeTranscript) -> Finding:
+    if transcript.text:
+        return _ok(f"{said(transcript)} in {transcript.replies[-1].seconds:.1f} s")
+    first = transcript.replies[0].answer
     if first is not None and first.finish == "length":
         return _failed(f"{first.finish}: no answer before the limit of tokens", "thinks_long")
-    return _failed(f"said {said(seen)}")
+    return _failed(f"said {said(transcript)}")
 
 
-def _stop_reason(seen: ProbeTranscript) -> Finding:
-    heard = seen.heard[-1]
-    if heard.objects is None:
+def _stop_reason(transcript: ProbeTranscript) -> Finding:
+    reply = transcript.replies[-1]
+    if reply.objects is None:
         return Finding("skipped", "no server")
-    return _ok(", ".join(heard.stop_reasons)) if heard.stop_reasons else _quirk("none given", "no_stop_reason")
+    return _ok(", ".join(reply.stop_reasons)) if reply.stop_reasons else _quirk("none given", "no_stop_reason")
 
 
-def _usage(seen: ProbeTranscript) -> Finding:
-    heard = seen.heard[-1]
-    usage = (heard.answer.usage if heard.answer is not None else None) or {}
-    counted, ours = usage.get("prompt_tokens"), seen.ends[-1].context_tokens if seen.ends else 0
+def _usage(transcript: ProbeTranscript) -> Finding:
+    reply = transcript.replies[-1]
+    usage = (reply.answer.usage if reply.answer is not None else None) or {}
+    counted, ours = usage.get("prompt_tokens"), transcript.ends[-1].context_tokens if transcript.ends else 0
     if not isinstance(counted, int):
         return _quirk("none reported", "no_usage")
     line = f"{counted:,} tokens of prompt, we count {ours:,}"
@@ -86,138 +90,139 @@ def _usage(seen: ProbeTranscript) -> Finding:
     return _ok(line) if 0.5 * ours <= counted <= 2 * ours + 100 else _quirk(line, "odd_usage")
 
 
-def _reasoning(seen: ProbeTranscript) -> Finding:
-    if any("<think" in heard.text for heard in seen.heard):
+def _reasoning(transcript: ProbeTranscript) -> Finding:
+    if any("<think" in reply.text for reply in transcript.replies):
         return _quirk("thinks aloud in its answer", "thinks_inline")
-    apart = any(heard.reasoned for heard in seen.heard)
+    apart = any(reply.reasoned for reply in transcript.replies)
     return _ok("thinks aloud, apart from its answer" if apart else "does not think aloud")
 
 
-def _streaming(seen: ProbeTranscript) -> Finding:
-    heard = max(seen.heard, key=lambda each: len(each.texts))
-    pieces, first = len(heard.texts), heard.first or 0.0
+def _streaming(transcript: ProbeTranscript) -> Finding:
+    reply = max(transcript.replies, key=lambda each: len(each.texts))
+    pieces, first = len(reply.texts), reply.first or 0.0
     if pieces < 2:
         return _quirk(f"{pieces} piece", "no_streaming") if pieces else _failed("no text")
-    line = f"{pieces} pieces, the first after {first:.1f} of {heard.seconds:.1f} s"
-    return _quirk(line, "streams_late") if heard.seconds > 2 and first > 0.95 * heard.seconds else _ok(line)
+    line = f"{pieces} pieces, the first after {first:.1f} of {reply.seconds:.1f} s"
+    return _quirk(line, "streams_late") if reply.seconds > 2 and first > 0.95 * reply.seconds else _ok(line)
 
 
-def _system(seen: ProbeTranscript) -> Finding:
-    return _ok(said(seen)) if "lantern" in seen.text.lower() else _quirk(f"said {said(seen)}", "ignores_system")
+def _system(transcript: ProbeTranscript) -> Finding:
+    answer = said(transcript)
+    return _ok(answer) if "lantern" in transcript.text.lower() else _quirk(f"said {answer}", "ignores_system")
 
 
-def _long_context(seen: ProbeTranscript) -> Finding:
-    ours = seen.ends[-1].context_tokens if seen.ends else 0
-    usage = next((heard.answer.usage for heard in reversed(seen.heard) if heard.answer), None) or {}
+def _long_context(transcript: ProbeTranscript) -> Finding:
+    ours = transcript.ends[-1].context_tokens if transcript.ends else 0
+    usage = next((reply.answer.usage for reply in reversed(transcript.replies) if reply.answer), None) or {}
     counted = usage.get("prompt_tokens")
     if reads_less(counted, ours):
         return _failed(f"counted {counted:,} of our {ours:,} tokens", "cuts_context")
-    if CODE_WORD.lower() in seen.text.lower():
+    if CODE_WORD.lower() in transcript.text.lower():
         return _ok(f"found the word at the start of {ours:,} tokens")
     line = f"did not find the word at the start of {ours:,} tokens"
     # Without a count nothing tells a cut context from one that was not understood, and the cut is far more common.
-    return _failed(f"{line}: said {said(seen)}", "loses_context" if isinstance(counted, int) else "cuts_context")
+    return _failed(f"{line}: said {said(transcript)}", "loses_context" if isinstance(counted, int) else "cuts_context")
 
 
 # Calls.
 
 
-def _no_call(seen: ProbeTranscript, names: tuple[str, ...]) -> Finding:
+def _no_call(transcript: ProbeTranscript, names: tuple[str, ...]) -> Finding:
     """Return the finding for an exchange in which no call was carried out."""
-    if calls := seen.calls():
+    if calls := transcript.calls():
         return _failed(f"in vain: {calls[0].name}({calls[0].arguments[:80]})")
-    for heard in seen.heard:
-        if any(f"{name}{sign}" in heard.text for name in names for sign in ("(", '"', ">", "\n", " {", "<", "{", ":")):
-            return _failed(f"wrote {quoted(heard.text)}", "leaks_calls_in_unknown_form")
-    text = seen.heard[0].text
+    for reply in transcript.replies:
+        if any(f"{name}{sign}" in reply.text for name in names for sign in ("(", '"', ">", "\n", " {", "<", "{", ":")):
+            return _failed(f"wrote {quoted(reply.text)}", "leaks_calls_in_unknown_form")
+    text = transcript.replies[0].text
     return _failed(f"no call; said {quoted(text) if text.strip() else 'nothing'}", "no_calls")
 
 
-def _call(seen: ProbeTranscript) -> Finding:
-    calls = seen.calls(0, carried_out=True)
+def _call(transcript: ProbeTranscript) -> Finding:
+    calls = transcript.calls(0, carried_out=True)
     if not calls:
-        return _no_call(seen, ("get_weather",))
-    return _ok(f"{'' if seen.native_calls else 'as text: '}{calls[0].name}({calls[0].arguments[:80]})")
+        return _no_call(transcript, ("get_weather",))
+    return _ok(f"{'' if transcript.native_calls else 'as text: '}{calls[0].name}({calls[0].arguments[:80]})")
 
 
-def _call_ids(seen: ProbeTranscript) -> Finding:
-    if (skipped := _without_native_calls(seen)) is not None:
+def _call_ids(transcript: ProbeTranscript) -> Finding:
+    if (skipped := _without_native_calls(transcript)) is not None:
         return skipped
-    given = [identity for heard in seen.heard for identity in heard.call_ids]
-    line = ", ".join(identity or "none" for identity in given[:3])
-    if not all(given):
+    ids = [identity for reply in transcript.replies for identity in reply.call_ids]
+    line = ", ".join(identity or "none" for identity in ids[:3])
+    if not all(ids):
         return _quirk(line, "no_call_ids")
-    return _ok(line) if len(set(given)) == len(given) else _quirk(line, "repeats_call_ids")
+    return _ok(line) if len(set(ids)) == len(ids) else _quirk(line, "repeats_call_ids")
 
 
-def _call_streaming(seen: ProbeTranscript) -> Finding:
-    if (skipped := _without_native_calls(seen)) is not None:
+def _call_streaming(transcript: ProbeTranscript) -> Finding:
+    if (skipped := _without_native_calls(transcript)) is not None:
         return skipped
-    most = max(heard.argument_pieces for heard in seen.heard)
+    most = max(reply.argument_pieces for reply in transcript.replies)
     return _ok(f"{most} pieces") if most > 1 else _quirk("the whole call at once", "no_call_streaming")
 
 
-def _without_native_calls(seen: ProbeTranscript) -> Finding | None:
-    if not seen.native_calls:
-        return Finding("skipped", "calls came as text" if seen.calls() else "no call")
-    return Finding("skipped", "no server") if seen.heard[0].objects is None else None
+def _without_native_calls(transcript: ProbeTranscript) -> Finding | None:
+    if not transcript.native_calls:
+        return Finding("skipped", "calls came as text" if transcript.calls() else "no call")
+    return Finding("skipped", "no server") if transcript.replies[0].objects is None else None
 
 
 def _argument(name: str, allowed: tuple[str, ...] = ()) -> Callable[[ProbeTranscript], Finding]:
     """Return the check of a required argument, which has one of the ``allowed`` values, if there are any."""
 
-    def check(seen: ProbeTranscript) -> Finding:
-        calls = [call for call in seen.calls(0) if call.name == "get_weather"]
+    def check(transcript: ProbeTranscript) -> Finding:
+        calls = [call for call in transcript.calls(0) if call.name == "get_weather"]
         if not calls:
             return Finding("skipped", "no call")
-        given = [arguments_of(call).get(name) for call in calls]
-        good = [bool(value) and (not allowed or value in allowed) for value in given]
-        line = f"{name}: {', '.join('none' if value is None else str(value)[:40] for value in given)}"
+        values = [arguments_of(call).get(name) for call in calls]
+        good = [bool(value) and (not allowed or value in allowed) for value in values]
+        line = f"{name}: {', '.join('none' if value is None else str(value)[:40] for value in values)}"
         if all(good):
             return _ok(line)
-        quirk = "ignores_required_arguments" if None in given else "ignores_enums"
+        quirk = "ignores_required_arguments" if None in values else "ignores_enums"
         return _quirk(line, quirk) if any(good) else _failed(line, quirk)
 
     return check
 
 
-def _optional(seen: ProbeTranscript) -> Finding:
-    calls = [call for call in seen.calls(0, carried_out=True) if call.name == "get_weather"]
+def _optional(transcript: ProbeTranscript) -> Finding:
+    calls = [call for call in transcript.calls(0, carried_out=True) if call.name == "get_weather"]
     if not calls:
         return Finding("skipped", "no call")
     day = arguments_of(calls[0]).get("day")
     return _ok("left out") if day is None else _quirk(f"day: {str(day)[:40]}", "fills_optional_arguments")
 
 
-def _result(seen: ProbeTranscript) -> Finding:
-    if not seen.calls(0, carried_out=True):
+def _result(transcript: ProbeTranscript) -> Finding:
+    if not transcript.calls(0, carried_out=True):
         return Finding("skipped", "no call")
-    text = seen.ends[0].text if seen.ends and seen.ends[0].recovered else ""
+    text = transcript.ends[0].text if transcript.ends and transcript.ends[0].recovered else ""
     used = "hail" in text.lower() or "37" in text
     return _ok(quoted(text)) if used else _failed(f"said {quoted(text)}", "ignores_results")
 
 
-def _second_turn(seen: ProbeTranscript) -> Finding:
-    if not seen.calls(0, carried_out=True):
+def _second_turn(transcript: ProbeTranscript) -> Finding:
+    if not transcript.calls(0, carried_out=True):
         return Finding("skipped", "no call in the first turn")
-    calls = seen.calls(1, carried_out=True)
-    return _ok(f"{len(calls)} more") if calls else _failed(f"no call; said {said(seen)}", "calls_only_once")
+    calls = transcript.calls(1, carried_out=True)
+    return _ok(f"{len(calls)} more") if calls else _failed(f"no call; said {said(transcript)}", "calls_only_once")
 
 
-def _parallel(seen: ProbeTranscript) -> Finding:
-    calls = seen.calls(carried_out=True)
+def _parallel(transcript: ProbeTranscript) -> Finding:
+    calls = transcript.calls(carried_out=True)
     if not calls:
-        return _no_call(seen, ("get_weather",))
-    most = seen.most_at_once()
+        return _no_call(transcript, ("get_weather",))
+    most = transcript.most_at_once()
     if most > 1:
         return _ok(f"{most} calls in one message")
     return _quirk(f"one call a message, {len(calls)} in all", "no_parallel_calls")
 
 
-def _nested(seen: ProbeTranscript) -> Finding:
-    calls = [call for call in seen.calls() if call.name == "place_order"]
+def _nested(transcript: ProbeTranscript) -> Finding:
+    calls = [call for call in transcript.calls() if call.name == "place_order"]
     if not calls:
-        return _no_call(seen, ("place_order",))
+        return _no_call(transcript, ("place_order",))
     line = json.dumps(arguments_of(calls[0]), ensure_ascii=False)[:100]
     if calls[0].status == "ok":
         return _ok(line)
@@ -225,8 +230,8 @@ def _nested(seen: ProbeTranscript) -> Finding:
     return Finding("quirk" if handled else "failed", line, ("flattens_nested_arguments",))
 
 
-def _unicode(seen: ProbeTranscript) -> Finding:
-    calls = [call for call in seen.calls() if call.name == "place_order"]
+def _unicode(transcript: ProbeTranscript) -> Finding:
+    calls = [call for call in transcript.calls() if call.name == "place_order"]
     if not calls:
         return Finding("skipped", "no call")
     written = str([arguments_of(call) for call in calls])
@@ -234,10 +239,10 @@ def _unicode(seen: ProbeTranscript) -> Finding:
     return _quirk(f"without {', '.join(lost)}", "breaks_unicode") if lost else _ok("🦊, 緑茶 and Köln are whole")
 
 
-def _no_parameters(seen: ProbeTranscript) -> Finding:
-    calls = [call for call in seen.calls() if call.name == "door-code"]
+def _no_parameters(transcript: ProbeTranscript) -> Finding:
+    calls = [call for call in transcript.calls() if call.name == "door-code"]
     if not calls:
-        return _no_call(seen, ("door-code", "door_code"))
+        return _no_call(transcript, ("door-code", "door_code"))
     line = f"door-code({calls[0].arguments[:60]})"
     if calls[0].status == "ok":
         return _ok(line)
@@ -245,44 +250,45 @@ def _no_parameters(seen: ProbeTranscript) -> Finding:
     return Finding("quirk" if handled else "failed", line, ("invents_arguments",))
 
 
-def _tool_name(seen: ProbeTranscript) -> Finding:
-    names = [call.name for heard in seen.heard if heard.answer for call in heard.answer.tool_calls]
+def _tool_name(transcript: ProbeTranscript) -> Finding:
+    names = [call.name for reply in transcript.replies if reply.answer for call in reply.answer.tool_calls]
     if not names:
-        return Finding("skipped", "calls came as text" if seen.calls() else "no call")
+        return Finding("skipped", "calls came as text" if transcript.calls() else "no call")
     changed = [name for name in names if name != "door-code"]
-    handled = any(call.status == "ok" for call in seen.calls())
+    handled = any(call.status == "ok" for call in transcript.calls())
     if not changed:
         return _ok(names[0])
     return Finding("quirk" if handled else "failed", changed[0][:60], ("changes_tool_names",))
 
 
-def _tool_error(seen: ProbeTranscript) -> Finding:
-    if not seen.calls():
-        return _no_call(seen, ("read_meter",))
-    return _ok(said(seen)) if seen.text else _failed("no answer after the error", "stuck_on_tool_errors")
+def _tool_error(transcript: ProbeTranscript) -> Finding:
+    if not transcript.calls():
+        return _no_call(transcript, ("read_meter",))
+    return _ok(said(transcript)) if transcript.text else _failed("no answer after the error", "stuck_on_tool_errors")
 
 
-def _no_call_needed(seen: ProbeTranscript) -> Finding:
-    if calls := seen.calls():
+def _no_call_needed(transcript: ProbeTranscript) -> Finding:
+    if calls := transcript.calls():
         return _quirk(f"called {calls[0].name}({calls[0].arguments[:60]})", "calls_needlessly")
-    return _ok(said(seen)) if seen.text else _failed(f"said {said(seen)}")
+    return _answered(transcript)
 
 
-def _tool_choice(seen: ProbeTranscript) -> Finding:
-    if calls := seen.calls():
+def _tool_choice(transcript: ProbeTranscript) -> Finding:
+    if calls := transcript.calls():
         return _quirk(f"called {calls[0].name} all the same", "ignores_tool_choice")
-    return _ok(said(seen)) if seen.text else _failed(f"said {said(seen)}")
+    return _answered(transcript)
 
 
-def _handoff(seen: ProbeTranscript) -> Finding:
-    handed = [each.event for each in seen.happened if isinstance(each.event, HandedOver)]
+def _handoff(transcript: ProbeTranscript) -> Finding:
+    handed = [each.event for each in transcript.outcomes if isinstance(each.event, HandedOver)]
     if not handed:
-        return _no_call_of_handoff(seen)
-    return _ok(f"{handed[0].source} → {handed[0].target}: {said(seen)}") if seen.text else _failed("no answer after it")
+        return _no_call_of_handoff(transcript)
+    line = f"{handed[0].source} → {handed[0].target}: {said(transcript)}"
+    return _ok(line) if transcript.text else _failed("no answer after it")
 
 
-def _no_call_of_handoff(seen: ProbeTranscript) -> Finding:
-    found = _no_call(seen, ("transfer_to_billing",))
+def _no_call_of_handoff(transcript: ProbeTranscript) -> Finding:
+    found = _no_call(transcript, ("transfer_to_billing",))
     return found if "no_calls" not in found.quirks else _failed(found.seen, "no_handoffs")
 
 

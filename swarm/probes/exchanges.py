@@ -1,4 +1,4 @@
-"""The conversations by which a model server is probed, and what was seen of one."""
+"""The scripted conversations that probe a model server, and the transcript of one."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _LONG = f"Here are the notes of a ferryman, which begin with a code word.\nIt is
 
 @dataclass(frozen=True)
 class Exchange:
-    """A session with one agent or more, and what is said in it."""
+    """One scripted conversation: a swarm, and the user's messages to it."""
 
     name: str
     swarm: Swarm
@@ -47,22 +47,22 @@ class ExchangeOutcome:
 
 @dataclass
 class ProbeTranscript:
-    """What was seen of an exchange: what the server did, and what was made of it."""
+    """The record of an exchange: the server's replies, and the events that the session made of them."""
 
-    heard: list[RecordedExchange]
-    happened: list[ExchangeOutcome]
+    replies: list[RecordedExchange]
+    outcomes: list[ExchangeOutcome]
     error: SwarmError | None = None
-    """Why it did not come to its end."""
+    """The error that ended the exchange early."""
 
     @property
     def rescued(self) -> list[Rescued]:
-        """The steps of the rescue."""
-        return [each.event for each in self.happened if isinstance(each.event, Rescued)]
+        """The rescue steps that were taken."""
+        return [each.event for each in self.outcomes if isinstance(each.event, Rescued)]
 
     @property
     def ends(self) -> list[TurnEnded]:
-        """The ends of the turns that came to one."""
-        return [each.event for each in self.happened if isinstance(each.event, TurnEnded)]
+        """The ends of the turns that were completed."""
+        return [each.event for each in self.outcomes if isinstance(each.event, TurnEnded)]
 
     @property
     def text(self) -> str:
@@ -71,14 +71,14 @@ class ProbeTranscript:
 
     @property
     def native_calls(self) -> bool:
-        """Whether the server handed calls over as calls."""
-        return any(heard.answer is not None and heard.answer.tool_calls for heard in self.heard)
+        """Whether the server sent tool calls as such, not as text."""
+        return any(reply.answer is not None and reply.answer.tool_calls for reply in self.replies)
 
     def calls(self, turn: int | None = None, *, carried_out: bool = False) -> list[ToolFinished]:
-        """Return the calls that were made, also in vain, and handoffs with them."""
+        """Return the tool calls and handoffs, failed ones included unless ``carried_out`` is set."""
         return [
             each.event
-            for each in self.happened
+            for each in self.outcomes
             if isinstance(each.event, ToolFinished)
             and turn in (None, each.turn)
             and (each.event.status == "ok" or not carried_out)
@@ -86,7 +86,7 @@ class ProbeTranscript:
 
     def most_at_once(self) -> int:
         """Return the number of calls in the message that has most."""
-        requests = [each.request for each in self.happened if isinstance(each.event, ToolFinished)]
+        requests = [each.request for each in self.outcomes if isinstance(each.event, ToolFinished)]
         return max((requests.count(request) for request in requests), default=0)
 
 
@@ -101,7 +101,7 @@ def arguments_of(call: ToolFinished) -> dict[str, Any]:
 
 @dataclass
 class Item:
-    """What is ordered."""
+    """An item of an order."""
 
     name: str
     count: int

@@ -1,4 +1,4 @@
-"""What model servers get wrong, under stable names, and what can be done about each."""
+"""Known quirks of model servers, under stable names, each with advice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quirk:
-    """A habit of a server or a model that gets in the way."""
+    """A known fault of a server or a model."""
 
     advice: str
     """What to do about it."""
@@ -75,4 +75,4 @@ QUIRKS: Mapping[str, Quirk] = {
     "no_handoffs": Quirk("describe in the agent's prompt when to hand over to whom; or see no_calls"),
     "circles": Quirk("let fewer agents hand over to one another", ("handoff_loop",)),
 }
-"""All quirks, by name. A name is for ever: scripts look for it."""
+"""All quirks, by name. Scripts look for the names: never rename one."""

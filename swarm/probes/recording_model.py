@@ -1,4 +1,4 @@
-"""A model around another one that keeps what was asked and what came back, as it came: for tests of a server."""
+"""A model that passes requests on to another one, and records each request with its raw answer."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -6,27 +6,34 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from swarmchat.swarm.models.base import Answer, Model, ModelEvent, ModelRequest, ReasoningChunk, TextChunk
-from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
+from swarmchat.swarm.models.base import (
+    Answer,
+    Model,
+    ModelEvent,
+    ModelRequest,
+    ObservableModel,
+    ReasoningChunk,
+    TextChunk,
+)
 
 
 @dataclass
 class RecordedExchange:
-    """One request and all that came back, before anything was repaired."""
+    """One request with the answer to it, before any repair."""
 
     request: ModelRequest
     texts: list[str] = field(default_factory=list)
     """The pieces of the text."""
     objects: list[Mapping[str, Any]] | None = None
-    """The server's objects, ``None`` for a model that is no server."""
+    """The JSON objects that the server sent; ``None`` if the model is not a server's."""
     answer: Answer | None = None
-    """``None``: it did not come to its end."""
+    """``None`` if the answer broke off."""
     first: float | None = None
     """Seconds until the first piece of text or thought."""
     seconds: float = 0.0
     """Seconds until the end."""
     reasoned: bool = False
-    """Whether the model thought aloud, apart from its answer."""
+    """Whether the model's thoughts came apart from its answer."""
 
     @property
     def text(self) -> str:
@@ -35,19 +42,19 @@ class RecordedExchange:
 
     @property
     def deltas(self) -> list[Mapping[str, Any]]:
-        """What each object of the server adds to the answer."""
+        """The part of the answer in each object of the server."""
         choices = [choice for each in self.objects or () for choice in _objects(each.get("choices"))]
         return [each for choice in choices for each in _objects([choice.get("delta") or choice.get("message")])]
 
     @property
     def stop_reasons(self) -> list[str]:
-        """The reasons to stop that the server gave."""
+        """The finish reasons that the server gave."""
         choices = [choice for each in self.objects or () for choice in _objects(each.get("choices"))]
         return [str(choice["finish_reason"]) for choice in choices if choice.get("finish_reason")]
 
     @property
     def call_ids(self) -> list[str]:
-        """The ids that the server gave to the calls, by their order; an empty text for one without."""
+        """The ids of the calls, in their order; an empty text for a call without one."""
         ids: dict[str, str] = {}
         for number, (piece, function) in enumerate(self._call_pieces):
             if function.get("name"):
@@ -56,7 +63,7 @@ class RecordedExchange:
 
     @property
     def argument_pieces(self) -> int:
-        """In how many pieces the arguments of the calls came."""
+        """The number of pieces in which the arguments of the calls came."""
         return sum(bool(function.get("arguments")) for _, function in self._call_pieces)
 
     @property
@@ -70,44 +77,44 @@ def _objects(value: object) -> list[Mapping[str, Any]]:
 
 
 class RecordingModel:
-    """Answers as ``inner`` does; ``heard`` has what it heard, the oldest first. Closing it is left to the owner."""
+    """Answers as ``inner`` does, and records each exchange in ``replies``. Does not close ``inner``."""
 
     def __init__(self, inner: Model) -> None:
         self._inner = inner
-        self.heard: list[RecordedExchange] = []
+        self.replies: list[RecordedExchange] = []
 
     @property
     def name(self) -> str:
-        """What the model is called."""
+        """The inner model's name."""
         return self._inner.name
 
     @property
     def context_window(self) -> int:
-        """How many tokens a request and its answer may have together."""
+        """The inner model's context window."""
         return self._inner.context_window
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer ``request``; see ``Model.stream``."""
-        heard = RecordedExchange(request)
-        self.heard.append(heard)
-        if isinstance(self._inner, OpenAIEndpoint):
-            heard.objects = []
-            self._inner.on_object = heard.objects.append
+        reply = RecordedExchange(request)
+        self.replies.append(reply)
+        if isinstance(self._inner, ObservableModel):
+            reply.objects = []
+            self._inner.on_object = reply.objects.append
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
             async with aclosing(self._inner.stream(request)) as events:
                 async for event in events:
-                    if isinstance(event, TextChunk | ReasoningChunk) and heard.first is None:
-                        heard.first = clock() - started
+                    if isinstance(event, TextChunk | ReasoningChunk) and reply.first is None:
+                        reply.first = clock() - started
                     if isinstance(event, TextChunk):
-                        heard.texts.append(event.text)
+                        reply.texts.append(event.text)
                     elif isinstance(event, Answer):
-                        heard.answer = event
-                    heard.reasoned = heard.reasoned or isinstance(event, ReasoningChunk)
+                        reply.answer = event
+                    reply.reasoned = reply.reasoned or isinstance(event, ReasoningChunk)
                     yield event
         finally:
-            heard.seconds = clock() - started
+            reply.seconds = clock() - started
 
     async def close(self) -> None:
-        """Do nothing: the inner model is its owner's."""
+        """Do nothing: the owner of the inner model closes it."""

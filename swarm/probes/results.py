@@ -1,4 +1,4 @@
-"""What the probes of a model server found, and what that says: what it is usable for, and what to do."""
+"""The results of the probes, and the verdict: what the model is usable for, and which quirks it has."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ _NEEDED = {
 
 @dataclass(frozen=True)
 class Result:
-    """What one probe found, and what the rescue did about it."""
+    """The outcome of one probe, with the rescue steps that dealt with its quirks."""
 
     name: str
     about: str
     status: Status
     seen: str
-    """What was seen. Holds the model's own words: not safe to print as it is."""
+    """The observation. Quotes the model: sanitize it before printing."""
     quirks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The quirks, each with the steps of the rescue that dealt with it."""
 
@@ -35,27 +35,27 @@ class Result:
         return list(dict.fromkeys(step for steps in self.quirks.values() for step in steps))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the result as JSON has it."""
+        """Return the result in the form of the JSON report."""
         quirks = list(self.quirks)
         return {"name": self.name, "status": self.status, "seen": self.seen, "quirks": quirks, "steps": self.steps}
 
 
-def make_result(name: str, about: str, finding: Finding, seen: ProbeTranscript, *, owner: bool) -> Result:
+def make_result(name: str, about: str, finding: Finding, transcript: ProbeTranscript, *, owner: bool) -> Result:
     """Return the result of a probe; its ``owner`` answers for all that was noticed in the exchange."""
-    quirks = {quirk: _steps_for(quirk, seen.rescued) for quirk in finding.quirks}
+    quirks = {quirk: _steps_for(quirk, transcript.rescued) for quirk in finding.quirks}
     if owner:
         dealt_with = {cause for quirk in finding.quirks for cause in QUIRKS[quirk].causes}
-        for quirk, steps in noticed(seen).items():
+        for quirk, steps in noticed(transcript).items():
             if not (quirk == "wrong_arguments" and "bad_arguments" in dealt_with):
                 quirks.setdefault(quirk, steps)
     status = "quirk" if finding.status == "ok" and quirks else finding.status
     return Result(name, about, status, finding.seen, quirks)
 
 
-def noticed(seen: ProbeTranscript) -> dict[str, list[str]]:
+def noticed(transcript: ProbeTranscript) -> dict[str, list[str]]:
     """Return the quirks that show in any exchange, whatever it is about, with the steps of the rescue."""
     quirks: dict[str, list[str]] = {}
-    for rescued in seen.rescued:
+    for rescued in transcript.rescued:
         steps = quirks.setdefault(_quirk_of(rescued), [])
         if rescued.step not in steps:
             steps.append(rescued.step)

@@ -1,4 +1,4 @@
-"""Probe a model server: hold the exchanges with it, one after the other, and look at what came of each."""
+"""Run the probes: hold one exchange after the other with a model server, and check its transcript."""
 
 import asyncio
 import re
@@ -24,9 +24,9 @@ _CLEAN = ("clean", "nothing leaks into answers")
 
 
 class ProbeRun:
-    """One run of all probes on ``model``, which stays the caller's to close. ``on_retry`` is told of waits.
+    """One run of all probes on ``model``, which the caller closes. ``on_retry`` is called before each wait.
 
-    ``only`` names the exchanges that are held, in place of all: what needs an answer of another one is not looked for.
+    ``only`` names the exchanges to hold; by default all. The ``clean`` probe needs all of them.
     """
 
     def __init__(
@@ -47,17 +47,17 @@ class ProbeRun:
         self._unusable = False
         self._all = ProbeTranscript([], [])
         self.results: list[Result] = []
-        """What was found so far."""
+        """The results so far."""
         self.requests = 0
         self.tokens = 0
-        """What the requests and answers cost, as the server counts where it does."""
+        """Tokens of requests and answers, by the server's count where it reports one."""
         self.seconds = 0.0
 
     async def run(self) -> AsyncGenerator[Result, None]:
-        """Yield the result of each probe when it is there.
+        """Yield the result of each probe as soon as it is known.
 
-        Raises ModelAuthError, ModelNotFound, ModelBusy and ModelUnavailable: nothing more can be found out then. What a
-        server refuses or fails at in one exchange only is a result.
+        Raises ModelAuthError, ModelNotFound, ModelBusy and ModelUnavailable, which end the run. A refusal or failure in
+        one exchange only is a result.
         """
         backend = open_backend("memory:")
         clock = asyncio.get_running_loop().time
@@ -86,27 +86,27 @@ class ProbeRun:
         if why := self._skipped(exchange):
             return [Result(probe.name, probe.about, "skipped", why) for probe in probes]
         self._adapted = []
-        seen = await self._hold_adapted(exchange, backend)
-        results = [self._judge(exchange, probe, seen, owner=probe is probes[0]) for probe in probes]
-        self._learn(exchange, seen, results[0])
+        transcript = await self._hold_adapted(exchange, backend)
+        results = [self._judge(exchange, probe, transcript, owner=probe is probes[0]) for probe in probes]
+        self._learn(exchange, transcript, results[0])
         return results
 
     def _skipped(self, exchange: Exchange) -> str:
-        """Return why ``exchange`` is not held; empty if it is."""
+        """Return the reason to skip ``exchange``; empty if it is to be held."""
         if self._unusable:
             return "no answer to a plain question"
         if exchange.long and self._quick:
             return "--quick"
         return "the server takes no tools" if exchange.needs_tools and self._tools_work is False else ""
 
-    def _judge(self, exchange: Exchange, probe: Probe, seen: ProbeTranscript, *, owner: bool) -> Result:
-        if seen.error is not None and (owner or not seen.calls()):
-            finding = self._of_error(exchange, seen.error) if owner else Finding("skipped", "no call")
+    def _judge(self, exchange: Exchange, probe: Probe, transcript: ProbeTranscript, *, owner: bool) -> Result:
+        if transcript.error is not None and (owner or not transcript.calls()):
+            finding = self._of_error(exchange, transcript.error) if owner else Finding("skipped", "no call")
         else:
-            finding = probe.check(seen)
+            finding = probe.check(transcript)
         if owner and self._adapted:
             finding = Finding(finding.status, finding.seen, (*finding.quirks, *dict.fromkeys(self._adapted)))
-        return make_result(probe.name, probe.about, finding, seen, owner=owner)
+        return make_result(probe.name, probe.about, finding, transcript, owner=owner)
 
     def _of_error(self, exchange: Exchange, error: SwarmError) -> Finding:
         if isinstance(error, OverBudget):
@@ -122,14 +122,14 @@ class ProbeRun:
         words = re.sub(r"^\S+ says ", "the server says ", str(error))
         return Finding("failed", words, ("refuses_tools" if untried else "refuses_request",))
 
-    def _learn(self, exchange: Exchange, seen: ProbeTranscript, first: Result) -> None:
+    def _learn(self, exchange: Exchange, transcript: ProbeTranscript, first: Result) -> None:
         """Draw conclusions for the exchanges that follow."""
-        self._all.heard += seen.heard
-        self._all.happened += seen.happened
+        self._all.replies += transcript.replies
+        self._all.outcomes += transcript.outcomes
         if exchange.needs_tools and self._tools_work is None:
             self._tools_work = "refuses_tools" not in first.quirks
         self._unusable = self._unusable or (first.name == "answer" and first.status == "failed")
-        if any(heard.reasoned or "<think" in heard.text for heard in seen.heard):
+        if any(reply.reasoned or "<think" in reply.text for reply in transcript.replies):
             self._raise_limit()
 
     def _raise_limit(self) -> None:
@@ -140,8 +140,8 @@ class ProbeRun:
     async def _hold_adapted(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
         """Hold ``exchange``; once more without a parameter that the server refuses, or with room for thinking."""
         while True:
-            seen = await self._hold(exchange, backend)
-            refused = str(seen.error) if isinstance(seen.error, ModelRefused) else ""
+            transcript = await self._hold(exchange, backend)
+            refused = str(transcript.error) if isinstance(transcript.error, ModelRefused) else ""
             if "max_tokens" in self._parameters and re.search(r"\bmax_tokens\b", refused):
                 # OpenAI's reasoning models.
                 self._parameters["max_completion_tokens"] = self._parameters.pop("max_tokens")
@@ -149,16 +149,16 @@ class ProbeRun:
             elif "temperature" in self._parameters and re.search(r"\btemperature\b", refused):
                 del self._parameters["temperature"]
                 self._adapted.append("refuses_temperature")
-            elif _thinks_long(seen) and _MAX_TOKENS in self._parameters.values():
+            elif _thinks_long(transcript) and _MAX_TOKENS in self._parameters.values():
                 self._raise_limit()
                 self._adapted.append("thinks_long")
             else:
-                return seen
+                return transcript
 
     async def _hold(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
         """Hold ``exchange`` in a session of its own. Raises what ends the whole run."""
         model = RecordingModel(self._model)
-        seen = ProbeTranscript(model.heard, [])
+        transcript = ProbeTranscript(model.replies, [])
         settings = SessionSettings(
             max_requests=_MAX_REQUESTS, parameters={**self._parameters, **exchange.parameters}, rescue=None
         )
@@ -171,38 +171,38 @@ class ProbeRun:
                             if isinstance(event, Retrying) and self._on_retry is not None:
                                 self._on_retry(event)
                             # Of calls that run at once, each tells its end when it has come: the request is the last.
-                            seen.happened.append(ExchangeOutcome(turn, len(model.heard) - 1, event))
+                            transcript.outcomes.append(ExchangeOutcome(turn, len(model.replies) - 1, event))
             except (ModelRefused, ContextTooLong, LimitReached, OverBudget) as error:
-                seen.error = error
+                transcript.error = error
             except ModelUnavailable as error:
                 # The server is there, and failed as Ollama does at calls that it cannot read (ollama/ollama#17638).
                 if not (self.results and re.search(r" says \(5\d\d\)", str(error))):
                     raise
-                seen.error = error
+                transcript.error = error
             finally:
-                self._count(seen)
-        return seen
+                self._count(transcript)
+        return transcript
 
-    def _count(self, seen: ProbeTranscript) -> None:
-        self.requests += len(seen.heard)
-        for heard in seen.heard:
-            usage = (heard.answer.usage if heard.answer is not None else None) or {}
+    def _count(self, transcript: ProbeTranscript) -> None:
+        self.requests += len(transcript.replies)
+        for reply in transcript.replies:
+            usage = (reply.answer.usage if reply.answer is not None else None) or {}
             figures = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
             # Four characters to a token, where nobody counts.
-            guess = len(heard.request.body()) // 4
+            guess = len(reply.request.body()) // 4
             self.tokens += sum(each for each in figures if isinstance(each, int)) or guess
 
     def _clean(self) -> Result:
-        """Return what leaked into any answer, in all exchanges together."""
-        if not self._all.heard:
+        """Check all exchanges together for leaks and other quirks."""
+        if not self._all.replies:
             return Result(*_CLEAN, "skipped", "no answer")
-        found = noticed(self._all)
-        calls = sum(isinstance(each.event, ToolFinished) for each in self._all.happened)
-        line = f"{len(self._all.heard)} answers, {calls} calls, {len(self._all.rescued)} steps of the rescue"
-        return Result(*_CLEAN, "quirk" if found else "ok", line, found)
+        quirks = noticed(self._all)
+        calls = sum(isinstance(each.event, ToolFinished) for each in self._all.outcomes)
+        line = f"{len(self._all.replies)} answers, {calls} calls, {len(self._all.rescued)} steps of the rescue"
+        return Result(*_CLEAN, "quirk" if quirks else "ok", line, quirks)
 
 
-def _thinks_long(seen: ProbeTranscript) -> bool:
+def _thinks_long(transcript: ProbeTranscript) -> bool:
     """Whether an answer reached the limit of tokens before it said anything."""
-    answers = [heard.answer for heard in seen.heard if heard.answer is not None]
+    answers = [reply.answer for reply in transcript.replies if reply.answer is not None]
     return any(each.finish == "length" and not each.text.strip() and not each.tool_calls for each in answers)

@@ -17,7 +17,7 @@ from swarmchat.swarm.context.retained import Retained, summary_groups
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import CompactFailed, NothingToCompact
 from swarmchat.swarm.models.base import Answer, ModelRequest, TextChunk
-from swarmchat.swarm.parsing.answer_filter import OutputFilter
+from swarmchat.swarm.parsing.answer_filter import AnswerFilter
 from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -140,7 +140,7 @@ _NOT_FOR_TEXT = ("tool_choice", "parallel_tool_calls", "response_format", "tools
 
 def _cleaned(text: str) -> str:
     """Return ``text`` without thoughts and marks of chat templates."""
-    pieces = OutputFilter(Toolset())
+    pieces = AnswerFilter(Toolset())
     made = [*pieces.feed(text), *pieces.finish()]
     return "".join(piece.text for piece in made if isinstance(piece, TextChunk)).strip()
 

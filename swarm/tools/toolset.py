@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.common.names import nearest
@@ -14,6 +15,9 @@ _NAMESPACE = re.compile(r"^(?:functions?|tools?|default_api|namespace)\s*[.:/]\s
 # gpt-oss leaves tokens behind a name (vllm-project/vllm#22578), Kimi a running number.
 _TAIL = re.compile(r"(?:<\|.*|:\d+)$", re.DOTALL)
 _SEPARATORS = re.compile(r"[\s_.-]+")
+# The start of a spelling may end anywhere, also inside of a namespace's separator: every sign is ignored there.
+_SIGNS = re.compile(r"[\W_]+")
+_PLAIN_NAMESPACES = ("", "functions", "function", "tools", "tool", "defaultapi", "namespace")
 
 
 class Toolset:
@@ -39,6 +43,16 @@ class Toolset:
         cut = _TAIL.sub("", _NAMESPACE.sub("", name[:200].strip()))
         return cut if cut in self.tools or cut in self.handoffs else self._plain.get(_plain(cut))
 
+    def may_begin(self, text: str) -> bool:
+        """Tell whether a spelling that ``resolve`` accepts may begin with ``text``."""
+        start = _without_signs(text)
+        return any(spelling.startswith(start) or start.startswith(spelling) for spelling in self._spellings)
+
+    @cached_property
+    def _spellings(self) -> frozenset[str]:
+        """The names, alone and in each namespace, without signs."""
+        return frozenset(_without_signs(space + name) for name in self.names for space in _PLAIN_NAMESPACES)
+
     def problem(self, name: str, arguments: str) -> str | None:
         """Return why ``name`` cannot be called with the JSON text ``arguments``; ``None`` if it can."""
         from swarmchat.swarm.tools.tool import ArgumentsError
@@ -59,3 +73,7 @@ class Toolset:
 
 def _plain(name: str) -> str:
     return _SEPARATORS.sub("", name).casefold()
+
+
+def _without_signs(text: str) -> str:
+    return _SIGNS.sub("", text).casefold()

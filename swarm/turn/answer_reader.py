@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk, ToolCall
-from swarmchat.swarm.parsing.answer_filter import OutputFilter
+from swarmchat.swarm.parsing.answer_filter import AnswerFilter
 from swarmchat.swarm.parsing.call_finder import Leak
 from swarmchat.swarm.parsing.call_repair import Repair, repair_calls, same_call
 from swarmchat.swarm.parsing.repetition import RepetitionGuard, cut_repetition
@@ -21,7 +21,7 @@ class AnswerReader:
         self.toolset = toolset
         self.stuck = False
         """Whether the model repeats itself without end, so that the rest is not worth waiting for."""
-        self._filter = OutputFilter(toolset) if repair else None
+        self._filter = AnswerFilter(toolset) if repair else None
         self._guards = {TextChunk: RepetitionGuard(), ReasoningChunk: RepetitionGuard()}
         self._raw: list[str] = []
         self._text: list[str] = []

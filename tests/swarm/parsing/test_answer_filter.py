@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
+from filtering import MeasuredFilter, filter_text
 from hypothesis import example, given
 from hypothesis import strategies as st
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
-from swarmchat.swarm.parsing.answer_filter import OutputFilter, filter_text
+from swarmchat.swarm.parsing.answer_filter import AnswerFilter
 from swarmchat.swarm.parsing.call_finder import Leak
 from swarmchat.swarm.parsing.formats import CONTROL, HARMONY, OPENERS, THOUGHTS
 from swarmchat.swarm.tools.tool import tool
@@ -31,7 +32,7 @@ Result = tuple[str, str, list[Leak], list[str]]
 
 
 def in_pieces(text: str, sizes: Sequence[int], toolset: Toolset = TOOLSET) -> Result:
-    output = OutputFilter(toolset)
+    output = AnswerFilter(toolset)
     pieces: list[TextChunk | ReasoningChunk | Leak] = []
     position = turn = 0
     while position < len(text):
@@ -214,7 +215,7 @@ ORDINARY = [
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_text_flows(text: str) -> None:
     """What is held back is white space at the end, or a few characters that may begin something."""
-    output, said = OutputFilter(TOOLSET), ""
+    output, said = AnswerFilter(TOOLSET), ""
     for position, character in enumerate(text, 1):
         said += "".join(piece.text for piece in output.feed(character) if isinstance(piece, TextChunk))
         held = text[len(said) : position].strip()
@@ -225,24 +226,24 @@ def test_ordinary_text_flows(text: str) -> None:
 
 
 def test_what_is_no_call_is_let_go_at_the_first_value_that_shows_it() -> None:
-    output = OutputFilter(TOOLSET)
+    output = AnswerFilter(TOOLSET)
     assert list(output.feed('{"name": "Alice')) == []
     assert list(output.feed('"')) == [TextChunk('{"name": "Alice"')]
-    output = OutputFilter(TOOLSET)
+    output = AnswerFilter(TOOLSET)
     assert list(output.feed('{"ti')) == [TextChunk('{"ti')]
 
 
 def test_a_call_that_opens_the_answer_does_not_hold_what_follows() -> None:
-    output = OutputFilter(TOOLSET)
+    output = AnswerFilter(TOOLSET)
     assert [type(piece) for piece in output.feed(f"{CALL}\nAnd")] == [Leak, TextChunk]
     assert list(output.feed(" now")) == [TextChunk(" now")]
 
 
 def test_a_call_behind_prose_waits_for_the_end() -> None:
-    output = OutputFilter(TOOLSET)
+    output = AnswerFilter(TOOLSET)
     assert list(output.feed(f"So:\n{CALL}\n\n")) == [TextChunk("So:")]
     assert [type(piece) for piece in output.finish()] == [Leak]
-    output = OutputFilter(TOOLSET)
+    output = AnswerFilter(TOOLSET)
     assert list(output.feed(f"So:\n{CALL}\n\n")) == [TextChunk("So:")]
     assert "".join(piece.text for piece in output.feed("is it.")) == f"\n{CALL}\n\nis it."
 
@@ -296,7 +297,7 @@ def test_calls_that_end_a_thought_without_an_end_are_made(end: str, calls: int) 
 
 
 def test_thoughts_flow() -> None:
-    output = OutputFilter(TOOLSET)
+    output = AnswerFilter(TOOLSET)
     assert list(output.feed("<think>I thi")) == [ReasoningChunk("I thi")]
     assert list(output.feed("nk </th")) == [ReasoningChunk("nk ")]
     assert list(output.feed("ink>Yes")) == [TextChunk("Yes")]
@@ -425,7 +426,7 @@ FLOODS = [
 @pytest.mark.parametrize("size", [7, 100_000])
 def test_the_work_is_in_proportion_to_the_answer(flood: str, size: int) -> None:
     def work(length: int) -> int:
-        text, output = (flood * (length // len(flood) + 1))[:length], OutputFilter(TOOLSET)
+        text, output = (flood * (length // len(flood) + 1))[:length], MeasuredFilter(TOOLSET)
         for position in range(0, length, size):
             list(output.feed(text[position : position + size]))
         list(output.finish())

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from filtering import filter_text
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.swarm.parsing.answer_filter import filter_text
 from swarmchat.swarm.parsing.call_finder import Leak
 from swarmchat.swarm.parsing.formats import CONTROL, HARMONY, OPENERS, THOUGHT_ENDS, THOUGHTS, functionary
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
@@ -388,7 +388,7 @@ JSON = st.recursive(
 def test_valid_json_is_read_as_json_does(value: object, ascii_only: bool, indent: int | None) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
     assert repr(parse_loose(text)) == repr((json.loads(text), len(text), False)).replace(
-        "(", "Loose(value=", 1
+        "(", "Parsed(value=", 1
     ).replace(f", {len(text)}, False)", f", end={len(text)}, broken=False)")
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from corpus_tools import TOOLSET, meaning
+from filtering import filter_text
 from swarmchat.swarm.models.base import TextChunk
-from swarmchat.swarm.parsing.answer_filter import OutputFilter, filter_text
+from swarmchat.swarm.parsing.answer_filter import AnswerFilter
 from swarmchat.swarm.parsing.call_finder import Leak
 
 Entry = dict[str, Any]
@@ -44,7 +45,7 @@ def whole(entry: Entry) -> Iterator[Found]:
 
 def streamed(entry: Entry) -> Iterator[Found]:
     for chunks in cuts(entry):
-        output = OutputFilter(TOOLSET)
+        output = AnswerFilter(TOOLSET)
         pieces = [piece for chunk in chunks for piece in output.feed(chunk)]
         pieces += output.finish()
         text = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
