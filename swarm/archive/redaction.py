@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
@@ -44,7 +45,7 @@ class Redaction:
         if "message" in data and data["message"] != record.data["message"]:
             # The count was that of the text that is gone.
             data.pop("tokens", None)
-        return Record(record.type, record.seq, record.turn, record.ts, record.agent, data)
+        return replace(record, data=data)
 
     def text(self, text: str) -> str:
         """Return ``text`` without what is to be taken out; JSON stays JSON."""

@@ -1,8 +1,6 @@
 """Find what is wrong with a log, and make a sound one of it. The old one is for the caller to keep."""
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from swarmchat.backends import Append, Backend, Truncate
 from swarmchat.swarm.archive.log_summary import read_session_state
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, reader
 from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.context.normalize import NO_RESULT, renamed_id
 from swarmchat.swarm.errors import BadRecord, TranscriptError
 from swarmchat.swarm.persistence import keys
@@ -164,7 +163,7 @@ def _numbered(entry: _Entry, place: int, new_places: Mapping[int, int], findings
         return record.line
     if entry.line is not None and record.seq != entry.line - 1:
         findings.append(f"line {entry.line}: the number is {record.seq}, expected {entry.line - 1}: it is {place} now")
-    return Record(record.type, place, record.turn, record.ts, record.agent, data).line
+    return replace(record, seq=place, data=data).line
 
 
 def _moved(kind: str, name: str, value: Any, new_places: Mapping[int, int]) -> Any:
@@ -199,7 +198,7 @@ def _with_message(record: Record, message: Mapping[str, Any]) -> Record:
     data = {**record.data, "message": message}
     # The count was that of the message as it was.
     data.pop("tokens", None)
-    return Record(record.type, record.seq, record.turn, record.ts, record.agent, data)
+    return replace(record, data=data)
 
 
 @dataclass(frozen=True)
@@ -253,7 +252,7 @@ def repair_file(path: Path, *, dry_run: bool = False) -> Repaired:
             return Repaired(findings)
         kept = _free(path)
         shutil.copy2(path, kept)
-        _write(path, mended)
+        write_atomically(path, b"".join(line + b"\n" for line in mended))
         return Repaired(findings, str(kept))
     except OSError as error:
         raise TranscriptError(f"{path} cannot be repaired: {error.strerror or error}") from error
@@ -293,16 +292,3 @@ def _free(path: Path) -> Path:
         number += 1
         kept = path.with_name(f"{path.name}.bak{number}")
     return kept
-
-
-def _write(path: Path, lines: Sequence[bytes]) -> None:
-    """Replace the file at once, so that it is never half there."""
-    handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(line + b"\n" for line in lines)
-        shutil.copymode(path, made)
-        os.replace(made, path)
-    except BaseException:
-        Path(made).unlink(missing_ok=True)
-        raise
