@@ -1,12 +1,12 @@
 """Sessions into files, out of files, and from store to store."""
 
-import os
 import re
 import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +22,7 @@ from swarmchat.swarm.archive.export import as_jsonl, as_openai
 from swarmchat.swarm.archive.redaction import Redaction
 from swarmchat.swarm.archive.sessions import snapshot
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, Stored
+from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.importers.detect import FORMATS, open_transcript
 from swarmchat.swarm.persistence.log_reader import read_lines, read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -90,14 +91,9 @@ def _written(output: Path | None) -> Iterator[BinaryIO | _Screen]:
             with output.open("wb") as there:
                 yield there
             return
-        handle, made = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-            os.replace(made, output)
-        except BaseException:
-            Path(made).unlink(missing_ok=True)
-            raise
+        content = BytesIO()
+        yield content
+        write_atomically(output, content.getvalue())
     except BrokenPipeError:
         raise
     except OSError as error:

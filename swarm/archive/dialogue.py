@@ -1,4 +1,4 @@
-"""A log as people read it: who said what, which tools ran, and what happened between."""
+"""A log as a dialogue: messages, tool calls with their results, and notes on other events."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -12,12 +12,12 @@ from swarmchat.swarm.persistence.records import Record
 NO_ANSWER = "no result"
 
 _NEVER_HIDDEN = ("undo", "redo", "rename")
-"""What belongs to no turn, though it stands in one."""
+"""Record types that stay visible when their turn is undone."""
 
 
 @dataclass(frozen=True)
 class DialogueEntry:
-    """One thing that is said or that happens.
+    """One message, tool call or event.
 
     ``kind`` is ``user``, ``assistant``, ``system``, ``call`` (of the tool ``name`` with ``arguments``; ``text`` is its
     result), ``note`` or ``error``. ``who`` is the agent where one is known, else the role.
@@ -35,7 +35,7 @@ class DialogueEntry:
 
 
 def dialogue(records: Iterable[Record], *, undone: bool = False) -> Iterator[DialogueEntry]:
-    """Yield what the ``records`` of a whole log tell. With ``undone``, turns that were undone are there, marked."""
+    """Yield the entries of a whole log. With ``undone``, undone turns are included and marked."""
     records = list(records)
     hidden = hidden_turns(records)
     waiting: dict[str, DialogueEntry] = {}
@@ -44,12 +44,12 @@ def dialogue(records: Iterable[Record], *, undone: bool = False) -> Iterator[Dia
         if is_hidden and not undone:
             continue
         if record.type in ("user", "system", "assistant"):
-            yield from _unanswered(waiting)
-        yield from _of(record, waiting, is_hidden)
-    yield from _unanswered(waiting)
+            yield from _calls_without_result(waiting)
+        yield from _entries(record, waiting, is_hidden)
+    yield from _calls_without_result(waiting)
 
 
-def _of(record: Record, waiting: dict[str, DialogueEntry], undone: bool) -> Iterator[DialogueEntry]:
+def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) -> Iterator[DialogueEntry]:
     data = record.data
     base = DialogueEntry("note", record.agent or record.type, "", record.turn, record.ts, undone=undone)
     if record.type in ("user", "system"):
@@ -90,7 +90,7 @@ def _note(record: Record) -> str | None:
         case "pin" | "unpin":
             return f"turn {data.get('target')} is {'pinned' if record.type == 'pin' else 'not pinned any more'}"
         case "set":
-            return f"settings: {_json(data.get('settings') or {})}"
+            return f"settings: {_as_json(data.get('settings') or {})}"
         case "rescue":
             return ": ".join(["rescue", *(str(data[name]) for name in ("cause", "step", "detail") if data.get(name))])
         case "policy":
@@ -99,7 +99,7 @@ def _note(record: Record) -> str | None:
         case "unsent":
             return f"not sent: {data.get('text')}"
         case "state" | "memory":
-            return f"{record.type} {data.get('name', '')} = {_json(data.get('value'))}".replace("  ", " ")
+            return f"{record.type} {data.get('name', '')} = {_as_json(data.get('value'))}".replace("  ", " ")
         case "rename":
             return f"renamed to {data.get('name')}"
         case "undo" | "redo":
@@ -109,11 +109,11 @@ def _note(record: Record) -> str | None:
     return None
 
 
-def _unanswered(waiting: dict[str, DialogueEntry]) -> Iterator[DialogueEntry]:
+def _calls_without_result(waiting: dict[str, DialogueEntry]) -> Iterator[DialogueEntry]:
     for call in waiting.values():
         yield replace(call, status=NO_ANSWER)
     waiting.clear()
 
 
-def _json(value: Any) -> str:
+def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)

@@ -1,8 +1,9 @@
-"""Take out of records what is not for others: whatever some regular expressions match."""
+"""Redaction: replaces whatever matches given regular expressions in records."""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
@@ -10,24 +11,24 @@ from swarmchat.swarm.persistence.records import Record
 
 MARK = "[redacted]"
 
-_KEPT = frozenset(
+_UNTOUCHED_FIELDS = frozenset(
     """
     active agent cause digest direction encoding finish from key kind model policy program role stack status step swarm
     to tool_call_id type via
     """.split()
 )
-"""Fields that stay: a log without them would be none. The names of tools and agents are among them."""
+"""Fields that redaction never touches: a log is invalid without them. They include names of tools and agents."""
 
-_GONE = "\ufdd0"
-"""What the mark stands for, while work goes on: a code point that no text has."""
+_PLACEHOLDER = "\ufdd0"
+"""Placeholder for the mark during redaction: a code point that no text contains."""
 _ROUNDS = 5
 
 
 class Redaction:
-    """Replaces what any of ``patterns`` matches by ``[redacted]``: in texts, arguments, and names of sessions."""
+    """Replaces matches of ``patterns`` by ``[redacted]`` in texts, arguments and session names."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """Raise ``re.error`` for a pattern that is none, and ValueError for one that matches where nothing is."""
+        """Raise ``re.error`` for an invalid pattern, and ValueError for one that matches the empty text."""
         self._patterns = [re.compile(pattern) for pattern in patterns]
         for pattern in self._patterns:
             if pattern.search(""):
@@ -37,17 +38,17 @@ class Redaction:
         return bool(self._patterns)
 
     def record(self, record: Record) -> Record:
-        """Return ``record`` without what is to be taken out, itself if there is nothing."""
+        """Return a redacted copy of ``record``, or ``record`` itself if nothing matches."""
         data = {name: self._field(name, value, record.type) for name, value in record.data.items()}
         if data == record.data:
             return record
         if "message" in data and data["message"] != record.data["message"]:
-            # The count was that of the text that is gone.
+            # The stored count belongs to the text before redaction.
             data.pop("tokens", None)
-        return Record(record.type, record.seq, record.turn, record.ts, record.agent, data)
+        return replace(record, data=data)
 
     def text(self, text: str) -> str:
-        """Return ``text`` without what is to be taken out; JSON stays JSON."""
+        """Return ``text`` redacted; JSON stays JSON."""
         if text[:1] in ("{", "["):
             return self._json(text) or self._plain(text)
         return self._plain(text)
@@ -56,15 +57,15 @@ class Redaction:
         for _ in range(_ROUNDS):
             before = text
             for pattern in self._patterns:
-                # What was taken out is not looked at again: the mark itself may be matched.
-                text = _GONE.join(pattern.sub(_GONE, piece) for piece in text.split(_GONE))
+                # Skip what is already redacted: a pattern may match the mark itself.
+                text = _PLACEHOLDER.join(pattern.sub(_PLACEHOLDER, piece) for piece in text.split(_PLACEHOLDER))
             if text == before:
                 break
-        text = re.sub(f"{_GONE}+", MARK, text)
+        text = re.sub(f"{_PLACEHOLDER}+", MARK, text)
         return MARK if self._matches(text) else text
 
     def _matches(self, text: str) -> bool:
-        """Whether something is left to take out beside the marks."""
+        """Whether a pattern still matches anything but the marks."""
         pieces = text.split(MARK)
         return any(
             any(pattern.search(piece) for piece in pieces) if pattern.search(MARK) else pattern.search(text)
@@ -72,16 +73,16 @@ class Redaction:
         )
 
     def _json(self, text: str) -> str | None:
-        """Return JSON with every string and number in it looked at; ``None`` if ``text`` is none."""
+        """Return JSON with its strings and numbers redacted; ``None`` if ``text`` is not JSON."""
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
             return None
-        made = self._value(value, numbers=True)
-        encoded = text if made == value else encode_json(made).decode()
+        redacted = self._value(value, numbers=True)
+        encoded = text if redacted == value else encode_json(redacted).decode()
         if not self._matches(encoded):
             return encoded
-        # The pattern is about the form of the JSON itself, such as "password": "…".
+        # A pattern matches the syntax of the JSON itself, such as "password": "…".
         return encode_json({MARK: True} if isinstance(value, dict) else [MARK]).decode()
 
     def _value(self, value: Any, *, numbers: bool = False) -> Any:
@@ -96,18 +97,18 @@ class Redaction:
         return value
 
     def _object(self, value: Mapping[str, Any], numbers: bool) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        redacted: dict[str, Any] = {}
         for name, each in value.items():
-            shown = self.text(name)
-            while shown in made:
-                # Two keys that are both taken out.
-                shown += " "
-            made[shown] = self._value(each, numbers=numbers)
-        return made
+            key = self.text(name)
+            while key in redacted:
+                # Two redacted keys would be equal.
+                key += " "
+            redacted[key] = self._value(each, numbers=numbers)
+        return redacted
 
     def _field(self, name: str, value: Any, kind: str) -> Any:
-        """Return a field of a record, or of what is in one."""
-        if name in _KEPT and isinstance(value, str | list):
+        """Return a field of a record, or of an object inside it, redacted."""
+        if name in _UNTOUCHED_FIELDS and isinstance(value, str | list):
             return value
         if name == "name" and kind not in ("session", "rename"):
             return value

@@ -1,8 +1,6 @@
-"""Find what is wrong with a log, and make a sound one of it. The old one is for the caller to keep."""
+"""Repair of damaged logs in stores and files; the damaged log is kept as a copy."""
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from swarmchat.backends import Append, Backend, Truncate
 from swarmchat.swarm.archive.log_summary import read_stored_state
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, reader
 from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.context.normalize import NO_RESULT, renamed_id
 from swarmchat.swarm.errors import BadRecord, TranscriptError
 from swarmchat.swarm.persistence import keys
@@ -23,41 +22,40 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 
 @dataclass
 class RepairedLog:
-    """A sound log, and what was wrong with the one that it was made from."""
+    """A valid log, and the problems of the damaged one."""
 
     lines: list[bytes] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
-    """What was found, and what was done, each with the line that it is about."""
+    """Each problem and its repair, with the line number."""
 
 
 @dataclass
 class _Entry:
-    """A record on its way into the sound log."""
+    """A record of the log under repair."""
 
     line: int | None
-    """Where it was, counted from 1; ``None`` if it was not there."""
+    """Line number in the damaged log, from 1; ``None`` for a record that repair adds."""
     record: Record
     changed: bool = False
 
 
 _Waiting = dict[str, list[tuple[_Entry, str]]]
-"""Calls without a result yet, by the id that the log gives them: who made them, and the id that they have now."""
+"""Calls that have no result yet, by original id: the calling entry and the new id."""
 
 
 def repair_log(lines: Iterable[bytes]) -> RepairedLog:
-    """Return a sound log made of ``lines``.
+    """Return a valid log made of ``lines``.
 
-    Lines that are no records go, and so do results without a call and second results. Calls without a result get one
-    that says so, ids that are taken get a number, and the records are counted anew. Raises BadRecord for a log of a
-    newer version.
+    Invalid lines, results without a call and second results are dropped. Calls without a result get one that says so,
+    duplicate ids get a number, and the records are renumbered. Raises BadRecord for a log of a newer version.
     """
-    mended = RepairedLog()
-    entries = _parsed(lines, mended.findings)
-    entries = _paired(entries, mended.findings)
+    repaired = RepairedLog()
+    entries = _parsed(lines, repaired.findings)
+    entries = _paired(entries, repaired.findings)
     new_places = {entry.line - 1: place for place, entry in enumerate(entries) if entry.line is not None}
     for place, entry in enumerate(entries):
-        mended.lines.append(_numbered(entry, place, new_places, mended.findings))
-    return mended
+        repaired.lines.append(_numbered(entry, place, new_places, repaired.findings))
+    return repaired
 
 
 def renumber(records: Iterable[Record], start: int) -> list[bytes]:
@@ -86,7 +84,7 @@ def _parsed(lines: Iterable[bytes], findings: list[str]) -> list[_Entry]:
 
 
 def _paired(entries: Sequence[_Entry], findings: list[str]) -> list[_Entry]:
-    """Return the entries with every call answered once and every result behind its call."""
+    """Return the entries such that every call has one result, after the call."""
     made: list[_Entry] = []
     waiting: _Waiting = {}
     used: set[str] = set()
@@ -110,7 +108,7 @@ def _paired(entries: Sequence[_Entry], findings: list[str]) -> list[_Entry]:
 
 
 def _call_ids(entry: _Entry, fresh: _Waiting, used: set[str], findings: list[str]) -> _Entry:
-    """Note the calls of a message in ``fresh``, and give new ids to those whose own are taken."""
+    """Add the calls of a message to ``fresh``, and rename duplicate ids."""
     message = entry.record.message
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
@@ -154,7 +152,7 @@ def _result(entry: _Entry, waiting: _Waiting, findings: list[str]) -> list[_Entr
 
 
 def _stand_ins(waiting: _Waiting, findings: list[str]) -> list[_Entry]:
-    """Return results for the calls that have none."""
+    """Return placeholder results for the calls that have none."""
     made = []
     for calls in waiting.values():
         for entry, call_id in calls:
@@ -168,14 +166,14 @@ def _stand_ins(waiting: _Waiting, findings: list[str]) -> list[_Entry]:
 
 
 def _numbered(entry: _Entry, place: int, new_places: Mapping[int, int], findings: list[str]) -> bytes:
-    """Return the line of a record at its ``place``. What names other records by their number follows them."""
+    """Return the line of a record at its new number ``place``. References to other records are renumbered too."""
     record = entry.record
     data = {name: _moved(record.type, name, value, new_places) for name, value in record.data.items()}
     if record.seq == place and not entry.changed and data == record.data:
         return record.line
     if entry.line is not None and record.seq != entry.line - 1:
         findings.append(f"line {entry.line}: the number is {record.seq}, expected {entry.line - 1}: it is {place} now")
-    return Record(record.type, place, record.turn, record.ts, record.agent, data).line
+    return replace(record, seq=place, data=data).line
 
 
 def _moved(kind: str, name: str, value: Any, new_places: Mapping[int, int]) -> Any:
@@ -202,20 +200,20 @@ def _is_span(value: Any) -> bool:
 
 
 def _place(old: int, new_places: Mapping[int, int]) -> int:
-    """Return where the record that was at ``old`` is now, or the first one behind it that is still there."""
+    """Return the new number of the record ``old``, or of the first later one that was not dropped."""
     return min((new for was, new in new_places.items() if was >= old), default=old)
 
 
 def _with_message(record: Record, message: Mapping[str, Any]) -> Record:
     data = {**record.data, "message": message}
-    # The count was that of the message as it was.
+    # The stored count belongs to the old message.
     data.pop("tokens", None)
-    return Record(record.type, record.seq, record.turn, record.ts, record.agent, data)
+    return replace(record, data=data)
 
 
 @dataclass(frozen=True)
 class Repaired:
-    """What was wrong, and where the log is kept as it was: nowhere, if nothing was changed."""
+    """The problems, and the name of the copy of the damaged log; ``None`` if nothing was changed."""
 
     findings: Sequence[str]
     kept_as: str | None = None
@@ -224,7 +222,7 @@ class Repaired:
 async def repair_session(
     backend: Backend, info: SessionInfo, ttl: float | None = None, *, dry_run: bool = False
 ) -> Repaired:
-    """Repair the log of a session in one commit, after a copy of it was stored as a session of its own.
+    """Store a copy of a session under another name, then repair its log in one commit.
 
     With ``dry_run`` nothing is changed. Raises SessionBusy while another process has it open, and BadRecord for a log
     of a newer version.
@@ -233,40 +231,38 @@ async def repair_session(
         return Repaired(repair_log([line async for line in read_lines(backend, info)]).findings)
     async with holding(backend, info) as held:
         lines = [line async for line in read_lines(backend, info)]
-        mended = repair_log(lines)
-        if not mended.findings:
+        repaired = repair_log(lines)
+        if not repaired.findings:
             return Repaired(())
         name = f"{info.name}-before-repair"
-        stored_state = await read_stored_state(backend, info)
+        state = await read_stored_state(backend, info)
         copy = replace(info, id=f"{info.id}-before-repair", name=name)
-        content = SessionSnapshot(
-            copy, stored_state, len(lines), f"repair:{info.id}:{len(lines)}", reader(lambda: lines)
-        )
+        content = SessionSnapshot(copy, state, len(lines), f"repair:{info.id}:{len(lines)}", reader(lambda: lines))
         kept = await SessionWriter(backend, info.client, ttl).store(content)
         log = keys.session_log(info.client, info.id)
-        changes = (Truncate(log, 0), Append(log, tuple(mended.lines), ttl))
+        changes = (Truncate(log, 0), Append(log, tuple(repaired.lines), ttl))
         await run_to_completion(backend.commit(*changes, info.put(ttl), lease=held.lease))
-        return Repaired(mended.findings, kept.info.name)
+        return Repaired(repaired.findings, kept.info.name)
 
 
 def repair_file(path: Path, *, dry_run: bool = False) -> Repaired:
-    """Repair the logs in a file, after it was copied to ``FILE.bak``. With ``dry_run`` nothing is changed.
+    """Copy a file to ``FILE.bak``, then repair the logs in it. With ``dry_run`` nothing is changed.
 
-    Raises TranscriptError when it cannot be read or written, or is of a newer version.
+    Raises TranscriptError if the file cannot be read or written, or has a newer version.
     """
     try:
         lines = [line.removesuffix(b"\r") for line in path.read_bytes().split(b"\n")]
         findings: list[str] = []
-        mended: list[bytes] = []
+        repaired: list[bytes] = []
         for start, log in _logs(lines):
             part = repair_log(log)
-            mended += part.lines
-            findings += [_moved_file(finding, start) for finding in part.findings]
+            repaired += part.lines
+            findings += [_with_file_line(finding, start) for finding in part.findings]
         if dry_run or not findings:
             return Repaired(findings)
-        kept = _free(path)
+        kept = _free_backup_path(path)
         shutil.copy2(path, kept)
-        _write(path, mended)
+        write_atomically(path, b"".join(line + b"\n" for line in repaired))
         return Repaired(findings, str(kept))
     except OSError as error:
         raise TranscriptError(f"{path} cannot be repaired: {error.strerror or error}") from error
@@ -275,18 +271,18 @@ def repair_file(path: Path, *, dry_run: bool = False) -> Repaired:
 
 
 def _logs(lines: Sequence[bytes]) -> list[tuple[int, list[bytes]]]:
-    """Return the logs in ``lines``, each with the place of its first line. Empty lines are none."""
+    """Return the logs in ``lines``, each with the index of its first line. Empty lines are ignored."""
     logs: list[tuple[int, list[bytes]]] = []
     for number, line in enumerate(lines):
         if not line.strip():
             continue
-        if not logs or _begins(line):
+        if not logs or _starts_log(line):
             logs.append((number, []))
         logs[-1][1].append(line)
     return logs
 
 
-def _begins(line: bytes) -> bool:
+def _starts_log(line: bytes) -> bool:
     try:
         record = parse_record(line)
     except BadRecord:
@@ -294,28 +290,15 @@ def _begins(line: bytes) -> bool:
     return record.type == "session" and record.seq == 0
 
 
-def _moved_file(finding: str, start: int) -> str:
-    """Return a finding with the number of its line in the file."""
+def _with_file_line(finding: str, start: int) -> str:
+    """Return a finding with the line number in the file instead of in the log."""
     number, colon, rest = finding.removeprefix("line ").partition(":")
     return f"line {int(number) + start}{colon}{rest}"
 
 
-def _free(path: Path) -> Path:
+def _free_backup_path(path: Path) -> Path:
     kept, number = path.with_name(f"{path.name}.bak"), 1
     while kept.exists():
         number += 1
         kept = path.with_name(f"{path.name}.bak{number}")
     return kept
-
-
-def _write(path: Path, lines: Sequence[bytes]) -> None:
-    """Replace the file at once, so that it is never half there."""
-    handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(line + b"\n" for line in lines)
-        shutil.copymode(path, made)
-        os.replace(made, path)
-    except BaseException:
-        Path(made).unlink(missing_ok=True)
-        raise

@@ -1,15 +1,15 @@
-"""What is sent to the model: derived from the log for each request, never stored.
+"""Selects the messages of a request so that they fit into the context window.
 
-The rules, in the order in which they bind:
+The selection is derived from the log for each request and never stored. The rules, strictest first:
 
-1. System messages come first and are never left out. A summary of what was compacted comes behind them, then what is
-   pinned, in its place. These two give way where they would take more than half of the room, or the room of what must
-   be sent.
-2. Whole groups (see ``groups``) are kept or left out.
-3. What goes: whole turns, oldest first; then the oldest groups inside the live turn; then the middle of oversized
-   tool results. The live user message and the newest group stay. If those do not fit, ``OverBudget``.
-4. The context may grow to the high mark and is then cut to the low mark, so that between two cuts each request
-   begins with the whole of the one before it and the provider's prompt cache is hit.
+1. System messages come first and are always sent. The summary of a compaction follows, then pinned turns in their
+   original order. Summary and pins are dropped if they would take more than half of the room, or the room of messages
+   that must be sent.
+2. A group (see ``groups``) is sent whole or not at all.
+3. Dropped are whole turns, oldest first; then the oldest groups of the newest turn; then the middle of oversized tool
+   results. The newest user message and the newest group are always sent: if they do not fit, ``OverBudget`` is raised.
+4. The context grows up to the high mark and is then cut to the low mark. Between two cuts, each request begins with
+   the whole previous request, so the provider's prompt cache is hit.
 5. The same log and settings give the same context, byte for byte.
 """
 
@@ -28,21 +28,18 @@ from swarmchat.swarm.errors import OverBudget
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many tokens a context may have.
-
-    Raises ValueError for a window or mark that makes no sense.
-    """
+    """The token limits of a context. Raises ValueError for limits that contradict each other."""
 
     window: int
-    """What the request and its answer may have together."""
+    """Tokens for the request and its answer together."""
     reserve: int = 0
-    """What is kept free for the answer."""
+    """Tokens that stay free for the answer."""
     high: float = 0.9
-    """Share of the room for conversation that may fill up before it is cut."""
+    """Share of the room for conversation at which a cut is made."""
     low: float = 0.7
-    """Share of that room that a cut leaves."""
+    """Share of that room that is filled after a cut."""
     correction: float = 1.0
-    """How many tokens the server counts for one of ours."""
+    """Tokens that the server counts for each token counted here."""
 
     def __post_init__(self) -> None:
         if not self.window > 0 or not 0 <= self.reserve < self.window:
@@ -54,72 +51,72 @@ class Budget:
 
     @property
     def available(self) -> int:
-        """Tokens for everything that is sent, as we count them."""
+        """Tokens for the whole request, as counted here."""
         return int((self.window - self.reserve) / self.correction)
 
 
 @dataclass(frozen=True)
 class Rotation:
-    """A cut: from here on, groups before ``first_kept`` (a seq) are left out. Counts are of conversation only.
+    """A cut: groups before the seq ``first_kept`` are no longer sent. Token counts exclude the fixed part.
 
-    What it leaves out is looked at when it is asked for: a cut by itself costs what it keeps.
+    The dropped groups are computed on demand, so that making a cut takes no time for them.
     """
 
     first_kept: int
     tokens_after: int
     uncut: Selection
-    """What would be sent without it."""
+    """The groups that would be sent without the cut."""
     staying: frozenset[int]
-    """The seqs of groups before ``first_kept`` that it does not leave out."""
+    """The seqs of groups before ``first_kept`` that are still sent."""
     counter: TokenCounter
 
     @cached_property
     def left_out(self) -> tuple[Group, ...]:
-        """The groups that this cut leaves out."""
+        """The groups that this cut drops."""
         return tuple(group for group in self.uncut.before(self.first_kept) if group.seq not in self.staying)
 
     @cached_property
     def tokens_before(self) -> int:
-        """What the conversation would cost without the cut."""
+        """Tokens of the conversation without the cut."""
         return self.tokens_after + _cost(self.left_out, self.counter)
 
     @cached_property
     def dropped(self) -> tuple[int, ...]:
-        """The seqs of the groups that this cut leaves out."""
+        """The seqs of the groups that this cut drops."""
         return tuple(group.seq for group in self.left_out)
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The messages of one request, as JSON, and how they came about."""
+    """The messages of one request as JSON, and how they were selected."""
 
     messages: tuple[bytes, ...]
     tokens: int
-    """What the request costs as we count: messages, tools and the start of the reply."""
+    """Tokens of the request as counted here: messages, tools and the start of the reply."""
     fixed_tokens: int
-    """The part of it that is not conversation."""
+    """Tokens of system messages, tools and the start of the reply."""
     available: int
     system: int
     """How many of the messages are the agent's own system messages."""
     tools: tuple[Mapping[str, Any], ...]
-    """The definitions of the tools that are offered with them."""
+    """The definitions of the tools that are offered."""
     kept: tuple[Group, ...]
     shortened: bool
     """Whether tool results were cut to make the newest group fit."""
     rotation: Rotation | None
-    """Set when this context leaves out more than the one before it."""
+    """The cut that this context makes, if it makes one."""
     leading: int = 0
-    """How many of the groups are system messages of the log's, before any conversation."""
+    """Number of groups at the start that are system messages from the log."""
     summary: int = 0
-    """How many groups behind those stand for what was compacted."""
+    """Number of groups after those that hold the summary of a compaction."""
     pinned: frozenset[int] = frozenset()
     """The seqs of the groups that are sent because they are pinned."""
     crowded_out: tuple[int, ...] = ()
-    """The seqs of the groups that are pinned, or sum up, and for which there is no room."""
+    """The seqs of pinned and summary groups that do not fit."""
 
     @property
     def conversation(self) -> tuple[Group, ...]:
-        """The groups that can be left out one day."""
+        """The groups that later cuts can drop."""
         rest = self.kept[self.leading + self.summary :]
         return tuple(group for group in rest if group.seq not in self.pinned) if self.pinned else rest
 
@@ -138,10 +135,18 @@ def build_context(
 ) -> RequestContext:
     """Return the context for the next request.
 
-    ``system`` holds the agent's system messages as JSON, ``first_kept`` what the last cut said, ``tail`` messages
-    that this request ends with and the log does not hold. ``summary`` stands for what was compacted, ``pinned`` says
-    from which seq to which turns are pinned. Raises OverBudget when the system messages and tools, or they with what
-    must be kept, do not fit. Nothing passed in is changed.
+    Args:
+        groups: The conversation in memory.
+        counter: Counts the tokens.
+        budget: The token limits.
+        system: The agent's system messages, as JSON.
+        tools: The definitions of the tools that are offered.
+        first_kept: The seq of the first group that the last cut kept.
+        tail: Messages at the end of this request that are not in the log.
+        summary: The groups that replace the compacted conversation.
+        pinned: The first and last seq of each pinned turn.
+
+    Raises OverBudget if the groups that must be sent do not fit. Changes none of its arguments.
     """
     leading = leading_system(groups)
     fixed = counter.fixed(system, tools) + sum(group.tokens(counter) for group in leading)
@@ -155,15 +160,15 @@ def build_context(
             available=budget.available,
         )
     selection = after_cut(groups, first_kept)
-    summary, pins, crowded_out = _fitting(summary, groups.within(pinned), room, selection, counter)
+    summary, pins, crowded_out = _fitting_extras(summary, groups.within(pinned), room, selection, counter)
     held = frozenset(group.seq for group in pins)
     selection = with_pins(selection, pins)
     high, low = budget.high * room, int(budget.low * room)
     always = _cost([*summary, *pins], counter)
-    total = _reach(selection, always, held, high, counter)
+    total = _conversation_tokens(selection, always, held, high, counter)
     rotation = None
     if total > high and selection:
-        turn = _oldest_turn(selection, always, held, low, counter)
+        turn = _oldest_fitting_turn(selection, always, held, low, counter)
         selection, total, rotation = _cut(selection, turn, always, pins, low, counter)
     kept = [*selection]
     shortened = total > room
@@ -190,10 +195,10 @@ def build_context(
     )
 
 
-def _fitting(
+def _fitting_extras(
     summary: Sequence[Group], pins: Sequence[Group], room: int, kept: Selection, counter: TokenCounter
 ) -> tuple[list[Group], list[Group], tuple[int, ...]]:
-    """Return the summary and the pinned groups that there is room for, the newest turns of them, and what is not."""
+    """Return the summary and the newest pinned turns that fit, and the seqs of the groups that do not."""
     if not summary and not pins:
         return [], [], ()
     must = {group.seq: group for group in kept.newest_turn().staying()} if kept else {}
@@ -215,34 +220,36 @@ def _fitting(
     return list(summary), list(pins[end:]), (*crowded, *(group.seq for group in pins[:end]))
 
 
-def _reach(kept: Selection, total: int, held: frozenset[int], high: float, counter: TokenCounter) -> int:
-    """Count from the newest group back, until it is more than ``high`` or all; return the sum.
+def _conversation_tokens(
+    kept: Selection, total: int, pinned: frozenset[int], high: float, counter: TokenCounter
+) -> int:
+    """Return the tokens of the conversation; counting stops at the first sum above ``high``.
 
-    ``total`` is what those ``held`` cost, with what else is sent beside the conversation.
+    ``total`` is the cost of the pinned groups (their seqs are ``pinned``) and the summary.
     """
     for group in reversed(kept):
-        if group.seq not in held:
+        if group.seq not in pinned:
             total += group.tokens(counter)
             if total > high:
                 break
     return total
 
 
-def _oldest_turn(
-    kept: Selection, total: int, held: frozenset[int], low: int, counter: TokenCounter
+def _oldest_fitting_turn(
+    kept: Selection, total: int, pinned: frozenset[int], low: int, counter: TokenCounter
 ) -> tuple[int, int] | None:
-    """Return with which seq the oldest turn begins down to which it is ``low`` at most, and that sum, as ``_reach``."""
-    found = opening = None
+    """Find the oldest turn that still fits into ``low`` tokens. Returns its first seq and the running total."""
+    oldest = candidate = None
     for group in reversed(kept):
-        if opening is not None and not group.is_system:
-            found, opening = opening, None
-        if group.seq not in held:
+        if candidate is not None and not group.is_system:
+            oldest, candidate = candidate, None
+        if group.seq not in pinned:
             total += group.tokens(counter)
         if total > low:
             break
-        if group.is_user or opening is not None:
-            opening = group.seq, total
-    return found
+        if group.is_user or candidate is not None:
+            candidate = group.seq, total
+    return oldest
 
 
 def _cut(
@@ -253,16 +260,16 @@ def _cut(
     target: int,
     counter: TokenCounter,
 ) -> tuple[Selection, int, Rotation | None]:
-    """Leave out what is before ``turn``, a seq and what is sent from there on; without it, groups of the live turn.
+    """Drop the groups before ``turn``, given by its first seq and the total; without one, groups of the newest turn.
 
-    ``total`` is what ``pins``, which stay, and what is sent beside the conversation cost. Returns what is kept, its
-    cost, and no rotation when nothing could go.
+    ``total`` is the cost of ``pins``, which stay, and of the summary. Returns the groups that stay, their cost, and
+    the cut: ``None`` if nothing can be dropped.
     """
     staying = list(pins)
     if turn is not None:
         first_kept, total = turn
     else:
-        first_kept, total, questions = _cut_live(kept.newest_turn(), total, pins, target, counter)
+        first_kept, total, questions = _cut_newest_turn(kept.newest_turn(), total, pins, target, counter)
         staying += questions
     stay = frozenset(group.seq for group in staying)
     if all(group.seq in stay for group in kept.before(first_kept)):
@@ -270,10 +277,10 @@ def _cut(
     return kept.since(first_kept, staying), total, Rotation(first_kept, total, kept, stay, counter)
 
 
-def _cut_live(
+def _cut_newest_turn(
     live: Selection, total: int, pins: Sequence[Group], target: int, counter: TokenCounter
 ) -> tuple[int, int, list[Group]]:
-    """Return from which group on the live turn is kept, what is sent then, and what of the turn stays before that."""
+    """Cut inside the newest turn. Returns the first seq to keep, the total, and the earlier groups that stay."""
     held = {group.seq for group in pins}
     staying = [group for group in live.staying() if group.seq not in held]
     held.update(group.seq for group in staying)
@@ -290,7 +297,7 @@ def _cut_live(
 
 
 def _shortened_newest(kept: Sequence[Group], needed: int, available: int, counter: TokenCounter) -> Group:
-    """Return the newest group with its results cut so that all fits. Raises OverBudget when that cannot be."""
+    """Return the newest group with its results shortened to fit. Raises OverBudget if that is not possible."""
     newest = kept[-1]
     room = newest.tokens(counter) - (needed - available)
     short = shorten_results(newest, room, counter) if newest.calls else None
@@ -305,7 +312,7 @@ def _shortened_newest(kept: Sequence[Group], needed: int, available: int, counte
 
 
 def _unique_ids(groups: list[Group]) -> list[Group]:
-    """Give calls whose id another call in the context has an id of their own."""
+    """Rename call ids that occur twice in the context."""
     seen: set[str] = set()
     for index, group in enumerate(groups):
         if group.calls:

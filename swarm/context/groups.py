@@ -1,15 +1,15 @@
-"""From the records of a log to groups, the atoms of rotation.
+"""Groups of messages that are sent together or not at all.
 
-A group is one user or system message, or one assistant message with ALL its tool calls and ALL their results: what
-must be sent together or not at all. Records are fed one by one, in the order of the log, so a turn costs by what it
-adds and not by how long the conversation is. Whatever the log holds, every group is valid by itself:
+A group is one user or system message, or one assistant message with ALL its tool calls and ALL their results. Records
+are fed one by one in log order, so the cost of a turn does not grow with the length of the conversation. Whatever the
+log contains, every group is valid:
 
-- a result goes with the latest call of its id before it, in the order of the calls, wherever in the log it stands;
-- a second result, and one without a call, is left out;
+- a result belongs to the latest earlier call with its id; results are sent in the order of the calls;
+- a second result, and a result without a call, is dropped;
 - a call without a result gets one that says so;
-- a message with neither text nor calls is left out.
+- a message with neither text nor calls is dropped.
 
-The walk follows pydantic-ai's repair of message histories (pydantic/pydantic-ai#6319).
+The algorithm follows pydantic-ai's repair of message histories (pydantic/pydantic-ai#6319).
 """
 
 from bisect import bisect_left
@@ -26,19 +26,19 @@ from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One message to be sent, and the record that it comes from: ``None`` if it stands in for a missing one."""
+    """One message to send, and its record: ``None`` for a message that is not in the log in this form."""
 
     message: Mapping[str, Any]
     record: Record | None
 
     def encoded(self) -> bytes:
-        """Return the message as JSON: the stored bytes, if nothing had to be repaired."""
+        """Return the message as JSON; encoded once if nothing had to be repaired."""
         if self.record is not None and self.message is self.record.message:
             return self.record.message_json
         return encode_json(self.message)
 
     def tokens(self, counter: TokenCounter, *, parallel: bool) -> int:
-        """Return what the message costs: the stored count, if nothing had to be repaired."""
+        """Return the tokens of the message: the stored count, if nothing had to be repaired."""
         if self.record is not None and self.message is self.record.message:
             stored = self.record.stored_tokens(counter.encoding)
             if stored is not None:
@@ -47,9 +47,9 @@ class Part:
 
 
 class Group:
-    """What is sent together or not at all. ``seq`` is that of its first record, ``role`` that of its first message.
+    """Messages that are sent together. ``seq`` is that of the first record, ``role`` that of the first message.
 
-    ``is_user`` says that a turn starts here, ``is_system`` that this is an instruction and no conversation.
+    ``is_user``: a turn starts here. ``is_system``: an instruction, not part of the conversation.
     """
 
     __slots__ = ("_encoded", "_results", "_tokens", "calls", "head", "is_system", "is_user", "role", "seq")
@@ -67,7 +67,7 @@ class Group:
 
     @property
     def parallel(self) -> bool:
-        """Whether the results are those of several calls in one message, which cost more."""
+        """Whether one message has several calls: their results cost more tokens."""
         return len(self.calls) > 1
 
     def parts(self) -> list[Part]:
@@ -82,7 +82,7 @@ class Group:
         return self._encoded
 
     def tokens(self, counter: TokenCounter) -> int:
-        """Return what the group costs."""
+        """Return the tokens of the group."""
         if self._tokens is None or self._tokens[0] != counter.encoding:
             parts = self.parts()
             count = parts[0].tokens(counter, parallel=False)
@@ -96,7 +96,7 @@ class Group:
         self._encoded = self._tokens = None
 
     def with_ids(self, taken: set[str]) -> "Group":
-        """Return this group with ids that are not in ``taken``, itself if none is; no id twice in one group either."""
+        """Return a copy whose call ids are unique and not in ``taken``; the group itself if they already are."""
         renamed: list[str] = []
         for index, call_id in enumerate(self.calls):
             clash = call_id in taken or call_id in renamed
@@ -113,7 +113,7 @@ class Group:
 
 
 class Groups(Sequence[Group]):
-    """Groups by rising seq, with an index of questions and instructions, so that none is looked for one by one."""
+    """Groups in order of seq, with an index of user and system messages."""
 
     def __init__(self, groups: Iterable[Group] = ()) -> None:
         self._groups = [*groups]
@@ -146,15 +146,15 @@ class Groups(Sequence[Group]):
         return reversed(self._groups)
 
     def place(self, seq: int) -> int:
-        """Return where the first group from ``seq`` on is, the length if there is none."""
+        """Return the index of the first group whose seq is at least ``seq``; the length if there is none."""
         return bisect_left(self._seqs, seq)
 
     def staying(self, first: int, end: int) -> list[int]:
-        """Return where between two places questions and instructions are."""
+        """Return the indexes in ``range(first, end)`` of user and system messages."""
         return self._staying[bisect_left(self._staying, first) : bisect_left(self._staying, end)]
 
     def question(self, first: int, end: int) -> int | None:
-        """Return where between two places the last question is."""
+        """Return the index in ``range(first, end)`` of the last user message."""
         index = bisect_left(self._staying, end)
         while index > 0 and (place := self._staying[index - 1]) >= first:
             if self[place].is_user:
@@ -163,13 +163,13 @@ class Groups(Sequence[Group]):
         return None
 
     def within(self, spans: Iterable[tuple[int, int]]) -> list[Group]:
-        """Return the conversation in ``spans``, from a first to a last seq, oldest first."""
+        """Return the conversation groups in ``spans`` (first and last seq, inclusive), oldest first."""
         leading = len(leading_system(self))
         ranges = [range(max(leading, self.place(first)), self.place(last + 1)) for first, last in spans]
         return [self[place] for place in sorted({place for places in ranges for place in places})]
 
     def turn_start(self, first: int, end: int) -> int:
-        """Return what ``turn_start`` does for the groups between two places."""
+        """Return the index at which the last turn in ``range(first, end)`` starts; see ``turn_start``."""
         question = self.question(first, end)
         start = first if question is None else question
         while start > first and self[start - 1].is_system:
@@ -178,16 +178,16 @@ class Groups(Sequence[Group]):
 
 
 class GroupBuilder:
-    """Builds the groups that one agent sees. ``agent`` is ``None`` where a log has a single one.
+    """Builds the groups that one agent sees. ``agent`` is ``None`` for a log with a single agent.
 
-    ``groups`` is extended, or replaced when part of it is let go of: places in it stay what they are.
+    ``groups`` is extended in place, and replaced by a new object when groups are dropped: indexes stay valid.
     """
 
     def __init__(self, agent: str | None = None, records: Iterable[Record] = ()) -> None:
         self._agent = agent
         self.groups = Groups()
         self.was_reset = False
-        """Whether a reset was met, so that nothing before it can matter but what it keeps."""
+        """Whether a reset was read: of the earlier groups, only those that it keeps matter."""
         self.reset_to: int | None = None
         """The seq of the first record that the last reset keeps."""
         self._open: dict[str, list[tuple[Group, int]]] = {}
@@ -195,7 +195,7 @@ class GroupBuilder:
             self.feed(record)
 
     def feed(self, record: Record) -> None:
-        """Take the next record of the log. Only messages and resets change anything."""
+        """Read the next record of the log. Records other than messages and resets are ignored."""
         own = self._agent is None or record.agent is None or record.agent == self._agent
         if record.type == "reset" and own:
             self._clear(_numbers(record.data.get("keep")))
@@ -211,7 +211,7 @@ class GroupBuilder:
             self._feed_group(Group(part, record.seq))
 
     def forget_before(self, seq: int, but: Iterable[tuple[int, int]] = ()) -> None:
-        """Let go of the conversation before ``seq``, which will never be sent again, ``but`` for these spans of it."""
+        """Drop the conversation before ``seq``, except for the spans in ``but``: it is never sent again."""
         leading = leading_system(self.groups)
         apart = [group for group in self.groups.within(but) if group.seq < seq]
         start = max(len(leading), self.groups.place(seq))
@@ -246,7 +246,7 @@ def _numbers(value: object) -> list[int]:
 
 
 def leading_system(groups: Sequence[Group]) -> list[Group]:
-    """Return the system groups that stand before any conversation."""
+    """Return the system groups at the start."""
     leading = []
     for group in groups:
         if not group.is_system:
@@ -256,10 +256,10 @@ def leading_system(groups: Sequence[Group]) -> list[Group]:
 
 
 def turn_start(groups: Sequence[Group], end: int) -> int:
-    """Return where in ``groups`` the turn begins whose last group stands before ``end``.
+    """Return the index at which the turn starts whose last group is at ``end - 1``.
 
-    A turn begins with a user message, or with the system messages right before it. What comes before the first user
-    message is a turn of its own.
+    A turn starts with a user message, or with the system messages right before it. Groups before the first user
+    message form a turn of their own.
     """
     start = end - 1
     while start > 0 and not groups[start].is_user:
@@ -271,7 +271,7 @@ def turn_start(groups: Sequence[Group], end: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The groups ``apart``, by rising seq and all before those from the place ``start`` of ``groups`` on."""
+    """The groups to send: a few earlier ones, ``apart``, plus all of ``groups`` from the index ``start`` on."""
 
     groups: Groups
     apart: tuple[Group, ...]
@@ -288,11 +288,11 @@ class Selection:
 
     @property
     def first(self) -> Group:
-        """The oldest group of a selection that is not empty."""
+        """The oldest group; the selection must not be empty."""
         return self.apart[0] if self.apart else self.groups[self.start]
 
     def newest(self) -> list[Group]:
-        """Return the last group, if there is one."""
+        """Return the last group in a list, which is empty if the selection is."""
         return self.groups[-1:] if self.start < len(self.groups) else [*self.apart[-1:]]
 
     def before(self, seq: int) -> Iterator[Group]:
@@ -302,7 +302,7 @@ class Selection:
             yield self.groups[place]
 
     def staying(self) -> list[Group]:
-        """Return the questions and instructions, oldest first."""
+        """Return the user and system messages, oldest first."""
         apart = [group for group in self.apart if group.is_user or group.is_system]
         return apart + [self.groups[place] for place in self.groups.staying(self.start, len(self.groups))]
 
@@ -321,7 +321,7 @@ class Selection:
         return Selection(self.groups, self.apart[index:], start)
 
     def since(self, seq: int, but: Iterable[Group]) -> "Selection":
-        """Return this without the groups before ``seq``, ``but`` for some of them."""
+        """Return a selection without the groups before ``seq``, except for those in ``but``."""
         stay = [group for group in but if group.seq < seq]
         stay += [group for group in self.apart if group.seq >= seq]
         stay.sort(key=lambda group: group.seq)
@@ -329,7 +329,7 @@ class Selection:
 
 
 def after_cut(groups: Groups, first_kept: int) -> Selection:
-    """Return the conversation from ``first_kept`` on. A cut inside a turn keeps its question and its instructions."""
+    """Return the conversation from ``first_kept`` on. A cut inside a turn keeps its user and system messages."""
     leading = len(leading_system(groups))
     start = max(leading, groups.place(first_kept))
     after = start
@@ -342,7 +342,7 @@ def after_cut(groups: Groups, first_kept: int) -> Selection:
 
 
 def with_pins(kept: Selection, pinned: Collection[Group]) -> Selection:
-    """Return ``kept`` and, in their places, ``pinned`` groups of the same conversation."""
+    """Return ``kept`` with the ``pinned`` groups of the same conversation added, in order."""
     start = kept.groups[kept.start].seq if kept.start < len(kept.groups) else None
     apart = {group.seq: group for group in (*kept.apart, *pinned) if start is None or group.seq < start}
     return Selection(kept.groups, tuple(apart[seq] for seq in sorted(apart)), kept.start)

@@ -1,7 +1,7 @@
-"""What of a session's past is sent whatever is left out for room: pinned turns, and the summary of each agent.
+"""The parts of the history that every cut keeps: pinned turns, and the summary of each agent.
 
-A ``request``, ``pin``, ``unpin`` or ``compact`` record tells all of it, so that whoever reads a log from its end need
-not look for where it was said first.
+Each ``request``, ``pin``, ``unpin`` and ``compact`` record lists all of them, so a log that is read from its end need
+not be searched for the first mention.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ Span = tuple[int, int]
 """The seqs of the first and the last message of a pinned turn."""
 
 TELLING = ("request", "pin", "unpin", "compact")
-"""The types of records that tell what is protected."""
+"""The types of the records that list the retained parts."""
 
 _INTRODUCTION = "Summary of our conversation so far, in place of its messages:\n\n"
 _REPLY = "I go on from this summary."
@@ -23,26 +23,26 @@ _REPLY = "I go on from this summary."
 
 @dataclass(frozen=True)
 class Retained:
-    """What is protected at one moment. ``known`` is false while no record was met that tells it."""
+    """The retained parts after some record. ``known`` is false until a record has listed them."""
 
     pinned: tuple[Span, ...] = ()
     summaries: Mapping[str, int] = field(default_factory=dict)
-    """The seqs of the ``compact`` records that hold, by agent."""
+    """The seq of the current ``compact`` record of each agent."""
     known: bool = False
 
     def after(self, record: Record) -> "Retained":
-        """Return what is protected after ``record``."""
+        """Return the retained parts after ``record``."""
         if record.type in TELLING:
             return Retained(_spans(record.data.get("pinned")), _places(record.data.get("summaries")), known=True)
         if record.type == "reset":
-            # Pins are for all agents: what one of them is to forget is pinned for none.
+            # All agents share the pins, so a reset of one agent removes them for all.
             agent = record.agent
-            left = {} if agent is None else {name: seq for name, seq in self.summaries.items() if name != agent}
-            return Retained((), left, known=self.known or agent is None)
+            summaries = {} if agent is None else {name: seq for name, seq in self.summaries.items() if name != agent}
+            return Retained((), summaries, known=self.known or agent is None)
         return self
 
     def for_record(self) -> dict[str, Any]:
-        """Return the fields that tell this."""
+        """Return the fields of a record that lists these parts."""
         about: dict[str, Any] = {}
         if self.pinned:
             about["pinned"] = [list(span) for span in self.pinned]
@@ -52,7 +52,7 @@ class Retained:
 
     @property
     def spans(self) -> Sequence[Span]:
-        """The parts of the log that are sent, or that say what is."""
+        """The parts of the log to keep in memory: pinned turns and ``compact`` records."""
         return (*self.pinned, *((seq, seq) for seq in self.summaries.values()))
 
     def pins(self, seq: int) -> bool:
@@ -66,27 +66,27 @@ def within(seq: int, spans: Iterable[Span]) -> bool:
 
 
 def summary_groups(record: Record) -> list[Group]:
-    """Return the messages that stand for what a ``compact`` record sums up.
+    """Return the messages that replace the conversation that a ``compact`` record summarizes.
 
-    A question and an answer: many chat templates take a system message at the very beginning only, and some nothing
-    but questions and answers in turns.
+    They are a user message and an answer: many chat templates allow system messages only at the start, and some
+    require user and assistant messages to alternate.
     """
-    told = {"role": "user", "content": _INTRODUCTION + str(record.data.get("summary", ""))}
+    question = {"role": "user", "content": _INTRODUCTION + str(record.data.get("summary", ""))}
     return [
-        Group(Part(told, None), record.seq),
+        Group(Part(question, None), record.seq),
         Group(Part({"role": "assistant", "content": _REPLY}, None), record.seq),
     ]
 
 
 def first_kept_of(record: Record) -> int:
-    """Return from which record on the conversation is sent beside the summary."""
+    """Return the seq from which the conversation is sent in addition to the summary."""
     first = record.data.get("first_kept")
     return first if isinstance(first, int) else 0
 
 
 def _spans(value: object) -> tuple[Span, ...]:
-    found = value if isinstance(value, list) else ()
-    pairs = (each for each in found if isinstance(each, list) and len(each) == 2)
+    spans = value if isinstance(value, list) else ()
+    pairs = (each for each in spans if isinstance(each, list) and len(each) == 2)
     return tuple(sorted((a, b) for a, b in pairs if isinstance(a, int) and isinstance(b, int)))
 
 

@@ -1,4 +1,4 @@
-"""Cut the middle out of oversized tool results, so that the newest of them fit at all."""
+"""Shortens oversized tool results: the middle is replaced by a marker."""
 
 import re
 from collections.abc import Sequence
@@ -8,18 +8,17 @@ from swarmchat.swarm.context.groups import Group, Part
 from swarmchat.swarm.context.tokens import TokenCounter
 
 SMALLEST = 24
-"""Tokens that a result is never cut below: less says nothing."""
+"""Tokens that every shortened result keeps: with fewer it would be useless."""
 
 _MARKER = "\n[… {count} characters left out …]\n"
 _MARKED = re.compile(r"\n\[… (\d+) characters left out …\]\n")
 
 
 def shorten(text: str, tokens: int, counter: TokenCounter) -> str:
-    """Return ``text`` in at most ``tokens`` tokens: its head and its tail around a marker that says how much went.
+    """Shorten ``text`` to at most ``tokens`` tokens: head, a marker with the number of missing characters, tail.
 
-    A text that fits is returned as it is, so shortening twice changes nothing. A text that was shortened before is
-    cut further, with one marker for all that went. With fewer tokens than the marker takes, the marker alone comes
-    back.
+    A text that fits is returned unchanged. A text that was shortened before is shortened further and still has one
+    marker. If not even the marker fits, only the marker is returned.
     """
     if counter.text(text) <= tokens:
         return text
@@ -30,7 +29,7 @@ def shorten(text: str, tokens: int, counter: TokenCounter) -> str:
     size = min(kept, kept * room // max(1, counter.text(head + tail)))
     while True:
         left, right = head, tail
-        # Two thirds of what stays is head: results say first what they are.
+        # Two thirds of the remaining text are head: results begin with what matters most.
         if len(left) + len(right) > size:
             from_tail = min(len(right) if right else size // 3, size // 3)
             left, right = (head + tail)[: size - from_tail], (head + tail)[kept - from_tail :]
@@ -42,9 +41,9 @@ def shorten(text: str, tokens: int, counter: TokenCounter) -> str:
 
 
 def shorten_results(group: Group, tokens: int, counter: TokenCounter) -> Group | None:
-    """Return ``group`` with its longest results cut until it costs at most ``tokens``, or ``None`` if it cannot.
+    """Shorten the longest results of ``group`` to ``tokens`` in all; ``None`` if they cannot be that short.
 
-    All results are cut to one common length, so that a short one beside a long one stays whole.
+    The results share one maximum length, so short results stay whole.
     """
     head, *results = group.parts()
     fixed = head.tokens(counter, parallel=False)
@@ -70,7 +69,7 @@ def shorten_results(group: Group, tokens: int, counter: TokenCounter) -> Group |
 
 
 def _common_cap(costs: Sequence[int], room: int) -> int | None:
-    """Return the largest ``cap`` with ``sum(min(cost, cap)) <= room``; None if that leaves too little to say."""
+    """Return the largest ``cap`` with ``sum(min(cost, cap)) <= room``; ``None`` if it is below ``SMALLEST``."""
     left = room
     for index, cost in enumerate(sorted(costs)):
         share = left // (len(costs) - index)

@@ -1,7 +1,7 @@
-"""What an agent sees of a log: the groups in memory, where the last cut was, and how the server counts.
+"""The log as one agent sees it: the groups in memory, the last cut, and how the server counts.
 
-Everything here follows from the records and the settings alone, so a session that was opened again sends what the
-process before it would have sent.
+All of this is derived from the records and the settings, so a reopened session sends what the previous process would
+have sent.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ class View:
         self._counter: tuple[str, TokenCounter] | None = None
         self._cut: Record | None = None
         self.protected = Retained()
-        """What is sent whatever else is left out."""
+        """Pinned turns and summaries, which every cut keeps."""
         self.window: int | None = None
         """A smaller context window than the model claims, once its server has said so."""
         self.correction = 1.0
-        """How many tokens the server counts for one of ours."""
+        """Tokens that the server counts for each token counted here."""
         self.last_tokens = 0
-        """What the last request cost as we counted it."""
+        """Tokens of the last request, as counted here."""
 
     async def load_counter(self, model: str) -> TokenCounter:
         """Return the counter for ``model``. The first time takes some 0.3 s, in a thread."""
@@ -56,7 +56,7 @@ class View:
         return self._counter[1]
 
     def take(self, records: Iterable[Record]) -> None:
-        """Follow records that are in the log now."""
+        """Apply records that were appended to the log."""
         rebuild = False
         for record in records:
             if record.seq < self._next_seq:
@@ -68,14 +68,14 @@ class View:
             self.rebuild()
 
     def rebuild(self) -> None:
-        """Start again from what is in memory."""
+        """Rebuild the view from the records in memory."""
         self._builder = GroupBuilder(self._agent)
         self._cut = None
         self.protected = Retained()
         self.correction, self.last_tokens = 1.0, 0
         self._next_seq = self._log.start
         hidden = hidden_turns(self._log.records)
-        # Instructions at the start of an imported conversation hold however far back it goes.
+        # System messages at the start of an imported conversation are sent however long it is.
         earlier = {record.seq: record for record in self._log.head if record.seq < self._log.start}
         earlier |= {record.seq: record for record in self._pinned_earlier(hidden)}
         for seq in sorted(earlier):
@@ -122,13 +122,13 @@ class View:
         )
 
     def forget(self, context: RequestContext) -> None:
-        """Let go of what ``context`` and all later ones leave out."""
+        """Drop the groups and records that ``context`` and all later contexts leave out."""
         if conversation := context.conversation:
             self._builder.forget_before(conversation[0].seq, self.protected.pinned)
             self._log.forget_before(conversation[0].seq, self.protected.spans)
 
     def uncut(self, budget: Budget) -> list[Group]:
-        """Return the conversation behind the last cut, without what is pinned."""
+        """Return the conversation after the last cut, without pinned groups."""
         conversation = after_cut(self._builder.groups, self.first_kept(budget))
         return [group for group in conversation if not self.protected.pins(group.seq)]
 

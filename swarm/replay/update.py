@@ -1,21 +1,20 @@
-"""A transcript with what came out of its replay in place of what was in it."""
+"""Writes the results of a replay back into its transcript."""
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.runner import Replayed
 
-_KEPT = ("ms",)
-"""Fields that a replay knows nothing of."""
+_TIMING_FIELDS = ("ms",)
+"""Fields that a replay cannot reproduce: they are copied from the old record."""
 
 
 def updated_lines(replayed: Replayed) -> list[bytes]:
-    """Return the lines of the transcript as they are now; those in which nothing changed are the same bytes."""
+    """Return the updated lines of the transcript. An unchanged record keeps its bytes."""
     old = replayed.conversation.records
     waiting = list(replayed.conversation.expectations)
     lines: list[bytes] = []
@@ -27,40 +26,27 @@ def updated_lines(replayed: Replayed) -> list[bytes]:
 
 
 def _with_times(old: Sequence[Record], new: Sequence[Record]) -> Iterator[Record]:
-    """Yield the new records with the times of the old ones, as long as they are of the same types."""
+    """Yield the new records with the times of the old ones, as far as the types in a turn match."""
     by_turn: dict[int, list[Record]] = {}
     for record in old:
         by_turn.setdefault(record.turn, []).append(record)
     for record in new:
         before = by_turn.get(record.turn, [])
         if not before or before[0].type != record.type:
-            # From here on, nobody knows which is which in this turn.
+            # From here on, old and new records of this turn cannot be matched.
             before.clear()
             yield record
             continue
         then = before.pop(0)
-        times = {name: then.data[name] for name in _KEPT if name in then.data and name in record.data}
-        made = replace(record, ts=then.ts, data={**record.data, **times})
-        same = (made.seq, made.agent, made.data) == (then.seq, then.agent, then.data)
-        yield then if same else made
+        times = {name: then.data[name] for name in _TIMING_FIELDS if name in then.data and name in record.data}
+        updated = replace(record, ts=then.ts, data={**record.data, **times})
+        same = (updated.seq, updated.agent, updated.data) == (then.seq, then.agent, then.data)
+        yield then if same else updated
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there as it was or as it is now, and never in between. Raises TranscriptError."""
-    made = None
+    """Replace a file atomically. Raises TranscriptError if it cannot be written."""
     try:
-        target = path.resolve()
-        handle, made = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            os.chmod(made, target.stat().st_mode & 0o7777)
-        os.replace(made, target)
-    except BaseException as error:
-        if made is not None:
-            Path(made).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise TranscriptError(f"{path} cannot be written: {error.strerror or error}") from error
-        raise
+        write_atomically(path, data)
+    except OSError as error:
+        raise TranscriptError(f"{path} cannot be written: {error.strerror or error}") from error
