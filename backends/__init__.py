@@ -1,4 +1,4 @@
-"""Where bytes are kept: in memory, on disk or in Redis, behind one Protocol. Knows no chat."""
+"""Storage of bytes in memory, on disk or in Redis, behind one Protocol; knows nothing of chats. Read `base` first."""
 
 from swarmchat.backends.base import Append, Backend, Delete, Expect, Lease, Put, Touch, Truncate, Write
 from swarmchat.backends.errors import (
