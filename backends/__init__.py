@@ -1,4 +1,4 @@
-"""Storage for bytes behind one Protocol: in memory, on disk or in Redis. Knows nothing about chats."""
+"""Storage of bytes in memory, on disk or in Redis, behind one Protocol; knows nothing of chats. Read `base` first."""
 
 from swarmchat.backends.base import (
     Append,

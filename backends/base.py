@@ -1,4 +1,4 @@
-"""The one seam to storage: bytes in, bytes out, and everything is written by ``commit``.
+"""The Protocol of all backends: bytes in, bytes out, and everything is written by ``commit``.
 
 A backend keeps two kinds of keys. A *value* is one byte string; a *list* is a sequence of byte strings that only
 grows at its end. A key is of one kind as long as it exists. Keys are opaque text, anything that encodes to UTF-8:

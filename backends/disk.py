@@ -1,4 +1,4 @@
-"""A folder on this machine, shared safely by several processes: diskcache's SQLite database with rows of our own."""
+"""The disk backend: a folder that several processes share safely, holding a SQLite database made by diskcache."""
 
 import asyncio
 import errno
@@ -45,7 +45,7 @@ def open_disk(url: str) -> "DiskBackend":
     """
     path, _, query = url.partition(":")[2].partition("?")
     if not path or "\0" in path:
-        raise UnknownBackend(f"{url!r}: no folder can be called that; write disk:PATH")
+        raise UnknownBackend(f"{url!r}: not a valid path of a folder; write disk:PATH")
     options = dict(parse_qsl(query, keep_blank_values=True))
     durability = options.pop("durability", "normal")
     if durability not in DURABILITY:
@@ -63,7 +63,7 @@ def open_disk(url: str) -> "DiskBackend":
 
 
 class DiskBackend:
-    """The store in ``folder``, which is made when it is missing.
+    """The store in ``folder``, which is created if it is missing.
 
     Every call is one transaction on one thread of its own: calls keep their order, and a call whose task is
     cancelled still happens wholly or not at all.
@@ -87,12 +87,12 @@ class DiskBackend:
 
     async def get(self, key: str) -> bytes | None:
         """Return the value of ``key``; see Backend.get."""
-        return await self._run(lambda rows: _value(rows, key))
+        return await self._run(lambda rows: rows.value(key))
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values of ``keys``; see Backend.get_many."""
-        found = await self._run(partial(Rows.values, keys=[key.encode() for key in keys]))
-        return [found.get(key.encode()) for key in keys]
+        values = await self._run(partial(Rows.values, keys=[key.encode() for key in keys]))
+        return [values.get(key.encode()) for key in keys]
 
     async def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
         """Yield the values whose key starts with ``prefix``, in order; see Backend.scan."""
@@ -107,14 +107,14 @@ class DiskBackend:
 
     async def length(self, key: str) -> int:
         """Return how many values the list ``key`` has; see Backend.length."""
-        return await self._run(lambda rows: _length(rows, key))
+        return await self._run(lambda rows: rows.length(key))
 
     async def slice(self, key: str, start: int, stop: int | None = None) -> list[bytes]:
         """Return ``values[start:stop]``; see Backend.slice."""
 
         def read(rows: Rows) -> list[bytes]:
             with rows.snapshot():
-                first, last, _ = slice(start, stop).indices(_length(rows, key))
+                first, last, _ = slice(start, stop).indices(rows.length(key))
                 return rows.items(key.encode(), first, last) if first < last else []
 
         return await self._run(read)
@@ -141,7 +141,7 @@ class DiskBackend:
 
         def take(rows: Rows) -> Lease | None:
             with rows.transaction():
-                holder = _value(rows, key)
+                holder = rows.value(key)
                 if holder is not None and holder not in (owner, replacing):
                     return None
                 rows.put_head(key.encode(), owner, ttl)
@@ -163,7 +163,7 @@ class DiskBackend:
 
         def release(rows: Rows) -> None:
             with rows.transaction():
-                if _value(rows, lease.key) == lease.owner:
+                if rows.value(lease.key) == lease.owner:
                     rows.drop(lease.key.encode())
 
         await self._run(release)
@@ -195,7 +195,7 @@ class DiskBackend:
 
     @contextmanager
     def _mapped_errors(self) -> Iterator[None]:
-        """The one place where what SQLite and the file system say becomes an error of ours."""
+        """Turn errors of SQLite and the file system into errors of this package."""
         try:
             yield
         except BackendError as error:
@@ -234,35 +234,17 @@ class DiskBackend:
         return BackendUnavailable(f"{self.url} failed ({error}): check the disk that {self._folder!r} is on")
 
 
-def _value(rows: Rows, key: str) -> bytes | None:
-    head = rows.find(key.encode())
-    if head is None:
-        return None
-    if head.count is not None:
-        raise CorruptValue(f"{key!r} is a list, not a value")
-    return head.value
-
-
 def _check(rows: Rows, expected: Condition) -> None:
     if isinstance(expected, ExpectLength):
-        if (length := _length(rows, expected.key)) != expected.length:
+        if (length := rows.length(expected.key)) != expected.length:
             raise LengthConflict(
                 f"the list {expected.key!r} has {length} values, this commit relied on {expected.length}; nothing was"
                 " written"
             )
-    elif _value(rows, expected.key) != expected.value:
+    elif rows.value(expected.key) != expected.value:
         raise Conflict(
             f"{expected.key!r} is not what this commit relied on, and nothing was written: read it again and retry"
         )
-
-
-def _length(rows: Rows, key: str) -> int:
-    head = rows.find(key.encode())
-    if head is None:
-        return 0
-    if head.count is None:
-        raise CorruptValue(f"{key!r} is a value, not a list")
-    return head.count
 
 
 def _renew(rows: Rows, lease: Lease) -> bool:

@@ -1,4 +1,4 @@
-"""Values and lists as rows of a diskcache database: its SQLite table, connections and pragmas, our layout.
+"""Values and lists as rows of a diskcache database: diskcache's table, connections and pragmas with our own layout.
 
     key column                          tag     value column
     ----------------------------------  ------  ---------------------------
@@ -152,7 +152,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
         return self.transaction("BEGIN")
 
     def find(self, key: bytes) -> Head | None:
-        """Return the row of ``key`` unless there is none or its time has run out."""
+        """Return the row of ``key``, or ``None`` if it is missing or expired."""
         row = self._sql(
             "SELECT rowid, tag, mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
             " AND (expire_time IS NULL OR expire_time > ?)",
@@ -164,19 +164,33 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
         value = self._disk.fetch(mode, filename, stored, False)
         return Head(rowid, value, int.from_bytes(value, "big") if tag == _LIST else None)
 
+    def value(self, key: str) -> bytes | None:
+        """Return the value of ``key``. Raises CorruptValue when it is a list."""
+        head = self.find(key.encode())
+        if head is not None and head.count is not None:
+            raise CorruptValue(f"{key!r} is a list, not a value")
+        return None if head is None else head.value
+
+    def length(self, key: str) -> int:
+        """Return the length of the list ``key``. Raises CorruptValue when it is a value."""
+        head = self.find(key.encode())
+        if head is not None and head.count is None:
+            raise CorruptValue(f"{key!r} is a value, not a list")
+        return 0 if head is None or head.count is None else head.count
+
     def values(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the values of those of ``keys`` that have one."""
-        found = {}
+        """Return the values of ``keys``, without keys that have none."""
+        values = {}
         for first in range(0, len(keys), _VARIABLES):
-            wanted = [b"k" + key for key in keys[first : first + _VARIABLES]]
+            batch = [b"k" + key for key in keys[first : first + _VARIABLES]]
             rows = self._sql(
                 "SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND tag IS NULL"  # noqa: S608  # marks only
-                f" AND (expire_time IS NULL OR expire_time > ?) AND key IN ({','.join('?' * len(wanted))})",
-                (self._clock(), *wanted),
+                f" AND (expire_time IS NULL OR expire_time > ?) AND key IN ({','.join('?' * len(batch))})",
+                (self._clock(), *batch),
             )
             for key, mode, filename, value in rows:
-                found[key[1:]] = self._disk.fetch(mode, filename, value, False)
-        return found
+                values[key[1:]] = self._disk.fetch(mode, filename, value, False)
+        return values
 
     def page(self, prefix: bytes, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
         """Return the next values whose key starts with ``prefix``, in order, beginning behind ``after``."""
@@ -207,30 +221,29 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
     def apply(self, write: Write) -> None:
         """Do one write of a transaction. Raises CorruptValue when the key is of the other kind."""
         key = write.key.encode()
-        head = self.find(key)
         match write:
             case Put(value=value, ttl=ttl):
-                if head and head.count is not None:
-                    raise CorruptValue(f"{write.key!r} is a list, not a value")
+                self.value(write.key)  # checks the kind
                 self.put_head(key, value, ttl)
             case Append(values=values, ttl=ttl):
-                count = _count(write.key, head)
+                count = self.length(write.key)
                 if values or count:
                     self._append(key, count, values, ttl)
             case Truncate(keep=keep):
-                count = _count(write.key, head)
+                count = self.length(write.key)
                 if keep and count > keep:
                     self._drop_items(key, keep)
                     self._sql("UPDATE Cache SET value = ? WHERE key = ? AND raw = 1", (_number(keep), b"k" + key))
                 elif not keep:
                     self.drop(key)
-            case Touch(ttl=ttl) if head:
-                self.set_ttl(head, ttl)
+            case Touch(ttl=ttl):
+                if head := self.find(key):
+                    self.set_ttl(head, ttl)
             case Delete():
                 self.drop(key)
 
     def put_head(self, key: bytes, value: bytes, ttl: float | None, tag: str | None = None) -> None:
-        """Write the row of ``key``; one that has run out is replaced with its list."""
+        """Write the row of ``key``; an expired list is removed first."""
         now = self._clock()
         size, mode, filename, stored = self._disk.store(value, False)
         columns = (None if ttl is None else now + ttl, tag, size, mode, filename, stored)
@@ -243,12 +256,12 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
             self._row_insert(b"k" + key, True, now, columns)
 
     def set_ttl(self, head: Head, ttl: float | None) -> None:
-        """Let the key of ``head`` end ``ttl`` seconds from now."""
+        """Let the key of ``head`` expire ``ttl`` seconds from now."""
         expires = None if ttl is None else self._clock() + ttl
         self._sql("UPDATE Cache SET expire_time = ? WHERE rowid = ?", (expires, head.rowid))
 
     def sweep(self) -> None:
-        """Remove a few keys whose time has run out: a bounded cost for each commit."""
+        """Remove a few expired keys: a bounded cost for each commit."""
         rows = self._sql(
             "SELECT key, raw FROM Cache WHERE expire_time <= ? ORDER BY expire_time LIMIT ?", (self._clock(), _SWEEP)
         ).fetchall()
@@ -257,7 +270,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
 
     def _append(self, key: bytes, count: int, values: tuple[bytes, ...], ttl: float | None) -> None:
         if not count:
-            # What a list that has run out left behind.
+            # An expired list may have left values.
             self._drop_items(key, 0)
         prefix, now = _item_prefix(key), self._clock()
         for index, value in enumerate(values, count):
@@ -277,7 +290,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
 
 
 def _check_schema(database: str, patience: float) -> None:
-    """Raise CorruptValue when the file belongs to a newer swarmchat or to somebody else, having changed nothing."""
+    """Raise CorruptValue, changing nothing, when the file is of a newer swarmchat or of another program."""
     connection = sqlite3.connect(f"file:{_uri_path(database)}?mode=ro", timeout=patience, uri=True)
     try:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -299,14 +312,6 @@ def _check_schema(database: str, patience: float) -> None:
 def _uri_path(path: str) -> str:
     """Return ``path`` with what means something in an SQLite URI escaped, byte for byte."""
     return quote_from_bytes(os.fsencode(path))
-
-
-def _count(key: str, head: Head | None) -> int:
-    if head is None:
-        return 0
-    if head.count is None:
-        raise CorruptValue(f"{key!r} is a value, not a list")
-    return head.count
 
 
 def _item_prefix(key: bytes) -> bytes:

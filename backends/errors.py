@@ -1,12 +1,12 @@
-"""What can go wrong in a backend.
+"""The errors of a backend, with the exit code of each.
 
-    BackendError                the base: exit code 1
-    ├── UnknownBackend          no such scheme, or a URL that makes no sense: 78 (configuration)
+    BackendError                base class: exit code 1
+    ├── UnknownBackend          unknown scheme, or an invalid URL: 78 (configuration)
     ├── BackendUnavailable      the server or the folder cannot be reached: 69
     ├── BackendFull             no room left to write: 69
     ├── LeaseLost               somebody else holds the key now; nothing was written: 75
     ├── Conflict                a value that a commit relied on has changed; nothing was written: 75
-    └── CorruptValue            what is stored is not what was asked for: 65
+    └── CorruptValue            a key holds another kind of value, or damaged data: 65
 
 Drivers raise nothing else for what their store does. A message names the store (its URL with the password
 masked), what was wrong, and what to do next. ``exit_code`` is what a program that ends because of the error
@@ -15,7 +15,7 @@ should return (the values of BSD's sysexits.h where one fits).
 
 
 class BackendError(Exception):
-    """Base of all errors of this room."""
+    """Base class of all errors of a backend."""
 
     exit_code = 1
 

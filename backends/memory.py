@@ -1,4 +1,4 @@
-"""Everything in this process's memory, gone with it. Also the shortest complete reading of the contract."""
+"""The memory backend: everything is lost when the process ends. Also the shortest complete driver to read."""
 
 import math
 import time
@@ -134,7 +134,7 @@ class MemoryBackend:
         return expires
 
     def _sweep(self) -> None:
-        """Forget what has run out, so that presence keys nobody asks for again do not pile up."""
+        """Remove expired keys, so that presence keys that nobody reads again do not pile up."""
         if self._closed:
             raise BackendError(f"{self.url} is closed")
         now = self._clock()

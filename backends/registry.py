@@ -1,4 +1,4 @@
-"""From a URL to a backend. Drivers are imported only when one is opened."""
+"""Open the backend that a URL names. A driver is imported only when it is used."""
 
 import difflib
 from collections.abc import Callable
@@ -12,35 +12,25 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
 ENTRY_POINTS = "swarmchat.backends"
-"""Entry-point group for other people's drivers: the name is a URL scheme, the value a callable ``(url) -> Backend``."""
+"""Entry-point group for third-party drivers: the name is a URL scheme, the value a callable ``(url) -> Backend``."""
 
-_BUILT_IN = {
-    "memory": "swarmchat.backends.memory:open_memory",
-    "disk": "swarmchat.backends.disk:open_disk",
-    "redis": "swarmchat.backends.redis.backend:open_redis",
-    "rediss": "swarmchat.backends.redis.backend:open_redis",
-    "unix": "swarmchat.backends.redis.backend:open_redis",
-    "redis+cluster": "swarmchat.backends.redis.backend:open_redis",
-    "redis+sentinel": "swarmchat.backends.redis.backend:open_redis",
+_DRIVERS = {
+    "memory": ("memory:open_memory", "memory:"),
+    "disk": ("disk:open_disk", "disk:PATH"),
+    "redis": ("redis.backend:open_redis", "redis://HOST:PORT/DB"),
+    "rediss": ("redis.backend:open_redis", "rediss://HOST:PORT/DB"),
+    "unix": ("redis.backend:open_redis", "unix:///PATH/TO/SOCKET"),
+    "redis+cluster": ("redis.backend:open_redis", "redis+cluster://HOST:PORT,HOST:PORT"),
+    "redis+sentinel": ("redis.backend:open_redis", "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB"),
 }
-
-_EXAMPLES = {
-    "memory": "memory:",
-    "disk": "disk:PATH",
-    "redis": "redis://HOST:PORT/DB",
-    "rediss": "rediss://HOST:PORT/DB",
-    "unix": "unix:///PATH/TO/SOCKET",
-    "redis+cluster": "redis+cluster://HOST:PORT,HOST:PORT",
-    "redis+sentinel": "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB",
-}
-"""What a URL of each looks like, for those who give the scheme alone."""
+"""The built-in drivers by scheme: module and function, and an example of a URL."""
 
 
 def open_backend(url: str) -> Backend:
     """Return the backend that ``url`` names: ``memory:``, ``disk:PATH``, ``redis://HOST:PORT/DB`` and so on.
 
-    Does no I/O beyond importing the driver. Raises UnknownBackend for a scheme nobody registered and for a URL
-    that the driver cannot use.
+    Does no I/O beyond importing the driver. Raises UnknownBackend for an unknown scheme and for a URL that the driver
+    cannot use.
     """
     # Not urlsplit: it drops tabs and newlines, and raises ValueError for some host names.
     scheme, colon, _ = url.partition(":")
@@ -49,13 +39,13 @@ def open_backend(url: str) -> Backend:
 
 def schemes() -> list[str]:
     """Return every URL scheme that can be opened, built in or registered by an installed package."""
-    return sorted({*_BUILT_IN, *(point.name for point in _entry_points())})
+    return sorted({*_DRIVERS, *(point.name for point in _entry_points())})
 
 
 def _find_driver(scheme: str, url: str) -> Callable[[str], Backend]:
-    if scheme in _BUILT_IN:
-        module, _, name = _BUILT_IN[scheme].partition(":")
-        driver: Callable[[str], Backend] = getattr(import_module(module), name)
+    if scheme in _DRIVERS:
+        module, _, name = _DRIVERS[scheme][0].partition(":")
+        driver: Callable[[str], Backend] = getattr(import_module(f"swarmchat.backends.{module}"), name)
         return driver
     for point in _entry_points().select(name=scheme):
         try:
@@ -70,12 +60,12 @@ def _find_driver(scheme: str, url: str) -> Callable[[str], Backend]:
 def _unknown(scheme: str, url: str) -> str:
     # Only the scheme is quoted, or a bare word: anything else may hold a password.
     known = schemes()
-    if not scheme and url in _EXAMPLES:
-        return f"{url!r} is no URL; write one, such as {_EXAMPLES[url]}"
+    if not scheme and url in _DRIVERS:
+        return f"{url!r} is not a URL; write one, such as {_DRIVERS[url][1]}"
     word = scheme or (url if url.isidentifier() else "")
     near = difflib.get_close_matches(word, known, n=1)
     hint = f"; did you mean {near[0]}:?" if near else "."
-    what = f"no backend for {word + ':'!r}" if word else "a backend is named by a URL such as memory: or disk:PATH"
+    what = f"unknown backend {word + ':'!r}" if word else "a backend is named by a URL such as memory: or disk:PATH"
     return f"{what}{hint} Known: {', '.join(known)}"
 
 

@@ -1,4 +1,4 @@
-"""Plain Redis 6.2 or newer, or Valkey, without modules: one server, a cluster, or what sentinels point to."""
+"""The Redis backend: Redis 6.2 or newer, or Valkey, as one server, a cluster, or behind sentinels."""
 
 import asyncio
 import secrets
@@ -37,7 +37,7 @@ _SPECIAL = str.maketrans({character: "\\" + character for character in "\\*?[]"}
 
 
 def open_redis(url: str) -> "RedisBackend":
-    """Return the store that a Redis URL names; ``redis_url`` lists the forms.
+    """Return the store that a Redis URL names; ``url`` lists the forms.
 
     Raises UnknownBackend for a URL that cannot be right. Connects at the first call.
     """

@@ -1,4 +1,4 @@
-"""What redis-py raises, as our errors: the one place that knows both."""
+"""Translate the exceptions of redis-py into the errors of a backend."""
 
 import re
 import ssl
@@ -43,7 +43,7 @@ def is_changing(error: BaseException) -> bool:
 
 
 def is_denied(error: BaseException) -> bool:
-    """Tell whether the server knows us and will not have us."""
+    """Return whether the server refused the login or the command for lack of permission."""
     denied = theirs.AuthenticationError | theirs.AuthorizationError | theirs.NoPermissionError
     root = _root(error)
     return isinstance(root, denied) or (isinstance(root, theirs.ResponseError) and bool(_DENIED.search(str(root))))

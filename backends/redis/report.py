@@ -1,4 +1,4 @@
-"""What a Redis server says of itself, as far as it lets us ask: for those who look whether it is set up well."""
+"""A report on a Redis server: version, persistence, memory policy and clock, as far as its ACL allows."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The Lua scripts of the Redis driver, and how a commit is packed for its one.
+"""The Lua scripts of the Redis backend, and the packing of a commit into their arguments.
 
 Redis runs a script alone and whole, but takes nothing back when a command in it fails. So the commit script looks at
 everything that could refuse a write before it writes anything.

@@ -1,4 +1,4 @@
-"""What a Redis URL says, checked in full before anything connects: the client library lets mistakes pass.
+"""Parse a Redis URL and check all of it before anything connects: redis-py ignores mistakes.
 
 redis://[USER:PASSWORD@]HOST[:PORT][/DB]            rediss:// for TLS
 unix://[USER:PASSWORD@]/PATH[?db=N]

@@ -1,6 +1,7 @@
 """The conformance suite that every backend passes, shipped for other drivers.
 
-Read ``suite`` first: a test class derives from ``BackendConformance``. ``check_model`` compares a driver with a dict.
+Read ``suite`` first: a test class derives from ``BackendConformance``. ``expect`` is the part of it about Expect,
+``model`` compares a driver with a dict by random commits, and ``tools`` holds what the tests share.
 """
 
 from swarmchat.backends.testing.model import check_model

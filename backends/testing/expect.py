@@ -1,4 +1,4 @@
-"""The part of the conformance suite about Expect: what a commit relies on. Use it through ``testing``."""
+"""The part of the conformance suite about Expect, the conditions of a commit."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A backend against a dict of values and lists, by Hypothesis: random commits, every read compared.
+"""Compare a backend with a dict of values and lists: random commits by Hypothesis, and every read checked.
 
 Keys are put together from a few parts, so that one is often the beginning of another: with random text, a driver that
 mixed the lists "x" and "x-1" passed 400 examples.

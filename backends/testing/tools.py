@@ -1,4 +1,4 @@
-"""What the conformance suite is written with: scenarios that run in a loop of their own, and waiting for lifetimes."""
+"""Helpers of the conformance suite: run an async test, read all keys, and wait until a key has expired."""
 
 import asyncio
 import inspect

@@ -1,8 +1,9 @@
-"""Where everything lies in a backend: the only place that makes keys.
+"""The keys of everything that is stored in a backend; no other module makes keys.
 
 Every component is escaped before it is joined, so that no name of a client, session or state, however hostile, can
-reach another key. All keys of one client carry the client as a Redis Cluster hash tag (``{client}``), so that one
-commit can write any of them: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
+collide with another key. All keys of one client carry the client as a Redis Cluster hash tag (``{client}``), so that
+one commit can write any of them:
+https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
 """
 
 import hashlib
@@ -37,27 +38,27 @@ def session_log(client: str, session: str) -> str:
 
 
 def session_lease(client: str, session: str) -> str:
-    """Return the key of the lease that lets one process at a time write to a session."""
+    """Return the key of the lease of a session."""
     return f"{_session(client, session)}lease"
 
 
 def session_index(client: str, session: str) -> str:
-    """Return the key of the entry that lists a session."""
+    """Return the key of a session's entry in the list of sessions."""
     return f"{sessions(client)}{escape(session)}"
 
 
 def owned(client: str) -> str:
-    """Return the prefix of all that belongs to a client, but for bans and presence."""
+    """Return the prefix of all keys of a client, except bans and presence."""
     return _owner(client)
 
 
 def sessions(client: str) -> str:
-    """Return the prefix of the entries of all sessions of a client."""
+    """Return the prefix of the list of a client's sessions."""
     return f"{_owner(client)}sessions:"
 
 
 def session_swarm(client: str, session: str) -> str:
-    """Return the key of the active agent and the navigation stack: one value, so that they never disagree."""
+    """Return the key of the active agent and the navigation stack, which are one value."""
     return f"{_session(client, session)}swarm"
 
 
@@ -72,7 +73,7 @@ def session_state(client: str, session: str, name: str) -> str:
 
 
 def memory(client: str) -> str:
-    """Return the key of what is remembered of a client."""
+    """Return the key of the memory of a client."""
     return f"{_owner(client)}memory"
 
 
@@ -82,28 +83,28 @@ def storage_items(client: str | None, name: str) -> str:
 
 
 def storage_version(client: str | None, name: str) -> str:
-    """Return the key of a value that changes whenever a storage does, and exists once it has its first items."""
+    """Return the key of the version of a storage: changed by each write, missing until it has its first items."""
     return f"{storage_versions(client)}{escape(name)}"
 
 
 def storage_versions(client: str | None) -> str:
-    """Return the prefix of those values: one for each storage that ever had items."""
+    """Return the prefix of the versions of all storages that ever had items."""
     return f"{_owner(client)}storage-version:"
 
 
 def storage_changes(client: str | None, name: str) -> str:
-    """Return the key of a list of the last changes of a storage."""
+    """Return the key of the list of a storage's latest changes."""
     return f"{_owner(client)}storage-changes:{escape(name)}"
 
 
 def embedding(model: str, text: str) -> str:
-    """Return the key of the vector of ``text``. All vectors of a model lie in one slot, to be written together."""
+    """Return the key of the vector of ``text``. All vectors of a model share a slot, so one commit can write them."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{ROOT}embedding:{{{escape(model)}}}:{digest}"
 
 
 def policy_bans(swarm: str, policy: str) -> str:
-    """Return the prefix of the bans by a policy: one key a ban, so that two processes never overwrite each other."""
+    """Return the prefix of the bans by a policy. Each ban is a key, so no process overwrites another's."""
     return f"{ROOT}policy:{escape(swarm)}:{escape(policy)}:"
 
 
@@ -123,7 +124,7 @@ def alive(swarm: str, client: str, session: str) -> str:
 
 
 def trial(nonce: str) -> str:
-    """Return a key for finding out whether a backend works. ``nonce`` keeps two tries apart."""
+    """Return a key for testing whether a backend works. ``nonce`` makes it unique."""
     return f"{ROOT}{{~trial}}:{escape(nonce)}"
 
 
@@ -132,5 +133,5 @@ def _session(client: str, session: str) -> str:
 
 
 def _owner(client: str | None) -> str:
-    """Return the beginning of all keys of a client, or of all clients. No client's escaped name begins with ~."""
+    """Return the prefix of the keys of a client, or of what all clients share. No escaped name starts with ~."""
     return f"{ROOT}{{{'~shared' if client is None else escape(client)}}}:"

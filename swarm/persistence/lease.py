@@ -1,7 +1,7 @@
-"""One process at a time writes to a session.
+"""The lease of a session, which lets one process at a time write to it.
 
-The holder of a session's lease is stored beside it with its process id and machine, so that others can be told who it
-is, and so that a session whose process died on this machine can be taken over at once instead of when the lease ends.
+The lease stores the process id and machine of its holder, so that others learn who has the session, and so that a
+session whose process died on this machine can be taken over at once instead of when the lease expires.
 """
 
 import asyncio
@@ -23,60 +23,60 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 _UNFINISHED = "unfinished:"
-"""Before the machine of a holder whose lease outlives it on purpose."""
+"""Prefix of the machine of a holder whose lease is to outlive its process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lease."""
+    """The process that holds a lease."""
 
     pid: int
     machine: str
-    """Host, boot and process-id namespace: where ``pid`` means something."""
+    """Host, boot and process-id namespace, within which ``pid`` is unique."""
     host: str
     started: str
-    """When the process started, in the system's own terms: tells it from a later one of the same id."""
+    """When the process started, in clock ticks since boot; tells it from a later process of the same id."""
     nonce: str = ""
 
     def to_bytes(self) -> bytes:
-        """Return the holder as it is stored."""
+        """Return the stored form of the holder."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def of_this_process(cls) -> "Holder":
-        """Return a holder, unlike any other."""
+        """Return this process as a holder; no two are equal."""
         pid = os.getpid()
         return cls(pid, _machine(), platform.node(), _started(pid), secrets.token_hex(8))
 
     @classmethod
-    def of_unfinished(cls, what: str) -> "Holder":
-        """Return this process as the holder of a session that is being written in pieces, of ``what``.
+    def of_unfinished(cls, source: str) -> "Holder":
+        """Return this process as the holder of a session that it writes in pieces, from ``source``.
 
-        To others it never seems dead, so that no chat begins in half a session. Who writes the same session again
-        takes it over.
+        ``is_dead`` is never true of it, so that nobody opens half a session. An import of the same session takes it
+        over.
         """
-        me = cls.of_this_process()
-        return replace(me, machine=_UNFINISHED + me.machine, nonce=f"{what}:{me.nonce}")
+        holder = cls.of_this_process()
+        return replace(holder, machine=_UNFINISHED + holder.machine, nonce=f"{source}:{holder.nonce}")
 
     @property
     def unfinished(self) -> str | None:
-        """What the session is being written of; ``None`` if it is not."""
+        """The source of a session that is written in pieces; ``None`` for any other."""
         return self.nonce.rpartition(":")[0] if self.machine.startswith(_UNFINISHED) else None
 
     @property
     def has_stopped(self) -> bool:
-        """Whether it is certain that nobody else is writing a session in pieces any more."""
+        """Whether it is certain that no other process is still writing this session in pieces."""
         plain = replace(self, machine=self.machine.removeprefix(_UNFINISHED))
         return plain.is_dead or (plain.machine == _machine() and plain.pid == os.getpid())
 
     @property
     def is_running(self) -> bool:
-        """Whether it is certain that another process is writing a session in pieces."""
+        """Whether it is certain that another process is writing this session in pieces."""
         return self.machine.removeprefix(_UNFINISHED) == _machine() and not self.has_stopped
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is certain that the process is gone. Of another machine's nothing is certain."""
+        """Whether it is certain that the process is gone; never of a process on another machine."""
         if self.machine != _machine():
             return False
         try:
@@ -100,9 +100,9 @@ class SessionLease:
         self.lease: Lease | None = None
 
     async def acquire(self, session: str) -> Lease:
-        """Take the lease, over from a dead process if need be. Raises SessionBusy, naming who has ``session``.
+        """Take the lease, from a dead process too. Raises SessionBusy, naming the holder, while ``session`` is open.
 
-        Whoever is cancelled meanwhile does not have it.
+        A caller that is cancelled meanwhile does not hold the lease.
         """
         try:
             return await run_to_completion(self._acquire(session))
@@ -119,7 +119,7 @@ class SessionLease:
             if lease is None:
                 raise SessionBusy(_busy(session, holder, self._ttl))
         if lease is None:
-            # It was let go between the two looks.
+            # It was released between the two calls.
             lease = await self._backend.acquire(self._key, self._owner, self._ttl)
             if lease is None:
                 raise SessionBusy(_busy(session, None, self._ttl))
@@ -128,7 +128,7 @@ class SessionLease:
         return lease
 
     async def release(self) -> None:
-        """Give the lease up. An unreachable backend lets it end by itself."""
+        """Give the lease up. If the backend cannot be reached, it expires by itself."""
         await self._heartbeat.stop()
         if self.lease is not None:
             with suppress(BackendError):
@@ -136,13 +136,13 @@ class SessionLease:
             self.lease = None
 
     async def _renew(self) -> None:
-        # Whether the lease was lost while the backend was away, the next commit finds out.
+        # The next commit finds out if the lease was lost while the backend was unreachable.
         if self.lease is not None:
             await self._backend.renew(self.lease)
 
 
 def parse_holder(stored: bytes) -> Holder | None:
-    """Return the holder that is ``stored`` in a lease; ``None`` if it is no session's."""
+    """Return the holder that is ``stored`` in a lease; ``None`` if it cannot be read."""
     try:
         return Holder(**json.loads(stored))
     except (ValueError, TypeError):
@@ -154,7 +154,7 @@ def _busy(session: str, holder: Holder | None, ttl: float) -> str:
     if holder is not None and holder.unfinished is not None:
         return (
             f"session {session!r} is being written by {who} and is not complete: if that was interrupted, do it again, "
-            "or delete what there is of it"
+            "or delete the session"
         )
     return (
         f"session {session!r} is open in {who}: close it there, or start another with -s NAME "
@@ -173,42 +173,42 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return the start time of a process in clock ticks since boot; empty where the system does not tell."""
+    """Return the start time of a process in clock ticks since boot; empty if the system does not provide it."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
         return ""
-    # The name, in brackets, may hold spaces and brackets itself; the start time is field 22, counted from 1.
+    # The name, in brackets, may contain spaces and brackets; the start time is field 22, counted from 1.
     return stat.rpartition(")")[2].split()[19]
 
 
 _LEASE = 30.0
-"""Seconds that the session stays closed to others if this process vanishes."""
+"""Seconds for which the session stays closed to others if this process dies."""
 
 
 async def _free(backend: Backend, key: str, stored: bytes | None) -> None:
-    """Let go of the lease that is ``stored``, unless somebody else has it by now."""
-    taken = await backend.acquire(key, Holder.of_this_process().to_bytes(), _LEASE, replacing=stored)
-    if taken is not None:
-        await backend.release(taken)
+    """Release the lease that is ``stored``, unless another process has taken it since."""
+    lease = await backend.acquire(key, Holder.of_this_process().to_bytes(), _LEASE, replacing=stored)
+    if lease is not None:
+        await backend.release(lease)
 
 
 @asynccontextmanager
 async def holding(backend: Backend, info: SessionInfo) -> AsyncIterator[SessionLease]:
-    """Hold the lease of a session. Raises SessionBusy while another process has it.
+    """Hold the lease of a session during the block. Raises SessionBusy while another process has it.
 
-    That of an import that was interrupted is taken over: the session is nobody's.
+    The lease of an interrupted import is taken over.
     """
     key = keys.session_lease(info.client, info.id)
     stored = await backend.get(key)
     holder = parse_holder(stored) if stored is not None else None
     if holder is not None and holder.unfinished is not None and not holder.is_running:
         await run_to_completion(_free(backend, key, stored))
-    held = SessionLease(backend, key, _LEASE)
-    await held.acquire(info.name)
+    lease = SessionLease(backend, key, _LEASE)
+    await lease.acquire(info.name)
     try:
-        yield held
+        yield lease
     except LeaseLost as error:
         raise SessionBusy(f"session {info.name!r} was taken over by another process: try again") from error
     finally:
-        await run_to_completion(held.release())
+        await run_to_completion(lease.release())

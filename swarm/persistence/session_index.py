@@ -1,10 +1,9 @@
-"""The list of a client's sessions: one small entry a session, written along with its log."""
+"""The list of a client's sessions: one small entry for each, written together with its log."""
 
 import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import Any
 
 from swarmchat.backends import Backend, Put
@@ -17,7 +16,7 @@ _TITLE = 60
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """What is known of a session without opening it. Times are as in records."""
+    """An entry of the list: what is known of a session without opening it. Times are as in records."""
 
     id: str
     name: str
@@ -30,9 +29,9 @@ class SessionInfo:
     model: str = ""
     turns: int = 0
     rescues: int = 0
-    """How many steps the rescue took."""
+    """How many rescue steps were taken."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of a later version, kept as they are."""
+    """Fields of a newer version, kept unchanged."""
 
     def put(self, ttl: float | None) -> Put:
         """Return the write that stores the entry."""
@@ -40,7 +39,7 @@ class SessionInfo:
         return Put(keys.session_index(self.client, self.id), encode_json({**self.unknown, **fields}), ttl)
 
     def with_title(self, question: str) -> "SessionInfo":
-        """Return the entry with a title made of ``question``, unless it has one."""
+        """Return the entry with the first line of ``question`` as its title, unless it has one."""
         if self.title or not question.strip():
             return self
         line = " ".join(question.strip().splitlines()[0].split())
@@ -52,13 +51,13 @@ _NAMES = frozenset(_FIELDS)
 
 
 async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
-    """Return the sessions of ``client``, the last used first. An entry that cannot be read is left out."""
-    found = [info async for _, value in backend.scan(keys.sessions(client)) if (info := _parse(value))]
-    return sorted(found, key=lambda info: (info.updated, info.id), reverse=True)
+    """Return the sessions of ``client``, the last used first, without entries that cannot be read."""
+    infos = [info async for _, value in backend.scan(keys.sessions(client)) if (info := _parse(value))]
+    return sorted(infos, key=lambda info: (info.updated, info.id), reverse=True)
 
 
 async def find_session(backend: Backend, client: str, name: str) -> SessionInfo | None:
-    """Return the session of ``client`` whose id or name is ``name``; the id goes first."""
+    """Return the session of ``client`` whose id is ``name``, or else whose name is."""
     value = await backend.get(keys.session_index(client, name))
     if value is not None and (info := _parse(value)):
         return info
@@ -71,7 +70,7 @@ async def latest_session(backend: Backend, client: str) -> SessionInfo | None:
 
 
 async def free_name(backend: Backend, client: str, rng: random.Random) -> str:
-    """Return a random name that no session of ``client`` has."""
+    """Return a random name that no session of ``client`` uses."""
     while True:
         name = random_name(rng)
         for candidate in (name, f"{name}-{rng.randrange(100, 1000)}"):
@@ -80,10 +79,10 @@ async def free_name(backend: Backend, client: str, rng: random.Random) -> str:
 
 
 async def numbered_name(backend: Backend, client: str, name: str) -> str:
-    """Return ``name`` with the first number from 2 on that makes it one that no session of ``client`` has."""
-    for number in count(2):
-        if await find_session(backend, client, f"{name}-{number}") is None:
-            break
+    """Return ``name-2``, or the first higher number that no session of ``client`` uses."""
+    number = 2
+    while await find_session(backend, client, f"{name}-{number}") is not None:
+        number += 1
     return f"{name}-{number}"
 
 

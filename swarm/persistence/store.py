@@ -139,6 +139,14 @@ class Store:
         """Return the value of ``key`` with the collected changes."""
         return await self.backend.get(key) if self.changes is None else await self.changes.read(self.backend, key)
 
+    async def update(
+        self, key: str, change: Update, ttl: float | None = None, recorded_as: tuple[str, str] | None = None
+    ) -> None:
+        """Change the value of ``key``, at once or with the collected changes."""
+        changes = ChangeSet()
+        changes.update(key, change, ttl, recorded_as)
+        await self.apply(changes)
+
     async def apply(self, changes: ChangeSet) -> None:
         """Commit ``changes``, or collect them."""
         if self.changes is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.store import ChangeSet, Store
+from swarmchat.swarm.persistence.store import Store
 
 
 class PersistMemory:
@@ -47,9 +47,7 @@ class PersistMemory:
             change(memory)
             return encode_json(memory) if memory else None
 
-        changes = ChangeSet()
-        changes.update(self._key, edit, self._store.lifetimes.memory, ("memory", ""))
-        await self._store.apply(changes)
+        await self._store.update(self._key, edit, self._store.lifetimes.memory, ("memory", ""))
 
 
 def _decode(stored: bytes | None) -> dict[str, Any]:

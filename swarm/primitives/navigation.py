@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.store import ChangeSet, Store
+from swarmchat.swarm.persistence.store import Store
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,4 @@ class PersistSwarm:
 
     async def set(self, navigation: Navigation) -> None:
         """Store ``navigation``."""
-        changes = ChangeSet()
-        changes.update(self._key, lambda stored: navigation.to_bytes(), self._store.lifetimes.session)
-        await self._store.apply(changes)
+        await self._store.update(self._key, lambda stored: navigation.to_bytes(), self._store.lifetimes.session)

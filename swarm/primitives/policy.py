@@ -10,7 +10,7 @@ from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.store import ChangeSet, Store
+from swarmchat.swarm.persistence.store import Store
 
 Rule = str | Sequence[str] | Callable[[str], bool | Awaitable[bool]]
 """A regular expression, words (matched whole, in any case), or a function that returns True to reject."""
@@ -78,17 +78,13 @@ class PersistPolicy:
     async def ban(self, client: str, why: str, since: str, seconds: float | None = None) -> None:
         """Ban ``client`` for ``seconds``; ``None``: for as long as the store keeps bans."""
         value = encode_json({"client": client, "policy": self._policy, "why": why, "since": since})
-        changes = ChangeSet()
         lifetime = self._store.lifetimes.ban if seconds is None else seconds
-        changes.update(self._key(client), lambda stored: value, lifetime)
-        await self._store.apply(changes)
+        await self._store.update(self._key(client), lambda stored: value, lifetime)
 
     async def lift(self, client: str) -> bool:
         """Lift the ban of ``client``; return whether it was banned."""
         banned = await self.find(client) is not None
-        changes = ChangeSet()
-        changes.update(self._key(client), lambda stored: None)
-        await self._store.apply(changes)
+        await self._store.update(self._key(client), lambda stored: None)
         return banned
 
     async def find(self, client: str) -> Ban | None:

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from swarmchat.swarm.errors import StateError
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.store import ChangeSet, Store
+from swarmchat.swarm.persistence.store import Store
 
 T = TypeVar("T")
 Reducer = Callable[[T, T], T]
@@ -92,19 +92,15 @@ class PersistState(Generic[T]):
             latest[:] = [new]
             return self.definition.encode(new)
 
-        changes = ChangeSet()
-        changes.update(self._key, edit, self._store.lifetimes.session, ("state", self.definition.name))
         if self._store.changes is not None:
             # The change is committed later, so try it now: one that raises must not be staged.
             edit(await self._store.read(self._key))
-        await self._store.apply(changes)
+        await self._store.update(self._key, edit, self._store.lifetimes.session, ("state", self.definition.name))
         return latest[0]
 
     async def clear(self) -> None:
         """Remove the value, so that the default applies again."""
-        changes = ChangeSet()
-        changes.update(self._key, lambda stored: None, recorded_as=("state", self.definition.name))
-        await self._store.apply(changes)
+        await self._store.update(self._key, lambda stored: None, recorded_as=("state", self.definition.name))
 
     def _decode(self, stored: bytes | None) -> T:
         return self.definition.initial() if stored is None else self.definition.decode(stored)

@@ -1,4 +1,4 @@
-"""Vectors of texts: what makes them, and a cache in front of it so that no text is ever computed or paid for twice."""
+"""The Protocol of embedders, which turn texts into vectors, and a cache that computes no text twice."""
 
 import asyncio
 import struct
@@ -29,7 +29,7 @@ _TOLERANCE = 1e-3
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors whose cosine says how alike the texts are."""
+    """Turns texts into vectors whose cosine measures how similar the texts are."""
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ class Embedder(Protocol):
 
     @property
     def default_score(self) -> float:
-        """The cosine from which on a text is likely to be about what was asked."""
+        """The lowest cosine at which a text is likely to match a search."""
         ...
 
     async def embed(self, texts: Sequence[str]) -> "Matrix":
@@ -86,44 +86,44 @@ class PersistEmbedding:
         """
         import numpy as np
 
-        wanted = list(dict.fromkeys(text for text in texts if text.strip()))
-        found: dict[str, Vector] = {}
-        # What the cache held is of the wrong dimension if the embedder, asked for the rest, says another.
-        while left := [text for text in wanted if text not in found or found[text].size != self._dimension]:
-            # All that nobody works at is claimed before anything is waited for: the two must not be taken apart.
+        distinct = list(dict.fromkeys(text for text in texts if text.strip()))
+        vectors: dict[str, Vector] = {}
+        # Cached vectors turn out to have the wrong dimension if the embedder returns another for the rest.
+        while missing := [text for text in distinct if text not in vectors or vectors[text].size != self._dimension]:
+            # Claim every text that nobody computes before the first await, or two calls would claim the same.
             mine, theirs = [], {}
-            for text in left:
+            for text in missing:
                 if (vector := self._recall(text)) is not None:
-                    found[text] = vector
+                    vectors[text] = vector
                 elif text in self._waiting:
                     theirs[text] = self._waiting[text]
                 else:
                     mine.append(text)
-            found |= await self._compute(mine)
+            vectors |= await self._compute(mine)
             for text, future in theirs.items():
-                # None: whoever worked at it was cancelled, so this call does it in the next round.
+                # None: the other call was cancelled, so this one computes the text in the next round.
                 if (result := await asyncio.shield(future)) is not None:
-                    found[text] = result[text]
+                    vectors[text] = result[text]
         zero = np.zeros(self._dimension or 0, np.float32)
-        return np.stack([found.get(text, zero) for text in texts]) if texts else zero.reshape(1, -1)[:0]
+        return np.stack([vectors.get(text, zero) for text in texts]) if texts else zero.reshape(1, -1)[:0]
 
     async def _compute(self, texts: list[str]) -> "dict[str, Vector]":
-        """Return the vectors of ``texts``, which nobody works at, from the cache or the embedder."""
+        """Return the vectors of ``texts``, which no other call computes, from the cache or the embedder."""
         batches = [texts[first : first + _BATCH] for first in range(0, len(texts), _BATCH)]
         futures = [asyncio.get_running_loop().create_future() for _ in batches]
         for batch, future in zip(batches, futures, strict=True):
             self._waiting |= dict.fromkeys(batch, future)
-        found: dict[str, Vector] = {}
+        vectors: dict[str, Vector] = {}
         try:
             for batch, future in zip(batches, futures, strict=True):
-                vectors = await self._batch(batch)
-                found |= vectors
-                future.set_result(vectors)
+                computed = await self._batch(batch)
+                vectors |= computed
+                future.set_result(computed)
         except Exception as error:
             for future in futures:
                 if not future.done():
                     future.set_exception(error)
-                    # Marked as seen: nobody may be waiting for it.
+                    # Marked as retrieved: there may be no waiting call.
                     future.exception()
             raise
         finally:
@@ -132,21 +132,21 @@ class PersistEmbedding:
             for future in futures:
                 if not future.done():
                     future.set_result(None)
-        return found
+        return vectors
 
     async def _batch(self, texts: list[str]) -> "dict[str, Vector]":
-        found = await self._read(texts)
-        missing = [text for text in texts if text not in found]
+        vectors = await self._read(texts)
+        missing = [text for text in texts if text not in vectors]
         if missing:
             computed = dict(zip(missing, self._checked(await self.embedder.embed(missing), len(missing)), strict=True))
-            # Remembered first: what was paid for is not lost when the cache cannot be written.
+            # Remembered first, so that nothing is computed again if the cache cannot be written.
             for text, vector in computed.items():
                 self._remember(text, vector)
             await self._write(computed)
-            found |= computed
-        for text, vector in found.items():
+            vectors |= computed
+        for text, vector in vectors.items():
             self._remember(text, vector)
-        return found
+        return vectors
 
     def _checked(self, answer: "Matrix", number: int) -> "list[Vector]":
         """Return the rows of what the embedder answered, each brought to length 1. Raises EmbeddingError."""
@@ -170,7 +170,7 @@ class PersistEmbedding:
         return list((rows / np.where(lengths, lengths, 1)).astype(np.float32))
 
     async def _read(self, texts: list[str]) -> "dict[str, Vector]":
-        """Return those of ``texts`` that the cache holds undamaged, of the dimension known or found first."""
+        """Return the undamaged cached vectors of ``texts`` that have the known dimension, or else the first one's."""
         values = await self._store.backend.get_many([keys.embedding(self.embedder.name, text) for text in texts])
         if self._dimension is None:
             first = next((each for each in map(_decode, values) if each is not None), None)

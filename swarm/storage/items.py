@@ -1,4 +1,4 @@
-"""The items of a storage: their JSON form, and the committed ones that this process has read."""
+"""The items of a storage: their JSON form, and this process's cache of the committed ones."""
 
 import builtins
 import secrets
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class ItemForm(Generic[T]):
     """How the storage ``name`` writes, reads and indexes items; the arguments are the fields of ``Storage``.
 
-    pydantic is imported by the first item that is written or read.
+    pydantic is imported when the first item is written or read.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ItemForm(Generic[T]):
 
     @cached_property
     def defaults(self) -> list[T]:
-        """The default items; what makes them is called once."""
+        """The default items; a function that returns them is called once."""
         return list(self._items() if callable(self._items) else self._items)
 
     @cached_property
@@ -56,13 +56,13 @@ class ItemForm(Generic[T]):
             ) from None
 
     def encode(self, item: T, item_id: str) -> bytes:
-        """Return ``item`` as it is stored. Raises StorageError unless it comes back as its type and has texts."""
+        """Return the stored form of ``item``. Raises StorageError if it cannot be read back or has no valid texts."""
         adapter = self._adapter
         try:
             value = adapter.dump_json(adapter.validate_python(item), by_alias=True, warnings="error")
         except ValueError as error:
             raise StorageError(
-                f"storage {self._name!r}: {item!r:.200} is no item of it ({_in_short(error)})"
+                f"storage {self._name!r}: {item!r:.200} does not fit its type ({_in_short(error)})"
             ) from error
         self.texts(item_id, value)
         return value
@@ -73,51 +73,51 @@ class ItemForm(Generic[T]):
             return self._adapter.validate_json(value)
         except ValueError as error:
             raise StorageError(
-                f"storage {self._name!r}: the item {item_id!r} cannot be read as its type ({_in_short(error)})."
-                " It is left as it is: put another in its place, or remove it"
+                f"storage {self._name!r}: the item {item_id!r} cannot be read as its type ({_in_short(error)});"
+                " it was not changed: replace or remove it"
             ) from error
 
     def texts(self, item_id: str, value: bytes) -> Sequence[str]:
-        """Return the texts by which a stored item is found. Raises StorageError when there are none to be had."""
+        """Return the texts by which a stored item is found. Raises StorageError if the index function fails."""
         item = self.decode(item_id, value)
         try:
             texts = self._index(item)
-            found = (texts,) if isinstance(texts, str) else tuple(texts)
+            checked = (texts,) if isinstance(texts, str) else tuple(texts)
         except Exception as error:
             raise StorageError(
                 f"storage {self._name!r}: its index failed for the item {item_id!r} ({error!r:.200})"
             ) from error
-        if not all(isinstance(text, str) for text in found):
+        if not all(isinstance(text, str) for text in checked):
             raise StorageError(
                 f"storage {self._name!r}: its index returned {texts!r:.200} for the item {item_id!r}: expected text"
             )
-        return found
+        return checked
 
 
 def _in_short(error: Exception) -> str:
-    """Return what a validation error says, in one short line."""
+    """Return the message of a validation error as one short line."""
     text = " ".join(str(error).split("For further information")[0].split())
     return text if len(text) <= 300 else text[:299] + "…"
 
 
 _ATTEMPTS = 3
-"""How often items are read again that were changed while they were read."""
+"""How often all items are read if they change in the meantime."""
 
 _TOKEN = 12
 
 _LAST = 100
-"""How many changes a reader looks back, and one commit tells of; beyond that, all items are read."""
+"""The most changes that a reader looks back, and that a commit lists; beyond that, all items are read."""
 
 _FORGET = 1024
-"""One of so many commits begins the list of changes anew, so that it stays short."""
+"""On average, one commit of this many restarts the list of changes, so that it stays short."""
 
 
 class StoredItems:
     """The items of the storage ``name`` of ``client`` (``None``: of all clients), shared by all views of one storage.
 
-    A commit that changes them also sets another version, a random token, and adds that token with the changed id to a
-    list. Whoever knows an earlier version reads from the end of the list which items to read again, and reads all of
-    them when the list does not go back so far.
+    A commit that changes them also sets a new version, a random token, and adds that token with the changed id to a
+    list. A reader that knows an earlier version learns from the end of the list which items to read again, and reads
+    all of them if the list does not go back far enough.
     """
 
     def __init__(self, client: str | None, name: str, draw: Callable[[int], int] = secrets.randbelow) -> None:
@@ -126,32 +126,32 @@ class StoredItems:
         self.version_key = keys.storage_version(client, name)
         self._changes_key = keys.storage_changes(client, name)
         self._version: bytes | None = None
-        """That of ``items``; ``None`` before the first read."""
+        """The version of ``items``; ``None`` before the first read."""
         self.items: dict[str, bytes] = {}
-        """The stored items in the order of their ids. Never changed, only replaced."""
+        """The stored form of the items by id, in the order of the ids. Never modified, only replaced."""
         self.index: SearchIndex | None = None
-        """Of ``items`` or of earlier ones."""
+        """The index of ``items``, or of an earlier version."""
         self.filled = False
-        """Whether the default items are known to be put in."""
+        """Whether the default items are known to be stored."""
 
     def id(self, key: str) -> str:
         """Return the id of the item at ``key``."""
         return unquote(key[len(self.prefix) :], errors="surrogatepass")
 
     def changed(self, items: Sequence[str], ttl: float | None) -> list[Write]:
-        """Return what belongs into a commit that changes the ``items``, given by their keys."""
+        """Return the writes that a commit needs which changes the ``items``, given by their keys."""
         token = secrets.token_bytes(_TOKEN)
         put = Put(self.version_key, token, ttl)
         if not items or len(items) > _LAST or self._draw(_FORGET) == 0:
-            # Whoever knows an earlier version does not find it any more.
+            # Readers do not find their version any more, and read all items.
             return [Delete(self._changes_key), Append(self._changes_key, (token,), ttl), put]
         entries = tuple(token + key[len(self.prefix) :].encode() for key in items)
         return [Append(self._changes_key, entries, ttl), put]
 
     async def read(self, backend: Backend, *, lasting: bool) -> dict[str, bytes]:
-        """Return what is committed. While nothing changes that is one round trip, if items are ``lasting``."""
+        """Return the committed items. If they are ``lasting`` and unchanged, that takes one round trip."""
         version = await backend.get(self.version_key)
-        # Items that run out do so without a new version.
+        # Items that expire do so without a new version.
         if not lasting or version is None or self._version is None:
             return await self._read_all(backend, version)
         if version != self._version:
@@ -159,7 +159,7 @@ class StoredItems:
         return self.items
 
     async def _read_changes(self, backend: Backend, version: bytes) -> None:
-        """Bring the items from the version that is known to ``version``, or a later one."""
+        """Update the items to ``version``, or a later one."""
         while True:
             before = self._version
             entries = await backend.slice(self._changes_key, -_LAST)
@@ -170,7 +170,7 @@ class StoredItems:
             behind = len(tokens) - tokens[::-1].index(before)
             changed = list({self.prefix + entry[_TOKEN:].decode("ascii", "replace") for entry in entries[behind:]})
             values = await backend.get_many(changed)
-            # Else another task has brought them to some version meanwhile, maybe not to this one.
+            # Otherwise another task has updated them in the meantime, maybe not to this version.
             if self._version == before:
                 self._apply({self.id(key): value for key, value in zip(changed, values, strict=True)})
                 self._version = tokens[-1]
@@ -189,10 +189,10 @@ class StoredItems:
 
     async def _read_all(self, backend: Backend, version: bytes | None) -> dict[str, bytes]:
         for _ in range(_ATTEMPTS):
-            found = {self.id(key): value async for key, value in backend.scan(self.prefix)}
+            items = {self.id(key): value async for key, value in backend.scan(self.prefix)}
             before, version = version, await backend.get(self.version_key)
             if version == before:
                 break
-        # The version from before the last scan: should it be late, the next read finds that out.
-        self._version, self.items, self.filled = before, dict(sorted(found.items())), before is not None
+        # The version from before the last scan: if it is outdated, the next read notices.
+        self._version, self.items, self.filled = before, dict(sorted(items.items())), before is not None
         return self.items

@@ -1,4 +1,4 @@
-"""Vectors of texts without a model: hashed words and pieces of words. Works offline, at once, the same everywhere.
+"""The built-in embedder, which needs no model: it hashes words and parts of words.
 
 Texts that share words, stems or compounds get similar vectors; synonyms do not. The method is feature hashing with
 signs (Weinberger and others, 2009, https://arxiv.org/abs/0902.2206) over words, pairs of words, and the pieces of

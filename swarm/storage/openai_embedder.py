@@ -1,4 +1,4 @@
-"""Vectors from any server that speaks OpenAI's embeddings API: OpenAI itself, Ollama, LM Studio, llama.cpp, vLLM."""
+"""An embedder for servers with OpenAI's embeddings API: OpenAI, Ollama, LM Studio, llama.cpp, vLLM."""
 
 import asyncio
 import base64

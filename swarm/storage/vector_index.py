@@ -1,4 +1,4 @@
-"""Nearest vectors: which items of a storage are most like what was searched. One matrix product and a partition."""
+"""The search index of a storage: finds the most similar vectors by one matrix product and a partition."""
 
 import asyncio
 import heapq

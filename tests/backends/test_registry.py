@@ -12,17 +12,17 @@ from swarmchat.backends.registry import schemes
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("rediss3://h", r"no backend for 'rediss3:'; did you mean rediss:\?"),
+        ("rediss3://h", r"unknown backend 'rediss3:'; did you mean rediss:\?"),
         ("dsk:/tmp", r"did you mean disk:\?"),
         ("Memry:", r"did you mean memory:\?"),
-        ("memory", "'memory' is no URL; write one, such as memory:$"),
-        ("rediss", "'rediss' is no URL; write one, such as rediss://HOST:PORT/DB$"),
+        ("memory", "'memory' is not a URL; write one, such as memory:$"),
+        ("rediss", "'rediss' is not a URL; write one, such as rediss://HOST:PORT/DB$"),
         ("redis+cluster", r"write one, such as redis\+cluster://HOST:PORT,HOST:PORT$"),
         ("redsi", r"did you mean redis:\?"),
         ("", "named by a URL"),
         ("/some/path", "named by a URL"),
-        ("http://[", "no backend for 'http:'"),
-        ("zzz:", r"no backend for 'zzz:'\. Known: disk, memory, redis"),
+        ("http://[", "unknown backend 'http:'"),
+        ("zzz:", r"unknown backend 'zzz:'\. Known: disk, memory, redis"),
     ],
 )
 def test_an_unknown_scheme_names_the_nearest(url: str, says: str) -> None:

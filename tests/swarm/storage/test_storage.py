@@ -285,7 +285,7 @@ class TestDefaults:
 
     def test_one_that_cannot_be_stored(self):
         wrong: Any = [BANANA, "no fact"]
-        with pytest.raises(StorageError, match="storage 'facts': 'no fact' is no item"):
+        with pytest.raises(StorageError, match="storage 'facts': 'no fact' does not fit its type"):
             run(make(MemoryBackend(), replace(FACT_STORAGE, items=wrong)).list())
 
 
@@ -744,9 +744,9 @@ class TestUnreadable:
     @pytest.mark.parametrize(
         ("definition", "item", "wrong"),
         [
-            (FACT_STORAGE, {"since": "soon"}, "is no item of it"),
-            (FACT_STORAGE, object(), "is no item of it"),
-            (WORDS, "\ud800", "is no item of it"),
+            (FACT_STORAGE, {"since": "soon"}, "does not fit its type"),
+            (FACT_STORAGE, object(), "does not fit its type"),
+            (WORDS, "\ud800", "does not fit its type"),
             (Storage("s", index=lambda fact: fact.about), BANANA, "its index failed for the item"),
             (Storage("s", index=lambda item: 1), 1, "its index failed for the item"),
             (Storage("s", index=lambda item: [1]), 1, "expected text"),
