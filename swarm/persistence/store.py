@@ -140,7 +140,7 @@ class Store:
         return await self.backend.get(key) if self.changes is None else await self.changes.read(self.backend, key)
 
     async def update(
-        self, key: str, change: Update, ttl: float | None = None, recorded_as: tuple[str, str] | None = None
+        self, key: str, change: Update, ttl: float | None = None, recorded_as: tuple[RecordType, str] | None = None
     ) -> None:
         """Change the value of ``key``, at once or with the collected changes."""
         changes = ChangeSet()
