@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         HandoffLoop as HandoffLoop,
         HookError as HookError,
         LimitReached as LimitReached,
+        LogLost as LogLost,
         ModelAuthError as ModelAuthError,
         ModelBusy as ModelBusy,
         ModelError as ModelError,
@@ -142,7 +143,7 @@ _NAMES = {
     "conversation.settings": "SessionSettings",
     "errors": """
         BadRecord CompactFailed ContextTooLong DefinitionError EmbeddingError HandoffLoop HookError
-        LimitReached ModelAuthError ModelBusy ModelError ModelNotFound ModelRefused ModelUnavailable
+        LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound ModelRefused ModelUnavailable
         NothingToCompact OverBudget PinError RepeatedCall RequestLimit ScriptError SessionBusy StateError
         StorageError SwarmError TranscriptError
     """,

@@ -32,7 +32,7 @@ PUBLIC = {
     "swarmchat.swarm": """
         Agent Answer BadRecord Ban Budget CompactFailed Context ContextTooLong DefinitionError DemoModel
         DemoRule Difference Embedder EmbeddingError Event Fault Group GroupBuilder Groups HandedOver HandoffLoop
-        HookError Lifetimes LimitReached Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound
+        HookError Lifetimes LimitReached LogLost Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound
         ModelRefused ModelRequest ModelUnavailable NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel
         OverBudget PersistAlive PersistEmbedding PersistMemory PersistPolicy PersistState PersistStorage
         PersistSwarm PinError Policy Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record
