@@ -36,13 +36,12 @@ class _ChatByDefault(PlainGroup):
         return super().parse_args(ctx, args)
 
     def _check_typo(self, ctx: Any, args: list[str]) -> None:
-        """A single word that is nearly a command is more likely a typo than a question that should cost money."""
+        """Fail if the first word is nearly a command: more likely a typo than a question that should cost money."""
         import difflib
 
-        if len(args) == 1 and (near := difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0.75)):
-            ctx.fail(
-                f"there is no command {args[0]!r}; did you mean {near[0]!r}? (to ask it: swarmchat chat {args[0]})"
-            )
+        # A quoted sentence is one word with spaces, and no command is near it.
+        if args and (near := difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0.75)):
+            ctx.fail(f"unknown command {args[0]!r}; did you mean {near[0]!r}? To send it as a message, put -- before it")
 
 
 app = Commands(

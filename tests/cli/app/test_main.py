@@ -43,10 +43,24 @@ def test_a_question_can_be_any_word(words, program):
     assert asked.code == 0
 
 
-def test_a_word_that_is_nearly_a_command_is_a_typo():
-    typo = CliRunner().invoke(app, ["chatt"])
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["chatt"], "chat"),
+        (["relpay", "x.jsonl"], "replay"),
+        (["session", "list", "--json"], "sessions"),
+        (["model", "test", "-m", "demo"], "models"),
+    ],
+)
+def test_a_first_word_that_is_nearly_a_command_is_a_typo(words, near):
+    typo = CliRunner().invoke(app, words)
     assert typo.exit_code == 2
-    assert "did you mean 'chat'? (to ask it: swarmchat chat chatt)" in typo.output
+    assert f"did you mean {near!r}? To send it as a message, put -- before it" in " ".join(typo.output.split())
+
+
+def test_a_quoted_sentence_is_no_typo(program):
+    asked = program.invoke("session list please", env={"SWARMCHAT_BACKEND": "memory"})
+    assert (asked.code, 'You said "session list please"' in asked.out) == (0, True)
 
 
 @pytest.mark.parametrize(
