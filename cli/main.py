@@ -39,8 +39,8 @@ class _ChatByDefault(PlainGroup):
         """Fail if the first word is nearly a command: more likely a typo than a question that should cost money."""
         import difflib
 
-        # "what" is as near to "chat" as a typo: with more words behind it, it is a question. A quoted sentence is one word
-        # with spaces, and no command is near it.
+        # "what" is as near to "chat" as a typo: with more words behind it, it is a question. A quoted sentence is one
+        # word with spaces, and no command is near it.
         cutoff = 0.75 if len(args) == 1 else 0.8
         if args and (near := difflib.get_close_matches(args[0], self.commands, n=1, cutoff=cutoff)):
             ctx.fail(
