@@ -308,9 +308,10 @@ class Conversation:
         # Rarely needed, and it brings the archive along.
         from swarmchat.swarm.conversation.restore import restore
 
-        restored = await restore(self.journal, self.backend, self.settings.lifetimes, lost, pending)
+        lifetimes = self.settings.lifetimes
+        restored = await restore(self.journal, self.backend, lifetimes, self.navigation, lost, pending)
         self.last_request = None
-        await self._restore_agent()
+        self.view.rebuild()
         if not restored.complete:
             raise LogLost(restored.message, lost.stored)
         self._notices.append(restored.message)

@@ -12,6 +12,7 @@ from swarmchat.swarm.persistence.journal import Journal
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import Lifetimes
+from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.session_state import SessionState
 
 
@@ -26,18 +27,30 @@ class Restored:
 
 
 async def restore(
-    journal: Journal, backend: Backend, lifetimes: Lifetimes, lost: LogLost, pending: Iterable[Record] = ()
+    journal: Journal,
+    backend: Backend,
+    lifetimes: Lifetimes,
+    navigation: Navigation,
+    lost: LogLost,
+    pending: Iterable[Record] = (),
 ) -> Restored:
-    """Store again what this process still holds of the session; if that is not all, with ``pending`` behind it.
+    """Store again what this process still holds of the session, with ``navigation``.
 
+    If that is not all, the records that are not stored yet and ``pending`` are stored behind it, with new numbers.
     Raises SessionBusy when another process has continued the session, and the backend's errors.
     """
-    log, stored = journal.log, lost.stored
+    log, info, stored = journal.log, journal.info, lost.stored
     in_memory = {record.seq: record for record in (*log.head, *log.apart.values(), *log.records)}
     records = [in_memory[seq] for seq in sorted(in_memory) if seq >= stored]
     count, complete = log.next_seq - stored, len(records) == log.next_seq - stored
-    lines = [record.line for record in records] if complete else renumber([*records, *pending], stored)
-    await journal.rewrite(stored, lines, *await _state_writes(backend, journal.info, lifetimes, records))
+    writes = await _state_writes(backend, journal.info, lifetimes, records)
+    writes.append(Put(keys.session_swarm(info.client, info.id), navigation.to_bytes(), lifetimes.session))
+    if complete:
+        lines = [record.line for record in records]
+    else:
+        lines = renumber([*records, *journal.unsaved, *pending], stored)
+        journal.unsaved = []
+    await journal.rewrite(stored, lines, *writes)
     if complete:
         return Restored(True, f"the store had lost {count:,} records of this session: they are stored again")
     message = (
@@ -50,7 +63,7 @@ async def restore(
 async def _state_writes(
     backend: Backend, info: SessionInfo, lifetimes: Lifetimes, records: Sequence[Record]
 ) -> list[Write]:
-    """Return the writes that restore agent, stack, states and memory as ``records`` have left them."""
+    """Return the writes that restore states and memory as ``records`` have left them."""
     state, names, memory = SessionState(), dict[str, None](), None
     for record in records:
         state = state.after(record)
@@ -61,8 +74,6 @@ async def _state_writes(
         elif record.type in ("session", "memory"):
             memory = record.data.get("memory" if record.type == "session" else "value")
     writes: list[Write] = []
-    if state.navigation is not None:
-        writes.append(Put(keys.session_swarm(info.client, info.id), state.navigation.to_bytes(), lifetimes.session))
     for name in names:
         key, value = keys.session_state(info.client, info.id, name), state.states.get(name)
         writes.append(Delete(key) if value is None else Put(key, encode_json(value), lifetimes.session))

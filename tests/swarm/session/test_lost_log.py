@@ -1,18 +1,24 @@
 """The store is not what this process left: records are gone, or another process went on."""
 
 import asyncio
+import json
+import random
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chat_rules import check_messages
 from chats import open_session, say, sent, text_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from swarmchat.backends import Backend, Delete, Lease, Put, Truncate, open_backend
 from swarmchat.backends.testing.tools import gone, until
 from swarmchat.swarm import Agent, Context, Session, State, Swarm, tool
 from swarmchat.swarm.conversation.events import Event, Warned
-from swarmchat.swarm.errors import LogLost, SessionBusy
-from swarmchat.swarm.models.base import Answer, ToolCall
+from swarmchat.swarm.errors import LimitReached, LogLost, OverBudget, PinError, SessionBusy
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ToolCall
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record, parse_record
@@ -184,5 +190,82 @@ def test_an_open_session_does_not_run_out(tmp_path: Path) -> None:
         await session.close()
         await until(lambda: is_missing(backend, LOG))
         await backend.close()
+
+    asyncio.run(scenario())
+
+
+class Improvised:
+    """A model that calls tools, hands over or answers, as ``rng`` decides."""
+
+    name = "gpt-4o"
+    context_window = 900
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self.requests: list[ModelRequest] = []
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        self.requests.append(request)
+        number = len(self.requests)
+        kind = self._rng.random()
+        if kind < 0.25:
+            yield Answer("", (ToolCall(f"c{number}", "order", f'{{"item":"{number}"}}'),), "tool_calls")
+        elif kind < 0.35:
+            yield Answer("", (ToolCall(f"c{number}", "transfer_to_till", "{}"),), "tool_calls")
+        else:
+            yield Answer(f"answer {number} {'word ' * self._rng.randrange(1, 30)}")
+
+    async def close(self) -> None:
+        pass
+
+
+async def lose_something(backend: Backend, rng: random.Random) -> None:
+    length = await backend.length(LOG)
+    if rng.random() < 0.5:
+        await flush(backend)
+    else:
+        await backend.commit(Truncate(LOG, rng.randrange(length + 1)))
+
+
+async def do_something(session: Session, rng: random.Random) -> None:
+    kind = rng.random()
+    with suppress(LogLost, OverBudget, LimitReached, PinError):
+        if kind < 0.7:
+            await say(session, "question " * rng.randrange(1, 40))
+        elif kind < 0.8:
+            await session.undo(rng.randrange(1, 3))
+        elif kind < 0.85:
+            await session.redo()
+        elif kind < 0.9:
+            await session.go_to(rng.choice(["desk", "till"]))
+        elif kind < 0.95:
+            await session.reset()
+        else:
+            await session.pin(session.last_turn)
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=20)
+def test_whatever_is_lost_the_log_is_sound_and_the_next_process_sees_the_same(rng: random.Random) -> None:
+    async def scenario() -> None:
+        backend, model = open_backend("memory:"), Improvised(rng)
+        window = {"context_window": 900, "reserve": 60, "max_requests": 4}
+        session = await open_session(backend, model, swarm=SWARM, **window)
+        for _ in range(rng.randrange(3, 25)):
+            if rng.random() < 0.25:
+                await lose_something(backend, rng)
+            await do_something(session, rng)
+        # A loss that was not noticed yet would be noticed by the next process instead.
+        for _ in range(2):
+            with suppress(LogLost, OverBudget, LimitReached):
+                await say(session, "last")
+        records = await records_of(backend)
+        assert [record.seq for record in records] == list(range(len(records)))
+        assert check_messages([json.loads(message) for message in model.requests[-1].messages]) is None
+        navigation, context = session.navigation, await session.context()
+        await session.close()
+        async with await open_session(backend, model, swarm=SWARM, **window) as again:
+            assert again.navigation == navigation
+            assert (await again.context()).messages == context.messages
 
     asyncio.run(scenario())
