@@ -1,14 +1,35 @@
 """Compact JSON and valid Unicode."""
 
 import json
+import math
+from collections.abc import Mapping
 
 # Created once: json.dumps creates an encoder at each call.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def encode_json(value: object) -> bytes:
-    """Encode ``value`` as compact UTF-8 JSON. Lone surrogates, which UTF-8 cannot hold, become ``?``."""
-    return _encode(value).encode("utf-8", "replace")
+    """Encode ``value`` as compact UTF-8 JSON.
+
+    Lone surrogates, which UTF-8 cannot hold, become ``?``. NaN and infinite numbers become null: Python reads them, but
+    JSON does not have them.
+    """
+    try:
+        text = _encode(value)
+    except ValueError:
+        text = _encode(_finite(value))
+    return text.encode("utf-8", "replace")
+
+
+def _finite(value: object) -> object:
+    """Return ``value`` with ``None`` for each number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value
 
 
 def clean_text(text: str) -> str:

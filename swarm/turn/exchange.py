@@ -1,7 +1,9 @@
 """One request and its answer, as it streams in."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Conversation
@@ -10,6 +12,9 @@ from swarmchat.swarm.errors import ContextTooLong
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
+
+_LARGEST_FIGURE = 10**9
+"""The largest number of tokens, or amount of money, that a server is believed to have counted for one request."""
 
 
 class Exchange:
@@ -66,7 +71,8 @@ class Exchange:
     def finish(self) -> Iterator[Event]:
         """End the answer; yield what was still held back."""
         yield from self._shown(self.reader.finish())
-        self.answer = self.reader.raw_answer(self._last)
+        answer = self.reader.raw_answer(self._last)
+        self.answer = replace(answer, usage=_plausible(answer.usage)) if answer.usage else answer
         elapsed = self._conversation.journal.now() - self._started
         self.milliseconds = max(0, round(elapsed / timedelta(milliseconds=1)))
 
@@ -80,3 +86,12 @@ class Exchange:
             if not self.held_back:
                 kind = TextDelta if isinstance(chunk, TextChunk) else ReasoningDelta
                 yield kind(chunk.text, self.agent)
+
+
+def _plausible(usage: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``usage`` without numbers that no request can have: nobody could calculate with them."""
+    return {
+        name: figure
+        for name, figure in usage.items()
+        if not isinstance(figure, int | float) or 0 <= figure <= _LARGEST_FIGURE
+    }

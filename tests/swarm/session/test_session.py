@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import random
 import subprocess
@@ -761,3 +762,16 @@ def test_a_lifetime_is_given_to_all_keys_of_a_session(redis_url):
     assert 900 < ttls["log"] <= 1000
     assert 900 < ttls["s"] <= 1000
     assert 0 < ttls["lease"] <= 50
+
+
+def test_usage_out_of_all_bounds_is_ignored():
+    async def scenario():
+        usage = {"prompt_tokens": 10**309, "completion_tokens": 5, "cost": math.nan, "total_tokens": -3}
+        model = ScriptedModel([Answer("a1", usage=usage), "a2"])
+        async with await open_session(open_backend("memory:"), model) as session:
+            await say(session, "q1 " * 2000)
+            assert text_of(await say(session, "q2")) == "a2"
+            (answer, _) = [record for record in session.records if record.type == "assistant"]
+            assert answer.data["usage"] == {"completion_tokens": 5}
+
+    run(scenario())
