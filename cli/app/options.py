@@ -1,6 +1,10 @@
 """Options that several commands have, under one name and with one meaning."""
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import typer
 
@@ -54,3 +58,36 @@ def flags(**given: object) -> dict[str, object]:
 
 
 Name = Annotated[str, typer.Argument(help="Which session: its name or its id.")]
+
+NO_FLAGS: Mapping[str, Any] = MappingProxyType({})
+"""Stands in a command's signature where ``with_store_options`` puts the options of the store."""
+
+_STORE_OPTIONS = {
+    "backend": Backend,
+    "client": Client,
+    "redis_url": RedisUrl,
+    "data_dir": DataDir,
+    "profile": Profile,
+}
+
+
+def with_store_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command`` the options of the store in place of its parameter ``flags``, which receives their values."""
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name == "flags":
+            parameters += [
+                inspect.Parameter(name, parameter.kind, default=None, annotation=option)
+                for name, option in _STORE_OPTIONS.items()
+            ]
+        else:
+            parameters.append(parameter)
+
+    @functools.wraps(command)
+    def with_flags(**values: Any) -> None:
+        flags = {name: values.pop(name) for name in _STORE_OPTIONS}
+        command(flags=flags, **values)
+
+    with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+    with_flags.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_flags

@@ -1,7 +1,7 @@
 """``swarmchat sessions``: list, show, search and rename."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,14 +23,11 @@ Everywhere = Annotated[bool, typer.Option("--all", help="On disk and in Redis, w
 
 
 @sessions_app.command("list")
+@options.with_store_options
 def list_all(
     limit: Annotated[int | None, typer.Option(min=1, help="How many at most.")] = None,
     everywhere: Everywhere = False,
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    flags: Mapping[str, Any] = options.NO_FLAGS,
     as_json: options.Json = False,
 ) -> None:
     """List the sessions, the last used first."""
@@ -40,7 +37,6 @@ def list_all(
         from swarmchat.cli.sessions.pages import print_sessions
         from swarmchat.swarm.persistence.session_index import list_sessions
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         rows = []
         async with aclosing(session_stores(flags, everywhere)) as found:
             async for place in found:
@@ -56,13 +52,10 @@ def list_all(
 
 
 @sessions_app.command("show")
+@options.with_store_options
 def show(
     name: Name,
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    flags: Mapping[str, Any] = options.NO_FLAGS,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records of the log.")] = False,
 ) -> None:
     """Show what was said and done in a session, which may be in use."""
@@ -76,7 +69,6 @@ def show(
         from swarmchat.swarm.archive.dialogue import dialogue
         from swarmchat.swarm.persistence.log_reader import read_records
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.apply_settings(flags)) as place:
             info = await place.session(name)
             records = [record async for record in read_records(place.backend, info)]
@@ -89,16 +81,13 @@ def show(
 
 
 @sessions_app.command("search")
+@options.with_store_options
 def search(
     text: Annotated[str, typer.Argument(help="What to find, in upper or lower case.")],
     regex: Annotated[bool, typer.Option("--regex", help="It is a regular expression.")] = False,
     session: Annotated[str | None, typer.Option("-s", "--session", help="Only in this session.")] = None,
     everywhere: Everywhere = False,
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    flags: Mapping[str, Any] = options.NO_FLAGS,
     as_json: options.Json = False,
 ) -> None:
     """Find a text in questions, answers, and names, arguments and results of tools. Exit code 1 if there is none."""
@@ -118,7 +107,6 @@ def search(
             raise UsageError(f"{text!r} is no regular expression: {error}") from error
         if not text:
             raise UsageError("there is nothing to find in an empty text")
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         found: list[dict[str, Any]] = []
         count = 0
         async with aclosing(session_stores(flags, everywhere)) as reached:
@@ -141,14 +129,11 @@ def search(
 
 
 @sessions_app.command("rename")
+@options.with_store_options
 def rename(
     name: Name,
     new: Annotated[str, typer.Argument(help="Its new name.")],
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    flags: Mapping[str, Any] = options.NO_FLAGS,
     as_json: options.Json = False,
 ) -> None:
     """Give a session another name. Its first one leads to it too, while no other session has that."""
@@ -161,7 +146,6 @@ def rename(
         from swarmchat.swarm.archive.sessions import rename_session
         from swarmchat.swarm.common.encoding import clean_text
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.apply_settings(flags)) as place:
             info = await place.session(name)
             if new not in (info.id, info.name):

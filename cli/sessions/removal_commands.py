@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from swarmchat.cli.app.typer_app import Commands
 from swarmchat.cli.terminal.printing import print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from swarmchat.swarm.persistence.session_index import SessionInfo
 
@@ -23,14 +24,11 @@ def add_to(group: Commands) -> None:
     group.command("prune")(prune)
 
 
+@options.with_store_options
 def delete(
     names: Annotated[list[str], typer.Argument(help="Which sessions: their names or ids.")],
     yes: Yes = False,
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    flags: Mapping[str, Any] = options.NO_FLAGS,
     as_json: options.Json = False,
 ) -> None:
     """Delete sessions for good. Asks before; what is remembered of the client stays."""
@@ -40,7 +38,6 @@ def delete(
         from swarmchat.cli.settings import wiring
         from swarmchat.swarm.archive.sessions import delete_session, find_unfinished
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.apply_settings(flags)) as place:
             infos = [
                 # What an interrupted import has left is in no list, and can be deleted too.
@@ -56,17 +53,14 @@ def delete(
     leave_with(work())
 
 
+@options.with_store_options
 def prune(
     older_than: Annotated[str | None, typer.Option(help="Only what was last used so long ago: 12h, 30d, 8w.")] = None,
     keep: Annotated[int | None, typer.Option(min=0, help="But never the so many that were used last.")] = None,
     empty: Annotated[bool, typer.Option("--empty", help="Only those without a turn.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted.")] = False,
     yes: Yes = False,
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    flags: Mapping[str, Any] = options.NO_FLAGS,
     as_json: options.Json = False,
 ) -> None:
     """Delete many sessions: those for which all that is given holds. One that is in use stays."""
@@ -86,7 +80,6 @@ def prune(
         if older_than is None and keep is None and not empty:
             raise UsageError("which sessions? Give --older-than, --keep or --empty")
         before = None if older_than is None else timestamp(datetime.now(UTC) - _age(older_than))
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.apply_settings(flags)) as place:
             infos = (await list_sessions(place.backend, place.client))[keep or 0 :]
             infos = [info for info in infos if before is None or info.updated < before]

@@ -1,7 +1,8 @@
 """``swarmchat sessions``: export, import, copy, fork and repair."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from swarmchat.cli.app import options
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.archive.repair import Repaired
 
 
+@options.with_store_options
 def export(
     name: Name,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write it there, not to the screen.")] = None,
@@ -20,11 +22,7 @@ def export(
     redact: Annotated[
         list[str] | None, typer.Option(help="Replace what this regular expression matches; can be repeated.")
     ] = None,
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    flags: Mapping[str, Any] = options.NO_FLAGS,
 ) -> None:
     """Write a session: its log as it is (jsonl), a message list of the chat API (openai), or a page."""
     from swarmchat.cli.sessions.stores import leave_with, opened
@@ -34,13 +32,13 @@ def export(
         from swarmchat.cli.settings import wiring
 
         patterns = redaction(redact or [])
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.apply_settings(flags)) as place:
             await export_session(place.backend, await place.session(name), form, patterns, output)
 
     leave_with(work())
 
 
+@options.with_store_options
 def import_files(
     files: Annotated[list[Path], typer.Argument(help="Which files; - is standard input.")],
     as_name: Annotated[
@@ -49,11 +47,7 @@ def import_files(
     form: Annotated[
         str | None, typer.Option("--format", help="jsonl, openai, llm or codex; found out by default.")
     ] = None,
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    flags: Mapping[str, Any] = options.NO_FLAGS,
     as_json: options.Json = False,
 ) -> None:
     """Store the sessions in files: our own logs, message lists, the logs.db of llm, sessions of the Codex CLI.
@@ -64,19 +58,15 @@ def import_files(
     from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.sessions.files import import_sessions
 
-    flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
     raise typer.Exit(run_to_exit_code(lambda: import_sessions(flags, files, as_name, form, as_json)))
 
 
+@options.with_store_options
 def copy(
     to: Annotated[str, typer.Option("--to", help="Where to: disk, redis, or a URL.")],
     names: Annotated[list[str] | None, typer.Argument(help="Which sessions: their names or ids.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All sessions of the client.")] = False,
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    flags: Mapping[str, Any] = options.NO_FLAGS,
     as_json: options.Json = False,
 ) -> None:
     """Copy sessions to another store, with all that is kept beside them. Again: what was added since."""
@@ -90,7 +80,6 @@ def copy(
 
         if bool(names) == everything:
             raise UsageError("which sessions? Name them, or give --all")
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         settings = wiring.apply_settings(flags)
         async with opened(settings) as place, opened(settings, to) as target:
             if place.backend.url == target.backend.url:
@@ -102,15 +91,12 @@ def copy(
     leave_with(work())
 
 
+@options.with_store_options
 def fork(
     name: Name,
     new: Annotated[str | None, typer.Argument(help="What to call the new one; NAME-2 by default.")] = None,
     turn: Annotated[int | None, typer.Option(min=1, help="As it was at the end of this turn.")] = None,
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    flags: Mapping[str, Any] = options.NO_FLAGS,
     as_json: options.Json = False,
 ) -> None:
     """Begin a new session with what was said in another one, all of it or the first turns."""
@@ -126,7 +112,6 @@ def fork(
         from swarmchat.swarm.common.encoding import clean_text
         from swarmchat.swarm.persistence.session_index import numbered_name
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.apply_settings(flags)) as place:
             info = await place.session(name)
             if turn is not None and turn > info.turns:
@@ -145,14 +130,11 @@ def fork(
     leave_with(work())
 
 
+@options.with_store_options
 def repair(
     name: Annotated[str, typer.Argument(help="Which session, or which file with logs.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is wrong; exit code 1 if anything is.")] = False,
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    flags: Mapping[str, Any] = options.NO_FLAGS,
     as_json: options.Json = False,
 ) -> None:
     """Repair a log: what is no record, wrong numbers, calls without results and the other way round.
@@ -168,7 +150,6 @@ def repair(
         from swarmchat.swarm.archive.repair import repair_file, repair_session
         from swarmchat.swarm.persistence.session_index import find_session
 
-        flags = options.flags(backend=backend, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile)
         async with opened(wiring.apply_settings(flags)) as place:
             info = await find_session(place.backend, place.client, name)
             if info is None and is_file:
