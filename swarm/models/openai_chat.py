@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.models.base import ModelEvent, ModelRequest, Retry
 from swarmchat.swarm.models.context_windows import context_window_for
-from swarmchat.swarm.models.openai_client import AttemptError, OpenAIServer
+from swarmchat.swarm.models.openai_client import AttemptError, OpenAIServer, content_type
 from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class OpenAIModel:
             sleep=sleep,
             jitter=jitter,
         )
-        self._refusals = self._server.refusals
+        self._errors = self._server.errors
 
     @property
     def name(self) -> str:
@@ -100,7 +100,7 @@ class OpenAIModel:
                 if said:
                     raise failure.error from None
                 attempt += 1
-                retry = Retry(attempt, self._server.wait_before(attempt, failure), failure.passing)
+                retry = Retry(attempt, self._server.wait_before(attempt, failure), failure.retry_reason)
             yield retry
             await self._server.sleep(retry.seconds)
 
@@ -127,9 +127,9 @@ class OpenAIModel:
             if not (answer.finished or lines.done):
                 raise self._server.lost(error, opened) from error
         except APIStatusError as error:
-            raise self._refusals.status(error.status_code, error.body, error.response.headers) from error
+            raise self._errors.status(error.status_code, error.body, error.response.headers) from error
         if not (answer.finished or lines.done):
-            raise self._refusals.cut_off()
+            raise self._errors.cut_off()
         for chunk in answer.rest():
             yield chunk
         yield answer.answer(f"call_{request.key[:8]}")
@@ -159,10 +159,10 @@ class OpenAIModel:
 
     async def _events(self, response: "Response", lines: DataLines) -> AsyncGenerator[Mapping[str, Any], None]:
         """Yield the objects of the stream, or the one body of a server that does not stream."""
-        kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
-        if kind == "text/html":
-            raise self._refusals.wrong_address("it answers with a web page")
-        if kind == "application/json":
+        media_type = content_type(response)
+        if media_type == "text/html":
+            raise self._errors.web_page()
+        if media_type == "application/json":
             yield self._parsed(await response.aread())
             return
         # Not the package's own event iterator: it fails at events without data and loses a last one without blank line.
@@ -183,9 +183,9 @@ class OpenAIModel:
         except (ValueError, RecursionError):
             event = None
         if not isinstance(event, dict):
-            raise self._refusals.garbage(data.decode("utf-8", "replace"))
+            raise self._errors.garbage(data.decode("utf-8", "replace"))
         if event.get("error") or event.get("object") == "error":
-            raise self._refusals.status(None, event.get("error") or event, {})
+            raise self._errors.status(None, event.get("error") or event, {})
         return event
 
 
