@@ -166,7 +166,7 @@ class ServerErrors:
             return self.wrong_address(f"it says ({status}): {words}")
         if status in (401, 403):
             advice = (
-                "check the API key and what it is allowed" if self._has_key else "the server wants an API key: set one"
+                "check the API key and its permissions" if self._has_key else "the server wants an API key: set one"
             )
             return AttemptError(ModelAuthError(f"{said}. Next: {advice}"))
         if status == 402 or "insufficient_quota" in codes:
@@ -175,7 +175,7 @@ class ServerErrors:
         if status == 429:
             return AttemptError(ModelBusy(f"{said}. Try again later"), retry_reason="rate limited", wait=wait)
         if status in (408, 409) or status >= 500:
-            error = ModelUnavailable(f"{said}. The server has trouble: try again, or look into its log")
+            error = ModelUnavailable(f"{said}. The server has a problem: try again, or check its log")
             return AttemptError(error, retry_reason=f"server error {status}", wait=wait)
         return AttemptError(ModelRefused(f"{said}. The same request would be refused again"))
 
@@ -197,7 +197,7 @@ class ServerErrors:
         """Return the error for an incomplete answer."""
         return AttemptError(
             ModelUnavailable(
-                f"the answer of {self.address} was cut off before its end. Try again, or look into its log"
+                f"the answer of {self.address} was cut off before its end. Try again, or check the server's log"
             ),
             retry_reason="cut off",
         )
@@ -334,7 +334,7 @@ class OpenAIServer:
         return response.content
 
     async def close(self) -> None:
-        """Close the connections. Closing twice is no error, and a later request opens new ones."""
+        """Close the connections. May be called twice; a later request opens new ones."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
@@ -345,11 +345,11 @@ class OpenAIServer:
         key = self._api_key
         if key is None and urlsplit(self._base_url).hostname == urlsplit(OPENAI_URL).hostname:
             raise ModelAuthError(
-                f"{self.errors.address} needs an API key and none is set: set OPENAI_API_KEY, "
-                "or give the address of a server that needs none as base URL"
+                f"{self.errors.address} needs an API key, but none is set: set OPENAI_API_KEY, "
+                "or set the base URL of a server that needs no key"
             )
         if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
-            raise ModelAuthError("the API key holds a space, a line break or a letter outside ASCII: copy it again")
+            raise ModelAuthError("the API key contains a space, a line break or a non-ASCII character: copy it again")
 
     def wait_before(self, attempt: int, failure: AttemptError) -> float:
         """Return the seconds to wait after ``failure`` before ``attempt``; the first retry is attempt 2.
@@ -364,8 +364,8 @@ class OpenAIServer:
             return backoff * (1 + self._jitter()) / 2
         if failure.wait > LONGEST_WAIT:
             raise ModelBusy(
-                f"{self.errors.address} asks to wait {failure.wait:.0f} s, more than the {LONGEST_WAIT:.0f} s "
-                f"that this program waits; try again then. {failure.error}"
+                f"{self.errors.address} asks to wait {failure.wait:.0f} s, but this program waits for at most "
+                f"{LONGEST_WAIT:.0f} s; try again later. {failure.error}"
             ) from None
         return failure.wait
 
