@@ -15,7 +15,7 @@ from swarmchat.cli.settings.wiring import OPENAI_DEFAULT, make_endpoint
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.context.encodings import encoding_name, load_encoding
 from swarmchat.swarm.errors import SwarmError
-from swarmchat.swarm.models.context_windows import context_window_for, is_known
+from swarmchat.swarm.models.context_windows import DEFAULT_CONTEXT_WINDOW, known_context_window
 from swarmchat.swarm.models.discovery import find_servers
 from swarmchat.swarm.models.openai_endpoint import ListedModel, OpenAIEndpoint
 from swarmchat.swarm.probes.quirks import QUIRKS
@@ -67,11 +67,11 @@ async def _offer(checks: Checks, settings: Settings, offline: bool) -> None:
 def _check_window(checks: Checks, settings: Settings, name: str) -> None:
     if settings.max_context is not None:
         checks.ok("context", f"{settings.max_context:,} tokens, from {settings.origins.get('max_context')}")
-    elif is_known(name):
-        checks.ok("context", f"{context_window_for(name):,} tokens: {one_line(name, 60)} is known")
+    elif window := known_context_window(name):
+        checks.ok("context", f"{window:,} tokens: {one_line(name, 60)} is known")
     else:
         advice = "set max_context to the window that the server gives the model"
-        checks.warning("context", f"{context_window_for(name):,} tokens are assumed: the model is not known", advice)
+        checks.warning("context", f"{DEFAULT_CONTEXT_WINDOW:,} tokens are assumed: the model is not known", advice)
 
 
 async def _check_server(checks: Checks, model: OpenAIEndpoint) -> None:

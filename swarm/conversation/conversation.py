@@ -23,7 +23,7 @@ from swarmchat.swarm.context.view import View, cut_warning
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import LogLost, OverBudget, SessionBusy
-from swarmchat.swarm.models.base import Hashed, Model, ModelRequest, ToolCall
+from swarmchat.swarm.models.base import MessageDigest, Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
@@ -272,7 +272,7 @@ class Conversation:
     def request(self, context: RequestContext, parameters: Mapping[str, Any]) -> ModelRequest:
         """Return the request that sends ``context``; ``parameters`` override those of agent and settings."""
         parameters = {**self.settings.parameters, **self.agent.parameters, **parameters}
-        before = Hashed() if self.last_request is None else self.last_request.conversation
+        before = MessageDigest() if self.last_request is None else self.last_request.conversation
         self.last_request = ModelRequest(
             self.model.name, context.messages, tuple(context.tools), parameters, context.system, before
         )

@@ -1,4 +1,4 @@
-"""The interface to language models: a request goes in, chunks of an answer come out, an ``Answer`` ends them."""
+"""The interface of language models: they take a request and stream chunks of text, then the whole ``Answer``."""
 
 import hashlib
 import json
@@ -10,10 +10,10 @@ from typing import Any, Protocol, runtime_checkable
 from swarmchat.swarm.common.encoding import encode_json
 
 
-class Hashed:
-    """A sha256 over messages that can be extended by further ones.
+class MessageDigest:
+    """The sha256 of a list of messages, which can be extended without hashing the first ones again.
 
-    Each request of a chat begins with the messages of the one before, so only the new ones are hashed.
+    Each request of a chat starts with the messages of the previous one, so only the new ones need hashing.
     """
 
     def __init__(self, messages: tuple[bytes, ...] = ()) -> None:
@@ -21,14 +21,14 @@ class Hashed:
         self._state = hashlib.sha256()
         self._add(messages)
 
-    def going_on(self, messages: tuple[bytes, ...]) -> "Hashed":
-        """Return ``Hashed(messages)``, computed from this one if they begin with its messages."""
-        known = len(self._messages)
-        if messages[:known] != self._messages:
-            return Hashed(messages)
-        longer = Hashed()
+    def extended_to(self, messages: tuple[bytes, ...]) -> "MessageDigest":
+        """Return ``MessageDigest(messages)``, reusing this digest if they start with its messages."""
+        count = len(self._messages)
+        if messages[:count] != self._messages:
+            return MessageDigest(messages)
+        longer = MessageDigest()
         longer._messages, longer._state = self._messages, self._state.copy()
-        longer._add(messages[known:])
+        longer._add(messages[count:])
         return longer
 
     @property
@@ -37,8 +37,8 @@ class Hashed:
         return self._state.hexdigest()
 
     def _add(self, messages: tuple[bytes, ...]) -> None:
-        # The length keeps pieces apart: two messages are not one with the same bytes.
-        self._state.update(b"".join([part for piece in messages for part in (b"%d:" % len(piece), piece)]))
+        # Each message is preceded by its length, so that two messages differ from one with the same bytes.
+        self._state.update(b"".join([part for message in messages for part in (b"%d:" % len(message), message)]))
         self._messages += messages
 
 
@@ -46,34 +46,34 @@ class Hashed:
 class ModelRequest:
     """A chat request, ready to be sent.
 
-    ``messages`` are OpenAI chat messages, each already encoded as JSON, so that the body is joined from stored
-    bytes and not built again (the openai package's own ``create()`` walks every message of every request).
+    ``messages`` are OpenAI chat messages, each already encoded as JSON: the body is joined from stored bytes instead
+    of being encoded again (the openai package's ``create()`` walks through every message of every request).
     """
 
     model: str
     messages: tuple[bytes, ...]
     tools: tuple[Mapping[str, Any], ...] = ()
-    """Tool definitions in the chat API's form: ``{"type": "function", "function": {…}}``."""
+    """Tool definitions in the format of the chat API: ``{"type": "function", "function": {…}}``."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of the body: temperature, max_tokens, tool_choice …"""
+    """Other fields of the body: temperature, max_tokens, tool_choice …"""
     instructions: int = 0
-    """How many of the messages, from the first on, are the agent's own system messages."""
-    before: Hashed = field(default_factory=Hashed, repr=False, compare=False)
-    """The ``conversation`` of an earlier request, to hash only what is new. Does not change the result."""
+    """Number of messages at the start that are the agent's own system messages."""
+    previous: MessageDigest = field(default_factory=MessageDigest, repr=False, compare=False)
+    """The ``conversation`` of an earlier request, so that only new messages are hashed. Does not change the result."""
 
     @cached_property
     def key(self) -> str:
-        """Identify the request: the sha256, in hex, of its parts. Streaming or not makes no difference."""
-        return Hashed((json.dumps(self.parts).encode(),)).hexdigest
+        """Hex sha256 that identifies the request, whether it is streamed or not."""
+        return MessageDigest((json.dumps(self.parts).encode(),)).hexdigest
 
     @cached_property
-    def conversation(self) -> Hashed:
-        """The messages but for the instructions, hashed."""
-        return self.before.going_on(self.messages[self.instructions :])
+    def conversation(self) -> MessageDigest:
+        """Digest of all messages after the instructions."""
+        return self.previous.extended_to(self.messages[self.instructions :])
 
     @cached_property
     def parts(self) -> dict[str, str]:
-        """Identify each part of the request by the sha256, in hex, of its JSON, to tell which of them changed."""
+        """Hex sha256 of each part of the request, to tell which parts changed between two requests."""
         return {
             "model": _digest(encode_json(self.model)),
             "instructions": _digest(*self.messages[: self.instructions]),
@@ -89,27 +89,27 @@ class ModelRequest:
             fields.insert(0, ("tools", self.tools))
         before = b'{"model":' + encode_json(self.model) + b',"messages":['
         after = b"]" + b"".join([b"," + encode_json(name) + b":" + encode_json(value) for name, value in fields]) + b"}"
-        # Joined once: a long conversation would be copied once more.
+        # A single join: concatenating afterwards would copy a long conversation again.
         first, rest = self.messages[:1], self.messages[1:]
         if not rest:
             return before + b"".join(first) + after
         return b",".join((before + first[0], *rest[:-1], rest[-1] + after))
 
     def decoded_messages(self) -> list[dict[str, Any]]:
-        """Return the messages as Python objects, for models that read them and for display."""
+        """Return the messages as Python objects."""
         return [json.loads(message) for message in self.messages]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that the model wants made. ``arguments`` is the text the model wrote: JSON if all is well."""
+    """A tool call that the model requests. ``arguments`` is the text that the model wrote, normally JSON."""
 
     id: str
     name: str
     arguments: str
 
     def to_message(self) -> dict[str, Any]:
-        """Return the call in the form of an assistant message's ``tool_calls``."""
+        """Return the call as an entry of an assistant message's ``tool_calls``."""
         return {
             "id": self.id,
             "type": "function",
@@ -119,44 +119,44 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class TextChunk:
-    """The next piece of the answer's text; never empty, never half a character."""
+    """The next piece of the answer's text: never empty, always whole characters."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReasoningChunk:
-    """The next piece of a reasoning model's thoughts. Not part of the answer."""
+    """The next piece of a reasoning model's thoughts, which are not part of the answer's text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The attempt failed temporarily, before any text; the next one starts in ``seconds``."""
+    """The attempt failed before any text came; the next one starts in ``seconds``."""
 
     attempt: int
-    """Which attempt comes next, counted from 2."""
+    """Number of the next attempt; the first retry is 2."""
     seconds: float
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The whole answer. Always the last event."""
+    """The complete answer: always the last event."""
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     finish: str = "stop"
-    """stop, length, tool_calls, content_filter, or what else the server said."""
+    """Why the answer ended: stop, length, tool_calls, content_filter, or the server's own word."""
     usage: Mapping[str, Any] | None = None
-    """Tokens as the server counts them (``prompt_tokens``, ``completion_tokens`` …); ``None`` if it does not say."""
+    """Token counts of the server (``prompt_tokens``, ``completion_tokens`` …); ``None`` if it reports none."""
     model: str = ""
-    """Which model the server says that it used."""
+    """Name of the model that answered, according to the server."""
     reasoning: str = ""
 
     def to_message(self) -> dict[str, Any]:
-        """Return the answer as an assistant chat message, as it is stored and sent again."""
+        """Return the answer as an assistant message, for the log and for later requests."""
         message: dict[str, Any] = {"role": "assistant", "content": self.text}
         if self.tool_calls:
             # The API documents null, not "", for an assistant message that only calls tools.
@@ -173,7 +173,7 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """The model's name, in requests and on the screen."""
+        """The model's name, as sent to the server and shown to the user."""
         ...
 
     @property
@@ -182,11 +182,10 @@ class Model(Protocol):
         ...
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Answer ``request``: yield text as it comes and the whole ``Answer`` last.
+        """Answer ``request``: yield text as it arrives, and the complete ``Answer`` last.
 
-        Closing the generator, or cancelling the task that reads it, stops the transfer at once.
-        Raises the kinds of ModelError. An error after the first TextChunk is raised as it is, never retried: the
-        text was already said.
+        Closing the generator, or cancelling the task that reads it, stops the transfer at once. Raises ModelError. A
+        request is never retried after its first TextChunk: the user has already seen that text.
         """
         ...
 
@@ -197,22 +196,22 @@ class Model(Protocol):
 
 @runtime_checkable
 class PreloadableModel(Model, Protocol):
-    """A model whose first request would have to wait for an import."""
+    """A model with a slow import, which can be done before the first request."""
 
     def warm_up(self) -> None:
-        """Import what the first request needs. Called in a thread, while the user types."""
+        """Import the packages that the first request needs. Called in a thread, while the user types."""
         ...
 
 
 @runtime_checkable
 class ObservableModel(Model, Protocol):
-    """A model that shows the parts of a server's answer as they were sent."""
+    """A model that passes on the raw JSON objects of an answer."""
 
     on_object: Callable[[Mapping[str, Any]], None] | None
-    """Called with each JSON object of an answer, before it is parsed."""
+    """Called with each JSON object of an answer, before it is interpreted."""
 
 
 @lru_cache(maxsize=256)
 def _digest(*pieces: bytes) -> str:
-    """Return the sha256 of ``pieces``, cached because they seldom change from request to request."""
-    return Hashed(pieces).hexdigest
+    """Return the hex sha256 of ``pieces``, cached because they rarely change between requests."""
+    return MessageDigest(pieces).hexdigest

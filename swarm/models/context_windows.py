@@ -2,11 +2,11 @@
 
 DEFAULT_CONTEXT_WINDOW = 32_000
 
-# Tokens of prompt and answer together, by the start of the name. Sources: the model pages of
+# Tokens for prompt plus answer, by the start of the model's name. Sources: the model pages of
 # developers.openai.com/api/docs/models, "Introducing GPT-5 for developers", the gpt-oss model card.
-# gpt-5.4 and later take about a million at a higher price; the smaller figure is the safe one.
+# gpt-5.4 and later accept about a million tokens at a higher price; the smaller figure is the safe one.
 _WINDOWS = {
-    # 400,000 by the model page, of which a prompt may take 272,000: what may be sent is what counts here.
+    # The window is 400,000 tokens, but the prompt may have at most 272,000 of them.
     "gpt-5": 272_000,
     "gpt-5-chat": 128_000,
     "gpt-5.1-chat": 128_000,
@@ -33,23 +33,18 @@ _WINDOWS = {
 
 
 def context_window_for(model_name: str) -> int:
-    """Return the context window of ``model_name`` in tokens; the longest known prefix of the name decides.
+    """Return the context window of ``model_name`` in tokens; ``DEFAULT_CONTEXT_WINDOW`` for an unknown model.
 
-    The name's case and a provider before it (``openai/gpt-4o``) do not matter. A name that is not known gets
-    ``DEFAULT_CONTEXT_WINDOW``: local servers load models with windows of their own, which no name tells.
+    The window of a model on a local server depends on how the server loads it, so its name says nothing about it.
     """
-    return _WINDOWS.get(_known_prefix(model_name), DEFAULT_CONTEXT_WINDOW)
+    return known_context_window(model_name) or DEFAULT_CONTEXT_WINDOW
 
 
-def is_known(model_name: str) -> bool:
-    """Tell whether the window of ``model_name`` is known; otherwise a default is assumed."""
-    return bool(_known_prefix(model_name))
+def known_context_window(model_name: str) -> int | None:
+    """Return the window in the table for the longest prefix of ``model_name``; ``None`` if no prefix is in it.
 
-
-def _known_prefix(model_name: str) -> str:
+    Case and a provider in front (``openai/gpt-4o``) are ignored.
+    """
     name = model_name.rsplit("/", 1)[-1].lower()
-    return max((prefix for prefix in _WINDOWS if name.startswith(prefix)), key=len, default="")
-
-
-# How servers word that a request is too long; a group holds the window in tokens where the text names it.
-# Order matters: a wording that names the window comes before one that does not.
+    prefixes = [prefix for prefix in _WINDOWS if name.startswith(prefix)]
+    return _WINDOWS[max(prefixes, key=len)] if prefixes else None

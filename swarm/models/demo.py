@@ -1,4 +1,4 @@
-"""The built-in demo model: fixed rules, no key, no network, and always the same answer to the same message."""
+"""The built-in demo model: it follows fixed rules and needs no key and no network."""
 
 import asyncio
 import json
@@ -15,72 +15,72 @@ from swarmchat.swarm.models.scripted import word_pieces
 
 _HANDOFF = "transfer_"
 
-_LOOKED_AT = 1000
-"""Characters of a message that patterns are searched in: some take the square of its length, and people paste books."""
+_SEARCHED = 1000
+"""Characters of a message that patterns search: a pattern may take quadratic time, and users paste long texts."""
 
 _FAILED = re.compile(r"(?:Error|Denied): (?:\w*Error: )?(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class DemoRule:
-    """What to do when the user's last message matches ``pattern``. Raises DefinitionError for what cannot be used.
+    """A rule of the demo model: how to answer if the user's last message matches ``pattern``.
 
-    With ``call``, that tool is called, if the active agent has it, and what it returns is answered with ``reply``; if
-    the agent does not have it, the next rule that fits holds. Without ``call``, ``reply`` is answered at once. A tool
-    that fails is answered with what it says, whatever ``reply`` is. An agent that the user was handed over to in this
-    turn hands nobody over: it answers.
+    Without ``call``, the answer is ``reply``. With ``call``, that tool is called, and its result is answered with
+    ``reply``, or with the error if the tool failed. The rule is skipped if the active agent does not have the tool, or
+    if ``call`` is a handoff and the user was already handed over in this turn. Raises DefinitionError for an invalid
+    pattern or format string.
     """
 
     pattern: str
-    """A regular expression, searched in any case in the first 1,000 characters. Its named groups can be used below."""
+    """A regular expression; searches the first 1,000 characters and ignores case. Format strings can use its groups."""
     call: str = ""
     arguments: Mapping[str, str] | Callable[[str], Mapping[str, Any]] = field(default_factory=dict)
-    """Each a format string of the pattern's groups and of ``text``, the whole message; one that comes out empty is
-    left out. Or a function of the message that returns the arguments."""
+    """Format strings with the pattern's named groups and ``text``, the whole message; empty results are left out. Or a
+    function that takes the message and returns the arguments."""
     reply: str = "{result}"
-    """A format string of the same and of ``result``: the tool's, ``{result[name]}`` for a field of it."""
+    """A format string with the same fields and ``result``, the tool's result; ``{result[name]}`` is a field of it."""
     say: str = ""
-    """A format string of what is said with the call. If it is empty, nothing is, or "One moment." with a handoff."""
+    """A format string for the text before the call. If empty: no text, or "One moment." before a handoff."""
     leak: bool = False
-    """Whether the call is written as text, as some models do, to see what the rescue makes of it."""
+    """Whether to write the call as text, as some models do, to try out the rescue."""
 
     def __post_init__(self) -> None:
         try:
             groups = re.compile(self.pattern).groupindex
         except re.error as error:
-            raise DefinitionError(f"demo rule {self.pattern!r} is no regular expression ({error})") from error
-        known = {*groups, "text"}
-        _check(self.say, known)
-        _check(self.reply, {*known, "result"})
+            raise DefinitionError(f"demo rule {self.pattern!r} is not a regular expression ({error})") from error
+        fields = {*groups, "text"}
+        _check_template(self.say, fields)
+        _check_template(self.reply, {*fields, "result"})
         for template in () if callable(self.arguments) else self.arguments.values():
-            _check(template, known)
+            _check_template(template, fields)
 
 
 def follow_rules(
     rules: Sequence[DemoRule], messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], call_id: str
 ) -> Answer | None:
-    """Return the answer of the first matching rule; ``None`` if no rule matches.
+    """Return the answer of the first rule that applies; ``None`` if none does.
 
-    ``messages`` and ``tools`` are those of a request; ``call_id`` is given to a call that is made. Raises only what a
-    rule's own function raises.
+    ``messages`` and ``tools`` are those of a request; ``call_id`` is the id for a tool call. Raises only what a rule's
+    own function raises.
     """
     last = max((index for index, message in enumerate(messages) if message.get("role") == "user"), default=-1)
     if last < 0:
         return None
     text, after = _text_of(messages[last]), messages[last + 1 :]
     results = [_text_of(message) for message in after if message.get("role") == "tool"]
-    made = {call.name for message in after for call in calls_of(message)}
-    # An agent sees what another said, and not what it called.
+    called = {call.name for message in after for call in calls_of(message)}
+    # After a handoff, an agent sees the other agent's texts but not its calls.
     handed_over = any(message.get("role") == "assistant" and not any(calls_of(message)) for message in after)
     offered = {tool["function"]["name"] for tool in tools}
     for rule in rules:
-        found = re.search(rule.pattern, text[:_LOOKED_AT], re.IGNORECASE)
-        if not found:
+        match = re.search(rule.pattern, text[:_SEARCHED], re.IGNORECASE)
+        if not match:
             continue
-        values = {"text": text, **{name: value or "" for name, value in found.groupdict().items()}}
-        if not rule.call or rule.call in made:
+        values = {"text": text, **{name: value or "" for name, value in match.groupdict().items()}}
+        if not rule.call or rule.call in called:
             return Answer(_reply(rule, values, results[-1] if results else ""))
-        if rule.call in offered and not made and not (handed_over and rule.call.startswith(_HANDOFF)):
+        if rule.call in offered and not called and not (handed_over and rule.call.startswith(_HANDOFF)):
             return _call(rule, values, call_id)
     return None
 
@@ -91,7 +91,7 @@ def _text_of(message: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class _Result:
-    """A tool's result: the text as it is, and its fields where it is JSON."""
+    """A tool's result for format strings: formats as its text, and has the fields of its JSON."""
 
     text: str
 
@@ -106,37 +106,38 @@ def _call(rule: DemoRule, values: Mapping[str, str], call_id: str) -> Answer:
     if callable(rule.arguments):
         arguments = dict(rule.arguments(values["text"]))
     else:
-        filled = {name: _filled(template, values) for name, template in rule.arguments.items()}
-        arguments = {name: value for name, value in filled.items() if value}
-    said = _filled(rule.say, values) or ("One moment." if rule.call.startswith(_HANDOFF) else "")
+        texts = {name: _format(template, values) for name, template in rule.arguments.items()}
+        arguments = {name: value for name, value in texts.items() if value}
+    text = _format(rule.say, values) or ("One moment." if rule.call.startswith(_HANDOFF) else "")
     if rule.leak:
-        leaked = json.dumps({"name": rule.call, "arguments": arguments}, ensure_ascii=False)
-        return Answer(f"{said}\n<tool_call>{leaked}</tool_call>".lstrip())
+        call_text = json.dumps({"name": rule.call, "arguments": arguments}, ensure_ascii=False)
+        return Answer(f"{text}\n<tool_call>{call_text}</tool_call>".lstrip())
     call = ToolCall(call_id, rule.call, json.dumps(arguments, ensure_ascii=False))
-    return Answer(said, tool_calls=(call,), finish="tool_calls")
+    return Answer(text, tool_calls=(call,), finish="tool_calls")
 
 
 def _reply(rule: DemoRule, values: Mapping[str, str], result: str) -> str:
-    if failed := _FAILED.fullmatch(result):
-        return f"That did not work: {failed[1]}"
-    return _filled(rule.reply, {**values, "result": _Result(result)})
+    if error := _FAILED.fullmatch(result):
+        return f"That did not work: {error[1]}"
+    return _format(rule.reply, {**values, "result": _Result(result)})
 
 
-def _filled(template: str, values: Mapping[str, object]) -> str:
+def _format(template: str, values: Mapping[str, object]) -> str:
     try:
         return template.format(**values)
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
-        # The tool returned something else than what the template picks from.
+        # The result does not have the field that the template uses.
         return str(values.get("result", template))
 
 
-def _check(template: str, known: set[str]) -> None:
+def _check_template(template: str, fields: set[str]) -> None:
+    """Raise DefinitionError unless ``template`` is a format string that uses only ``fields``."""
     try:
         names = [re.split(r"[.\[]", name)[0] for _, name, _, _ in Formatter().parse(template) if name is not None]
     except ValueError as error:
-        raise DefinitionError(f"demo rule: {template!r} is no format string ({error})") from error
-    if unknown := [name for name in names if name not in known]:
-        raise DefinitionError(f"demo rule: {template!r} uses {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        raise DefinitionError(f"demo rule: {template!r} is not a format string ({error})") from error
+    if unknown := [name for name in names if name not in fields]:
+        raise DefinitionError(f"demo rule: {template!r} uses {unknown[0]!r}; available: {', '.join(sorted(fields))}")
 
 
 LARGEST_COUNT = 10_000
@@ -147,7 +148,7 @@ To connect a real model:
 - OpenAI: set `OPENAI_API_KEY`, then start with `-m gpt-4o-mini` or another model's name.
 - A server of your own (Ollama, LM Studio, llama.cpp, vLLM): start with `-m MODEL --base-url http://localhost:11434/v1`.
 
-The conversation goes on with it where it is now."""
+The conversation continues with that model."""
 
 _WHAT_I_AM = f"""\
 I am the demo model: a few written rules, no AI. I am here so that you can try the program without a key and without \
@@ -179,57 +180,57 @@ def greet(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What the demo model looks at: the rule's match in the last user message, and the user messages before it."""
+class _UserMessages:
+    """The user's messages: a rule's match in the last one, and those before it."""
 
     match: re.Match[str]
-    before: Sequence[str]
+    earlier: Sequence[str]
 
 
-def _greet(said: _Said) -> str:
-    again = " again" if said.before else ""
+def _greet(messages: _UserMessages) -> str:
+    again = " again" if messages.earlier else ""
     return f"Hello{again}! I am the demo model: scripted answers, no AI. Ask me for help to see what I can do."
 
 
-def _recall(said: _Said) -> str:
-    if not said.before:
+def _recall(messages: _UserMessages) -> str:
+    if not messages.earlier:
         return "Nothing yet: this is the first message that I was sent."
-    lines = "\n".join(f"{number}. {text}" for number, text in enumerate(said.before, 1))
+    lines = "\n".join(f"{number}. {text}" for number, text in enumerate(messages.earlier, 1))
     return f"I was sent these messages of yours, oldest first:\n\n{lines}"
 
 
-def _count(said: _Said) -> str:
-    wanted = int(said.match[1].replace(",", ""))
-    if wanted < 1 or wanted > LARGEST_COUNT:
-        return f"I count from 1 to any number up to {LARGEST_COUNT:,}, and {wanted:,} is not one of those."
-    return " ".join(str(number) for number in range(1, wanted + 1))
+def _count(messages: _UserMessages) -> str:
+    number = int(messages.match[1].replace(",", ""))
+    if not 1 <= number <= LARGEST_COUNT:
+        return f"I count from 1 to any number up to {LARGEST_COUNT:,}, and {number:,} is not one of those."
+    return " ".join(map(str, range(1, number + 1)))
 
 
-def _otherwise(said: _Said) -> str:
-    quoted = " ".join(said.match[0].split())
+def _otherwise(messages: _UserMessages) -> str:
+    quoted = " ".join(messages.match[0].split())
     quoted = quoted if len(quoted) <= 60 else quoted[:59] + "…"
     replies = (
         f'You said "{quoted}". I am the demo model and have no rule for that; ask for help to see my rules.',
         f'I cannot think about "{quoted}": I am scripted, no AI. A real model could; ask me how to connect one.',
         f'"{quoted}" is kept in this session\'s log, but I have no answer to it: I only follow a few rules.',
     )
-    return replies[len(said.before) % len(replies)]
+    return replies[len(messages.earlier) % len(replies)]
 
 
-# Tried from the top; the first pattern found in the last user message makes the answer.
-_RULES: tuple[tuple[str, Callable[[_Said], str]], ...] = (
+# The first rule whose pattern matches the last user message gives the answer.
+_RULES: tuple[tuple[str, Callable[[_UserMessages], str]], ...] = (
     (r"\bcount(?: up)? to (\d[\d,]{0,30})", _count),
     (r"\bwhat (?:did|have) i (?:say|said|tell|told|ask|asked)\b|\brepeat what i said\b", _recall),
-    (r"\bmarkdown\b", lambda said: _MARKDOWN),
-    (r"\b(?:connect|api key|base.url|real model)\b", lambda said: _CONNECT),
-    (r"\bhelp\b|\b(?:who|what) are you\b|\bwhat can you do\b|\bwhat is this\b", lambda said: _WHAT_I_AM),
+    (r"\bmarkdown\b", lambda messages: _MARKDOWN),
+    (r"\b(?:connect|api key|base.url|real model)\b", lambda messages: _CONNECT),
+    (r"\bhelp\b|\b(?:who|what) are you\b|\bwhat can you do\b|\bwhat is this\b", lambda messages: _WHAT_I_AM),
     (r"^\W*(?:hi|hello|hey|good (?:morning|day|afternoon|evening))\b", _greet),
     (r"(?s).*", _otherwise),
 )
 
 
 class DemoModel:
-    """Answers by rules, always the same. ``delay``: seconds between two words, 0 for none. ``rules`` go first."""
+    """Answers by fixed rules, after those in ``rules``. ``delay``: seconds between two words."""
 
     def __init__(self, delay: float = 0.0, rules: Sequence[DemoRule] = ()) -> None:
         self._delay = delay
@@ -250,8 +251,8 @@ class DemoModel:
         messages = request.decoded_messages()
         answer = follow_rules(self._rules, messages, request.tools, f"call_{request.key[:8]}")
         if answer is None:
-            said = [_text_of(message) for message in messages if message.get("role") == "user"]
-            answer = Answer(_answer(said))
+            texts = [_text_of(message) for message in messages if message.get("role") == "user"]
+            answer = Answer(_answer(texts))
         for position, piece in enumerate(word_pieces(answer.text)):
             if position and self._delay:
                 await asyncio.sleep(self._delay)
@@ -259,13 +260,13 @@ class DemoModel:
         yield replace(answer, model=self.name)
 
     async def close(self) -> None:
-        """Do nothing: no connection is open."""
+        """Do nothing; there is no connection."""
 
 
-def _answer(said: Sequence[str]) -> str:
-    """Return the answer to the last of the user's messages ``said``."""
-    *before, last = said or [""]
+def _answer(texts: Sequence[str]) -> str:
+    """Return the answer of the built-in rules to the user's messages ``texts``."""
+    *earlier, last = texts or [""]
     for pattern, reply in _RULES:
-        if found := re.search(pattern, last, re.IGNORECASE):
-            return reply(_Said(found, before))
-    raise AssertionError("the last rule takes everything")
+        if match := re.search(pattern, last, re.IGNORECASE):
+            return reply(_UserMessages(match, earlier))
+    raise AssertionError("the last rule matches every message")

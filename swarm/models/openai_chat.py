@@ -1,4 +1,4 @@
-"""A model behind the OpenAI chat completions API: OpenAI itself, or any server that speaks like it."""
+"""A model of OpenAI, or of any server with OpenAI's chat completions API."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.models.base import ModelEvent, ModelRequest, Retry
 from swarmchat.swarm.models.context_windows import context_window_for
-from swarmchat.swarm.models.openai_client import AttemptError, OpenAIServer
+from swarmchat.swarm.models.openai_client import AttemptError, OpenAIServer, content_type
 from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines
 
 if TYPE_CHECKING:
@@ -21,17 +21,16 @@ _DRAIN_TIME = 0.1
 
 
 class OpenAIModel:
-    """Answers over ``POST BASE_URL/chat/completions``, streaming.
+    """Streams answers from ``POST BASE_URL/chat/completions``.
 
-    ``base_url``: the address with its version path, OpenAI's own when ``None``. ``api_key``: may be ``None`` for
-    servers that want none; OpenAI's own address then raises ModelAuthError without a request. ``context_window``: in
-    tokens, by the model's name when ``None``. ``timeout``: seconds without a byte from the server, which is also
-    how long the first byte may take; ``connect_timeout``: seconds to connect. ``max_retries``: how often a failure
-    that may pass, before anything was said, is tried again. ``sleep`` waits between attempts, ``jitter`` returns the
-    part, 0 to 1, of a backoff's second half that is waited. Raises ValueError for an address that is no HTTP address.
+    ``base_url``: the address with its version path; ``None``: OpenAI's. ``api_key``: ``None`` for servers that need no
+    key; OpenAI's address then raises ModelAuthError without a request. ``context_window``: in tokens; ``None``: looked
+    up by the model's name. ``timeout``: seconds without a byte from the server, also before the first one.
+    ``connect_timeout``: seconds to connect. ``max_retries``: retries after temporary failures, as long as no text has
+    come. ``sleep`` and ``jitter``: see ``OpenAIServer``. Raises ValueError unless ``base_url`` is an HTTP address.
 
-    The openai package is imported by the first request or by ``warm_up()``. It takes its organisation, its project and
-    its proxies from the environment itself.
+    The openai package is imported by the first request or by ``warm_up()``. It reads organisation, project and
+    proxies from the environment.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class OpenAIModel:
             sleep=sleep,
             jitter=jitter,
         )
-        self._refusals = self._server.refusals
+        self._errors = self._server.errors
 
     @property
     def name(self) -> str:
@@ -72,41 +71,41 @@ class OpenAIModel:
         return self._context_window
 
     def warm_up(self) -> None:
-        """Import the openai package, so that the first request need not wait for that; see ``OpenAIServer.warm_up``."""
+        """Import the openai package, to save the first request that time; see ``OpenAIServer.warm_up``."""
         self._server.warm_up()
 
     async def close(self) -> None:
-        """Close the connections. Closing twice is no error, and a later request opens new ones."""
+        """Close the connections. May be called twice; a later request opens new ones."""
         await self._server.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer ``request``; see ``Model.stream``.
 
-        Raises ModelUnavailable, ModelBusy, ModelAuthError, ModelNotFound, ModelRefused and ContextTooLong. Failures
-        that may pass (connection, timeout, 408, 409, 429, 5xx) come as Retry events while attempts are left and nothing
-        was said. No message holds the key.
+        Raises ModelUnavailable, ModelBusy, ModelAuthError, ModelNotFound, ModelRefused and ContextTooLong. Temporary
+        failures (connection, timeout, 408, 409, 429, 5xx) are yielded as Retry events while attempts are left and no
+        text has come. No message contains the API key.
         """
         self._server.check_key()
         attempt = 1
         while True:
-            said = False
+            started = False
             try:
                 async with aclosing(self._attempt(request)) as events:
                     async for event in events:
-                        said = True
+                        started = True
                         yield event
                 return
             except AttemptError as failure:
-                if said:
+                if started:
                     raise failure.error from None
                 attempt += 1
-                retry = Retry(attempt, self._server.wait_before(attempt, failure), failure.passing)
+                retry = Retry(attempt, self._server.wait_before(attempt, failure), failure.retry_reason)
             yield retry
             await self._server.sleep(retry.seconds)
 
     async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Send ``request`` once. Raises AttemptError."""
-        # What openai 3 is built on: reading the body raises its errors.
+        # openai 3 is built on httpx2, whose errors are raised while the body is read.
         from httpx2 import RequestError
         from openai import APIConnectionError, APIStatusError
 
@@ -123,19 +122,19 @@ class OpenAIModel:
             finally:
                 await stream.close()
         except (APIConnectionError, RequestError) as error:
-            # A server may hang up after the end, or keep the line open and say nothing more.
+            # After the end of the answer, a server may close the connection, or keep it open without sending more.
             if not (answer.finished or lines.done):
                 raise self._server.lost(error, opened) from error
         except APIStatusError as error:
-            raise self._refusals.status(error.status_code, error.body, error.response.headers) from error
+            raise self._errors.status(error.status_code, error.body, error.response.headers) from error
         if not (answer.finished or lines.done):
-            raise self._refusals.cut_off()
+            raise self._errors.cut_off()
         for chunk in answer.rest():
             yield chunk
         yield answer.answer(f"call_{request.key[:8]}")
 
     async def _open(self, request: ModelRequest) -> "AsyncStream[object]":
-        """Return the answering stream, asking without ``stream_options`` if the server does not know them."""
+        """Send ``request`` and return the stream of the response; omit ``stream_options`` if the server rejects it."""
         from openai import APIStatusError, AsyncStream
 
         while True:
@@ -151,21 +150,21 @@ class OpenAIModel:
                     stream_cls=AsyncStream[object],
                 )
             except APIStatusError as error:
-                # Groq and Databricks refused it (vercel/ai#1578, anomalyco/opencode#4698).
+                # Groq and Databricks reject it (vercel/ai#1578, anomalyco/opencode#4698).
                 named = re.search("stream_options|include_usage", error.response.text)
                 if not usage or error.status_code not in (400, 422) or not named:
                     raise
                 self._asks_usage = False
 
     async def _events(self, response: "Response", lines: DataLines) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Yield the objects of the stream, or the one body of a server that does not stream."""
-        kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
-        if kind == "text/html":
-            raise self._refusals.wrong_address("it answers with a web page")
-        if kind == "application/json":
+        """Yield the JSON objects of the stream, or the whole body if the server does not stream."""
+        media_type = content_type(response)
+        if media_type == "text/html":
+            raise self._errors.web_page()
+        if media_type == "application/json":
             yield self._parsed(await response.aread())
             return
-        # Not the package's own event iterator: it fails at events without data and loses a last one without blank line.
+        # The package's own iterator fails at events without data, and drops a last event without a blank line.
         async with aclosing(response.aiter_bytes()) as parts:
             async for part in parts:
                 for data in lines.add(part):
@@ -177,20 +176,20 @@ class OpenAIModel:
             yield self._parsed(data)
 
     def _parsed(self, data: bytes) -> Mapping[str, Any]:
-        """Return the object in ``data`` if it can be a part of an answer. Raises AttemptError."""
+        """Return the JSON object in ``data``. Raises AttemptError if it is none, or an error of the server."""
         try:
             event = json.loads(data)
         except (ValueError, RecursionError):
             event = None
         if not isinstance(event, dict):
-            raise self._refusals.garbage(data.decode("utf-8", "replace"))
+            raise self._errors.garbage(data.decode("utf-8", "replace"))
         if event.get("error") or event.get("object") == "error":
-            raise self._refusals.status(None, event.get("error") or event, {})
+            raise self._errors.status(None, event.get("error") or event, {})
         return event
 
 
 async def _drain(parts: AsyncGenerator[bytes, None]) -> None:
-    """Read what follows the end, so that the connection can be used again; a server that keeps it open is left."""
+    """Read to the end of the response, for at most ``_DRAIN_TIME`` seconds, so that the connection can be reused."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN_TIME):
             async for _ in parts:

@@ -1,8 +1,9 @@
-"""A model that plays back scripted answers without a network: for tests, examples and replay."""
+"""A model that answers from a script, without a network: for tests, examples and replay."""
 
 import inspect
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from swarmchat.swarm.errors import ScriptError
@@ -12,20 +13,20 @@ Step: TypeAlias = (
     "str | Answer | Exception | Sequence[ModelEvent | str | Exception] "
     "| Callable[[ModelRequest], Step | Awaitable[Step]]"
 )
-"""What answers one request: a text, an Answer, an error to raise, the very events to stream, or a function,
-async or not, that takes the request and returns one of these."""
+"""The answer to one request: a text, an Answer, an error to raise, a list of events to stream, or a function, async or
+not, that takes the request and returns one of these."""
 
 
 def word_pieces(text: str) -> list[str]:
-    """Cut ``text`` before its words, so that the pieces joined are the text again."""
+    """Split ``text`` into words with the white space before them; joined, the pieces are ``text`` again."""
     return re.findall(r"\s*\S+(?:\s+$)?|\s+", text)
 
 
 class ScriptedModel:
-    """Answers request after request with the next of ``steps``; ``requests`` holds the requests.
+    """Answers each request with the next of ``steps``, and records it in ``requests``.
 
-    Texts are streamed word by word. In a list of events a str is a TextChunk and an Exception is raised where it
-    stands; if no Answer ends the list, one with its text is added.
+    Texts are streamed word by word. In a list of events, a str means a TextChunk, and an Exception is raised in its
+    place. If the list does not end with an Answer, one with its text is added.
     """
 
     def __init__(self, steps: Sequence[Step] = (), *, name: str = "scripted", context_window: int = 32_000) -> None:
@@ -45,12 +46,12 @@ class ScriptedModel:
         return self._context_window
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Answer with the next step; see ``Model.stream``. Raises ScriptError when no step is left."""
+        """Answer with the next step; see ``Model.stream``. Raises ScriptError if no step is left."""
         self.requests.append(request)
         if len(self.requests) > len(self._steps):
             raise ScriptError(
                 f"model {self._name!r} was asked {len(self.requests)} times, its script has {len(self._steps)} steps: "
-                "add a step, or look for the request too many in its requests"
+                "add a step, or find the superfluous request in its requests"
             )
         step = self._steps[len(self.requests) - 1]
         while callable(step):
@@ -62,14 +63,14 @@ class ScriptedModel:
             yield event
 
     async def close(self) -> None:
-        """Do nothing: no connection is open."""
+        """Do nothing; there is no connection."""
 
     def assert_finished(self) -> None:
-        """Raise ScriptError naming the steps that no request has used."""
+        """Raise ScriptError if there are steps that no request has used."""
         unused = self._steps[len(self.requests) :]
         if unused:
-            shown = ", ".join(_shown(step) for step in unused)
-            raise ScriptError(f"model {self._name!r} was not asked for {len(unused)} of its steps: {shown}")
+            steps = ", ".join(map(_shorten, unused))
+            raise ScriptError(f"model {self._name!r} was not asked for {len(unused)} of its steps: {steps}")
 
     def _events(self, step: Step) -> list[ModelEvent | Exception]:
         """Return the events to stream for ``step``, the Answer last."""
@@ -79,25 +80,23 @@ class ScriptedModel:
             return [step]
         if isinstance(step, Answer):
             thoughts: list[ModelEvent] = [ReasoningChunk(piece) for piece in word_pieces(step.reasoning)]
-            said = [TextChunk(piece) for piece in word_pieces(step.text)]
-            return [*thoughts, *said, self._named(step)]
+            texts = [TextChunk(piece) for piece in word_pieces(step.text)]
+            return [*thoughts, *texts, self._completed(step)]
         if not isinstance(step, Sequence):
-            raise ScriptError(f"{step!r} is no step: expected a text, an Answer, an error or a list of events")
+            raise ScriptError(f"{step!r} is not a step: expected a text, an Answer, an error or a list of events")
         events = [TextChunk(event) if isinstance(event, str) else event for event in step]
         if not events or not isinstance(events[-1], (Answer, Exception)):
-            said_text = "".join(event.text for event in events if isinstance(event, TextChunk))
-            thought = "".join(event.text for event in events if isinstance(event, ReasoningChunk))
-            events.append(self._named(Answer(text=said_text, reasoning=thought)))
+            text = "".join(event.text for event in events if isinstance(event, TextChunk))
+            reasoning = "".join(event.text for event in events if isinstance(event, ReasoningChunk))
+            events.append(self._completed(Answer(text=text, reasoning=reasoning)))
         return list(events)
 
-    def _named(self, answer: Answer) -> Answer:
-        """Return ``answer`` with the fields that an API fills in: the model's name and the finish reason."""
+    def _completed(self, answer: Answer) -> Answer:
+        """Return ``answer`` with the fields that a server fills in: the model's name and the finish reason."""
         finish = "tool_calls" if answer.tool_calls and answer.finish == "stop" else answer.finish
-        return Answer(
-            answer.text, answer.tool_calls, finish, answer.usage, answer.model or self._name, answer.reasoning
-        )
+        return replace(answer, finish=finish, model=answer.model or self._name)
 
 
-def _shown(step: Step) -> str:
+def _shorten(step: Step) -> str:
     text = step.__name__ if inspect.isroutine(step) else repr(step)
     return text if len(text) <= 80 else text[:79] + "…"

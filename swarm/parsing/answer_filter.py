@@ -89,17 +89,15 @@ class AnswerFilter:
             while position < len(self._text):
                 position = self._step(position)
         except NeedMore:
-            held = len(self._text) - self._held
-            position = self._held
-            self._retry = held + 1 if held < _SHORT else int(held * _GROWTH) + 1
+            length = len(self._text) - position
+            self._retry = length + 1 if length < _SHORT else int(length * _GROWTH) + 1
         rest = self._text[position:]
         self._parts, self._length = [rest] if rest else [], len(rest)
         self._text = ""
 
     def _step(self, position: int) -> int:
-        """Decide about the text at ``position``; return where to continue. Raises NeedMore, with ``_held`` set."""
+        """Decide what the text at ``position`` is; return where to continue. Raises NeedMore."""
         text = self._text
-        self._held = position
         if self._dropping:
             return len(text)
         if self._thought:

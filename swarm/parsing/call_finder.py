@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from swarmchat.swarm.parsing.call_scanner import CallParser
+from swarmchat.swarm.parsing.call_parser import CallParser
 from swarmchat.swarm.parsing.call_values import ParsedCall
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
@@ -58,89 +58,84 @@ class CallFinder:
 
     def frame(self, text: str, start: int, mark: str, final: bool, line_start: bool) -> tuple[Leak, int]:
         """Read the calls behind ``mark``, which stands at ``start``, and return where the frame ends."""
-        scanner = CallParser(text, final, self.toolset)
+        parser = CallParser(text, final, self.toolset)
         whole = self_starting(mark)
         position = body = start if whole else start + (3 if mark.startswith(">>>") else len(mark))
         try:
             for _ in range(3):
-                position = scanner.space(position)
-                inside = scanner.match(INSIDE_OPENER, CLOSER_START, position)
+                position = parser.space(position)
+                inside = parser.match(INSIDE_OPENER, CLOSER_START, position)
                 if inside is None and not (text.startswith(mark, position) and not whole):
                     break
                 position = inside.end() if inside else position + len(mark)
             body = position
-            scanner.need(position)
+            parser.need(position)
             if position >= len(text) and line_start:
-                return self._leak(self._formats[mark], text[start:], [LeakedCall("", "", _BROKEN)]), position
-            written, position = scanner.body(position)
+                return Leak(self._formats[mark], text[start:], (LeakedCall("", "", _BROKEN),)), position
+            calls, position = parser.body(position)
         except NotACall as refuted:
-            leak = self._damaged(scanner, mark, start, body, max(refuted.position, start + 1))
+            leak = self._damaged(parser, mark, start, body, max(refuted.position, start + 1))
             if leak is None and mark == _PROGRAM and line_start:
-                leak = self._program(scanner, start, body)
+                leak = self._program(parser, start, body)
             if leak is None:
                 raise NotACall(max(refuted.position, start + 1)) from None
             return leak
-        position = scanner.closers(position, mark)
-        return self._leak(self._formats[mark], text[start:position], [self.call(one) for one in written]), position
+        position = parser.closers(position, mark)
+        return Leak(self._formats[mark], text[start:position], tuple(map(self.call, calls))), position
 
     def header(self, text: str, start: int, position: int, name: str, final: bool) -> tuple[Leak, int]:
         """Read the arguments of a call that gpt-oss names in a message's header, which ends at ``position``."""
-        scanner = CallParser(text, final, self.toolset)
+        parser = CallParser(text, final, self.toolset)
         try:
-            value = scanner.arguments(scanner.space(position))
-            written, end = ParsedCall(name, value.value, value.broken, True), value.end
+            parsed, end = parser.json_arguments(name, parser.space(position))
         except NotACall as refuted:
             match = CLOSERS.search(text, refuted.position)
             if match is None and not final:
                 raise NeedMore from None
             end = match.start() if match else len(text)
-            written = ParsedCall(name, text[position:end])
-        end = scanner.closers(end, "<|call|>")
-        return self._leak("Harmony", text[start:end], [self.call(written)]), end
+            parsed = ParsedCall(name, text[position:end])
+        end = parser.closers(end, "<|call|>")
+        return Leak("Harmony", text[start:end], (self.call(parsed),)), end
 
     def bare(self, text: str, start: int, final: bool, code: bool) -> tuple[Leak, int]:
         """Read the call that may begin with the line at ``start``. It ends its line, and its tool is offered.
 
         ``code`` says that the line before it is a statement of a program: a call in Python is another one then.
         """
-        scanner = LineCallParser(text, final, self.toolset)
-        first = text[start : start + 1]
+        parser = LineCallParser(text, final, self.toolset)
+        fenced = text[start : start + 1] in "`~"
         try:
-            if first in "`~":
-                format_name, written, end = scanner.fenced(start)
-            else:
-                format_name, written, end = scanner.unframed(start)
-                if code and format_name == PYTHONIC:
-                    raise NotACall(end)
+            format_name, parsed, end = parser.fenced(start) if fenced else parser.unframed(start)
+            if code and not fenced and format_name == PYTHONIC:
+                raise NotACall(end)
         except NotACall as refuted:
             raise NotACall(max(refuted.position, start + 1)) from None
-        calls = [self.call(one) for one in written]
-        for one, call in zip(written, calls, strict=True):
-            if call.problem is not None and not (one.explicit and call.name in self.toolset.names):
+        calls = tuple(map(self.call, parsed))
+        for parsed_call, call in zip(parsed, calls, strict=True):
+            if call.problem is not None and not (parsed_call.explicit and call.name in self.toolset.names):
                 raise NotACall(end)
-        if first not in "`~":
-            end = scanner.closers(end, _NO_MARK)
-        line_end = scanner.match(_LINE_END, _LINE_END_START, end)
+        if not fenced:
+            end = parser.closers(end, _NO_MARK)
+        line_end = parser.match(_LINE_END, _LINE_END_START, end)
         if not calls or (line_end is None and end < len(text)):
             raise NotACall(max(end, start + 1))
-        return self._leak(format_name, text[start:end], calls), end
+        return Leak(format_name, text[start:end], calls), end
 
-    def call(self, written: ParsedCall) -> LeakedCall:
+    def call(self, parsed: ParsedCall) -> LeakedCall:
         """Return a parsed call with its name resolved and its arguments as JSON, and the problem if there is one."""
-        name = self.toolset.resolve(written.name) or written.name
-        arguments = written.arguments
+        name = self.toolset.resolve(parsed.name) or parsed.name
+        arguments = parsed.arguments
         if isinstance(arguments, str) and arguments.strip():
             try:
                 value, end, broken = parse_loose(arguments)
-                arguments = (
-                    value if isinstance(value, dict) and not arguments[end:].strip() and not broken else arguments
-                )
+                if isinstance(value, dict) and not arguments[end:].strip() and not broken:
+                    arguments = value
             except NotACall:
                 pass
         if not isinstance(arguments, str):
             arguments = json.dumps({} if arguments in (None, []) else arguments, ensure_ascii=False)
         arguments = arguments if arguments.strip() else "{}"
-        if written.broken:
+        if parsed.broken:
             problem: str | None = _BROKEN
         elif name not in self.toolset.names:
             problem = self.toolset.unknown(name[:100])
@@ -148,37 +143,34 @@ class CallFinder:
             problem = self.toolset.problem(name, arguments)
         return LeakedCall(name, arguments, problem)
 
-    def _program(self, scanner: CallParser, start: int, body: int) -> tuple[Leak, int] | None:
+    def _program(self, parser: CallParser, start: int, body: int) -> tuple[Leak, int] | None:
         """Return a leak for a program that Llama 3 wants to be run: one that begins as such, to the end of the turn."""
-        text = scanner.text
+        text = parser.text
         line = text[body : body + _LINE].partition("\n")
         if not line[1] and len(line[0]) < _LINE:
-            scanner.need(len(text))
+            parser.need(len(text))
         if not STATEMENT.match(line[0]):
             return None
         closer = _PROGRAM_END.search(text, body)
         if closer is None:
-            scanner.need(len(text))
+            parser.need(len(text))
         end = closer.start() if closer else len(text)
         name = next(filter(self.toolset.resolve, _INTERPRETERS), _INTERPRETERS[0])
-        parameters = list(scanner.properties(name))
+        parameters = list(parser.properties(name))
         key = parameters[0] if len(parameters) == 1 else "code"
         call = self.call(ParsedCall(name, {key: text[body:end].strip()}, explicit=True))
-        return self._leak(self._formats[_PROGRAM], text[start:end], [call]), end
+        return Leak(self._formats[_PROGRAM], text[start:end], (call,)), end
 
-    def _leak(self, format_name: str, text: str, calls: list[LeakedCall]) -> Leak:
-        return Leak(format_name, text, tuple(calls))
-
-    def _damaged(self, scanner: CallParser, mark: str, start: int, body: int, refuted: int) -> tuple[Leak, int] | None:
+    def _damaged(self, parser: CallParser, mark: str, start: int, body: int, refuted: int) -> tuple[Leak, int] | None:
         """Return a leak for a frame whose content starts like a call but is damaged, up to its closing mark."""
-        text = scanner.text
-        scanner.need(refuted + 20)
+        text = parser.text
+        parser.need(refuted + 20)
         if not _DAMAGED.match(text, body, refuted + 20):
             return None
         window = text[refuted : refuted + _WINDOW]
         closer = CLOSERS.search(window)
         again = window.find(mark)
-        if closer is None and again < 0 and not scanner.final and len(window) < _WINDOW:
+        if closer is None and again < 0 and not parser.final and len(window) < _WINDOW:
             raise NeedMore
         if 0 <= again < (closer.start() if closer else _WINDOW):
             return None
@@ -190,10 +182,8 @@ class CallFinder:
             stop = end = refuted + (paragraph.start() if paragraph else len(window))
         else:
             stop = refuted + closer.start()
-            end = scanner.closers(stop, mark)
-        name = _NAME_IN_DAMAGED.search(text, body, refuted)
-        written = name[1] if name else ""
-        call = LeakedCall(
-            self.toolset.resolve(written) or written, text[body:stop].strip(), "the call is no valid JSON"
-        )
-        return self._leak(self._formats[mark], text[start:end], [call]), end
+            end = parser.closers(stop, mark)
+        match = _NAME_IN_DAMAGED.search(text, body, refuted)
+        name = match[1] if match else ""
+        call = LeakedCall(self.toolset.resolve(name) or name, text[body:stop].strip(), "the call is no valid JSON")
+        return Leak(self._formats[mark], text[start:end], (call,)), end

@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from swarmchat.swarm.parsing.call_values import ParsedCall
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS
-from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, Parsed, parse_loose
+from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
 from swarmchat.swarm.tools.toolset import Toolset
 
 _SPACE = re.compile(r"\s*+")
@@ -40,12 +41,12 @@ class Cursor:
         if position >= len(self.text) and not self.final:
             raise NeedMore
 
-    def arguments(self, position: int) -> Parsed:
-        """Read the JSON object of the arguments."""
-        value = parse_loose(self.text, position, self.final, None, CLOSERS)
-        if not isinstance(value.value, dict):
-            raise NotACall(value.end)
-        return value
+    def json_arguments(self, name: str, position: int) -> tuple[ParsedCall, int]:
+        """Read the JSON object with the arguments of ``name``; return the call and where the object ends."""
+        arguments, end, broken = parse_loose(self.text, position, self.final, None, CLOSERS)
+        if not isinstance(arguments, dict):
+            raise NotACall(end)
+        return ParsedCall(name, arguments, broken, True), end
 
     def partial(self, mark: str, position: int) -> None:
         """Raise NeedMore if the text ends within what may become ``mark`` at ``position``."""

@@ -2,7 +2,7 @@
 
 import re
 
-from swarmchat.swarm.parsing.call_scanner import CallParser
+from swarmchat.swarm.parsing.call_parser import CallParser
 from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, TYPES, ParsedCall, is_parallel
 from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, self_starting
 from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
@@ -89,8 +89,8 @@ class LineCallParser(CallParser):
         self.begins(_WORD_BEGINNINGS, start)
         harmony = self.match(_HARMONY, _HARMONY_START, start) if first in "act" else None
         if harmony:
-            value = self.arguments(harmony.end())
-            return "Harmony", [ParsedCall(harmony["name"], value.value, value.broken, True)], value.end
+            call, end = self.json_arguments(harmony["name"], harmony.end())
+            return "Harmony", [call], end
         label = self.match(_LABEL, _LABEL_START, start) if first in "jtf" and not inside else None
         if label and self.toolset.resolve(label[1] or label[2]) is None:
             return "labelled call", *self._in_fence(label.end())
@@ -135,14 +135,12 @@ class LineCallParser(CallParser):
         fence = self.match(_FENCE, _FENCE_START, start)
         if fence is None or fence[2].lower() not in _LANGUAGES:
             raise NotACall(fence.end() if fence else start + 1)
-        written: list[ParsedCall] = []
+        calls: list[ParsedCall] = []
         position = self.space(fence.end())
         format_name = "fenced JSON" if self.text.startswith(("{", "["), position) else "fenced call"
-        while True:
-            if position >= len(self.text) or self.at(fence[1], position):
-                break
-            read, position = self._in_fence(position)
-            written += read
+        while position < len(self.text) and not self.at(fence[1], position):
+            next_calls, position = self._in_fence(position)
+            calls += next_calls
             after = self.space(position)
             self.partial(fence[1], after)
             if (
@@ -152,19 +150,19 @@ class LineCallParser(CallParser):
             ):
                 raise NotACall(after)
             position = after
-        if not written:
+        if not calls:
             raise NotACall(position + 1)
         end = min(position + len(fence[1]), len(self.text))
         if self.text.startswith(fence[1][0], end):
             raise NotACall(end)
         self.need(end)
-        return format_name, written, end
+        return format_name, calls, end
 
     def _in_fence(self, position: int) -> tuple[list[ParsedCall], int]:
         opener = _OPENER.match(self.text, position)
         if opener:
-            written, position = self.body(position if self_starting(opener[0]) else opener.end())
-            return written, self.closers(position, opener[0])
+            calls, position = self.body(position if self_starting(opener[0]) else opener.end())
+            return calls, self.closers(position, opener[0])
         self.begins(_OPENER_BEGINNINGS, position)
         if self.at("print(", position):
             return self._printed(position)
@@ -172,23 +170,21 @@ class LineCallParser(CallParser):
 
     def _printed(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read ``print(f(a=1))``, as Gemini writes it, on one line or on several."""
-        written: list[ParsedCall] = []
+        calls: list[ParsedCall] = []
         while True:
             self._may_be_name(position + 6)
-            calls, position = self.python(position + 6)
-            written += calls
-            if calls[0].broken:
-                return written, position
+            line_calls, position = self.python(position + 6)
+            calls += line_calls
+            if line_calls[0].broken:
+                return calls, position
             position = self.space(position)
             if not self.text.startswith(")", position):
                 raise NotACall(position)
             position += 1
-            after = self.match(_NEXT_LINE, _NEXT_LINE_START, position)
-            if after is None:
-                return written, position
-            if not self.at("print(", after.end()):
-                return written, position
-            position = after.end()
+            next_line = self.match(_NEXT_LINE, _NEXT_LINE_START, position)
+            if next_line is None or not self.at("print(", next_line.end()):
+                return calls, position
+            position = next_line.end()
 
     def _react(self, start: int, inside: bool) -> tuple[list[ParsedCall], int]:
         """Read ``Action:`` with a name and an ``Action Input:``, or with calls in JSON (Command R)."""
@@ -210,23 +206,19 @@ class LineCallParser(CallParser):
         if label is None:
             raise NotACall(name.end())
         position = self.space(label.end())
-        if self.text.startswith("`", position):
-            fence = self.match(_FENCE, _FENCE_START, position)
-            position = fence.end() if fence else position
-        else:
-            fence = None
+        fence = self.match(_FENCE, _FENCE_START, position) if self.text.startswith("`", position) else None
+        position = fence.end() if fence else position
         if self.text.startswith("{", position):
-            value = self.arguments(position)
-            written, end = ParsedCall(name[1], value.value, value.broken, True), value.end
+            call, end = self.json_arguments(name[1], position)
             if fence:
                 after = self.space(end)
                 end = after + len(fence[1]) if self.text.startswith(fence[1], after) else end
         else:
-            written, end = self._plain_input(name[1], position)
+            call, end = self._plain_input(name[1], position)
         if not self.final and _OBSERVATION_START.match(self.text, end):
             raise NeedMore
         observation = _OBSERVATION.match(self.text, end)
-        return [written], observation.end() if observation and observation[0].strip() else end
+        return [call], observation.end() if observation and observation[0].strip() else end
 
     def _plain_input(self, name: str, position: int) -> tuple[ParsedCall, int]:
         """Read a line as the argument of a tool with a single parameter that is a text."""

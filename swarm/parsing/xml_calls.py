@@ -79,8 +79,8 @@ class XmlCallParser(Cursor):
         if match:
             name = (match[1] or _attributes(match[3]).get("name", "")).strip()
             # Other XML has elements like <function name="…"> too.
-            known = match[1] or match["invoke"] or self.toolset.resolve(name) is not None
-            return (name, match.end()) if name and known else None
+            is_call = match[1] or match["invoke"] or self.toolset.resolve(name) is not None
+            return (name, match.end()) if name and is_call else None
         match = self.match(_INVOKE, _TAG_START, position)
         if match is None:
             return None
@@ -96,25 +96,25 @@ class XmlCallParser(Cursor):
         else:
             wrapper = None
         if self.text.startswith("{", position):
-            given = self.arguments(position)
-            end = given.end + 1 if self.text.startswith(">", given.end) else given.end
-            return ParsedCall(name, given.value, given.broken, True), self._wrapped(end) if wrapper else end
+            call, end = self.json_arguments(name, position)
+            end += self.text.startswith(">", end)
+            return call, self._wrapper_end(end) if wrapper else end
         while True:
             position = self.space(position)
-            given_one = self._parameter(position, schemas)
-            if given_one is None:
-                position = self._wrapped(position) if wrapper else position
+            parameter = self._parameter(position, schemas)
+            if parameter is None:
+                position = self._wrapper_end(position) if wrapper else position
                 if position >= len(self.text):
                     return ParsedCall(name, arguments, True), position
                 if not arguments and not closing and not self.match(CLOSERS, CLOSER_START, position):
                     raise NotACall(position)
                 return ParsedCall(name, arguments), position
-            key, value, position = given_one
+            key, value, position = parameter
             if value is None:
                 return ParsedCall(name, arguments, True), position
             arguments[key] = value
 
-    def _wrapped(self, position: int) -> int:
+    def _wrapper_end(self, position: int) -> int:
         """Return the end of the closing tag of the parameters' wrapper."""
         after = self.space(position)
         end = self.match(_WRAPPER_END, CLOSER_START, after)
@@ -154,8 +154,9 @@ class XmlCallParser(Cursor):
                 raise NeedMore
             match = self.match(_ARGUMENT, _ARGUMENT_START, position)
             if match is None:
-                known = arguments or self.toolset.resolve(name) is not None
-                if known and (arguments or self.match(CLOSERS, CLOSER_START, position)):
+                if arguments or (
+                    self.toolset.resolve(name) is not None and self.match(CLOSERS, CLOSER_START, position)
+                ):
                     return [ParsedCall(name, arguments)], position
                 raise NotACall(position + 1)
             prefix = match["p"] or ""

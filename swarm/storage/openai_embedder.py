@@ -8,9 +8,11 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.models.openai_client import AttemptError, OpenAIServer
+from swarmchat.swarm.models.openai_client import OpenAIServer
 
 if TYPE_CHECKING:
+    from httpx2 import Response
+    from openai import AsyncOpenAI
     from swarmchat.swarm.storage.embeddings import Matrix, Vector
 
 _CHARACTERS = 100_000
@@ -89,25 +91,19 @@ class OpenAIEmbedder:
         try:
             return np.concatenate([task.result() for task in tasks]) if tasks else np.zeros((0, 0), np.float32)
         except ValueError:
-            raise self._server.refusals.garbage("vectors of different lengths").error from None
+            raise self._server.errors.garbage("vectors of different lengths").error from None
 
     async def _ask(self, texts: list[str]) -> "Matrix":
-        """Return the vectors of one batch, trying again what may pass."""
-        attempt = 1
-        while True:
-            try:
-                return self._vectors(await self._post(texts), len(texts))
-            except AttemptError as failure:
-                attempt += 1
-                seconds = self._server.wait_before(attempt, failure)
-            await self._server.sleep(seconds)
+        """Return the vectors of one batch, with retries."""
+        return await self._server.fetch(
+            lambda client: self._post(client, texts), lambda body: self._vectors(body, len(texts))
+        )
 
-    async def _post(self, texts: list[str]) -> bytes:
-        """Send one request and return the body of the answer. Raises AttemptError."""
+    async def _post(self, client: "AsyncOpenAI", texts: list[str]) -> "Response":
+        """Send one request, without base64 if the server does not know it."""
         from httpx2 import Response
-        from openai import APIConnectionError, APIStatusError
+        from openai import APIStatusError
 
-        client = await self._server.client()
         while True:
             encoded = self._encodes
             body: dict[str, Any] = {"model": self._model, "input": texts}
@@ -117,23 +113,18 @@ class OpenAIEmbedder:
                 # A quarter of the bytes, and nothing to parse.
                 body["encoding_format"] = "base64"
             try:
-                response = await client.post(
+                return await client.post(
                     "/embeddings",
                     content=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
                     options={"headers": {"Content-Type": "application/json"}},
                     cast_to=Response,
                 )
-            except APIConnectionError as error:
-                raise self._server.lost(error, opened=False) from error
             except APIStatusError as error:
                 # vLLM refused it (vllm-project/vllm#6174); others ignore it (lmstudio-ai/lmstudio-bug-tracker#756).
-                if encoded and error.status_code in (400, 422) and re.search("base64|encoding_format", _text(error)):
-                    self._encodes = False
-                    continue
-                raise self._server.refusals.status(error.status_code, error.body, error.response.headers) from error
-            if response.headers.get("content-type", "").split(";")[0].strip().lower() == "text/html":
-                raise self._server.refusals.wrong_address("it answers with a web page")
-            return response.content
+                named = re.search("base64|encoding_format", error.response.text)
+                if not encoded or error.status_code not in (400, 422) or not named:
+                    raise
+                self._encodes = False
 
     def _vectors(self, body: bytes, number: int) -> "Matrix":
         """Return the vectors in the ``body`` of an answer to ``number`` texts. Raises AttemptError."""
@@ -142,7 +133,7 @@ class OpenAIEmbedder:
         try:
             answer = json.loads(body)
             if isinstance(answer, dict) and answer.get("error"):
-                raise self._server.refusals.status(None, answer["error"], {})
+                raise self._server.errors.status(None, answer["error"], {})
             entries = {entry.get("index", place): entry["embedding"] for place, entry in enumerate(answer["data"])}
             if len(entries) != len(answer["data"]):
                 raise ValueError("an index that comes twice")
@@ -151,7 +142,7 @@ class OpenAIEmbedder:
                 raise ValueError("more vectors than texts")
             return np.stack(rows)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise self._server.refusals.garbage(body[:200].decode("utf-8", "replace")) from None
+            raise self._server.errors.garbage(body[:200].decode("utf-8", "replace")) from None
 
 
 def _decoded(embedding: object) -> "Vector":
@@ -175,8 +166,3 @@ def _batches(texts: Sequence[str], most: int) -> Iterator[list[str]]:
         size += len(text)
     if batch:
         yield batch
-
-
-def _text(error: Any) -> str:
-    text: str = error.response.text
-    return text

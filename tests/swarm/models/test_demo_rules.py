@@ -126,10 +126,10 @@ def test_long_messages_are_searched_at_their_start_and_handed_on_whole():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"pattern": "("}, "no regular expression"),
-        ({"pattern": "a", "reply": "{reslt}"}, "uses 'reslt'; there are result, text"),
-        ({"pattern": "a", "reply": "{"}, "no format string"),
-        ({"pattern": "(?P<b>a)", "call": "t", "arguments": {"b": "{result}"}}, "uses 'result'; there are b, text"),
+        ({"pattern": "("}, "not a regular expression"),
+        ({"pattern": "a", "reply": "{reslt}"}, "uses 'reslt'; available: result, text"),
+        ({"pattern": "a", "reply": "{"}, "not a format string"),
+        ({"pattern": "(?P<b>a)", "call": "t", "arguments": {"b": "{result}"}}, "uses 'result'; available: b, text"),
         ({"pattern": "a", "call": "t", "say": "{0}"}, "uses '0'"),
     ],
 )

@@ -28,7 +28,7 @@ from swarmchat.swarm.errors import (
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk, ToolCall
 from swarmchat.swarm.models.context_windows import DEFAULT_CONTEXT_WINDOW, context_window_for
 from swarmchat.swarm.models.openai_chat import OpenAIModel
-from swarmchat.swarm.models.openai_client import asked_wait, named_context_limit
+from swarmchat.swarm.models.openai_client import named_context_limit, retry_after
 
 server = server_fixture
 
@@ -671,7 +671,7 @@ class TestLimits:
         ],
     )
     def test_the_wait_that_is_asked_for(self, headers: dict[str, str], seconds: float | None):
-        assert asked_wait(headers, datetime(2025, 1, 1, tzinfo=UTC)) == seconds
+        assert retry_after(headers, datetime(2025, 1, 1, tzinfo=UTC)) == seconds
 
 
 CALL = {"type": "function"}

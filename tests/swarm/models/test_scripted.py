@@ -110,7 +110,7 @@ def test_steps_left_over_are_told():
 
 def test_what_is_no_step_is_told():
     model = ScriptedModel([lambda request: 3])  # type: ignore[list-item, return-value]  # the mistake that is tested
-    with pytest.raises(ScriptError, match="3 is no step"):
+    with pytest.raises(ScriptError, match="3 is not a step"):
         collect(model)
 
 

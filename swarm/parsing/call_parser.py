@@ -94,7 +94,7 @@ class CallParser(XmlCallParser):
         self.need(position)
         gemma = _GEMMA_CALL.match(self.text, position)
         if gemma:
-            arguments, end, broken = self._gemma_object(gemma.end(), 0)
+            arguments, end, broken = self._gemma_container(gemma.end(), 0, "}")
             return [ParsedCall(gemma[1], arguments, broken)], end
         match = _NAME.match(self.text, position)
         if match is None:
@@ -117,9 +117,8 @@ class CallParser(XmlCallParser):
             (call,), end = self.python(after)
             return [ParsedCall(name, call.arguments, call.broken)], self.fence_end(end)
         if self.text.startswith("{", after):
-            value = self.arguments(after)
-            end = self.fence_end(value.end) if fence else value.end
-            return [ParsedCall(name, value.value, value.broken, True)], end
+            call, end = self.json_arguments(name, after)
+            return [call], self.fence_end(end) if fence else end
         if self.text.startswith("<", after):
             return self.pairs(name, after)
         if after == len(self.text):
@@ -223,22 +222,26 @@ class CallParser(XmlCallParser):
 
     # FunctionGemma and Gemma 4: strings between marks in place of quotes
 
-    def _gemma_object(self, position: int, depth: int) -> Parsed:
-        found: dict[str, Any] = {}
+    def _gemma_container(self, position: int, depth: int, closer: str) -> Parsed:
+        """Read an object or an array up to its ``closer``; ``position`` is behind the opening bracket."""
+        items: dict[Any, Any] = {}
+        in_object = closer == "}"
         while True:
             position = self.space(position)
-            if self.text.startswith("}", position):
-                return Parsed(found, position + 1)
-            key = self.match(_GEMMA_KEY, _GEMMA_KEY_START, position)
-            if key is None:
-                if position >= len(self.text):
-                    return Parsed(found, position, True)
-                raise NotACall(position)
-            found[key[1]], position, broken = self._gemma_value(self.space(key.end()), depth + 1)
+            closed = self.text.startswith(closer, position)
+            if closed or position >= len(self.text):
+                return Parsed(items if in_object else [*items.values()], position + closed, not closed)
+            key: Any = len(items)
+            if in_object:
+                match = self.match(_GEMMA_KEY, _GEMMA_KEY_START, position)
+                if match is None:
+                    raise NotACall(position)
+                key, position = match[1], self.space(match.end())
+            items[key], position, broken = self._gemma_value(position, depth + 1)
             position = self.space(position)
             if broken or position >= len(self.text):
-                return Parsed(found, position, True)
-            if self.text[position] not in ",}":
+                return Parsed(items if in_object else [*items.values()], position, True)
+            if self.text[position] not in (",", closer):
                 raise NotACall(position)
             position += self.text[position] == ","
 
@@ -252,30 +255,11 @@ class CallParser(XmlCallParser):
                     raise NeedMore
                 value = self.text[position + len(quote) : end if end >= 0 else len(self.text)]
                 return Parsed(value, end + len(quote) if end >= 0 else len(self.text), end < 0)
-        if self.text.startswith("{", position):
-            return self._gemma_object(position + 1, depth)
-        if self.text.startswith("[", position):
-            return self._gemma_array(position + 1, depth)
+        if self.text.startswith(("{", "["), position):
+            return self._gemma_container(position + 1, depth, "}" if self.text[position] == "{" else "]")
         plain = self.match(_GEMMA_PLAIN, _GEMMA_PLAIN_START, position)
         if plain is None:
             if _GEMMA_PLAIN_START.match(self.text, position):
                 return Parsed(None, len(self.text), True)
             raise NotACall(position)
         return Parsed(read_text(plain[0].strip(), None), plain.end())
-
-    def _gemma_array(self, position: int, depth: int) -> Parsed:
-        values: list[Any] = []
-        while True:
-            position = self.space(position)
-            if self.text.startswith("]", position):
-                return Parsed(values, position + 1)
-            if position >= len(self.text):
-                return Parsed(values, position, True)
-            value, position, broken = self._gemma_value(position, depth + 1)
-            values.append(value)
-            position = self.space(position)
-            if broken or position >= len(self.text):
-                return Parsed(values, position, True)
-            if self.text[position] not in ",]":
-                raise NotACall(position)
-            position += self.text[position] == ","
