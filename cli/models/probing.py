@@ -19,7 +19,7 @@ from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 from swarmchat.swarm.probes.quirks import QUIRKS
-from swarmchat.swarm.probes.results import Result, found_quirks, usable
+from swarmchat.swarm.probes.results import Result, merged_quirks, usable
 from swarmchat.swarm.probes.runner import ProbeRun
 
 _WIDEST = 110
@@ -87,7 +87,7 @@ def _print_verdict(model: Model, run: ProbeRun) -> None:
     for purpose, verdict in usable(run.results).items():
         print(f"usable for {purpose + ':':<8} {verdict}")
     print(f"it took {run.requests} requests, {run.tokens:,} tokens, {run.seconds:.0f} s")
-    if quirks := found_quirks(run.results):
+    if quirks := merged_quirks(run.results):
         print("\nwhat it gets wrong, which steps of the rescue dealt with it, and what to do")
     for name, steps in quirks.items():
         handled = f" ({', '.join(steps)})" if steps else ""
@@ -99,7 +99,7 @@ def _print_verdict(model: Model, run: ProbeRun) -> None:
 
 def _document(model: Model, run: ProbeRun, ended: SwarmError | None) -> dict[str, Any]:
     quirks = {
-        name: {"steps": steps, "advice": QUIRKS[name].advice} for name, steps in found_quirks(run.results).items()
+        name: {"steps": steps, "advice": QUIRKS[name].advice} for name, steps in merged_quirks(run.results).items()
     }
     return {
         "model": one_line(model.name, 200),

@@ -1,4 +1,4 @@
-"""Find out what a model server can do.
+"""Test what a model server can do, and where it misbehaves.
 
 Read `checks` first.
 """

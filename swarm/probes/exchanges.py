@@ -1,7 +1,7 @@
-"""The scripted conversations that probe a model server, and the transcript of one."""
+"""Scripted conversations that probe a model server, and their transcripts."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.conversation.events import Event, Rescued, ToolFinished, TurnEnded
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.probes.recording_model import RecordedExchange
-from swarmchat.swarm.tools.tool import tool
+from swarmchat.swarm.tools.tool import Tool, tool
 
 CODE_WORD = "HERON-42"
 _FILLER = "The ferry left the harbour at noon and the gulls went with it, as they do on every day of the summer."
@@ -25,10 +25,11 @@ class Exchange:
 
     name: str
     swarm: Swarm
-    says: tuple[str, ...]
+    messages: tuple[str, ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of its requests."""
     long: bool = False
+    """Whether it is expensive, and skipped in a quick run."""
 
     @property
     def needs_tools(self) -> bool:
@@ -38,7 +39,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeOutcome:
-    """An event, with the turn and the request that it belongs to, both counted from 0."""
+    """An event with the numbers of its turn and its request, both counted from 0."""
 
     turn: int
     request: int
@@ -47,12 +48,12 @@ class ExchangeOutcome:
 
 @dataclass
 class ProbeTranscript:
-    """The record of an exchange: the server's replies, and the events that the session made of them."""
+    """The record of an exchange: the server's replies, and the resulting events of the session."""
 
     replies: list[RecordedExchange]
     outcomes: list[ExchangeOutcome]
     error: SwarmError | None = None
-    """The error that ended the exchange early."""
+    """The error that ended the exchange early, if any."""
 
     @property
     def rescued(self) -> list[Rescued]:
@@ -66,32 +67,47 @@ class ProbeTranscript:
 
     @property
     def text(self) -> str:
-        """The last answer; empty if there is none but the placeholder."""
+        """The last answer; empty if there is none, or only the placeholder."""
         return self.ends[-1].text.strip() if self.ends and self.ends[-1].recovered else ""
 
     @property
+    def counted_tokens(self) -> int | None:
+        """The prompt tokens of the last complete answer as the server counts them."""
+        usages = (reply.answer.usage for reply in reversed(self.replies) if reply.answer is not None)
+        counted = (next(usages, None) or {}).get("prompt_tokens")
+        return counted if isinstance(counted, int) else None
+
+    @property
+    def estimated_tokens(self) -> int:
+        """The tokens of the last context by our own count; 0 if no turn was completed."""
+        return self.ends[-1].context_tokens if self.ends else 0
+
+    @property
     def native_calls(self) -> bool:
-        """Whether the server sent tool calls as such, not as text."""
+        """Whether the server sent tool calls in their own field, not as text."""
         return any(reply.answer is not None and reply.answer.tool_calls for reply in self.replies)
 
-    def calls(self, turn: int | None = None, *, carried_out: bool = False) -> list[ToolFinished]:
-        """Return the tool calls and handoffs, failed ones included unless ``carried_out`` is set."""
+    def calls(
+        self, turn: int | None = None, *, tool: str | None = None, successful: bool = False
+    ) -> list[ToolFinished]:
+        """Return the tool calls and handoffs, optionally of one turn, of one tool, or successful ones only."""
         return [
             each.event
             for each in self.outcomes
             if isinstance(each.event, ToolFinished)
             and turn in (None, each.turn)
-            and (each.event.status == "ok" or not carried_out)
+            and tool in (None, each.event.name)
+            and (each.event.status == "ok" or not successful)
         ]
 
     def most_at_once(self) -> int:
-        """Return the number of calls in the message that has most."""
+        """Return the largest number of calls in one message."""
         requests = [each.request for each in self.outcomes if isinstance(each.event, ToolFinished)]
         return max((requests.count(request) for request in requests), default=0)
 
 
 def arguments_of(call: ToolFinished) -> dict[str, Any]:
-    """Return the arguments of ``call``; empty if they are no object."""
+    """Return the arguments of ``call``; empty if they are not a JSON object."""
     try:
         values = json.loads(call.arguments)
     except (ValueError, RecursionError):
@@ -109,7 +125,7 @@ class Item:
 
 @dataclass
 class Address:
-    """Where it goes."""
+    """The address that an order is sent to."""
 
     street: str
     town: str
@@ -138,7 +154,7 @@ def place_order(items: list[Item], address: Address) -> str:
 
 @tool(name="door-code")
 def door_code() -> str:
-    """Return the code of the front door, which is another one each day."""
+    """Return the code of the front door, which changes every day."""
     return "the code is 4711"
 
 
@@ -151,55 +167,43 @@ def read_meter(number: int) -> str:
     raise ValueError(f"meter {number} is out of order; no other can be read today")
 
 
-def _with(tools: list[Any], prompt: str = "Use your tools where they help. Answer in one short sentence.") -> Swarm:
+def _swarm(prompt: str, *tools: Tool) -> Swarm:
     return Swarm("probe", [Agent("probe", prompt, tools=tools)])
 
 
-def _chat(prompt: str) -> Swarm:
-    return Swarm("probe", [Agent("probe", prompt)])
-
-
 def _two_agents() -> Swarm:
-    desk = Agent(
-        "desk", "You greet callers. For whatever has to do with invoices, hand over to billing.", handoffs=["billing"]
-    )
+    desk = Agent("desk", "You greet callers. Hand over to billing for anything about invoices.", handoffs=["billing"])
     billing = Agent(
         "billing", "You are the billing desk. Ask in one short sentence for the number.", description="Invoices."
     )
     return Swarm("probe", [desk, billing])
 
 
-_MAKERS: tuple[Callable[[], Exchange], ...] = (
-    lambda: Exchange("plain", _chat("Answer in one short sentence."), ("Hello! Which town is the capital of France?",)),
-    lambda: Exchange("count", _chat("Do as you are told, without further words."), ("Please count to 20, in digits.",)),
-    lambda: Exchange("system", _chat("End every answer with the word LANTERN."), ("Say hello in a few words.",)),
-    lambda: Exchange(
-        "weather", _with([get_weather]), ("What is the weather in Paris, in celsius?", "And in Rome, in fahrenheit?")
-    ),
-    lambda: Exchange(
-        "two", _with([get_weather]), ("Compare the weather in Oslo and in Lima, in celsius. Ask for both at once.",)
-    ),
-    lambda: Exchange(
-        "order",
-        _with([place_order]),
-        ("Order 3 pieces of 🦊 and 2 of 緑茶, to Bühlstraße 1 in Köln. Write all names as I do.",),
-    ),
-    lambda: Exchange("door", _with([door_code]), ("What is the code of the front door today?",)),
-    lambda: Exchange("error", _with([read_meter]), ("Read meter 5 for me. If that does not work, say so.",)),
-    lambda: Exchange("sum", _with([get_weather]), ("How much is two plus two? Answer with the number.",)),
-    lambda: Exchange("handoff", _two_agents(), ("I want to talk about an invoice.",)),
-    lambda: Exchange(
-        "choice", _with([get_weather]), ("What is the weather in Paris, in celsius?",), {"tool_choice": "none"}
-    ),
-    lambda: Exchange(
-        "long",
-        _chat("Answer in one short sentence."),
-        (f"{_LONG}\nWith which code word do the notes begin? Answer with it.",),
-        long=True,
-    ),
-)
+_BRIEF = "Answer in one short sentence."
+_WITH_TOOLS = f"Use your tools where they help. {_BRIEF}"
 
 
 def exchanges() -> list[Exchange]:
-    """Return the exchanges, in the order in which they are held."""
-    return [make() for make in _MAKERS]
+    """Return all exchanges in the order in which they run."""
+    weather = _swarm(_WITH_TOOLS, get_weather)
+    paris = "What is the weather in Paris, in celsius?"
+    order = "Order 3 pieces of 🦊 and 2 of 緑茶, to Bühlstraße 1 in Köln. Write all names as I do."
+    return [
+        Exchange("plain", _swarm(_BRIEF), ("Hello! Which town is the capital of France?",)),
+        Exchange("count", _swarm("Do as you are told, without further words."), ("Please count to 20, in digits.",)),
+        Exchange("system", _swarm("End every answer with the word LANTERN."), ("Say hello in a few words.",)),
+        Exchange("weather", weather, (paris, "And in Rome, in fahrenheit?")),
+        Exchange("two", weather, ("Compare the weather in Oslo and in Lima, in celsius. Ask for both at once.",)),
+        Exchange("order", _swarm(_WITH_TOOLS, place_order), (order,)),
+        Exchange("door", _swarm(_WITH_TOOLS, door_code), ("What is the code of the front door today?",)),
+        Exchange("error", _swarm(_WITH_TOOLS, read_meter), ("Read meter 5 for me. If that does not work, say so.",)),
+        Exchange("sum", weather, ("How much is two plus two? Answer with the number.",)),
+        Exchange("handoff", _two_agents(), ("I want to talk about an invoice.",)),
+        Exchange("choice", weather, (paris,), {"tool_choice": "none"}),
+        Exchange(
+            "long",
+            _swarm(_BRIEF),
+            (f"{_LONG}\nWith which code word do the notes begin? Answer with it.",),
+            long=True,
+        ),
+    ]

@@ -1,4 +1,4 @@
-"""A model that passes requests on to another one, and records each request with its raw answer."""
+"""A model that forwards requests to another one, and records each request with its raw answer."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -25,36 +25,29 @@ class RecordedExchange:
     texts: list[str] = field(default_factory=list)
     """The pieces of the text."""
     objects: list[Mapping[str, Any]] | None = None
-    """The JSON objects that the server sent; ``None`` if the model is not a server's."""
+    """The JSON objects that the server sent; ``None`` if the model does not run on a server."""
     answer: Answer | None = None
-    """``None`` if the answer broke off."""
+    """``None`` if the answer is incomplete."""
     first: float | None = None
-    """Seconds until the first piece of text or thought."""
+    """Seconds until the first piece of text or reasoning."""
     seconds: float = 0.0
-    """Seconds until the end."""
+    """Seconds until the end of the answer."""
     reasoned: bool = False
-    """Whether the model's thoughts came apart from its answer."""
+    """Whether the server sent reasoning separately from the answer."""
 
     @property
     def text(self) -> str:
-        """The text as the model wrote it."""
+        """The text before any repair."""
         return self.answer.text if self.answer is not None else "".join(self.texts)
-
-    @property
-    def deltas(self) -> list[Mapping[str, Any]]:
-        """The part of the answer in each object of the server."""
-        choices = [choice for each in self.objects or () for choice in _objects(each.get("choices"))]
-        return [each for choice in choices for each in _objects([choice.get("delta") or choice.get("message")])]
 
     @property
     def stop_reasons(self) -> list[str]:
         """The finish reasons that the server gave."""
-        choices = [choice for each in self.objects or () for choice in _objects(each.get("choices"))]
-        return [str(choice["finish_reason"]) for choice in choices if choice.get("finish_reason")]
+        return [str(choice["finish_reason"]) for choice in self._choices if choice.get("finish_reason")]
 
     @property
     def call_ids(self) -> list[str]:
-        """The ids of the calls, in their order; an empty text for a call without one."""
+        """The ids of the calls, in order; empty for a call without an id."""
         ids: dict[str, str] = {}
         for number, (piece, function) in enumerate(self._call_pieces):
             if function.get("name"):
@@ -63,21 +56,27 @@ class RecordedExchange:
 
     @property
     def argument_pieces(self) -> int:
-        """The number of pieces in which the arguments of the calls came."""
+        """The number of pieces that the arguments of all calls arrived in."""
         return sum(bool(function.get("arguments")) for _, function in self._call_pieces)
 
     @property
+    def _choices(self) -> list[Mapping[str, Any]]:
+        return [choice for each in self.objects or () for choice in _objects(each.get("choices"))]
+
+    @property
     def _call_pieces(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-        pieces = [piece for delta in self.deltas for piece in _objects(delta.get("tool_calls"))]
+        deltas = _objects([choice.get("delta") or choice.get("message") for choice in self._choices])
+        pieces = [piece for delta in deltas for piece in _objects(delta.get("tool_calls"))]
         return [(piece, function) for piece in pieces for function in _objects([piece.get("function")])]
 
 
 def _objects(value: object) -> list[Mapping[str, Any]]:
+    """Return the JSON objects in a list; empty if ``value`` is not a list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 class RecordingModel:
-    """Answers as ``inner`` does, and records each exchange in ``replies``. Does not close ``inner``."""
+    """Forwards requests to ``inner``, and records each exchange in ``replies``. Does not close ``inner``."""
 
     def __init__(self, inner: Model) -> None:
         self._inner = inner

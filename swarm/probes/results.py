@@ -1,7 +1,8 @@
-"""The results of the probes, and the verdict: what the model is usable for, and which quirks it has."""
+"""Results of the probes, and the verdict: a model's quirks, and whether it is usable for chats, tools and swarms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from swarmchat.swarm.conversation.events import Rescued
@@ -14,55 +15,55 @@ _NEEDED = {
     "tools": ("answer", "call", "required_argument", "result", "tool_error"),
     "swarms": ("answer", "call", "required_argument", "result", "tool_error", "handoff"),
 }
-"""Which probes must not fail, by what a model is used for."""
+"""The probes that must not fail, by purpose."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of one probe, with the rescue steps that dealt with its quirks."""
+    """The outcome of one probe, with the rescue steps that handled its quirks."""
 
     name: str
     about: str
     status: Status
     seen: str
-    """The observation. Quotes the model: sanitize it before printing."""
+    """The observation. It may quote the model: sanitize it before printing."""
     quirks: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The quirks, each with the steps of the rescue that dealt with it."""
+    """Each quirk with the rescue steps that handled it."""
 
     @property
     def steps(self) -> list[str]:
-        """The steps of the rescue, in the order in which they were taken first."""
-        return list(dict.fromkeys(step for steps in self.quirks.values() for step in steps))
+        """All rescue steps that were needed, without repetition."""
+        return list(dict.fromkeys(chain.from_iterable(self.quirks.values())))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the result in the form of the JSON report."""
+        """Return the result as it appears in the JSON report."""
         quirks = list(self.quirks)
         return {"name": self.name, "status": self.status, "seen": self.seen, "quirks": quirks, "steps": self.steps}
 
 
 def make_result(name: str, about: str, finding: Finding, transcript: ProbeTranscript, *, owner: bool) -> Result:
-    """Return the result of a probe; its ``owner`` answers for all that was noticed in the exchange."""
+    """Return the result of a probe. Only the ``owner`` of the exchange gets its general quirks."""
     quirks = {quirk: _steps_for(quirk, transcript.rescued) for quirk in finding.quirks}
     if owner:
-        dealt_with = {cause for quirk in finding.quirks for cause in QUIRKS[quirk].causes}
-        for quirk, steps in noticed(transcript).items():
-            if not (quirk == "wrong_arguments" and "bad_arguments" in dealt_with):
+        explained = {cause for quirk in finding.quirks for cause in QUIRKS[quirk].causes}
+        for quirk, steps in general_quirks(transcript).items():
+            if not (quirk == "wrong_arguments" and "bad_arguments" in explained):
                 quirks.setdefault(quirk, steps)
     status = "quirk" if finding.status == "ok" and quirks else finding.status
     return Result(name, about, status, finding.seen, quirks)
 
 
-def noticed(transcript: ProbeTranscript) -> dict[str, list[str]]:
-    """Return the quirks that show in any exchange, whatever it is about, with the steps of the rescue."""
+def general_quirks(transcript: ProbeTranscript) -> dict[str, list[str]]:
+    """Return the quirks that any exchange can show, whatever its subject, each with its rescue steps."""
     quirks: dict[str, list[str]] = {}
     for rescued in transcript.rescued:
-        steps = quirks.setdefault(_quirk_of(rescued), [])
+        steps = quirks.setdefault(_quirk_for(rescued), [])
         if rescued.step not in steps:
             steps.append(rescued.step)
     return quirks
 
 
-def _quirk_of(rescued: Rescued) -> str:
+def _quirk_for(rescued: Rescued) -> str:
     repaired = rescued.step == "repair"
     if rescued.cause == "unknown_tool":
         return "changes_tool_names" if repaired else "invents_tools"
@@ -82,9 +83,9 @@ def _steps_for(quirk: str, rescued: Sequence[Rescued]) -> list[str]:
 
 
 def usable(results: Sequence[Result]) -> dict[str, str]:
-    """Return what the model is usable for: ``yes``, ``with rescue``, ``no``, or ``unknown`` where too little was tried.
+    """Return whether the model is usable for ``chat``, ``tools`` and ``swarms``.
 
-    By ``chat``, ``tools`` and ``swarms``.
+    The verdict is ``yes``, ``with rescue``, ``no``, or ``unknown`` if a probe that it depends on did not run.
     """
     by_name = {result.name: result for result in results}
     verdicts = {}
@@ -99,11 +100,11 @@ def usable(results: Sequence[Result]) -> dict[str, str]:
     return verdicts
 
 
-def found_quirks(results: Sequence[Result]) -> dict[str, list[str]]:
-    """Return all quirks that were found, in the order of the table of quirks, with all steps that dealt with each."""
-    found: dict[str, list[str]] = {}
+def merged_quirks(results: Sequence[Result]) -> dict[str, list[str]]:
+    """Return the quirks of all results in the order of QUIRKS, each with all rescue steps that handled it."""
+    quirks: dict[str, list[str]] = {}
     for quirk in QUIRKS:
-        having = [result.quirks[quirk] for result in results if quirk in result.quirks]
-        if having:
-            found[quirk] = list(dict.fromkeys(step for steps in having for step in steps))
-    return found
+        steps = [result.quirks[quirk] for result in results if quirk in result.quirks]
+        if steps:
+            quirks[quirk] = list(dict.fromkeys(chain.from_iterable(steps)))
+    return quirks

@@ -1,4 +1,4 @@
-"""Run the probes: hold one exchange after the other with a model server, and check its transcript."""
+"""Run of all probes: holds one exchange after another with a model server and checks the transcripts."""
 
 import asyncio
 import re
@@ -14,19 +14,19 @@ from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.probes.checks import PROBES, Finding, Probe
 from swarmchat.swarm.probes.exchanges import Exchange, ExchangeOutcome, ProbeTranscript, exchanges
 from swarmchat.swarm.probes.recording_model import RecordingModel
-from swarmchat.swarm.probes.results import Result, make_result, noticed
+from swarmchat.swarm.probes.results import Result, general_quirks, make_result
 from swarmchat.swarm.session.session import Session
 
 _MAX_TOKENS, _MAX_TOKENS_THINKING = 400, 2_000
 _MAX_REQUESTS = 6
-"""In one turn. The rescue adds to it."""
-_CLEAN = ("clean", "nothing leaks into answers")
+"""In one turn; the rescue may add some."""
+_CLEAN = ("clean", "leaks nothing into answers")
 
 
 class ProbeRun:
     """One run of all probes on ``model``, which the caller closes. ``on_retry`` is called before each wait.
 
-    ``only`` names the exchanges to hold; by default all. The ``clean`` probe needs all of them.
+    ``quick`` skips the long exchange. ``only`` names the exchanges to run, by default all; ``clean`` needs all of them.
     """
 
     def __init__(
@@ -45,7 +45,8 @@ class ProbeRun:
         self._adapted: list[str] = []
         self._tools_work: bool | None = None
         self._unusable = False
-        self._all = ProbeTranscript([], [])
+        self._whole = ProbeTranscript([], [])
+        """All exchanges together."""
         self.results: list[Result] = []
         """The results so far."""
         self.requests = 0
@@ -56,8 +57,8 @@ class ProbeRun:
     async def run(self) -> AsyncGenerator[Result, None]:
         """Yield the result of each probe as soon as it is known.
 
-        Raises ModelAuthError, ModelNotFound, ModelBusy and ModelUnavailable, which end the run. A refusal or failure in
-        one exchange only is a result.
+        Raises ModelAuthError, ModelNotFound, ModelBusy and ModelUnavailable. A refusal or failure that concerns one
+        exchange only is a result.
         """
         backend = open_backend("memory:")
         clock = asyncio.get_running_loop().time
@@ -83,49 +84,49 @@ class ProbeRun:
 
     async def _results_of(self, exchange: Exchange, backend: Backend) -> list[Result]:
         probes = [probe for probe in PROBES if probe.exchange == exchange.name]
-        if why := self._skipped(exchange):
-            return [Result(probe.name, probe.about, "skipped", why) for probe in probes]
+        if reason := self._skip_reason(exchange):
+            return [Result(probe.name, probe.about, "skipped", reason) for probe in probes]
         self._adapted = []
-        transcript = await self._hold_adapted(exchange, backend)
-        results = [self._judge(exchange, probe, transcript, owner=probe is probes[0]) for probe in probes]
+        transcript = await self._run_adapted(exchange, backend)
+        results = [self._result(exchange, probe, transcript, owner=probe is probes[0]) for probe in probes]
         self._learn(exchange, transcript, results[0])
         return results
 
-    def _skipped(self, exchange: Exchange) -> str:
-        """Return the reason to skip ``exchange``; empty if it is to be held."""
+    def _skip_reason(self, exchange: Exchange) -> str:
+        """Return the reason to skip ``exchange``; empty if it should run."""
         if self._unusable:
             return "no answer to a plain question"
         if exchange.long and self._quick:
             return "--quick"
-        return "the server takes no tools" if exchange.needs_tools and self._tools_work is False else ""
+        return "the server does not accept tools" if exchange.needs_tools and self._tools_work is False else ""
 
-    def _judge(self, exchange: Exchange, probe: Probe, transcript: ProbeTranscript, *, owner: bool) -> Result:
+    def _result(self, exchange: Exchange, probe: Probe, transcript: ProbeTranscript, *, owner: bool) -> Result:
         if transcript.error is not None and (owner or not transcript.calls()):
-            finding = self._of_error(exchange, transcript.error) if owner else Finding("skipped", "no call")
+            finding = self._error_finding(exchange, transcript.error) if owner else Finding("skipped", "no call")
         else:
             finding = probe.check(transcript)
         if owner and self._adapted:
             finding = Finding(finding.status, finding.seen, (*finding.quirks, *dict.fromkeys(self._adapted)))
         return make_result(probe.name, probe.about, finding, transcript, owner=owner)
 
-    def _of_error(self, exchange: Exchange, error: SwarmError) -> Finding:
+    def _error_finding(self, exchange: Exchange, error: SwarmError) -> Finding:
         if isinstance(error, OverBudget):
             return Finding("skipped", str(error))
         if isinstance(error, ContextTooLong):
-            # A server that says so is a good one: rotation knows what to do then.
+            # A server that reports it is fine: turns are then left out in time.
             return Finding("quirk" if exchange.long else "failed", str(error), ("small_window",))
         if isinstance(error, LimitReached):
             return Finding("failed", str(error))
         if isinstance(error, ModelUnavailable):
             return Finding("failed", str(error), ("server_errors",))
-        untried = exchange.needs_tools and self._tools_work is None
-        words = re.sub(r"^\S+ says ", "the server says ", str(error))
-        return Finding("failed", words, ("refuses_tools" if untried else "refuses_request",))
+        first_tools = exchange.needs_tools and self._tools_work is None
+        reason = re.sub(r"^\S+ says ", "the server says ", str(error))
+        return Finding("failed", reason, ("refuses_tools" if first_tools else "refuses_request",))
 
     def _learn(self, exchange: Exchange, transcript: ProbeTranscript, first: Result) -> None:
         """Draw conclusions for the exchanges that follow."""
-        self._all.replies += transcript.replies
-        self._all.outcomes += transcript.outcomes
+        self._whole.replies += transcript.replies
+        self._whole.outcomes += transcript.outcomes
         if exchange.needs_tools and self._tools_work is None:
             self._tools_work = "refuses_tools" not in first.quirks
         self._unusable = self._unusable or (first.name == "answer" and first.status == "failed")
@@ -137,10 +138,10 @@ class ProbeRun:
             if name in self._parameters:
                 self._parameters[name] = _MAX_TOKENS_THINKING
 
-    async def _hold_adapted(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
-        """Hold ``exchange``; once more without a parameter that the server refuses, or with room for thinking."""
+    async def _run_adapted(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
+        """Run ``exchange``; repeat it without a parameter that the server refuses, or with a higher token limit."""
         while True:
-            transcript = await self._hold(exchange, backend)
+            transcript = await self._run_once(exchange, backend)
             refused = str(transcript.error) if isinstance(transcript.error, ModelRefused) else ""
             if "max_tokens" in self._parameters and re.search(r"\bmax_tokens\b", refused):
                 # OpenAI's reasoning models.
@@ -155,8 +156,8 @@ class ProbeRun:
             else:
                 return transcript
 
-    async def _hold(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
-        """Hold ``exchange`` in a session of its own. Raises what ends the whole run."""
+    async def _run_once(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
+        """Run ``exchange`` in a session of its own. Raises the errors that end the whole run."""
         model = RecordingModel(self._model)
         transcript = ProbeTranscript(model.replies, [])
         settings = SessionSettings(
@@ -165,17 +166,18 @@ class ProbeRun:
         session = await Session.open(backend, model, client="probe", swarm=exchange.swarm, settings=settings)
         async with session:
             try:
-                for turn, text in enumerate(exchange.says):
+                for turn, text in enumerate(exchange.messages):
                     async with aclosing(session.run_turn(text)) as events:
                         async for event in events:
                             if isinstance(event, Retrying) and self._on_retry is not None:
                                 self._on_retry(event)
-                            # Of calls that run at once, each tells its end when it has come: the request is the last.
+                            # Calls that run together finish one by one, all before the next request.
                             transcript.outcomes.append(ExchangeOutcome(turn, len(model.replies) - 1, event))
             except (ModelRefused, ContextTooLong, LimitReached, OverBudget) as error:
                 transcript.error = error
             except ModelUnavailable as error:
-                # The server is there, and failed as Ollama does at calls that it cannot read (ollama/ollama#17638).
+                # The server works but failed at this answer, as Ollama does with calls it cannot parse
+                # (ollama/ollama#17638).
                 if not (self.results and re.search(r" says \(5\d\d\)", str(error))):
                     raise
                 transcript.error = error
@@ -188,21 +190,21 @@ class ProbeRun:
         for reply in transcript.replies:
             usage = (reply.answer.usage if reply.answer is not None else None) or {}
             figures = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-            # Four characters to a token, where nobody counts.
-            guess = len(reply.request.body()) // 4
-            self.tokens += sum(each for each in figures if isinstance(each, int)) or guess
+            # Without usage, assume four characters per token.
+            estimate = len(reply.request.body()) // 4
+            self.tokens += sum(each for each in figures if isinstance(each, int)) or estimate
 
     def _clean(self) -> Result:
         """Check all exchanges together for leaks and other quirks."""
-        if not self._all.replies:
+        if not self._whole.replies:
             return Result(*_CLEAN, "skipped", "no answer")
-        quirks = noticed(self._all)
-        calls = sum(isinstance(each.event, ToolFinished) for each in self._all.outcomes)
-        line = f"{len(self._all.replies)} answers, {calls} calls, {len(self._all.rescued)} steps of the rescue"
+        quirks = general_quirks(self._whole)
+        calls = sum(isinstance(each.event, ToolFinished) for each in self._whole.outcomes)
+        line = f"{len(self._whole.replies)} answers, {calls} calls, {len(self._whole.rescued)} rescue steps"
         return Result(*_CLEAN, "quirk" if quirks else "ok", line, quirks)
 
 
 def _thinks_long(transcript: ProbeTranscript) -> bool:
-    """Whether an answer reached the limit of tokens before it said anything."""
+    """Whether reasoning used up all tokens: an answer was cut before any text or call."""
     answers = [reply.answer for reply in transcript.replies if reply.answer is not None]
     return any(each.finish == "length" and not each.text.strip() and not each.tool_calls for each in answers)

@@ -1,8 +1,8 @@
-"""A model behind ``model_server`` that answers the probes of ``swarmchat models test``, well or in a bad way.
+"""A model behind ``model_server`` that answers the probes of ``swarmchat models test``, with faults if wanted.
 
     server.reply(*[Behaviour()] * 60)
 
-``decide`` is the model; the fields of ``Behaviour`` are what is wrong with it or with its server.
+``decide`` is the faultless model; the fields of ``Behaviour`` are faults of the model or its server.
 """
 
 import json
@@ -20,9 +20,9 @@ def weather(city: str, unit: str = "celsius") -> tuple[str, dict[str, Any]]:
 
 
 def decide(messages: Sequence[Mapping[str, Any]], tools: Sequence[str]) -> str | Calls:
-    """Return what a good model answers: a text or calls."""
+    """Return the answer of a good model: a text or calls."""
     last = max(number for number, message in enumerate(messages) if message["role"] == "user")
-    asked = messages[last]["content"]
+    question = messages[last]["content"]
     if results := [message["content"] for message in messages[last:] if message["role"] == "tool"]:
         return f"I found this: {'; '.join(results)}"
     if "LANTERN" in messages[0]["content"]:
@@ -46,9 +46,9 @@ def decide(messages: Sequence[Mapping[str, Any]], tools: Sequence[str]) -> str |
         "meter": [("read_meter", {"number": 5})],
         "two plus two": "4",
         "invoice": [("transfer_to_billing", {})] if "transfer_to_billing" in tools else "What is its number?",
-        "code word": "It is HERON-42." if "HERON-42" in asked else "I do not see any.",
+        "code word": "It is HERON-42." if "HERON-42" in question else "I do not see any.",
     }
-    return next((answer for word, answer in answers.items() if word in asked), "I do not know.")
+    return next((answer for word, answer in answers.items() if word in question), "I do not know.")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Behaviour:
     """Calls are written into the text."""
     usage: bool = True
     parallel: bool = True
-    """Whether there may be several calls in a message."""
+    """Whether a message may have several calls."""
     whole: bool = False
     """Calls come in one piece, without an id."""
     empty: bool = False
@@ -67,19 +67,19 @@ class Behaviour:
     calls: bool = True
     """Whether tools are called."""
     window: int = 100_000
-    """Tokens that are read: the beginning of a longer text is dropped, and not counted."""
+    """The tokens that are read: the beginning of a longer text is dropped, and not counted."""
     refuses: str = ""
-    """The parameter that is refused: tools, temperature …"""
+    """A parameter that is refused, such as tools or temperature."""
     forgets: str = ""
-    """An argument that is left out until it is asked for …"""
+    """An argument that is omitted until an error asks for it."""
     instead: str = ""
-    """… or that has this value until then."""
+    """The value of that argument until then; empty: no value."""
     prefix: str = ""
-    """What each text begins with."""
+    """Start of each text."""
     suffix: str = ""
-    """What each text ends with."""
+    """End of each text."""
     obeys: bool = True
-    """Whether tool_choice is heeded."""
+    """Whether the model obeys tool_choice."""
 
     def __call__(self, request: SeenRequest) -> Reply:
         body = request.body
@@ -93,14 +93,14 @@ class Behaviour:
         if isinstance(answer, str):
             return text(self.prefix, *_words(answer), self.suffix, usage=usage)
         if self.leaks:
-            written = [
+            texts = [
                 f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}\n</tool_call>"
                 for name, arguments in answer
             ]
-            return text(self.prefix, *written, usage=usage)
+            return text(self.prefix, *texts, usage=usage)
         events = [chunk({"tool_calls": [entry]}) for entry in self._entries(answer, len(body["messages"]))]
-        counted = [{**chunk(None), "choices": [], "usage": usage}] if usage else []
-        return stream(*events, chunk({}, "tool_calls"), *counted)
+        totals = [{**chunk(None), "choices": [], "usage": usage}] if usage else []
+        return stream(*events, chunk({}, "tool_calls"), *totals)
 
     def _decide(self, body: Mapping[str, Any]) -> str | Calls:
         tools = [tool["function"]["name"] for tool in body.get("tools", ())]
@@ -116,8 +116,10 @@ class Behaviour:
             if results and all("Error" in message["content"] for message in results):
                 return first
             changed = {self.forgets: self.instead} if self.instead else {}
-            kept = [(name, {k: v for k, v in values.items() if k != self.forgets}) for name, values in first]
-            first = [(name, {**values, **changed}) for name, values in kept]
+            first = [
+                (name, {key: value for key, value in values.items() if key != self.forgets} | changed)
+                for name, values in first
+            ]
         elif not self.parallel and isinstance(first, list) and len(results) < len(first):
             return [first[len(results)]]
         if not isinstance(first, str) and not self.calls:
@@ -127,15 +129,15 @@ class Behaviour:
     def _entries(self, calls: Calls, start: int) -> list[dict[str, Any]]:
         entries = []
         for index, (name, arguments) in enumerate(calls):
-            written = json.dumps(arguments)
+            encoded = json.dumps(arguments)
             if self.whole:
-                entries.append({"index": index, "function": {"name": name, "arguments": written}})
+                entries.append({"index": index, "function": {"name": name, "arguments": encoded}})
                 continue
-            identity = f"call_{start}_{index}"
-            entries.append({"index": index, "id": identity, "function": {"name": name, "arguments": ""}})
-            half = len(written) // 2
+            call_id = f"call_{start}_{index}"
+            entries.append({"index": index, "id": call_id, "function": {"name": name, "arguments": ""}})
+            half = len(encoded) // 2
             entries += [
-                {"index": index, "function": {"arguments": part}} for part in (written[:half], written[half:]) if part
+                {"index": index, "function": {"arguments": part}} for part in (encoded[:half], encoded[half:]) if part
             ]
         return entries
 

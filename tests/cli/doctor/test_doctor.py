@@ -132,7 +132,7 @@ def test_a_server_with_faults(program, server):
     found = visit(program)
     assert found["model"]["advice"].startswith("did you mean test-model-2?")
     assert (found["tool calls"]["status"], found["usage"]["status"]) == ("warning", "warning")
-    assert "tokens are counted by swarmchat" in found["usage"]["advice"]
+    assert "swarmchat counts the tokens itself" in found["usage"]["advice"]
 
 
 @pytest.mark.parametrize(

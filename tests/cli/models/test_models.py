@@ -36,7 +36,7 @@ def test_a_good_server(program, server):
     assert (done.err, done.code) == ("", 0)
     assert done.out.startswith(f"test-model at {server.base_url}\n\nresult   probe ")
     assert rows(done.out) == dict.fromkeys(
-        [*(each.about for each in PROBES), "nothing leaks into answers"], ("ok", "-")
+        [*(each.about for each in PROBES), "leaks nothing into answers"], ("ok", "-")
     )
     assert "usable for chat:    yes\nusable for tools:   yes\nusable for swarms:  yes\n" in done.out
     assert re.search(r"^it took 20 requests, [\d,]+ tokens, \d+ s$", done.out, re.MULTILINE)
@@ -48,7 +48,7 @@ def test_a_server_that_leaks_calls(program, server):
     done = program.invoke("models", "test", "--quick")
     assert (done.err, done.code) == ("", 0)
     assert rows(done.out)["calls a tool"] == ("quirk", "repair")
-    assert rows(done.out)["ids of calls"] == ("skipped", "-")
+    assert rows(done.out)["gives calls unique ids"] == ("skipped", "-")
     assert rows(done.out)["reads a long context"] == ("skipped", "-")
     assert "usable for tools:   with rescue\n" in done.out
     assert "\n- leaks_calls_as_text (repair): such calls are read from the text; better: " in done.out
@@ -63,7 +63,7 @@ def test_json_is_one_document(program, server):
     assert (found["model"], found["server"], found["error"]) == ("test-model", server.base_url, None)
     assert found["usable"] == {"chat": "yes", "tools": "yes", "swarms": "yes"}
     assert found["quirks"].keys() == {"no_usage"}
-    assert found["quirks"]["no_usage"]["advice"].startswith("tokens are counted by swarmchat")
+    assert found["quirks"]["no_usage"]["advice"].startswith("swarmchat counts the tokens itself")
     assert found["probes"][2] == {
         "name": "usage",
         "status": "quirk",
@@ -81,7 +81,7 @@ def test_a_model_that_cannot_chat(program, server):
         4,
         "error: test-model gave no answer that could be used: it cannot chat as it is\n",
     )
-    assert rows(done.out)["a plain answer"] == ("failed", "placeholder")
+    assert rows(done.out)["answers a question"] == ("failed", "placeholder")
     assert "\n- answers_empty (recomplete, flush, placeholder): " in done.out
 
 
@@ -116,7 +116,7 @@ def test_errors_of_the_provider_follow_what_was_found(reply: Reply, code, compla
         assert complaint in found["error"]
         assert [each["name"] for each in found["probes"]][-1] == "streaming"
     else:
-        assert list(rows(done.out))[-1] == "streams"
+        assert list(rows(done.out))[-1] == "streams its answer"
         assert "usable for tools:   unknown\n" in done.out
 
 
@@ -159,7 +159,7 @@ def test_each_probe_shows_on_a_terminal_as_it_is_done(program, server):
     gate = Gate()
     server.reply(Behaviour(), hang(gate), *[Behaviour()] * MANY)
     with program.chat("models", "test", "--quick", "--json", columns=100, rows=150) as screen:
-        screen.wait_for("ok keeps thoughts apart")
+        screen.wait_for("ok separates its reasoning")
         assert "follows the system message" not in screen.text
         gate.release()
         screen.wait_for('"seconds": ')

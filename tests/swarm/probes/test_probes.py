@@ -1,4 +1,4 @@
-"""The probes of ``swarmchat models test``: what they find in servers that behave in one way or another."""
+"""The probes of ``swarmchat models test`` against servers with all kinds of faults."""
 
 import asyncio
 import inspect
@@ -15,27 +15,27 @@ from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 from swarmchat.swarm.probes import checks, results, runner
 from swarmchat.swarm.probes.exchanges import exchanges
 from swarmchat.swarm.probes.quirks import QUIRKS
-from swarmchat.swarm.probes.results import found_quirks, usable
+from swarmchat.swarm.probes.results import merged_quirks, usable
 from swarmchat.swarm.probes.runner import ProbeRun
 
 server = server_fixture
 MANY = 100
 
 
-async def hold(run: ProbeRun) -> None:
+async def run_all(run: ProbeRun) -> None:
     async for _ in run.run():
         pass
 
 
 def probe(server: ModelServer, *replies: Reply | Callable[[SeenRequest], Reply], quick: bool = True) -> ProbeRun:
-    """Run the probes against ``server``, which gives ``replies`` and then goes on as the last of them."""
+    """Run the probes against ``server``, which gives ``replies`` and then repeats the last one."""
     server.reply(*replies, *[replies[-1]] * MANY)
 
     async def work() -> ProbeRun:
         model = OpenAIEndpoint("test-model", base_url=server.base_url, max_retries=0)
         run = ProbeRun(model, quick=quick)
         try:
-            await hold(run)
+            await run_all(run)
         finally:
             await model.close()
         return run
@@ -44,7 +44,7 @@ def probe(server: ModelServer, *replies: Reply | Callable[[SeenRequest], Reply],
 
 
 def not_ok(run: ProbeRun) -> dict[str, str]:
-    """Return the probes that are not ok, nor skipped for ``quick``."""
+    """Return the probes that are neither ok nor skipped because of ``quick``."""
     return {
         result.name: result.status for result in run.results if result.status != "ok" and result.name != "long_context"
     }
@@ -56,7 +56,7 @@ def test_a_good_server_has_no_quirks(server):
     assert [(result.name, result.seen) for result in run.results if result.status != "ok"] == []
     assert usable(run.results) == {"chat": "yes", "tools": "yes", "swarms": "yes"}
     assert run.requests == len(server.chats) == 20
-    # What the help page says of the price.
+    # The cost that the documentation states.
     assert 8_000 < run.tokens < 12_000
     assert all(body["temperature"] == 0 and body["max_tokens"] <= 400 for body in server.chats)
 
@@ -110,7 +110,7 @@ def test_a_good_server_has_no_quirks(server):
 )
 def test_quirks_are_found(behaviour, statuses, quirks, verdict, server):
     run = probe(server, behaviour)
-    assert (not_ok(run), found_quirks(run.results)) == (statuses, quirks)
+    assert (not_ok(run), merged_quirks(run.results)) == (statuses, quirks)
     assert list(usable(run.results).values()) == verdict
 
 
@@ -122,18 +122,18 @@ def test_quirks_are_found(behaviour, statuses, quirks, verdict, server):
         ("unit", "degrees", "enum_argument", "unit: degrees, celsius", "ignores_enums"),
     ],
 )
-def test_an_argument_that_does_not_fit_is_asked_for(argument, instead, name, seen, quirk, server):
+def test_a_wrong_argument_is_corrected_on_request(argument, instead, name, seen, quirk, server):
     run = probe(server, Behaviour(forgets=argument, instead=instead))
     by_name = {result.name: result for result in run.results}
-    found = by_name[name]
-    assert (found.status, found.seen, found.quirks) == ("quirk", seen, {quirk: ["feedback"]})
+    result = by_name[name]
+    assert (result.status, result.seen, result.quirks) == ("quirk", seen, {quirk: ["feedback"]})
     assert {result.status for result in run.results} == {"ok", "quirk", "skipped"}
     assert list(by_name["call"].quirks) == ["wrong_arguments"]
     assert usable(run.results)["tools"] == "with rescue"
 
 
-def calling(name: str, arguments: str, identity: str = "call_0") -> Reply:
-    return tool_calls([{"index": 0, "id": identity, "function": {"name": name, "arguments": arguments}}])
+def calling(name: str, arguments: str, call_id: str = "call_0") -> Reply:
+    return tool_calls([{"index": 0, "id": call_id, "function": {"name": name, "arguments": arguments}}])
 
 
 ORDER = '{"items": [{"name": "fox", "count": 3}], "address": {"street": "Bühlstraße 1", "town": "Köln"}}'
@@ -163,7 +163,7 @@ WEATHER = '{"city": "Paris", "unit": "celsius", "day": "today"}'
                 "no_parameters": "quirk",
                 "tool_name": "quirk",
                 "no_call_needed": "quirk",
-                # As no_parameters is: it is about all exchanges.
+                # Because of no_parameters: this probe covers all exchanges.
                 "clean": "quirk",
                 "tool_choice": "quirk",
             },
@@ -193,7 +193,7 @@ WEATHER = '{"city": "Paris", "unit": "celsius", "day": "today"}'
         ),
     ],
 )
-def test_answers_that_are_not_as_they_should_be(replies, statuses, quirks, server):
+def test_quirks_of_single_answers(replies, statuses, quirks, server):
     good = Behaviour()
 
     def odd(request: SeenRequest) -> Reply:
@@ -202,7 +202,7 @@ def test_answers_that_are_not_as_they_should_be(replies, statuses, quirks, serve
         return reply if reply is not None and messages[-1]["role"] == "user" else good(request)
 
     run = probe(server, odd)
-    assert (not_ok(run), found_quirks(run.results)) == (statuses, quirks)
+    assert (not_ok(run), merged_quirks(run.results)) == (statuses, quirks)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_answers_that_are_not_as_they_should_be(replies, statuses, quirks, serve
         ),
     ],
 )
-def test_answers_to_results_that_are_not_as_they_should_be(replies, statuses, server):
+def test_quirks_of_answers_to_results(replies, statuses, server):
     good = Behaviour()
 
     def odd(request: SeenRequest) -> Reply:
@@ -234,7 +234,7 @@ def test_answers_to_results_that_are_not_as_they_should_be(replies, statuses, se
     assert failed == statuses
 
 
-def test_ids_that_come_twice(server):
+def test_repeated_call_ids(server):
     weather = calling("get_weather", '{"city": "Paris", "unit": "celsius"}')
     good = Behaviour()
     run = probe(
@@ -245,38 +245,38 @@ def test_ids_that_come_twice(server):
             else good(request)
         ),
     )
-    found = next(result for result in run.results if result.name == "call_ids")
-    assert (found.status, found.seen, list(found.quirks)) == ("quirk", "call_0, call_0", ["repeats_call_ids"])
+    call_ids = next(result for result in run.results if result.name == "call_ids")
+    assert (call_ids.status, call_ids.seen, list(call_ids.quirks)) == ("quirk", "call_0, call_0", ["repeats_call_ids"])
 
 
-def test_control_tokens_are_told_with_every_answer(server):
+def test_control_tokens_are_reported_for_every_answer(server):
     run = probe(server, Behaviour(suffix="\n<|im_end|>"))
-    assert found_quirks(run.results) == {"leaks_control_tokens": ["repair"]}
+    assert merged_quirks(run.results) == {"leaks_control_tokens": ["repair"]}
     assert usable(run.results)["chat"] == "with rescue"
 
 
 def test_empty_answers_end_the_run_early(server):
     run = probe(server, Behaviour(empty=True))
-    assert found_quirks(run.results) == {"answers_empty": ["recomplete", "flush", "placeholder"]}
+    assert merged_quirks(run.results) == {"answers_empty": ["recomplete", "flush", "placeholder"]}
     assert usable(run.results) == {"chat": "no", "tools": "no", "swarms": "no"}
     assert {result.seen for result in run.results if result.status == "skipped"} == {"no answer to a plain question"}
     assert len(server.chats) == 3
 
 
-def test_a_cut_context_is_noticed_by_the_count_and_without_one(server):
+def test_a_cut_context_with_usage(server):
     run = probe(server, Behaviour(window=2_000), quick=False)
     assert not_ok(run) == {}
     assert run.results[-2].status == "failed"
-    assert re.fullmatch(r"counted 2,000 of our 5,\d\d\d tokens", run.results[-2].seen)
-    assert found_quirks(run.results) == {"cuts_context": []}
+    assert re.fullmatch(r"the server counted 2,000 of 5,\d\d\d tokens", run.results[-2].seen)
+    assert merged_quirks(run.results) == {"cuts_context": []}
 
 
 def test_a_cut_context_without_usage(server):
     run = probe(server, Behaviour(window=2_000, usage=False), quick=False)
-    assert list(found_quirks(run.results)) == ["no_usage", "cuts_context"]
+    assert list(merged_quirks(run.results)) == ["no_usage", "cuts_context"]
 
 
-def test_a_window_that_is_named_is_a_good_answer(server):
+def test_a_server_that_reports_its_window(server):
     good = Behaviour()
 
     def reply(request: SeenRequest) -> Reply:
@@ -285,26 +285,26 @@ def test_a_window_that_is_named_is_a_good_answer(server):
     run = probe(server, reply, quick=False)
     assert run.results[-2].status == "quirk"
     assert "its window is 4,096 tokens" in run.results[-2].seen
-    assert found_quirks(run.results) == {"small_window": []}
+    assert merged_quirks(run.results) == {"small_window": []}
 
 
-def test_a_server_without_tools_is_not_asked_for_more_of_them(server):
+def test_a_server_that_refuses_tools_gets_them_only_once(server):
     run = probe(server, Behaviour(refuses="tools"))
     call = next(result for result in run.results if result.name == "call")
     assert (call.status, list(call.quirks)) == ("failed", ["refuses_tools"])
     assert call.seen.startswith("the server says (400): Unsupported parameter: 'tools'")
     assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
     assert sum("tools" in body for body in server.chats) == 1
-    assert "the server takes no tools" in {result.seen for result in run.results}
+    assert "the server does not accept tools" in {result.seen for result in run.results}
 
 
 def test_a_model_that_never_calls(server):
     run = probe(server, Behaviour(calls=False))
-    assert list(found_quirks(run.results)) == ["no_calls", "no_handoffs"]
+    assert list(merged_quirks(run.results)) == ["no_calls", "no_handoffs"]
     assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
 
 
-def test_a_call_in_an_unknown_form_is_told_from_none(server):
+def test_a_call_in_an_unknown_form(server):
     run = probe(server, text("I go and use get_weather: for Paris, that is."))
     call = next(result for result in run.results if result.name == "call")
     assert list(call.quirks) == ["leaks_calls_in_unknown_form"]
@@ -313,7 +313,7 @@ def test_a_call_in_an_unknown_form_is_told_from_none(server):
 def test_thinking_gets_more_tokens(server):
     run = probe(server, text(finish="length"), text(finish="length"), text(finish="length"), Behaviour())
     assert not_ok(run) == {"answer": "quirk"}
-    assert found_quirks(run.results) == {"thinks_long": []}
+    assert merged_quirks(run.results) == {"thinks_long": []}
     assert [body["max_tokens"] for body in server.chats[2:5]] == [400, 2_000, 2_000]
 
 
@@ -324,7 +324,7 @@ def test_an_answer_in_one_piece(server):
     assert by_name["stop_reason"].status == by_name["system"].status == "ok"
 
 
-def test_a_tool_that_there_is_not(server):
+def test_an_invented_tool(server):
     run = probe(
         server,
         *[Behaviour()] * 3,
@@ -335,7 +335,7 @@ def test_a_tool_that_there_is_not(server):
     assert (call.status, call.quirks) == ("failed", {"invents_tools": ["feedback"]})
 
 
-def test_a_failure_at_one_request_is_a_result(server):
+def test_a_single_server_error_is_a_result(server):
     run = probe(server, Behaviour(), failure(500, "cannot read the call"), Behaviour())
     streaming = next(result for result in run.results if result.name == "streaming")
     assert (streaming.status, list(streaming.quirks)) == ("failed", ["server_errors"])
@@ -346,14 +346,14 @@ def test_a_failure_at_one_request_is_a_result(server):
     ("reply", "error"),
     [(failure(401), ModelAuthError), (failure(429), ModelBusy), (text("a", done=False, finish=None), ModelUnavailable)],
 )
-def test_errors_of_the_provider_end_the_run(reply, error, server):
+def test_provider_errors_end_the_run(reply, error, server):
     server.reply(Behaviour(), Behaviour(), reply)
 
     async def work() -> ProbeRun:
         model = OpenAIEndpoint("test-model", base_url=server.base_url, max_retries=0)
         run = ProbeRun(model)
         with pytest.raises(error):
-            await hold(run)
+            await run_all(run)
         await model.close()
         return run
 
@@ -371,21 +371,21 @@ def test_errors_of_the_provider_end_the_run(reply, error, server):
         {"choices": {"0": {}}, "usage": {"prompt_tokens": "many", "completion_tokens": -1}},
     ],
 )
-def test_no_object_of_a_server_is_too_odd(odd, server):
+def test_malformed_objects_of_a_server_do_no_harm(odd, server):
     from model_server import chunk, stream
 
     run = probe(server, stream(odd, chunk({"content": "Hello"}, "stop")))
     assert run.results[-1].name == "clean"
 
 
-def test_the_demo_model_is_told_as_it_is():
+def test_the_demo_model():
     run = ProbeRun(DemoModel())
-    asyncio.run(hold(run))
+    asyncio.run(run_all(run))
     assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
-    assert {"ignores_system", "no_usage", "no_calls"} <= found_quirks(run.results).keys()
+    assert {"ignores_system", "no_usage", "no_calls"} <= merged_quirks(run.results).keys()
 
 
-def test_probes_and_exchanges_fit():
+def test_probes_are_in_the_order_of_their_exchanges():
     names = [exchange.name for exchange in exchanges()]
     order = [names.index(each.exchange) for each in checks.PROBES]
     assert order == sorted(order)
