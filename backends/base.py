@@ -1,11 +1,11 @@
 """The Protocol of all backends: bytes in, bytes out, and everything is written by ``commit``.
 
-A backend keeps two kinds of keys. A *value* is one byte string; a *list* is a sequence of byte strings that only
-grows at its end. A key is of one kind as long as it exists. Keys are opaque text, anything that encodes to UTF-8:
-a driver never builds a path or a pattern from one. An empty list does not exist. A ``ttl`` counts in seconds, to
-the millisecond; one that is not above zero means that the key is gone at once.
+A backend has two kinds of keys. A *value* is one byte string; a *list* is a sequence of byte strings that only grows
+at its end. A key stays of one kind as long as it exists. Keys are opaque text, anything that encodes to UTF-8: a driver
+never builds a path or a pattern from one. There are no empty lists. A ``ttl`` is in seconds, exact to the millisecond;
+with a ttl of zero or less, the key is removed at once.
 
-The docstrings here are the contract. ``swarmchat.backends.testing`` holds it to every driver, shipped or not.
+The docstrings here are the contract. ``swarmchat.backends.testing`` tests it, for built-in and other drivers.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +15,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Set ``key`` to ``value``. ``ttl`` seconds from now it is gone; ``None`` means that it stays."""
+    """Set ``key`` to ``value``, for ``ttl`` seconds; ``None``: until it is deleted."""
 
     key: str
     value: bytes
@@ -26,7 +26,7 @@ class Put:
 class Append:
     """Add ``values`` to the end of the list ``key``, in this order. The whole list gets the new ``ttl``.
 
-    Without values it only gives the ttl, and a missing list stays missing.
+    Without values it only sets the ttl, and a missing list stays missing.
     """
 
     key: str
@@ -66,10 +66,10 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """Let the commit happen only if the value of ``key`` is ``value`` before it; ``None``: only if there is none.
+    """Let the commit happen only if the value of ``key`` is ``value``; ``None``: only if there is no value.
 
-    Before it means before all its writes, wherever this stands among them. It writes nothing itself. What was read
-    with ``get``, changed and put back with an Expect of what was read takes nothing away that others wrote meanwhile.
+    The state before all writes of the commit counts, whatever the position of the condition. To change a value without
+    overwriting another process's change, read it, and commit the new value with an Expect of the old one.
     """
 
     key: str
@@ -78,10 +78,9 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class ExpectLength:
-    """Let the commit happen only if the list ``key`` has exactly ``length`` values before it; 0: only if it is missing.
+    """Let the commit happen only if the list ``key`` has exactly ``length`` values; 0: only if it is missing.
 
-    As with Expect, before it means before all its writes. Whoever appends at a known position writes no gap and
-    overtakes nobody.
+    As with Expect, the state before all writes counts. An append with this condition starts at the position ``length``.
     """
 
     key: str
@@ -96,8 +95,8 @@ Write = Put | Append | Delete | Truncate | Touch | Condition
 class Lease:
     """The right to write, until ``ttl`` seconds after it was last acquired, renewed or committed with.
 
-    It is stored as an ordinary value: ``get(key)`` returns ``owner`` while the lease is held, so that others can
-    be told who has it. ``owner`` must be unique to one acquisition (put a random part in it): it is the fence.
+    It is stored as an ordinary value: ``get(key)`` returns ``owner`` while the lease is held, so that others learn who
+    holds it. ``owner`` must be unique to one acquisition, so it needs a random part: it is the fence.
     """
 
     key: str
@@ -108,12 +107,12 @@ class Lease:
 class Backend(Protocol):
     """A store of values and lists. All methods may raise the errors of ``swarmchat.backends.errors``.
 
-    Making one does no I/O; the first call does. Calls may run concurrently, from one event loop.
+    Creating one does no I/O; the first call does. Calls may run concurrently, in one event loop.
     """
 
     @property
     def url(self) -> str:
-        """How to open it again, with the password masked: for messages, never for connecting."""
+        """The URL of the store, with the password masked: for messages, not for connecting."""
         ...
 
     async def get(self, key: str) -> bytes | None:
@@ -126,14 +125,14 @@ class Backend(Protocol):
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values of ``keys``, in their order: ``None`` where there is none, or a list.
 
-        Costs a round trip for some hundred keys. Each is what it was at some time during the call, not all at one.
+        One round trip reads some hundred keys. The values need not all be of the same moment during the call.
         """
         ...
 
     def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
         """Yield the values (not the lists) whose key starts with ``prefix``, ordered by key (by code point).
 
-        A key written or removed meanwhile may or may not be seen; every other one is seen exactly once.
+        A key that is written or removed meanwhile may or may not be yielded; every other key is, exactly once.
         """
         ...
 
@@ -145,45 +144,45 @@ class Backend(Protocol):
         ...
 
     async def slice(self, key: str, start: int, stop: int | None = None) -> list[bytes]:
-        """Return what ``values[start:stop]`` would be in Python, negative indexes included.
+        """Return ``values[start:stop]`` as Python counts, negative indexes included.
 
-        Costs by what it returns, not by how long the list is. Raises CorruptValue when ``key`` is a single value.
+        The cost depends on the number of values returned, not on the length of the list. Raises CorruptValue when
+        ``key`` is a single value.
         """
         ...
 
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in order, all of them or none, in one round trip.
 
-        With ``lease``, nothing is written unless it is still held, and it is renewed by the way. An Expect or
-        ExpectLength that does not hold, or a write to a key of the other kind, fails the whole commit. Of several
-        reasons to refuse, the first is told: the lease, then each condition in its order (Conflict for an Expect,
-        LengthConflict for an ExpectLength, CorruptValue for a key of the other kind), then the other writes. A refused
-        commit changes nothing: it does not renew the lease either.
+        With ``lease``, nothing is written unless it is still held, and the commit renews it. An Expect or ExpectLength
+        that does not hold, or a write to a key of the other kind, fails the whole commit. Of several reasons, the first
+        is raised: the lease, then each condition in its order (Conflict for an Expect, LengthConflict for an
+        ExpectLength, CorruptValue for a key of the other kind), then the other writes. A refused commit changes
+        nothing: it does not renew the lease either.
 
-        Once it has returned, the writes survive the death of this process. Each commit lands once, however often the
-        driver had to retry it, and a retry of one that has landed succeeds though its conditions hold no longer. When
-        it raises BackendUnavailable the outcome is unknown, but it landed wholly or not at all.
+        Once it has returned, the writes survive the death of this process. Each commit is applied once, however often
+        the driver retries it: a retry of an applied commit succeeds even if its conditions no longer hold. After
+        BackendUnavailable the outcome is unknown, but the commit was applied completely or not at all.
 
         Raises LeaseLost, Conflict, CorruptValue, BackendFull, BackendUnavailable.
         """
         ...
 
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
-        """Take the lease ``key`` if nobody holds it, ``owner`` already does, or ``replacing`` does.
+        """Take the lease ``key`` if nobody holds it, or ``owner`` or ``replacing`` does; else return ``None``.
 
-        ``replacing`` is for taking over from an owner that is known to be dead. Returns ``None`` when it is held
-        by somebody else.
+        ``replacing`` is for taking over from an owner that is known to be dead.
         """
         ...
 
     async def renew(self, lease: Lease) -> bool:
-        """Hold ``lease`` for another ``lease.ttl`` seconds; return False, changing nothing, when it is lost."""
+        """Extend ``lease`` to ``lease.ttl`` seconds from now; return False, and change nothing, if it is lost."""
         ...
 
     async def release(self, lease: Lease) -> None:
-        """Give ``lease`` up if it is still held; somebody else's is left alone."""
+        """Give up ``lease`` if it is still held; the lease of another owner is not changed."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections and files. Closing twice is no error; any other call after it is BackendError."""
+        """Close connections and files. Closing twice is no error; any later call raises BackendError."""
         ...

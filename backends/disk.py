@@ -30,7 +30,7 @@ DURABILITY = {"normal": 1, "full": 2}
 
 _PAGE = 500
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# A quota, unlike a full disk, shows as a write that failed, or an index of the journal that could not be made.
+# An exceeded quota, unlike a full disk, is reported as a failed write, or as a journal index that cannot be created.
 _NO_ROOM_CODES = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN}
 _IMPOSSIBLE = {errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP}
 
@@ -38,25 +38,25 @@ _T = TypeVar("_T")
 
 
 def open_disk(url: str) -> "DiskBackend":
-    """Return the store for ``disk:PATH?durability=normal|full&timeout=SECONDS``.
+    """Return the store for ``disk:PATH?durability=normal|full&timeout=SECONDS``; its first call opens it.
 
     ``~`` at the start of PATH is the home folder; nothing else in it is expanded. Raises UnknownBackend for an
-    unknown option or a path that no folder can have. Nothing is opened before the first call.
+    unknown option and an impossible path.
     """
     path, _, query = url.partition(":")[2].partition("?")
     if not path or "\0" in path:
-        raise UnknownBackend(f"{url!r}: not a valid path of a folder; write disk:PATH")
+        raise UnknownBackend(f"{url!r}: not a valid path of a folder: write disk:PATH")
     options = dict(parse_qsl(query, keep_blank_values=True))
     durability = options.pop("durability", "normal")
     if durability not in DURABILITY:
-        raise UnknownBackend(f"{url!r}: durability is normal or full, not {durability!r}")
+        raise UnknownBackend(f"{url!r}: durability is {durability!r}, expected normal or full")
     timeout = options.pop("timeout", "5")
     try:
         seconds = float(timeout)
     except ValueError:
         seconds = -1
     if not 0 <= seconds <= 3600:
-        raise UnknownBackend(f"{url!r}: timeout is a number of seconds from 0 to 3600, not {timeout!r}")
+        raise UnknownBackend(f"{url!r}: timeout is {timeout!r}, expected seconds from 0 to 3600")
     if options:
         raise UnknownBackend(f"{url!r}: unknown option {min(options)!r}; known: durability, timeout")
     return DiskBackend(os.path.expanduser(path), durability, seconds)
@@ -123,50 +123,42 @@ class DiskBackend:
         """Apply ``writes`` in one transaction; see Backend.commit."""
 
         def write_all(rows: Rows) -> None:
-            with rows.transaction():
-                rows.sweep()
-                if lease and not _renew(rows, lease):
-                    raise LeaseLost(f"the lease {lease.key!r} is held by somebody else or has run out")
-                for write in writes:
-                    if isinstance(write, Condition):
-                        _check(rows, write)
-                for write in writes:
-                    if not isinstance(write, Condition):
-                        rows.apply(write)
+            rows.sweep()
+            if lease and not _renew(rows, lease):
+                raise LeaseLost(f"the lease {lease.key!r} is held by somebody else or has run out")
+            for write in writes:
+                if isinstance(write, Condition):
+                    _check(rows, write)
+            for write in writes:
+                if not isinstance(write, Condition):
+                    rows.apply(write)
 
-        await self._run(write_all)
+        await self._transact(write_all)
 
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
         """Take the lease ``key``; see Backend.acquire."""
 
         def take(rows: Rows) -> Lease | None:
-            with rows.transaction():
-                holder = rows.value(key)
-                if holder is not None and holder not in (owner, replacing):
-                    return None
-                rows.put_head(key.encode(), owner, ttl)
-                return Lease(key, owner, ttl)
+            holder = rows.value(key)
+            if holder is not None and holder not in (owner, replacing):
+                return None
+            rows.put_head(key.encode(), owner, ttl)
+            return Lease(key, owner, ttl)
 
-        return await self._run(take)
+        return await self._transact(take)
 
     async def renew(self, lease: Lease) -> bool:
         """Hold ``lease`` for longer; see Backend.renew."""
-
-        def renew(rows: Rows) -> bool:
-            with rows.transaction():
-                return _renew(rows, lease)
-
-        return await self._run(renew)
+        return await self._transact(lambda rows: _renew(rows, lease))
 
     async def release(self, lease: Lease) -> None:
         """Give ``lease`` up; see Backend.release."""
 
         def release(rows: Rows) -> None:
-            with rows.transaction():
-                if rows.value(lease.key) == lease.owner:
-                    rows.drop(lease.key.encode())
+            if rows.value(lease.key) == lease.owner:
+                rows.drop(lease.key.encode())
 
-        await self._run(release)
+        await self._transact(release)
 
     async def close(self) -> None:
         """Finish the calls under way and close the database; see Backend.close."""
@@ -177,13 +169,22 @@ class DiskBackend:
         self._thread.shutdown(wait=False)
         await asyncio.wrap_future(closing)
 
+    async def _transact(self, call: Callable[[Rows], _T]) -> _T:
+        """Run ``call`` in one transaction that writes."""
+
+        def run(rows: Rows) -> _T:
+            with rows.transaction():
+                return call(rows)
+
+        return await self._run(run)
+
     async def _run(self, call: Callable[[Rows], _T]) -> _T:
         if self._closed:
             raise BackendError(f"{self.url} is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call)
 
     def _call(self, call: Callable[[Rows], _T]) -> _T:
-        """Runs on the thread; nothing else touches the database."""
+        """Open the database if necessary, and run ``call``. Only this method, on the thread, touches the database."""
         with self._mapped_errors():
             if self._rows is None:
                 self._rows = Rows(self._folder, self._synchronous, self._timeout, self._clock)
@@ -204,7 +205,7 @@ class DiskBackend:
             raise self._from_sqlite(error) from error
         except OSError as error:
             kind: type[BackendError] = BackendUnavailable
-            advice = "check that you may write there, or name another folder"
+            advice = "check its permissions, or name another folder"
             if error.errno in _NO_ROOM:
                 kind, advice = BackendFull, "make room and try again"
             elif error.errno in _IMPOSSIBLE:
@@ -216,16 +217,16 @@ class DiskBackend:
         code = extended & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return BackendUnavailable(
-                f"{self.url} is locked by another process for more than {self._timeout:g} s: wait for it or end it"
+                f"{self.url} has been locked by another process for {self._timeout:g} s: wait for it, or end it"
             )
         if code == sqlite3.SQLITE_FULL or extended in _NO_ROOM_CODES:
-            return BackendFull(f"{self.url} cannot grow ({error}): make room; what is stored stays readable")
+            return BackendFull(f"{self.url} has no room left ({error}): make room; everything stored can still be read")
         if code == sqlite3.SQLITE_TOOBIG:
-            return BackendFull(f"{self.url} takes no value of that size ({error})")
+            return BackendFull(f"{self.url} cannot store a value of that size ({error})")
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
             return CorruptValue(
-                f"{self.url} is damaged ({error}), and was neither repaired nor removed: move {self._folder!r}"
-                " aside, and start fresh or put a backup in its place (sqlite3's .recover may save most of it)"
+                f"{self.url} is damaged ({error}) and was not changed: move {self._folder!r} away, and start fresh or"
+                " restore a backup (sqlite3's .recover may save most of it)"
             )
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
             return BackendUnavailable(
@@ -238,12 +239,12 @@ def _check(rows: Rows, expected: Condition) -> None:
     if isinstance(expected, ExpectLength):
         if (length := rows.length(expected.key)) != expected.length:
             raise LengthConflict(
-                f"the list {expected.key!r} has {length} values, this commit relied on {expected.length}; nothing was"
+                f"the list {expected.key!r} has {length} values, this commit expected {expected.length}: nothing was"
                 " written"
             )
     elif rows.value(expected.key) != expected.value:
         raise Conflict(
-            f"{expected.key!r} is not what this commit relied on, and nothing was written: read it again and retry"
+            f"{expected.key!r} is not what this commit expected, and nothing was written: read it again and retry"
         )
 
 

@@ -1,4 +1,4 @@
-"""Values and lists as rows of a diskcache database: diskcache's table, connections and pragmas with our own layout.
+"""Values and lists as rows of a diskcache database: diskcache's table and connections, with a layout of our own.
 
     key column                          tag     value column
     ----------------------------------  ------  ---------------------------
@@ -7,9 +7,8 @@
     "i" length of KEY, KEY, index       NULL    one value of a list
 
 Lengths and indexes are 8 bytes, big-endian. Keys are blobs, so SQLite orders them by byte, which for UTF-8 is the
-order of the code points, and no character means anything. The length before KEY keeps the values of one list apart
-from those of every other. A lifetime is kept in the row of the key alone. Everything here blocks, and belongs to one
-thread.
+order of the code points, and no character is special. The length before KEY keeps the values of different lists apart.
+Only the row of the key has a lifetime. Everything here blocks, and is for one thread.
 """
 
 import os
@@ -26,22 +25,22 @@ from swarmchat.backends.base import Append, Delete, Put, Touch, Truncate, Write
 from swarmchat.backends.errors import CorruptValue
 
 SCHEMA = 1
-"""Version of the layout, kept in the Settings table. A store of a newer one is refused and left as it is."""
+"""Version of the layout, kept in the Settings table. A store with a newer version is refused and not changed."""
 
 _SCHEMA_ROW = "swarmchat_schema"
 _LIST = "list"
 _SWEEP = 20
 _VARIABLES = 500
-"""Of one statement; SQLite before 3.32 takes up to 999."""
+"""The most variables of one statement; SQLite before 3.32 accepts 999."""
 _SETTINGS = {
     # diskcache deletes the oldest entries by default when the file reaches 1 GB.
     "eviction_policy": "none",
     "size_limit": 2**62,
     "cull_limit": 0,
     "statistics": 0,
-    # No value ever goes to a file of its own: those are written outside the transaction.
+    # No value gets a file of its own: such files are written outside the transaction.
     "disk_min_file_size": 2**62,
-    # For each connection; 8,192 by default. The operating system keeps the file in memory anyway.
+    # Pages for each connection, 8,192 by default. The operating system caches the file anyway.
     "sqlite_cache_size": 512,
     # A file that somebody truncates while it is mapped kills the process with SIGBUS.
     "sqlite_mmap_size": 0,
@@ -49,10 +48,10 @@ _SETTINGS = {
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache ships no types
-    """Stores and reads bytes only. Whatever else lies in the file, a pickle above all, is refused unread."""
+    """Stores and reads bytes only. Anything else in the file, a pickle above all, is refused and not decoded."""
 
     def put(self, key: object) -> tuple[bytes, bool]:
-        """Return ``key`` as it is stored."""
+        """Return the stored form of ``key``."""
         if type(key) is not bytes:
             raise TypeError(f"a key must be bytes, not {type(key).__name__}")
         return key, True
@@ -60,7 +59,7 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache ships no typ
     def get(self, key: object, raw: object) -> bytes:
         """Return the stored ``key``. Raises CorruptValue when it is anything but bytes."""
         if not raw or type(key) is not bytes:
-            raise CorruptValue("holds a key that swarmchat did not write")
+            raise CorruptValue("contains a key that swarmchat did not write")
         return key
 
     def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, bytes]:
@@ -72,13 +71,13 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache ships no typ
     def fetch(self, mode: int, filename: object, value: object, read: bool) -> bytes:
         """Return the stored ``value``. Raises CorruptValue when it is a pickle, a file, or not bytes."""
         if mode != diskcache.core.MODE_RAW or filename is not None or type(value) is not bytes or read:
-            raise CorruptValue("holds a value that swarmchat did not write, and it was not read")
+            raise CorruptValue("contains a value that swarmchat did not write; it was not read")
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The row of a key: its number, and its value or (``count`` set) the length of its list."""
+    """The row of a key. ``count`` is the length of a list, and ``None`` for a value."""
 
     rowid: int
     value: bytes
@@ -86,7 +85,7 @@ class Head:
 
 
 class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
-    """The open database in ``folder``. ``patience`` is how many seconds to wait for another process's lock."""
+    """The open database in ``folder``. ``patience``: seconds to wait for another process's lock."""
 
     def __init__(self, folder: str, synchronous: int, patience: float, clock: Callable[[], float] = time.time) -> None:
         self._folder = folder
@@ -100,7 +99,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
         settings = {**_SETTINGS, "sqlite_synchronous": synchronous, _SCHEMA_ROW: SCHEMA}
         try:
             super().__init__(os.sep, patience, BytesDisk, **settings)
-            # Another process may have put its own setting into the file since.
+            # Another process may have written its own setting into the file meanwhile.
             self._sql(f"PRAGMA synchronous = {synchronous:d}")
         except BaseException:
             self.close()
@@ -108,7 +107,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
 
     @property
     def _directory(self) -> str:
-        # The base class expands $NAME in its argument, and a folder may be called that: it gets another one.
+        # The base class expands $NAME in its argument, which may be part of a folder's name: it gets another folder.
         return self._folder
 
     @_directory.setter
@@ -117,7 +116,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
 
     @property
     def _sql_retry(self) -> Callable[..., sqlite3.Cursor]:
-        """Run a statement, waiting for a lock as long as we were told and not for the base class's minute."""
+        """Run a statement, waiting for a lock for ``patience`` seconds, not for the base class's minute."""
 
         def run(*statement: Any) -> sqlite3.Cursor:
             deadline = time.monotonic() + self._patience
@@ -135,8 +134,10 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
-        """All or nothing. The base class's ``transact`` calls every failure to begin a timeout and leaves the
-        transaction open when the commit itself fails (a full disk).
+        """Commit the statements of the block, or none of them.
+
+        The base class's ``transact`` reports every failure to begin as a timeout, and leaves the transaction open
+        when the commit itself fails, as on a full disk.
         """
         self._sql(begin)
         try:
@@ -148,7 +149,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
             raise
 
     def snapshot(self) -> Any:
-        """Let several reads see one state of the store."""
+        """Let the reads of the block see one state of the store."""
         return self.transaction("BEGIN")
 
     def find(self, key: bytes) -> Head | None:
@@ -180,7 +181,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
 
     def values(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the values of ``keys``, without keys that have none."""
-        values = {}
+        values: dict[bytes, bytes] = {}
         for first in range(0, len(keys), _VARIABLES):
             batch = [b"k" + key for key in keys[first : first + _VARIABLES]]
             rows = self._sql(
@@ -193,12 +194,12 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
         return values
 
     def page(self, prefix: bytes, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
-        """Return the next values whose key starts with ``prefix``, in order, beginning behind ``after``."""
+        """Return up to ``limit`` values whose key starts with ``prefix`` and is above ``after``, in order."""
         start = (">=", b"k" + prefix) if after is None else (">", b"k" + after)
         rows = self._sql(
             f"SELECT key, raw, mode, filename, value FROM Cache WHERE key {start[0]} ? AND key < ? AND tag IS NULL"  # noqa: S608  # one of two fixed operators
             " AND (expire_time IS NULL OR expire_time > ?) ORDER BY key LIMIT ?",
-            # 0xff is in no UTF-8 text, so this is behind every key that starts with the prefix.
+            # UTF-8 never contains 0xff, so this is above every key with the prefix.
             (start[1], b"k" + prefix + b"\xff", self._clock(), limit),
         )
         return [
@@ -219,7 +220,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
         return values
 
     def apply(self, write: Write) -> None:
-        """Do one write of a transaction. Raises CorruptValue when the key is of the other kind."""
+        """Apply one write of a transaction. Raises CorruptValue when the key is of the other kind."""
         key = write.key.encode()
         match write:
             case Put(value=value, ttl=ttl):
@@ -243,7 +244,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
                 self.drop(key)
 
     def put_head(self, key: bytes, value: bytes, ttl: float | None, tag: str | None = None) -> None:
-        """Write the row of ``key``; an expired list is removed first."""
+        """Write the row of ``key``. Values of an expired list under the same key are removed."""
         now = self._clock()
         size, mode, filename, stored = self._disk.store(value, False)
         columns = (None if ttl is None else now + ttl, tag, size, mode, filename, stored)
@@ -261,7 +262,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
         self._sql("UPDATE Cache SET expire_time = ? WHERE rowid = ?", (expires, head.rowid))
 
     def sweep(self) -> None:
-        """Remove a few expired keys: a bounded cost for each commit."""
+        """Remove at most 20 expired keys, so that the cost for each commit is bounded."""
         rows = self._sql(
             "SELECT key, raw FROM Cache WHERE expire_time <= ? ORDER BY expire_time LIMIT ?", (self._clock(), _SWEEP)
         ).fetchall()
@@ -270,7 +271,7 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
 
     def _append(self, key: bytes, count: int, values: tuple[bytes, ...], ttl: float | None) -> None:
         if not count:
-            # An expired list may have left values.
+            # An expired list may have left its values.
             self._drop_items(key, 0)
         prefix, now = _item_prefix(key), self._clock()
         for index, value in enumerate(values, count):
@@ -290,8 +291,10 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
 
 
 def _check_schema(database: str, patience: float) -> None:
-    """Raise CorruptValue, changing nothing, when the file is of a newer swarmchat or of another program."""
-    connection = sqlite3.connect(f"file:{_uri_path(database)}?mode=ro", timeout=patience, uri=True)
+    """Raise CorruptValue for a file of a newer swarmchat or of another program. Changes nothing."""
+    # Some characters of a path mean something in a URI.
+    path = quote_from_bytes(os.fsencode(database))
+    connection = sqlite3.connect(f"file:{path}?mode=ro", timeout=patience, uri=True)
     try:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "Settings" not in tables:
@@ -299,19 +302,14 @@ def _check_schema(database: str, patience: float) -> None:
         row = connection.execute("SELECT value FROM Settings WHERE key = ?", (_SCHEMA_ROW,)).fetchone()
         if row is None:
             if "Cache" in tables and connection.execute("SELECT 1 FROM Cache LIMIT 1").fetchone():
-                raise CorruptValue("is another program's cache, and it was left alone: name another folder")
+                raise CorruptValue("is another program's cache and was not changed: name another folder")
         elif not isinstance(row[0], int) or row[0] > SCHEMA:
             raise CorruptValue(
-                f"has data version {row[0]}, this swarmchat reads up to {SCHEMA}, and it was left alone:"
-                " use the newer swarmchat, or another folder"
+                f"has data version {row[0]}, this swarmchat reads up to {SCHEMA}, and was not changed: update"
+                " swarmchat, or use another folder"
             )
     finally:
         connection.close()
-
-
-def _uri_path(path: str) -> str:
-    """Return ``path`` with what means something in an SQLite URI escaped, byte for byte."""
-    return quote_from_bytes(os.fsencode(path))
 
 
 def _item_prefix(key: bytes) -> bytes:

@@ -4,13 +4,14 @@
     ├── UnknownBackend          unknown scheme, or an invalid URL: 78 (configuration)
     ├── BackendUnavailable      the server or the folder cannot be reached: 69
     ├── BackendFull             no room left to write: 69
-    ├── LeaseLost               somebody else holds the key now; nothing was written: 75
-    ├── Conflict                a value that a commit relied on has changed; nothing was written: 75
+    ├── LeaseLost               another process holds the lease now; nothing was written: 75
+    ├── Conflict                a value is not what a commit expected; nothing was written: 75
+    │   └── LengthConflict      a list does not have the length that a commit expected
     └── CorruptValue            a key holds another kind of value, or damaged data: 65
 
-Drivers raise nothing else for what their store does. A message names the store (its URL with the password
-masked), what was wrong, and what to do next. ``exit_code`` is what a program that ends because of the error
-should return (the values of BSD's sysexits.h where one fits).
+Drivers raise no other errors for failures of their store. A message names the store (its URL with the password
+masked), the problem, and what to do next. ``exit_code`` is the exit code for a program that ends because of the error:
+the value in BSD's sysexits.h where one fits.
 """
 
 
@@ -21,7 +22,7 @@ class BackendError(Exception):
 
 
 class UnknownBackend(BackendError):
-    """The URL names no known backend, or cannot be used as it is written."""
+    """The URL names no known backend, or is invalid."""
 
     exit_code = 78
 
@@ -33,7 +34,7 @@ class BackendUnavailable(BackendError):
 
 
 class BackendFull(BackendError):
-    """The store refuses to take more: the disk is full, or Redis is at its ``maxmemory``."""
+    """The store has no room: the disk is full, or Redis is at its ``maxmemory``."""
 
     exit_code = 69
 
@@ -45,16 +46,16 @@ class LeaseLost(BackendError):
 
 
 class Conflict(BackendError):
-    """A value that a commit relied on has changed; nothing was written: read again and retry."""
+    """A value is not what a commit expected; nothing was written: read again and retry."""
 
     exit_code = 75
 
 
 class LengthConflict(Conflict):
-    """A list is not as long as a commit relied on; nothing was written. Retrying does not help by itself."""
+    """A list does not have the length that a commit expected; nothing was written. A mere retry fails again."""
 
 
 class CorruptValue(BackendError):
-    """A key holds another kind of value than asked for, or bytes that cannot be trusted."""
+    """A key holds another kind of value than expected, or bytes that cannot be trusted."""
 
     exit_code = 65

@@ -15,7 +15,7 @@ _Content = bytes | list[bytes]
 def open_memory(url: str) -> "MemoryBackend":
     """Return an empty store for the URL ``memory:``. Raises UnknownBackend when anything follows the colon."""
     if url.lower() != "memory:":
-        raise UnknownBackend(f"{url!r}: a memory backend takes no name or options, write memory:")
+        raise UnknownBackend(f"{url!r}: a memory backend has no name and no options: write memory:")
     return MemoryBackend()
 
 
@@ -26,7 +26,7 @@ class _Entry:
 
 
 class MemoryBackend:
-    """Values and lists in a dict. ``clock`` returns the time in seconds that lifetimes are measured by."""
+    """Values and lists in a dict. Lifetimes are measured by ``clock``, which returns seconds."""
 
     url = "memory:"
 
@@ -134,27 +134,26 @@ class MemoryBackend:
         return expires
 
     def _sweep(self) -> None:
-        """Remove expired keys, so that presence keys that nobody reads again do not pile up."""
+        """Remove expired keys, so that keys that nobody reads again do not pile up."""
         if self._closed:
             raise BackendError(f"{self.url} is closed")
         now = self._clock()
         if now < self._soonest:
             return
-        lasting = {key: e for key, e in self._entries.items() if e.expires is None or e.expires > now}
-        self._entries = lasting
-        self._soonest = min((e.expires for e in lasting.values() if e.expires is not None), default=math.inf)
+        self._entries = {key: e for key, e in self._entries.items() if e.expires is None or e.expires > now}
+        self._soonest = min((e.expires for e in self._entries.values() if e.expires is not None), default=math.inf)
 
     def _check_expected(self, writes: tuple[Write, ...]) -> None:
         """Raise Conflict, or CorruptValue for a list, when one of ``writes`` expects another value."""
         for write in writes:
             if isinstance(write, ExpectLength) and (length := len(self._list(write.key))) != write.length:
                 raise LengthConflict(
-                    f"{self.url} the list {write.key!r} has {length} values, this commit relied on {write.length};"
+                    f"{self.url} the list {write.key!r} has {length} values, this commit expected {write.length}:"
                     " nothing was written"
                 )
             if isinstance(write, Expect) and self._value(write.key) != write.value:
                 raise Conflict(
-                    f"{self.url} {write.key!r} is not what this commit relied on, and nothing was written: read it"
+                    f"{self.url} {write.key!r} is not what this commit expected, and nothing was written: read it"
                     " again and retry"
                 )
 
@@ -164,25 +163,26 @@ class MemoryBackend:
         for write in writes:
             entry = self._find(write.key)
             kind = kinds.get(write.key, type(entry.content) if entry else None)
-            wanted: type | None
-            then: type | None
+            required: type | None
+            after: type | None
             match write:
-                case Put(ttl=ttl):
-                    wanted, then = bytes, bytes if _lasts(ttl) else None
-                case Append(values=values, ttl=ttl):
-                    wanted, then = list, (list if values else kind) if _lasts(ttl) else None
+                case Put():
+                    required, after = bytes, bytes
+                case Append(values=values):
+                    required, after = list, list if values else kind
                 case Truncate(keep=keep):
-                    wanted, then = list, kind if keep else None
-                case Touch(ttl=ttl):
-                    wanted, then = kind, kind if _lasts(ttl) else None
+                    required, after = list, kind if keep else None
+                case Touch():
+                    required, after = kind, kind
                 case Delete():
-                    wanted, then = kind, None
+                    required, after = kind, None
                 case Expect() | ExpectLength():
                     continue
-            if kind is not None and kind is not wanted:
+            if kind is not None and kind is not required:
                 name = "list" if kind is list else "value"
                 raise CorruptValue(f"{self.url} {write.key!r} is a {name}; nothing of the commit was written")
-            kinds[write.key] = then
+            expires = isinstance(write, Put | Append | Touch) and write.ttl is not None and write.ttl <= 0
+            kinds[write.key] = None if expires else after
 
     def _apply(self, write: Write) -> None:
         entry = self._find(write.key)
@@ -200,7 +200,3 @@ class MemoryBackend:
                 self._entries.pop(key, None)
             case Touch(ttl=ttl) if entry:
                 entry.expires = self._expiry(ttl)
-
-
-def _lasts(ttl: float | None) -> bool:
-    return ttl is None or ttl > 0

@@ -58,10 +58,10 @@ def _find_driver(scheme: str, url: str) -> Callable[[str], Backend]:
 
 
 def _unknown(scheme: str, url: str) -> str:
-    # Only the scheme is quoted, or a bare word: anything else may hold a password.
+    # Only a scheme or a bare word is quoted: anything else may contain a password.
     known = schemes()
     if not scheme and url in _DRIVERS:
-        return f"{url!r} is not a URL; write one, such as {_DRIVERS[url][1]}"
+        return f"{url!r} is not a URL: write one, such as {_DRIVERS[url][1]}"
     word = scheme or (url if url.isidentifier() else "")
     near = difflib.get_close_matches(word, known, n=1)
     hint = f"; did you mean {near[0]}:?" if near else "."
@@ -70,7 +70,7 @@ def _unknown(scheme: str, url: str) -> str:
 
 
 def _entry_points() -> "EntryPoints":
-    # Not above: it costs as much as the rest of this room together, and a built-in driver needs none of it.
+    # Not at the top: it takes as long to import as the rest of the package, and built-in drivers do not need it.
     from importlib.metadata import entry_points
 
     return entry_points(group=ENTRY_POINTS)

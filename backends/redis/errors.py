@@ -11,7 +11,7 @@ _CHANGING = re.compile(r"\b(LOADING|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|NOREPLICAS|U
 _DENIED = re.compile(
     r"\b(NOAUTH|WRONGPASS|NOPERM)\b|invalid (username-password|password)|AUTH.*called|No permissions", re.IGNORECASE
 )
-# redis-py takes the code off the text of the errors that it has a class for; which ones, depends on the server.
+# Where redis-py has a class for an error, it removes the code from the text.
 _CHANGING_KINDS = (
     theirs.ClusterDownError,
     theirs.TryAgainError,
@@ -29,13 +29,11 @@ def worth_retrying(error: BaseException) -> bool:
     root = _root(error)
     if is_denied(root) or isinstance(root.__context__, ssl.SSLCertVerificationError):
         return False
-    if isinstance(root, theirs.ConnectionError | theirs.TimeoutError | OSError):
-        return True
-    return is_changing(root)
+    return isinstance(root, theirs.ConnectionError | theirs.TimeoutError | OSError) or is_changing(root)
 
 
 def is_changing(error: BaseException) -> bool:
-    """Tell whether the server is becoming ready, or another one takes over: worth waiting for, on a new connection."""
+    """Tell whether the server is starting, or a replica is taking over: a new connection may soon succeed."""
     root = _root(error)
     return isinstance(root, _CHANGING_KINDS) or (
         isinstance(root, theirs.RedisError) and bool(_CHANGING.search(str(root)))
@@ -50,34 +48,34 @@ def is_denied(error: BaseException) -> bool:
 
 
 def _root(error: BaseException) -> BaseException:
-    """Return what kept a cluster's client from connecting: it wraps it, in an exception of no kind."""
+    """Return the error that kept a cluster's client from connecting, which wraps it in a generic exception."""
     while isinstance(error, theirs.RedisClusterException) and error.__cause__:
         error = error.__cause__
     return error
 
 
 def map_error(error: Exception, target: RedisTarget) -> BackendError:
-    """Return the error to raise instead of ``error``: which store, what went wrong, what to do. No password in it."""
-    said = target.scrub(str(error)) or type(error).__name__
+    """Return the error to raise instead of ``error``: the store, the problem, and what to do. Contains no password."""
+    reason = target.scrub(str(error)) or type(error).__name__
     where = target.masked
     if is_denied(error):
         user = f"the user {target.username!r}" if target.username else "the default user"
         return BackendUnavailable(
-            f"{where} refuses {user} ({said}): check the name and the password in the URL, and what the server's ACL"
-            " lets that user do"
+            f"{where} refuses {user} ({reason}): check the name and the password in the URL, and the user's rights in"
+            " the server's ACL"
         )
     if isinstance(error, theirs.AskError):
         return UnknownBackend(f"{where} is one node of a cluster: write redis+cluster:// instead of its scheme")
     if isinstance(error, theirs.RedisClusterException | theirs.ClusterError):
-        return BackendUnavailable(f"{where} is not usable as a cluster ({said}): is every slot served?")
+        return BackendUnavailable(f"{where} is not usable as a cluster ({reason}): is every slot served?")
     if isinstance(error, theirs.ResponseError):
-        if isinstance(error, theirs.OutOfMemoryError) or _FULL.search(said):
-            return BackendFull(f"{where} is at its maxmemory ({said}): raise it on the server, or remove sessions")
-        if _WRONG_KIND.search(said):
-            return CorruptValue(f"{where} holds another kind of value there than asked for ({said})")
-        if isinstance(error, theirs.ReadOnlyError) or _READ_ONLY.search(said):
-            return BackendUnavailable(f"{where} takes no writes ({said}): name the primary, or fix its disk")
+        if isinstance(error, theirs.OutOfMemoryError) or _FULL.search(reason):
+            return BackendFull(f"{where} is at its maxmemory ({reason}): raise it on the server, or remove sessions")
+        if _WRONG_KIND.search(reason):
+            return CorruptValue(f"{where} holds another kind of value than expected ({reason})")
+        if isinstance(error, theirs.ReadOnlyError) or _READ_ONLY.search(reason):
+            return BackendUnavailable(f"{where} accepts no writes ({reason}): name the primary, or fix its disk")
         if is_changing(error):
-            return BackendUnavailable(f"{where} is not ready ({said}): try again in a moment")
-        return BackendError(f"{where} refused a command ({said}): swarmchat needs Redis 6.2 or newer")
-    return BackendUnavailable(f"{where} cannot be reached ({said}): is the server running, and is the URL right?")
+            return BackendUnavailable(f"{where} is not ready ({reason}): try again in a moment")
+        return BackendError(f"{where} refused a command ({reason}): swarmchat needs Redis 6.2 or newer")
+    return BackendUnavailable(f"{where} cannot be reached ({reason}): is the server running, and is the URL right?")

@@ -12,7 +12,7 @@ from swarmchat.backends.redis.backend import RedisBackend
 
 @dataclass(frozen=True)
 class RedisReport:
-    """``None`` where the server does not tell, as one whose ACL forbids the question."""
+    """Facts about a server; ``None`` for what it does not tell, as when its ACL forbids the command."""
 
     program: str | None = None
     """Redis or Valkey, with its version."""
@@ -21,25 +21,25 @@ class RedisReport:
     appendonly: bool | None = None
     appendfsync: str | None = None
     save: str | None = None
-    """When snapshots are taken; empty: never."""
+    """When the server takes snapshots; empty: never."""
     policy: str | None = None
-    """What is thrown away when the memory is full."""
+    """Which keys the server evicts when its memory is full."""
     maxmemory: int | None = None
     ahead: float | None = None
-    """Seconds that its clock is ahead of ours."""
+    """Seconds by which its clock is ahead of this machine's."""
 
 
 async def report_on(backend: RedisBackend) -> RedisReport:
-    """Return what the server says. Raises no error for a question that it does not answer."""
-    info = _text(await _asked(backend, "INFO", "server"))
+    """Ask the server for all parts of a report. A command that fails leaves its part ``None``."""
+    info = _table(await _reply(backend, "INFO", "server"))
     config: dict[str, str] = {}
     for name in ("appendonly", "appendfsync", "save", "maxmemory-policy", "maxmemory"):
-        config |= _text(await _asked(backend, "CONFIG GET", name))
+        config |= _table(await _reply(backend, "CONFIG GET", name))
     started = time.time()
-    told = await _asked(backend, "TIME")
+    clock = await _reply(backend, "TIME")
     ahead = None
     with suppress(TypeError, ValueError, LookupError):
-        ahead = float(told[0]) + float(told[1]) / 1e6 - (started + time.time()) / 2
+        ahead = float(clock[0]) + float(clock[1]) / 1e6 - (started + time.time()) / 2
     version = info.get("valkey_version") or info.get("redis_version")
     maxmemory = config.get("maxmemory", "")
     return RedisReport(
@@ -54,20 +54,20 @@ async def report_on(backend: RedisBackend) -> RedisReport:
     )
 
 
-async def _asked(backend: RedisBackend, *command: str) -> Any:
+async def _reply(backend: RedisBackend, *command: str) -> Any:
     try:
         return await backend.ask(*command)
     except BackendError:
         return None
 
 
-def _text(answer: Any) -> dict[str, str]:
-    """Return an answer as names and values: they come as bytes or text, in a table or one after the other."""
-    if isinstance(answer, list):
-        answer = dict(zip(answer[::2], answer[1::2], strict=False))
-    if not isinstance(answer, Mapping):
+def _table(reply: Any) -> dict[str, str]:
+    """Return the names and values of a reply: a mapping, or a list in which they alternate, of bytes or text."""
+    if isinstance(reply, list):
+        reply = dict(zip(reply[::2], reply[1::2], strict=False))
+    if not isinstance(reply, Mapping):
         return {}
-    return {_word(name): _word(value) for name, value in answer.items()}
+    return {_word(name): _word(value) for name, value in reply.items()}
 
 
 def _word(value: Any) -> str:

@@ -1,6 +1,6 @@
 """The Lua scripts of the Redis backend, and the packing of a commit into their arguments.
 
-Redis runs a script alone and whole, but takes nothing back when a command in it fails. So the commit script looks at
+Redis runs nothing else during a script, but undoes nothing when a command in it fails. So the commit script checks
 everything that could refuse a write before it writes anything.
 """
 
@@ -15,7 +15,7 @@ from redis.crc import key_slot
 from swarmchat.backends.base import Append, Condition, Delete, Expect, ExpectLength, Lease, Put, Touch, Truncate, Write
 
 _LONGEST = 10**14
-"""Milliseconds, three thousand years: what Redis can still add to its clock."""
+"""Milliseconds, three thousand years: Redis refuses a lifetime that overflows its clock."""
 
 
 class Script:
@@ -42,9 +42,9 @@ local expects = tonumber(ARGV[5])
 for write = 1, expects do
   local key, at = KEYS[write + 2], 4 + 2 * write
   local kind = redis.call('TYPE', key).ok
-  local wanted = ARGV[at] == 'length' and 'list' or 'string'
-  if kind ~= wanted and kind ~= 'none' then return -write end
-  if wanted == 'list' then
+  local required = ARGV[at] == 'length' and 'list' or 'string'
+  if kind ~= required and kind ~= 'none' then return -write end
+  if required == 'list' then
     if redis.call('LLEN', key) ~= tonumber(ARGV[at + 1]) then return 1 + write end
   -- GET of a missing key is false here, and '' is true.
   elseif redis.call('GET', key) ~= (ARGV[at] == '1' and ARGV[at + 1]) then return 1 + write end
@@ -56,26 +56,26 @@ local kinds, at = {}, 6 + 2 * expects
 for write = expects + 1, #KEYS - 2 do
   local key, op = KEYS[write + 2], ARGV[at]
   local kind = kinds[key] or redis.call('TYPE', key).ok
-  local wanted, after, size = kind, kind, 2
+  local required, after, size = kind, kind, 2
   if op == 'put' then
-    wanted, after, size = 'string', 'string', 3
+    required, after, size = 'string', 'string', 3
   elseif op == 'append' then
     local values = tonumber(ARGV[at + 2])
-    wanted, size = 'list', 3 + values
+    required, size = 'list', 3 + values
     if values > 0 then after = 'list' end
   elseif op == 'truncate' then
-    wanted = 'list'
+    required = 'list'
     if ARGV[at + 1] == '0' then after = 'none' end
   elseif op == 'delete' then
     after, size = 'none', 1
   end
-  if kind ~= 'none' and (kind ~= wanted or (kind ~= 'string' and kind ~= 'list')) then return -write end
+  if kind ~= 'none' and (kind ~= required or (kind ~= 'string' and kind ~= 'list')) then return -write end
   if (op == 'put' or op == 'append' or op == 'touch') and gone(ARGV[at + 1]) then after = 'none' end
   kinds[key], at = after, at + size
 end
 
--- The token is a set, so that no scan for values finds it. Redis refuses for want of memory only what comes before
--- the first write of a script: so the token goes first when room is needed, and last when a commit may make some.
+-- The token is a set, so that no scan for values finds it. When memory is short, Redis refuses only the first write of
+-- a script: so the token is written first when a commit needs memory, and last when the commit may free some.
 local function remember()
   redis.call('SADD', KEYS[1], 1)
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
@@ -115,7 +115,7 @@ if ARGV[2] == 'last' then remember() end
 return 1
 """)
 
-# KEYS: lease. ARGV: owner, ttl, whether to replace somebody, whom.
+# KEYS: lease. ARGV: owner, ttl, '1' to replace another owner, that owner.
 ACQUIRE = Script("""
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] and not (ARGV[3] == '1' and holder == ARGV[4]) then return 0 end
@@ -159,7 +159,7 @@ def pack_commit(
 def _remember_when(writes: Sequence[Write], lease: Lease | None) -> str:
     if any(isinstance(write, Put | Append) for write in writes):
         return "first"
-    # What only looks may look twice, and must not fail for want of the token's memory.
+    # A commit that only checks may be repeated, and must not fail because the token needs memory.
     return "last" if lease or not all(isinstance(write, Condition) for write in writes) else "never"
 
 
@@ -182,7 +182,7 @@ def _pack_write(write: Write) -> list[str | bytes]:
 
 
 def milliseconds(ttl: float | None) -> str:
-    """Return ``ttl`` as the scripts take it: never rounded down to nothing, '' for none."""
+    """Return ``ttl`` for the scripts: milliseconds, rounded up, or '' for none."""
     return "" if ttl is None else str(min(math.ceil(min(ttl, _LONGEST) * 1000), _LONGEST))
 
 
@@ -194,17 +194,17 @@ def slot(key: str) -> int:
 
 @lru_cache(maxsize=1024)
 def slot_prefix(key: str) -> str:
-    """Return a prefix whose keys lie in the slot of ``key``, and which begins as ``key`` does.
+    """Return a prefix whose keys are in the slot of ``key``, and which begins as ``key`` does.
 
-    So a user that may touch ``swarmchat:*`` only may touch the tokens too. A key with a hash tag gives all of itself up
-    to the end of the tag; one without becomes the tag.
+    A user whose ACL allows only ``swarmchat:*`` may therefore write tokens too. For a key with a hash tag, the prefix
+    ends with the tag; for a key without, all of the key becomes the tag.
     """
     if tagged := re.match(r"[^{]*\{[^}]+\}", key, re.DOTALL):
         return tagged[0]
-    room = re.match(r"[^:{]*:", key)
-    begin = room[0] if room else ""
+    namespace = re.match(r"[^:{]*:", key)
+    begin = namespace[0] if namespace else ""
     if "}" not in key:
         return f"{begin}{{{key}}}"
-    # A brace that ends the tag too early: any tag of the same slot does.
-    wanted = slot(key)
-    return next(prefix for number in count() if slot(prefix := f"{begin}{{{number}}}") == wanted)
+    # A brace would end the tag too early: use any tag of the same slot.
+    target = slot(key)
+    return next(prefix for number in count() if slot(prefix := f"{begin}{{{number}}}") == target)

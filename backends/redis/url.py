@@ -25,7 +25,7 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 
 @dataclass(frozen=True)
 class RedisTarget:
-    """Where and how to connect. ``hosts`` holds one pair, several for a cluster or sentinels, none for a socket."""
+    """Where and how to connect. ``hosts``: one, several for a cluster or sentinels, none for a socket."""
 
     scheme: str
     hosts: tuple[tuple[str, int], ...]
@@ -42,10 +42,10 @@ class RedisTarget:
     sentinel_username: str | None = None
     sentinel_password: str | None = field(default=None, repr=False)
     masked: str = ""
-    """The URL to show: without passwords."""
+    """The URL without passwords, for messages."""
 
     def scrub(self, text: str) -> str:
-        """Return ``text`` without the passwords: a server quotes an AUTH that it does not understand."""
+        """Return ``text`` without the passwords: a server quotes an AUTH command that it cannot parse."""
         for secret in (self.password, self.sentinel_password):
             if secret:
                 for form in sorted({secret, quote(secret, safe=""), quote(secret)}, key=len, reverse=True):
@@ -54,13 +54,13 @@ class RedisTarget:
 
 
 def parse_redis_url(url: str) -> RedisTarget:
-    """Return what ``url`` says. Raises UnknownBackend, without quoting a password, for all that makes no sense."""
+    """Parse ``url``. Raises UnknownBackend, without quoting a password, for anything invalid."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        _refuse(url, "the host is not written as a host")
+        _refuse(url, "the host is invalid: write HOST, HOST:PORT or [IPV6]:PORT")
     if any(ord(character) < 32 for character in url):
-        _refuse(url, "it holds control characters")
+        _refuse(url, "it contains control characters")
     if parts.fragment or "#" in url:
         _refuse(url, "a # in a password must be written %23")
     scheme = parts.scheme.lower()
@@ -88,12 +88,12 @@ def parse_redis_url(url: str) -> RedisTarget:
         masked=_masked(scheme, userinfo, location, parts.path, options),
     )
     if target.username and not target.password:
-        _refuse(url, "it has a user name but no password")
+        _refuse(url, "it has a user name but no password: write USER:PASSWORD@")
     return target
 
 
 def _refuse(url: str, reason: str) -> NoReturn:
-    # Without an @ nobody can tell a password from a host, so nothing of the URL is shown then.
+    # Without an @, a password cannot be told from a host, so nothing of the URL is shown.
     scheme, _, rest = url.partition("://")
     shown = f"{_MASK}@{rest.rpartition('@')[2]}" if "@" in rest else "…"
     shown = re.sub(r"(password=)[^&]*", rf"\1{_MASK}", shown)
@@ -107,7 +107,7 @@ def _options(url: str, query: str) -> dict[str, str]:
         if name not in _OPTIONS:
             _refuse(url, f"unknown option {name!r}; known: {', '.join(_OPTIONS)}")
         if name in options:
-            _refuse(url, f"the option {name} is given twice")
+            _refuse(url, f"the option {name} is there twice: write it once")
         options[name] = value
     return options
 
@@ -116,20 +116,20 @@ def _hosts(url: str, scheme: str, location: str) -> tuple[tuple[str, int], ...]:
     default_port = 26379 if scheme == "redis+sentinel" else 6379
     names = location.split(",")
     if len(names) > 1 and scheme in ("redis", "rediss"):
-        _refuse(url, "it names several hosts; that is for redis+cluster:// and redis+sentinel://")
+        _refuse(url, "several hosts need redis+cluster:// or redis+sentinel://")
     hosts = []
     for name in names:
         match = re.fullmatch(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:/\s]*)(?::([0-9]*))?", name)
         if match is None:
-            _refuse(url, "a host is written HOST, HOST:PORT or [IPV6]:PORT, and the port is a number")
+            _refuse(url, "the host is invalid: write HOST, HOST:PORT or [IPV6]:PORT")
         port = int(match[2]) if match[2] else default_port
         if not 0 < port < 65536:
-            _refuse(url, "the port is not between 1 and 65535")
+            _refuse(url, f"the port is {port}, expected 1 to 65535")
         host = match[1].strip("[]") or "localhost"
         try:
             host.encode("idna")
         except UnicodeError:
-            _refuse(url, "no host can be called that")
+            _refuse(url, "the host name is invalid")
         hosts.append((host, port))
     return tuple(hosts)
 
@@ -138,24 +138,26 @@ def _path(url: str, scheme: str, path: str, location: str) -> tuple[str, str, st
     """Return the path of the socket, the sentinel service and the text of the database number."""
     if scheme == "unix":
         if location or not path.strip("/"):
-            _refuse(url, "the path of the socket comes after three slashes: unix:///run/redis.sock")
+            _refuse(
+                url, "the path of the socket is missing: write it after three slashes, as in unix:///run/redis.sock"
+            )
         return unquote(path), "", "0"
     components = [unquote(component) for component in path.strip("/").split("/")]
     if scheme == "redis+sentinel":
         service, *rest = components
         if not service or len(rest) > 1:
-            _refuse(url, "the name of the service follows the hosts: redis+sentinel://HOST:PORT/SERVICE[/DB]")
+            _refuse(url, "expected the service after the hosts: redis+sentinel://HOST:PORT/SERVICE[/DB]")
         return "", service, rest[0] if rest else "0"
     if len(components) > 1:
-        _refuse(url, "only a database number may follow the host")
+        _refuse(url, "expected nothing but a database number after the host")
     return "", "", components[0] or "0"
 
 
 def _database(url: str, scheme: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        _refuse(url, f"the database is a number such as 0, not {text!r}")
+        _refuse(url, f"the database is {text!r}, expected a number such as 0")
     if scheme == "redis+cluster" and int(text):
-        _refuse(url, "a cluster has database 0 only")
+        _refuse(url, "a cluster has only database 0")
     return int(text)
 
 
@@ -164,34 +166,33 @@ def _seconds(url: str, options: dict[str, str], name: str, default: float) -> fl
     if text is None:
         return default
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or not 0 < float(text) <= 3600:
-        _refuse(url, f"{name} is a number of seconds up to 3600, not {text!r}")
+        _refuse(url, f"{name} is {text!r}, expected seconds above 0 and up to 3600")
     return float(text)
 
 
 def _tls(url: str, scheme: str, options: dict[str, str]) -> dict[str, Any]:
-    """Return the connection's TLS arguments; none when it is not encrypted."""
+    """Return the TLS arguments of the connection; empty when it is not encrypted."""
     flags = {}
     for name in _FLAGS:
         if name in options:
             if options[name].lower() not in _BOOLEANS:
-                _refuse(url, f"{name} is true or false, not {options[name]!r}")
+                _refuse(url, f"{name} is {options[name]!r}, expected true or false")
             flags[name] = _BOOLEANS[options[name].lower()]
     if scheme == "rediss" and flags.get("ssl") is False:
-        _refuse(url, "rediss:// is encrypted: write redis:// to go without")
-    wanted = scheme == "rediss" or flags.get("ssl", False)
-    given = [name for name in (*_TLS_TEXT, "ssl_check_hostname") if name in options]
-    if not wanted:
-        if given:
-            _refuse(url, f"{given[0]} makes sense with TLS only: write rediss://, or add ssl=true")
+        _refuse(url, "rediss:// always encrypts: write redis:// for no encryption")
+    if scheme != "rediss" and not flags.get("ssl"):
+        for name in (*_TLS_TEXT, "ssl_check_hostname"):
+            if name in options:
+                _refuse(url, f"{name} is for TLS only: write rediss://, or add ssl=true")
         return {}
     if scheme == "unix":
-        _refuse(url, "a socket file knows no TLS")
+        _refuse(url, "TLS is not possible over a socket file: remove ssl=true")
     requirement = options.get("ssl_cert_reqs", "required")
     if requirement not in ("required", "none"):
-        _refuse(url, f"ssl_cert_reqs is required or none, not {requirement!r}")
+        _refuse(url, f"ssl_cert_reqs is {requirement!r}, expected required or none")
     files = {name: options[name] for name in _TLS_TEXT[:3] if name in options}
-    checked = requirement == "required" and flags.get("ssl_check_hostname", True)
-    return {"ssl": True, "ssl_cert_reqs": requirement, "ssl_check_hostname": checked, **files}
+    check_hostname = requirement == "required" and flags.get("ssl_check_hostname", True)
+    return {"ssl": True, "ssl_cert_reqs": requirement, "ssl_check_hostname": check_hostname, **files}
 
 
 def _masked(scheme: str, userinfo: str, location: str, path: str, options: dict[str, str]) -> str:

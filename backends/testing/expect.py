@@ -21,24 +21,24 @@ class ExpectConformance:
             await backend.commit(Put("a", blob))
             await backend.commit(Expect("a", blob))
             for wrong in {None, blob + b"\0", blob[:-1], blob[:-1] + b"\1", b"other"} - {blob}:
-                told = await refused(backend.commit(Put("b", b"1"), Expect("a", wrong)), Conflict)
-                assert "'a'" in told
-                assert backend.url in told
+                message = await refused(backend.commit(Put("b", b"1"), Expect("a", wrong)), Conflict)
+                assert "'a'" in message
+                assert backend.url in message
         assert "'b'" in await refused(backend.commit(Expect("b", b""), Delete("a")), Conflict)
         await backend.commit(Expect("b", None), Delete("a"))
         assert await scan(backend, "") == []
 
     @scenario
     async def test_what_is_expected_was_there_before(self, make: MakeBackend) -> None:
-        """Expects look at the state before all writes of their commit, wherever they stand, on the same key too."""
+        """Expects see the state before all writes of their commit, in any position, on the same key too."""
         backend = make()
         await backend.commit(Put("a", b"1"), Expect("a", None), Put("a", b"2"))
         await backend.commit(Expect("a", b"2"), Put("a", b"3"), Expect("a", b"2"), Delete("a"), Expect("a", b"2"))
         await backend.commit(Append("a", (b"1",)), Expect("a", None), Expect("b", None))
         await backend.commit(Put("b", b"1"), Put("c", b"1"), Put("d", b"1"))
         right = [Expect("b", b"1"), Expect("c", b"1"), Expect("nothing", None)]
-        for place, wrong in enumerate([Expect("b", b"2"), Expect("c", b"2"), Expect("nothing", b"2")]):
-            checks = [*right[:place], wrong, *right[place + 1 :]]
+        for index, wrong in enumerate([Expect("b", b"2"), Expect("c", b"2"), Expect("nothing", b"2")]):
+            checks = [*right[:index], wrong, *right[index + 1 :]]
             assert repr(wrong.key) in await refused(
                 backend.commit(Put(wrong.key, b"2"), Append("a", (b"2",)), *checks, Delete("d")), Conflict
             )
@@ -48,7 +48,7 @@ class ExpectConformance:
 
     @scenario
     async def test_what_is_expected_of_a_list(self, make: MakeBackend) -> None:
-        """CorruptValue. The Expects decide in their order, and before any write that meets the other kind."""
+        """An Expect on a list is CorruptValue. Conditions are checked in order, and before the kinds of writes."""
         backend = make()
         await backend.commit(Append("list", (b"1",)), Put("a", b"1"))
         for value in (None, b"1", b""):
@@ -88,25 +88,25 @@ class ExpectConformance:
 
     @scenario
     async def test_what_is_expected_lives_no_longer(self, make: MakeBackend) -> None:
-        """What has run out is not there: neither a value nor a list."""
+        """Conditions treat an expired value or list as missing."""
         backend = make()
         await backend.commit(Put("at once", b"1", 0), Put("value", b"1", SOON), Append("list", (b"1",), SOON))
         await backend.commit(Expect("at once", None))
 
-        async def nothing_is_left() -> bool:
+        async def both_expired() -> bool:
             try:
                 await backend.commit(Expect("value", None), Expect("list", None), Put("done", b"1"))
             except (Conflict, CorruptValue):
                 return False
             return True
 
-        await until(nothing_is_left)
+        await until(both_expired)
         await refused(backend.commit(Expect("value", b"1")), Conflict)
         assert await scan(backend, "") == [("done", b"1")]
 
     @scenario
     async def test_a_refused_commit_does_not_renew_its_lease(self, make: MakeBackend) -> None:
-        """It changes nothing at all. A lost lease is told first; a lease may itself be what is expected."""
+        """It changes nothing. A lost lease is reported before conditions; a lease may itself be the expected value."""
         backend = make()
         lease = await backend.acquire("lease", b"me", LONG)
         short = Lease("lease", b"me", SOON)
@@ -120,7 +120,7 @@ class ExpectConformance:
 
     @scenario
     async def test_no_update_is_lost(self, make: MakeBackend) -> None:
-        """Tasks on two connections that read a number, add one and put it back: all of it is counted."""
+        """Tasks on two connections read a number, add one and put it back: no addition is lost."""
         backends = (make(), make()) if self.persistent else (make(),) * 2
         conflicts = 0
 
@@ -129,7 +129,7 @@ class ExpectConformance:
             done = 0
             while done < 25:
                 number = await backend.get("number")
-                # The others read the same.
+                # Let the others read the same number.
                 await asyncio.sleep(0)
                 try:
                     await backend.commit(Expect("number", number), Put("number", b"%d" % (int(number or 0) + 1)))

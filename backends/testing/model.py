@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from swarmchat.backends.base import Append, Backend, Delete, Expect, ExpectLength, Put, Touch, Truncate, Write
 from swarmchat.backends.errors import BackendError, Conflict, CorruptValue, LengthConflict
+from swarmchat.backends.testing.tools import scan
 
 PARTS = ("a", "1", "b", "a-1", ":", "*", "{", "}", "..", "/", "\0", "é", "🦦", "[a]", "?", "\\", "%", "_", " ", "\n")
-"""What hostile keys are made of."""
+"""Parts of hostile keys."""
 
 HOSTILE = (*PARTS, *(f"{part}:{part}" for part in PARTS), "", "a" * 4096, "{a}:b", "a{}b", "a}b{c", "k", "i", "A")
-"""Keys that have to work as well as any other, and stay apart from each other."""
+"""Keys that must work as well as any other, and must not be confused with each other."""
 
 _LONG = 600.0
 
@@ -96,29 +97,23 @@ class _Comparison(RuleBasedStateMachine):
         content = self.model.get(key)
         as_value = content if not isinstance(content, list) else CorruptValue
         as_list = [] if content is None else content if isinstance(content, list) else CorruptValue
-        wanted_slice = as_list[start:stop] if isinstance(as_list, list) else CorruptValue
-        wanted_length = len(as_list) if isinstance(as_list, list) else CorruptValue
+        expected_slice = as_list[start:stop] if isinstance(as_list, list) else CorruptValue
+        expected_length = len(as_list) if isinstance(as_list, list) else CorruptValue
         assert self._outcome(self.backend.get(key)) == as_value
-        assert self._outcome(self.backend.slice(key, start, stop)) == wanted_slice
-        assert self._outcome(self.backend.length(key)) == wanted_length
+        assert self._outcome(self.backend.slice(key, start, stop)) == expected_slice
+        assert self._outcome(self.backend.length(key)) == expected_length
 
-    @rule(wanted=st.lists(keys, max_size=4))
-    def get_many(self, wanted: list[str]) -> None:
-        contents = map(self.model.get, wanted)
+    @rule(several=st.lists(keys, max_size=4))
+    def get_many(self, several: list[str]) -> None:
+        contents = map(self.model.get, several)
         values = [content if isinstance(content, bytes) else None for content in contents]
-        assert self.runner.run(self.backend.get_many(wanted)) == values
+        assert self.runner.run(self.backend.get_many(several)) == values
 
     @rule(prefix=st.just("") | keys)
     def scan(self, prefix: str) -> None:
-        async def collect() -> list[tuple[str, bytes]]:
-            return [found async for found in self.backend.scan(prefix)]
-
-        wanted = [
-            (key, content)
-            for key, content in sorted(self.model.items())
-            if key.startswith(prefix) and isinstance(content, bytes)
-        ]
-        assert self.runner.run(collect()) == wanted
+        values = {key: content for key, content in self.model.items() if isinstance(content, bytes)}
+        expected = sorted(pair for pair in values.items() if pair[0].startswith(prefix))
+        assert self.runner.run(scan(self.backend, prefix)) == expected
 
     def _outcome(self, call: Any) -> object:
         try:
@@ -128,7 +123,7 @@ class _Comparison(RuleBasedStateMachine):
 
 
 def _expects(model: _Model) -> st.SearchStrategy[Expect | ExpectLength]:
-    """What holds, mostly, and what nearly does, mostly on keys that are there."""
+    """Conditions: mostly ones that hold, the others nearly do; mostly on keys that exist."""
 
     def of(key: str) -> st.SearchStrategy[Expect | ExpectLength]:
         content = model.get(key)
@@ -139,12 +134,11 @@ def _expects(model: _Model) -> st.SearchStrategy[Expect | ExpectLength]:
         expect = st.builds(Expect, st.just(key), st.sampled_from((content,) * 5 + nearly))
         return expect | st.builds(ExpectLength, st.just(key), st.sampled_from((0, 0, 0, 1)))
 
-    there = list(model)
-    return (st.sampled_from(there) | keys if there else keys).flatmap(of)
+    return (st.sampled_from(list(model)) | keys if model else keys).flatmap(of)
 
 
 def _applied(model: _Model, writes: list[Write]) -> _Model:
-    """Return what ``writes`` make of ``model``. Raises what a backend has to refuse them with."""
+    """Return ``model`` after ``writes``. Raises the error with which a backend must refuse them."""
     for write in writes:
         if isinstance(write, Expect):
             content = model.get(write.key)
@@ -180,7 +174,7 @@ def _applied(model: _Model, writes: list[Write]) -> _Model:
                 after.pop(key, None)
             case Touch() | Expect() | ExpectLength():
                 pass
-        is_gone = isinstance(write, Put | Append | Touch) and write.ttl == 0
-        if is_gone or after.get(write.key) == []:
+        expired = isinstance(write, Put | Append | Touch) and write.ttl == 0
+        if expired or after.get(write.key) == []:
             after.pop(write.key, None)
     return after

@@ -16,11 +16,11 @@ pytest and hypothesis, no plugin for async tests.
 import asyncio
 
 import pytest
-from swarmchat.backends.base import Append, Delete, Expect, Lease, Put, Touch, Truncate, Write
+from swarmchat.backends.base import Append, Delete, Expect, Lease, Put, Touch, Truncate
 from swarmchat.backends.errors import BackendError, CorruptValue, LeaseLost
 from swarmchat.backends.testing.expect import ExpectConformance
 from swarmchat.backends.testing.model import HOSTILE, check_model
-from swarmchat.backends.testing.tools import BLOBS, LONG, SOON, MakeBackend, closing, gone, scan, scenario, until
+from swarmchat.backends.testing.tools import BLOBS, LONG, SOON, MakeBackend, gone, scan, scenario, until
 
 __all__ = ["BackendConformance", "MakeBackend"]
 
@@ -47,7 +47,7 @@ class BackendConformance(ExpectConformance):
 
     @scenario
     async def test_returns_the_bytes_it_was_given(self, make: MakeBackend) -> None:
-        """Any bytes, empty ones and a megabyte, as a value and in a list."""
+        """Any bytes are returned unchanged, none and a megabyte too, as a value and in a list."""
         backend = make()
         for index, blob in enumerate(BLOBS):
             await backend.commit(Put(f"v{index}", b"old"), Put(f"v{index}", blob), Append("list", (blob,)))
@@ -56,7 +56,7 @@ class BackendConformance(ExpectConformance):
 
     @scenario
     async def test_keeps_hostile_keys_apart(self, make: MakeBackend) -> None:
-        """Every key is its own, whatever is in it, as a value and as a list."""
+        """No key is confused with another, whatever characters it has, as a value and as a list."""
         backend = make()
         await backend.commit(*(Put(key, key.encode()) for key in HOSTILE))
         await backend.commit(*(Append(f"list {key}", (key.encode(), b"2")) for key in HOSTILE))
@@ -68,20 +68,19 @@ class BackendConformance(ExpectConformance):
 
     @scenario
     async def test_reads_many_values_at_once(self, make: MakeBackend) -> None:
-        """In the order of the keys, with nothing for a missing key and for a list, over many more than one batch."""
+        """Values come in the order of the keys, ``None`` for a missing key and for a list, over more than one batch."""
         backend = make()
         numbers = [str(number) for number in range(2500)]
         await backend.commit(Append("list", (b"1",)), *(Put(key, key.encode()) for key in (*numbers, *HOSTILE)))
         await backend.commit(Put("0", b"", 0), Put("1", b""), Delete("2"))
-        wanted = [*reversed(numbers), "list", *HOSTILE, "missing", "7", "7"]
+        keys = [*reversed(numbers), "list", *HOSTILE, "missing", "7", "7"]
         changed = {"0": None, "1": b"", "2": None, "list": None, "missing": None}
-        expected = [changed[key] if key in changed else key.encode() for key in wanted]
-        assert await backend.get_many(wanted) == expected
+        assert await backend.get_many(keys) == [changed.get(key, key.encode()) for key in keys]
         assert await backend.get_many([]) == []
 
     @scenario
     async def test_slices_as_python_does(self, make: MakeBackend) -> None:
-        """All starts and stops, negative and out of range, on lists of no, one and five values."""
+        """All starts and stops, negative and out of range, on lists of zero, one and five values."""
         backend = make()
         bounds = [*range(-7, 8), 10**6, -(10**6)]
         for size in (0, 1, 5):
@@ -93,7 +92,7 @@ class BackendConformance(ExpectConformance):
 
     @scenario
     async def test_appends_and_truncates(self, make: MakeBackend) -> None:
-        """Lists grow at their end and shrink to their beginning, over many more values than one page."""
+        """Lists grow at their end and shrink to their first values, over more values than one page."""
         backend = make()
         values = [b"%d" % index for index in range(5000)]
         await backend.commit(Append("list", tuple(values[:3000])), Append("list", tuple(values[3000:])))
@@ -135,7 +134,7 @@ class BackendConformance(ExpectConformance):
 
     @scenario
     async def test_lifetimes_end(self, make: MakeBackend) -> None:
-        """Values and whole lists go when their ttl has passed, and what comes later begins anew."""
+        """Values and whole lists expire when their ttl has passed; later writes start from nothing."""
         backend = make()
         await backend.commit(Put("value", b"1", SOON), Append("list", (b"1",)), Append("list", (b"2",), SOON))
         await backend.commit(Put("long", b"1", LONG), Append("longlist", (b"1",), LONG))
@@ -182,7 +181,7 @@ class BackendConformance(ExpectConformance):
 
     @scenario
     async def test_scans_in_order(self, make: MakeBackend) -> None:
-        """All values under the prefix, no list, no other key, ordered by code point."""
+        """A scan yields all values under the prefix, no list and no other key, ordered by code point."""
         backend = make()
         names = [*HOSTILE, *(f"many:{index}" for index in range(350)), "~", "ÿ", "中", "\uffff", "🦦🦦"]
         for prefix in ("", "p:", "p:*", "p:?", "p:[a-z]", "p:\\", "P:", "p", "q:"):
@@ -192,12 +191,12 @@ class BackendConformance(ExpectConformance):
         assert [key for key, _ in everything] == sorted(key for key, _ in everything)
         assert len({key for key, _ in everything}) == len(everything)
         for prefix in ("", "p:", "p:*", "p:?", "p:[a-z]", "p:\\", "P:", "p", "many:34", "p:é", "p:\0", "nothing"):
-            wanted = [(key, value) for key, value in everything if key.startswith(prefix)]
-            assert await scan(backend, prefix) == wanted, prefix
+            expected = [(key, value) for key, value in everything if key.startswith(prefix)]
+            assert await scan(backend, prefix) == expected, prefix
 
     @scenario
     async def test_scans_while_others_write(self, make: MakeBackend) -> None:
-        """What is not touched meanwhile is seen exactly once."""
+        """Keys that nobody changes meanwhile are seen exactly once."""
         backend = make()
         await backend.commit(*(Put(f"key{index:04}", b"1") for index in range(500)))
         seen = []
@@ -212,7 +211,7 @@ class BackendConformance(ExpectConformance):
 
     @scenario
     async def test_gives_a_lease_to_one(self, make: MakeBackend) -> None:
-        """One owner at a time; the same one again, or one who replaces it, may have it."""
+        """One owner at a time: only the same one, or one that replaces it, can acquire it again."""
         backend = make()
         lease = await backend.acquire("lease", b"me", LONG)
         assert lease == Lease("lease", b"me", LONG)
@@ -220,45 +219,45 @@ class BackendConformance(ExpectConformance):
         assert await backend.acquire("lease", b"you", LONG) is None
         assert await backend.acquire("lease", b"you", LONG, replacing=b"") is None
         assert await backend.acquire("lease", b"me", LONG) == lease
-        taken = await backend.acquire("lease", b"you", LONG, replacing=b"me")
-        assert taken is not None
+        replacement = await backend.acquire("lease", b"you", LONG, replacing=b"me")
+        assert replacement is not None
         assert not await backend.renew(lease)
         await backend.release(lease)
         assert await backend.get("lease") == b"you"
-        assert await backend.renew(taken)
-        await backend.release(taken)
-        await backend.release(taken)
+        assert await backend.renew(replacement)
+        await backend.release(replacement)
+        await backend.release(replacement)
         assert await backend.get("lease") is None
-        assert not await backend.renew(taken)
+        assert not await backend.renew(replacement)
         assert await backend.acquire("lease", b"me", LONG, replacing=b"nobody") == lease
 
     @scenario
     async def test_one_of_many_gets_a_lease(self, make: MakeBackend) -> None:
-        """Of many that ask at once, exactly one succeeds."""
+        """Of many callers at once, exactly one gets the lease."""
         backend = make()
-        taken = await asyncio.gather(*(backend.acquire("lease", b"%d" % index, LONG) for index in range(20)))
-        assert len([lease for lease in taken if lease]) == 1
+        leases = await asyncio.gather(*(backend.acquire("lease", b"%d" % index, LONG) for index in range(20)))
+        assert len([lease for lease in leases if lease]) == 1
 
     @scenario
     async def test_a_lease_runs_out(self, make: MakeBackend) -> None:
-        """An owner who does not renew loses it; renewing and committing begin the lease's ttl anew."""
+        """An owner that does not renew loses it; renewing and committing restart the lease's ttl."""
         backend = make()
         lost = await backend.acquire("lost", b"me", SOON)
         assert lost
         await until(lambda: gone(backend, "lost"))
         assert not await backend.renew(lost)
         assert await backend.acquire("lost", b"you", LONG)
-        for name in ("renewed", "used", "kept"):
+        for name in ("renewed", "used", "untouched"):
             assert await backend.acquire(name, b"me", LONG)
         assert await backend.renew(Lease("renewed", b"me", SOON))
         await backend.commit(Put("a", b"1"), lease=Lease("used", b"me", SOON))
         await until(lambda: gone(backend, "renewed"))
         await until(lambda: gone(backend, "used"))
-        assert await backend.get("kept") == b"me"
+        assert await backend.get("untouched") == b"me"
 
     @scenario
     async def test_a_lost_lease_writes_nothing(self, make: MakeBackend) -> None:
-        """A commit with a lease that somebody else holds, or nobody, raises LeaseLost."""
+        """A commit with a lease that another owner holds, or nobody, raises LeaseLost."""
         backend = make()
         lease = await backend.acquire("lease", b"me", LONG)
         assert lease
@@ -276,7 +275,7 @@ class BackendConformance(ExpectConformance):
 
     @scenario
     async def test_concurrent_appends_lose_nothing(self, make: MakeBackend) -> None:
-        """Many tasks on two connections: every value is there, and those of one append are side by side."""
+        """Many tasks on two connections: no value is missing, and those of one append are adjacent."""
         backends = (make(), make()) if self.persistent else (make(),) * 2
         batches = [tuple(b"%d.%d" % (task, index) for index in range(5)) for task in range(100)]
         await asyncio.gather(*(backends[task % 2].commit(Append("list", batch)) for task, batch in enumerate(batches)))
@@ -285,7 +284,7 @@ class BackendConformance(ExpectConformance):
 
     @scenario
     async def test_a_cancelled_commit_is_whole(self, make: MakeBackend) -> None:
-        """Cancelling a task that commits writes all of it or none, and the backend works on."""
+        """A cancelled commit is written whole or not at all, and the backend stays usable."""
         backend = make()
         for index in range(30):
             task = asyncio.create_task(backend.commit(Put(f"a{index}", b"1"), Append(f"b{index}", (b"1", b"2"))))
@@ -302,21 +301,22 @@ class BackendConformance(ExpectConformance):
 
     @scenario
     async def test_opening_again(self, make: MakeBackend) -> None:
-        """A backend that persists has everything still, lifetimes and leases included."""
+        """A persistent backend still has everything, lifetimes and leases included."""
         if not self.persistent:
             return
-        async with closing(make()) as backend:
-            await backend.commit(Put("a", b"1"), Append("list", (b"1", b"2")), Put("soon", b"1", SOON))
-            assert await backend.acquire("lease", b"me", LONG)
-        async with closing(make()) as backend:
-            await until(lambda: gone(backend, "soon"))
-            assert await scan(backend, "") == [("a", b"1"), ("lease", b"me")]
-            assert await backend.slice("list", 0) == [b"1", b"2"]
-            assert await backend.acquire("lease", b"you", LONG) is None
+        before = make()
+        await before.commit(Put("a", b"1"), Append("list", (b"1", b"2")), Put("soon", b"1", SOON))
+        assert await before.acquire("lease", b"me", LONG)
+        await before.close()
+        after = make()
+        await until(lambda: gone(after, "soon"))
+        assert await scan(after, "") == [("a", b"1"), ("lease", b"me")]
+        assert await after.slice("list", 0) == [b"1", b"2"]
+        assert await after.acquire("lease", b"you", LONG) is None
 
     @scenario
     async def test_closes(self, make: MakeBackend) -> None:
-        """Closing twice is no error; any call after it is BackendError naming the store."""
+        """Closing twice is no error; every later call raises BackendError naming the store."""
         unused = make()
         await unused.close()
         backend = make()
@@ -324,12 +324,11 @@ class BackendConformance(ExpectConformance):
         await backend.close()
         await backend.close()
         lease = Lease("lease", b"me", LONG)
-        writes: tuple[Write, ...] = (Put("a", b"2"),)
         for call in (
             backend.get("a"),
             backend.length("a"),
             backend.slice("a", 0),
-            backend.commit(*writes),
+            backend.commit(Put("a", b"2")),
             backend.commit(),
             backend.commit(Expect("a", b"1")),
             backend.acquire("lease", b"me", LONG),

@@ -2,8 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 from swarmchat.backends.base import Backend
@@ -18,16 +18,16 @@ SOON = 0.03
 LONG = 600.0
 """A lifetime that no test outlives."""
 BLOBS = (b"", b"\0", b"\r\n$-1\r\n", bytes(range(256)), "é🦦".encode(), b"\x80\x04\x95.", b"x" * 1_000_000)
-"""Values that have to come back as they were."""
+"""Values that have to be returned unchanged."""
 
 _PATIENCE = 20.0
 
 
 def scenario(test: _Scenario) -> Callable[[Any, MakeBackend], None]:
-    """Run an async test in a loop of its own, and close what it opened."""
+    """Run an async test in an event loop of its own, and close the backends that it opened."""
 
     def run(self: Any, make_backend: MakeBackend) -> None:
-        async def within() -> None:
+        async def run_and_close() -> None:
             async with AsyncExitStack() as stack:
 
                 def make() -> Backend:
@@ -37,7 +37,7 @@ def scenario(test: _Scenario) -> Callable[[Any, MakeBackend], None]:
 
                 await test(self, make)
 
-        asyncio.run(within())
+        asyncio.run(run_and_close())
 
     # Not functools.wraps: pytest would look through it, and ask for a fixture called "make".
     run.__name__, run.__doc__ = test.__name__, inspect.getdoc(test)
@@ -45,8 +45,8 @@ def scenario(test: _Scenario) -> Callable[[Any, MakeBackend], None]:
 
 
 async def scan(backend: Backend, prefix: str) -> list[tuple[str, bytes]]:
-    """Return what a scan finds."""
-    return [found async for found in backend.scan(prefix)]
+    """Return the keys and values that a scan yields."""
+    return [pair async for pair in backend.scan(prefix)]
 
 
 async def gone(backend: Backend, key: str, is_list: bool = False) -> bool:
@@ -70,12 +70,3 @@ async def refused(call: Awaitable[object], kind: type[BackendError]) -> str:
     except kind as error:
         return str(error)
     raise AssertionError(f"{kind.__name__} was not raised")
-
-
-@asynccontextmanager
-async def closing(backend: Backend) -> AsyncIterator[Backend]:
-    """Close ``backend`` at the end of the block."""
-    try:
-        yield backend
-    finally:
-        await backend.close()

@@ -259,7 +259,7 @@ def test_a_damaged_file_is_reported_and_left_alone(folder: Path, damage: str) ->
     else:
         content[8192:-4096] = b"\xff" * (len(content) - 8192 - 4096)
     path.write_bytes(content)
-    with pytest.raises(CorruptValue, match=r"damaged.*aside") as caught:
+    with pytest.raises(CorruptValue, match=r"damaged.*away") as caught:
         run(folder, lambda backend: collect(backend, ""))
     assert str(folder) in str(caught.value)
     if damage == "middle":
@@ -274,7 +274,7 @@ def test_a_newer_version_is_refused_untouched(folder: Path) -> None:
     with database(folder) as connection:
         connection.execute("UPDATE Settings SET value = ? WHERE key = 'swarmchat_schema'", (SCHEMA + 1,))
     before = (folder / "cache.db").read_bytes()
-    with pytest.raises(CorruptValue, match=f"data version {SCHEMA + 1}.*newer swarmchat"):
+    with pytest.raises(CorruptValue, match=f"data version {SCHEMA + 1}.*update swarmchat"):
         run(folder, put("a"))
     assert (folder / "cache.db").read_bytes() == before
 

@@ -205,7 +205,7 @@ def test_a_server_without_memory_is_full(tmp_path: Path) -> None:
 
 def test_a_replica_takes_no_writes(tmp_path: Path) -> None:
     replica_of = ("--replicaof", "127.0.0.1", str(free_port()))
-    with start_redis(tmp_path, *replica_of) as replica, pytest.raises(BackendUnavailable, match="takes no writes"):
+    with start_redis(tmp_path, *replica_of) as replica, pytest.raises(BackendUnavailable, match="accepts no writes"):
         run(f"{replica.url}?deadline=0.5", lambda backend: backend.commit(Put("a", b"1")))
 
 
