@@ -105,4 +105,4 @@ def _unknown(origin: str, name: str, known: Sequence[str]) -> str:
         hint = (
             f"known are {', '.join(sorted(known))}" if known else f"write it as [{PROFILES}.NAME] in your config file"
         )
-    return f"{origin}: there is no profile {one_line(name, 60)!r}; {hint}"
+    return f"{origin}: unknown profile {one_line(name, 60)!r}; {hint}"

@@ -195,7 +195,7 @@ def read_value(origin: str, name: str, value: object) -> Any:
         raise ConfigError(f"{origin}: unknown setting {name!r}; {hint}")
     if name == "api_key_command" and from_folder(origin):
         raise ConfigError(
-            f"{origin} sets api_key_command, which is a program: a folder must not run one unasked. "
+            f"{origin} sets api_key_command, which is a program: a folder's settings may not start programs. "
             "Set it in your own config file, or in the environment"
         )
     try:

@@ -55,7 +55,7 @@ def data_dir(settings: Settings) -> Path:
     try:
         folder = Path(settings.data_dir).expanduser() if settings.data_dir else user_data_path("swarmchat")
     except RuntimeError as error:
-        raise ConfigError("there is no home folder: set HOME, or name a folder with --data-dir") from error
+        raise ConfigError("no home folder found: set HOME, or name a folder with --data-dir") from error
     if "?" in str(folder):
         raise ConfigError(f"{str(folder)!r}: a data folder cannot have a ? in its name")
     return folder
@@ -128,8 +128,8 @@ def make_swarm(settings: Settings) -> Swarm:
         origin = settings.origins.get("swarm", "")
         if from_folder(origin) and settings.swarm not in EXAMPLES:
             raise ConfigError(
-                f"{origin} names the swarm {settings.swarm!r}, which is a program: a folder must not run one unasked. "
-                f"If you trust it, give -S {settings.swarm} yourself"
+                f"{origin} names the swarm {settings.swarm!r}, which is a program: "
+                f"a folder's settings may not start programs. If you trust it, give -S {settings.swarm} yourself"
             )
         return _with_embedder(load_swarm(settings.swarm, Path.cwd()), settings)
     prompt = DEFAULT_PROMPT if settings.system is None else settings.system

@@ -224,7 +224,7 @@ def test_each_command_that_reads_settings_takes_a_profile(program, configure):
         done = program.invoke(*words.split(), "--profile", "bob")
         assert (shown in done.out, done.err, done.code) == (True, "", 0)
     (program.folder / "x.jsonl").touch()
-    told = "error: --profile: there is no profile 'bo'; did you mean 'bob'?\n"
+    told = "error: --profile: unknown profile 'bo'; did you mean 'bob'?\n"
     for words in (
         "online",
         "state",
@@ -248,16 +248,16 @@ def test_the_profile_of_the_highest_place_is_chosen(write):
 @pytest.mark.parametrize(
     ("content", "profile", "complaint"),
     [
-        ("[profiles.local]", "locl", "--profile: there is no profile 'locl'; did you mean 'local'?"),
-        ("[profiles.local]", "xyz", "there is no profile 'xyz'; known are local"),
-        ("", "xyz", r"there is no profile 'xyz'; write it as [profiles.NAME]"),
+        ("[profiles.local]", "locl", "--profile: unknown profile 'locl'; did you mean 'local'?"),
+        ("[profiles.local]", "xyz", "unknown profile 'xyz'; known are local"),
+        ("", "xyz", r"unknown profile 'xyz'; write it as [profiles.NAME]"),
         ("profiles = 5", None, "profiles holds no tables: write [profiles.NAME]"),
         ("[profiles]\nlocal = 5", None, "profiles.local is no table"),
         ('[profiles."a b"]', None, "no profile can be called 'a b'"),
         ('[profiles.a]\nprofile = "b"', None, "the profile a sets profile: a profile cannot choose another"),
         ("[profiles.a]\nretries = -1", "a", "[profiles.a]: retries is -1: expected a whole number"),
         ("[profiles.a]\nretires = 1", "a", "[profiles.a]: unknown setting 'retires'; did you mean 'retries'?"),
-        ("profile = 5", None, "there is no profile '5'"),
+        ("profile = 5", None, "unknown profile '5'"),
     ],
 )
 def test_a_wrong_profile_is_an_error(content, profile, complaint, write):
@@ -332,7 +332,7 @@ def test_the_folder_may_not_name_a_command(content, program):
     (program.folder / "swarmchat.toml").write_text(content, "utf-8")
     done = program.invoke("hi", env={"SWARMCHAT_PROFILE": "p"} if "profiles" in content else {})
     assert done.code == 78
-    assert "a folder must not run one unasked" in done.err
+    assert "a folder's settings may not start programs" in done.err
     assert not (program.folder / "ran").exists()
 
 

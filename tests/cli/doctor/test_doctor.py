@@ -84,7 +84,7 @@ def test_broken_settings_do_not_stop_the_rest(program):
         "config.toml: unknown setting 'retires'; did you mean 'retries'?",
         "config.toml: model is '': expected text that is not empty",
         "swarmchat.toml is not valid TOML",
-        "$SWARMCHAT_PROFILE: there is no profile 'wrk'; did you mean 'work'?",
+        "$SWARMCHAT_PROFILE: unknown profile 'wrk'; did you mean 'work'?",
         "$SWARMCHAT_TIMEOUT: timeout is 'soon'",
     ):
         assert re.search(rf"failed problem \S*{re.escape(complaint)}", words), complaint

@@ -38,7 +38,7 @@ def test_the_data_folder_is_in_the_home_folder(monkeypatch, tmp_path):
 def test_folders_that_cannot_be():
     with pytest.raises(ConfigError, match=r"'/a\?b': a data folder cannot have a \? in its name"):
         wiring.make_backend(Settings(data_dir="/a?b"))
-    with pytest.raises(ConfigError, match="there is no home folder: set HOME, or name a folder with --data-dir"):
+    with pytest.raises(ConfigError, match="no home folder found: set HOME, or name a folder with --data-dir"):
         wiring.data_dir(Settings(data_dir="~no-such-user-here/x"))
 
 
