@@ -151,14 +151,7 @@ def build_context(
     leading = leading_system(groups)
     fixed = counter.fixed(system, tools) + sum(group.tokens(counter) for group in leading)
     fixed += sum(counter.message(message) for message in tail)
-    room = budget.available - fixed
-    if room < 0:
-        raise OverBudget(
-            f"the system prompt and the tools take {fixed:,} tokens, the context window leaves "
-            f"{budget.available:,}: shorten the prompt, or give a larger --max-context",
-            needed=fixed,
-            available=budget.available,
-        )
+    room = _room(budget, fixed)
     selection = after_cut(groups, first_kept)
     summary, pins, crowded_out = _fitting_extras(summary, groups.within(pinned), room, selection, counter)
     held = frozenset(group.seq for group in pins)
@@ -193,6 +186,18 @@ def build_context(
         pinned=held,
         crowded_out=tuple(seq for seq in crowded_out if seq not in sent),
     )
+
+
+def _room(budget: Budget, fixed: int) -> int:
+    """Return the tokens for conversation beside ``fixed`` ones. Raises OverBudget if there are none."""
+    if fixed > budget.available:
+        raise OverBudget(
+            f"the system prompt and the tools take {fixed:,} tokens, the context window leaves "
+            f"{budget.available:,}: shorten the prompt, or set a larger --max-context",
+            needed=fixed,
+            available=budget.available,
+        )
+    return budget.available - fixed
 
 
 def _fitting_extras(
@@ -304,7 +309,7 @@ def _shortened_newest(kept: Sequence[Group], needed: int, available: int, counte
     if short is None:
         raise OverBudget(
             f"the last message and what belongs to it take {needed:,} tokens with the system prompt, the context "
-            f"window leaves {available:,}: send less at once, or give a larger --max-context",
+            f"window leaves {available:,}: send less at once, or set a larger --max-context",
             needed=needed,
             available=available,
         )

@@ -104,7 +104,7 @@ def test_a_server_that_hangs_is_given_up_on(program, server):
         (["-b", "disc", "hi"], 78, "did you mean disk:"),
         (["-m", "m", "--base-url", "ftp://x", "hi"], 78, "--base-url: base_url is 'ftp://x': expected an address"),
         (["-m", "m", "hi"], 77, "set OPENAI_API_KEY"),
-        (["--max-context", "10", "hi"], 5, "give a larger --max-context"),
+        (["--max-context", "10", "hi"], 5, "set a larger --max-context"),
         (["-b", "redis", "--redis-url", "redis://me:hunter2@127.0.0.1:1/0", "hi"], 69, "redis://me:***@127.0.0.1:1/0"),
         (["-b", "redis", "--redis-url", "redis://me:hunter2@127.0.0.1:x/0", "hi"], 78, "the port is a number"),
     ],

@@ -157,7 +157,7 @@ def test_a_template_overwrites_nothing(shop):
         (("[agents.counter]", "[agents.counter]\nprompts = 1"), "unknown key 'agents.counter.prompts'; did you mean"),
         (("index = [", "indx = ["), "unknown key 'storages.breads.indx'; did you mean 'index'?"),
         (('name = "bakery"', "name = "), "line 4"),
-        (("(want|buy", "(want|buy("), "is no regular expression"),
+        (("(want|buy", "(want|buy("), "is not a regular expression"),
     ],
 )
 def test_what_is_wrong_with_a_swarm_is_told_with_its_place(change, complaint, shop):

@@ -168,7 +168,7 @@ def test_the_line_that_fails_is_named(tmp_path, code, message):
         ('index = ["name", "about"]', "", r"storages.facts has no index"),
         ("default = 0", "", r"states.count has no default"),
         ('default = "front"', 'default = "frnt"', r"did you mean 'front'"),
-        ('pattern = "hi"', 'pattern = "("', r"no regular expression"),
+        ('pattern = "hi"', 'pattern = "("', r"not a regular expression"),
         ('pattern = "hi"', "", r"demo\[0\] has no pattern"),
         ('reject_input = ["shout"]', "reject_input = [1]", r"quiet.reject_input is \[1\], expected a list of strings"),
         ('handoffs = ["back"]', 'handoffs = [["x"]]', r"agents.front.handoffs is .*expected a list of strings"),
