@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ARGUMENTS = 5000
 """How many letters of a call's arguments are shown: nobody should allow what they cannot see."""
-_QUESTION = "  allow? (y)es (n)o (a)lways (e)dit (?) "
+_QUESTION = "  allow? y/n/a/e/? then Enter "
 _HELP = """\
 y  call it once
 n  do not call it (also Ctrl-C, Ctrl-D)

@@ -28,6 +28,7 @@ from swarmchat.swarm.models.base import ToolCall
 
 if TYPE_CHECKING:
     from prompt_toolkit.formatted_text import AnyFormattedText
+    from swarmchat.swarm.session.session import Session
     from swarmchat.swarm.tools.tool import Tool
 
 _T = TypeVar("_T")
@@ -35,7 +36,6 @@ _T = TypeVar("_T")
 _AGAIN = 2.0
 """Seconds within which a second Ctrl-C at an empty prompt leaves."""
 _YOU = "you"
-_STOPPED = "stopped; what was said until then is kept"
 
 
 class Repl:
@@ -144,7 +144,7 @@ class Repl:
         message: str | None = text.removeprefix("/") if text.startswith("//") else text
         if is_command(text):
             try:
-                message = await self._stoppable(self._command(text), "stopped")
+                message = await self._stoppable(self._command(text), lambda: "stopped")
             except (SwarmError, CliError, BackendError) as error:
                 self._fail(error)
                 return
@@ -154,7 +154,7 @@ class Repl:
     async def _send(self, message: str) -> None:
         turns = self._chat.session.turns
         try:
-            await self._stoppable(self._turn(message))
+            await self._stoppable(self._turn(message), lambda: _stop_remark(self._chat.session, turns))
             if self._stopped and self._chat.session.turns == turns:
                 self._given = _as_typed(message)
                 self._renderer.remark("your message was not stored yet; it is back at the prompt")
@@ -198,8 +198,8 @@ class Repl:
     async def _turn(self, text: str) -> None:
         await self._renderer.follow(self._chat.session.run_turn(text), self._chat.session.agent.name)
 
-    async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: str = _STOPPED) -> _T | None:
-        """Run ``work`` until it ends or Ctrl-C stops it, which ``remark`` tells.
+    async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: Callable[[], str]) -> _T | None:
+        """Run ``work`` until it ends or Ctrl-C stops it, then print ``remark()``.
 
         Return what it returns. Raises what ``work`` raises.
         """
@@ -212,7 +212,7 @@ class Repl:
         except asyncio.CancelledError:
             if not self._stopped or (task and task.cancelling()):
                 raise
-            self._renderer.remark(remark)
+            self._renderer.remark(remark())
             self._hold_queue()
             return None
         finally:
@@ -225,6 +225,16 @@ class Repl:
     def _toolbar(self) -> "AnyFormattedText":
         cost = self._cost.of(self._chat.session)
         return toolbar(self._chat.session, self._backend, queued=len(self._queue), mode=self._prompt.vi, cost=cost)
+
+
+def _stop_remark(session: "Session", turns: int) -> str:
+    """Return what to say about a stopped turn; before it, the session had ``turns`` turns."""
+    records = [record for record in (*session.records, *session.unsaved) if record.turn > turns]
+    interrupted = [record.data["name"] for record in records if record.data.get("status") == "interrupted"]
+    if interrupted:
+        return f"stopped; interrupted, may have taken effect: {', '.join(map(str, interrupted))}"
+    has_text = bool(records) and records[-1].type == "assistant"
+    return f"stopped; {'the partial answer is kept' if has_text else 'no answer yet'}"
 
 
 def _as_typed(message: str) -> str:

@@ -30,8 +30,8 @@ async def _new(chat: ChatContext, argument: str) -> Outcome:
     client = chat.session.info.client
     name = clean_text(argument) or await free_name(chat.session.backend, client, random.SystemRandom())
     await _must_be_free(chat.session, name)
-    left = f"; -s {chat.session.info.name!r} goes on with the other one" if chat.session.turns else ""
-    return Outcome(remark=f"this is session {name!r} now{left}", go_on_in=name)
+    hint = f"; /resume {chat.session.info.name} goes back" if chat.session.turns else ""
+    return Outcome(remark=f"this is session {name!r} now{hint}", go_on_in=name)
 
 
 @command("sessions", "list your sessions, the most recent first; * marks this one")
@@ -95,7 +95,7 @@ async def _history(chat: ChatContext, argument: str) -> str:
             line = f"{said.turn:>4}  {who}{undone}: {one_line(said.text.strip(), _LINE)}"
             lines.setdefault(said.turn, []).append(line)
     shown = [line for turn, told in lines.items() if turn in found for line in told]
-    return "\n".join(shown) or (f"{argument!r} stands in no turn" if argument else "nothing was said yet")
+    return "\n".join(shown) or (f"no turn contains {argument!r}" if argument else "nothing was said yet")
 
 
 @command("search", "find a text in all your sessions", arguments="TEXT")
@@ -103,7 +103,7 @@ async def _search(chat: ChatContext, argument: str) -> str:
     from swarmchat.swarm.archive.search import search_sessions
 
     if not argument:
-        raise UsageError("what is to be found? /search TEXT")
+        raise UsageError("no text to search for: /search TEXT")
     pattern = re.compile(re.escape(argument), re.IGNORECASE)
     lines = []
     infos = await list_sessions(chat.session.backend, chat.session.info.client)
@@ -115,7 +115,7 @@ async def _search(chat: ChatContext, argument: str) -> str:
             undone = " (undone)" if hit.undone else ""
             text = one_line(f"{hit.before}{hit.match}{hit.after}", _LINE)
             lines.append(f"{one_line(hit.session, _NAME)}  turn {hit.turn}  {hit.role}{undone}: {text}")
-    return "\n".join(lines) or f"{argument!r} stands in no session"
+    return "\n".join(lines) or f"no session contains {argument!r}"
 
 
 @command(

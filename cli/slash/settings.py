@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import sys
+import traceback
 from contextlib import suppress
 from dataclasses import replace
 
@@ -52,7 +53,7 @@ def _has_tools(chat: ChatContext) -> bool:
 
 
 async def _last(chat: ChatContext, typed: str) -> list[Choice]:
-    return [("last", "the last request")]
+    return [("last", "the last request"), ("tool", "the last failed tool")]
 
 
 def _was_asked(chat: ChatContext) -> bool:
@@ -134,24 +135,32 @@ async def _approve(chat: ChatContext, argument: str) -> str | Outcome:
         ]
         return "\n".join(rules) or f"{chat.session.agent.name} has no tools"
     if len(words) > 2 or words[-1] not in _MODES:
-        raise UsageError(f"{argument!r} is no rule, expected auto, ask or deny, perhaps behind a pattern of tool names")
+        raise UsageError(
+            f"{argument!r} is not a rule; expected auto, ask or deny, optionally after a pattern of tool names"
+        )
     before = {} if len(words) == 1 else chat.session.settings.approve
     pattern = "*" if len(words) == 1 else words[0]
     others = {each: rule for each, rule in before.items() if each != pattern}
     await chat.session.change_settings(replace(chat.session.settings, approve={pattern: words[-1], **others}))
-    return Outcome(remark=f"tools that {pattern} fits: {words[-1]}, until this session is closed")
+    return Outcome(remark=f"tools matching {pattern}: {words[-1]}, until the session is closed")
 
 
 @command(
     "debug",
-    "show the last request and its answer as JSON, with secrets masked",
-    arguments="last",
+    "show the last request and its answer as JSON, or the traceback of the last failed tool, with secrets masked",
+    arguments="last|tool",
     completes=_last,
     when=_was_asked,
 )
 async def _debug(chat: ChatContext, argument: str) -> str:
+    if argument == "tool":
+        error = chat.session.conversation.last_tool_error
+        if error is None:
+            raise UsageError("no tool has failed since this session was opened")
+        shown = mask_secrets("".join(traceback.format_exception(error)), secrets_of(chat.settings))
+        return str(shown).rstrip()
     if argument not in ("", "last"):
-        raise UsageError(f"{argument!r} is nothing to look at, expected last")
+        raise UsageError("usage: /debug last, or /debug tool")
     request = chat.session.conversation.last_request
     if request is None:
         raise UsageError("nothing was sent since this session was opened")

@@ -80,7 +80,7 @@ async def _agent(chat: ChatContext, argument: str) -> str:
 @command("back", "go back to the previous agent", when=lambda chat: bool(chat.session.navigation.stack))
 async def _back(chat: ChatContext, argument: str) -> str:
     if not chat.session.navigation.stack:
-        raise UsageError(f"there is nobody before {chat.session.agent.name}")
+        raise UsageError("no previous agent")
     await chat.session.go_back()
     return _stack_line(chat.session)
 

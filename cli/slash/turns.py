@@ -68,7 +68,7 @@ async def _undo(chat: ChatContext, argument: str) -> Outcome:
 async def _redo(chat: ChatContext, argument: str) -> Outcome:
     done = await chat.session.redo(_number(argument))
     if not done.turns:
-        raise UsageError("there is nothing to bring back: what was undone can be, until something else is done")
+        raise UsageError("nothing to redo: redo works only right after an undo")
     return Outcome(remark=f"{_named(done.turns)} there again; {_standing(chat.session, done.left)}")
 
 
@@ -110,7 +110,7 @@ async def _fork(chat: ChatContext, argument: str) -> Outcome:
         raise UsageError(f"{info.client} has a session {name!r} already: choose another name")
     forked = await fork_session(backend, info, name, datetime.now(UTC))
     stored = await SessionWriter(backend, info.client, chat.session.settings.lifetimes.session).store(forked, name=name)
-    remark = f"this is session {name!r} now; {info.name!r} stays as it is, and -s {info.name!r} goes on with it"
+    remark = f"this is session {name!r} now; {info.name!r} stays as it is, and /resume {info.name} goes back to it"
     return Outcome(remark=remark, go_on_in=stored.info.id)
 
 
@@ -173,5 +173,5 @@ def _named(turns: Sequence[int]) -> str:
 
 
 def _standing(session: Session, left: int) -> str:
-    turns = {0: "no turn is", 1: "1 turn is"}.get(left, f"{left} turns are")
-    return f"{turns} left, {session.agent.name} goes on"
+    turns = "1 turn" if left == 1 else f"{left or 'no'} turns"
+    return f"now {turns}; active agent: {session.agent.name}"

@@ -1,5 +1,8 @@
 """``swarmchat tools call``: one tool, by hand."""
 
+import sys
+import traceback
+
 from swarmchat.cli.errors import NotFoundError, ToolFailedError, UsageError
 from swarmchat.cli.inspection.reader import open_reader
 from swarmchat.cli.settings import wiring
@@ -34,5 +37,7 @@ async def call(flags: dict[str, object], name: str, arguments: str, session_name
             try:
                 call = await session.call_tool(tool, values, agent=agent.name)
             except ToolFailure as error:
+                # Whoever calls a tool by hand is likely its author.
+                print(sanitize("".join(traceback.format_exception(error.__cause__))), end="", file=sys.stderr)
                 raise ToolFailedError(str(error)) from error
         print(sanitize(call.result))

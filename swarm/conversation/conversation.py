@@ -71,6 +71,8 @@ class Conversation:
         """What the active agent sees of the log."""
         self.last_request: ModelRequest | None = None
         """The last request that this process made."""
+        self.last_tool_error: Exception | None = None
+        """What the last failed tool raised in this process, with its traceback: for the author of the tool."""
         self.replaced_agent: str | None = None
         """The stored active agent, if the swarm does not have it and the default agent took over."""
         self._notices: list[str] = []

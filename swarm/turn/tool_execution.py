@@ -146,7 +146,7 @@ class ToolCalls:
         except BackendError:
             raise
         except Exception as error:
-            outcome.error = error
+            outcome.error = self._conversation.last_tool_error = error
             if not isinstance(error, ToolFailure):
                 _LOGGER.error("tool %s failed", tool.name, exc_info=error)
             self._refuse(outcome, _reason(error))

@@ -82,7 +82,7 @@ def test_ctrl_c_and_ctrl_d(program, server):
         screen.send(ENTER)
         screen.wait_for("assistant ❯ partly")
         screen.send(CTRL_D + "typed ahead" + CTRL_C)
-        screen.wait_for("stopped; what was said until then is kept you ❯ typed ahead")
+        screen.wait_for("stopped; the partial answer is kept you ❯ typed ahead")
         server.wait_for(lambda server: server.disconnects == 1)
         assert screen.text.count("typed ahead") == 1
         say(screen, "", "You said: typed ahead")
@@ -302,7 +302,7 @@ def test_a_terminal_that_can_do_nothing(program, server):
         screen.send("hello" + ENTER)
         screen.wait_for("assistant ❯ half")
         screen.send(CTRL_C)
-        screen.wait_for("stopped; what was said until then is kept you ❯")
+        screen.wait_for("stopped; the partial answer is kept you ❯")
         screen.send(CTRL_C)
         screen.wait_for("Ctrl-C again within 2 s or Ctrl-D leaves; the session stays you ❯")
         screen.send(CTRL_D)

@@ -6,7 +6,7 @@ import signal
 import pytest
 from terminal import CTRL_C, CTRL_D, ENTER, Terminal, at_prompt, say
 
-QUESTION = "allow? (y)es (n)o (a)lways (e)dit (?)"
+QUESTION = "allow? y/n/a/e/? then Enter"
 
 OFFICE = '''\
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_ctrl_c_stops_a_tool_also_after_a_question(office):
         screen.send("dig" + ENTER)
         screen.wait_for("clerk · running dig · ")
         screen.send(CTRL_C)
-        screen.wait_for("you ❯ dig stopped; what was said until then is kept you ❯")
+        screen.wait_for("you ❯ dig stopped; interrupted, may have taken effect: dig you ❯")
         assert "running" not in screen.words
         screen.wait_for(lambda screen: (office.folder / "stopped").exists())
         say(screen, "hello", "clerk ❯ Hello")
@@ -106,7 +106,7 @@ def test_ctrl_c_stops_a_tool_also_after_a_question(office):
 def test_slash_commands(columns, rows, program):
     with program.chat("chat", "-S", "helpdesk", "-s", "s", columns=columns, rows=rows) as screen:
         say(screen, "/agents", "* triage Answers questions and plays. sales Takes orders. refunds Gives money back.")
-        say(screen, "/back", "error: there is nobody before triage")
+        say(screen, "/back", "error: no previous agent")
         say(screen, "/agent sale", "error: swarm 'helpdesk' has no agent 'sale'; did you mean 'sales'?")
         say(screen, "/agent", "triage is talking")
         say(screen, "/agent sales", "you ❯ /agent sales sales ‹ triage")

@@ -21,15 +21,15 @@ def test_undo_and_redo(program):
         say(screen, "play 5", "O 2 3")
         say(screen, "I want to buy a phone", "triage → sales")
         say(screen, "a red one", "Still missing: quantity, name.")
-        say(screen, "/undo", f"turn 3 is undone; 2 turns are left, sales goes on; {STAYS}")
-        say(screen, "/undo 1", f"turn 2 is undone; 1 turn is left, triage goes on; {STAYS}")
+        say(screen, "/undo", f"turn 3 is undone; now 2 turns; active agent: sales; {STAYS}")
+        say(screen, "/undo 1", f"turn 2 is undone; now 1 turn; active agent: triage; {STAYS}")
         screen.wait_for(lambda screen: screen.lines[-1].startswith(" triage   "))
-        say(screen, "/redo 5", "turns 2 to 3 are there again; 3 turns are left, sales goes on")
+        say(screen, "/redo 5", "turns 2 to 3 are there again; now 3 turns; active agent: sales")
         screen.wait_for(lambda screen: screen.lines[-1].startswith(" sales ‹ triage   "))
         say(screen, "/state order", '"colour": "red"')
-        say(screen, "/redo", "error: there is nothing to bring back")
+        say(screen, "/redo", "error: nothing to redo")
         say(screen, "/undo x", "error: 'x' is no number of turns, expected 1 or more")
-        say(screen, "/undo 2", f"turns 2 to 3 are undone; 1 turn is left, triage goes on; {STAYS}")
+        say(screen, "/undo 2", f"turns 2 to 3 are undone; now 1 turn; active agent: triage; {STAYS}")
         say(screen, "/context", "message")
         assert "a red one" not in screen.words.rsplit("/context", 1)[1]
         screen.send(CTRL_D)
@@ -52,7 +52,7 @@ def test_retry_and_edit(program, server):
         assert sent(server) == ["/etc is what?"]
         say(screen, "more", "Incorrect API key")
         screen.send("/edit" + ENTER)
-        screen.wait_for(f"turn 3 is undone; 1 turn is left, assistant goes on; {STAYS} you ❯ more")
+        screen.wait_for(f"turn 3 is undone; now 1 turn; active agent: assistant; {STAYS} you ❯ more")
         screen.wait_for(at_prompt)
         screen.send(" of it" + ENTER)
         screen.wait_for("third answer")
@@ -86,7 +86,11 @@ def test_a_fork_is_gone_on_with_and_the_old_session_stays(program, server):
         say(screen, "one", "You said: one")
         say(screen, "two", "You said: two")
         say(screen, "/undo", "turn 2 is undone")
-        say(screen, "/fork", "this is session 'my box-2' now; 'my box' stays as it is, and -s 'my box' goes on with it")
+        say(
+            screen,
+            "/fork",
+            "this is session 'my box-2' now; 'my box' stays as it is, and /resume my box goes back to it",
+        )
         screen.wait_for(lambda screen: "my box-2" in screen.lines[-1])
         say(screen, "three", "You said: three")
         assert sent(server) == ["one", "You said: one", "three"]

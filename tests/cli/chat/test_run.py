@@ -165,13 +165,13 @@ def test_commands_in_a_script(office):
     assert len(answers) == 5
     remarks = done.err.splitlines()
     for line in (
-        "  turn 2 is undone; 1 turn is left, clerk goes on; memory, storages and bans stay as they are",
+        "  turn 2 is undone; now 1 turn; active agent: clerk; memory, storages and bans stay as they are",
         'notes: ["tea"]',
         "boss ‹ clerk",
-        "  turn 3 is undone; 1 turn is left, clerk goes on; memory, storages and bans stay as they are",
-        "  turn 3 is there again; 2 turns are left, boss goes on",
+        "  turn 3 is undone; now 1 turn; active agent: clerk; memory, storages and bans stay as they are",
+        "  turn 3 is there again; now 2 turns; active agent: boss",
         "  turn 3 is undone; memory, storages and bans stay as they are",
-        "  this is session 'other' now; 's' stays as it is, and -s 's' goes on with it",
+        "  this is session 'other' now; 's' stays as it is, and /resume s goes back to it",
     ):
         assert line in remarks
     assert "note cake" not in done.err.split("tokens  message")[1]
@@ -296,7 +296,7 @@ def test_the_first_error_ends_it_unless_told_otherwise(program, server):
 def test_a_command_that_fails_ends_it_too(office):
     done = script(office, "hello\n/back\nbye\n", "-S", "office.py", "-s", "s")
     assert done.code == 2
-    assert "error: line 2: there is nobody before clerk" in done.err
+    assert "error: line 2: no previous agent" in done.err
     assert "bye" not in office.said("s")
     assert script(office, "/exit\nhello\n", "-S", "office.py", "-s", "s").code == 0
     assert office.said("s")[0] == "hello"

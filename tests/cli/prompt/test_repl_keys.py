@@ -18,7 +18,7 @@ from terminal import (
     terminal,
 )
 
-QUESTION = "allow? (y)es (n)o (a)lways (e)dit (?)"
+QUESTION = "allow? y/n/a/e/? then Enter"
 
 WORKSHOP = '''\
 import asyncio
@@ -95,7 +95,7 @@ def test_a_second_ctrl_c_leaves_a_tool_behind(workshop):
         screen.wait_for(lambda screen: (workshop.folder / "asked").exists())
         assert not at_prompt(screen)
         screen.send(CTRL_C)
-        screen.wait_for("stopped; what was said until then is kept you ❯")
+        screen.wait_for("stopped; interrupted, may have taken effect: grind you ❯")
         say(screen, "hello", "smith ❯ Hello")
         (workshop.folder / "enough").touch()
         screen.send(CTRL_D)
