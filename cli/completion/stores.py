@@ -1,13 +1,16 @@
-"""Candidates that a store knows: sessions, and what is kept beside them. Nothing is made by a look."""
+"""Completion candidates from a store: sessions, states, memory, storages, bans. Never creates a store."""
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from swarmchat.backends import Backend
 from swarmchat.cli.completion.command_line import Candidate, PartialCommandLine
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.printing import as_line
+
+if TYPE_CHECKING:
+    from swarmchat.cli.settings.store import OpenStore
 
 SECONDS = 0.3
 """How long a store may take: nobody waits long for Tab."""
@@ -15,7 +18,7 @@ _TURNS = 100
 """How many turns are offered at most, the last ones."""
 
 
-def look(settings: Settings, ask: Callable[[Backend], Awaitable[list[Candidate]]]) -> list[Candidate]:
+def look(settings: Settings, ask: Callable[["OpenStore"], Awaitable[list[Candidate]]]) -> list[Candidate]:
     """Return what ``ask`` finds in the store of ``settings``; nothing in one that keeps nothing."""
     folder = None
     if settings.backend == "disk":
@@ -25,34 +28,29 @@ def look(settings: Settings, ask: Callable[[Backend], Awaitable[list[Candidate]]
 
     import asyncio
 
+    from swarmchat.cli.settings.store import open_store
+
     async def run() -> list[Candidate]:
-        backend = wiring.make_backend(settings)
-        try:
-            async with asyncio.timeout(SECONDS):
-                return await ask(backend)
-        finally:
-            await backend.close()
+        async with open_store(settings) as store, asyncio.timeout(SECONDS):
+            return await ask(store)
 
     return asyncio.run(run())
 
 
 def sessions(typed: PartialCommandLine, settings: Settings) -> list[Candidate]:
     """Return the client's sessions but for those that are named already, the last used first."""
-    from swarmchat.swarm.persistence.session_index import list_sessions
 
-    async def ask(backend: Backend) -> list[Candidate]:
-        found = await list_sessions(backend, settings.client_name)
-        return [(info.name, info.title) for info in found if info.name not in typed.words]
+    async def ask(store: "OpenStore") -> list[Candidate]:
+        return [(info.name, info.title) for info in await store.sessions() if info.name not in typed.words]
 
     return look(settings, ask)
 
 
 def turns(typed: PartialCommandLine, settings: Settings) -> list[Candidate]:
     """Return the numbers of the turns of the session that is named first, the last one first."""
-    from swarmchat.swarm.persistence.session_index import find_session
 
-    async def ask(backend: Backend) -> list[Candidate]:
-        info = await find_session(backend, settings.client_name, typed.words[0])
+    async def ask(store: "OpenStore") -> list[Candidate]:
+        info = await store.find(typed.words[0])
         return [(str(turn), "") for turn in range(info.turns, 0, -1)][:_TURNS] if info else []
 
     return look(settings, ask)
@@ -61,15 +59,13 @@ def turns(typed: PartialCommandLine, settings: Settings) -> list[Candidate]:
 def states(typed: PartialCommandLine, settings: Settings) -> list[Candidate]:
     """Return the states that are kept of the session that is named, or that was used last."""
     from swarmchat.swarm.persistence import keys
-    from swarmchat.swarm.persistence.session_index import find_session, latest_session
 
-    async def ask(backend: Backend) -> list[Candidate]:
-        client, name = settings.client_name, typed.given.get("session")
-        info = await (latest_session(backend, client) if name is None else find_session(backend, client, name))
+    async def ask(store: "OpenStore") -> list[Candidate]:
+        info = await store.find(typed.given.get("session"))
         if info is None:
             return []
-        prefix = keys.session_states(client, info.id)
-        return [(key.removeprefix(prefix), value.decode()) async for key, value in backend.scan(prefix)]
+        prefix = keys.session_states(store.client, info.id)
+        return [(key.removeprefix(prefix), value.decode()) async for key, value in store.backend.scan(prefix)]
 
     return look(settings, ask)
 
@@ -79,8 +75,8 @@ def remembered(typed: PartialCommandLine, settings: Settings) -> list[Candidate]
     from swarmchat.swarm.persistence.store import Store
     from swarmchat.swarm.primitives.memory import PersistMemory
 
-    async def ask(backend: Backend) -> list[Candidate]:
-        kept = await PersistMemory(Store(backend), settings.client_name).all()
+    async def ask(store: "OpenStore") -> list[Candidate]:
+        kept = await PersistMemory(Store(store.backend), settings.client_name).all()
         return [(name, as_line(value)) for name, value in kept.items()]
 
     return look(settings, ask)
@@ -90,9 +86,9 @@ def storages(typed: PartialCommandLine, settings: Settings) -> list[Candidate]:
     """Return the storages that have items: those of the client, or with --shared those of all clients."""
     from swarmchat.swarm.persistence import keys
 
-    async def ask(backend: Backend) -> list[Candidate]:
+    async def ask(store: "OpenStore") -> list[Candidate]:
         prefix = keys.storage_versions(None if "shared" in typed.switches else settings.client_name)
-        return [(unquote(key.removeprefix(prefix)), "has items") async for key, _ in backend.scan(prefix)]
+        return [(unquote(key.removeprefix(prefix)), "has items") async for key, _ in store.backend.scan(prefix)]
 
     return look(settings, ask)
 
@@ -102,8 +98,8 @@ def banned(swarm: str, policies: list[str], settings: Settings) -> list[Candidat
     from swarmchat.swarm.persistence.store import Store
     from swarmchat.swarm.primitives.policy import PersistPolicy
 
-    async def ask(backend: Backend) -> list[Candidate]:
-        kept = [PersistPolicy(Store(backend), swarm, policy) for policy in policies]
+    async def ask(store: "OpenStore") -> list[Candidate]:
+        kept = [PersistPolicy(Store(store.backend), swarm, policy) for policy in policies]
         return [(ban.client, ban.why) for each in kept for ban in await each.list()]
 
     return look(settings, ask)
@@ -113,8 +109,8 @@ def online(swarm: str, settings: Settings) -> list[Candidate]:
     """Return who is online with ``swarm``."""
     from swarmchat.swarm.primitives.presence import PersistAlive
 
-    async def ask(backend: Backend) -> list[Candidate]:
-        present = await PersistAlive(backend, swarm).online()
+    async def ask(store: "OpenStore") -> list[Candidate]:
+        present = await PersistAlive(store.backend, swarm).online()
         return [(each.client, f"talks with {each.agent}") for each in present]
 
     return look(settings, ask)

@@ -236,7 +236,7 @@ def test_memory(program, place):
     assert refused(program, "memory", "nam", *place, code=66).endswith("did you mean 'name'?")
     ok(program, "memory", "name", "--remove", *place)
     assert json.loads(ok(program, "memory", "--json", *place)) == {"age": 44}
-    assert "there is no 'name'" in refused(program, "memory", "name", "--remove", *place, code=66)
+    assert "no 'name' in the memory" in refused(program, "memory", "name", "--remove", *place, code=66)
     assert "--set and --remove need a NAME" in refused(program, "memory", "--remove", *place, code=2)
 
 
