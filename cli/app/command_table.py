@@ -23,7 +23,7 @@ PLACES = {
     "tools": "swarms.commands:tools_app",
     "models": "models.commands:models_app",
     "bans": "inspection.bans:bans_app",
-    "sessions": "sessions.group:sessions_app",
+    "sessions": "sessions.commands:sessions_app",
     "config": "config.commands:config_app",
 }
 """Where each command is: a module of this room, and in it a function, or a group of commands."""

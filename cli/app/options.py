@@ -1,93 +1,95 @@
-"""Options that several commands have, under one name and with one meaning."""
+"""Options that several commands have, and `settings`, which adds those that override a setting."""
 
-import functools
 import inspect
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, Any
 
 import typer
 
+Flags = dict[str, Any]
+"""The settings given on the command line, by name; ``None`` where an option was not given."""
+
 Backend = Annotated[
-    str | None, typer.Option("-b", "--backend", help="Where sessions are kept: memory, disk, redis, or a URL.")
+    str | None, typer.Option("-b", "--backend", help="Where sessions are stored: memory, disk, redis, or a URL.")
 ]
-
 SwarmName = Annotated[
-    str | None,
-    typer.Option("-S", "--swarm", help="The swarm: a file, a folder, MODULE:NAME, helpdesk or phone_shop."),
+    str | None, typer.Option("-S", "--swarm", help="Swarm: a file, a folder, MODULE:NAME, helpdesk or phone_shop.")
 ]
 
-SessionName = Annotated[str | None, typer.Option("-s", "--session", help="Which session; the last used by default.")]
+_SETTINGS = {
+    "backend": Backend,
+    "swarm": SwarmName,
+    "client": Annotated[str | None, typer.Option(help="Your client name; default: your login name.")],
+    "redis_url": Annotated[
+        str | None, typer.Option(help="Redis URL that -b redis uses (redis://, rediss:// or unix://).")
+    ],
+    "data_dir": Annotated[str | None, typer.Option(metavar="<path>", help="Folder that -b disk uses.")],
+    "model": Annotated[str | None, typer.Option("-m", "--model", help="Model that answers; demo needs no server.")],
+    "approve": Annotated[str | None, typer.Option(help="Whether tools may run: auto, ask or deny.")],
+    "locale": Annotated[
+        str | None, typer.Option(help="Language, such as de: saved in the client's memory for tools and prompts.")
+    ],
+    "system": Annotated[str | None, typer.Option(help="System prompt of the plain assistant.")],
+    "max_context": Annotated[int | None, typer.Option(min=1, help="Context window: tokens for request plus answer.")],
+    "base_url": Annotated[str | None, typer.Option(help="OpenAI-compatible server, with its /v1.")],
+    "plain": Annotated[
+        bool | None, typer.Option("--plain", help="Plain text: no colours, no cursor movement, no Markdown.")
+    ],
+    "profile": Annotated[str | None, typer.Option(help="Use the settings of [profiles.NAME].")],
+    "timeout": Annotated[str | None, typer.Option(metavar="S", help="Seconds that the server may be silent.")],
+}
+"""The option of each setting that can be given on the command line."""
 
-Client = Annotated[str | None, typer.Option(help="Who is talking; by default the system's user.")]
+SHARED_STORE = ("backend", "redis_url", "data_dir", "profile")
+"""The settings of a store, for commands about all of its clients."""
+STORE = ("backend", "client", "redis_url", "data_dir", "profile")
+"""The settings of a store and of the client whose data is meant."""
 
-RedisUrl = Annotated[str | None, typer.Option(help="What redis means: redis://, rediss:// or unix://.")]
+CHAT = tuple(
+    "backend model session resume client swarm approve locale system max_context base_url redis_url data_dir".split()
+)
+"""The settings of a chat, with its options -s and -c among them."""
 
-DataDir = Annotated[str | None, typer.Option(metavar="<path>", help="Where disk means.")]
-
-Model = Annotated[str | None, typer.Option("-m", "--model", help="Which model answers; demo needs no server.")]
-
-OpenSession = Annotated[str | None, typer.Option("-s", "--session", help="Open this session, or begin it.")]
-
+SessionName = Annotated[str, typer.Argument(help="Session: its name or its id.")]
+OtherSession = Annotated[str | None, typer.Option("-s", "--session", help="Session; default: the last used.")]
+OpenSession = Annotated[
+    str | None, typer.Option("-s", "--session", help="Session to open; created if it does not exist.")
+]
 Resume = Annotated[bool, typer.Option("-c", "--continue", help="Open the session that was used last.")]
-
-Approve = Annotated[str | None, typer.Option(help="Whether tools may run: auto, ask or deny.")]
-
-Locale = Annotated[str | None, typer.Option(help="Remembered of the client, for tools and prompts.")]
-
-System = Annotated[str | None, typer.Option(help="The system message of the plain assistant.")]
-
-MaxContext = Annotated[int | None, typer.Option(min=1, help="Tokens that a request and its answer may have together.")]
-
-BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server, with its /v1.")]
-
-Plain = Annotated[
-    bool | None, typer.Option("--plain", help="No colours, no cursor movements, answers as they are written.")
-]
-
-Output = Annotated[str, typer.Option("--output", help="What is printed: text, json, or jsonl (the log as it grows).")]
-
-Profile = Annotated[str | None, typer.Option(help="Which [profiles.NAME] of the settings files counts.")]
-
+Output = Annotated[str, typer.Option("--output", help="Output format: text, json, or jsonl (the log as it grows).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def flags(**given: object) -> dict[str, object]:
-    """Return options as settings take them."""
-    return given
+def settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of the settings ``names`` to a command, which receives their values as the mapping ``flags``.
+
+    The options stand where the command has its parameter ``flags``, in the order of ``names``. A name can also be that
+    of another parameter of the command, to place it among them.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command).parameters
+        options = {name: own[name] if name in own else _parameter(name) for name in names}
+        parameters: list[inspect.Parameter] = []
+        for name, parameter in own.items():
+            if name == "flags":
+                parameters += options.values()
+            elif name not in options:
+                parameters.append(parameter)
+
+        @wraps(command)
+        def run(**values: Any) -> None:
+            flags = {name: values.pop(name) for name in names if name not in own}
+            command(flags=flags, **values)
+
+        # Typer reads the options of a command from its signature.
+        keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+        run.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]  # not in the type of functions
+        return run
+
+    return decorate
 
 
-Name = Annotated[str, typer.Argument(help="Which session: its name or its id.")]
-
-NO_FLAGS: Mapping[str, Any] = MappingProxyType({})
-"""Stands in a command's signature where ``with_store_options`` puts the options of the store."""
-
-_STORE_OPTIONS = {
-    "backend": Backend,
-    "client": Client,
-    "redis_url": RedisUrl,
-    "data_dir": DataDir,
-    "profile": Profile,
-}
-
-
-def with_store_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give ``command`` the options of the store in place of its parameter ``flags``, which receives their values."""
-    parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        if parameter.name == "flags":
-            parameters += [
-                inspect.Parameter(name, parameter.kind, default=None, annotation=option)
-                for name, option in _STORE_OPTIONS.items()
-            ]
-        else:
-            parameters.append(parameter)
-
-    @functools.wraps(command)
-    def with_flags(**values: Any) -> None:
-        flags = {name: values.pop(name) for name in _STORE_OPTIONS}
-        command(flags=flags, **values)
-
-    with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
-    with_flags.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return with_flags
+def _parameter(name: str) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_SETTINGS[name])

@@ -4,7 +4,9 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+_Result = TypeVar("_Result")
 
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
@@ -48,20 +50,21 @@ def ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-async def run_until_signal(work: Coroutine[Any, Any, Any], *names: str) -> None:
-    """Run ``work``; one of the signals ``names`` cancels it. Raises Interrupted then, else what ``work`` raises."""
+async def run_until_signal(work: Coroutine[Any, Any, _Result], *names: str) -> _Result:
+    """Run ``work`` and return its result; any of the signals ``names`` cancels it and raises Interrupted."""
     task = asyncio.ensure_future(work)
-    came: list[str] = []
+    received: list[str] = []
 
     def cancel(name: str) -> None:
-        came.append(name)
+        received.append(name)
         task.cancel()
 
     with on_signals(cancel, *names):
         try:
-            await task
+            result = await task
         except asyncio.CancelledError:
-            if not came:
+            if not received:
                 raise
-    if came:
-        raise Interrupted(came[0])
+    if received:
+        raise Interrupted(received[0])
+    return result

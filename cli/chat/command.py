@@ -6,26 +6,16 @@ import typer
 from swarmchat.cli.app import options
 
 
+@options.settings(*options.CHAT, "plain", "profile")
 def chat(
-    prompt: Annotated[list[str] | None, typer.Argument(help="Ask this, print the answer, and leave.")] = None,
-    backend: options.Backend = None,
-    model: options.Model = None,
+    prompt: Annotated[list[str] | None, typer.Argument(help="Send this, print the answer, and exit.")] = None,
     session: options.OpenSession = None,
     resume: options.Resume = False,
-    client: options.Client = None,
-    swarm: options.SwarmName = None,
-    approve: options.Approve = None,
-    locale: options.Locale = None,
-    system: options.System = None,
-    max_context: options.MaxContext = None,
-    base_url: options.BaseUrl = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    plain: options.Plain = None,
-    profile: options.Profile = None,
+    *,
+    flags: options.Flags,
     output: options.Output = "text",
     strict: Annotated[
-        bool, typer.Option("--strict", help="With a PROMPT: leave with 4 if the model gave no usable answer.")
+        bool, typer.Option("--strict", help="With a PROMPT: exit with 4 if the model gave no usable answer.")
     ] = False,
 ) -> None:
     """Talk with a model. At a terminal a chat begins; with a PROMPT, or in a pipe, one answer is printed.
@@ -35,19 +25,4 @@ def chat(
     """
     from swarmchat.cli.chat.chat import run_chat
 
-    flags = options.flags(
-        backend=backend,
-        model=model,
-        client=client,
-        swarm=swarm,
-        approve=approve,
-        locale=locale,
-        system=system,
-        max_context=max_context,
-        base_url=base_url,
-        redis_url=redis_url,
-        data_dir=data_dir,
-        plain=plain,
-        profile=profile,
-    )
     raise typer.Exit(run_chat(flags, prompt or [], output, session=session, resume=resume, strict=strict))

@@ -8,6 +8,7 @@ from swarmchat.backends import Backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
+from swarmchat.cli.settings.store import open_store
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.errors import SwarmError
@@ -81,16 +82,15 @@ class Opener:
 
 @asynccontextmanager
 async def opening(settings: Settings, *, interactive: bool) -> AsyncIterator[Opener]:
-    """Make what sessions need, and let go of it at the end."""
-    backend = wiring.make_backend(settings)
-    swarm = wiring.make_swarm(settings)
-    model = wiring.make_model(settings, interactive=interactive, swarm=swarm)
-    opener = Opener(settings, backend, swarm, model, interactive)
-    try:
-        yield opener
-    finally:
-        for each in [model, *opener.models]:
-            with suppress(SwarmError):
-                await each.close()
-        await wiring.close_swarm(swarm)
-        await backend.close()
+    """Open the store, the swarm and the model that sessions need; close them when the context ends."""
+    async with open_store(settings) as store:
+        swarm = wiring.make_swarm(settings)
+        model = wiring.make_model(settings, interactive=interactive, swarm=swarm)
+        opener = Opener(settings, store.backend, swarm, model, interactive)
+        try:
+            yield opener
+        finally:
+            for each in [model, *opener.models]:
+                with suppress(SwarmError):
+                    await each.close()
+            await wiring.close_swarm(swarm)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from swarmchat.cli.chat.script import Step
 
 
+@options.settings(*options.CHAT, "profile")
 def run(
     prompt: Annotated[list[str] | None, typer.Argument(help="Message to send; - reads it from standard input.")] = None,
     script: Annotated[
@@ -20,20 +21,10 @@ def run(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Go on after an error; the exit code is that of the first.")
     ] = False,
-    backend: options.Backend = None,
-    model: options.Model = None,
     session: options.OpenSession = None,
     resume: options.Resume = False,
-    client: options.Client = None,
-    swarm: options.SwarmName = None,
-    approve: options.Approve = None,
-    locale: options.Locale = None,
-    system: options.System = None,
-    max_context: options.MaxContext = None,
-    base_url: options.BaseUrl = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    *,
+    flags: options.Flags,
 ) -> None:
     """Have turns without anybody at a prompt: one message, or a script of messages and commands.
 
@@ -42,21 +33,6 @@ def run(
     """
     from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.chat.batch import run_steps
-
-    flags = options.flags(
-        backend=backend,
-        model=model,
-        client=client,
-        swarm=swarm,
-        approve=approve,
-        locale=locale,
-        system=system,
-        max_context=max_context,
-        base_url=base_url,
-        redis_url=redis_url,
-        data_dir=data_dir,
-        profile=profile,
-    )
 
     def prepare() -> Any:
         name, steps = _read_steps(prompt or [], script)

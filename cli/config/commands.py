@@ -4,15 +4,18 @@ from typing import Annotated
 
 import typer
 from swarmchat.cli.app import options
+from swarmchat.cli.app.command_runner import run_and_exit
 from swarmchat.cli.app.typer_app import Commands
 
 config_app = Commands(help="Show and change settings.", no_args_is_help=True)
 
 
 @config_app.command("show")
+@options.settings("profile")
 def show(
     origin: Annotated[bool, typer.Option("--origin", help="Show where each value comes from, too.")] = False,
-    profile: options.Profile = None,
+    *,
+    flags: options.Flags,
     as_json: options.Json = False,
 ) -> None:
     """Show the settings in effect. Keys and passwords are hidden.
@@ -21,28 +24,25 @@ def show(
     swarmchat config show --origin
     swarmchat config show --profile local
     """
-    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.config.edit import show_settings
 
-    raise typer.Exit(run_to_exit_code(lambda: show_settings({"profile": profile}, origin=origin, as_json=as_json)))
+    run_and_exit(lambda: show_settings(flags, origin=origin, as_json=as_json))
 
 
 @config_app.command("path")
 def path(as_json: options.Json = False) -> None:
     """Print the paths of the settings files, your own first, whether they exist or not."""
-    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.config.edit import show_paths
 
-    raise typer.Exit(run_to_exit_code(lambda: show_paths(as_json)))
+    run_and_exit(lambda: show_paths(as_json))
 
 
 @config_app.command("init")
 def init() -> None:
     """Write your own config file: every setting as a comment with its default. Never overwrites a file."""
-    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.config.edit import write_template
 
-    raise typer.Exit(run_to_exit_code(write_template))
+    run_and_exit(write_template)
 
 
 @config_app.command("set")
@@ -60,7 +60,6 @@ def set_value(
     swarmchat config set --unset model
     swarmchat config set api_key -       reads the value from standard input
     """
-    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.config.edit import change_value
 
-    raise typer.Exit(run_to_exit_code(lambda: change_value(name, value, profile=profile, unset=unset)))
+    run_and_exit(lambda: change_value(name, value, profile=profile, unset=unset))

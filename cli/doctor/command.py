@@ -4,16 +4,13 @@ from typing import Annotated
 
 import typer
 from swarmchat.cli.app import options
+from swarmchat.cli.app.command_runner import run_and_exit
 
 
+@options.settings("backend", "model", "base_url", "profile", "client", "redis_url", "data_dir")
 def doctor(
-    backend: options.Backend = None,
-    model: options.Model = None,
-    base_url: options.BaseUrl = None,
-    profile: options.Profile = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
+    *,
+    flags: options.Flags,
     offline: Annotated[bool, typer.Option("--offline", help="Use no network.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Read all sessions, not just the 50 used last.")] = False,
     as_json: options.Json = False,
@@ -29,18 +26,6 @@ def doctor(
     swarmchat doctor -b redis            another store
     swarmchat doctor --json | jq '.checks[] | select(.status == "failed")'
     """
-    from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.doctor.run import run_doctor
 
-    given = options.flags(
-        backend=backend,
-        model=model,
-        base_url=base_url,
-        profile=profile,
-        client=client,
-        redis_url=redis_url,
-        data_dir=data_dir,
-    )
-    raise typer.Exit(
-        run_to_exit_code(lambda: run_doctor(given, offline=offline, everything=everything, as_json=as_json))
-    )
+    run_and_exit(lambda: run_doctor(flags, offline=offline, everything=everything, as_json=as_json))

@@ -1,1 +1,4 @@
-"""`swarmchat state`, `storage`, `memory`, `bans` and `online`: look at what is kept beside the log."""
+"""`swarmchat state`, `storage`, `memory`, `bans` and `online`: read and change the data beside the conversations.
+
+Read `reader` first.
+"""

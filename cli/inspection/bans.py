@@ -1,4 +1,4 @@
-"""``swarmchat bans``: who may not talk to a swarm."""
+"""``swarmchat bans``: list, add and lift bans of clients."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from swarmchat.cli.app import options
 from swarmchat.cli.app.typer_app import Commands
-from swarmchat.cli.inspection.run import show_look
+from swarmchat.cli.inspection.run import run_on_reader
 from swarmchat.cli.terminal.printing import print_rows
 
 if TYPE_CHECKING:
@@ -14,84 +14,77 @@ if TYPE_CHECKING:
 
 bans_app = Commands(help="See, add and lift bans.", no_args_is_help=True)
 
-PolicyName = Annotated[str | None, typer.Option("--policy", help="Which policy; all of the swarm's by default.")]
+PolicyName = Annotated[str | None, typer.Option("--policy", help="Policy; default: all policies of the swarm.")]
 
 
 @bans_app.command("list")
-def list_bans(
-    swarm: options.SwarmName = None,
-    policy: PolicyName = None,
-    backend: options.Backend = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
-    as_json: options.Json = False,
-) -> None:
-    """List who is banned, by which policy, since when and why."""
+@options.settings("swarm", "policy", *options.SHARED_STORE)
+def list_bans(policy: PolicyName = None, *, flags: options.Flags, as_json: options.Json = False) -> None:
+    """List the bans: who, by which policy, since when and why."""
 
-    async def show(look: "StoreReader") -> None:
-        bans = [ban for each in _policies(look, policy) for ban in await look.primitives().policy(each).list()]
+    async def work(reader: "StoreReader") -> None:
+        primitives = reader.primitives()
+        bans = [ban for name in _policies(reader, policy) for ban in await primitives.policy(name).list()]
         print_rows([asdict(ban) for ban in bans], as_json, "{client}  {policy}  {since}  {why}")
 
-    show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir, profile=profile)
+    run_on_reader(flags, work)
 
 
 @bans_app.command("add")
+@options.settings("swarm", "policy", "why", "seconds", *options.SHARED_STORE)
 def add_ban(
-    client: Annotated[str, typer.Argument(help="Whom.")],
-    swarm: options.SwarmName = None,
+    client: Annotated[str, typer.Argument(help="Client to ban.")],
     policy: Annotated[
-        str | None, typer.Option("--policy", help="By which policy; the swarm's first by default.")
+        str | None, typer.Option("--policy", help="Policy that bans; default: the swarm's first one.")
     ] = None,
-    why: Annotated[str, typer.Option(help="Why.")] = "banned by hand",
-    seconds: Annotated[float | None, typer.Option("--for", min=0.001, help="For so many seconds.")] = None,
-    backend: options.Backend = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    why: Annotated[str, typer.Option(help="Reason.")] = "banned by hand",
+    seconds: Annotated[
+        float | None, typer.Option("--for", min=0.001, help="How long, in seconds; default: until lifted.")
+    ] = None,
+    *,
+    flags: options.Flags,
 ) -> None:
-    """Ban a client. It holds for its next message, wherever it is online."""
+    """Ban a client. It takes effect with its next message, wherever it is online."""
 
-    async def show(look: "StoreReader") -> None:
+    async def work(reader: "StoreReader") -> None:
         from datetime import UTC, datetime
 
         from swarmchat.swarm.persistence.records import timestamp
 
-        name = _policies(look, policy)[0]
-        await look.primitives().policy(name).ban(client, why, timestamp(datetime.now(UTC)), seconds)
+        name = _policies(reader, policy)[0]
+        await reader.primitives().policy(name).ban(client, why, timestamp(datetime.now(UTC)), seconds)
 
-    show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir, profile=profile)
+    run_on_reader(flags, work)
 
 
 @bans_app.command("lift")
+@options.settings("swarm", "policy", *options.SHARED_STORE)
 def lift_ban(
-    client: Annotated[str, typer.Argument(help="Whose.")],
-    swarm: options.SwarmName = None,
+    client: Annotated[str, typer.Argument(help="Client whose ban to lift.")],
     policy: PolicyName = None,
-    backend: options.Backend = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    *,
+    flags: options.Flags,
 ) -> None:
-    """Lift the bans of a client. Exit code 66 if there was none."""
+    """Lift the bans of a client. Exit code 66 if it is not banned."""
 
-    async def show(look: "StoreReader") -> None:
+    async def work(reader: "StoreReader") -> None:
         from swarmchat.cli.errors import NotFoundError
 
-        lifted = [await look.primitives().policy(each).lift(client) for each in _policies(look, policy)]
+        primitives = reader.primitives()
+        lifted = [await primitives.policy(name).lift(client) for name in _policies(reader, policy)]
         if not any(lifted):
             raise NotFoundError(f"{client!r} is not banned")
 
-    show_look(show, swarm=swarm, backend=backend, redis_url=redis_url, data_dir=data_dir, profile=profile)
+    run_on_reader(flags, work)
 
 
-def _policies(look: "StoreReader", name: str | None) -> list[str]:
+def _policies(reader: "StoreReader", name: str | None) -> list[str]:
     from swarmchat.cli.errors import UsageError
 
-    names = [policy.name for policy in look.swarm.policies]
+    names = [policy.name for policy in reader.swarm.policies]
     if not names:
-        raise UsageError(f"swarm {look.swarm.name!r} has no policies; name another with -S SWARM")
+        raise UsageError(f"swarm {reader.swarm.name!r} has no policies; choose another swarm with -S SWARM")
     if name is not None:
-        look.primitives().policy(name)
+        reader.primitives().policy(name)
         return [name]
     return names

@@ -1,4 +1,4 @@
-"""Look at what is kept of a client and a session, without opening the session: it may be in use."""
+"""Read the data of a client and a session without opening the session, which may be in use."""
 
 import json
 from collections.abc import AsyncIterator
@@ -6,55 +6,36 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from swarmchat.backends import Backend
-from swarmchat.cli.errors import NotFoundError
+from swarmchat.cli.app.options import Flags
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.settings import Settings
+from swarmchat.cli.settings.store import OpenStore, open_store
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.conversation.primitives import Primitives
-from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, latest_session
 
 
 @dataclass(frozen=True)
-class StoreReader:
-    """What a command looks at."""
+class StoreReader(OpenStore):
+    """An open store, read with the declarations of a swarm."""
 
-    settings: Settings
-    backend: Backend
     swarm: Swarm
-    client: str
 
-    async def session(self, name: str | None) -> SessionInfo:
-        """Return the session ``name`` of the client, the last used one for ``None``. Raises NotFoundError."""
-        where = wiring.backend_name(self.settings)
-        if name is None:
-            info = await latest_session(self.backend, self.client)
-            if info is None:
-                raise NotFoundError(f"{self.client} has no session on {where}")
-            return info
-        info = await find_session(self.backend, self.client, name)
-        if info is None:
-            raise NotFoundError(f"{self.client} has no session {name!r} on {where}")
-        return info
-
-    def primitives(self, session: str = "") -> Primitives:
-        """Return the primitives of the client and ``session``."""
+    def primitives(self) -> Primitives:
+        """Return the primitives of the client."""
         lifetimes = wiring.session_settings(self.settings).lifetimes
-        return Primitives(self.swarm, self.backend, lifetimes, self.client, session)
+        return Primitives(self.swarm, self.backend, lifetimes, self.client, "")
 
     async def values(self, prefix: str) -> dict[str, Any]:
-        """Return the JSON values under ``prefix``, by what is left of their keys."""
+        """Return the JSON values whose keys begin with ``prefix``, by the rest of the key."""
         return {key.removeprefix(prefix): json.loads(value) async for key, value in self.backend.scan(prefix)}
 
 
 @asynccontextmanager
-async def open_reader(flags: dict[str, object]) -> AsyncIterator[StoreReader]:
-    """Open what the ``flags`` of a command name."""
+async def open_reader(flags: Flags) -> AsyncIterator[StoreReader]:
+    """Open the store and the swarm that the ``flags`` of a command choose."""
     settings = wiring.apply_settings(flags)
     swarm = wiring.make_swarm(settings)
-    backend = wiring.make_backend(settings)
     try:
-        yield StoreReader(settings, backend, swarm, settings.client_name)
+        async with open_store(settings) as store:
+            yield StoreReader(settings, store.backend, swarm)
     finally:
         await wiring.close_swarm(swarm)
-        await backend.close()

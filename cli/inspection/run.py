@@ -1,23 +1,22 @@
-"""Run a command that looks at what is stored. Loads nothing until the command runs."""
+"""Run a command that reads a store. Loads nothing until the command runs."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
-from swarmchat.cli.app import options
+from swarmchat.cli.app.command_runner import run_and_exit
+from swarmchat.cli.app.options import Flags
 
 if TYPE_CHECKING:
     from swarmchat.cli.inspection.reader import StoreReader
 
 
-def show_look(show: Callable[["StoreReader"], Awaitable[int | None]], **given: object) -> None:
-    """Run ``show`` on the store that the options ``given`` name; exit with its code, or with that of an error."""
-    from swarmchat.cli.app.runner import run_to_exit_code
+def run_on_reader(flags: Flags, work: "Callable[[StoreReader], Awaitable[int | None]]") -> NoReturn:
+    """Run ``work`` on the store that ``flags`` choose; exit with its code, or with that of an error."""
 
     async def run() -> int | None:
         from swarmchat.cli.inspection.reader import open_reader
 
-        async with open_reader(options.flags(**given)) as look:
-            return await show(look)
+        async with open_reader(flags) as reader:
+            return await work(reader)
 
-    raise typer.Exit(run_to_exit_code(run))
+    run_and_exit(run)

@@ -1,15 +1,14 @@
 """``swarmchat replay``: options and exit code."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from swarmchat.cli.app import options
-
-if TYPE_CHECKING:
-    from swarmchat.cli.replay.run import ReplayRequest
+from swarmchat.cli.app.command_runner import run_interruptible
 
 
+@options.settings("redis_url", "data_dir", "profile")
 def replay(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE|FOLDER...", help="Transcripts, or folders of *.jsonl and *.json.")
@@ -45,9 +44,8 @@ def replay(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="With --emit-test: file to write.")
     ] = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    *,
+    flags: options.Flags,
 ) -> None:
     """Replay recorded conversations and report what changed. Needs no network or key, except with --mode live.
 
@@ -57,40 +55,23 @@ def replay(
 
     The exit code is 0 if nothing changed, 3 if anything differs, and 65 if any file cannot be used.
     """
-    from swarmchat.cli.replay.run import ReplayRequest
+    from swarmchat.cli.replay.run import ReplayRequest, replay_transcripts
 
-    flags = options.flags(
-        swarm=swarm, backend=backend, base_url=base_url, redis_url=redis_url, data_dir=data_dir, profile=profile
-    )
+    flags = {**flags, "swarm": swarm, "backend": backend, "base_url": base_url}
     request = ReplayRequest(
         files, flags, mode, tuple(model or ()), update, start, until, every, verbose, as_json, junit, speed
     )
-    raise typer.Exit(_replay_or_emit(request, emit_test, output))
 
-
-def _replay_or_emit(request: "ReplayRequest", emit_test: bool, output: Path | None) -> int:
-    """Replay, or write the test; return the exit code."""
-    from swarmchat.cli.app.runner import run_to_exit_code
-    from swarmchat.cli.app.signals import run_until_signal
-    from swarmchat.cli.replay.run import replay_transcripts
-
-    exit_code = 0
-
-    async def work() -> None:
-        nonlocal exit_code
+    async def work() -> int:
         if emit_test:
             from swarmchat.cli.replay.emit_test import emit
 
             await emit(request, output)
-        elif output is not None:
+            return 0
+        if output is not None:
             from swarmchat.cli.errors import UsageError
 
             raise UsageError("-o names the test to write: use it with --emit-test")
-        else:
-            exit_code = await replay_transcripts(request)
+        return await replay_transcripts(request)
 
-    async def run() -> int:
-        await run_until_signal(work(), "SIGINT", "SIGTERM", "SIGHUP")
-        return exit_code
-
-    return run_to_exit_code(run)
+    run_interruptible(work)

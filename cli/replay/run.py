@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swarmchat.backends import BackendError
+from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
 from swarmchat.cli.replay.report import ReplayResult, Report
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.store import open_store
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
 from swarmchat.swarm.models.base import Model
@@ -124,20 +125,21 @@ class _Replayer:
         self._report = report
         # The sessions of a replay are removed again, so by default they are never written to disk.
         self._settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
-        self._backend = wiring.make_backend(self._settings)
         self._swarm: Swarm | None = None
+        self._backend: Backend
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Load the swarm; close it and the backend when the context ends."""
-        try:
+        """Open the store and load the swarm; close both when the context ends."""
+        async with open_store(self._settings) as store:
+            self._backend = store.backend
             if self._request.flags.get("swarm") is not None:
                 self._swarm = wiring.make_swarm(self._settings)
-            yield
-        finally:
-            await self._backend.close()
-            if self._swarm is not None:
-                await wiring.close_swarm(self._swarm)
+            try:
+                yield
+            finally:
+                if self._swarm is not None:
+                    await wiring.close_swarm(self._swarm)
 
     async def replay_file(self, path: Path) -> None:
         """Replay every conversation in a file, and update the file if asked to. Raises UsageError and SwarmError."""

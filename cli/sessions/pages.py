@@ -1,4 +1,4 @@
-"""What the commands about sessions print."""
+"""Print sessions, conversations and search results."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ _NAME = 30
 
 
 def print_sessions(rows: Sequence[Mapping[str, Any]], everywhere: bool) -> None:
-    """Print one session a line: name, when it was used last, turns, who answers, title."""
+    """Print one line per session: name, last use, turns, agent and model, title."""
     width = max((len(one_line(row["name"], _NAME)) for row in rows), default=0)
     for row in rows:
         where = f"{row['backend']:<6}  " if everywhere else ""
@@ -26,10 +26,10 @@ def print_sessions(rows: Sequence[Mapping[str, Any]], everywhere: bool) -> None:
         print(f"{where}{name}  {_local(row['updated'])}  {turns:>9}  {who}  {one_line(row['title'], 60)}".rstrip())
 
 
-def print_said(said: Iterable[DialogueEntry]) -> None:
-    """Print a conversation: what was said in full, what happened in one dim line each."""
+def print_dialogue(entries: Iterable[DialogueEntry]) -> None:
+    """Print a conversation: messages in full, everything else as one dim line each."""
     sign, colour = mark(sys.stdout), wants_colour(sys.stdout)
-    for each in said:
+    for each in entries:
         undone = " (undone)" if each.undone else ""
         if each.kind in ("user", "assistant", "system"):
             head = f"{one_line(each.who, 60)}{undone} {sign}"
@@ -45,18 +45,18 @@ def print_said(said: Iterable[DialogueEntry]) -> None:
 
 
 def print_hits(hits: Iterable[Hit], where: str = "") -> None:
-    """Print one match a line: session, turn, who, and the text around it."""
+    """Print one line per match: session, turn, speaker, and the text around it."""
     colour = wants_colour(sys.stdout)
     for hit in hits:
         who = f"{hit.role} {one_line(hit.who, 40)}" if hit.who and hit.who != hit.role else hit.role
         undone = " (undone)" if hit.undone else ""
-        found = _styled("found", _flat(hit.match[:200]), colour)
-        text = f"{_flat(hit.before)}{found}{_flat(hit.after)}".strip()
+        match = _styled("found", _flat(hit.match[:200]), colour)
+        text = f"{_flat(hit.before)}{match}{_flat(hit.after)}".strip()
         print(f"{where}{one_line(hit.session, _NAME)}  turn {hit.turn}  {who}{undone}: {text}")
 
 
 def _flat(text: str) -> str:
-    """Return ``text`` on one line, with the spaces at its ends."""
+    """Return ``text`` on one line; spaces at its ends stay."""
     return "".join(" " if letter.isspace() else letter for letter in sanitize(text))
 
 
@@ -65,7 +65,7 @@ def _styled(role: str, text: str, colour: bool) -> str:
 
 
 def _local(moment: str) -> str:
-    """Return a time as the clock on the wall shows it."""
+    """Return a time in the local time zone."""
     try:
         return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M")
     except (ValueError, OverflowError, OSError):

@@ -15,7 +15,7 @@ USUAL_PORTS = (11434, 1234, 8080, 8000)
 """Default ports of Ollama, LM Studio, llama.cpp and vLLM."""
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, "none": False}
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604_800}
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", re.ASCII)
 _LONGEST = 100 * 366 * 86400
 """A hundred years, in seconds: longer times overflow the clocks of some stores."""
@@ -83,6 +83,14 @@ def read_seconds(value: object, expected: str = 'expected seconds above 0, "90s"
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
         raise ValueError(expected)
     return float(value)
+
+
+def read_age(text: str) -> float:
+    """Read an age such as ``30d``, in seconds: a whole number with m, h, d or w."""
+    number = re.fullmatch(r"([0-9]{1,6})([mhdw])", text.strip().lower(), re.ASCII)
+    if number is None:
+        raise ValueError("expected a number with m, h, d or w, such as 30d")
+    return min(int(number[1]) * _UNITS[number[2]], 10 * _LONGEST)
 
 
 def read_ports(value: object) -> Sequence[int]:

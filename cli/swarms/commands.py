@@ -1,11 +1,13 @@
-"""``swarmchat agents``, ``tools`` and ``init``: what a swarm consists of."""
+"""``swarmchat agents``, ``tools`` and ``init``: show the parts of a swarm, call its tools, write a new one."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from swarmchat.cli.app import options
+from swarmchat.cli.app.command_runner import run_and_exit
 from swarmchat.cli.app.typer_app import Commands
 
 if TYPE_CHECKING:
@@ -16,13 +18,12 @@ tools_app = Commands(help="See and try the tools of a swarm.", no_args_is_help=T
 
 
 @agents_app.command("list")
-def list_agents(
-    swarm: options.SwarmName = None, profile: options.Profile = None, as_json: options.Json = False
-) -> None:
-    """List the agents; the default one has a star."""
+@options.settings("swarm", "profile")
+def list_agents(*, flags: options.Flags, as_json: options.Json = False) -> None:
+    """List the agents; a star marks the default one."""
 
-    def show(found: "Swarm") -> None:
-        agents = [_about(found, agent) for agent in found.agents]
+    def show(swarm: "Swarm") -> None:
+        agents = [_about(swarm, agent) for agent in swarm.agents]
         if as_json:
             print(json.dumps(agents, ensure_ascii=False, indent=2))
             return
@@ -33,21 +34,19 @@ def list_agents(
                 if agent[kind]:
                     print(f"    {kind}: {', '.join(agent[kind])}")
 
-    _with_swarm(show, swarm=swarm, profile=profile)
+    _run_on_swarm(flags, show)
 
 
 @agents_app.command("show")
+@options.settings("swarm", "profile")
 def show_agent(
-    name: Annotated[str, typer.Argument(help="Which agent.")],
-    swarm: options.SwarmName = None,
-    profile: options.Profile = None,
-    as_json: options.Json = False,
+    name: Annotated[str, typer.Argument(help="Agent.")], *, flags: options.Flags, as_json: options.Json = False
 ) -> None:
     """Show one agent: its instructions, tools and handoffs."""
 
-    def show(found: "Swarm") -> None:
-        agent = found.agent(name)
-        about = _about(found, agent)
+    def show(swarm: "Swarm") -> None:
+        agent = swarm.agent(name)
+        about = _about(swarm, agent)
         texts = [
             text if isinstance(text, str) else f"(made by {text.__name__})" for text in (agent.prompt, *agent.system)
         ]
@@ -64,32 +63,34 @@ def show_agent(
         if agent.handoffs:
             print(f"\n  hands over to {', '.join(agent.handoffs)}")
 
-    _with_swarm(show, swarm=swarm, profile=profile)
+    _run_on_swarm(flags, show)
 
 
 @agents_app.command("graph")
+@options.settings("swarm", "profile")
 def graph(
-    swarm: options.SwarmName = None,
-    profile: options.Profile = None,
+    *,
+    flags: options.Flags,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Print it as a Mermaid flowchart.")] = False,
 ) -> None:
-    """Show who hands over to whom."""
+    """Show which agents hand over to which."""
 
-    def show(found: "Swarm") -> None:
+    def show(swarm: "Swarm") -> None:
         from swarmchat.cli.swarms.graph import as_mermaid, as_tree
 
-        print(as_mermaid(found) if mermaid else as_tree(found))
+        print(as_mermaid(swarm) if mermaid else as_tree(swarm))
 
-    _with_swarm(show, swarm=swarm, profile=profile)
+    _run_on_swarm(flags, show)
 
 
 @tools_app.command("list")
-def list_tools(swarm: options.SwarmName = None, profile: options.Profile = None, as_json: options.Json = False) -> None:
-    """List the tools and which agents have them."""
+@options.settings("swarm", "profile")
+def list_tools(*, flags: options.Flags, as_json: options.Json = False) -> None:
+    """List the tools, and the agents that have them."""
 
-    def show(found: "Swarm") -> None:
+    def show(swarm: "Swarm") -> None:
         by_name: dict[str, Any] = {}
-        for agent in found.agents:
+        for agent in swarm.agents:
             for tool in agent.own_tools:
                 by_name.setdefault(tool.name, {**tool.definition["function"], "agents": []})["agents"].append(
                     agent.name
@@ -102,43 +103,39 @@ def list_tools(swarm: options.SwarmName = None, profile: options.Profile = None,
             print(f"{name}({', '.join(tool['parameters']['properties'])})  {first}".rstrip())
             print(f"    {', '.join(tool['agents'])}")
 
-    _with_swarm(show, swarm=swarm, profile=profile)
+    _run_on_swarm(flags, show)
 
 
 @tools_app.command("call")
+@options.settings("swarm", "session", *options.STORE)
 def call_tool(
-    name: Annotated[str, typer.Argument(help="Which tool.")],
+    name: Annotated[str, typer.Argument(help="Tool.")],
     arguments: Annotated[str, typer.Argument(help='A JSON object, as in {"about": "the moon"}.')] = "{}",
-    swarm: options.SwarmName = None,
-    session: Annotated[str | None, typer.Option("-s", "--session", help="With the states of this session.")] = None,
-    backend: options.Backend = None,
-    client: options.Client = None,
-    redis_url: options.RedisUrl = None,
-    data_dir: options.DataDir = None,
-    profile: options.Profile = None,
+    session: Annotated[
+        str | None, typer.Option("-s", "--session", help="Session whose states the tool reads and changes.")
+    ] = None,
+    *,
+    flags: options.Flags,
 ) -> None:
-    """Call a tool and print its result. Without -s, in a session that is gone afterwards."""
-    from swarmchat.cli.app.runner import run_to_exit_code
+    """Call a tool and print its result. Without -s, in a temporary session."""
     from swarmchat.cli.swarms.tool_call import call
 
-    kept = backend if session is not None else "memory"
-    given = options.flags(
-        swarm=swarm, backend=kept, client=client, redis_url=redis_url, data_dir=data_dir, profile=profile
-    )
-    raise typer.Exit(run_to_exit_code(lambda: call(given, name, arguments, session)))
+    if session is None:
+        flags = {**flags, "backend": "memory"}
+    run_and_exit(lambda: call(flags, name, arguments, session))
 
 
-def init(folder: Annotated[Path, typer.Argument(help="Where to write it; made if missing.")] = Path()) -> None:
-    """Write a small swarm that runs, as a place to start from."""
-    from swarmchat.cli.app.runner import run_to_exit_code
-    from swarmchat.cli.swarms.scaffold import write_template
+def init(folder: Annotated[Path, typer.Argument(help="Folder to write to; created if missing.")] = Path()) -> None:
+    """Write a small swarm that runs, as a starting point."""
 
     async def write() -> None:
+        from swarmchat.cli.swarms.scaffold import write_template
+
         for path in write_template(folder):
             print(path)
         print(f"try it: swarmchat chat -S {folder}")
 
-    raise typer.Exit(run_to_exit_code(write))
+    run_and_exit(write)
 
 
 def _about(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
@@ -152,11 +149,14 @@ def _about(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
     }
 
 
-def _with_swarm(show: Any, **given: object) -> None:
-    from swarmchat.cli.app.runner import run_to_exit_code
-    from swarmchat.cli.settings import wiring
-
+def _run_on_swarm(flags: options.Flags, show: Callable[["Swarm"], None]) -> NoReturn:
     async def run() -> None:
-        show(wiring.make_swarm(wiring.apply_settings(given)))
+        from swarmchat.cli.settings import wiring
 
-    raise typer.Exit(run_to_exit_code(run))
+        swarm = wiring.make_swarm(wiring.apply_settings(flags))
+        try:
+            show(swarm)
+        finally:
+            await wiring.close_swarm(swarm)
+
+    run_and_exit(run)

@@ -1,8 +1,9 @@
-"""``swarmchat tools call``: one tool, by hand."""
+"""``swarmchat tools call``: call one tool by hand."""
 
 import sys
 import traceback
 
+from swarmchat.cli.app.options import Flags
 from swarmchat.cli.errors import NotFoundError, ToolFailedError, UsageError
 from swarmchat.cli.inspection.reader import open_reader
 from swarmchat.cli.settings import wiring
@@ -13,27 +14,27 @@ from swarmchat.swarm.tools.outcome import ToolFailure
 from swarmchat.swarm.tools.tool import ArgumentsError
 
 
-async def call(flags: dict[str, object], name: str, arguments: str, session_name: str | None) -> None:
-    """Call the tool ``name`` and print its result; what it changes is kept in the session. Raises CliError."""
-    async with open_reader(flags) as look:
-        owners = {tool.name: (agent, tool) for agent in look.swarm.agents for tool in agent.own_tools}
+async def call(flags: Flags, name: str, arguments: str, session_name: str | None) -> None:
+    """Call the tool ``name`` and print its result; its changes are stored in the session. Raises CliError."""
+    async with open_reader(flags) as reader:
+        owners = {tool.name: (agent, tool) for agent in reader.swarm.agents for tool in agent.own_tools}
         if name not in owners:
-            raise NotFoundError(f"swarm {look.swarm.name!r} has no tool {name!r}; {nearest(name, owners)}")
+            raise NotFoundError(f"swarm {reader.swarm.name!r} has no tool {name!r}; {nearest(name, owners)}")
         agent, tool = owners[name]
         try:
             values = tool.read_arguments(arguments)
         except ArgumentsError as error:
             raise UsageError(f"{name}: {error}") from error
-        model = wiring.make_model(look.settings, interactive=False, swarm=look.swarm)
+        model = wiring.make_model(reader.settings, interactive=False, swarm=reader.swarm)
         async with await Session.open(
-            look.backend,
+            reader.backend,
             model,
-            client=look.client,
+            client=reader.client,
             name=session_name,
-            swarm=look.swarm,
-            settings=wiring.session_settings(look.settings),
+            swarm=reader.swarm,
+            settings=wiring.session_settings(reader.settings),
         ) as session:
-            # Nobody is asked: whoever types this is the one to ask. A handoff has no meaning outside of a chat.
+            # No approval is needed: the user typed the call. A handoff has no meaning outside of a chat.
             try:
                 call = await session.call_tool(tool, values, agent=agent.name)
             except ToolFailure as error:

@@ -1,6 +1,8 @@
 """Pin turns: they are always sent, whatever is dropped to fit the window."""
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal
 
 from swarmchat.swarm.context.groups import GroupBuilder
@@ -98,16 +100,13 @@ async def _pins(conversation: Conversation, log: _Log, spans: tuple[Span, ...]) 
     counter = conversation.counter
     tokens = 0
     for first, last in spans:
-        records = log.records[_index(log, first) : _index(log, last) + 1]
+        # Damaged and lost records are missing from the list.
+        start = bisect_left(log.records, first, key=attrgetter("seq"))
+        records = log.records[start : bisect_right(log.records, last, key=attrgetter("seq"))]
         groups = GroupBuilder(conversation.agent.name, records).groups
         tokens += sum(group.tokens(counter) for group in groups)
     turns = tuple(turn for turn, span in log.turns.items() if span in spans)
     return Pins(turns, tokens, max(0, context.available - context.fixed_tokens) // 2)
-
-
-def _index(log: _Log, seq: int) -> int:
-    """Return the index of the record ``seq`` in the list: damaged lines are missing from it."""
-    return next(index for index, record in enumerate(log.records) if record.seq == seq)
 
 
 def _listed(turns: list[int]) -> str:

@@ -106,7 +106,7 @@ def test_a_server_that_hangs_is_given_up_on(program, server):
         (["-m", "m", "hi"], 77, "set OPENAI_API_KEY"),
         (["--max-context", "10", "hi"], 5, "set a larger --max-context"),
         (["-b", "redis", "--redis-url", "redis://me:hunter2@127.0.0.1:1/0", "hi"], 69, "redis://me:***@127.0.0.1:1/0"),
-        (["-b", "redis", "--redis-url", "redis://me:hunter2@127.0.0.1:x/0", "hi"], 78, "the port is a number"),
+        (["-b", "redis", "--redis-url", "redis://me:hunter2@127.0.0.1:x/0", "hi"], 78, "HOST:PORT"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(arguments, code, complaint, program):
@@ -216,7 +216,7 @@ def test_a_home_that_is_a_file_is_told(program, tmp_path):
     file.touch()
     asked = program.run("hi", env={"HOME": str(file)})
     assert (asked.out, asked.code) == ("", 69)
-    assert "check that you may write there, or name another folder" in asked.err
+    assert "check its permissions, or name another folder" in asked.err
 
 
 def test_text_that_the_locale_cannot_show_is_replaced(program, server):

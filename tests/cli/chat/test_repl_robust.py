@@ -115,7 +115,7 @@ def test_a_folder_that_may_not_be_written(program):
             assert screen.wait_for_end() == 69
             # The path may be broken into two lines.
             assert "share/swarmchat/sessions cannot be opened (Permission denied)" in screen.words
-            assert "check that you may write there, or name another folder" in screen.words
+            assert "check its permissions, or name another folder" in screen.words
             assert "Traceback" not in screen.text
         # Without a place for anything else, a chat in memory goes on: without what was typed before, that is all.
         with as_owner(program, "-b", "memory") as screen:

@@ -68,7 +68,7 @@ def test_without_colours_what_matters_still_stands_out(program, server):
     with program.chat() as screen:
         ask(screen, server)
         screen.send("/s" + TAB)
-        screen.wait_for("who is talking, and the way back")
+        screen.wait_for("find a text in all your sessions")
         assert {(look.fg, look.bg) for look in screen.looks} == {("default", "default")}
         assert screen.look("return").bold
         assert screen.look("Box").underscore

@@ -123,7 +123,7 @@ def test_a_question_to_be_asked_again_that_cannot_be_stored_is_back_at_the_promp
     try:
         say(screen, "/undo", f"error: redis://127.0.0.1:{port}/0 cannot be reached")
         with start_redis(tmp_path, *durable, port=port):
-            say(screen, "/undo", "turn 1 is undone; no turn is left")
+            say(screen, "/undo", "turn 1 is undone; now no turns")
             say(screen, "/redo", "turn 1 is there again")
             say(screen, "second", "You said: second")
             assert sent(server) == ["first", "You said: first", "second"]

@@ -51,7 +51,7 @@ def test_a_server_that_leaks_calls(program, server):
     assert rows(done.out)["gives calls unique ids"] == ("skipped", "-")
     assert rows(done.out)["reads a long context"] == ("skipped", "-")
     assert "usable for tools:   with rescue\n" in done.out
-    assert "\n- leaks_calls_as_text (repair): such calls are read from the text; better: " in done.out
+    assert "\n- leaks_calls_as_text (repair): swarmchat finds the calls in the text;" in done.out
     assert "\n- no_parallel_calls: " in done.out
 
 

@@ -141,7 +141,7 @@ def test_search_is_as_grep_is(program, place, tea):
     assert [(hit["session"], hit["turn"], hit["role"], hit["match"]) for hit in hits] == [
         ("tea", 1, "assistant", "3.50")
     ]
-    assert "is no regular expression" in refused(program, "search", "(", "--regex", *place, code=2)
+    assert "is not a regular expression" in refused(program, "search", "(", "--regex", *place, code=2)
     assert "no session 'x'" in refused(program, "search", "tea", "-s", "x", *place, code=66)
 
 
@@ -154,8 +154,8 @@ def test_rename_and_delete(program, place, tea):
     assert json.loads(sessions(program, "list", "--json", *place))[0]["turns"] == 3
     sessions(program, "import", str(write_file(tea, lines_of([asked("x")], "other"))), *place)
     assert "has a session 'other'" in refused(program, "rename", "tea", "other", *place, code=2)
-    assert "a name that is not empty" in refused(program, "rename", "tea", " ", *place, code=2)
-    assert "nobody to ask" in refused(program, "delete", "tea", *place, code=2)
+    assert "cannot be empty" in refused(program, "rename", "tea", " ", *place, code=2)
+    assert "cannot ask for confirmation" in refused(program, "delete", "tea", *place, code=2)
     assert "no session 'gone'" in refused(program, "delete", "tea", "gone", "--yes", *place, code=66)
     assert json.loads(sessions(program, "delete", "breakfast", "-y", "--json", *place)) == [
         {"id": "tea", "name": "breakfast"}
@@ -221,7 +221,7 @@ def test_prune_takes_only_what_all_that_is_given_holds_for(program, place, tmp_p
     assert would("--empty") == ["empty"]
     assert "which sessions?" in refused(program, "prune", *place, code=2)
     assert "expected a number with m, h, d or w" in refused(program, "prune", "--older-than", "soon", *place, code=2)
-    assert "nobody to ask" in refused(program, "prune", "--keep", "1", *place, code=2)
+    assert "cannot ask for confirmation" in refused(program, "prune", "--keep", "1", *place, code=2)
     assert sessions(program, "prune", "--keep", "3", "--yes", *place) == "deleted empty\n"
     assert len(json.loads(sessions(program, "list", "--json", *place))) == 3
 
@@ -257,7 +257,7 @@ def test_formats_of_an_export(program, tea):
     assert "That is [redacted]." in redacted
     for arguments, complaint in (
         (["--format", "pdf"], "expected one of jsonl, openai, markdown, html"),
-        (["--redact", "("], "is no regular expression"),
+        (["--redact", "("], "is not a regular expression"),
         (["--redact", "x*"], "matches the empty text"),
     ):
         assert complaint in refused(program, "export", "tea", *arguments, code=2)
@@ -279,7 +279,7 @@ def test_import_names_and_what_is_there_already(program, place, tmp_path):
         "lists-1: imported (1 turn, 2 records)",
         "lists-2: imported (1 turn, 2 records)",
     ]
-    assert "lists-2: is there already" in sessions(program, "import", str(path), *place)
+    assert "lists-2: already there" in sessions(program, "import", str(path), *place)
     rows = json.loads(sessions(program, "import", str(path), "--as", "mine", "--json", *place))
     assert [(row["name"], row["status"]) for row in rows] == [("mine-1", "stored"), ("mine-2", "stored")]
     other = write_file(tmp_path / "other.json", [json.dumps({"messages": [{"role": "user"}]}).encode()])
@@ -312,7 +312,7 @@ def test_ctrl_c_stops_an_import_and_the_same_command_goes_on(program):
         screen.wait_for("0/2501")
         screen.send(CTRL_C)
         lock.execute("rollback")
-        screen.wait_for("the same command goes on from here")
+        screen.wait_for("run the same command again to continue")
         screen.wait_for_end()
         assert screen.process.exitstatus == 130
     lock.close()
@@ -327,7 +327,7 @@ def test_copy_takes_everything_along_and_later_what_was_added(program, tea, redi
     sessions(program, "import", str(tea))
     sessions(program, "rename", "tea", "breakfast")
     assert sessions(program, "copy", "breakfast", *to) == "breakfast: copied (2 turns, 13 records)\n"
-    assert "is there already" in sessions(program, "copy", "--all", *to)
+    assert "already there" in sessions(program, "copy", "--all", *to)
     assert sessions(program, "export", "tea", *there) == sessions(program, "export", "tea")
     mine, theirs = (json.loads(sessions(program, "list", "--json", *each))[0] for each in ([], there))
     assert mine == theirs | {"backend": "disk"}
@@ -336,7 +336,7 @@ def test_copy_takes_everything_along_and_later_what_was_added(program, tea, redi
     assert sessions(program, "export", "tea", *there) == sessions(program, "export", "tea")
     for arguments, complaint in (([], "which sessions?"), (["tea", "--all"], "which sessions?")):
         assert complaint in refused(program, "copy", *arguments, *to, code=2)
-    assert "is where they are" in refused(program, "copy", "tea", "--to", "disk", code=2)
+    assert "are the same store" in refused(program, "copy", "tea", "--to", "disk", code=2)
 
 
 def test_fork(program, place, tea):
@@ -351,13 +351,15 @@ def test_fork(program, place, tea):
     assert "cake" not in sessions(program, "show", "tea-2", *place)
     assert json.loads(program.invoke("state", "-s", "tea-2", "--json", *place).out) == {"order": ["tea"]}
     assert program.invoke("state", "-s", "mine", "--json", *place).out == "{}\n"
-    assert "has 2 turns, there is none 3" in refused(program, "fork", "tea", "x", "--turn", "3", *place, code=2)
+    assert "has only 2 turns: --turn 3 does not exist" in refused(
+        program, "fork", "tea", "x", "--turn", "3", *place, code=2
+    )
     assert "has a session 'mine'" in refused(program, "fork", "tea", "mine", *place, code=2)
 
 
 def test_repair(program, place, tea):
     sessions(program, "import", str(tea), *place)
-    assert sessions(program, "repair", "tea", *place) == "nothing is wrong with it\n"
+    assert sessions(program, "repair", "tea", *place) == "nothing to repair\n"
 
     async def damage() -> None:
         backend = open_backend(url_of(program, place))
@@ -376,4 +378,4 @@ def test_repair(program, place, tea):
     write_file(tea, [*TEA, b"{broken"])
     assert "line 13" in refused(program, "import", str(tea), *place, code=65)
     assert f"kept as {tea}.bak" in sessions(program, "repair", str(tea), *place)
-    assert "is there already" in sessions(program, "import", str(tea), *place)
+    assert "already there" in sessions(program, "import", str(tea), *place)

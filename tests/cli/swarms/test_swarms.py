@@ -105,7 +105,11 @@ def test_tools_are_listed_and_called(program):
     assert "did you mean 'find_fact'?" in refused(program, *call, "find_fac", code=66)
     assert refused(program, *call, "find_fact", code=2) == "find_fact: about: Field required"
     assert "not valid JSON" in refused(program, *call, "find_fact", "{", code=2)
-    assert refused(program, *call, "play", '{"square": 99}', code=1) == "play: ValueError: square 99 is not free"
+    # Its author gets the traceback, too.
+    failed = program.invoke(*call, "play", '{"square": 99}')
+    assert (failed.out, failed.code) == ("", 1)
+    assert failed.err.startswith("Traceback (most recent call last):\n")
+    assert failed.err.endswith("\nerror: play: ValueError: square 99 is not free\n")
 
 
 def test_a_tool_called_by_hand_changes_the_session_it_is_called_in(program, place):
@@ -236,7 +240,7 @@ def test_memory(program, place):
     assert refused(program, "memory", "nam", *place, code=66).endswith("did you mean 'name'?")
     ok(program, "memory", "name", "--remove", *place)
     assert json.loads(ok(program, "memory", "--json", *place)) == {"age": 44}
-    assert "there is no 'name'" in refused(program, "memory", "name", "--remove", *place, code=66)
+    assert "no 'name' in the memory" in refused(program, "memory", "name", "--remove", *place, code=66)
     assert "--set and --remove need a NAME" in refused(program, "memory", "--remove", *place, code=2)
 
 

@@ -1,0 +1,76 @@
+"""Open the store that the settings choose, and find sessions in it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from swarmchat.backends import Backend
+from swarmchat.cli.errors import NotFoundError, UsageError
+from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.settings import Settings
+from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, latest_session, list_sessions
+
+_NAMED = 10
+"""Number of sessions up to which an error lists them."""
+
+
+@dataclass(frozen=True)
+class OpenStore:
+    """An open backend, and the client whose sessions in it are meant."""
+
+    settings: Settings
+    backend: Backend
+
+    @property
+    def client(self) -> str:
+        """The client's name."""
+        return self.settings.client_name
+
+    @property
+    def name(self) -> str:
+        """The short name of the backend, for the screen."""
+        return wiring.backend_name(self.settings)
+
+    @property
+    def ttl(self) -> float | None:
+        """Seconds that a session is kept after its last turn; ``None`` for ever."""
+        return wiring.session_settings(self.settings).lifetimes.session
+
+    async def sessions(self) -> list[SessionInfo]:
+        """Return the client's sessions, the last used first."""
+        return await list_sessions(self.backend, self.client)
+
+    async def find(self, name: str | None) -> SessionInfo | None:
+        """Return the session with this name or id, the last used one for ``None``; ``None`` if it does not exist."""
+        if name is None:
+            return await latest_session(self.backend, self.client)
+        return await find_session(self.backend, self.client, name)
+
+    async def session(self, name: str | None) -> SessionInfo:
+        """Return the session that ``find`` finds. Raises NotFoundError, with a hint, if it does not exist."""
+        info = await self.find(name)
+        if info is not None:
+            return info
+        if name is None:
+            raise NotFoundError(f"{self.client} has no session on {self.name}")
+        names = [each.name for each in await self.sessions()]
+        hint = f"; {nearest(name, names)}" if 0 < len(names) <= _NAMED else ""
+        raise NotFoundError(f"{self.client} has no session {name!r} on {self.name}{hint}")
+
+    async def must_be_free(self, name: str) -> None:
+        """Raise UsageError unless a session can be called ``name``."""
+        if not name.strip():
+            raise UsageError("the name of a session cannot be empty")
+        if await self.find(name) is not None:
+            raise UsageError(f"{self.client} already has a session {name!r} on {self.name}: choose another name")
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[OpenStore]:
+    """Open the store of ``settings``; close it when the context ends."""
+    backend = wiring.make_backend(settings)
+    try:
+        yield OpenStore(settings, backend)
+    finally:
+        await backend.close()
