@@ -54,11 +54,11 @@ class Difference:
 
 
 _PARTS = {
-    "instructions": "the instructions of agent {agent} are not those of then",
-    "conversation": "what was said before is not the same",
-    "tools": "the tools of agent {agent} are not those of then",
-    "parameters": "the parameters of the request are not those of then",
-    "model": "the model is another",
+    "instructions": "the system prompt of {agent} has changed",
+    "conversation": "the conversation before it differs",
+    "tools": "the tools of {agent} have changed",
+    "parameters": "the request parameters have changed",
+    "model": "the model has changed",
 }
 
 

@@ -116,12 +116,12 @@ def test_on_every_backend_nothing_is_left_behind(place, program, log, request):
 def test_a_changed_prompt_is_named(program, log, other):
     done = program.invoke("replay", "log.jsonl", "-S", other)
     assert done.code == DIFFERENT
-    assert "(request of sales): parts.instructions: the instructions of agent 'sales' are not those of then" in done.out
+    assert "(request of sales): parts.instructions: the system prompt of 'sales' has changed" in done.out
     assert re.search(r"^  - [0-9a-f]{12}\n  \+ [0-9a-f]{12}$", done.out, re.MULTILINE)
     assert "more: --all-differences shows them" in done.out
     assert re.fullmatch(r"error: the conversation differs \(5 turns, \d+\.\d s\)\n", done.err)
     every = program.invoke("replay", "log.jsonl", "-S", other, "--all-differences")
-    assert every.out.count("of agent 'sales'") > 1
+    assert every.out.count("of 'sales' has changed") > 1
     # Before the client came to sales, all is the same; and after that, from there on only.
     assert program.invoke("replay", "log.jsonl", "-S", other, "--until", "2").code == 0
     assert program.invoke("replay", "log.jsonl", "-S", other, "--from", "4").code == DIFFERENT
@@ -457,7 +457,7 @@ def test_an_emitted_test_runs_as_it_is(program, log, other):
     outcome = {name: result for result, name in results}
     changed = dict.fromkeys(("test_file", "test_attribute", "test_elsewhere"), "FAILED")
     assert outcome == {"test_plain": "PASSED", "test_tools": "PASSED", **changed}
-    assert "the instructions of agent 'sales' are not those of then" in ran.stdout
+    assert "the system prompt of 'sales' has changed" in ran.stdout
 
 
 def test_ctrl_c_leaves_with_130(program, recorded):
