@@ -73,7 +73,8 @@ def _root(
 ) -> None:
     """A terminal chat whose sessions survive: in memory, on disk or in Redis.
 
-    What names no command is a question: swarmchat "why is the sky blue?". Without one, a chat begins.
+    Anything that is not a command is sent as a question: swarmchat "why is the sky blue?". With no arguments, a chat
+    starts.
     """
 
 

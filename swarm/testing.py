@@ -32,7 +32,7 @@ def replay_transcript(
     ``swarm`` is a swarm, an agent, the name of a swarm that comes with the program, or a file with one, looked for
     beside the transcript; without it, the one that the transcript names. ``mode`` is verify, tools or live; the last
     needs a ``model``. ``settings`` are those that a transcript does not tell. Raises AssertionError, which tells what
-    is not the same, TranscriptError for a file that is none, and ValueError for a ``mode`` that there is not.
+    is not the same, TranscriptError for an invalid file, and ValueError for an unknown ``mode``.
     """
     path = Path(path)
     if mode not in MODES or (mode == "live" and model is None):

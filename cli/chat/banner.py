@@ -31,7 +31,9 @@ def greeting(session: Session, backend: str) -> list[str]:
             lines.append(_CONNECT)
         lines.append("/help lists the commands, Ctrl-D leaves")
     if session.replaced_agent is not None:
-        lines.append(f"there is no agent {one_line(session.replaced_agent, 60)} any more; {session.agent.name} goes on")
+        lines.append(
+            f"agent {one_line(session.replaced_agent, 60)} no longer exists; active agent: {session.agent.name}"
+        )
     lines += [f"record {position} is damaged: {problem}" for position, problem in session.damaged.items()]
     return lines
 
@@ -62,7 +64,7 @@ _WHERE = ("backend", "redis_url", "data_dir", "profile", "client")
 
 
 def resume_hint(session: Session, settings: Settings) -> str:
-    """Return the command that goes on with ``session``, with all its flags but those that hold a password."""
+    """Return the command that resumes ``session``, with all its flags except those that hold a password."""
     if settings.backend == "memory":
         return "this session was kept in memory and is gone now (-b disk keeps it)"
     words, left_out = [_program()], []

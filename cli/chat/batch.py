@@ -1,4 +1,4 @@
-"""Turns without anybody at a prompt: one question, or the steps of a script, one after the other."""
+"""Run turns without a prompt: one question, or the steps of a script in their order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

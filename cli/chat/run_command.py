@@ -19,17 +19,18 @@ def run(
     output: options.Output = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if a turn gets no usable answer.")] = False,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Go on after an error; the exit code is that of the first.")
+        bool, typer.Option("--keep-going", help="Continue after an error; the exit code is that of the first.")
     ] = False,
     session: options.OpenSession = None,
     resume: options.Resume = False,
     *,
     flags: options.Flags,
 ) -> None:
-    """Have turns without anybody at a prompt: one message, or a script of messages and commands.
+    """Run without a prompt: send one message, or a script of messages and commands.
 
-    In a script each line is a message; three quotation marks begin and end one of several lines; / begins a command, #
-    what is skipped. All of it is checked before anything is sent. The first error ends the run with its exit code.
+    In a script, each line is a message. Three quotation marks begin and end a message of several lines, / begins a
+    command and # a comment. The whole script is checked before anything is sent. The first error ends the run with its
+    exit code.
     """
     from swarmchat.cli.app.runner import run_to_exit_code
     from swarmchat.cli.chat.batch import run_steps

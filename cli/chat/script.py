@@ -30,12 +30,12 @@ def read_script(text: str, name: str) -> list[Step]:
     """
     steps = list(_steps(text.removeprefix("\ufeff"), name))
     if not steps:
-        raise UsageError(f"{name}: there is no message and no command in it")
+        raise UsageError(f"{name}: it contains no message and no command")
     return steps
 
 
 def check_script(steps: Iterable[Step], swarm: Swarm, name: str) -> None:
-    """Raise UsageError for the first command that there is not, or that can never be right in ``swarm``."""
+    """Raise UsageError for the first command that is unknown, or that can never be valid in ``swarm``."""
     for step in steps:
         if not step.command:
             continue

@@ -84,7 +84,7 @@ async def _theme(chat: ChatContext, argument: str) -> Outcome:
 async def _copy(chat: ChatContext, argument: str) -> Outcome:
     turn = _turn(argument)
     if not copies(sys.stdout):
-        raise UsageError("there is no terminal with a clipboard here: /export FILE writes it all to a file")
+        raise UsageError("no terminal with a clipboard: /export FILE writes everything to a file")
     answer = await _answer(chat.session, turn)
     text = _last_code(answer.text) if argument == "code" else answer.text.strip("\n")
     # What is pasted must not control what it is pasted into.
@@ -126,7 +126,7 @@ async def _answer(session: Session, turn: int | None) -> DialogueEntry:
         records = [record async for record in read_records(session.backend, session.info)]
         found = [said for said in dialogue(records) if _is_answer(said) and turn in (None, said.turn)]
     if not found:
-        why = "nothing was answered yet" if turn is None else f"there is no answer in turn {turn}: /history lists them"
+        why = "nothing was answered yet" if turn is None else f"no answer in turn {turn}: /history lists the turns"
         raise UsageError(why)
     return found[-1]
 
@@ -146,6 +146,6 @@ def _last_code(text: str) -> str:
 
     blocks = [token.content for token in MarkdownIt("commonmark").parse(text) if token.type in ("fence", "code_block")]
     if not blocks:
-        raise UsageError("there is no code block in the last answer: /copy copies all of it")
+        raise UsageError("no code block in the last answer: /copy copies all of it")
     # Without the end of its last line: pasted into a shell, it would run at once.
     return blocks[-1].removesuffix("\n")

@@ -41,7 +41,7 @@ async def _sessions(chat: ChatContext, argument: str) -> str:
     lines = [_line(info, width, is_open=info.id == chat.session.info.id) for info in found[:_MOST]]
     if len(found) > _MOST:
         lines.append(f"and {len(found) - _MOST:,} more: swarmchat sessions list")
-    return "\n".join(lines) or "there is none yet: this one is kept from its first turn on"
+    return "\n".join(lines) or "no sessions yet: this one is stored with its first turn"
 
 
 @command("resume", "switch to another session; default: the most recent one", arguments="[NAME]", completes=sessions)
@@ -49,12 +49,12 @@ async def _resume(chat: ChatContext, argument: str) -> Outcome:
     others = await _others(chat.session)
     if not argument:
         if not others:
-            raise UsageError("there is no other session")
+            raise UsageError("no other session")
         info: SessionInfo | None = others[0]
     else:
         info = await find_session(chat.session.backend, chat.session.info.client, argument)
     if info is None:
-        raise UsageError(f"there is no session {argument!r}; {nearest(argument, (each.name for each in others))}")
+        raise UsageError(f"unknown session {argument!r}; {nearest(argument, (each.name for each in others))}")
     if info.id == chat.session.info.id:
         raise UsageError(f"{info.name!r} is the session that is open")
     turns = "1 turn" if info.turns == 1 else f"{info.turns} turns"

@@ -53,7 +53,7 @@ def check_file(swarm: Swarm, argument: str) -> None:
 async def _undo(chat: ChatContext, argument: str) -> Outcome:
     done = await chat.session.undo(_number(argument))
     if not done.turns:
-        raise UsageError("there is no turn to take back")
+        raise UsageError("nothing to undo: no turn is left")
     return Outcome(remark=f"{_named(done.turns)} undone; {_standing(chat.session, done.left)}; {_STAYS}")
 
 
@@ -76,7 +76,7 @@ async def _redo(chat: ChatContext, argument: str) -> Outcome:
 async def _retry(chat: ChatContext, argument: str) -> Outcome:
     done = await chat.session.undo()
     if not done.turns:
-        raise UsageError("there is no question to ask again")
+        raise UsageError("no question to ask again")
     remark = f"{_named(done.turns)} undone; {_STAYS}"
     if not done.text.strip():
         return Outcome(remark=f"{remark}; there was no text in it to ask again")
@@ -92,7 +92,7 @@ async def _retry(chat: ChatContext, argument: str) -> Outcome:
 async def _edit(chat: ChatContext, argument: str) -> Outcome:
     done = await chat.session.undo()
     if not done.turns:
-        raise UsageError("there is no question to change")
+        raise UsageError("no question to edit")
     remark = f"{_named(done.turns)} undone; {_standing(chat.session, done.left)}; {_STAYS}"
     return Outcome(remark=remark, draft=done.text)
 

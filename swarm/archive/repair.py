@@ -116,7 +116,7 @@ def _call_ids(entry: _Entry, fresh: _Waiting, used: set[str], findings: list[str
     fixed: list[Any] = []
     for index, call in enumerate(calls):
         if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
-            findings.append(f"line {entry.line}: call {index + 1} is none: left out")
+            findings.append(f"line {entry.line}: call {index + 1} is invalid: left out")
             continue
         old = call.get("id") if isinstance(call.get("id"), str) and call["id"] else None
         new = old or f"call_{entry.line}_{index}"

@@ -20,6 +20,8 @@ from swarmchat.swarm.persistence.records import Record
 _MEASURABLE = 500
 """Tokens below which the server's count says little: a chat template's own share is too large."""
 
+_LARGEST_COUNT = 10**9
+"""Tokens above which a count is not believed: a log may hold any number, also one that is no float."""
 _CORRECTIONS = (0.75, 2.0)
 
 
@@ -182,7 +184,7 @@ class View:
 
     def _compare(self, counted: object) -> None:
         """Learn from the server's own count of the last request."""
-        if isinstance(counted, int) and counted > 0 and not reads_less(counted, self.last_tokens):
+        if isinstance(counted, int) and 0 < counted <= _LARGEST_COUNT and not reads_less(counted, self.last_tokens):
             low, high = _CORRECTIONS
             self.correction = round(min(high, max(low, counted / self.last_tokens)), 3)
 

@@ -49,10 +49,11 @@ async def restore(
         lines = [record.line for record in records]
     else:
         lines = renumber([*records, *journal.unsaved, *pending], stored)
-        journal.unsaved = []
     await journal.rewrite(stored, lines, *writes)
     if complete:
         return Restored(True, f"the store had lost {count:,} records of this session: they are stored again")
+    # Not before: if that failed, they are still to be stored.
+    journal.unsaved = []
     message = (
         f"{lost}: {len(records):,} of them are stored again; {count - len(records):,} older ones were not in "
         "memory and are gone, with the states that were set there"

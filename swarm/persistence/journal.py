@@ -189,12 +189,16 @@ class Journal:
 
         try:
             await self._write(all_changes, further)
-        except BackendError:
-            self.in_doubt = True
+        except (BackendError, SessionBusy) as error:
+            self.in_doubt = isinstance(error, BackendError)
             self._attempted = appended
             self.unsaved = records if keep else records[:waiting]
             if keep:
                 self.unsaved_changes = all_changes
+            if self.unsaved and isinstance(error, SessionBusy):
+                raise SessionBusy(
+                    f"{error} (records of this process that are not stored: {len(self.unsaved):,})"
+                ) from error
             raise
         self.unsaved = []
         self.unsaved_changes = ChangeSet()
@@ -246,8 +250,7 @@ class Journal:
     async def _taken_over(self) -> SessionBusy:
         """Release the lease, and return the error that another process has continued the session."""
         await self._lease.release()
-        unsaved = f"; {len(self.unsaved):,} records of this process are not stored" if self.unsaved else ""
-        return SessionBusy(f"session {self.info.name!r} was continued by another process{unsaved}: open it again")
+        return SessionBusy(f"session {self.info.name!r} was continued by another process: open it again")
 
     async def _renew(self) -> None:
         """Renew the lifetime of everything that belongs to the session, as long as this process holds its lease."""

@@ -89,7 +89,7 @@ def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: str)
 
 
 def check_settings(settings: Any, where: str) -> None:
-    """Raise TranscriptError for settings that there are not, or that are no such value."""
+    """Raise TranscriptError for unknown settings and invalid values."""
     if not isinstance(settings, dict):
         raise TranscriptError(f"{where}: 'settings' is {settings!r}, expected an object")
     for name, value in settings.items():

@@ -7,6 +7,7 @@ from swarmchat.backends import BackendError
 from swarmchat.swarm.context.builder import Rotation
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import HandedOver, TurnEnded
+from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.persistence.records import Record, RecordType
@@ -138,8 +139,8 @@ class TurnRecorder:
             self.add_answer()
         if isinstance(error, Exception):
             self.add("error", error={"kind": type(error).__name__, "message": str(error)})
-        # A backend that has just failed is not asked again.
-        if not isinstance(error, BackendError):
+        # A backend that has just failed is not asked again, and nothing is stored behind another process.
+        if not isinstance(error, BackendError | SessionBusy):
             await self.store()
 
     def ended(self) -> TurnEnded:

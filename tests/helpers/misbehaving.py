@@ -59,7 +59,7 @@ SCRIPT = [
     Question("nothing: code", "How do I write a dict?", ["Write `{}`, or `{'a': 1}` with something in it."]),
     Question("nothing: JSON", "Give me JSON, please", ['{"name": "honey", "spoils": false}']),
     Question("silence for ever", "q15: honey?", [""]),
-    Question("tools that there are not, for ever", "q16: honey?", [[("search_the_web", '{"q": "honey"}')]]),
+    Question("unknown tools, for ever", "q16: honey?", [[("search_the_web", '{"q": "honey"}')]]),
     Question("nothing", "Are you still there?", ["Yes, I am."]),
 ]
 

@@ -9,7 +9,7 @@ from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER
 from terminal import ENTER, Terminal, at_prompt
 
 MARKUP = ["<tool_call", "<toolcall", "TOOL_", "<function", "<|", "|>", '"arguments"', "im_end"]
-ASKED_IN_VAIN = {"silence for ever": 3, "tools that there are not, for ever": 4}
+ASKED_IN_VAIN = {"silence for ever": 3, "unknown tools, for ever": 4}
 """How many requests the rescue makes before it gives up."""
 
 

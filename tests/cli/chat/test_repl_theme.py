@@ -167,8 +167,8 @@ def test_what_is_copied(program, server):
         assert sequence("漢字 and ␛]0;bad␇ in turn two") in screen.raw
         say(screen, "/copy 1", f"copied {len(ANSWER)} characters, the answer of turn 1")
         assert sequence(ANSWER) in screen.raw
-        say(screen, "/copy code", "error: there is no code block in the last answer")
-        say(screen, "/copy 7", "error: there is no answer in turn 7")
+        say(screen, "/copy code", "error: no code block in the last answer")
+        say(screen, "/copy 7", "error: no answer in turn 7")
         say(screen, "/copy all", "error: 'all' is nothing to copy, expected code or the number of a turn")
         say(screen, "/undo", "turn 2 is undone")
         say(screen, "/copy code", f"copied {len(CODE)} characters, the last code block")
@@ -203,7 +203,5 @@ def test_where_nothing_can_be_copied(arguments, term, program, server):
     server.reply(text("One answer."))
     with program.chat(*arguments, env={"TERM": term}) as screen:
         enter(screen, "please", "One answer.")
-        enter(
-            screen, "/copy", "error: there is no terminal with a clipboard here: /export FILE writes it all to a file"
-        )
+        enter(screen, "/copy", "error: no terminal with a clipboard: /export FILE writes everything to a file")
         assert b"\x1b]52" not in screen.raw

@@ -17,7 +17,7 @@ def sent(server: ModelServer) -> list[str]:
 def test_undo_and_redo(program):
     where = ["chat", "-S", "helpdesk", "-s", "s"]
     with program.chat(*where, columns=40, rows=10) as screen:
-        say(screen, "/undo", "error: there is no turn to take back")
+        say(screen, "/undo", "error: nothing to undo")
         say(screen, "play 5", "O 2 3")
         say(screen, "I want to buy a phone", "triage → sales")
         say(screen, "a red one", "Still missing: quantity, name.")
@@ -45,8 +45,8 @@ def test_undo_and_redo(program):
 def test_retry_and_edit(program, server):
     server.reply(text("first answer"), text("second answer"), failure(401, "Incorrect API key"), text("third answer"))
     with program.chat("-s", "s") as screen:
-        say(screen, "/retry", "error: there is no question to ask again")
-        say(screen, "/edit", "error: there is no question to change")
+        say(screen, "/retry", "error: no question to ask again")
+        say(screen, "/edit", "error: no question to edit")
         say(screen, "//etc is what?", "first answer")
         say(screen, "/retry", f"turn 1 is undone; {STAYS} assistant ❯ second answer")
         assert sent(server) == ["/etc is what?"]

@@ -89,7 +89,7 @@ def test_a_script_is_read_line_by_line():
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("# nothing\n\n", "s: there is no message and no command in it"),
+        ("# nothing\n\n", "s: it contains no message and no command"),
         ('hello\n"""\nno end', 's, line 2: the message that begins here has no """ at its end'),
         ('"""\n\n"""', "s, line 1: the message is empty"),
         ("hello\n/hlep", r"s, line 2: unknown command /hlep; did you mean /help\?"),

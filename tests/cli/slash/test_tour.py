@@ -23,7 +23,7 @@ TOUR = """
 /stack | clerk
 /tools | note(what)
 /session | box
-/sessions | there is none yet
+/sessions | no sessions yet
 /set temperature 0.5 | set here
 /set | max_context
 hello there, this is a long greeting with many words so that there is something to gain by a summary of it all

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from chat_rules import check_messages
-from chats import open_session, say, sent, text_of
+from chats import Faulty, open_session, say, sent, text_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from swarmchat.backends import Backend, Delete, Lease, Put, Truncate, open_backend
+from swarmchat.backends import Backend, BackendUnavailable, Delete, Lease, Put, Truncate, Write, open_backend
 from swarmchat.backends.testing.tools import gone, until
 from swarmchat.swarm import Agent, Context, Session, State, Swarm, tool
 from swarmchat.swarm.conversation.events import Event, Warned
@@ -170,6 +170,75 @@ def test_nothing_is_written_behind_another_process(backend_url: str) -> None:
         await session.close()
         assert await backend.slice(LOG, 0) == before
         await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_another_process_kept_from_being_stored_is_not_dropped_silently(backend_url: str) -> None:
+    """It arrives after another process has continued the session: the error counts it, at the turn and at the end."""
+
+    class Overtaken(ScriptedModel):
+        async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+            lease = session.conversation.journal._lease.lease
+            assert lease is not None
+            await backend.release(lease)
+            async with await open_session(backend, ScriptedModel(["from elsewhere"]), swarm=SWARM) as other:
+                await say(other, "hello")
+            async for event in super().stream(request):
+                yield event
+
+    async def scenario() -> None:
+        nonlocal backend, session
+        backend = open_backend(backend_url)
+        session = await begin(backend, ScriptedModel(TURNS))
+        session.model = Overtaken(["an answer"])
+        with pytest.raises(SessionBusy, match=r"continued by another process.*not stored: 1"):
+            await say(session, "bye")
+        assert [record.message["content"] for record in session.unsaved] == ["an answer"]
+        before = await backend.slice(LOG, 0)
+        with pytest.raises(SessionBusy, match="not stored: 1"):
+            await session.close()
+        assert await backend.slice(LOG, 0) == before
+        await backend.close()
+
+    backend: Backend
+    session: Session
+    asyncio.run(scenario())
+
+
+def test_a_held_answer_survives_a_log_that_cannot_be_restored_at_once() -> None:
+    """An answer waits for the next commit; the store loses everything, and fails once more while that is repaired."""
+
+    class FailsLater(Faulty):
+        fail_at = 0
+
+        async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
+            self.fail = int(self.commits + 1 == self.fail_at)
+            await super().commit(*writes, lease=lease)
+
+    async def scenario() -> None:
+        backend = FailsLater(open_backend("memory:"))
+        model = ScriptedModel([f"answer {number}" for number in range(70)])
+        session = await open_session(backend, model, context_window=700, reserve=60)
+        for number in range(40):
+            await say(session, f"{number} {'word ' * 40}")
+        # The second commit of a turn stores the answer.
+        backend.fail_at = backend.commits + 2
+        with pytest.raises(BackendUnavailable):
+            await say(session, "held")
+        await flush(backend.inner)
+        # The lease is lost, the log is too short, and the third commit would repair it.
+        backend.fail_at = backend.commits + 3
+        with pytest.raises(BackendUnavailable):
+            await say(session, "bye")
+        with pytest.raises(LogLost, match="are gone"):
+            await say(session, "bye")
+        await say(session, "bye")
+        records = await records_of(backend.inner)
+        assert [record.seq for record in records] == list(range(len(records)))
+        answers = [record.message["content"] for record in records if record.type == "assistant"]
+        assert answers[-2:] == ["answer 40", "answer 41"]
+        await session.close()
 
     asyncio.run(scenario())
 

@@ -775,3 +775,19 @@ def test_usage_out_of_all_bounds_is_ignored():
             assert answer.data["usage"] == {"completion_tokens": 5}
 
     run(scenario())
+
+
+def test_a_log_with_a_figure_out_of_all_bounds_opens():
+    async def scenario():
+        backend = open_backend("memory:")
+        async with await open_session(backend, ScriptedModel(["a1"])) as session:
+            await say(session, "q1 " * 2000)
+            batch = session.conversation.batch()
+            usage = {"prompt_tokens": 10**400}
+            message = {"role": "assistant", "content": "a2"}
+            batch.add("assistant", turn=1, agent=session.agent.name, message=message, usage=usage)
+            await session.conversation.commit(batch)
+        async with await open_session(backend, ScriptedModel(["a3"])) as session:
+            assert text_of(await say(session, "q2")) == "a3"
+
+    run(scenario())

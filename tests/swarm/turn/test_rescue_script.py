@@ -53,7 +53,7 @@ def play(*, original):
 def test_how_many_questions_are_lost():
     theirs, thrown_away_there = play(original=True)
     ours, thrown_away_here = play(original=False)
-    hopeless = {"silence for ever", "tools that there are not, for ever"}
+    hopeless = {"silence for ever", "unknown tools, for ever"}
     assert {question.fault for question in SCRIPT if not ours[question.text]} == hopeless
     rows = ["| what is wrong with the model's output | flush and apologise | swarmchat |", "| --- | --- | --- |"]
     for question in SCRIPT:
