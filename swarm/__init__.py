@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.errors import (
         BadRecord as BadRecord,
         CompactFailed as CompactFailed,
+        ConnectionSettingsError as ConnectionSettingsError,
         ContextTooLong as ContextTooLong,
         DefinitionError as DefinitionError,
         EmbeddingError as EmbeddingError,
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     )
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
     from swarmchat.swarm.models.base import (
+        Adapted as Adapted,
         Answer as Answer,
         Model as Model,
         ModelEvent as ModelEvent,
@@ -107,6 +109,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.primitives.policy import Ban as Ban, PersistPolicy as PersistPolicy, Policy as Policy
     from swarmchat.swarm.primitives.presence import PersistAlive as PersistAlive, Presence as Presence
     from swarmchat.swarm.primitives.state import PersistState as PersistState, State as State
+    from swarmchat.swarm.providers.quirks import LearnedQuirks as LearnedQuirks
     from swarmchat.swarm.replay.compare import Difference as Difference, compare_logs as compare_logs
     from swarmchat.swarm.replay.files import (
         RecordedConversation as RecordedConversation,
@@ -142,13 +145,13 @@ _NAMES = {
     """,
     "conversation.settings": "SessionSettings",
     "errors": """
-        BadRecord CompactFailed ContextTooLong DefinitionError EmbeddingError HandoffLoop HookError
-        LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound ModelRefused ModelUnavailable
-        NothingToCompact OverBudget PinError RepeatedCall RequestLimit ScriptError SessionBusy StateError
-        StorageError SwarmError TranscriptError
+        BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
+        HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
+        ModelRefused ModelUnavailable NothingToCompact OverBudget PinError RepeatedCall RequestLimit
+        ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
     "importers.detect": "Transcript open_transcript",
-    "models.base": "Answer Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
+    "models.base": "Adapted Answer Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
     "models.demo": "DemoModel DemoRule",
     "models.openai_chat": "OpenAIModel",
     "models.scripted": "ScriptedModel",
@@ -161,6 +164,7 @@ _NAMES = {
     "primitives.policy": "Ban PersistPolicy Policy",
     "primitives.presence": "PersistAlive Presence",
     "primitives.state": "PersistState State",
+    "providers.quirks": "LearnedQuirks",
     "replay.compare": "Difference compare_logs",
     "replay.files": "RecordedConversation read_conversations",
     "replay.runner": "Replayed",

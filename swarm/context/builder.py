@@ -101,6 +101,8 @@ class RequestContext:
     tools: tuple[Mapping[str, Any], ...]
     """The definitions of the tools that are offered."""
     kept: tuple[Group, ...]
+    echoes: Mapping[int, Mapping[str, Any]]
+    """What providers attached to answers, by the index of the message: see ``Answer.echo``."""
     shortened: bool
     """Whether tool results were cut to make the newest group fit."""
     rotation: Rotation | None
@@ -179,6 +181,7 @@ def build_context(
         system=len(system),
         tools=tuple(tools),
         kept=tuple(kept),
+        echoes=_echoes(kept, len(system)),
         shortened=shortened,
         rotation=rotation,
         leading=len(leading),
@@ -186,6 +189,16 @@ def build_context(
         pinned=held,
         crowded_out=tuple(seq for seq in crowded_out if seq not in sent),
     )
+
+
+def _echoes(groups: Iterable[Group], index: int) -> dict[int, Mapping[str, Any]]:
+    """Return the echoes of ``groups``, whose first message has ``index``, by the index of the message."""
+    echoes = {}
+    for group in groups:
+        if group.role == "assistant" and (echo := group.echo):
+            echoes[index] = echo
+        index += 1 + len(group.calls)
+    return echoes
 
 
 def _room(budget: Budget, fixed: int) -> int:

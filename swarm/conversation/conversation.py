@@ -276,7 +276,13 @@ class Conversation:
         parameters = {**self.settings.parameters, **self.agent.parameters, **parameters}
         before = MessageDigest() if self.last_request is None else self.last_request.conversation
         self.last_request = ModelRequest(
-            self.model.name, context.messages, tuple(context.tools), parameters, context.system, before
+            self.model.name,
+            context.messages,
+            tuple(context.tools),
+            parameters,
+            context.system,
+            echoes=context.echoes,
+            previous=before,
         )
         return self.last_request
 

@@ -8,16 +8,28 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.models.base import ModelEvent, ModelRequest, Retry
+from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, Retry, TextChunk, join_body
 from swarmchat.swarm.models.context_windows import context_window_for
-from swarmchat.swarm.models.openai_client import AttemptError, OpenAIServer, content_type
+from swarmchat.swarm.models.openai_client import OpenAIServer, content_type
 from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines
+from swarmchat.swarm.providers.failures import AttemptError, error_object
+from swarmchat.swarm.providers.messages import MessageAdapter
+from swarmchat.swarm.providers.quirks import LearnedQuirks, apply_quirks, describe, learn, message_form
+from swarmchat.swarm.providers.schemas import portable_tools
 
 if TYPE_CHECKING:
     from httpx2 import Response
     from openai import AsyncStream
 
 _DRAIN_TIME = 0.1
+
+_BLANK = b" \t\r\n\xef\xbb\xbf"
+"""White space and the byte order mark, which some servers put before the body."""
+
+_TROUBLE = re.compile(r"error|resource|abort|cancel|timeout|overload|unavailable", re.IGNORECASE)
+"""Finish reasons by which a provider says that it, not the model, ended an answer (z.ai, DeepSeek, OpenRouter)."""
+_FINISH = re.compile(r"stop|length|tool_calls|function_call|content_filter|malformed", re.IGNORECASE)
+"""Finish reasons of the model itself, with Gemini's ``MALFORMED_FUNCTION_CALL``."""
 
 
 class OpenAIModel:
@@ -27,7 +39,8 @@ class OpenAIModel:
     key; OpenAI's address then raises ModelAuthError without a request. ``context_window``: in tokens; ``None``: looked
     up by the model's name. ``timeout``: seconds without a byte from the server, also before the first one.
     ``connect_timeout``: seconds to connect. ``max_retries``: retries after temporary failures, as long as no text has
-    come. ``sleep`` and ``jitter``: see ``OpenAIServer``. Raises ValueError unless ``base_url`` is an HTTP address.
+    come. ``quirks``: what servers were found to demand; ``None``: nothing yet. ``sleep`` and ``jitter``: see
+    ``OpenAIServer``. Raises ValueError unless ``base_url`` is an HTTP address.
 
     The openai package is imported by the first request or by ``warm_up()``. It reads organisation, project and
     proxies from the environment.
@@ -43,12 +56,13 @@ class OpenAIModel:
         timeout: float = 300.0,
         connect_timeout: float = 10.0,
         max_retries: int = 4,
+        quirks: LearnedQuirks | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._name = name
         self._context_window = context_window or context_window_for(name)
-        self._asks_usage = True
+        self._quirks = quirks or LearnedQuirks()
         self._server = OpenAIServer(
             base_url,
             api_key,
@@ -59,6 +73,7 @@ class OpenAIModel:
             jitter=jitter,
         )
         self._errors = self._server.errors
+        self._adapter = MessageAdapter(self._errors.address)
 
     @property
     def name(self) -> str:
@@ -92,19 +107,24 @@ class OpenAIModel:
             try:
                 async with aclosing(self._attempt(request)) as events:
                     async for event in events:
-                        started = True
+                        started = started or not isinstance(event, Adapted)
                         yield event
                 return
             except AttemptError as failure:
                 if started:
                     raise failure.error from None
+                if failure.generation is not None:
+                    # The server read the answer as a malformed call; here it is an answer like any other.
+                    yield TextChunk(failure.generation)
+                    yield Answer(failure.generation)
+                    return
                 attempt += 1
                 retry = Retry(attempt, self._server.wait_before(attempt, failure), failure.retry_reason)
             yield retry
             await self._server.sleep(retry.seconds)
 
     async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Send ``request`` once. Raises AttemptError."""
+        """Send ``request`` once; again in another form if the server asks for one. Raises AttemptError."""
         # openai 3 is built on httpx2, whose errors are raised while the body is read.
         from httpx2 import RequestError
         from openai import APIConnectionError, APIStatusError
@@ -112,7 +132,8 @@ class OpenAIModel:
         answer, lines = AnswerDeltas(), DataLines()
         opened = False
         try:
-            stream = await self._open(request)
+            while (stream := await self._open(request)) is None:
+                yield Adapted(describe(self._quirks.of(self._errors.address, self._name)[-1]))
             opened = True
             try:
                 async with aclosing(self._events(stream.response, lines)) as events:
@@ -127,52 +148,80 @@ class OpenAIModel:
                 raise self._server.lost(error, opened) from error
         except APIStatusError as error:
             raise self._errors.status(error.status_code, error.body, error.response.headers) from error
+        if not answer.has_choices and lines.done:
+            raise self._errors.nothing_sent()
         if not (answer.finished or lines.done):
             raise self._errors.cut_off()
         for chunk in answer.rest():
             yield chunk
-        yield answer.answer(f"call_{request.key[:8]}")
+        whole = answer.answer(f"call_{request.key[:8]}", self._errors.address)
+        self._check_finish(whole)
+        yield whole
 
-    async def _open(self, request: ModelRequest) -> "AsyncStream[object]":
-        """Send ``request`` and return the stream of the response; omit ``stream_options`` if the server rejects it."""
+    async def _open(self, request: ModelRequest) -> "AsyncStream[object] | None":
+        """Send ``request`` and return the stream of the response; ``None`` after learning that another form is needed.
+
+        Raises APIStatusError if the server refuses it for another reason.
+        """
         from openai import APIStatusError, AsyncStream
 
-        while True:
-            client = await self._server.client()
-            usage = {"stream_options": {"include_usage": True}} if self._asks_usage else {}
-            try:
-                return await client.post(
-                    "/chat/completions",
-                    content=request.body({"stream": True, **usage}),
-                    options={"headers": {"Content-Type": "application/json"}},
-                    cast_to=object,
-                    stream=True,
-                    stream_cls=AsyncStream[object],
-                )
-            except APIStatusError as error:
-                # Groq and Databricks reject it (vercel/ai#1578, anomalyco/opencode#4698).
-                named = re.search("stream_options|include_usage", error.response.text)
-                if not usage or error.status_code not in (400, 422) or not named:
-                    raise
-                self._asks_usage = False
+        client = await self._server.client()
+        quirks = self._quirks.of(self._errors.address, self._name)
+        fields: dict[str, Any] = {"tools": request.tools} if request.tools else {}
+        fields |= {name: request.parameters[name] for name in sorted(request.parameters)}
+        fields |= {"stream": True, "stream_options": {"include_usage": True}}
+        fields = apply_quirks(quirks, fields)
+        if tools := fields.get("tools"):
+            fields["tools"] = portable_tools(tools, empty_parameters="empty-parameters" in quirks)
+        messages = self._adapter.adapt(
+            request.messages, request.echoes, tools="tools" in fields, form=message_form(quirks)
+        )
+        try:
+            return await client.post(
+                "/chat/completions",
+                content=join_body(request.model, messages, fields),
+                options={"headers": {"Content-Type": "application/json"}},
+                cast_to=object,
+                stream=True,
+                stream_cls=AsyncStream[object],
+            )
+        except APIStatusError as error:
+            quirk = learn(error.status_code, error.response.text, fields, quirks)
+            if quirk is None:
+                raise
+            self._quirks.add(self._errors.address, self._name, quirk)
+            return None
+
+    def _check_finish(self, answer: Answer) -> None:
+        """Raise AttemptError if the server, and not the model, ended ``answer``."""
+        empty = not answer.text and not answer.tool_calls
+        if _TROUBLE.search(answer.finish) or (empty and not _FINISH.search(answer.finish)):
+            raise self._errors.broken_off(answer.finish)
+        if empty and answer.finish == "length":
+            raise self._errors.only_thoughts()
 
     async def _events(self, response: "Response", lines: DataLines) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Yield the JSON objects of the stream, or the whole body if the server does not stream."""
-        media_type = content_type(response)
-        if media_type == "text/html":
+        """Yield the JSON objects of the stream, or the whole body if the server does not stream.
+
+        The body tells which, not its media type: servers name either as the other.
+        """
+        if content_type(response) == "text/html":
             raise self._errors.web_page()
-        if media_type == "application/json":
-            yield self._parsed(await response.aread())
-            return
         # The package's own iterator fails at events without data, and drops a last event without a blank line.
+        opening, whole = b"", False
         async with aclosing(response.aiter_bytes()) as parts:
             async for part in parts:
+                if whole or not opening:
+                    opening = (opening + part).lstrip(_BLANK)
+                    whole, part = opening.startswith((b"{", b"[")), opening
+                if whole or not opening:
+                    continue
                 for data in lines.add(part):
                     yield self._parsed(data)
                 if lines.done:
                     await _drain(parts)
                     return
-        for data in lines.add(b"\n"):
+        for data in _json_texts(opening) if whole else lines.add(b"\n"):
             yield self._parsed(data)
 
     def _parsed(self, data: bytes) -> Mapping[str, Any]:
@@ -181,11 +230,22 @@ class OpenAIModel:
             event = json.loads(data)
         except (ValueError, RecursionError):
             event = None
+        event = error_object(event) if isinstance(event, list) else event
         if not isinstance(event, dict):
             raise self._errors.garbage(data.decode("utf-8", "replace"))
-        if event.get("error") or event.get("object") == "error":
-            raise self._errors.status(None, event.get("error") or event, {})
+        if error := self._errors.in_answer(event):
+            raise error
         return event
+
+
+def _json_texts(body: bytes) -> list[bytes]:
+    """Return the JSON texts in a body: one, however it is laid out, or one a line."""
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        lines = [line.removeprefix(b"data:").strip() for line in body.splitlines()]
+        return [line for line in lines if line and line != b"[DONE]"]
+    return [body]
 
 
 async def _drain(parts: AsyncGenerator[bytes, None]) -> None:

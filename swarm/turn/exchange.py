@@ -9,7 +9,7 @@ from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, ReasoningDelta, Retrying, TextDelta, Warned
 from swarmchat.swarm.errors import ContextTooLong
-from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk
+from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
 
@@ -61,6 +61,8 @@ class Exchange:
         match event:
             case TextChunk() | ReasoningChunk():
                 yield from self._shown(self.reader.add(event))
+            case Adapted(change):
+                yield Warned(f"the server refused the form of the request; it is sent in another one: {change}")
             case Retry(attempt, seconds, reason):
                 yield Retrying(attempt, seconds, reason)
             case Answer(text):

@@ -178,6 +178,8 @@ class ModelServer:
 
     def __init__(self, strict: bool, models: Sequence[str]) -> None:
         self.strict = strict
+        self.rule: Callable[[Any], Reply | None] | None = None
+        """Refuses chat requests that one provider would refuse, before a reply is used up."""
         self.models = list(models)
         self.base_url = ""
         self.requests: list[SeenRequest] = []
@@ -233,6 +235,8 @@ class ModelServer:
             return failure(404, body={"detail": "Not Found"})
         if self.strict and (complaint := _complaint(request.body)):
             return failure(400, complaint, type="invalid_request_error")
+        if self.rule is not None and (refusal := self.rule(request.body)):
+            return refusal
         if self._replies:
             queued = self._replies.popleft()
             return queued if isinstance(queued, Reply) else queued(request)
