@@ -109,7 +109,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.primitives.policy import Ban as Ban, PersistPolicy as PersistPolicy, Policy as Policy
     from swarmchat.swarm.primitives.presence import PersistAlive as PersistAlive, Presence as Presence
     from swarmchat.swarm.primitives.state import PersistState as PersistState, State as State
-    from swarmchat.swarm.providers.quirks import LearnedQuirks as LearnedQuirks
+    from swarmchat.swarm.providers.adaptations import LearnedAdaptations as LearnedAdaptations
     from swarmchat.swarm.replay.compare import Difference as Difference, compare_logs as compare_logs
     from swarmchat.swarm.replay.files import (
         RecordedConversation as RecordedConversation,
@@ -164,7 +164,7 @@ _NAMES = {
     "primitives.policy": "Ban PersistPolicy Policy",
     "primitives.presence": "PersistAlive Presence",
     "primitives.state": "PersistState State",
-    "providers.quirks": "LearnedQuirks",
+    "providers.adaptations": "LearnedAdaptations",
     "replay.compare": "Difference compare_logs",
     "replay.files": "RecordedConversation read_conversations",
     "replay.runner": "Replayed",

@@ -32,7 +32,7 @@ PUBLIC = {
     "swarmchat.swarm": """
         Adapted Agent Answer BadRecord Ban Budget CompactFailed ConnectionSettingsError Context ContextTooLong
         DefinitionError DemoModel DemoRule Difference Embedder EmbeddingError Event Fault Group GroupBuilder
-        Groups HandedOver HandoffLoop HookError LearnedQuirks Lifetimes LimitReached LogLost Model
+        Groups HandedOver HandoffLoop HookError LearnedAdaptations Lifetimes LimitReached LogLost Model
         ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound ModelRefused ModelRequest
         ModelUnavailable NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel OverBudget PersistAlive
         PersistEmbedding PersistMemory PersistPolicy PersistState PersistStorage PersistSwarm PinError Policy

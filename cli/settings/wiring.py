@@ -20,7 +20,7 @@ from swarmchat.swarm.models.base import Model, PreloadableModel
 from swarmchat.swarm.persistence.store import REDIS_LIFETIMES, Lifetimes
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.providers.quirks import LearnedQuirks
+    from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 
 OPENAI_DEFAULT = "gpt-4o-mini"
 """What answers when there is a key but no name of a model."""
@@ -113,15 +113,15 @@ def make_model(
         api_key=read_key(settings),
         timeout=settings.timeout,
         max_retries=settings.retries,
-        quirks=learned_quirks(settings),
+        adaptations=learned_adaptations(settings),
     )
 
 
-def learned_quirks(settings: Settings) -> "LearnedQuirks":
+def learned_adaptations(settings: Settings) -> "LearnedAdaptations":
     """Return what servers were found to demand; kept on disk, unless nothing is to be kept there."""
-    from swarmchat.swarm.providers.quirks import LearnedQuirks
+    from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 
-    return LearnedQuirks(None if backend_name(settings) == "memory" else data_dir(settings) / "servers.json")
+    return LearnedAdaptations(None if backend_name(settings) == "memory" else data_dir(settings) / "servers.json")
 
 
 def is_connected(settings: Settings) -> bool:
@@ -223,5 +223,5 @@ def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: 
         api_key=read_key(settings),
         timeout=settings.timeout,
         max_retries=min(settings.retries, most_retries),
-        quirks=learned_quirks(settings),
+        adaptations=learned_adaptations(settings),
     )

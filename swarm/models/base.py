@@ -151,6 +151,8 @@ class Retry:
 class Adapted:
     """The server refused the form of the request; from now on, another form is used."""
 
+    name: str
+    """Name of the adaptation."""
     change: str
     """What is different, for the user."""
 

@@ -12,9 +12,9 @@ from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelReques
 from swarmchat.swarm.models.context_windows import context_window_for
 from swarmchat.swarm.models.openai_client import OpenAIServer, content_type
 from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines
+from swarmchat.swarm.providers.adaptations import LearnedAdaptations, apply_adaptations, describe, learn, message_form
 from swarmchat.swarm.providers.failures import AttemptError, error_object
 from swarmchat.swarm.providers.messages import MessageAdapter
-from swarmchat.swarm.providers.quirks import LearnedQuirks, apply_quirks, describe, learn, message_form
 from swarmchat.swarm.providers.schemas import portable_tools
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class OpenAIModel:
     key; OpenAI's address then raises ModelAuthError without a request. ``context_window``: in tokens; ``None``: looked
     up by the model's name. ``timeout``: seconds without a byte from the server, also before the first one.
     ``connect_timeout``: seconds to connect. ``max_retries``: retries after temporary failures, as long as no text has
-    come. ``quirks``: what servers were found to demand; ``None``: nothing yet. ``sleep`` and ``jitter``: see
+    come. ``adaptations``: what servers were found to demand; ``None``: nothing yet. ``sleep`` and ``jitter``: see
     ``OpenAIServer``. Raises ValueError unless ``base_url`` is an HTTP address.
 
     The openai package is imported by the first request or by ``warm_up()``. It reads organisation, project and
@@ -56,13 +56,13 @@ class OpenAIModel:
         timeout: float = 300.0,
         connect_timeout: float = 10.0,
         max_retries: int = 4,
-        quirks: LearnedQuirks | None = None,
+        adaptations: LearnedAdaptations | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._name = name
         self._context_window = context_window or context_window_for(name)
-        self._quirks = quirks or LearnedQuirks()
+        self._adaptations = adaptations or LearnedAdaptations()
         self._server = OpenAIServer(
             base_url,
             api_key,
@@ -133,7 +133,8 @@ class OpenAIModel:
         opened = False
         try:
             while (stream := await self._open(request)) is None:
-                yield Adapted(describe(self._quirks.of(self._errors.address, self._name)[-1]))
+                name = self._adaptations.of(self._errors.address, self._name)[-1]
+                yield Adapted(name, describe(name))
             opened = True
             try:
                 async with aclosing(self._events(stream.response, lines)) as events:
@@ -166,15 +167,15 @@ class OpenAIModel:
         from openai import APIStatusError, AsyncStream
 
         client = await self._server.client()
-        quirks = self._quirks.of(self._errors.address, self._name)
+        adaptations = self._adaptations.of(self._errors.address, self._name)
         fields: dict[str, Any] = {"tools": request.tools} if request.tools else {}
         fields |= {name: request.parameters[name] for name in sorted(request.parameters)}
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
-        fields = apply_quirks(quirks, fields)
+        fields = apply_adaptations(adaptations, fields)
         if tools := fields.get("tools"):
-            fields["tools"] = portable_tools(tools, empty_parameters="empty-parameters" in quirks)
+            fields["tools"] = portable_tools(tools, empty_parameters="empty-parameters" in adaptations)
         messages = self._adapter.adapt(
-            request.messages, request.echoes, tools="tools" in fields, form=message_form(quirks)
+            request.messages, request.echoes, tools="tools" in fields, form=message_form(adaptations)
         )
         try:
             return await client.post(
@@ -186,10 +187,10 @@ class OpenAIModel:
                 stream_cls=AsyncStream[object],
             )
         except APIStatusError as error:
-            quirk = learn(error.status_code, error.response.text, fields, quirks)
-            if quirk is None:
+            adaptation = learn(error.status_code, error.response.text, fields, adaptations)
+            if adaptation is None:
                 raise
-            self._quirks.add(self._errors.address, self._name, quirk)
+            self._adaptations.add(self._errors.address, self._name, adaptation)
             return None
 
     def _check_finish(self, answer: Answer) -> None:
@@ -197,8 +198,6 @@ class OpenAIModel:
         empty = not answer.text and not answer.tool_calls
         if _TROUBLE.search(answer.finish) or (empty and not _FINISH.search(answer.finish)):
             raise self._errors.broken_off(answer.finish)
-        if empty and answer.finish == "length":
-            raise self._errors.only_thoughts()
 
     async def _events(self, response: "Response", lines: DataLines) -> AsyncGenerator[Mapping[str, Any], None]:
         """Yield the JSON objects of the stream, or the whole body if the server does not stream.

@@ -260,15 +260,6 @@ class ServerErrors:
             retry_reason="empty answer",
         )
 
-    def only_thoughts(self) -> AttemptError:
-        """Return the error for an answer whose token limit was used up by reasoning."""
-        return AttemptError(
-            ModelRefused(
-                f"the model of {self.address} used up its token limit for reasoning, before any answer. Raise "
-                "max_tokens, ask for less reasoning, or shorten the conversation"
-            )
-        )
-
     def no_connection(self, why: str, proxy: str = "") -> AttemptError:
         """Return the error for a failed connection, perhaps through the ``proxy`` of a variable."""
         if "CERTIFICATE_VERIFY_FAILED" in why:

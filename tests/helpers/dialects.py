@@ -26,7 +26,7 @@ class StandIn:
     source: str
     rule: Callable[[Body], str | None]
     status: int = 400
-    quirk: str | None = None
+    adaptation: str | None = None
     """The name of what is learned from the refusal; ``None`` if the rule is always kept."""
 
     def refuse(self, body: Body) -> Reply | None:
@@ -262,7 +262,7 @@ STAND_INS = [
         "an empty list of parameters",
         "ggml-org/llama.cpp#17667, Azure/azure-sdk-for-js#28312",
         _parameters,
-        quirk="empty-parameters",
+        adaptation="empty-parameters",
     ),
     StandIn(
         "text-content",
@@ -291,7 +291,7 @@ STAND_INS = [
         "the reasoning of the same server; a sentence for calls of another one",
         "vercel/ai#10778, openai/openai-agents-python#2155",
         _reasoning,
-        quirk="reasoning",
+        adaptation="reasoning",
     ),
     StandIn(
         "signatures",
@@ -300,7 +300,7 @@ STAND_INS = [
         "the signature of the same server; the documented neutral one for calls of another one",
         "microsoft/semantic-kernel#13417, nanbingxyz/5ire#405",
         _signatures,
-        quirk="signatures",
+        adaptation="signatures",
     ),
     StandIn(
         "no-stream",
@@ -309,7 +309,7 @@ STAND_INS = [
         "the answer is asked for whole",
         "continuedev/continue#7129, RooCodeInc/Roo-Code#6868",
         _no_stream,
-        quirk="no-stream",
+        adaptation="no-stream",
     ),
     StandIn(
         "no-stream-options",
@@ -318,7 +318,7 @@ STAND_INS = [
         "answers without token counts",
         "vercel/ai#1578, anomalyco/opencode#4698",
         _no_stream_options,
-        quirk="no-stream-options",
+        adaptation="no-stream-options",
     ),
     StandIn(
         "no-system-role",
@@ -327,7 +327,7 @@ STAND_INS = [
         "the system prompt stands in the first message of the user",
         "ggml-org/llama.cpp#5897",
         _no_system_role,
-        quirk="no-system",
+        adaptation="no-system",
     ),
     StandIn(
         "no-tools",
@@ -336,7 +336,7 @@ STAND_INS = [
         "a chat without tools, which is said",
         "ollama/ollama#8517",
         _no_tools,
-        quirk="no-tools",
+        adaptation="no-tools",
     ),
     StandIn(
         "max-completion-tokens",
@@ -345,7 +345,7 @@ STAND_INS = [
         "the name that the server knows",
         "openai/openai-python#2046",
         _completion_tokens,
-        quirk="max-completion-tokens",
+        adaptation="max-completion-tokens",
     ),
     StandIn(
         "no-temperature",
@@ -354,6 +354,6 @@ STAND_INS = [
         "the request without it",
         "charmbracelet/crush#422",
         _no_temperature,
-        quirk="without-temperature",
+        adaptation="without-temperature",
     ),
 ]

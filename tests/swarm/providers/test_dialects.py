@@ -8,7 +8,7 @@ import pytest
 from dialects import STAND_INS, StandIn
 from model_server import ModelServer, Reply, chunk, model_server, server_fixture, stream, text, tool_calls
 from swarmchat.backends.memory import MemoryBackend
-from swarmchat.swarm import Agent, LearnedQuirks, OpenAIModel, Session, SessionSettings, Swarm, Warned, tool
+from swarmchat.swarm import Agent, LearnedAdaptations, OpenAIModel, Session, SessionSettings, Swarm, Warned, tool
 
 server = server_fixture
 
@@ -47,9 +47,11 @@ def handoff_with_text() -> Reply:
     return stream(chunk({"content": "One moment."}), chunk({"tool_calls": entries}), chunk({}, "tool_calls"))
 
 
-async def converse(server: ModelServer, backend: MemoryBackend, quirks: LearnedQuirks, *questions: str) -> list[str]:
+async def converse(
+    server: ModelServer, backend: MemoryBackend, adaptations: LearnedAdaptations, *questions: str
+) -> list[str]:
     """Ask ``questions`` in one session; return the warnings."""
-    model = OpenAIModel("m", base_url=server.base_url, max_retries=0, quirks=quirks)
+    model = OpenAIModel("m", base_url=server.base_url, max_retries=0, adaptations=adaptations)
     settings = SessionSettings(parameters={"temperature": 0.5, "max_tokens": 100})
     session = await Session.open(backend, model, client="ann", swarm=SWARM, name="box", settings=settings)
     warnings = []
@@ -69,13 +71,13 @@ async def history_of_another_server(backend: MemoryBackend) -> None:
             tool_calls(call("now", identity="call_2")),
             text("Late."),
         )
-        await converse(free, backend, LearnedQuirks(), "note milk", "what time is it?")
+        await converse(free, backend, LearnedAdaptations(), "note milk", "what time is it?")
 
 
 @pytest.mark.parametrize("stand_in", STAND_INS, ids=lambda each: each.name)
 def test_a_conversation_goes_on_at_a_strict_server(stand_in: StandIn, server: ModelServer):
     async def scenario() -> None:
-        backend, quirks = MemoryBackend(), LearnedQuirks()
+        backend, adaptations = MemoryBackend(), LearnedAdaptations()
         await history_of_another_server(backend)
         server.rule = stand_in.refuse
         server.reply(
@@ -85,10 +87,10 @@ def test_a_conversation_goes_on_at_a_strict_server(stand_in: StandIn, server: Mo
             text("Sales here."),
             text("Bye."),
         )
-        warnings = await converse(server, backend, quirks, "note tea", "go to sales", "bye")
+        warnings = await converse(server, backend, adaptations, "note tea", "go to sales", "bye")
         address = server.base_url
-        learned = quirks.of(address, "m")
-        assert learned == (() if stand_in.quirk is None else (stand_in.quirk,))
+        learned = adaptations.of(address, "m")
+        assert learned == (() if stand_in.adaptation is None else (stand_in.adaptation,))
         assert len(warnings) == len(learned)
         refused = [body for body in server.chats if stand_in.rule(body) is not None]
         assert len(refused) == len(learned)
@@ -99,19 +101,19 @@ def test_a_conversation_goes_on_at_a_strict_server(stand_in: StandIn, server: Mo
 
 def test_what_was_learned_is_kept_in_a_file(tmp_path: Path):
     path = tmp_path / "new" / "servers.json"
-    first = LearnedQuirks(path)
+    first = LearnedAdaptations(path)
     first.add("http://a/v1", "m", "no-stream")
-    LearnedQuirks(path).add("http://a/v1", "m", "empty-content")
-    assert LearnedQuirks(path).of("http://a/v1", "m") == ("no-stream", "empty-content")
-    assert LearnedQuirks(path).of("http://a/v1", "other") == ()
+    LearnedAdaptations(path).add("http://a/v1", "m", "empty-content")
+    assert LearnedAdaptations(path).of("http://a/v1", "m") == ("no-stream", "empty-content")
+    assert LearnedAdaptations(path).of("http://a/v1", "other") == ()
     path.write_text('{"http://a/v1": {"m": ["no-stream", "unknown", 3], "n": "x"}, "b": []}')
-    assert LearnedQuirks(path).of("http://a/v1", "m") == ("no-stream",)
+    assert LearnedAdaptations(path).of("http://a/v1", "m") == ("no-stream",)
     path.write_text("{")
-    assert LearnedQuirks(path).of("http://a/v1", "m") == ()
+    assert LearnedAdaptations(path).of("http://a/v1", "m") == ()
 
 
 def test_a_file_that_cannot_be_written_is_no_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    quirks = LearnedQuirks(tmp_path / "file" / "servers.json")
-    quirks.add("http://a/v1", "m", "no-stream")
-    assert quirks.of("http://a/v1", "m") == ("no-stream",)
+    adaptations = LearnedAdaptations(tmp_path / "file" / "servers.json")
+    adaptations.add("http://a/v1", "m", "no-stream")
+    assert adaptations.of("http://a/v1", "m") == ("no-stream",)

@@ -90,9 +90,6 @@ OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNA
             id="DeepSeek",
         ),
         pytest.param(stream(chunk({}, "weird")), ModelUnavailable, "'weird'", id="an unknown reason and no text"),
-        pytest.param(
-            stream(chunk({"reasoning_content": "Hm."}), chunk({}, "length")), ModelRefused, "max_tokens", id="thoughts"
-        ),
         pytest.param(stream({**chunk(None), "choices": []}), ModelUnavailable, "empty answer", id="no choices"),
         pytest.param(
             failure(500, "This server needs --jinja to use tools"), ModelRefused, "--jinja", id="a switch is missing"
