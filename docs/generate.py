@@ -37,6 +37,7 @@ from swarmchat.swarm import (
     read_lines,
     tool,
 )
+from swarmchat.swarm.providers.adaptations import ADAPTATIONS
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -217,6 +218,23 @@ def corpus() -> str:
     return "\n".join(rows)
 
 
+def dialects() -> str:
+    """Return the table of what providers demand, from the strict stand-ins that the tests talk to."""
+    sys.path.insert(0, str(DOCS.parent / "tests" / "helpers"))
+    rows = ["| servers | demand | swarmchat sends | since | reported in |", "| --- | --- | --- | --- | --- |"]
+    for each in import_module("dialects").STAND_INS:
+        since = f"a refusal: `{each.adaptation}`" if each.adaptation else "always"
+        rows.append(f"| {each.servers} | {each.demand} | {each.form} | {since} | {each.source} |")
+    return "\n".join(rows)
+
+
+def adaptations() -> str:
+    """Return the table of what is learned from refusals."""
+    rows = [f"| `{each.name}` | {each.effect} |" for each in ADAPTATIONS]
+    rows.append("| `without-NAME` | the parameter NAME is not sent |")
+    return "\n".join(["| name | effect |", "| --- | --- |", *rows])
+
+
 def _with_subclasses(error: Any) -> Iterator[Any]:
     if error.__module__.startswith("swarmchat."):
         yield error
@@ -263,6 +281,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "chat.md": {"keys": key_table, "exit codes": exit_codes},
     "cli.md": {"help": help_pages, "slash commands": slash_commands},
     "library.md": {"hello": hello},
+    "providers.md": {"dialects": dialects, "adaptations": adaptations},
     "rescue.md": {"corpus": corpus},
     "log-format.md": {"example": example_log, "example of a swarm": example_swarm_log},
     "swarms.md": {"library desk": library_desk},

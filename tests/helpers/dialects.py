@@ -27,7 +27,7 @@ class StandIn:
     rule: Callable[[Body], str | None]
     status: int = 400
     adaptation: str | None = None
-    """The name of what is learned from the refusal; ``None`` if the rule is always kept."""
+    """The name of the adaptation that is learned from the refusal; ``None`` if the rule is always kept."""
 
     def refuse(self, body: Body) -> Reply | None:
         """Return the refusal of ``body``, ``None`` if it is accepted."""
