@@ -37,7 +37,6 @@ from swarmchat.swarm import (
     read_lines,
     tool,
 )
-from swarmchat.swarm.providers.adaptations import ADAPTATIONS
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -218,11 +217,16 @@ def corpus() -> str:
     return "\n".join(rows)
 
 
+def _helper(name: str) -> Any:
+    """Return a module of the tests' helpers."""
+    sys.path.insert(0, str(DOCS.parent / "tests" / "helpers"))
+    return import_module(name)
+
+
 def dialects() -> str:
     """Return the table of what providers demand, from the strict stand-ins that the tests talk to."""
-    sys.path.insert(0, str(DOCS.parent / "tests" / "helpers"))
     rows = ["| servers | demand | swarmchat sends | since | reported in |", "| --- | --- | --- | --- | --- |"]
-    for each in import_module("dialects").STAND_INS:
+    for each in _helper("dialects").STAND_INS:
         since = f"a refusal: `{each.adaptation}`" if each.adaptation else "always"
         rows.append(f"| {each.servers} | {each.demand} | {each.form} | {since} | {each.source} |")
     return "\n".join(rows)
@@ -230,7 +234,7 @@ def dialects() -> str:
 
 def adaptations() -> str:
     """Return the table of what is learned from refusals."""
-    rows = [f"| `{each.name}` | {each.effect} |" for each in ADAPTATIONS]
+    rows = [f"| `{each.name}` | {each.effect} |" for each in _helper("dialects").ADAPTATIONS]
     rows.append("| `without-NAME` | the parameter NAME is not sent |")
     return "\n".join(["| name | effect |", "| --- | --- |", *rows])
 

@@ -10,6 +10,9 @@ from itertools import pairwise
 from typing import Any
 
 from model_server import Reply, failure
+from swarmchat.swarm.providers.adaptations import ADAPTATIONS
+
+__all__ = ["ADAPTATIONS", "STAND_INS", "StandIn"]
 
 Body = Mapping[str, Any]
 
