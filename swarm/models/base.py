@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.models.server_facts import ServerFacts
 
 
 class MessageDigest:
@@ -222,6 +223,18 @@ class PreloadableModel(Model, Protocol):
 
     def warm_up(self) -> None:
         """Import the packages that the first request needs. Called in a thread, while the user types."""
+        ...
+
+
+@runtime_checkable
+class DiscoverableModel(Model, Protocol):
+    """A model whose server can tell what it is."""
+
+    facts: ServerFacts
+    """What the server told."""
+
+    async def discover(self) -> None:
+        """Ask the server, once. Raises nothing."""
         ...
 
 

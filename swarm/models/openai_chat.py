@@ -9,8 +9,9 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, Retry, TextChunk, join_body
-from swarmchat.swarm.models.context_windows import context_window_for
+from swarmchat.swarm.models.context_windows import context_window_for, known_context_window
 from swarmchat.swarm.models.openai_client import OpenAIServer, content_type
+from swarmchat.swarm.models.server_facts import ServerFacts, facts_in_models, facts_in_props
 from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines
 from swarmchat.swarm.providers.adaptations import LearnedAdaptations, apply_adaptations, describe, learn, message_form
 from swarmchat.swarm.providers.failures import AttemptError, error_object
@@ -36,8 +37,9 @@ class OpenAIModel:
     """Streams answers from ``POST BASE_URL/chat/completions``.
 
     ``base_url``: the address with its version path; ``None``: OpenAI's. ``api_key``: ``None`` for servers that need no
-    key; OpenAI's address then raises ModelAuthError without a request. ``context_window``: in tokens; ``None``: looked
-    up by the model's name. ``timeout``: seconds without a byte from the server, also before the first one.
+    key; OpenAI's address then raises ModelAuthError without a request. ``context_window``: in tokens; ``None``: what
+    the server tells, or what is known of the model's name. ``timeout``: seconds without a byte from the server, also
+    before the first one.
     ``connect_timeout``: seconds to connect. ``max_retries``: retries after temporary failures, as long as no text has
     come. ``adaptations``: what servers were found to demand; ``None``: nothing yet. ``sleep`` and ``jitter``: see
     ``OpenAIServer``. Raises ValueError unless ``base_url`` is an HTTP address.
@@ -61,7 +63,10 @@ class OpenAIModel:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._name = name
-        self._context_window = context_window or context_window_for(name)
+        self._context_window = context_window
+        self._discovered = False
+        self.facts = ServerFacts()
+        """What the server told of the model: see ``discover``."""
         self._adaptations = adaptations or LearnedAdaptations()
         self._server = OpenAIServer(
             base_url,
@@ -83,7 +88,26 @@ class OpenAIModel:
     @property
     def context_window(self) -> int:
         """The context window: tokens for a request plus its answer."""
-        return self._context_window
+        return self._context_window or self.facts.window or context_window_for(self._name)
+
+    @property
+    def address(self) -> str:
+        """The server's base URL without user, password and query."""
+        return self._errors.address
+
+    async def discover(self) -> None:
+        """Ask a server for the model's real window, once: that of a local server depends on how it was started.
+
+        Sets ``facts``. No answer, or a wrong one, is no error: the first request will tell.
+        """
+        if self._discovered:
+            return
+        self._discovered = True
+        if self._server.is_local or not known_context_window(self._name):
+            self.facts = facts_in_models(await self._server.read("/models"), self._name)
+        if self._server.is_local:
+            props = facts_in_props(await self._server.read(re.sub(r"/v\d+$", "", self.address) + "/props"))
+            self.facts = ServerFacts(props.window or self.facts.window, props.tools)
 
     def warm_up(self) -> None:
         """Import the openai package, to save the first request that time; see ``OpenAIServer.warm_up``."""
@@ -101,7 +125,7 @@ class OpenAIModel:
         text has come. No message contains the API key.
         """
         self._server.check_key()
-        attempt = 1
+        attempt, redialled = 1, False
         while True:
             started = False
             try:
@@ -118,6 +142,9 @@ class OpenAIModel:
                     yield TextChunk(failure.generation)
                     yield Answer(failure.generation)
                     return
+                if failure.dropped and not redialled:
+                    redialled = True
+                    continue
                 attempt += 1
                 retry = Retry(attempt, self._server.wait_before(attempt, failure), failure.retry_reason)
             yield retry

@@ -5,11 +5,12 @@ import random
 import re
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined] # typeshed omits them
 
-from swarmchat.swarm.errors import ConnectionSettingsError, ModelAuthError, ModelBusy
+from swarmchat.swarm.errors import ConnectionSettingsError, ModelAuthError, ModelBusy, ModelError
 from swarmchat.swarm.providers.failures import AttemptError, ServerErrors
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ LONGEST_WAIT = 60.0
 """Seconds; if a server asks for a longer wait, the request fails."""
 
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 8.0
+_DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")
+"""What the HTTP client reports when a kept connection was closed by the server meanwhile."""
 _LOADING_RETRIES = 300
 """A large model may take minutes to load; each of these retries waits a second, or what the server asks for."""
 
@@ -91,7 +94,7 @@ class OpenAIServer:
                 http = DefaultAsyncHttpxClient(
                     timeout=timeout,
                     # Neither a proxy nor certificates are needed to reach this machine.
-                    trust_env=not self._is_local,
+                    trust_env=not self.is_local,
                     # A redirect would take the conversation and the key to an address that nobody chose.
                     follow_redirects=False,
                 )
@@ -110,7 +113,8 @@ class OpenAIServer:
             )
 
     @property
-    def _is_local(self) -> bool:
+    def is_local(self) -> bool:
+        """Whether the server runs on this machine."""
         host = urlsplit(self._base_url).hostname or ""
         return host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or host == "::1"
 
@@ -118,7 +122,7 @@ class OpenAIServer:
         """Return the environment variable that names the proxy of the connection, with its value; empty if none."""
         parts = urlsplit(self._base_url)
         proxies = getproxies_environment()
-        if not self._is_local and not proxy_bypass_environment(parts.hostname or "", proxies):
+        if not self.is_local and not proxy_bypass_environment(parts.hostname or "", proxies):
             for scheme in (parts.scheme, "all"):
                 if url := proxies.get(scheme):
                     return f"{scheme.upper()}_PROXY={url}"
@@ -177,6 +181,18 @@ class OpenAIServer:
             raise self.errors.web_page()
         return response.content
 
+    async def read(self, path: str, seconds: float = 2.0) -> bytes:
+        """Return what ``GET path`` answers within ``seconds``; nothing if it fails."""
+        from httpx2 import RequestError, Response
+        from openai import OpenAIError
+
+        with suppress(OpenAIError, RequestError, ModelError):
+            self.check_key()
+            client = await self.client()
+            response = await client.get(path, cast_to=Response, options={"timeout": seconds})
+            return response.content
+        return b""
+
     async def close(self) -> None:
         """Close the connections. May be called twice; a later request opens new ones."""
         with self._lock:
@@ -218,6 +234,8 @@ class OpenAIServer:
         """Return the error for a connection that failed before or after the answer began (``opened``)."""
         cause = error.__cause__ or error
         kind = type(cause).__name__
+        if kind in _DROPPED and not opened:
+            return self.errors.dropped()
         if kind.startswith("Connect") or not (opened or kind.endswith("Timeout")):
             late = f"no connection within {self._connect_timeout:g} s" if kind == "ConnectTimeout" else ""
             return self.errors.no_connection(late or str(cause) or kind, proxy=self._proxy())

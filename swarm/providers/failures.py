@@ -118,6 +118,7 @@ class AttemptError(Exception):
         retry_reason: str = "",
         wait: float | None = None,
         loading: bool = False,
+        dropped: bool = False,
         generation: str | None = None,
     ) -> None:
         super().__init__(str(error))
@@ -128,6 +129,8 @@ class AttemptError(Exception):
         """Seconds that the server asks to wait; ``None`` if it does not say."""
         self.loading = loading
         """Whether the server still loads its model: it is waited for longer than for other failures."""
+        self.dropped = dropped
+        """Whether a kept connection was gone: a new one is opened at once."""
         self.generation = generation
         """What the model wrote, if the server refused the model's answer and not the request."""
 
@@ -271,6 +274,14 @@ class ServerErrors:
         return AttemptError(
             ModelUnavailable(f"cannot connect to {self.address}: {self.clean(why)}. {advice}"),
             retry_reason="no connection",
+        )
+
+    def dropped(self) -> AttemptError:
+        """Return the error for a connection that the server closed before it answered."""
+        return AttemptError(
+            ModelUnavailable(f"{self.address} closed the connection without an answer. Is the server running there?"),
+            retry_reason="connection closed",
+            dropped=True,
         )
 
     def silence(self, seconds: float) -> AttemptError:

@@ -188,6 +188,8 @@ class ModelServer:
         self.connections = 0
         """How many connections were opened."""
         self.failures: list[BaseException] = []
+        self.props_reply: Reply | None = None
+        """What is answered to who asks for the properties of llama.cpp."""
         self.models_reply: Reply | None = None
         """What is answered to who asks for the models, in place of the list."""
         self._replies: deque[Reply | Callable[[SeenRequest], Reply]] = deque()
@@ -219,6 +221,8 @@ class ModelServer:
 
     def answer(self, request: SeenRequest) -> Reply:
         """Choose the reply to a request."""
+        if (request.method, request.path) == ("GET", "/props") and self.props_reply is not None:
+            return self.props_reply
         if (request.method, request.path) == ("GET", "/v1/models"):
             if self.models_reply is not None:
                 return self.models_reply
