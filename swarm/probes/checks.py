@@ -7,7 +7,8 @@ from typing import Literal
 
 from swarmchat.swarm.context.view import reads_less
 from swarmchat.swarm.conversation.events import HandedOver, ToolFinished
-from swarmchat.swarm.probes.exchanges import CODE_WORD, ProbeTranscript, arguments_of
+from swarmchat.swarm.probes.exchanges import CODE_WORD
+from swarmchat.swarm.probes.transcript import ProbeTranscript, arguments_of
 
 Status = Literal["ok", "quirk", "failed", "skipped"]
 

@@ -12,9 +12,9 @@ from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ContextTooLong, LimitReached, ModelRefused, ModelUnavailable, OverBudget, SwarmError
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.probes.checks import PROBES, Finding, Probe
-from swarmchat.swarm.probes.exchanges import Exchange, ExchangeOutcome, ProbeTranscript, exchanges
-from swarmchat.swarm.probes.recording_model import RecordingModel
+from swarmchat.swarm.probes.exchanges import Exchange, exchanges
 from swarmchat.swarm.probes.results import Result, general_quirks, make_result
+from swarmchat.swarm.probes.transcript import ExchangeOutcome, ProbeTranscript, RecordingModel
 from swarmchat.swarm.session.session import Session
 
 _MAX_TOKENS, _MAX_TOKENS_THINKING = 400, 2_000

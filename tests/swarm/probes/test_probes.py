@@ -14,8 +14,7 @@ from swarmchat.swarm.models.demo import DemoModel
 from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 from swarmchat.swarm.probes import checks, results, runner
 from swarmchat.swarm.probes.exchanges import exchanges
-from swarmchat.swarm.probes.quirks import QUIRKS
-from swarmchat.swarm.probes.results import merged_quirks, usable
+from swarmchat.swarm.probes.results import QUIRKS, merged_quirks, usable
 from swarmchat.swarm.probes.runner import ProbeRun
 
 server = server_fixture
