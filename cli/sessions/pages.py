@@ -1,11 +1,11 @@
-"""Print sessions, conversations and search results."""
+"""Print sessions, conversations, search results and remarks."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from swarmchat.cli.render.renderer import mark
+from swarmchat.cli.render.renderer import Renderer, mark
 from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import paint
@@ -34,14 +34,20 @@ def print_dialogue(entries: Iterable[DialogueEntry]) -> None:
         if each.kind in ("user", "assistant", "system"):
             head = f"{one_line(each.who, 60)}{undone} {sign}"
             print(f"{_styled('name', head, colour)} {sanitize(each.text.strip())}")
-        elif each.kind == "call":
+            continue
+        role, line = "remark", one_line(each.text, 200)
+        if each.kind == "call":
             call = f"{one_line(each.who, 60)} · {one_line(each.name, 60)}({one_line(each.arguments, 60)})"
             result = "" if each.status == NO_ANSWER else f": {one_line(each.text, 80)}"
-            print(_styled("remark", f"  {call}  {one_line(each.status, 20)}{result}{undone}", colour))
-        else:
-            role = "error" if each.kind == "error" else "remark"
-            prefix = "error: " if each.kind == "error" else ""
-            print(_styled(role, f"  {prefix}{one_line(each.text, 200)}{undone}", colour))
+            line = f"{call}  {one_line(each.status, 20)}{result}"
+        elif each.kind == "error":
+            role, line = "error", f"error: {line}"
+        print(_styled(role, f"  {line}{undone}", colour))
+
+
+def remark(text: str) -> None:
+    """Print a remark on stderr."""
+    Renderer(colour=wants_colour(sys.stderr)).remark(text)
 
 
 def print_hits(hits: Iterable[Hit], where: str = "") -> None:
