@@ -114,7 +114,7 @@ async def _probe(checks: Checks, model: OpenAIEndpoint) -> None:
             async for result in results:
                 if result.name not in _PROBES:
                     continue
-                advice = "; ".join(QUIRKS[quirk].advice for quirk in result.quirks)
+                advice = "; ".join(QUIRKS[quirk] for quirk in result.quirks)
                 status: Status = "warning"
                 if result.status in ("ok", "skipped"):
                     status, advice = result.status, ""

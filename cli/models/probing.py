@@ -81,16 +81,14 @@ def _print_verdict(model: Model, run: ProbeRun) -> None:
         print("\nwhat it gets wrong, which steps of the rescue dealt with it, and what to do")
     for name, steps in quirks.items():
         handled = f" ({', '.join(steps)})" if steps else ""
-        line = f"{name}{handled}: {QUIRKS[name].advice}"
+        line = f"{name}{handled}: {QUIRKS[name]}"
         print(textwrap.fill(line, report_width(), initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
     if model.name == "demo":
         print(f"\nthis is the demo model: its answers are scripted, it is no AI; {CONNECT}")
 
 
 def _document(model: Model, run: ProbeRun, ended: SwarmError | None) -> dict[str, Any]:
-    quirks = {
-        name: {"steps": steps, "advice": QUIRKS[name].advice} for name, steps in merged_quirks(run.results).items()
-    }
+    quirks = {name: {"steps": steps, "advice": QUIRKS[name]} for name, steps in merged_quirks(run.results).items()}
     return {
         "model": one_line(model.name, 200),
         "server": _address(model),
