@@ -41,6 +41,15 @@ class Checks(list[Check]):
         """Append a check. ``skipped`` is for what was not checked, or is missing and need not be there."""
         self.append(Check(self.group, name, status, found, advice))
 
+    def judge(
+        self, good: bool, name: str, found: str, *, problem: str = "", advice: str = "", status: Status = "warning"
+    ) -> None:
+        """Append an ok check if ``good``, else one with ``status``, ``advice`` and the ``problem``, if it differs."""
+        if good:
+            self.add("ok", name, found)
+        else:
+            self.add(status, name, problem or found, advice)
+
 
 def format_check(check: Check, *, colour: bool) -> str:
     """Return the lines that show ``check`` on the screen."""

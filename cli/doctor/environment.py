@@ -27,11 +27,10 @@ def check_program() -> Checks:
     python = ".".join(map(str, sys.version_info[:3]))
     checks.add("ok", "version", f"swarmchat {_version('swarmchat')}, Python {python} on {sys.platform}")
     versions = {name: _version(name) for name in _PACKAGES.split()}
-    if missing := [name for name, number in versions.items() if number is None]:
-        advice = "install swarmchat again: pip install swarmchat"
-        checks.add("failed", "packages", f"missing: {', '.join(missing)}", advice)
-    else:
-        checks.add("ok", "packages", ", ".join(f"{name} {number}" for name, number in versions.items()))
+    missing = ", ".join(name for name, number in versions.items() if number is None)
+    listed = ", ".join(f"{name} {number}" for name, number in versions.items())
+    advice = "install swarmchat again: pip install swarmchat"
+    checks.judge(not missing, "packages", listed, problem=f"missing: {missing}", advice=advice, status="failed")
     return checks
 
 
@@ -61,17 +60,17 @@ def check_terminal(environment: Mapping[str, str]) -> Checks:
         checks.add("ok", "kind", f"TERM={term}, bracketed paste is requested; colours are {colours}")
     with suppress(OSError, ValueError):
         columns, lines = os.get_terminal_size(sys.stdout.fileno())
-        size = f"{columns} x {lines}"
-        if 0 < columns < 40 or (columns and lines < 10):
-            checks.add("warning", "size", size, "enlarge the window: 40 x 10 is the smallest size that is tested")
-        elif columns:
-            checks.add("ok", "size", size)
+        if columns:
+            advice = "enlarge the window: 40 x 10 is the smallest size that is tested"
+            checks.judge(columns >= 40 and lines >= 10, "size", f"{columns} x {lines}", advice=advice)
     encoding = (sys.stdout.encoding or "ascii").lower()
-    if encoding.replace("-", "").replace("_", "") in ("utf8", "cp65001"):
-        checks.add("ok", "letters", f"standard output can show all of Unicode ({encoding})")
-    else:
-        advice = "set LANG to a locale with UTF-8, such as C.UTF-8"
-        checks.add("warning", "letters", f"standard output can show only {encoding}: other characters become ?", advice)
+    checks.judge(
+        encoding.replace("-", "").replace("_", "") in ("utf8", "cp65001"),
+        "letters",
+        f"standard output can show all of Unicode ({encoding})",
+        problem=f"standard output can show only {encoding}: other characters become ?",
+        advice="set LANG to a locale with UTF-8, such as C.UTF-8",
+    )
     return checks
 
 
@@ -126,10 +125,9 @@ def _check_file(checks: Checks, path: Path) -> None:
     except OSError as error:
         checks.add("failed", "file", f"{path} cannot be read: {error.strerror}", "check its permissions")
         return
-    if exposed:
-        checks.add("warning", "file", f"{path} contains a key, and others can read it", f"chmod 600 {path}")
-    else:
-        checks.add("ok", "file", f"{path}{', profiles: ' if profiles else ''}{', '.join(profiles)}")
+    line = f"{path}{', profiles: ' if profiles else ''}{', '.join(profiles)}"
+    problem = f"{path} contains a key, and others can read it"
+    checks.judge(not exposed, "file", line, problem=problem, advice=f"chmod 600 {path}")
 
 
 def _profile_problems() -> list[str]:
@@ -160,9 +158,6 @@ def check_key(settings: Settings) -> tuple[Checks, bool]:
     # The length shows that a key was cut or doubled, and reveals nothing that helps to use it.
     about = f"*** ({len(key)} characters, from {key_origin(settings)})"
     usable = key.isascii() and key.isprintable() and " " not in key
-    if usable:
-        checks.add("ok", "key", about)
-    else:
-        problem = f"{about} contains a space, a line break or a non-ASCII character"
-        checks.add("failed", "key", problem, "copy it again")
+    problem = f"{about} contains a space, a line break or a non-ASCII character"
+    checks.judge(usable, "key", about, problem=problem, advice="copy it again", status="failed")
     return checks, usable

@@ -123,11 +123,8 @@ async def _check_access(checks: Checks, backend: Backend) -> None:
         with suppress(BackendError):
             await backend.commit(Delete(key), Delete(lock))
     line = f"{backend.url}: open {opening:.1f} ms, write {writing:.1f} ms, read {reading:.1f} ms, lock {locking:.1f} ms"
-    if max(writing, reading, locking) > _SLOW:
-        advice = "each turn writes twice: use a server that is closer, or a disk that is not on a network"
-        checks.add("warning", "backend", line, advice)
-    else:
-        checks.add("ok", "backend", line)
+    advice = "each turn writes twice: use a server that is closer, or a disk that is not on a network"
+    checks.judge(max(writing, reading, locking) <= _SLOW, "backend", line, advice=advice)
 
 
 async def _timed(work: Awaitable[Any]) -> tuple[float, Any]:
@@ -145,27 +142,23 @@ async def _check_redis(checks: Checks, backend: Any) -> None:
         checks.add("skipped", "redis", "version unknown: the server's ACL forbids INFO")
     else:
         checks.add("ok", "redis", f"{report.program}, {report.mode or 'standalone'}")
-    advice = "set appendonly yes"
     if report.appendonly is None or report.save is None:
         checks.add("skipped", "persistence", "unknown: the server's ACL forbids CONFIG GET")
-    elif report.appendonly:
-        checks.add("ok", "persistence", f"appendonly yes, appendfsync {report.appendfsync}")
-    elif report.save:
-        problem = f"snapshots only (save {report.save}): a crash loses everything since the last snapshot"
-        checks.add("warning", "persistence", problem, advice)
     else:
-        checks.add("warning", "persistence", "none: a restart of the server loses all sessions", advice)
-    if report.policy == "noeviction":
-        checks.add("ok", "memory", "maxmemory-policy noeviction: nothing is evicted")
-    elif report.policy is not None:
+        line = f"appendonly yes, appendfsync {report.appendfsync}"
+        problem = "none: a restart of the server loses all sessions"
+        if report.save:
+            problem = f"snapshots only (save {report.save}): a crash loses everything since the last snapshot"
+        checks.judge(report.appendonly, "persistence", line, problem=problem, advice="set appendonly yes")
+    if report.policy is not None:
+        line = "maxmemory-policy noeviction: nothing is evicted"
         problem = f"maxmemory-policy {report.policy}: the server may evict parts of sessions"
-        checks.add("warning", "memory", problem, "set maxmemory-policy noeviction")
-    if report.ahead is not None and abs(report.ahead) > _DRIFT:
-        problem = f"the server's is {abs(report.ahead):.0f} s {'ahead of' if report.ahead > 0 else 'behind'} ours"
+        advice = "set maxmemory-policy noeviction"
+        checks.judge(report.policy == "noeviction", "memory", line, problem=problem, advice=advice)
+    if report.ahead is not None:
+        line = f"the server's clock is {abs(report.ahead):.1f} s {'ahead of' if report.ahead > 0 else 'behind'} ours"
         advice = "synchronize both by NTP: sessions expire by the server's clock, and records have the time of ours"
-        checks.add("warning", "clock", problem, advice)
-    elif report.ahead is not None:
-        checks.add("ok", "clock", f"the server's differs from ours by {abs(report.ahead):.1f} s")
+        checks.judge(abs(report.ahead) <= _DRIFT, "clock", line, advice=advice)
 
 
 async def check_sessions(backend: Backend, client: str, *, everything: bool) -> Checks:

@@ -1,20 +1,29 @@
-"""The reports of ``swarmchat replay``: lines on the terminal, JSON, and JUnit XML."""
+"""The report of ``swarmchat replay``: lines on the terminal, JSON, JUnit XML, and the drift of another model."""
 
 import re
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from swarmchat.cli.render.renderer import Renderer
-from swarmchat.cli.replay.drift import drift_lines, drift_rows, drift_summary
 from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.printing import print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import paint
+from swarmchat.swarm.replay.expectations import TurnComparison, TurnOutcome
 from swarmchat.swarm.replay.runner import Replayed
+
+_SIMILAR = 0.6
+"""Share of equal words from which two answers count as similar."""
+_COMPARED = ("agent", "handoffs", "tools", "rescues", "tokens")
+_WIDEST = 34
+"""Characters of a cell."""
 
 _CLEAR_LINE = "\r\x1b[K"
 _WIDTH = 400
@@ -48,11 +57,7 @@ class Report:
     """Collects results, prints each difference as it is found, and sums up. ``drift`` compares with another model."""
 
     def __init__(self, *, every: bool, verbose: bool, as_json: bool, drift: bool) -> None:
-        self._every = every
-        self._verbose = verbose
-        self._as_json = as_json
-        self._drift = drift
-        self._colour = wants_colour(sys.stdout)
+        self._every, self._verbose, self._as_json, self._drift = every, verbose, as_json, drift
         self._errors = Renderer(colour=wants_colour(sys.stderr))
         self._results: list[ReplayResult] = []
         self._failures: list[tuple[Path, str]] = []
@@ -76,15 +81,15 @@ class Report:
         where = one_line(f"{result.path}, {result.name}" if several else str(result.path), _WIDTH)
         if self._drift:
             _print(f"{where}, with {one_line(result.model, 60)}")
-            for line in drift_lines(result.replayed.turns):
+            for line in _drift_lines(result.replayed.turns):
                 _print(line)
         differences = result.replayed.differences
         for difference in differences if self._every else differences[:1]:
             _print(f"{where}: {one_line(str(difference), _WIDTH)}")
             for line in difference.diff():
-                self._print_styled("deleted" if line.startswith("-") else "inserted", f"  {one_line(line, _WIDTH)}")
+                _print(f"  {one_line(line, _WIDTH)}", "deleted" if line.startswith("-") else "inserted")
         if len(differences) > 1 and not self._every:
-            self._print_styled("remark", f"  and {len(differences) - 1:,} more: --all-differences shows them")
+            _print(f"  and {len(differences) - 1:,} more: --all-differences shows them", "remark")
         if self._verbose and result.replayed.same:
             _print(f"{where}: the same ({_count(len(result.replayed.turns), 'turn')})")
         self._print_progress()
@@ -111,7 +116,7 @@ class Report:
         duration = f"({_count(self._turns, 'turn')}, {self._seconds:.1f} s)"
         if self._drift:
             unmet = sum(bool(result.unmet) for result in self._results)
-            drift = drift_summary([drift_rows(result.replayed.turns) for result in self._results])
+            drift = _drift_summary([_drift_rows(result.replayed.turns) for result in self._results])
             text = f"{_count(count, 'conversation')} {duration}; {drift}"
             text += f"; {_count(unmet, 'conversation')} not as expected" if unmet else ""
         elif count == 1:
@@ -175,18 +180,18 @@ class Report:
             styled = paint("remark", text) if wants_colour(sys.stderr) else text
             print(_CLEAR_LINE + styled, end="", file=sys.stderr, flush=True)
 
-    def _print_styled(self, role: str, text: str) -> None:
-        _print(paint(role, text) if self._colour else text)
-
     def _result_as_json(self, result: ReplayResult) -> dict[str, Any]:
         replayed = result.replayed
-        row: dict[str, Any] = {"file": str(result.path), "name": result.name, "same": replayed.same}
-        row |= {"turns": len(replayed.turns), "seconds": round(result.seconds, 3)}
-        row |= {
+        row = {
+            "file": str(result.path),
+            "name": result.name,
+            "same": replayed.same,
+            "turns": len(replayed.turns),
+            "seconds": round(result.seconds, 3),
             "differences": [{**asdict(each), "text": str(each)} for each in replayed.differences],
             "unmet": result.unmet,
         }
-        return row | ({"model": result.model, "drift": drift_rows(replayed.turns)} if self._drift else {})
+        return row | ({"model": result.model, "drift": _drift_rows(replayed.turns)} if self._drift else {})
 
 
 def _junit_case(suite: Element, path: Path, name: str, seconds: float) -> Element:
@@ -198,9 +203,73 @@ def _valid_xml(text: str) -> str:
     return _NO_XML.sub("\ufffd", text)
 
 
-def _print(line: str) -> None:
-    print(line, flush=True)
+def _print(line: str, role: str = "") -> None:
+    print(paint(role, line) if role and wants_colour(sys.stdout) else line, flush=True)
 
 
 def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _drift_rows(turns: Sequence[TurnComparison]) -> list[dict[str, Any]]:
+    """Return the recorded and the new outcome of each turn, and how much alike the answers are."""
+    return [
+        {
+            "turn": comparison.then.turn,
+            "recorded": _outcome_as_json(comparison.then),
+            "now": _outcome_as_json(comparison.now),
+            "answer": _likeness(comparison.then.answer, comparison.now.answer),
+        }
+        for comparison in turns
+    ]
+
+
+def _drift_lines(turns: Sequence[TurnComparison]) -> Iterator[str]:
+    """Yield a table with one turn a line; a cell that changed shows both values."""
+    rows = [("turn", *_COMPARED, "answer"), *(_cells(row) for row in _drift_rows(turns))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _drift_summary(conversations: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """Return one line that says how many turns went as recorded."""
+    rows = list(chain.from_iterable(conversations))
+    agents, tools = (sum(row["recorded"][name] == row["now"][name] for row in rows) for name in ("agent", "tools"))
+    answers = Counter(row["answer"] for row in rows)
+    counts = ", ".join(f"{answers[kind]} {kind}" for kind in ("same", "similar", "different") if answers[kind])
+    before, after = (sum(row[when]["tokens"] for row in rows) for when in ("recorded", "now"))
+    return (
+        f"the same agent in {agents} of {len(rows)}, the same tools in {tools}; "
+        f"answers: {counts or 'none'}; tokens {before:,} -> {after:,}"
+    )
+
+
+def _outcome_as_json(outcome: TurnOutcome) -> dict[str, Any]:
+    return {
+        "agent": outcome.agent,
+        "handoffs": outcome.handoffs,
+        "tools": [name for name, _ in outcome.calls],
+        "rescues": len(outcome.rescues),
+        "tokens": outcome.tokens,
+        "answer": outcome.answer,
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    pairs = [(_cell(row["recorded"][name]), _cell(row["now"][name])) for name in _COMPARED]
+    cells = [one_line(then if then == now else f"{then} -> {now}", _WIDEST) for then, now in pairs]
+    return (str(row["turn"]), *cells, row["answer"])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "-"
+    return f"{value:,}" if isinstance(value, int) else str(value or "-")
+
+
+def _likeness(then: str, now: str) -> str:
+    old, new = then.split(), now.split()
+    if old == new:
+        return "same"
+    return "similar" if SequenceMatcher(None, old, new, autojunk=False).ratio() >= _SIMILAR else "different"

@@ -111,8 +111,7 @@ def import_sessions(flags: Flags, files: Sequence[Path], as_name: str | None, fo
     if as_name is not None and not as_name.strip():
         raise UsageError("--as needs a name that is not empty")
     settings = wiring.apply_settings(flags)
-    stack = ExitStack()
-    try:
+    with ExitStack() as stack:
         snapshots: list[SessionSnapshot] = []
         for path in files:
             source = stack.enter_context(_standard_input()) if str(path) == "-" else path
@@ -120,12 +119,10 @@ def import_sessions(flags: Flags, files: Sequence[Path], as_name: str | None, fo
             for text in transcript.remarks:
                 remark(text)
             snapshots += transcript.sessions
-    except BaseException:
-        stack.close()
-        raise
+        transcripts = stack.pop_all()
 
     async def work() -> None:
-        with stack:
+        with transcripts:
             async with open_store(settings) as store:
                 await _store_all(store, snapshots, as_name, as_json, "imported")
 

@@ -19,7 +19,7 @@ from swarmchat.cli.sessions.pages import print_dialogue, print_hits, print_sessi
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.readers import read_age
 from swarmchat.cli.settings.store import OpenStore, open_store
-from swarmchat.cli.terminal.printing import as_line, print_json
+from swarmchat.cli.terminal.printing import as_line, print_json, print_rows
 from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.repair import repair_file, repair_session
 from swarmchat.swarm.archive.search import search_sessions
@@ -217,11 +217,8 @@ async def prune(
             deleted.append(info)
         except SessionBusy as error:
             remark(f"{info.name!r} stays: {error}")
-    if as_json:
-        print_json([{"id": info.id, "name": info.name, "updated": info.updated} for info in deleted])
-        return
-    for info in deleted:
-        print(f"{'would delete' if dry_run else 'deleted'} {as_line(info.name)}")
+    rows = [{"id": info.id, "name": info.name, "updated": info.updated} for info in deleted]
+    print_rows(rows, as_json, "would delete {name}" if dry_run else "deleted {name}")
 
 
 def _time_ago(age: str) -> str:

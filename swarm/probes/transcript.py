@@ -9,15 +9,8 @@ from typing import Any
 
 from swarmchat.swarm.conversation.events import Event, Rescued, ToolFinished, TurnEnded
 from swarmchat.swarm.errors import SwarmError
-from swarmchat.swarm.models.base import (
-    Answer,
-    Model,
-    ModelEvent,
-    ModelRequest,
-    ObservableModel,
-    ReasoningChunk,
-    TextChunk,
-)
+from swarmchat.swarm.models import base
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk
 
 
 @dataclass
@@ -81,25 +74,16 @@ def _objects(value: object) -> list[Mapping[str, Any]]:
 class RecordingModel:
     """Forwards requests to ``inner``, and records each exchange in ``replies``. Does not close ``inner``."""
 
-    def __init__(self, inner: Model) -> None:
+    def __init__(self, inner: base.Model) -> None:
+        self.name, self.context_window = inner.name, inner.context_window
         self._inner = inner
         self.replies: list[RecordedExchange] = []
-
-    @property
-    def name(self) -> str:
-        """The inner model's name."""
-        return self._inner.name
-
-    @property
-    def context_window(self) -> int:
-        """The inner model's context window."""
-        return self._inner.context_window
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer ``request``; see ``Model.stream``."""
         reply = RecordedExchange(request)
         self.replies.append(reply)
-        if isinstance(self._inner, ObservableModel):
+        if isinstance(self._inner, base.ObservableModel):
             reply.objects = []
             self._inner.on_object = reply.objects.append
         clock = asyncio.get_running_loop().time
