@@ -57,11 +57,8 @@ class _Player:
                     self._renderer.entered("you", str(data.get("text", "")).strip())
                 if record.type == "policy":
                     # The log does not contain the message that was answered instead.
-                    show(
-                        events.Refused(
-                            str(data.get("policy")), str(data.get("direction")), bool(data.get("banned")), ""
-                        )
-                    )
+                    policy, direction = str(data.get("policy")), str(data.get("direction"))
+                    show(events.Refused(policy, direction, bool(data.get("banned")), ""))
             case "error":
                 error = data.get("error")
                 self._renderer.error(str(error.get("message")) if isinstance(error, dict) else "unknown")

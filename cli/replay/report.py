@@ -3,9 +3,10 @@
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.terminal.capabilities import can_move, wants_colour
-from swarmchat.cli.terminal.printing import print_json
+from swarmchat.cli.terminal.printing import count_of, print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import paint
-from swarmchat.swarm.replay.expectations import TurnComparison, TurnOutcome
+from swarmchat.swarm.replay.expectations import TurnOutcome
 from swarmchat.swarm.replay.runner import Replayed
 
 _SIMILAR = 0.6
@@ -52,6 +53,19 @@ class ReplayResult:
         """How many expectations were not met."""
         return sum(difference.type == "expect" for difference in self.replayed.differences)
 
+    @cached_property
+    def drift(self) -> list[dict[str, Any]]:
+        """The recorded and the new outcome of each turn, and whether the answers are the same, similar or different."""
+        return [
+            {
+                "turn": comparison.then.turn,
+                "recorded": _outcome_as_json(comparison.then),
+                "now": _outcome_as_json(comparison.now),
+                "answer": _likeness(comparison.then.answer, comparison.now.answer),
+            }
+            for comparison in self.replayed.turns
+        ]
+
 
 class Report:
     """Collects results, prints each difference as it is found, and sums up. ``drift`` compares with another model."""
@@ -81,7 +95,7 @@ class Report:
         where = one_line(f"{result.path}, {result.name}" if several else str(result.path), _WIDTH)
         if self._drift:
             _print(f"{where}, with {one_line(result.model, 60)}")
-            for line in _drift_lines(result.replayed.turns):
+            for line in _drift_table(result.drift):
                 _print(line)
         differences = result.replayed.differences
         for difference in differences if self._every else differences[:1]:
@@ -91,7 +105,7 @@ class Report:
         if len(differences) > 1 and not self._every:
             _print(f"  and {len(differences) - 1:,} more: --all-differences shows them", "remark")
         if self._verbose and result.replayed.same:
-            _print(f"{where}: the same ({_count(len(result.replayed.turns), 'turn')})")
+            _print(f"{where}: the same ({count_of(len(result.replayed.turns), 'turn')})")
         self._print_progress()
 
     def add_failure(self, path: Path, error: Exception) -> None:
@@ -112,13 +126,13 @@ class Report:
     def summary(self) -> str:
         """Return one line about all results."""
         count = len(self._results)
-        unlike = sum(not result.replayed.same for result in self._results)
-        duration = f"({_count(self._turns, 'turn')}, {self._seconds:.1f} s)"
+        unlike = self._unlike
+        duration = f"({count_of(self._turns, 'turn')}, {self._seconds:.1f} s)"
         if self._drift:
             unmet = sum(bool(result.unmet) for result in self._results)
-            drift = _drift_summary([_drift_rows(result.replayed.turns) for result in self._results])
-            text = f"{_count(count, 'conversation')} {duration}; {drift}"
-            text += f"; {_count(unmet, 'conversation')} not as expected" if unmet else ""
+            drift = list(chain.from_iterable(result.drift for result in self._results))
+            text = f"{count_of(count, 'conversation')} {duration}; {_drift_summary(drift)}"
+            text += f"; {count_of(unmet, 'conversation')} not as expected" if unmet else ""
         elif count == 1:
             text = f"the conversation {'differs' if unlike else 'is the same'} {duration}"
         elif unlike:
@@ -126,18 +140,18 @@ class Report:
             text = f"{count - unlike:,} of {count:,} conversations are the same {duration}; {unlike:,} {differ}"
         else:
             text = f"all {count:,} conversations are the same {duration}"
-        text += f"; {_count(len(self._updated), 'file')} updated" if self._updated else ""
-        return text + (f"; {_count(len(self._failures), 'file')} cannot be used" if self._failures else "")
+        text += f"; {count_of(len(self._updated), 'file')} updated" if self._updated else ""
+        return text + (f"; {count_of(len(self._failures), 'file')} cannot be used" if self._failures else "")
 
     def end(self) -> None:
         """Print the JSON, or the summary if all is well; print it as an error if a file cannot be used."""
         if self._as_json:
             failures = [{"file": str(path), "error": reason} for path, reason in self._failures]
-            same = sum(result.replayed.same for result in self._results)
-            about: dict[str, Any] = {"conversations": len(self._results), "same": same, "turns": self._turns}
-            about |= {"seconds": round(self._seconds, 3), "files_not_usable": len(failures)}
+            count = len(self._results)
+            counts = {"conversations": count, "same": count - self._unlike, "turns": self._turns}
+            summary = {**counts, "seconds": round(self._seconds, 3), "files_not_usable": len(failures)}
             rows = [self._result_as_json(result) for result in self._results]
-            print_json({"summary": about, "conversations": rows, "errors": failures})
+            print_json({"summary": summary, "conversations": rows, "errors": failures})
         elif self.all_the_same and not self._failures:
             _print(self.summary())
         if self._failures:
@@ -145,8 +159,7 @@ class Report:
 
     def as_junit(self) -> bytes:
         """Return JUnit XML: a failure for each result that differs, an error for each file that cannot be used."""
-        unlike = sum(not result.replayed.same for result in self._results)
-        counts = {"tests": str(len(self._results) + len(self._failures)), "failures": str(unlike)}
+        counts = {"tests": str(len(self._results) + len(self._failures)), "failures": str(self._unlike)}
         counts |= {"errors": str(len(self._failures)), "skipped": "0", "time": f"{self._seconds:.3f}"}
         root = Element("testsuites", counts)
         suite = SubElement(root, "testsuite", {"name": "swarmchat replay", **counts})
@@ -167,6 +180,11 @@ class Report:
             print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
     @property
+    def _unlike(self) -> int:
+        """The number of conversations that differ."""
+        return sum(not result.replayed.same for result in self._results)
+
+    @property
     def _turns(self) -> int:
         return sum(len(result.replayed.turns) for result in self._results)
 
@@ -176,7 +194,7 @@ class Report:
 
     def _print_progress(self) -> None:
         if can_move(sys.stderr):
-            text = f"  {_count(len(self._results), 'conversation')}, {_count(self._turns, 'turn')} …"
+            text = f"  {count_of(len(self._results), 'conversation')}, {count_of(self._turns, 'turn')} …"
             styled = paint("remark", text) if wants_colour(sys.stderr) else text
             print(_CLEAR_LINE + styled, end="", file=sys.stderr, flush=True)
 
@@ -191,7 +209,7 @@ class Report:
             "differences": [{**asdict(each), "text": str(each)} for each in replayed.differences],
             "unmet": result.unmet,
         }
-        return row | ({"model": result.model, "drift": _drift_rows(replayed.turns)} if self._drift else {})
+        return row | ({"model": result.model, "drift": result.drift} if self._drift else {})
 
 
 def _junit_case(suite: Element, path: Path, name: str, seconds: float) -> Element:
@@ -207,40 +225,22 @@ def _print(line: str, role: str = "") -> None:
     print(paint(role, line) if role and wants_colour(sys.stdout) else line, flush=True)
 
 
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _drift_rows(turns: Sequence[TurnComparison]) -> list[dict[str, Any]]:
-    """Return the recorded and the new outcome of each turn, and how much alike the answers are."""
-    return [
-        {
-            "turn": comparison.then.turn,
-            "recorded": _outcome_as_json(comparison.then),
-            "now": _outcome_as_json(comparison.now),
-            "answer": _likeness(comparison.then.answer, comparison.now.answer),
-        }
-        for comparison in turns
-    ]
-
-
-def _drift_lines(turns: Sequence[TurnComparison]) -> Iterator[str]:
+def _drift_table(drift: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield a table with one turn a line; a cell that changed shows both values."""
-    rows = [("turn", *_COMPARED, "answer"), *(_cells(row) for row in _drift_rows(turns))]
+    rows = [("turn", *_COMPARED, "answer"), *map(_cells, drift)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _drift_summary(conversations: Sequence[Sequence[dict[str, Any]]]) -> str:
+def _drift_summary(drift: Sequence[Mapping[str, Any]]) -> str:
     """Return one line that says how many turns went as recorded."""
-    rows = list(chain.from_iterable(conversations))
-    agents, tools = (sum(row["recorded"][name] == row["now"][name] for row in rows) for name in ("agent", "tools"))
-    answers = Counter(row["answer"] for row in rows)
+    agents, tools = (sum(row["recorded"][name] == row["now"][name] for row in drift) for name in ("agent", "tools"))
+    answers = Counter(row["answer"] for row in drift)
     counts = ", ".join(f"{answers[kind]} {kind}" for kind in ("same", "similar", "different") if answers[kind])
-    before, after = (sum(row[when]["tokens"] for row in rows) for when in ("recorded", "now"))
+    before, after = (sum(row[when]["tokens"] for row in drift) for when in ("recorded", "now"))
     return (
-        f"the same agent in {agents} of {len(rows)}, the same tools in {tools}; "
+        f"the same agent in {agents} of {len(drift)}, the same tools in {tools}; "
         f"answers: {counts or 'none'}; tokens {before:,} -> {after:,}"
     )
 
@@ -256,7 +256,7 @@ def _outcome_as_json(outcome: TurnOutcome) -> dict[str, Any]:
     }
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     pairs = [(_cell(row["recorded"][name]), _cell(row["now"][name])) for name in _COMPARED]
     cells = [one_line(then if then == now else f"{then} -> {now}", _WIDEST) for then, now in pairs]
     return (str(row["turn"]), *cells, row["answer"])

@@ -1,8 +1,8 @@
 """Replay the conversations in files, one after the other, and report the results."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
 from swarmchat.cli.replay.report import ReplayResult, Report
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.settings.store import open_store
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
@@ -54,10 +55,17 @@ async def replay_transcripts(request: ReplayRequest) -> int:
         await play_transcripts(paths, request.start, request.until, request.speed)
         return 0
     report = Report(every=request.every, verbose=request.verbose, as_json=request.as_json, drift=request.mode == "live")
-    replayer = _Replayer(request, report)
+    # The sessions of a replay are removed again, so by default they are never written to disk.
+    settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
     errors: list[CliError | SwarmError | BackendError] = []
     try:
-        async with replayer.opened():
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(open_store(settings))
+            swarm = None
+            if request.flags.get("swarm") is not None:
+                swarm = wiring.make_swarm(settings)
+                stack.push_async_callback(wiring.close_swarm, swarm)
+            replayer = _Replayer(request, report, settings, store.backend, swarm)
             for path in paths:
                 try:
                     await replayer.replay_file(path)
@@ -117,71 +125,58 @@ def _check(request: ReplayRequest) -> None:
         raise UsageError("--update writes the answers of one model: give one -m")
 
 
+@dataclass(frozen=True)
 class _Replayer:
     """Replays files on one backend, with one model after the other."""
 
-    def __init__(self, request: ReplayRequest, report: Report) -> None:
-        self._request = request
-        self._report = report
-        # The sessions of a replay are removed again, so by default they are never written to disk.
-        self._settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
-        self._swarm: Swarm | None = None
-        self._backend: Backend
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
-        """Open the store and load the swarm; close both when the context ends."""
-        async with open_store(self._settings) as store:
-            self._backend = store.backend
-            if self._request.flags.get("swarm") is not None:
-                self._swarm = wiring.make_swarm(self._settings)
-            try:
-                yield
-            finally:
-                if self._swarm is not None:
-                    await wiring.close_swarm(self._swarm)
+    request: ReplayRequest
+    report: Report
+    settings: Settings
+    backend: Backend
+    swarm: Swarm | None
+    """The swarm that the user named, if any."""
 
     async def replay_file(self, path: Path) -> None:
         """Replay every conversation in a file, and update the file if asked to. Raises UsageError and SwarmError."""
         _check_exists(path)
         conversations = await read_conversations(path)
-        if self._request.update and (partial := [each for each in conversations if not each.whole]):
+        if self.request.update and (partial := [each for each in conversations if not each.whole]):
             origin = "was written by hand" if partial[0].by_hand else "comes from another program"
             raise UsageError(f"{path} {origin}: --update writes only logs of swarmchat")
         replayed: list[Replayed] = []
-        for model in self._request.models or (None,):
+        for model in self.request.models or (None,):
             for conversation in conversations:
                 result = await self._replay(path, conversation, model)
-                self._report.add(result, several=len(conversations) > 1)
+                self.report.add(result, several=len(conversations) > 1)
                 replayed.append(result.replayed)
-        if self._request.update:
+        if self.request.update:
             self._update(path, replayed)
 
     async def _replay(self, path: Path, conversation: RecordedConversation, model_name: str | None) -> ReplayResult:
-        live = self._request.mode == "live"
-        plain = wiring.make_swarm(replace(self._settings, swarm=None))
-        swarm = self._swarm or named_swarm(conversation, plain)
+        live = self.request.mode == "live"
+        plain = wiring.make_swarm(replace(self.settings, swarm=None))
+        swarm = self.swarm or named_swarm(conversation, plain)
         remarks = []
         if swarm is None:
-            if reason := lacks_swarm(conversation, self._request.mode):
+            if reason := lacks_swarm(conversation, self.request.mode):
                 raise UsageError(f"{path}, {conversation.name}: {reason}")
             if conversation.about.get("swarm"):
                 remarks.append(f"{conversation.name}: its swarm is replaced by agents with the tools that it calls")
         model: Model | None = None
         if live:
-            model = wiring.make_model(self._settings, interactive=False, swarm=swarm or plain, name=model_name)
+            model = wiring.make_model(self.settings, interactive=False, swarm=swarm or plain, name=model_name)
         started = time.monotonic()
         try:
             replayed = await replay(
                 conversation,
-                self._backend,
+                self.backend,
                 swarm=swarm,
-                mode=self._request.mode,
+                mode=self.request.mode,
                 model=model,
                 # Otherwise the transcript has the limits and the rescue settings.
-                settings=wiring.session_settings(self._settings) if live else None,
-                start=self._request.start,
-                until=self._request.until,
+                settings=wiring.session_settings(self.settings) if live else None,
+                start=self.request.start,
+                until=self.request.until,
             )
         finally:
             if model is not None:
@@ -197,4 +192,4 @@ class _Replayer:
         if new != old:
             write_whole(path, b"\n".join(new) + b"\n")
         changed = sum(before != after for before, after in zip(old, new, strict=False)) + abs(len(old) - len(new))
-        self._report.add_update(path, changed, len(new))
+        self.report.add_update(path, changed, len(new))

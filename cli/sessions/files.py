@@ -19,7 +19,7 @@ from swarmchat.cli.errors import CliError, OutputLost, UsageError
 from swarmchat.cli.sessions.pages import remark
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.store import OpenStore, open_store
-from swarmchat.cli.terminal.printing import as_line, print_json
+from swarmchat.cli.terminal.printing import as_line, count_of, print_json
 from swarmchat.cli.terminal.progress import progress_on
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.swarm.archive.export import as_html, as_jsonl, as_markdown, as_openai
@@ -176,8 +176,7 @@ def _outcome_line(incoming: SessionSnapshot, stored: Stored, verb: str) -> str:
     outcome = outcomes.get(stored.status, verb + resumed)
     name = as_line(incoming.info.name)
     renamed = "" if stored.info.name == incoming.info.name else f" as {as_line(stored.info.name)}"
-    turns = "1 turn" if incoming.info.turns == 1 else f"{incoming.info.turns} turns"
-    return f"{name}{renamed}: {outcome} ({turns}, {incoming.count} records)"
+    return f"{name}{renamed}: {outcome} ({count_of(incoming.info.turns, 'turn')}, {incoming.count} records)"
 
 
 @contextmanager

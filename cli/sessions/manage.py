@@ -19,7 +19,7 @@ from swarmchat.cli.sessions.pages import print_dialogue, print_hits, print_sessi
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.readers import read_age
 from swarmchat.cli.settings.store import OpenStore, open_store
-from swarmchat.cli.terminal.printing import as_line, print_json, print_rows
+from swarmchat.cli.terminal.printing import as_line, count_of, print_json, print_rows
 from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.repair import repair_file, repair_session
 from swarmchat.swarm.archive.search import search_sessions
@@ -236,8 +236,7 @@ async def _confirm(infos: Sequence[SessionInfo], yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("cannot ask for confirmation without a terminal: pass --yes")
     names = ", ".join(as_line(info.name) for info in infos[:5]) + ("" if len(infos) <= 5 else ", …")
-    count = "1 session" if len(infos) == 1 else f"{len(infos)} sessions"
-    print(f"Delete {count} for good: {names}? [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"Delete {count_of(len(infos), 'session')} for good: {names}? [y/N] ", end="", file=sys.stderr, flush=True)
     if (await _read_line()).strip().lower() not in ("y", "yes"):
         raise typer.Exit(1)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from swarmchat.cli.render.renderer import Renderer, mark
 from swarmchat.cli.terminal.capabilities import wants_colour
+from swarmchat.cli.terminal.printing import count_of
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.archive.dialogue import NO_ANSWER, DialogueEntry
@@ -20,10 +21,10 @@ def print_sessions(rows: Sequence[Mapping[str, Any]], everywhere: bool) -> None:
     width = max((len(one_line(row["name"], _NAME)) for row in rows), default=0)
     for row in rows:
         where = f"{row['backend']:<6}  " if everywhere else ""
-        turns = f"{row['turns']} turn{'' if row['turns'] == 1 else 's'}"
         who = "/".join(one_line(str(row[name]), _NAME) for name in ("agent", "model") if row[name])
         name = one_line(row["name"], _NAME).ljust(width)
-        print(f"{where}{name}  {_local(row['updated'])}  {turns:>9}  {who}  {one_line(row['title'], 60)}".rstrip())
+        use = f"{_local(row['updated'])}  {count_of(row['turns'], 'turn'):>9}"
+        print(f"{where}{name}  {use}  {who}  {one_line(row['title'], 60)}".rstrip())
 
 
 def print_dialogue(entries: Iterable[DialogueEntry]) -> None:
