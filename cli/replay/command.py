@@ -71,7 +71,7 @@ def replay(
         if output is not None:
             from swarmchat.cli.errors import UsageError
 
-            raise UsageError("-o names the test to write: use it with --emit-test")
+            raise UsageError("-o is the file for a test: use it with --emit-test")
         return await replay_transcripts(request)
 
     run_interruptible(work)

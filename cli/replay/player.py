@@ -32,6 +32,8 @@ async def play_transcripts(paths: Sequence[Path], start: int | None, until: int 
 
 
 class _Player:
+    """Shows one record after the other, with pauses unless ``speed`` is 0."""
+
     def __init__(self, speed: float) -> None:
         self._speed = speed
         self._renderer = Renderer(sys.stdout, sys.stdout, chat=True, colour=wants_colour(sys.stdout))

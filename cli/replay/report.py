@@ -23,11 +23,10 @@ from swarmchat.swarm.replay.runner import Replayed
 _SIMILAR = 0.6
 """Share of equal words from which two answers count as similar."""
 _COMPARED = ("agent", "handoffs", "tools", "rescues", "tokens")
-_WIDEST = 34
-"""Characters of a cell."""
+_CELL_WIDTH = 34
 
 _CLEAR_LINE = "\r\x1b[K"
-_WIDTH = 400
+_LINE_WIDTH = 400
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot contain, not even escaped."""
@@ -68,7 +67,7 @@ class ReplayResult:
 
 
 class Report:
-    """Collects results, prints each difference as it is found, and sums up. ``drift`` compares with another model."""
+    """Collects results, prints each difference at once, and sums up. ``drift`` adds how another model differs."""
 
     def __init__(self, *, every: bool, verbose: bool, as_json: bool, drift: bool) -> None:
         self._every, self._verbose, self._as_json, self._drift = every, verbose, as_json, drift
@@ -92,16 +91,16 @@ class Report:
         self.clear_progress()
         for remark in result.remarks if self._verbose or not several else ():
             self._errors.remark(remark)
-        where = one_line(f"{result.path}, {result.name}" if several else str(result.path), _WIDTH)
+        where = one_line(f"{result.path}, {result.name}" if several else str(result.path), _LINE_WIDTH)
         if self._drift:
             _print(f"{where}, with {one_line(result.model, 60)}")
             for line in _drift_table(result.drift):
                 _print(line)
         differences = result.replayed.differences
         for difference in differences if self._every else differences[:1]:
-            _print(f"{where}: {one_line(str(difference), _WIDTH)}")
+            _print(f"{where}: {one_line(str(difference), _LINE_WIDTH)}")
             for line in difference.diff():
-                _print(f"  {one_line(line, _WIDTH)}", "deleted" if line.startswith("-") else "inserted")
+                _print(f"  {one_line(line, _LINE_WIDTH)}", "deleted" if line.startswith("-") else "inserted")
         if len(differences) > 1 and not self._every:
             _print(f"  and {len(differences) - 1:,} more: --all-differences shows them", "remark")
         if self._verbose and result.replayed.same:
@@ -121,12 +120,12 @@ class Report:
         self.clear_progress()
         if not self._as_json:
             outcome = f"updated, {changed} of {total} lines changed" if changed else "nothing to update"
-            _print(one_line(f"{path}: {outcome}", _WIDTH))
+            _print(one_line(f"{path}: {outcome}", _LINE_WIDTH))
 
     def summary(self) -> str:
         """Return one line about all results."""
         count = len(self._results)
-        unlike = self._unlike
+        differing = self._differing
         duration = f"({count_of(self._turns, 'turn')}, {self._seconds:.1f} s)"
         if self._drift:
             unmet = sum(bool(result.unmet) for result in self._results)
@@ -134,10 +133,10 @@ class Report:
             text = f"{count_of(count, 'conversation')} {duration}; {_drift_summary(drift)}"
             text += f"; {count_of(unmet, 'conversation')} not as expected" if unmet else ""
         elif count == 1:
-            text = f"the conversation {'differs' if unlike else 'is the same'} {duration}"
-        elif unlike:
-            differ = "differs" if unlike == 1 else "differ"
-            text = f"{count - unlike:,} of {count:,} conversations are the same {duration}; {unlike:,} {differ}"
+            text = f"the conversation {'differs' if differing else 'is the same'} {duration}"
+        elif differing:
+            verb = "differs" if differing == 1 else "differ"
+            text = f"{count - differing:,} of {count:,} conversations are the same {duration}; {differing:,} {verb}"
         else:
             text = f"all {count:,} conversations are the same {duration}"
         text += f"; {count_of(len(self._updated), 'file')} updated" if self._updated else ""
@@ -148,7 +147,7 @@ class Report:
         if self._as_json:
             failures = [{"file": str(path), "error": reason} for path, reason in self._failures]
             count = len(self._results)
-            counts = {"conversations": count, "same": count - self._unlike, "turns": self._turns}
+            counts = {"conversations": count, "same": count - self._differing, "turns": self._turns}
             summary = {**counts, "seconds": round(self._seconds, 3), "files_not_usable": len(failures)}
             rows = [self._result_as_json(result) for result in self._results]
             print_json({"summary": summary, "conversations": rows, "errors": failures})
@@ -159,7 +158,7 @@ class Report:
 
     def as_junit(self) -> bytes:
         """Return JUnit XML: a failure for each result that differs, an error for each file that cannot be used."""
-        counts = {"tests": str(len(self._results) + len(self._failures)), "failures": str(self._unlike)}
+        counts = {"tests": str(len(self._results) + len(self._failures)), "failures": str(self._differing)}
         counts |= {"errors": str(len(self._failures)), "skipped": "0", "time": f"{self._seconds:.3f}"}
         root = Element("testsuites", counts)
         suite = SubElement(root, "testsuite", {"name": "swarmchat replay", **counts})
@@ -180,7 +179,7 @@ class Report:
             print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
     @property
-    def _unlike(self) -> int:
+    def _differing(self) -> int:
         """The number of conversations that differ."""
         return sum(not result.replayed.same for result in self._results)
 
@@ -258,7 +257,7 @@ def _outcome_as_json(outcome: TurnOutcome) -> dict[str, Any]:
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     pairs = [(_cell(row["recorded"][name]), _cell(row["now"][name])) for name in _COMPARED]
-    cells = [one_line(then if then == now else f"{then} -> {now}", _WIDEST) for then, now in pairs]
+    cells = [one_line(then if then == now else f"{then} -> {now}", _CELL_WIDTH) for then, now in pairs]
     return (str(row["turn"]), *cells, row["answer"])
 
 

@@ -26,7 +26,7 @@ _SUFFIXES = (".jsonl", ".json")
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """The arguments of the command line."""
+    """The arguments of ``swarmchat replay``."""
 
     files: Sequence[Path]
     flags: Mapping[str, Any]
@@ -43,9 +43,9 @@ class ReplayRequest:
 
 
 async def replay_transcripts(request: ReplayRequest) -> int:
-    """Replay files and return the exit code. Raises ReplayMismatch if something differs, else whatever goes wrong.
+    """Replay files and return the exit code. Raises ReplayMismatch if something differs.
 
-    One of several files that cannot be used does not keep the others from being replayed.
+    If one of several files cannot be used, the others are replayed all the same.
     """
     _check(request)
     paths = transcript_paths(request.files)
@@ -70,7 +70,7 @@ async def replay_transcripts(request: ReplayRequest) -> int:
                 try:
                     await replayer.replay_file(path)
                 except (UsageError, NotFoundError, SwarmError) as error:
-                    # A model that cannot be reached will not answer for the next file either.
+                    # A model that is unreachable now will not answer for the next file.
                     if len(paths) == 1 or isinstance(error, ModelError):
                         raise
                     errors.append(error)
@@ -114,15 +114,15 @@ def _check(request: ReplayRequest) -> None:
     if request.mode not in modes:
         raise UsageError(f"unknown mode {request.mode!r}; --mode takes {', '.join(modes)}")
     if request.models and request.mode != "live":
-        raise UsageError("-m chooses the model that answers: use it with --mode live")
+        raise UsageError("-m is the model to try: use it with --mode live")
     if request.speed is not None and request.mode != "show":
-        raise UsageError("--speed needs --mode show")
+        raise UsageError("--speed is for playback: use it with --mode show")
     if request.start is not None and request.until is not None and request.until < request.start:
         raise UsageError(f"--until {request.until} is before --from {request.start}")
     if request.update and (request.mode == "show" or request.start is not None or request.until is not None):
         raise UsageError("--update writes whole transcripts: leave out --from, --until and --mode show")
     if request.update and len(request.models) > 1:
-        raise UsageError("--update writes the answers of one model: give one -m")
+        raise UsageError(f"--update writes the answers of one model, not {len(request.models)}: give one -m")
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class _Replayer:
         conversations = await read_conversations(path)
         if self.request.update and (partial := [each for each in conversations if not each.whole]):
             origin = "was written by hand" if partial[0].by_hand else "comes from another program"
-            raise UsageError(f"{path} {origin}: --update writes only logs of swarmchat")
+            raise UsageError(f"{path} {origin}: --update can write only logs of swarmchat")
         replayed: list[Replayed] = []
         for model in self.request.models or (None,):
             for conversation in conversations:
@@ -161,7 +161,7 @@ class _Replayer:
             if reason := lacks_swarm(conversation, self.request.mode):
                 raise UsageError(f"{path}, {conversation.name}: {reason}")
             if conversation.about.get("swarm"):
-                remarks.append(f"{conversation.name}: its swarm is replaced by agents with the tools that it calls")
+                remarks.append(f"{conversation.name}: a stand-in agent with the same tools replaces its swarm")
         model: Model | None = None
         if live:
             model = wiring.make_model(self.settings, interactive=False, swarm=swarm or plain, name=model_name)

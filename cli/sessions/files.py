@@ -109,7 +109,7 @@ def import_sessions(flags: Flags, files: Sequence[Path], as_name: str | None, fo
     if form is not None and form not in FORMATS:
         raise UsageError(f"--format is {form!r}, expected one of {', '.join(FORMATS)}")
     if as_name is not None and not as_name.strip():
-        raise UsageError("--as needs a name that is not empty")
+        raise UsageError("--as is empty: give a name")
     settings = wiring.apply_settings(flags)
     with ExitStack() as stack:
         snapshots: list[SessionSnapshot] = []
@@ -132,7 +132,7 @@ def import_sessions(flags: Flags, files: Sequence[Path], as_name: str | None, fo
 async def copy(store: OpenStore, to: str, names: Sequence[str], everything: bool, as_json: bool) -> None:
     """Copy sessions, those called ``names`` or all, to the store that the backend setting ``to`` names."""
     if bool(names) == everything:
-        raise UsageError("which sessions? Name them, or give --all")
+        raise UsageError("which sessions? Give either their names or --all")
     async with open_store(replace(store.settings, backend=to)) as target:
         if store.backend.url == target.backend.url:
             raise UsageError("source and target are the same store: name another one with --to")

@@ -76,7 +76,7 @@ async def show(store: OpenStore, name: str, as_json: bool) -> None:
 async def search(flags: Flags, text: str, regex: bool, session: str | None, everywhere: bool, as_json: bool) -> int:
     """Print all matches of ``text``. Returns the exit code: 1 if there are none, else 0."""
     if not text:
-        raise UsageError("the text to find is empty")
+        raise UsageError("TEXT is empty: give the text to find")
     try:
         pattern = re.compile(text if regex else re.escape(text), re.IGNORECASE)
     except re.error as error:
@@ -87,7 +87,7 @@ async def search(flags: Flags, text: str, regex: bool, session: str | None, ever
             infos = await _searched_sessions(store, session, everywhere)
             async for info, hits in search_sessions(store.backend, infos, pattern):
                 if isinstance(hits, BadRecord):
-                    remark(f"{info.name!r} was left out: {hits}")
+                    remark(f"{info.name!r} was skipped: {hits}")
                     continue
                 rows += [{**asdict(hit), "backend": store.name} for hit in hits]
                 if not as_json:
@@ -111,7 +111,7 @@ async def _open_stores(flags: Flags, everywhere: bool) -> AsyncGenerator[OpenSto
     Raises the last error if no store can be reached.
     """
     if everywhere and flags.get("backend") is not None:
-        raise UsageError("--all looks into disk and redis: it does not go with -b")
+        raise UsageError("--all searches disk and redis: leave out -b")
     settings = wiring.apply_settings(flags)
     failure: BackendError | None = None
     reached = False
@@ -122,7 +122,7 @@ async def _open_stores(flags: Flags, everywhere: bool) -> AsyncGenerator[OpenSto
                     await store.backend.get(keys.sessions(store.client))
             except BackendError as error:
                 failure = error
-                remark(f"{name} was left out: {error}")
+                remark(f"{name} was skipped: {error}")
                 continue
             reached = True
             yield store
@@ -180,7 +180,7 @@ async def repair(store: OpenStore, name: str, file: Path | None, dry_run: bool, 
 async def delete(store: OpenStore, names: Sequence[str], yes: bool, as_json: bool) -> None:
     """Delete sessions after asking, unless ``yes``."""
     infos = [
-        # The rest of an interrupted import is in no list, and can be deleted too.
+        # What an interrupted import has stored is in no list, but can be deleted.
         await find_unfinished(store.backend, store.client, name) or await store.session(name)
         for name in names
     ]
@@ -202,7 +202,7 @@ async def prune(
 ) -> None:
     """Delete the sessions that meet all conditions, after asking, unless ``yes``; only list them in a dry run."""
     if older_than is None and keep is None and not empty:
-        raise UsageError("which sessions? Give --older-than, --keep or --empty")
+        raise UsageError("no sessions selected: give --older-than, --keep or --empty")
     before = None if older_than is None else _time_ago(older_than)
     infos = (await store.sessions())[keep or 0 :]
     infos = [info for info in infos if before is None or info.updated < before]
@@ -216,7 +216,7 @@ async def prune(
                 await delete_session(store.backend, info)
             deleted.append(info)
         except SessionBusy as error:
-            remark(f"{info.name!r} stays: {error}")
+            remark(f"{info.name!r} was not deleted: {error}")
     rows = [{"id": info.id, "name": info.name, "updated": info.updated} for info in deleted]
     print_rows(rows, as_json, "would delete {name}" if dry_run else "deleted {name}")
 
