@@ -16,7 +16,7 @@ from swarmchat.swarm.context.encodings import encoding_name, load_encoding
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.context_windows import DEFAULT_CONTEXT_WINDOW, known_context_window
 from swarmchat.swarm.models.discovery import find_servers
-from swarmchat.swarm.models.openai_endpoint import ListedModel, OpenAIEndpoint
+from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 from swarmchat.swarm.probes.results import QUIRKS
 from swarmchat.swarm.probes.runner import ProbeRun
 
@@ -75,56 +75,46 @@ async def _check_server(checks: Checks, model: OpenAIEndpoint) -> None:
     await asyncio.to_thread(model.warm_up)
     started = time.perf_counter()
     try:
-        listed = await model.list_models()
+        names = [each.id for each in await model.list_models()]
     except SwarmError as error:
-        if error.exit_code != 66:
-            checks.add("failed", "server", str(error))
-            return
         # Some servers chat but have no list of models.
-        probed = Checks(checks.group)
-        await _probe(probed, model)
-        if any(check.status == "failed" for check in probed):
+        probed = await _probe(model) if error.exit_code == 66 else Checks("model")
+        if not probed or any(check.status == "failed" for check in probed):
             checks.add("failed", "server", str(error))
         else:
             problem = f"{model.address} answers, but does not list its models"
             checks.add("warning", "server", problem, "find their names in its documentation")
             checks += probed
-    else:
-        milliseconds = (time.perf_counter() - started) * 1000
-        checks.add("ok", "server", f"{model.address} answers in {milliseconds:.0f} ms")
-        _check_listed(checks, model.name, listed)
-        await _probe(checks, model)
-
-
-def _check_listed(checks: Checks, name: str, listed: list[ListedModel]) -> None:
-    names = [each.id for each in listed]
-    if name in names:
-        checks.add("ok", "model", f"{one_line(name, 100)} is available")
         return
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    checks.add("ok", "server", f"{model.address} answers in {(time.perf_counter() - started) * 1000:.0f} ms")
+    nearest = difflib.get_close_matches(model.name, names, n=1, cutoff=0.5)
     first = ", ".join(one_line(each, 60) for each in names[:5]) + (", …" if len(names) > 5 else "")
     hint = f"did you mean {one_line(nearest[0], 60)}?" if nearest else f"available: {first};"
     advice = f"{hint} list all: swarmchat models list" if names else "install a model on the server"
-    checks.add("warning", "model", f"{one_line(name, 100)} is not in the server's list", advice)
+    name = one_line(model.name, 100)
+    problem = f"{name} is not in the server's list"
+    checks.judge(model.name in names, "model", f"{name} is available", problem=problem, advice=advice)
+    checks += await _probe(model)
 
 
-async def _probe(checks: Checks, model: OpenAIEndpoint) -> None:
+async def _probe(model: OpenAIEndpoint) -> Checks:
+    """Run a few probes, and return a check for each that is shown."""
+    checks = Checks("model")
     try:
         async with aclosing(ProbeRun(model, quick=True, only=_EXCHANGES).run()) as results:
             async for result in results:
                 if result.name not in _PROBES:
                     continue
-                advice = "; ".join(QUIRKS[quirk] for quirk in result.quirks)
                 status: Status = "warning"
+                advice = "; ".join([*(QUIRKS[quirk] for quirk in result.quirks), "more: swarmchat models test"])
                 if result.status in ("ok", "skipped"):
                     status, advice = result.status, ""
-                elif result.status == "failed" and result.name == "answer":
+                elif (result.status, result.name) == ("failed", "answer"):
                     status = "failed"
-                else:
-                    advice = f"{advice}; more: swarmchat models test".removeprefix("; ")
                 checks.add(status, _PROBES[result.name], result.seen, advice)
     except SwarmError as error:
         checks.add("failed", "answers", str(error))
+    return checks
 
 
 def _check_tokenizer(checks: Checks, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from swarmchat.cli.app import options
 from swarmchat.cli.app.command_runner import run_and_exit, run_interruptible, run_on_store
+from swarmchat.cli.app.options import Flags, Json, SessionName
 from swarmchat.cli.app.typer_app import Commands
 
 sessions_app = Commands(help="See, search, keep and move sessions.", no_args_is_help=True)
@@ -47,9 +48,7 @@ def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 
 @_command("list")
-def list_sessions(
-    limit: Limit = None, everywhere: AllStores = False, *, flags: options.Flags, as_json: options.Json = False
-) -> None:
+def list_sessions(limit: Limit = None, everywhere: AllStores = False, *, flags: Flags, as_json: Json = False) -> None:
     """List the sessions, the last used first."""
     from swarmchat.cli.sessions import manage
 
@@ -57,7 +56,7 @@ def list_sessions(
 
 
 @_command("show")
-def show(name: options.SessionName, *, flags: options.Flags, as_json: JsonRecords = False) -> None:
+def show(name: SessionName, *, flags: Flags, as_json: JsonRecords = False) -> None:
     """Show the conversation of a session, which may be in use."""
     from swarmchat.cli.sessions import manage
 
@@ -71,8 +70,8 @@ def search(
     session: OnlySession = None,
     everywhere: AllStores = False,
     *,
-    flags: options.Flags,
-    as_json: options.Json = False,
+    flags: Flags,
+    as_json: Json = False,
 ) -> None:
     """Search questions, answers, and names, arguments and results of tools. Exit code 1 if nothing matches."""
     from swarmchat.cli.sessions import manage
@@ -81,7 +80,7 @@ def search(
 
 
 @_command("rename")
-def rename(name: options.SessionName, new: NewName, *, flags: options.Flags, as_json: options.Json = False) -> None:
+def rename(name: SessionName, new: NewName, *, flags: Flags, as_json: Json = False) -> None:
     """Rename a session. Its first name still works as long as no other session has it."""
     from swarmchat.cli.sessions import manage
 
@@ -89,7 +88,7 @@ def rename(name: options.SessionName, new: NewName, *, flags: options.Flags, as_
 
 
 @_command("delete")
-def delete(names: Sessions, yes: Yes = False, *, flags: options.Flags, as_json: options.Json = False) -> None:
+def delete(names: Sessions, yes: Yes = False, *, flags: Flags, as_json: Json = False) -> None:
     """Delete sessions for good, after asking. The client's memory stays."""
     from swarmchat.cli.sessions import manage
 
@@ -104,8 +103,8 @@ def prune(
     dry_run: PruneDryRun = False,
     yes: Yes = False,
     *,
-    flags: options.Flags,
-    as_json: options.Json = False,
+    flags: Flags,
+    as_json: Json = False,
 ) -> None:
     """Delete the sessions that meet all of the conditions given. A session in use stays."""
     from swarmchat.cli.sessions import manage
@@ -115,12 +114,7 @@ def prune(
 
 @_command("export")
 def export(
-    name: options.SessionName,
-    output: Output = None,
-    form: ExportFormat = "jsonl",
-    redact: Redact = None,
-    *,
-    flags: options.Flags,
+    name: SessionName, output: Output = None, form: ExportFormat = "jsonl", redact: Redact = None, *, flags: Flags
 ) -> None:
     """Write a session: its log as it is (jsonl), a message list of the chat API (openai), or a page."""
     from swarmchat.cli.sessions import files
@@ -130,12 +124,7 @@ def export(
 
 @_command("import")
 def import_files(
-    files: Files,
-    as_name: ImportName = None,
-    form: ImportFormat = None,
-    *,
-    flags: options.Flags,
-    as_json: options.Json = False,
+    files: Files, as_name: ImportName = None, form: ImportFormat = None, *, flags: Flags, as_json: Json = False
 ) -> None:
     """Import sessions from files: our own logs, message lists, the logs.db of llm, sessions of the Codex CLI.
 
@@ -149,12 +138,7 @@ def import_files(
 
 @_command("copy")
 def copy(
-    to: Target,
-    names: OptionalSessions = None,
-    everything: AllSessions = False,
-    *,
-    flags: options.Flags,
-    as_json: options.Json = False,
+    to: Target, names: OptionalSessions = None, everything: AllSessions = False, *, flags: Flags, as_json: Json = False
 ) -> None:
     """Copy sessions to another store (log, agent, states; not memory, bans or storages).
 
@@ -167,12 +151,7 @@ def copy(
 
 @_command("fork")
 def fork(
-    name: options.SessionName,
-    new: ForkName = None,
-    turn: LastTurn = None,
-    *,
-    flags: options.Flags,
-    as_json: options.Json = False,
+    name: SessionName, new: ForkName = None, turn: LastTurn = None, *, flags: Flags, as_json: Json = False
 ) -> None:
     """Start a new session with the conversation of another one, all of it or the first turns."""
     from swarmchat.cli.sessions import manage
@@ -181,9 +160,7 @@ def fork(
 
 
 @_command("repair")
-def repair(
-    name: SessionOrFile, dry_run: RepairDryRun = False, *, flags: options.Flags, as_json: options.Json = False
-) -> None:
+def repair(name: SessionOrFile, dry_run: RepairDryRun = False, *, flags: Flags, as_json: Json = False) -> None:
     """Repair a log: invalid lines, wrong numbers, calls without results, results without calls.
 
     The original log is kept, as the session NAME-before-repair, or as FILE.bak.

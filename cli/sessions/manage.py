@@ -192,13 +192,7 @@ async def delete(store: OpenStore, names: Sequence[str], yes: bool, as_json: boo
 
 
 async def prune(
-    store: OpenStore,
-    older_than: str | None,
-    keep: int | None,
-    empty: bool,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
+    store: OpenStore, older_than: str | None, keep: int | None, empty: bool, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
     """Delete the sessions that meet all conditions, after asking, unless ``yes``; only list them in a dry run."""
     if older_than is None and keep is None and not empty:
