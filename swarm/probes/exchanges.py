@@ -119,9 +119,6 @@ def exchanges() -> list[Exchange]:
         Exchange("handoff", _two_agents(), ("I want to talk about an invoice.",)),
         Exchange("choice", weather, (paris,), {"tool_choice": "none"}),
         Exchange(
-            "long",
-            _swarm(_BRIEF),
-            (f"{_LONG}\nWith which code word do the notes begin? Answer with it.",),
-            long=True,
+            "long", _swarm(_BRIEF), (f"{_LONG}\nWith which code word do the notes begin? Answer with it.",), long=True
         ),
     ]

@@ -1,10 +1,10 @@
-"""Run of all probes: holds one exchange after another with a model server and checks the transcripts."""
+"""Run all probes: hold one exchange after another with a model server, and check the transcripts."""
 
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from swarmchat.backends import Backend, open_backend
@@ -24,35 +24,35 @@ _MAX_REQUESTS = 6
 _CLEAN = ("clean", "leaks nothing into answers")
 
 
+@dataclass
 class ProbeRun:
-    """One run of all probes on ``model``, which the caller closes. ``on_retry`` is called before each wait.
+    """One run of all probes on ``model``, which the caller closes."""
 
-    ``quick`` skips the long exchange. ``only`` names the exchanges to run, by default all; ``clean`` needs all of them.
-    """
+    model: Model
+    _: KW_ONLY
+    quick: bool = False
+    """Whether to skip the long exchange."""
+    only: Collection[str] | None = None
+    """Names of the exchanges to run; ``None``: all of them, and ``clean``, which needs all."""
+    on_retry: Callable[[Retrying], None] = lambda event: None
+    """Called before each wait."""
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        quick: bool = False,
-        only: Collection[str] | None = None,
-        on_retry: Callable[[Retrying], None] | None = None,
-    ) -> None:
-        self._model = model
-        self._quick = quick
-        self._only = only
-        self._on_retry = on_retry
-        self._parameters: dict[str, Any] = {"temperature": 0, "max_tokens": _MAX_TOKENS}
-        self._tools_work: bool | None = None
-        self._unusable = False
-        self._whole = ProbeTranscript([], [])
-        """All exchanges together."""
-        self.results: list[Result] = []
-        """The results so far."""
-        self.requests = 0
-        self.tokens = 0
-        """Tokens of requests and answers, by the server's count where it reports one."""
-        self.seconds = 0.0
+    results: list[Result] = field(default_factory=list, init=False)
+    """The results so far."""
+    requests: int = field(default=0, init=False)
+    tokens: int = field(default=0, init=False)
+    """Tokens of requests and answers, by the server's count where it reports one."""
+    seconds: float = field(default=0.0, init=False)
+
+    _parameters: dict[str, Any] = field(
+        default_factory=lambda: {"temperature": 0, "max_tokens": _MAX_TOKENS}, init=False
+    )
+    """The parameters of all requests; those that the server refuses are removed or replaced."""
+    _tools_work: bool | None = field(default=None, init=False)
+    """Whether the server accepts tools; ``None``: not known yet."""
+    _unusable: bool = field(default=False, init=False)
+    _whole: ProbeTranscript = field(default_factory=lambda: ProbeTranscript([], []), init=False)
+    """All exchanges together."""
 
     async def run(self) -> AsyncGenerator[Result, None]:
         """Yield the result of each probe as soon as it is known.
@@ -65,11 +65,11 @@ class ProbeRun:
         started = clock()
         try:
             for exchange in exchanges():
-                if self._only is None or exchange.name in self._only:
+                if self.only is None or exchange.name in self.only:
                     for result in await self._results_of(exchange, backend):
                         self.results.append(result)
                         yield result
-            if self._only is None:
+            if self.only is None:
                 self.results.append(self._clean())
                 yield self.results[-1]
         finally:
@@ -99,7 +99,7 @@ class ProbeRun:
         """Return the reason to skip ``exchange``; empty if it should run."""
         if self._unusable:
             return "no answer to a plain question"
-        if exchange.long and self._quick:
+        if exchange.long and self.quick:
             return "--quick"
         return "the server does not accept tools" if exchange.needs_tools and self._tools_work is False else ""
 
@@ -157,7 +157,7 @@ class ProbeRun:
 
     async def _run_once(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
         """Run ``exchange`` in a session of its own. Raises the errors that end the whole run."""
-        model = RecordingModel(self._model)
+        model = RecordingModel(self.model)
         transcript = ProbeTranscript(model.replies, [])
         settings = SessionSettings(
             max_requests=_MAX_REQUESTS, parameters={**self._parameters, **exchange.parameters}, rescue=None
@@ -168,8 +168,8 @@ class ProbeRun:
                 for turn, text in enumerate(exchange.messages):
                     async with aclosing(session.run_turn(text)) as events:
                         async for event in events:
-                            if isinstance(event, Retrying) and self._on_retry is not None:
-                                self._on_retry(event)
+                            if isinstance(event, Retrying):
+                                self.on_retry(event)
                             # Calls that run together finish one by one, all before the next request.
                             transcript.outcomes.append(ExchangeOutcome(turn, len(model.replies) - 1, event))
             except (ModelRefused, ContextTooLong, LimitReached, OverBudget, ModelUnavailable) as error:
