@@ -48,13 +48,14 @@ async def run_test(flags: Mapping[str, Any], *, quick: bool, as_json: bool) -> N
         ended = error
     finally:
         await model.close()
+    report = _as_json(model, run, ended)
     if as_json:
-        print_json(_document(model, run, ended))
+        print_json(report)
     elif run.results:
-        _print_verdict(model, run)
+        _print_verdict(report)
     if ended is not None:
         raise ended
-    if usable(run.results)["chat"] == "no":
+    if report["usable"]["chat"] == "no":
         raise RescueExhausted(f"{model.name} gave no usable answer: it cannot chat with this server and these settings")
 
 
@@ -72,22 +73,22 @@ def _address(model: Model) -> str | None:
     return one_line(model.address, 200) if isinstance(model, OpenAIEndpoint) else None
 
 
-def _print_verdict(model: Model, run: ProbeRun) -> None:
+def _print_verdict(report: Mapping[str, Any]) -> None:
     print()
-    for purpose, verdict in usable(run.results).items():
+    for purpose, verdict in report["usable"].items():
         print(f"usable for {purpose + ':':<8} {verdict}")
-    print(f"it took {run.requests} requests, {run.tokens:,} tokens, {run.seconds:.0f} s")
-    if quirks := merged_quirks(run.results):
+    print(f"it took {report['requests']} requests, {report['tokens']:,} tokens, {report['seconds']:.0f} s")
+    if report["quirks"]:
         print("\nwhat it gets wrong, which steps of the rescue dealt with it, and what to do")
-    for name, steps in quirks.items():
-        handled = f" ({', '.join(steps)})" if steps else ""
-        line = f"{name}{handled}: {QUIRKS[name]}"
-        print(textwrap.fill(line, report_width(), initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
-    if model.name == "demo":
+    for name, quirk in report["quirks"].items():
+        steps = f" ({', '.join(quirk['steps'])})" if quirk["steps"] else ""
+        line = f"- {name}{steps}: {quirk['advice']}"
+        print(textwrap.fill(line, report_width(), subsequent_indent="  ", break_on_hyphens=False))
+    if report["model"] == "demo":
         print(f"\nthis is the demo model: its answers are scripted, it is no AI; {CONNECT}")
 
 
-def _document(model: Model, run: ProbeRun, ended: SwarmError | None) -> dict[str, Any]:
+def _as_json(model: Model, run: ProbeRun, ended: SwarmError | None) -> dict[str, Any]:
     quirks = {name: {"steps": steps, "advice": QUIRKS[name]} for name, steps in merged_quirks(run.results).items()}
     return {
         "model": one_line(model.name, 200),
