@@ -48,7 +48,9 @@ async def check_model(settings: Settings, *, offline: bool, usable: bool) -> Che
             hint = server_hint(servers[0]) if servers else CONNECT
             checks.add("ok", "model", f"demo: built in, scripted answers, no AI; {hint}")
         else:
-            _check_window(checks, settings, model.name)
+            if not offline:
+                await model.discover()
+            _check_window(checks, settings, model.name, model.facts.window)
             if offline:
                 checks.add("skipped", "server", "--offline")
             else:
@@ -60,9 +62,11 @@ async def check_model(settings: Settings, *, offline: bool, usable: bool) -> Che
     return checks
 
 
-def _check_window(checks: Checks, settings: Settings, name: str) -> None:
+def _check_window(checks: Checks, settings: Settings, name: str, from_server: int | None = None) -> None:
     if settings.max_context is not None:
         checks.add("ok", "context", f"{settings.max_context:,} tokens, from {settings.origins.get('max_context')}")
+    elif from_server is not None:
+        checks.add("ok", "context", f"{from_server:,} tokens, as the server says")
     elif window := known_context_window(name):
         checks.add("ok", "context", f"{window:,} tokens, the known window of {one_line(name, 60)}")
     else:
@@ -95,6 +99,8 @@ async def _check_server(checks: Checks, model: OpenAIEndpoint) -> None:
     problem = f"{name} is not in the server's list"
     checks.judge(model.name in names, "model", f"{name} is available", problem=problem, advice=advice)
     checks += await _probe(model)
+    if model.adaptations:
+        checks.add("ok", "form", "adapted to the server: " + "; ".join(model.adaptations.values()))
 
 
 async def _probe(model: OpenAIEndpoint) -> Checks:

@@ -210,8 +210,13 @@ def check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
         )
 
 
-def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: int = 10) -> Model:
-    """Return what ``make_model`` makes, as an OpenAIEndpoint where it is a server's model."""
+def make_endpoint(
+    settings: Settings, *, name: str | None = None, most_retries: int = 10, remember: bool = True
+) -> Model:
+    """Return what ``make_model`` makes, as an OpenAIEndpoint where it is a server's model.
+
+    Without ``remember``, it starts without what is known of servers, and keeps nothing.
+    """
     from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 
     model = make_model(settings, interactive=False, name=name)
@@ -223,5 +228,5 @@ def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: 
         api_key=read_key(settings),
         timeout=settings.timeout,
         max_retries=min(settings.retries, most_retries),
-        adaptations=learned_adaptations(settings),
+        adaptations=learned_adaptations(settings) if remember else None,
     )

@@ -95,6 +95,11 @@ class OpenAIModel:
         """The server's base URL without user, password and query."""
         return self._errors.address
 
+    @property
+    def adaptations(self) -> Mapping[str, str]:
+        """What the server was found to demand of requests for this model: names, with what is done for each."""
+        return {name: describe(name) for name in self._adaptations.of(self.address, self._name)}
+
     async def discover(self) -> None:
         """Ask a server for the model's real window, once: that of a local server depends on how it was started.
 

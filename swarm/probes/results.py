@@ -28,8 +28,9 @@ QUIRKS: Mapping[str, str] = {
     "or set --max-context to its window",
     "small_window": "set --max-context to the window in the error, or start the server with a larger one",
     "loses_context": "the model overlooks details in long contexts: set a smaller --max-context",
-    "refuses_temperature": "do not set temperature in the parameters of agents",
-    "refuses_max_tokens": "set max_completion_tokens, not max_tokens, in the parameters of agents",
+    "refuses_temperature": "nothing to do: swarmchat leaves the temperature out",
+    "refuses_max_tokens": "nothing to do: swarmchat sends max_completion_tokens, or leaves max_tokens out",
+    "needs_another_form": "nothing to do: swarmchat adapts its requests; doctor lists how",
     "refuses_request": "read the server's reason, and look for a newer version",
     "server_errors": "read the server's log: some servers cannot parse the output of their own model",
     # Calls of tools

@@ -21,6 +21,16 @@ from swarmchat.swarm.session.session import Session
 _MAX_TOKENS, _MAX_TOKENS_THINKING = 400, 2_000
 _MAX_REQUESTS = 6
 """In one turn; the rescue may add some."""
+_QUIRKS_OF_ADAPTATIONS = {
+    "without-temperature": "refuses_temperature",
+    "max-completion-tokens": "refuses_max_tokens",
+    "without-max_tokens": "refuses_max_tokens",
+    "no-tools": "refuses_tools",
+    "no-stream": "no_streaming",
+    "no-stream-options": "no_usage",
+}
+_OTHER = "needs_another_form"
+"""The quirk for all other adaptations."""
 _CLEAN = ("clean", "leaks nothing into answers")
 
 
@@ -51,7 +61,7 @@ class ProbeRun:
     _tools_work: bool | None = field(default=None, init=False)
     """Whether the server accepts tools; ``None``: not known yet."""
     _unusable: bool = field(default=False, init=False)
-    _whole: ProbeTranscript = field(default_factory=lambda: ProbeTranscript([], []), init=False)
+    _whole: ProbeTranscript = field(default_factory=lambda: ProbeTranscript([], [], []), init=False)
     """All exchanges together."""
 
     async def run(self) -> AsyncGenerator[Result, None]:
@@ -134,31 +144,23 @@ class ProbeRun:
                 self._parameters[name] = _MAX_TOKENS_THINKING
 
     async def _run_adapted(self, exchange: Exchange, backend: Backend) -> tuple[ProbeTranscript, Iterable[str]]:
-        """Run ``exchange``; repeat it without a parameter that the server refuses, or with a higher token limit.
+        """Run ``exchange``, again with a higher token limit if reasoning used it up.
 
-        Returns the transcript, and the quirks that made the repetitions necessary.
+        Returns the transcript, and the quirks that were found on the way.
         """
         quirks: dict[str, None] = {}
         while True:
             transcript = await self._run_once(exchange, backend)
-            refusal = str(transcript.error) if isinstance(transcript.error, ModelRefused) else ""
-            if "max_tokens" in self._parameters and re.search(r"\bmax_tokens\b", refusal):
-                # OpenAI's reasoning models.
-                self._parameters["max_completion_tokens"] = self._parameters.pop("max_tokens")
-                quirks["refuses_max_tokens"] = None
-            elif "temperature" in self._parameters and re.search(r"\btemperature\b", refusal):
-                del self._parameters["temperature"]
-                quirks["refuses_temperature"] = None
-            elif _thinks_long(transcript) and _MAX_TOKENS in self._parameters.values():
-                self._raise_limit()
-                quirks["thinks_long"] = None
-            else:
+            quirks |= dict.fromkeys(_QUIRKS_OF_ADAPTATIONS.get(name, _OTHER) for name in transcript.adaptations)
+            if not _thinks_long(transcript) or _MAX_TOKENS not in self._parameters.values():
                 return transcript, quirks
+            self._raise_limit()
+            quirks["thinks_long"] = None
 
     async def _run_once(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
         """Run ``exchange`` in a session of its own. Raises the errors that end the whole run."""
         model = RecordingModel(self.model)
-        transcript = ProbeTranscript(model.replies, [])
+        transcript = ProbeTranscript(model.replies, [], model.adaptations)
         settings = SessionSettings(
             max_requests=_MAX_REQUESTS, parameters={**self._parameters, **exchange.parameters}, rescue=None
         )

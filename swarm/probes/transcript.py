@@ -10,7 +10,7 @@ from typing import Any
 from swarmchat.swarm.conversation.events import Event, Rescued, ToolFinished, TurnEnded
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models import base
-from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk
+from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk
 
 
 @dataclass
@@ -78,6 +78,8 @@ class RecordingModel:
         self.name, self.context_window = inner.name, inner.context_window
         self._inner = inner
         self.replies: list[RecordedExchange] = []
+        self.adaptations: list[str] = []
+        """Names of the adaptations that were learned."""
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer ``request``; see ``Model.stream``."""
@@ -97,6 +99,8 @@ class RecordingModel:
                         reply.texts.append(event.text)
                     elif isinstance(event, Answer):
                         reply.answer = event
+                    elif isinstance(event, Adapted):
+                        self.adaptations.append(event.name)
                     reply.reasoned = reply.reasoned or isinstance(event, ReasoningChunk)
                     yield event
         finally:
@@ -121,6 +125,8 @@ class ProbeTranscript:
 
     replies: list[RecordedExchange]
     outcomes: list[ExchangeOutcome]
+    adaptations: list[str]
+    """Names of the adaptations to the server that were learned in this exchange."""
     error: SwarmError | None = None
     """The error that ended the exchange early, if any."""
 

@@ -101,8 +101,8 @@ def test_a_good_server_has_no_quirks(server):
         (Behaviour(refuses="max_tokens"), {"answer": "quirk"}, {"refuses_max_tokens": []}, ["yes", "yes", "yes"]),
         (
             Behaviour(refuses="tool_choice"),
-            {"tool_choice": "failed"},
-            {"refuses_request": []},
+            {"tool_choice": "quirk"},
+            {"needs_another_form": [], "ignores_tool_choice": []},
             ["yes", "yes", "yes"],
         ),
     ],
@@ -310,10 +310,10 @@ def test_a_call_in_an_unknown_form(server):
 
 
 def test_thinking_gets_more_tokens(server):
-    run = probe(server, text(finish="length"), text(finish="length"), text(finish="length"), Behaviour())
+    run = probe(server, text(finish="length"), Behaviour())
     assert not_ok(run) == {"answer": "quirk"}
     assert merged_quirks(run.results) == {"thinks_long": []}
-    assert [body["max_tokens"] for body in server.chats[2:5]] == [400, 2_000, 2_000]
+    assert [body["max_tokens"] for body in server.chats[:3]] == [400, 2_000, 2_000]
 
 
 def test_an_answer_in_one_piece(server):
