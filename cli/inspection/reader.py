@@ -29,6 +29,21 @@ class StoreReader(OpenStore):
         return {key.removeprefix(prefix): json.loads(value) async for key, value in self.backend.scan(prefix)}
 
 
+def json_or_text(text: str) -> Any:
+    """Return the value of ``text`` if it is JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def to_json(item: Any) -> Any:
+    """Return ``item`` as a value that JSON can hold."""
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(item, fallback=str)
+
+
 @asynccontextmanager
 async def open_reader(flags: Flags) -> AsyncIterator[StoreReader]:
     """Open the store and the swarm that the ``flags`` of a command choose."""

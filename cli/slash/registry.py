@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
@@ -40,14 +40,18 @@ Completes = Callable[[ChatContext, str], Awaitable[Sequence[Choice]]]
 IsUseful = Callable[[ChatContext], bool]
 
 
-@dataclass(frozen=True)
+def always(chat: ChatContext) -> bool:
+    """The default of ``Command.is_useful``."""
+    return True
+
+
+@dataclass
 class Command:
-    """A slash command. ``run`` takes the chat and the text after the name; a text that it returns is a page."""
+    """A slash command; used as a decorator, it registers the function that runs it."""
 
     name: str
     summary: str
     """What it does, in a line."""
-    run: Run
     arguments: str = ""
     """What can stand after the name, such as ``[N]``."""
     check: Check | None = None
@@ -56,38 +60,23 @@ class Command:
     """Whether scripts cannot use it."""
     completes: Completes | None = None
     """What Tab offers after the name."""
-    when: IsUseful | None = None
-    """Whether it can do anything now. ``None``: always. Completion and ``/help`` offer no others."""
+    is_useful: IsUseful = always
+    """Whether it can do anything now. Completion and ``/help`` offer no others."""
+    run: Run = field(init=False)
+    """Takes the chat and the text after the name. A text that it returns is a page."""
+
+    def __call__(self, run: Run) -> None:
+        """Register the command, which ``run`` runs."""
+        self.run = run
+        COMMANDS[self.name] = self
 
     @property
     def help(self) -> str:
         """The arguments and the summary."""
         return f"{self.arguments}: {self.summary}" if self.arguments else self.summary
 
-    def is_useful(self, chat: ChatContext) -> bool:
-        """Whether it can do anything now."""
-        return self.when is None or self.when(chat)
-
 
 COMMANDS: dict[str, Command] = {}
-
-
-def command(
-    name: str,
-    summary: str,
-    *,
-    arguments: str = "",
-    check: Check | None = None,
-    at_prompt_only: bool = False,
-    completes: Completes | None = None,
-    when: IsUseful | None = None,
-) -> Callable[[Run], None]:
-    """Register the decorated function as the command ``/name``. The arguments are the fields of ``Command``."""
-
-    def register(run: Run) -> None:
-        COMMANDS[name] = Command(name, summary, run, arguments, check, at_prompt_only, completes, when)
-
-    return register
 
 
 def is_command(text: str) -> bool:
@@ -103,8 +92,8 @@ def parse_command(text: str) -> tuple[Command, str]:
 
 async def run_command(chat: ChatContext, text: str) -> Outcome:
     """Run the command in ``text`` and return its outcome. Raises UsageError for an unknown command."""
-    each, argument = parse_command(text)
-    outcome = await each.run(chat, argument)
+    command, argument = parse_command(text)
+    outcome = await command.run(chat, argument)
     return Outcome(page=outcome) if isinstance(outcome, str) else outcome
 
 

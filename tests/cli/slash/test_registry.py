@@ -7,8 +7,7 @@ import pytest
 from contexts import chat_in
 from swarmchat.backends import open_backend
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.slash.builtin import COMMANDS, LeaveChat, find_command, is_command, run_command
-from swarmchat.cli.slash.help_page import TOPICS
+from swarmchat.cli.slash.builtin import COMMANDS, TOPICS, LeaveChat, find_command, is_command, run_command
 from swarmchat.swarm.models.demo import DemoModel
 from swarmchat.swarm.session.session import Session, SessionSettings
 

@@ -1,10 +1,19 @@
-"""Who hands over to whom, drawn."""
+"""The parts of a swarm as text: a line for a tool, and its handoffs as a tree or a Mermaid flowchart."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from swarmchat.swarm.agents.agent import Swarm
 
 
+def tool_line(function: Mapping[str, Any]) -> str:
+    """Return ``NAME(PARAMETERS)`` and the first line of the description of a function in the form of the chat API."""
+    summary = function.get("description", "").split("\n")[0]
+    return f"{function['name']}({', '.join(function['parameters']['properties'])})  {summary}".rstrip()
+
+
 def as_tree(swarm: Swarm) -> str:
-    """Return the handoffs as a tree from the default agent; an agent that stands higher up already is only named."""
+    """Return the handoffs as a tree from the default agent; one that is already in it is only named."""
     lines = [swarm.default]
     seen = {swarm.default}
 
