@@ -10,7 +10,7 @@ import typer
 from swarmchat.cli.app import options
 from swarmchat.cli.app.command_runner import run_and_exit
 from swarmchat.cli.app.typer_app import Commands
-from swarmchat.cli.errors import NotFoundError, ToolFailedError, UsageError
+from swarmchat.cli.errors import ConfigError, NotFoundError, ToolFailedError, UsageError
 from swarmchat.cli.inspection.commands import run_on_reader
 from swarmchat.cli.terminal.printing import print_json
 from swarmchat.cli.terminal.sanitize import sanitize
@@ -160,10 +160,18 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to write to; create
     """Write a small swarm that runs, as a starting point."""
 
     async def write() -> None:
-        from swarmchat.cli.swarms.scaffold import write_template
-
-        for path in write_template(folder):
-            print(path)
+        templates = Path(__file__).parent
+        files = {"swarm.toml": templates / "template.toml", "tools.py": templates / "template_tools.py"}
+        for path in map(folder.joinpath, files):
+            if path.exists():
+                raise ConfigError(f"{path} is there already: name another folder")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, template in files.items():
+                (folder / name).write_text(template.read_text("utf-8"), "utf-8")
+                print(folder / name)
+        except OSError as error:
+            raise ConfigError(f"{folder} cannot be written: {error.strerror}") from error
         print(f"try it: swarmchat chat -S {folder}")
 
     run_and_exit(write)
