@@ -81,20 +81,6 @@ def _check_file(swarm: Swarm, argument: str) -> None:
     _export_target(argument, "session")
 
 
-@Command("session", "show this session: name, client, model and store")
-async def _session(chat: ChatContext, argument: str) -> str:
-    info = chat.session.info
-    values = {
-        "session": info.name,
-        "title": info.title or "-",
-        "turns": chat.session.turns,
-        "client": info.client,
-        "model": chat.session.model.name,
-        "kept in": chat.session.backend.url,
-    }
-    return "\n".join(f"{name:<7}  {value}" for name, value in values.items())
-
-
 @Command("new", "start a new session; this one is kept", "[NAME]")
 async def _new(chat: ChatContext, argument: str) -> Outcome:
     client = chat.session.info.client
@@ -236,6 +222,20 @@ async def _import(chat: ChatContext, argument: str) -> Outcome:
             lines.append(f"{one_line(stored.info.name, _NAME)}: {stored.status}, {incoming.info.turns} turns")
         lines += transcript.remarks
     return Outcome(page="\n".join(lines), remark="/resume NAME goes on in one of them")
+
+
+@Command("session", "show this session: name, client, model and store")
+async def _session(chat: ChatContext, argument: str) -> str:
+    info = chat.session.info
+    values = {
+        "session": info.name,
+        "title": info.title or "-",
+        "turns": chat.session.turns,
+        "client": info.client,
+        "model": chat.session.model.name,
+        "kept in": chat.session.backend.url,
+    }
+    return "\n".join(f"{name:<7}  {value}" for name, value in values.items())
 
 
 async def _store_all(session: Session) -> None:
