@@ -1,4 +1,4 @@
-"""``swarmchat state``, ``storage``, ``memory``, ``bans`` and ``online``: the data beside the conversations."""
+"""``swarmchat state``, ``storage``, ``memory``, ``bans`` and ``online``: data stored with conversations."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict

@@ -48,7 +48,7 @@ async def _help(chat: ChatContext, argument: str) -> str:
     if command.at_prompt_only:
         lines.append("  not in scripts")
     if not command.is_useful(chat):
-        lines.append("  nothing to do for it now")
+        lines.append("  has no effect now")
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.cli.slash.registry import Choice, Command, Outcome
+from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.cli.slash.turns import has_turns, read_timeline, turn_choices
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.common.messages import calls_of, text_of
@@ -28,9 +28,9 @@ _WHY = {
     Reason.RESET: "before the reset in record {}",
     Reason.FOREIGN_CALL: "tool calls of other agents, with their results",
     Reason.CROWDED_OUT: "pinned, but the pins take too much room",
-    Reason.COMPACTED: "summed up in record {}",
+    Reason.COMPACTED: "summarized in record {}",
     Reason.ROTATED: "dropped to fit the window, which starts at record {}",
-    Reason.EMPTY: "nothing in it can be sent",
+    Reason.EMPTY: "it has nothing to send",
 }
 
 
@@ -76,14 +76,14 @@ async def _tokens(chat: ChatContext, argument: str) -> str:
 
 
 @Command("compact", "replace older turns by a summary in requests; the log keeps them", "[FOCUS]", is_useful=has_turns)
-async def _compact(chat: ChatContext, argument: str) -> Outcome:
+async def _compact(chat: ChatContext, argument: str) -> CommandResult:
     done = await chat.session.compact(argument)
     cost = f"; it cost {_cost(done.usage)}" if done.usage else ""
     remark = (
-        f"{done.messages} messages are summed up: {done.tokens_before:,} tokens are {done.tokens_after:,} now{cost}; "
-        "/undo takes that back with the turn before it"
+        f"{done.messages} messages summarized: {done.tokens_before:,} tokens became {done.tokens_after:,}{cost}; "
+        "/undo takes it back together with the last turn"
     )
-    return Outcome(page=done.summary, remark=remark)
+    return CommandResult(page=done.summary, remark=remark)
 
 
 async def _unpinned(chat: ChatContext, typed: str) -> list[Choice]:
@@ -109,11 +109,11 @@ async def _pinned(session: Session) -> set[int]:
     completes=_unpinned,
     is_useful=has_turns,
 )
-async def _pin(chat: ChatContext, argument: str) -> Outcome:
+async def _pin(chat: ChatContext, argument: str) -> CommandResult:
     turn = await _turn(chat.session, argument)
     pins = await chat.session.pin(turn)
     share = f"{pins.tokens:,} of at most {pins.limit:,} tokens"
-    return Outcome(remark=f"turn {turn} is pinned; pinned: {_listed(pins.turns)}, {share}")
+    return CommandResult(remark=f"turn {turn} is pinned; pinned: {_listed(pins.turns)}, {share}")
 
 
 @Command(
@@ -123,7 +123,7 @@ async def _pin(chat: ChatContext, argument: str) -> Outcome:
     completes=_unpinnable,
     is_useful=lambda chat: bool(chat.session.conversation.retained.pinned),
 )
-async def _unpin(chat: ChatContext, argument: str) -> Outcome:
+async def _unpin(chat: ChatContext, argument: str) -> CommandResult:
     from swarmchat.swarm.session.pinning import pins_of
 
     pinned = (await pins_of(chat.session.conversation)).turns
@@ -131,7 +131,7 @@ async def _unpin(chat: ChatContext, argument: str) -> Outcome:
         raise UsageError("no turn is pinned")
     turn = await _turn(chat.session, argument) if argument else pinned[-1]
     pins = await chat.session.unpin(turn)
-    return Outcome(remark=f"turn {turn} is not pinned any more; pinned: {_listed(pins.turns)}")
+    return CommandResult(remark=f"turn {turn} is no longer pinned; pinned: {_listed(pins.turns)}")
 
 
 async def _turn(session: Session, argument: str) -> int:
@@ -142,7 +142,7 @@ async def _turn(session: Session, argument: str) -> int:
     for turn in reversed(timeline.visible):
         if argument.casefold() in timeline.texts.get(turn, "").casefold():
             return turn
-    raise UsageError(f"no question has {argument!r} in it; /history lists them" if argument else "nothing was said yet")
+    raise UsageError(f"no question contains {argument!r}; /history lists them" if argument else "no messages yet")
 
 
 def _listed(turns: Sequence[int]) -> str:
@@ -198,7 +198,7 @@ def _notes(session: Session, context: RequestContext, records: Sequence[Record])
         messages = f"{each.messages:,} {'message' if each.messages == 1 else 'messages'} {_of_turns(list(each.turns))}"
         yield _row("", f"not sent: {messages}: {_WHY[each.reason].format(each.cause)}")
     remarks = {
-        "the next request makes this cut": context.rotation is not None,
+        "the next request drops them": context.rotation is not None,
         "pins and summaries would fill more than half of the window: the oldest are not sent": context.crowded_out,
         f"rescue steps in this session: {session.info.rescues:,}": session.info.rescues,
         f"figures with ~ are estimates: {counter.problem}": counter.problem,
@@ -208,7 +208,7 @@ def _notes(session: Session, context: RequestContext, records: Sequence[Record])
 
 
 def _usage_lines(records: Sequence[Record]) -> Iterator[str]:
-    """Yield what the server has counted, undone turns and summaries included: they were paid for."""
+    """Yield the tokens of this session: sent, and reported by the server. Undone turns count: they were paid for."""
     totals: dict[str, int] = {}
     answers = reported = 0
     for record in records:

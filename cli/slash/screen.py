@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.cli.slash.registry import Choice, Command, Outcome
+from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.cli.slash.turns import has_turns
 from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.clipboard import copies, copying
@@ -45,17 +45,17 @@ async def _themes(chat: ChatContext, typed: str) -> list[Choice]:
 @Command(
     "theme", "show the themes, or switch to one", "[NAME]", check=_check_theme, at_prompt_only=True, completes=_themes
 )
-async def _theme(chat: ChatContext, argument: str) -> Outcome:
+async def _theme(chat: ChatContext, argument: str) -> CommandResult:
     colour = wants_colour(sys.stdout)
     if not argument:
         lines = "\n".join(_theme_line(name, colour) for name in THEMES)
-        return Outcome(raw=f"{lines}\n") if colour else Outcome(page=lines)
+        return CommandResult(raw=f"{lines}\n") if colour else CommandResult(page=lines)
     _check_theme(chat.session.swarm, argument)
     use_theme(argument)
     hint = f"swarmchat config set theme {argument} keeps it"
     if not colour:
-        hint = "it is not seen: NO_COLOR, --plain or TERM turn all styles off"
-    return Outcome(remark=f"theme {argument} from now on; {hint}")
+        hint = "it has no effect: NO_COLOR, --plain or TERM turn all styles off"
+    return CommandResult(remark=f"theme {argument} from now on; {hint}")
 
 
 def _theme_line(name: str, colour: bool) -> str:
@@ -86,7 +86,7 @@ async def _answer_choices(chat: ChatContext, typed: str) -> list[Choice]:
     completes=_answer_choices,
     is_useful=has_turns,
 )
-async def _copy(chat: ChatContext, argument: str) -> Outcome:
+async def _copy(chat: ChatContext, argument: str) -> CommandResult:
     turn = _answer_turn(argument)
     if not copies(sys.stdout):
         raise UsageError("no terminal with a clipboard: /export FILE writes everything to a file")
@@ -97,14 +97,14 @@ async def _copy(chat: ChatContext, argument: str) -> Outcome:
     # What is pasted must not control what it is pasted into.
     text = sanitize(text)
     remark = f"copied {len(text):,} characters, {what}; your terminal must allow OSC 52"
-    return Outcome(raw=copying(text, os.environ), remark=remark)
+    return CommandResult(raw=copying(text, os.environ), remark=remark)
 
 
 def _answer_turn(argument: str) -> int | None:
     if argument in ("", "code"):
         return None
     if not re.fullmatch("[0-9]{1,9}", argument) or int(argument) < 1:
-        raise UsageError(f"{one_line(argument, 60)!r} is nothing to copy, expected code or the number of a turn")
+        raise UsageError(f"cannot copy {one_line(argument, 60)!r}, expected code or the number of a turn")
     return int(argument)
 
 
@@ -116,9 +116,7 @@ async def _find_answer(session: Session, turn: int | None) -> DialogueEntry:
     for answer in reversed(candidates):
         if turn in (None, answer.turn):
             return answer
-    raise UsageError(
-        "nothing was answered yet" if turn is None else f"no answer in turn {turn}: /history lists the turns"
-    )
+    raise UsageError("no answer yet" if turn is None else f"no answer in turn {turn}: /history lists the turns")
 
 
 def _answers_in_memory(session: Session) -> list[DialogueEntry]:
@@ -141,9 +139,9 @@ def _last_code(text: str) -> str:
 
 
 @Command("clear", "clear the screen", at_prompt_only=True)
-async def _clear(chat: ChatContext, argument: str) -> Outcome:
+async def _clear(chat: ChatContext, argument: str) -> CommandResult:
     if can_move(sys.stdout):
         from prompt_toolkit.shortcuts import clear
 
         clear()
-    return Outcome()
+    return CommandResult()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.cli.slash.registry import Choice, Command, Outcome
+from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import clean_text
@@ -82,12 +82,12 @@ def _check_file(swarm: Swarm, argument: str) -> None:
 
 
 @Command("new", "start a new session; this one is kept", "[NAME]")
-async def _new(chat: ChatContext, argument: str) -> Outcome:
+async def _new(chat: ChatContext, argument: str) -> CommandResult:
     client = chat.session.info.client
     name = clean_text(argument) or await free_name(chat.session.backend, client, random.SystemRandom())
     await _must_be_free(chat.session, name)
     hint = f"; /resume {chat.session.info.name} goes back" if chat.session.turns else ""
-    return Outcome(remark=f"this is session {name!r} now{hint}", go_on_in=name)
+    return CommandResult(remark=f"this is now session {name!r}{hint}", next_session=name)
 
 
 @Command("sessions", "list your sessions, the most recent first; * marks this one")
@@ -102,7 +102,7 @@ async def _sessions(chat: ChatContext, argument: str) -> str:
 
 
 @Command("resume", "switch to another session; default: the most recent one", "[NAME]", completes=_other_names)
-async def _resume(chat: ChatContext, argument: str) -> Outcome:
+async def _resume(chat: ChatContext, argument: str) -> CommandResult:
     others = await _others(chat.session)
     info: SessionInfo | None
     if argument:
@@ -114,23 +114,23 @@ async def _resume(chat: ChatContext, argument: str) -> Outcome:
     if info is None:
         raise UsageError(f"unknown session {argument!r}; {nearest(argument, (each.name for each in others))}")
     if info.id == chat.session.info.id:
-        raise UsageError(f"{info.name!r} is the session that is open")
-    return Outcome(remark=f"this is session {info.name!r} now, after {_turns(info.turns)}", go_on_in=info.id)
+        raise UsageError(f"{info.name!r} is the open session")
+    return CommandResult(remark=f"this is now session {info.name!r}, with {_turns(info.turns)}", next_session=info.id)
 
 
 @Command("rename", "rename this session", "NAME", completes=_current_name)
-async def _rename(chat: ChatContext, argument: str) -> Outcome:
+async def _rename(chat: ChatContext, argument: str) -> CommandResult:
     name = clean_text(argument)
     if not name:
         raise UsageError("which name? /rename NAME")
     if name not in (chat.session.info.id, chat.session.info.name):
         await _must_be_free(chat.session, name)
     await chat.session.rename(name)
-    return Outcome(remark=f"this session is called {name!r} now")
+    return CommandResult(remark=f"this session is now called {name!r}")
 
 
 @Command("fork", "continue in a copy of this session", "[NAME]", is_useful=_is_stored)
-async def _fork(chat: ChatContext, argument: str) -> Outcome:
+async def _fork(chat: ChatContext, argument: str) -> CommandResult:
     from swarmchat.swarm.archive.sessions import fork_session
     from swarmchat.swarm.archive.writer import SessionWriter
 
@@ -140,8 +140,8 @@ async def _fork(chat: ChatContext, argument: str) -> Outcome:
     await _must_be_free(chat.session, name)
     forked = await fork_session(backend, info, name, datetime.now(UTC))
     stored = await SessionWriter(backend, info.client, chat.session.settings.lifetimes.session).store(forked, name=name)
-    remark = f"this is session {name!r} now; {info.name!r} stays as it is, and /resume {info.name} goes back to it"
-    return Outcome(remark=remark, go_on_in=stored.info.id)
+    remark = f"this is now session {name!r}; {info.name!r} is unchanged; /resume {info.name} goes back"
+    return CommandResult(remark=remark, next_session=stored.info.id)
 
 
 @Command(
@@ -166,7 +166,7 @@ async def _history(chat: ChatContext, argument: str) -> str:
             line = f"{entry.turn:>4}  {who}{_undone(entry.undone)}: {one_line(entry.text.strip(), _LINE)}"
             lines.setdefault(entry.turn, []).append(line)
     page = "\n".join(line for turn, group in lines.items() if turn in matches for line in group)
-    return page or (f"no turn contains {argument!r}" if argument else "nothing was said yet")
+    return page or (f"no turn contains {argument!r}" if argument else "no messages yet")
 
 
 @Command("search", "find a text in all your sessions", "TEXT")
@@ -179,7 +179,7 @@ async def _search(chat: ChatContext, argument: str) -> str:
     lines = []
     async for info, hits in search_sessions(chat.session.backend, await _all(chat.session), pattern):
         if isinstance(hits, BadRecord):
-            lines.append(f"{one_line(info.name, _NAME)} was left out: {hits}")
+            lines.append(f"{one_line(info.name, _NAME)} was skipped: {hits}")
             continue
         for hit in hits:
             text = one_line(f"{hit.before}{hit.match}{hit.after}", _LINE)
@@ -195,19 +195,19 @@ async def _search(chat: ChatContext, argument: str) -> str:
     completes=_export_files,
     is_useful=_is_stored,
 )
-async def _export(chat: ChatContext, argument: str) -> Outcome:
+async def _export(chat: ChatContext, argument: str) -> CommandResult:
     from swarmchat.cli.sessions.files import export_session, redaction
 
     await _store_all(chat.session)
     path, form, overwrites = _export_target(argument, chat.session.info.name)
     if path.exists() and not overwrites:
-        raise UsageError(f"{path} is there already: /export ! {path} replaces it")
+        raise UsageError(f"{path} already exists: /export ! {path} overwrites it")
     await export_session(chat.session.backend, chat.session.info, form, redaction([]), path)
-    return Outcome(remark=f"wrote {path}: {form}, {path.stat().st_size:,} bytes")
+    return CommandResult(remark=f"wrote {path}: {form}, {path.stat().st_size:,} bytes")
 
 
 @Command("import", "import sessions from a file: our logs, message lists, llm or Codex", "FILE", completes=_files)
-async def _import(chat: ChatContext, argument: str) -> Outcome:
+async def _import(chat: ChatContext, argument: str) -> CommandResult:
     from swarmchat.swarm.archive.writer import SessionWriter
     from swarmchat.swarm.importers.detect import open_transcript
 
@@ -221,7 +221,7 @@ async def _import(chat: ChatContext, argument: str) -> Outcome:
             stored = await writer.store(incoming)
             lines.append(f"{one_line(stored.info.name, _NAME)}: {stored.status}, {incoming.info.turns} turns")
         lines += transcript.remarks
-    return Outcome(page="\n".join(lines), remark="/resume NAME goes on in one of them")
+    return CommandResult(page="\n".join(lines), remark="/resume NAME opens one of them")
 
 
 @Command("session", "show this session: name, client, model and store")
@@ -242,12 +242,12 @@ async def _store_all(session: Session) -> None:
     """Store what could not be stored before. Raises UsageError for a session without a turn."""
     await session.flush()
     if session.is_new:
-        raise UsageError("nothing was said in this session yet")
+        raise UsageError("this session has no messages yet")
 
 
 async def _must_be_free(session: Session, name: str) -> None:
     if await find_session(session.backend, session.info.client, name) is not None:
-        raise UsageError(f"{session.info.client} has a session {name!r} already: choose another name")
+        raise UsageError(f"{session.info.client} already has a session {name!r}: choose another name")
 
 
 def _export_target(argument: str, session: str) -> tuple[Path, str, bool]:
@@ -256,7 +256,7 @@ def _export_target(argument: str, session: str) -> tuple[Path, str, bool]:
     path = _path(name)
     form = _FORMATS.get(path.suffix.lower())
     if form is None:
-        raise UsageError(f"{name!r} does not say how to write the session: end it in {', '.join(_FORMATS)}")
+        raise UsageError(f"{name!r} has no known format, expected a name that ends in one of {', '.join(_FORMATS)}")
     return path, form, argument.startswith("!")
 
 

@@ -17,7 +17,7 @@ from swarmchat.cli.settings.api_key import secrets_of
 from swarmchat.cli.settings.masking import mask_secrets
 from swarmchat.cli.settings.settings import Settings, read_value
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.cli.slash.registry import Choice, Command, Outcome
+from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.swarm.agents.rescue_steps import STEPS
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.conversation.settings import SessionSettings
@@ -98,7 +98,7 @@ async def _model_names(chat: ChatContext, typed: str) -> list[Choice]:
 
 
 @Command("model", "show the model, or switch to another one", "[NAME]", completes=_model_names)
-async def _model(chat: ChatContext, argument: str) -> str | Outcome:
+async def _model(chat: ChatContext, argument: str) -> str | CommandResult:
     session = chat.session
     if not argument:
         lines = [f"{session.model.name} answers, with a window of {session.model.context_window:,} tokens"]
@@ -112,9 +112,12 @@ async def _model(chat: ChatContext, argument: str) -> str | Outcome:
             raise UsageError(f"the server has no model {argument!r}; {nearest(argument, names)}")
     session.model = model
     if session.model is not model:
-        return Outcome(remark=f"{session.agent.name} names {session.model.name} and keeps it; {argument} is for others")
+        own = f"agent {session.agent.name} has a model of its own, {session.model.name}"
+        return CommandResult(remark=f"{own}; {argument} answers for the others")
     remark = f"{model.name} answers from now on, with a window of {session.conversation.budget.window:,} tokens"
-    return Outcome(remark=f"{remark}; whether the server has it is not known: {problem}" if problem else remark)
+    return CommandResult(
+        remark=f"{remark}; could not check whether the server has it: {problem}" if problem else remark
+    )
 
 
 async def _listed_models(settings: Settings) -> tuple[list[str], str]:
@@ -158,14 +161,14 @@ async def _assignments(chat: ChatContext, typed: str) -> list[Choice]:
     "[NAME [VALUE]]",
     completes=_assignments,
 )
-async def _set(chat: ChatContext, argument: str) -> str | Outcome:
+async def _set(chat: ChatContext, argument: str) -> str | CommandResult:
     name, _, value = argument.partition(" ")
     if name and name not in _SETTINGS:
         raise UsageError(f"{name!r} cannot be set in a session; {nearest(name, _SETTINGS)}")
     if not value.strip():
         return "\n".join(_setting_line(chat, each) for each in _SETTINGS if name in ("", each))
     await chat.session.change_settings(_changed(chat, name, value.strip()))
-    return Outcome(remark=_setting_line(chat, name))
+    return CommandResult(remark=_setting_line(chat, name))
 
 
 def _setting_line(chat: ChatContext, name: str) -> str:
@@ -222,7 +225,7 @@ async def _rules(chat: ChatContext, typed: str) -> list[Choice]:
     completes=_rules,
     is_useful=lambda chat: any(agent.own_tools for agent in chat.session.swarm.agents),
 )
-async def _approve(chat: ChatContext, argument: str) -> str | Outcome:
+async def _approve(chat: ChatContext, argument: str) -> str | CommandResult:
     words, settings = argument.split(), chat.session.settings
     if not words:
         tools = (await chat.session.conversation.toolset()).tools
@@ -235,7 +238,7 @@ async def _approve(chat: ChatContext, argument: str) -> str | Outcome:
     pattern, rules = ("*", {}) if len(words) == 1 else (words[0], settings.approve)
     others = {each: rule for each, rule in rules.items() if each != pattern}
     await chat.session.change_settings(replace(settings, approve={pattern: words[-1], **others}))
-    return Outcome(remark=f"tools matching {pattern}: {words[-1]}, until the session is closed")
+    return CommandResult(remark=f"tools matching {pattern}: {words[-1]}, until the session is closed")
 
 
 async def _debug_pages(chat: ChatContext, typed: str) -> list[Choice]:
@@ -259,7 +262,7 @@ async def _debug(chat: ChatContext, argument: str) -> str:
     if argument not in ("", "last"):
         raise UsageError("usage: /debug last, or /debug tool")
     if conversation.last_request is None:
-        raise UsageError("nothing was sent since this session was opened")
+        raise UsageError("no request was sent since this session was opened")
     requests = [record.seq for record in chat.session.records if record.type == "request"]
     start = requests[-1] if requests else -1
     answer = [json.loads(record.line) for record in chat.session.records if record.seq > start]

@@ -1,4 +1,4 @@
-"""Slash commands about the swarm: its agents and tools, and the data beside the conversation."""
+"""Slash commands about the swarm: agents, tools, states, storages and memory."""
 
 import json
 
@@ -6,7 +6,7 @@ from swarmchat.cli.completion.tool_arguments import continued, names_line, skele
 from swarmchat.cli.errors import ToolFailedError, UsageError
 from swarmchat.cli.inspection.reader import json_or_text, to_json
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.cli.slash.registry import Choice, Command, Outcome
+from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.cli.swarms.pages import tool_line
 from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.agents.agent import Swarm
@@ -111,7 +111,7 @@ async def _agents(chat: ChatContext, argument: str) -> str:
 @Command("agent", "switch to this agent", "NAME", check=_check_agent, completes=_other_agents, is_useful=_has_agents)
 async def _agent(chat: ChatContext, argument: str) -> str:
     if not argument:
-        return f"{chat.session.agent.name} is talking"
+        return f"active agent: {chat.session.agent.name}"
     await chat.session.go_to(argument)
     return _stack_line(chat.session)
 
@@ -170,16 +170,15 @@ async def _memory(chat: ChatContext, argument: str) -> str:
     if name == "--clear":
         entries = await memory.all()
         if value not in entries:
-            raise UsageError(f"nothing is remembered as {value!r}; {nearest(value, entries)}")
+            raise UsageError(f"no {value!r} in your memory; {nearest(value, entries)}")
         await memory.remove(value)
         return f"{value} is forgotten"
     if value:
         await memory.set(name, json_or_text(value))
     entries = await memory.all()
     selected = {name: entries.get(name)} if name else entries
-    return (
-        "\n".join(f"{key}: {json.dumps(item, ensure_ascii=False)}" for key, item in selected.items()) or "nothing yet"
-    )
+    lines = [f"{key}: {json.dumps(item, ensure_ascii=False)}" for key, item in selected.items()]
+    return "\n".join(lines) or "memory is empty"
 
 
 @Command(
@@ -201,7 +200,7 @@ async def _storage(chat: ChatContext, argument: str) -> str:
         lines = [f"{hit.score:.2f}  {as_line(to_json(hit.item))}" for hit in hits]
     else:
         lines = [f"{key}: {as_line(to_json(item))}" for key, item in await storage.items()]
-    return "\n".join(lines) or "nothing"
+    return "\n".join(lines) or "no items"
 
 
 @Command(
@@ -212,7 +211,7 @@ async def _storage(chat: ChatContext, argument: str) -> str:
     completes=_calls,
     is_useful=lambda chat: bool(chat.session.agent.own_tools),
 )
-async def _call(chat: ChatContext, argument: str) -> Outcome:
+async def _call(chat: ChatContext, argument: str) -> CommandResult:
     session = chat.session
     name, _, text = argument.partition(" ")
     arguments = text.strip() or "{}"
@@ -231,5 +230,5 @@ async def _call(chat: ChatContext, argument: str) -> Outcome:
         raise ToolFailedError(str(error)) from error
     if call.handoff_to is not None and call.handoff_to != session.agent.name:
         await session.go_to(call.handoff_to)
-        return Outcome(page=call.result, remark=f"{session.agent.name} is active now")
-    return Outcome(page=call.result)
+        return CommandResult(page=call.result, remark=f"{session.agent.name} is now active")
+    return CommandResult(page=call.result)

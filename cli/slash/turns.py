@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.cli.slash.registry import Choice, Command, Outcome
+from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.persistence.log_reader import read_records
 from swarmchat.swarm.session.session import Session
@@ -71,9 +71,9 @@ def _check_number(swarm: Swarm, argument: str) -> None:
     completes=_undoable,
     is_useful=has_turns,
 )
-async def _undo(chat: ChatContext, argument: str) -> Outcome:
+async def _undo(chat: ChatContext, argument: str) -> CommandResult:
     undone = await _undone(chat.session, _number(argument), "nothing to undo: no turn is left")
-    return Outcome(remark=f"{_named(undone.turns)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}")
+    return CommandResult(remark=f"{_named(undone.turns)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}")
 
 
 @Command(
@@ -84,33 +84,33 @@ async def _undo(chat: ChatContext, argument: str) -> Outcome:
     completes=_redoable,
     is_useful=_has_undone,
 )
-async def _redo(chat: ChatContext, argument: str) -> Outcome:
+async def _redo(chat: ChatContext, argument: str) -> CommandResult:
     redone = await chat.session.redo(_number(argument))
     if not redone.turns:
         raise UsageError("nothing to redo: redo works only right after an undo")
-    return Outcome(remark=f"{_named(redone.turns)} there again; {_remaining(chat.session, redone)}")
+    return CommandResult(remark=f"{_named(redone.turns)} back; {_remaining(chat.session, redone)}")
 
 
 @Command("retry", "undo the last turn and ask again", is_useful=has_turns)
-async def _retry(chat: ChatContext, argument: str) -> Outcome:
+async def _retry(chat: ChatContext, argument: str) -> CommandResult:
     undone = await _undone(chat.session, 1, "no question to ask again")
     remark = f"{_named(undone.turns)} undone; {_UNCHANGED}"
     if not undone.text.strip():
-        return Outcome(remark=f"{remark}; there was no text in it to ask again")
-    return Outcome(remark=remark, send=undone.text)
+        return CommandResult(remark=f"{remark}; it had no text to ask again")
+    return CommandResult(remark=remark, send=undone.text)
 
 
 @Command("edit", "undo the last turn and edit its question", at_prompt_only=True, is_useful=has_turns)
-async def _edit(chat: ChatContext, argument: str) -> Outcome:
+async def _edit(chat: ChatContext, argument: str) -> CommandResult:
     undone = await _undone(chat.session, 1, "no question to edit")
     remark = f"{_named(undone.turns)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}"
-    return Outcome(remark=remark, draft=undone.text)
+    return CommandResult(remark=remark, draft=undone.text)
 
 
 @Command("reset", "forget the conversation; states, memory and the log are kept", is_useful=has_turns)
 async def _reset(chat: ChatContext, argument: str) -> str:
     await chat.session.reset()
-    return "from here on, what was said before is no longer sent"
+    return "earlier messages are no longer sent"
 
 
 async def _undone(session: Session, count: int, otherwise: str) -> UndoResult:
@@ -125,7 +125,7 @@ def _number(argument: str) -> int:
     if not argument:
         return 1
     if not re.fullmatch("[0-9]{1,9}", argument) or int(argument) < 1:
-        raise UsageError(f"{argument!r} is no number of turns, expected 1 or more")
+        raise UsageError(f"{argument!r} is not a number of turns, expected 1 or more")
     return int(argument)
 
 

@@ -164,7 +164,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to write to; create
         files = {"swarm.toml": templates / "template.toml", "tools.py": templates / "template_tools.py"}
         for path in map(folder.joinpath, files):
             if path.exists():
-                raise ConfigError(f"{path} is there already: name another folder")
+                raise ConfigError(f"{path} already exists: choose another folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, template in files.items():

@@ -78,7 +78,7 @@ def test_help_explains_a_command():
     assert after_turns("/help /undo").splitlines() == [
         "/undo [N]",
         "  undo the last turn, or the last N, with agent and states",
-        "  nothing to do for it now",
+        "  has no effect now",
     ]
 
 
