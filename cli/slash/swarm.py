@@ -158,10 +158,7 @@ async def _state(chat: ChatContext, argument: str) -> str:
 
 
 @Command(
-    "memory",
-    "show, set or forget what agents remember about you",
-    "[NAME [VALUE]] or --clear NAME",
-    completes=_entries,
+    "memory", "show, set or forget what agents remember about you", "[NAME [VALUE]] or --clear NAME", completes=_entries
 )
 async def _memory(chat: ChatContext, argument: str) -> str:
     memory = chat.session.primitives.memory
