@@ -104,8 +104,8 @@ class ScriptedRun:
             return
         outcome = await run_command(self._chat, step.text)
         await self._follow()
-        if outcome.go_on_in is not None:
-            await self._chat.switch_to(outcome.go_on_in)
+        if outcome.next_session is not None:
+            await self._chat.switch_to(outcome.next_session)
             await self._follow()
         if outcome.page:
             self._output.renderer.page(outcome.page)

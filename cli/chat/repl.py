@@ -183,8 +183,8 @@ class Repl:
         from swarmchat.cli.slash.builtin import run_command
 
         outcome = await self._renderer.during(run_command(self._chat, text), text.split()[0])
-        if outcome.go_on_in is not None:
-            await self._chat.switch_to(outcome.go_on_in)
+        if outcome.next_session is not None:
+            await self._chat.switch_to(outcome.next_session)
         if outcome.raw:
             self._renderer.raw(outcome.raw)
         if outcome.page:

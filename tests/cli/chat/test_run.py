@@ -95,11 +95,11 @@ def test_a_script_is_read_line_by_line():
         ("hello\n/hlep", r"s, line 2: unknown command /hlep; did you mean /help\?"),
         ("/re", "s, line 1: /re is ambiguous: /redo, /rename, /reset, /resume, /retry"),
         ("/edit", "s, line 1: /edit needs a prompt"),
-        ("/undo two", "s, line 1: 'two' is no number of turns"),
-        ("/redo 0", "s, line 1: '0' is no number of turns"),
+        ("/undo two", "s, line 1: 'two' is not a number of turns"),
+        ("/redo 0", "s, line 1: '0' is not a number of turns"),
         ("/agent bos", "s, line 1: swarm 'office' has no agent 'bos'; did you mean 'boss'"),
         ("/state note", "s, line 1: swarm 'office' declares no state 'note'; did you mean 'notes'"),
-        ("/export it.doc", "s, line 1: 'it.doc' does not say how to write the session"),
+        ("/export it.doc", "s, line 1: 'it.doc' has no known format"),
     ],
 )
 def test_a_script_is_checked_in_full(content, problem):
@@ -169,9 +169,9 @@ def test_commands_in_a_script(office):
         'notes: ["tea"]',
         "boss ‹ clerk",
         "  turn 3 is undone; now 1 turn; active agent: clerk; memory, storages and bans stay as they are",
-        "  turn 3 is there again; now 2 turns; active agent: boss",
+        "  turn 3 is back; now 2 turns; active agent: boss",
         "  turn 3 is undone; memory, storages and bans stay as they are",
-        "  this is session 'other' now; 's' stays as it is, and /resume s goes back to it",
+        "  this is now session 'other'; 's' is unchanged; /resume s goes back",
     ):
         assert line in remarks
     assert "note cake" not in done.err.split("tokens  message")[1]
@@ -185,7 +185,7 @@ def test_exports_of_all_kinds_and_none_is_overwritten(office):
     content = "note tea\nnote cake\n/undo\n/export a.jsonl\n/export a.json\n/export b.html\n/export\n/export kept.md\n"
     done = script(office, content, "-S", "office.py", "-s", "my box")
     assert done.code == 2
-    assert "error: line 8: kept.md is there already: /export ! kept.md replaces it" in done.err
+    assert "error: line 8: kept.md already exists: /export ! kept.md overwrites it" in done.err
     assert kept.read_text() == "mine"
     messages = json.loads((office.folder / "a.json").read_text())["messages"]
     assert [message["content"] for message in messages if message["role"] == "user"] == ["note tea"]

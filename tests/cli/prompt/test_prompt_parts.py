@@ -16,6 +16,7 @@ from swarmchat.cli.prompt.multiline import is_unfinished, without_quotes
 from swarmchat.cli.prompt.pastes import Pastes
 from swarmchat.cli.prompt.queue import Entered, Queue
 from swarmchat.cli.slash.builtin import COMMANDS
+from swarmchat.cli.slash.registry import always
 from swarmchat.swarm.agents.loader import load_swarm
 from swarmchat.swarm.models.demo import DemoModel
 from swarmchat.swarm.session.session import Session
@@ -135,7 +136,7 @@ def test_completion_of_commands_and_of_what_stands_behind_them(tmp_path, monkeyp
     found = complete(
         "/", "/st", "/agent ", "/agent R", "/ag s", "/state o", "/export n", "/export ! s", "/export sub folder/"
     )
-    valid = {f"/{name}" for name, each in COMMANDS.items() if each.when is None}
+    valid = {f"/{name}" for name, each in COMMANDS.items() if each.is_useful is always}
     assert valid <= set(found[0])
     # There is nobody to go back to, and nothing to take back.
     assert not {"/back", "/undo", "/retry", "/edit"} & set(found[0])

@@ -43,14 +43,14 @@ a long story about the lamp that goes on and on and on and on, with a lamp, and 
 and what then?
 /pin 1 | turn 1 is pinned
 /context | pinned: hello there
-/unpin | not pinned any more
+/unpin | no longer pinned
 /pin story | turn 2
 /compact the lamp | Summed up
 /context | summary:
 /tokens | sent, as counted here
 go on
 /undo | turn 4 is undone
-/redo | there again
+/redo | is back
 /retry | turn 4 is undone
 /agent boss | boss ‹ clerk
 /back | clerk
@@ -131,8 +131,8 @@ async def take_tour(backend):
             break
         outcome = await run_command(chat, step)
         assert expected in f"{outcome.page}\n{outcome.remark}", f"{step}: {outcome}"
-        if outcome.go_on_in is not None:
-            await chat.switch_to(outcome.go_on_in)
+        if outcome.next_session is not None:
+            await chat.switch_to(outcome.next_session)
             seen.append(chat.session.info.id)
         if outcome.send is not None:
             async for _ in chat.session.run_turn(outcome.send):
