@@ -5,14 +5,13 @@ that are given a conversation.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
-from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm
+from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.agents.handoffs import handoff_definitions, handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
@@ -27,7 +26,7 @@ from swarmchat.swarm.models.base import MessageDigest, Model, ModelRequest, Tool
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
-from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
+from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive
@@ -44,30 +43,30 @@ Approver = Callable[["Tool", ToolCall], Awaitable[bool | str]]
 
 
 class Conversation:
-    """The open conversation of one client with a swarm, under a lease. Made by ``Conversation.open``."""
+    """The conversation of one client with a swarm, under a lease. To be opened with ``open``, then closed."""
 
     def __init__(
         self,
-        journal: Journal,
         backend: Backend,
+        info: SessionInfo,
         swarm: Swarm,
         settings: SessionSettings,
         model: Model,
-        models: Callable[[str], Model] | None = None,
-        approver: Approver | None = None,
+        models: Callable[[str], Model] | None,
+        approver: Approver | None,
+        clock: Callable[[], datetime],
     ) -> None:
-        self.journal = journal
+        companions = [keys.session_swarm(info.client, info.id)]
+        companions += [keys.session_state(info.client, info.id, state.name) for state in swarm.states]
+        self.journal = Journal(backend, info, settings.lifetimes, settings.lease, clock, companions)
         self.backend = backend
         self.swarm = swarm
-        self.settings = settings
+        self.change_settings(settings)
         self.approver = approver
         self.run_tool = run_tool
-        self.rescue_steps = check_steps(swarm.rescue if settings.rescue is None else settings.rescue)
-        """What is done about unusable answers, in order."""
-        info = journal.info
         self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
         self.navigation = Navigation(swarm.default)
-        self.view = View(journal.log, swarm.default)
+        self.view = View(self.journal.log, swarm.default)
         """What the active agent sees of the log."""
         self.last_request: ModelRequest | None = None
         """The last request that this process made."""
@@ -80,47 +79,25 @@ class Conversation:
         self._models = models
         self._named_models: dict[str, Model] = {}
         self._presence = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
-        self._online_since = timestamp(journal.now())
+        self._online_since = timestamp(self.journal.now())
         self._announced_agent = ""
         self._memory: Mapping[str, Any] = {}
         self._warned_of_cut = False
 
-    @classmethod
-    async def open(
-        cls,
-        backend: Backend,
-        model: Model,
-        *,
-        client: str,
-        name: str | None = None,
-        swarm: Swarm | Agent = DEFAULT_SWARM,
-        settings: SessionSettings | None = None,
-        models: Callable[[str], Model] | None = None,
-        approver: Approver | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        rng: random.Random | None = None,
-    ) -> Self:
-        """Open the conversation of the session ``name``, or of a new one; see ``Session.open``."""
-        settings = settings or SessionSettings()
-        if isinstance(swarm, Agent):
-            swarm = Swarm(swarm.name, [swarm])
-        info = await find_session(backend, client, name) if name is not None else None
-        if info is None:
-            now = timestamp(clock())
-            new_name = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
-            info = SessionInfo(new_name, new_name, client, created=now, updated=now, swarm=swarm.name)
-        companions = [keys.session_swarm(client, info.id)]
-        companions += [keys.session_state(client, info.id, state.name) for state in swarm.states]
-        journal = Journal(backend, info, settings.lifetimes, settings.lease, clock, companions)
-        await journal.open()
-        conversation = cls(journal, backend, swarm, settings, model, models, approver)
+    async def open(self) -> None:
+        """Take the lease and read the end of the log. Raises what ``Session.open`` does."""
+        await self.journal.open()
         try:
-            await conversation._restore_agent()
-            await conversation._announce()
+            await self._restore_agent()
+            await self._announce()
         except BaseException:
-            await journal.close()
+            await self.journal.close()
             raise
-        return conversation
+
+    def change_settings(self, settings: SessionSettings) -> None:
+        """Use ``settings`` from now on. Raises DefinitionError for unknown rescue steps."""
+        self.rescue_steps = check_steps(self.swarm.rescue if settings.rescue is None else settings.rescue)
+        self.settings = settings
 
     async def close(self) -> None:
         """Store what is still unsaved, if the backend takes it now, and release the lease."""
@@ -324,7 +301,8 @@ class Conversation:
         return notices
 
     async def commit_and_switch(self, batch: Batch, changes: ChangeSet, navigation: Navigation) -> None:
-        """Store ``batch`` and ``changes``, which include ``navigation``, and switch to its active agent."""
+        """Store ``batch``, ``changes`` and ``navigation``, and switch to its active agent."""
+        await self.primitives.staging(changes).navigation.set(navigation)
         await self.commit(batch, changes)
         self.switch(navigation)
         await self._announce()

@@ -187,7 +187,6 @@ async def _commit(
     if batch.records:
         changes = ChangeSet()
         ttl = conversation.settings.lifetimes.session
-        await conversation.primitives.staging(changes).navigation.set(navigation)
         for name, value in states.items():
             stored = None if value is None else encode_json(value)
             changes.update(keys.session_state(info.client, info.id, name), partial(_replace, stored), ttl)
