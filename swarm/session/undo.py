@@ -5,7 +5,7 @@ nothing before it has to be read. The state that an undo returns to is found by 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -68,14 +68,17 @@ class Timeline:
         if record.type == "rename":
             return
         if record.type in ("undo", "redo"):
-            self._move(record)
+            self.move(record.type == "undo", turns_of(record))
         else:
             # Anything else after an undo ends the chance to redo.
             self.redoable.clear()
             if record.turn > self._highest:
                 self._highest = record.turn
                 self.visible.append(record.turn)
-            self._read_text(record)
+            if record.type == "user":
+                self.texts.setdefault(record.turn, text_of(record.message))
+            elif record.type == "unsent" or (record.type == "policy" and record.data.get("direction") == "input"):
+                self.texts.setdefault(record.turn, str(record.data.get("text", "")))
         self._state = self._state.after(record)
         if record.type == "state":
             self.state_names[str(record.data.get("name"))] = None
@@ -86,36 +89,17 @@ class Timeline:
         """The last visible turn; 0 if there is none."""
         return self.visible[-1] if self.visible else 0
 
-    def hide(self, turns: Sequence[int]) -> None:
-        """Hide ``turns``."""
-        hidden = set(turns)
-        self.visible = [turn for turn in self.visible if turn not in hidden]
-        self.redoable = sorted(hidden.union(self.redoable))
-
-    def show(self, turns: Sequence[int]) -> None:
-        """Show ``turns`` again."""
-        shown = set(turns)
-        self.visible = sorted(shown.union(self.visible))
-        self.redoable = [turn for turn in self.redoable if turn not in shown]
+    def move(self, hide: bool, turns: range) -> None:
+        """Hide those of ``turns`` that are visible, or show those again that are redoable."""
+        source, target = (self.visible, self.redoable) if hide else (self.redoable, self.visible)
+        target[:] = sorted({*target, *(turn for turn in source if turn in turns)})
+        source[:] = [turn for turn in source if turn not in turns]
 
     def state(self, agents: frozenset[str], default: str) -> tuple[Navigation, dict[str, Any]]:
         """Return navigation and states at the end of the last visible turn. A state of ``None`` has its default."""
         state = self._state_after.get(self.last, self._state)
         navigation = (state.navigation or Navigation(default)).healed(agents, default)
         return navigation, {name: state.states.get(name) for name in self.state_names}
-
-    def _move(self, record: Record) -> None:
-        turns = turns_of(record)
-        if record.type == "undo":
-            self.hide([turn for turn in self.visible if turn in turns])
-        else:
-            self.show([turn for turn in self.redoable if turn in turns])
-
-    def _read_text(self, record: Record) -> None:
-        if record.type == "user":
-            self.texts.setdefault(record.turn, text_of(record.message))
-        elif record.type == "unsent" or (record.type == "policy" and record.data.get("direction") == "input"):
-            self.texts.setdefault(record.turn, str(record.data.get("text", "")))
 
 
 class _LineTimeline(Timeline):
@@ -145,15 +129,13 @@ class _LineTimeline(Timeline):
 async def undo(conversation: Conversation, turns: int) -> UndoResult:
     """Hide the last ``turns`` turns; see ``Session.undo``."""
     timeline = await _read_timeline(conversation)
-    moved = timeline.visible[-turns:] if turns > 0 else []
-    return await _commit(conversation, timeline, "undo", moved, list(_runs(moved))[::-1])
+    return await _move(conversation, timeline, "undo", timeline.visible[-turns:] if turns > 0 else [])
 
 
 async def redo(conversation: Conversation, turns: int) -> UndoResult:
     """Show the first ``turns`` of the undone turns; see ``Session.redo``."""
     timeline = await _read_timeline(conversation)
-    moved = timeline.redoable[: max(0, turns)]
-    return await _commit(conversation, timeline, "redo", moved, list(_runs(moved)))
+    return await _move(conversation, timeline, "redo", timeline.redoable[: max(0, turns)])
 
 
 async def _read_timeline(conversation: Conversation) -> _LineTimeline:
@@ -166,20 +148,16 @@ async def _read_timeline(conversation: Conversation) -> _LineTimeline:
     return timeline
 
 
-async def _commit(
-    conversation: Conversation,
-    timeline: _LineTimeline,
-    kind: Literal["undo", "redo"],
-    moved: Sequence[int],
-    runs: Sequence[Sequence[int]],
+async def _move(
+    conversation: Conversation, timeline: _LineTimeline, kind: Literal["undo", "redo"], turns: Sequence[int]
 ) -> UndoResult:
-    """Store a record for each of ``runs``, and navigation and states as they are after the last, in one commit."""
+    """Undo or redo ``turns``: one commit with a record for each run of them, and with the state after the last."""
     swarm, info = conversation.swarm, conversation.info
     batch = conversation.batch()
     navigation, states = conversation.navigation, dict[str, Any]()
-    move = timeline.hide if kind == "undo" else timeline.show
-    for run in runs:
-        move(run)
+    runs = _runs(turns)
+    for run in reversed(runs) if kind == "undo" else runs:
+        timeline.move(kind == "undo", run)
         navigation, states = timeline.state(swarm.names, swarm.default)
         fields: dict[str, Any] = {"from": run[0], "to": run[-1], "last": timeline.last}
         fields |= {"active": navigation.active, "stack": list(navigation.stack), "states": states}
@@ -191,17 +169,16 @@ async def _commit(
             stored = None if value is None else encode_json(value)
             changes.update(keys.session_state(info.client, info.id, name), partial(_replace, stored), ttl)
         await conversation.commit_and_switch(batch, changes, navigation)
-    text = timeline.text(moved[0]) if moved else ""
-    return UndoResult(tuple(moved), text, len(timeline.visible))
+    text = timeline.text(turns[0]) if turns else ""
+    return UndoResult(tuple(turns), text, len(timeline.visible))
 
 
-def _runs(turns: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Yield the parts of ``turns`` without a gap: a turn that is undone already is not undone again."""
-    start = 0
-    for index in range(1, len(turns) + 1):
-        if index == len(turns) or turns[index] != turns[index - 1] + 1:
-            yield turns[start:index]
-            start = index
+def _runs(turns: Sequence[int]) -> list[range]:
+    """Return the parts of ``turns`` without a gap: a turn that is undone already is not undone again."""
+    members = set(turns)
+    starts = (turn for turn in turns if turn - 1 not in members)
+    ends = (turn for turn in turns if turn + 1 not in members)
+    return [range(start, end + 1) for start, end in zip(starts, ends, strict=True)]
 
 
 def _replace(value: bytes | None, stored: bytes | None) -> bytes | None:
