@@ -1,6 +1,7 @@
 """The definitions of agents, and of the swarm that they form."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +58,7 @@ class Agent:
             from swarmchat.swarm.tools.tool import as_tool
 
             object.__setattr__(self, "tools", tuple(as_tool(function) for function in self.tools))
-        names = [tool.name for tool in self.own_tools]
-        if twice := {name for name in names if names.count(name) > 1}:
+        if twice := _duplicates(tool.name for tool in self.own_tools):
             raise DefinitionError(f"agent {self.name!r} has two tools named {min(twice)!r}: rename one")
 
     @property
@@ -71,6 +71,10 @@ class Agent:
         what = f"the prompt of agent {self.name!r}"
         texts = [await call_hook(what, text, ctx) if callable(text) else text for text in (self.prompt, *self.system)]
         return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
+
+
+_PARTS = {"agent": "agents", "policy": "policies", "state": "states", "storage": "storages"}
+"""What a swarm has several of, each with a name of its own."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,9 @@ class Swarm:
             raise DefinitionError(f"swarm {self.name!r} has no agents: define at least one")
         if not self.default:
             object.__setattr__(self, "default", self.agents[0].name)
-        for kind in ("agents", "policies", "states", "storages"):
-            names = [part.name for part in getattr(self, kind)]
-            if twice := {name for name in names if names.count(name) > 1}:
-                raise DefinitionError(f"swarm {self.name!r}: two of its {kind} are named {min(twice)!r}")
+        for parts in _PARTS.values():
+            if twice := _duplicates(part.name for part in getattr(self, parts)):
+                raise DefinitionError(f"swarm {self.name!r}: two of its {parts} are named {min(twice)!r}")
         if self.default not in self.names:
             raise DefinitionError(
                 f"swarm {self.name!r}: the default is {self.default!r}, but there is no such agent; "
@@ -117,10 +120,15 @@ class Swarm:
 
     def agent(self, name: str) -> Agent:
         """Return the agent ``name``. Raises DefinitionError, with the most similar name, if it is unknown."""
-        for agent in self.agents:
-            if agent.name == name:
-                return agent
-        raise DefinitionError(f"swarm {self.name!r} has no agent {name!r}; {nearest(name, self.names)}")
+        agent: Agent = self.find("agent", name)
+        return agent
+
+    def find(self, kind: str, name: str) -> Any:
+        """Return the agent, policy, state or storage ``name``. Raises DefinitionError as ``agent`` does."""
+        parts = {part.name: part for part in getattr(self, _PARTS[kind])}
+        if name not in parts:
+            raise DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, parts)}")
+        return parts[name]
 
     def _check_handoffs(self, agent: Agent) -> None:
         own = {tool.name for tool in agent.own_tools}
@@ -137,6 +145,10 @@ class Swarm:
                 raise DefinitionError(
                     f"agent {agent.name!r}: the tool name {name!r} is reserved for a handoff: rename the tool"
                 )
+
+
+def _duplicates(names: Iterable[str]) -> set[str]:
+    return {name for name, count in Counter(names).items() if count > 1}
 
 
 DEFAULT_SWARM = Swarm("assistant", [Agent("assistant")])

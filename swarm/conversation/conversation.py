@@ -287,13 +287,13 @@ class Conversation:
         # Rarely needed, and it brings the archive along.
         from swarmchat.swarm.conversation.restore import restore
 
-        lifetimes = self.settings.lifetimes
-        restored = await restore(self.journal, self.backend, lifetimes, self.navigation, lost, pending)
-        self.last_request = None
-        self.view.rebuild()
-        if not restored.complete:
-            raise LogLost(restored.message, lost.stored)
-        self._notices.append(restored.message)
+        try:
+            lifetimes = self.settings.lifetimes
+            notice = await restore(self.journal, self.backend, lifetimes, self.navigation, lost, pending)
+        finally:
+            self.last_request = None
+            self.view.rebuild()
+        self._notices.append(notice)
 
     def take_notices(self) -> list[str]:
         """Return what the user should be told, once."""
