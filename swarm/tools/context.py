@@ -20,19 +20,15 @@ class PrimitiveAccess(Protocol):
     @property
     def memory(self) -> "PersistMemory":
         """The client's memory."""
-        ...
 
     def state(self, name: str) -> "PersistState[Any]":
         """Return the state ``name``. Raises DefinitionError if the swarm does not declare it."""
-        ...
 
     def storage(self, name: str) -> "PersistStorage[Any]":
         """Return the storage ``name``. Raises DefinitionError if the swarm does not declare it."""
-        ...
 
     def check_agent(self, name: str) -> None:
         """Raise DefinitionError unless the swarm has an agent ``name``."""
-        ...
 
 
 @dataclass

@@ -6,6 +6,7 @@ import inspect
 import json
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
@@ -120,11 +121,7 @@ def tool(function: Callable[..., Any]) -> Tool: ...
 
 @overload
 def tool(
-    *,
-    name: str | None = None,
-    approve: Approve = "auto",
-    timeout: float = DEFAULT_TIMEOUT,
-    available: Available | None = None,
+    *, name: str | None = ..., approve: Approve = ..., timeout: float = ..., available: Available | None = ...
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -159,27 +156,20 @@ async def _in_thread(call: Callable[[], Any]) -> Any:
     Not in asyncio's executor, whose threads the interpreter waits for when it exits: a tool that never returns would
     keep the program from exiting.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
+    future: Future[Any] = Future()
     context = contextvars.copy_context()
 
-    def settle(result: Any, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
-
     def work() -> None:
-        result, error = None, None
+        # A future that runs cannot be cancelled, so the result always has a place.
+        if not future.set_running_or_notify_cancel():
+            return
         try:
-            result = context.run(call)
-        except BaseException as raised:
-            # A StopIteration cannot be put into a future.
-            error = RuntimeError(repr(raised)) if isinstance(raised, StopIteration) else raised
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, error)
+            future.set_result(context.run(call))
+        except StopIteration as error:
+            # asyncio does not take it.
+            future.set_exception(RuntimeError(repr(error)))
+        except BaseException as error:
+            future.set_exception(error)
 
     threading.Thread(target=work, name="tool", daemon=True).start()
-    return await done
+    return await asyncio.wrap_future(future)

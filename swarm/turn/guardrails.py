@@ -29,7 +29,8 @@ async def refuse_input(conversation: Conversation, recorder: "TurnRecorder", tex
     for policy in policies:
         if await policy.rejects_input(text):
             if policy.ban:
-                await _ban(conversation, policy, text)
+                since = timestamp(conversation.journal.now())
+                await conversation.primitives.policy(policy.name).ban(client, text[:200], since, policy.ban_for)
             return _refuse(recorder, policy, "input", text, banned=policy.ban)
     return None
 
@@ -46,11 +47,6 @@ async def refuse_output(conversation: Conversation, recorder: "TurnRecorder") ->
             recorder.answer = replace(rejected, text=policy.message, reasoning="", tool_calls=(), finish="refused")
             return refused
     return None
-
-
-async def _ban(conversation: Conversation, policy: "Policy", text: str) -> None:
-    since = timestamp(conversation.journal.now())
-    await conversation.primitives.policy(policy.name).ban(conversation.info.client, text[:200], since, policy.ban_for)
 
 
 def _refuse(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.handoffs import handoff_target
 from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.tools.context import Context
@@ -17,7 +18,6 @@ from swarmchat.swarm.tools.outcome import Outcome, ToolFailure
 from swarmchat.swarm.tools.toolset import Toolset
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
     from swarmchat.swarm.tools.tool import Tool
 
 
@@ -45,10 +45,8 @@ class ToolCalls:
         self._visited = visited
         self.outcomes = [Outcome(call) for call in calls]
 
-    async def run(self) -> AsyncGenerator["ToolStarted | ToolFinished", None]:
+    async def run(self) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
         """Run the calls side by side; yield when one starts or ends. Closing the generator cancels the rest."""
-        from swarmchat.swarm.conversation.events import ToolStarted
-
         started = []
         for outcome, tool, arguments in await self._admit():
             yield ToolStarted(outcome.call.name, outcome.call.arguments, self._conversation.agent.name)
@@ -166,9 +164,7 @@ class ToolCalls:
     def _refuse(self, outcome: Outcome, why: str) -> None:
         outcome.status, outcome.result, outcome.changes = "error", f"Error: {why}", ChangeSet()
 
-    def _finished(self, outcome: Outcome) -> "ToolFinished":
-        from swarmchat.swarm.conversation.events import ToolFinished
-
+    def _finished(self, outcome: Outcome) -> ToolFinished:
         call = outcome.call
         agent = self._conversation.agent.name
         return ToolFinished(
