@@ -10,7 +10,7 @@ from swarmchat.cli.settings import wiring
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.session.session import Session
-from swarmchat.swarm.tools.outcome import ToolFailure
+from swarmchat.swarm.tools.context import ToolFailure
 from swarmchat.swarm.tools.tool import ArgumentsError
 
 

@@ -1,4 +1,4 @@
-"""The definitions of agents, and of the swarm that they form."""
+"""The definitions of agents, of the swarm that they form, and of the tools by which they hand a client over."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -9,6 +9,7 @@ from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.names import check_agent_name, nearest
 from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.primitives.navigation import Navigation
 
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.rescue_steps import Step
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.storage import Storage
     from swarmchat.swarm.tools.context import Context
     from swarmchat.swarm.tools.tool import Tool
+
+PREFIX = "transfer_to_"
+BACK = "transfer_back"
+"""The names of the tools by which agents hand a client over to one another."""
 
 DEFAULT_PROMPT = "You are a helpful assistant. Answer briefly and plainly, and say so when you do not know."
 
@@ -140,7 +145,7 @@ class Swarm:
                 )
             if target == agent.name:
                 raise DefinitionError(f"agent {agent.name!r} hands over to itself: remove it from its handoffs")
-        for name in (*(f"transfer_to_{target}" for target in agent.handoffs), "transfer_back"):
+        for name in (*(PREFIX + target for target in agent.handoffs), BACK):
             if name in own:
                 raise DefinitionError(
                     f"agent {agent.name!r}: the tool name {name!r} is reserved for a handoff: rename the tool"
@@ -149,6 +154,35 @@ class Swarm:
 
 def _duplicates(names: Iterable[str]) -> set[str]:
     return {name for name, count in Counter(names).items() if count > 1}
+
+
+def handoff_definitions(swarm: Swarm, agent: Agent, navigation: Navigation) -> list[dict[str, Any]]:
+    """Return the definitions of the handoff tools of ``agent``, in the form of the chat API."""
+    tools = []
+    for name in agent.handoffs:
+        purpose = swarm.agent(name).description
+        tools.append(_definition(PREFIX + name, f"Hand the user over to {name}." + (f" {purpose}" if purpose else "")))
+    if navigation.stack:
+        tools.append(_definition(BACK, f"Hand the user back to {navigation.stack[-1]}, who was there before you."))
+    return tools
+
+
+def handoff_names(agent: Agent, navigation: Navigation) -> list[str]:
+    """Return the names of the handoff tools that ``agent`` can call now."""
+    return [*(PREFIX + name for name in agent.handoffs), *([BACK] if navigation.stack else [])]
+
+
+def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | None:
+    """Return the agent that the tool ``name`` hands over to; ``None`` unless ``agent`` can make that handoff now."""
+    if name == BACK and navigation.stack:
+        return navigation.stack[-1]
+    target = name.removeprefix(PREFIX)
+    return target if name.startswith(PREFIX) and target in agent.handoffs else None
+
+
+def _definition(name: str, description: str) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": {}, "additionalProperties": False}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 
 
 DEFAULT_SWARM = Swarm("assistant", [Agent("assistant")])

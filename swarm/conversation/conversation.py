@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
-from swarmchat.swarm.agents.agent import Agent, Swarm
-from swarmchat.swarm.agents.handoffs import handoff_definitions, handoff_names
+from swarmchat.swarm.agents.agent import Agent, Swarm, handoff_definitions, handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.context.builder import Budget, RequestContext
@@ -30,8 +29,7 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive
-from swarmchat.swarm.tools.context import Context
-from swarmchat.swarm.tools.outcome import run_tool
+from swarmchat.swarm.tools.context import Context, run_tool
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
 

@@ -12,7 +12,7 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.script import Action, Output, Result
-from swarmchat.swarm.tools.outcome import Outcome, ToolFailure, run_tool
+from swarmchat.swarm.tools.context import Outcome, ToolFailure, run_tool
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.conversation import Conversation

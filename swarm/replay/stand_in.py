@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm
-from swarmchat.swarm.agents.handoffs import BACK
+from swarmchat.swarm.agents.agent import BACK, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
 from swarmchat.swarm.common.messages import calls_of
 from swarmchat.swarm.replay.files import RecordedConversation

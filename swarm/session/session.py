@@ -24,7 +24,7 @@ from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
-from swarmchat.swarm.tools.outcome import ToolFailure
+from swarmchat.swarm.tools.context import ToolFailure
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event

@@ -1,4 +1,4 @@
-"""The context that tools get: the session's states, the client's memory, storages, and handoffs."""
+"""What a tool call is given, its context, and what comes of it, its outcome."""
 
 import asyncio
 import threading
@@ -6,10 +6,15 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from swarmchat.swarm.context.normalize import NO_RESULT
+from swarmchat.swarm.models.base import ToolCall
+from swarmchat.swarm.persistence.store import ChangeSet
+
 if TYPE_CHECKING:
     from swarmchat.swarm.primitives.memory import PersistMemory
     from swarmchat.swarm.primitives.state import PersistState
     from swarmchat.swarm.storage.storage import PersistStorage
+    from swarmchat.swarm.tools.tool import Tool
 
 _T = TypeVar("_T")
 
@@ -72,3 +77,29 @@ class Context:
         if self.loop is None:
             raise RuntimeError("ctx.wait works only in tools that are not async: use await instead")
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+
+class ToolFailure(Exception):
+    """A tool failed; the model gets the message and nothing else."""
+
+
+@dataclass
+class Outcome:
+    """The outcome of one tool call."""
+
+    call: ToolCall
+    status: str = "interrupted"
+    """ok, error, denied, or interrupted."""
+    result: str = NO_RESULT
+    seconds: float = 0.0
+    changes: ChangeSet = field(default_factory=ChangeSet)
+    handoff: str | None = None
+    error: Exception | None = None
+    """What the tool raised: for its author. The model is told ``result``."""
+    edited: bool = False
+    """Whether the user changed the arguments."""
+
+
+async def run_tool(tool: "Tool", ctx: Context, arguments: dict[str, object], outcome: Outcome) -> str:
+    """Run one tool call and return its result: the default of a session's ``run_tool``."""
+    return await tool.run(ctx, arguments)

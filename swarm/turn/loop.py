@@ -5,19 +5,27 @@ are carried out; their results, with all that the tools changed, before the next
 in between, the log can still be continued.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.conversation.conversation import Conversation
-from swarmchat.swarm.conversation.events import Event, Refused, Rotated, TextDelta, Warned
+from swarmchat.swarm.conversation.events import Event, ReasoningDelta, Refused, Retrying, Rotated, TextDelta, Warned
 from swarmchat.swarm.errors import ContextTooLong, OverBudget
-from swarmchat.swarm.turn.exchange import Exchange
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk
+from swarmchat.swarm.tools.toolset import Toolset
+from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.faults import Guards
 from swarmchat.swarm.turn.guardrails import refuse_input, refuse_output
 from swarmchat.swarm.turn.recorder import TurnRecorder
 from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
 from swarmchat.swarm.turn.tool_execution import ToolCalls
+
+_LARGEST_FIGURE = 10**9
+"""The largest number of tokens, or amount of money, that a server is believed to have counted for one request."""
 
 
 async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Event, None]:
@@ -54,8 +62,8 @@ async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Even
             if not decision.again:
                 for event in await turn.accept(exchange, decision):
                     yield event
-            if warning := exchange.cut_warning():
-                yield warning
+            if warning := conversation.cut_warning(exchange.answer.usage, turn.recorder.context_tokens):
+                yield Warned(warning)
             if turn.recorder.answer.tool_calls and not decision.again:
                 async with aclosing(turn.call_tools(exchange, decision)) as events:
                     async for event in events:
@@ -69,6 +77,64 @@ async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Even
         await turn.recorder.abandon(error)
         raise
     yield turn.recorder.ended()
+
+
+class _Exchange:
+    """A request that was stored, and its answer as it streams in. Without ``repair``, that is taken as it comes."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        toolset: Toolset,
+        request: ModelRequest,
+        notices: Sequence[Event],
+        *,
+        repair: bool,
+    ) -> None:
+        self.toolset = toolset
+        """What the answer may call."""
+        self.request = request
+        self.notices = notices
+        """What to tell the user before the request goes out."""
+        self.reader = AnswerReader(toolset, repair=repair)
+        self.agent = conversation.agent.name
+        rejects = any(policy.reject_output is not None for policy in conversation.swarm.policies)
+        self.held_back = rejects or conversation.agent.validate is not None
+        """Whether the answer is shown only when it is whole, because it may still be rejected."""
+        self.refusal: ContextTooLong | None = None
+        """The server's error, if it found the context too long."""
+        self.milliseconds = 0
+        """How long the whole answer took."""
+        self.answer = Answer()
+        """The whole answer as the model gave it, once it has ended."""
+        self._now = conversation.journal.now
+        self._started = self._now()
+        self._last: Answer | None = None
+
+    def add(self, event: ModelEvent) -> Iterator[Event]:
+        """Take the next event of the model; yield what may be shown."""
+        match event:
+            case TextChunk() | ReasoningChunk():
+                yield from self._deltas(self.reader.add(event))
+            case Retry(attempt, seconds, reason):
+                yield Retrying(attempt, seconds, reason)
+            case Answer(text):
+                self._last = event
+                if text and not self.reader.has_text:
+                    yield from self._deltas(self.reader.add(TextChunk(text)))
+
+    def finish(self) -> Iterator[Event]:
+        """End the answer; yield what was still held back."""
+        yield from self._deltas(self.reader.finish())
+        answer = self.reader.raw_answer(self._last)
+        self.answer = replace(answer, usage=_plausible(answer.usage)) if answer.usage else answer
+        self.milliseconds = max(0, round((self._now() - self._started) / timedelta(milliseconds=1)))
+
+    def _deltas(self, chunks: Iterable[TextChunk | ReasoningChunk]) -> Iterator[Event]:
+        for chunk in chunks:
+            if not self.held_back:
+                kind = TextDelta if isinstance(chunk, TextChunk) else ReasoningDelta
+                yield kind(chunk.text, self.agent)
 
 
 class _Turn:
@@ -92,7 +158,7 @@ class _Turn:
             self.recorder.add_user(text)
         return refused
 
-    async def request(self, failed: Exchange | None) -> Exchange:
+    async def request(self, failed: _Exchange | None) -> _Exchange:
         """Make and store the next request; after one that the server found too long, the same one with less in it.
 
         Raises OverBudget, or the server's refusal if nothing can be left out.
@@ -123,19 +189,20 @@ class _Turn:
         if rotation:
             conversation.view.forget(context)
         notices += map(Warned, conversation.take_notices())
-        exchange = Exchange(conversation, toolset, context, request, repair=self._rescue.repairs, notices=notices)
+        exchange = _Exchange(conversation, toolset, request, notices, repair=self._rescue.repairs)
         recorder.reader = None if exchange.held_back else exchange.reader
         return exchange
 
-    async def judge(self, exchange: Exchange) -> RescueDecision:
+    async def judge(self, exchange: _Exchange) -> RescueDecision:
         """Decide what becomes of the answer. Raises HookError."""
-        rescue, reader = self._rescue, exchange.reader
-        decision = await rescue.judge(reader, exchange.answer, exchange.call_prefix, exchange.milliseconds)
+        # Calls that are found in the text of the answer get ids of their own.
+        prefix = f"text_{exchange.request.key[:8]}"
+        decision = await self._rescue.judge(exchange.reader, exchange.answer, prefix, exchange.milliseconds)
         if decision.again:
             self.recorder.reader = None
         return decision
 
-    async def accept(self, exchange: Exchange, decision: RescueDecision) -> list[Event]:
+    async def accept(self, exchange: _Exchange, decision: RescueDecision) -> list[Event]:
         """Record the answer, unless a policy refuses it; return what there is to show."""
         recorder, events = self.recorder, list[Event]()
         if exchange.held_back and recorder.answer.text:
@@ -147,16 +214,12 @@ class _Turn:
             events.append(TextDelta(recorder.answer.text, exchange.agent))
         return events
 
-    async def call_tools(self, exchange: Exchange, decision: RescueDecision) -> AsyncGenerator[Event, None]:
+    async def call_tools(self, exchange: _Exchange, decision: RescueDecision) -> AsyncGenerator[Event, None]:
         """Store the answer, carry out its calls, and record their results and a handoff."""
         await self.recorder.store()
         visited = self._guards.visited
         calls = ToolCalls(
-            self._conversation,
-            self.recorder.answer.tool_calls,
-            exchange.toolset,
-            refusals=decision.refusals,
-            visited=visited,
+            self._conversation, self.recorder.answer.tool_calls, exchange.toolset, decision.refusals, visited
         )
         try:
             if decision.error is not None:
@@ -180,3 +243,12 @@ class _Turn:
 def _smaller_window(refusal: ContextTooLong, sent: int) -> int:
     """Return the window to use after the server refused ``sent`` tokens: its own, if it is smaller than that."""
     return refusal.limit if refusal.limit and refusal.limit < sent else max(1, sent * 2 // 3)
+
+
+def _plausible(usage: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``usage`` without numbers that no request can have: nobody could calculate with them."""
+    return {
+        name: figure
+        for name, figure in usage.items()
+        if not isinstance(figure, int | float) or 0 <= figure <= _LARGEST_FIGURE
+    }

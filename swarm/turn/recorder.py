@@ -12,7 +12,7 @@ from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.persistence.records import Record, RecordType
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.tools.outcome import Outcome
+from swarmchat.swarm.tools.context import Outcome
 
 if TYPE_CHECKING:
     from swarmchat.swarm.turn.answer_reader import AnswerReader

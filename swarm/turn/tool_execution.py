@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
-from swarmchat.swarm.agents.handoffs import handoff_target
+from swarmchat.swarm.agents.agent import handoff_target
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.tools.context import Context
-from swarmchat.swarm.tools.outcome import Outcome, ToolFailure
+from swarmchat.swarm.tools.context import Context, Outcome, ToolFailure
 from swarmchat.swarm.tools.toolset import Toolset
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ class ToolCalls:
         conversation: Conversation,
         calls: Sequence[ToolCall],
         toolset: Toolset,
-        *,
         refusals: Mapping[str, str],
         visited: Collection[str] = (),
     ) -> None:
