@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.names import check_agent_name, nearest
+from swarmchat.swarm.common.names import check_name, nearest
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.primitives.navigation import Navigation
 
@@ -56,7 +56,8 @@ class Agent:
     do not stream."""
 
     def __post_init__(self) -> None:
-        check_agent_name(self.name)
+        # With transfer_to_ before it, it is the name of a tool.
+        check_name("agent", self.name, 50)
         if self.max_tool_calls is not None and self.max_tool_calls < 0:
             raise DefinitionError(f"agent {self.name!r}: max_tool_calls is {self.max_tool_calls}, expected 0 or more")
         if self.tools:
@@ -183,6 +184,11 @@ def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | Non
 def _definition(name: str, description: str) -> dict[str, Any]:
     parameters = {"type": "object", "properties": {}, "additionalProperties": False}
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+def as_swarm(definition: Swarm | Agent) -> Swarm:
+    """Return ``definition`` as a swarm: a single agent is a swarm of one."""
+    return definition if isinstance(definition, Swarm) else Swarm(definition.name, [definition])
 
 
 DEFAULT_SWARM = Swarm("assistant", [Agent("assistant")])

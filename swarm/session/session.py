@@ -10,12 +10,11 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from swarmchat.backends import Backend
-from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm
+from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm, as_swarm
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Approver, Conversation
-from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.records import Record, timestamp
@@ -65,6 +64,12 @@ class Session:
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
         """What a turn works on."""
+        self.backend = conversation.backend
+        """Where the session is stored."""
+        self.swarm = conversation.swarm
+        """The agents, with their states, storages and policies."""
+        self.primitives = conversation.primitives
+        """States, memory, storages and bans of the session's client."""
         self._lock = asyncio.Lock()
 
     @classmethod
@@ -89,9 +94,7 @@ class Session:
         new session is stored with its first turn. Raises SessionBusy when another process has it open, BadRecord when
         it was written by a newer program, and the backend's errors.
         """
-        settings = settings or SessionSettings()
-        if isinstance(swarm, Agent):
-            swarm = Swarm(swarm.name, [swarm])
+        swarm, settings = as_swarm(swarm), settings or SessionSettings()
         info = await find_session(backend, client, name) if name is not None else None
         if info is None:
             now = timestamp(clock())
@@ -115,16 +118,6 @@ class Session:
     def info(self) -> SessionInfo:
         """The session's entry in the list."""
         return self.conversation.info
-
-    @property
-    def backend(self) -> Backend:
-        """Where the session is stored."""
-        return self.conversation.backend
-
-    @property
-    def swarm(self) -> Swarm:
-        """The agents, with their states, storages and policies."""
-        return self.conversation.swarm
 
     @property
     def settings(self) -> SessionSettings:
@@ -158,11 +151,6 @@ class Session:
     def navigation(self) -> Navigation:
         """The active agent and the way back."""
         return self.conversation.navigation
-
-    @property
-    def primitives(self) -> Primitives:
-        """States, memory, storages and bans of the session's client."""
-        return self.conversation.primitives
 
     @property
     def replaced_agent(self) -> str | None:
@@ -324,7 +312,7 @@ class Session:
         return await redo(self.conversation, turns)
 
     async def compact(self, focus: str = "") -> "Compacted":
-        """Have the model summarise what the active agent sees, but for the newest turns; send that in its place.
+        """Have the model summarize what the active agent sees, except the newest turns; send the summary instead.
 
         The log stays whole. ``focus`` says what matters most. Raises NothingToCompact, CompactFailed, the kinds of
         ModelError, and the backend's errors: then nothing is changed.

@@ -13,7 +13,7 @@ from typing import Any, Literal, overload
 from pydantic import ValidationError
 from pydantic_core import to_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.names import check_tool_name
+from swarmchat.swarm.common.names import check_name
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import Context
 from swarmchat.swarm.tools.schema import Signature, read_signature
@@ -48,7 +48,7 @@ class Tool:
     signature: Signature = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_tool_name(self.name)
+        check_name("tool", self.name, 64)
         if not self.timeout > 0:
             raise DefinitionError(f"tool {self.name!r}: timeout is {self.timeout!r}, expected seconds above 0")
         if self.approve not in ("auto", "ask", "deny"):
