@@ -12,8 +12,7 @@ from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.session.session import Session
-from swarmchat.swarm.tools.context import ToolFailure
-from swarmchat.swarm.tools.tool import ArgumentsError
+from swarmchat.swarm.tools.context import ArgumentsError, ToolFailure
 
 _HITS = 5
 """How many items of a storage are found."""

@@ -10,8 +10,7 @@ from swarmchat.cli.settings import wiring
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.session.session import Session
-from swarmchat.swarm.tools.context import ToolFailure
-from swarmchat.swarm.tools.tool import ArgumentsError
+from swarmchat.swarm.tools.context import ArgumentsError, ToolFailure
 
 
 async def call(flags: Flags, name: str, arguments: str, session_name: str | None) -> None:

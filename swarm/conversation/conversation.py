@@ -29,12 +29,14 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive
-from swarmchat.swarm.tools.context import Context, run_tool
+from swarmchat.swarm.tools.context import Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
+
+ToolRunner = Callable[["Tool", Context, dict[str, object], Outcome], Awaitable[str]]
 
 Approver = Callable[["Tool", ToolCall], Awaitable[bool | str]]
 """Asks the user whether a tool may be called. A text is the arguments to call it with instead, valid ones."""
@@ -61,7 +63,8 @@ class Conversation:
         self.swarm = swarm
         self.change_settings(settings)
         self.approver = approver
-        self.run_tool = run_tool
+        self.run_tool: ToolRunner = lambda tool, ctx, arguments, outcome: tool.run(ctx, arguments)
+        """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
         self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
         self.navigation = Navigation(swarm.default)
         self.view = View(self.journal.log, swarm.default)

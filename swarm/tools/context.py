@@ -1,4 +1,4 @@
-"""What a tool call is given, its context, and what comes of it, its outcome."""
+"""The context that a tool call gets, the errors it may raise, and its outcome."""
 
 import asyncio
 import threading
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from swarmchat.swarm.primitives.memory import PersistMemory
     from swarmchat.swarm.primitives.state import PersistState
     from swarmchat.swarm.storage.storage import PersistStorage
-    from swarmchat.swarm.tools.tool import Tool
 
 _T = TypeVar("_T")
 
@@ -46,7 +45,7 @@ class Context:
     client: str
     session: str
     agent: str
-    reach: PrimitiveAccess = field(repr=False)
+    primitives: PrimitiveAccess = field(repr=False)
     call_id: str = ""
     """The id of the current tool call; empty outside one."""
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -57,19 +56,19 @@ class Context:
     @property
     def memory(self) -> "PersistMemory":
         """The client's memory, which all its sessions share."""
-        return self.reach.memory
+        return self.primitives.memory
 
     def state(self, name: str) -> "PersistState[Any]":
         """Return the session's state ``name``."""
-        return self.reach.state(name)
+        return self.primitives.state(name)
 
     def storage(self, name: str) -> "PersistStorage[Any]":
         """Return the storage ``name``."""
-        return self.reach.storage(name)
+        return self.primitives.storage(name)
 
     def handoff(self, agent: str) -> None:
         """Make ``agent`` the active one once this tool's result is stored. Raises DefinitionError if it is unknown."""
-        self.reach.check_agent(agent)
+        self.primitives.check_agent(agent)
         self.handoff_to = agent
 
     def wait(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -77,6 +76,14 @@ class Context:
         if self.loop is None:
             raise RuntimeError("ctx.wait works only in tools that are not async: use await instead")
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+
+class ArgumentsError(Exception):
+    """The arguments of a call do not fit the tool. The message tells the model what was expected."""
+
+
+class ToolTimeoutError(Exception):
+    """A tool exceeded its timeout."""
 
 
 class ToolFailure(Exception):
@@ -98,8 +105,3 @@ class Outcome:
     """What the tool raised: for its author. The model is told ``result``."""
     edited: bool = False
     """Whether the user changed the arguments."""
-
-
-async def run_tool(tool: "Tool", ctx: Context, arguments: dict[str, object], outcome: Outcome) -> str:
-    """Run one tool call and return its result: the default of a session's ``run_tool``."""
-    return await tool.run(ctx, arguments)

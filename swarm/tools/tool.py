@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.names import check_name
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.tools.context import Context
+from swarmchat.swarm.tools.context import ArgumentsError, Context, ToolTimeoutError
 from swarmchat.swarm.tools.schema import Signature, read_signature
 
 Approve = Literal["auto", "ask", "deny"]
@@ -23,14 +23,6 @@ Approve = Literal["auto", "ask", "deny"]
 Available = Callable[[Context], bool | Awaitable[bool]]
 
 DEFAULT_TIMEOUT = 60.0
-
-
-class ArgumentsError(Exception):
-    """The arguments of a call do not fit the tool. The message tells the model what was expected."""
-
-
-class ToolTimeoutError(Exception):
-    """A tool exceeded its timeout."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.tools.context import ArgumentsError
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
@@ -55,8 +56,6 @@ class Toolset:
 
     def problem(self, name: str, arguments: str) -> str | None:
         """Return why ``name`` cannot be called with the JSON text ``arguments``; ``None`` if it can."""
-        from swarmchat.swarm.tools.tool import ArgumentsError
-
         tool = self.tools.get(name)
         if tool is None:
             return None if name in self.handoffs else self.unknown(name)

@@ -80,14 +80,10 @@ class TurnRecorder:
 
     def add_rotation(self, rotation: Rotation) -> None:
         """Add a cut: from here on, less of the conversation is sent."""
-        self.add(
-            "rotate",
-            first_kept=rotation.first_kept,
-            window=self._conversation.budget.window,
-            tokens_before=rotation.tokens_before,
-            tokens_after=rotation.tokens_after,
-            dropped={"groups": len(rotation.dropped), "from": rotation.dropped[0], "to": rotation.dropped[-1]},
-        )
+        dropped = {"groups": len(rotation.dropped), "from": rotation.dropped[0], "to": rotation.dropped[-1]}
+        fields = {"first_kept": rotation.first_kept, "window": self._conversation.budget.window}
+        fields |= {"tokens_before": rotation.tokens_before, "tokens_after": rotation.tokens_after}
+        self.add("rotate", **fields, dropped=dropped)
 
     def add_results(self, outcomes: Sequence[Outcome], changes: ChangeSet) -> None:
         """Add the results of calls, in the order of the calls, and the changes that the tools made."""

@@ -13,7 +13,7 @@ from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.tools.context import Context, Outcome, ToolFailure
+from swarmchat.swarm.tools.context import Outcome, ToolFailure, ToolTimeoutError
 from swarmchat.swarm.tools.toolset import Toolset
 
 if TYPE_CHECKING:
@@ -45,14 +45,13 @@ class ToolCalls:
 
     async def run(self) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
         """Run the calls side by side; yield when one starts or ends. Closing the generator cancels the rest."""
-        started = []
-        for outcome, tool, arguments in await self._admit():
+        admitted = await self._admit()
+        for outcome, _, _ in admitted:
             yield ToolStarted(outcome.call.name, outcome.call.arguments, self._conversation.agent.name)
-            started.append((outcome, tool, arguments))
         for outcome in self.outcomes:
             if outcome.status != "interrupted":
                 yield self._finished(outcome)
-        tasks = {asyncio.ensure_future(self._carry_out(*each)): each[0] for each in started}
+        tasks = {asyncio.ensure_future(self._carry_out(*each)): each[0] for each in admitted}
         try:
             waiting = set(tasks)
             while waiting:
@@ -104,19 +103,16 @@ class ToolCalls:
             elif why := self._refusals.get(call.id):
                 self._refuse(outcome, why)
             elif target := handoff_target(call.name, conversation.agent, conversation.navigation):
-                self._hand_over(outcome, target)
+                if self._has_handoff:
+                    self._refuse(outcome, "the user was already handed over in this message")
+                else:
+                    outcome.status, outcome.handoff = "ok", target
+                    outcome.result = json.dumps({"handed_over_to": target})
             else:
                 tool = self._toolset.tools[call.name]
                 if await self._approved(outcome, tool):
                     admitted.append((outcome, tool, tool.read_arguments(outcome.call.arguments)))
         return admitted
-
-    def _hand_over(self, outcome: Outcome, target: str) -> None:
-        if any(other.handoff for other in self.outcomes):
-            self._refuse(outcome, "the user was already handed over in this message")
-            return
-        outcome.status, outcome.handoff = "ok", target
-        outcome.result = json.dumps({"handed_over_to": target})
 
     async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
         answer = await self._conversation.approves(tool, outcome.call)
@@ -130,10 +126,8 @@ class ToolCalls:
         return False
 
     async def _carry_out(self, outcome: Outcome, tool: "Tool", arguments: dict[str, object]) -> None:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        from swarmchat.swarm.tools.tool import ToolTimeoutError
-
+        now = asyncio.get_running_loop().time
+        started = now()
         ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
         try:
             result = await self._conversation.run_tool(tool, ctx, arguments, outcome)
@@ -147,17 +141,18 @@ class ToolCalls:
                 _LOGGER.error("tool %s failed", tool.name, exc_info=error)
             self._refuse(outcome, _reason(error))
         else:
-            outcome.status, outcome.result, outcome.handoff = "ok", result, self._handoff_of(ctx)
+            outcome.status, outcome.result = "ok", result
             if ctx.handoff_to in self._visited:
                 outcome.result += f"\n[not handed over: {ctx.handoff_to!r} was there before in this turn]"
-        outcome.seconds = loop.time() - started
+            elif ctx.handoff_to != self._conversation.agent.name and not self._has_handoff:
+                outcome.handoff = ctx.handoff_to
+        outcome.seconds = now() - started
         if outcome.edited:
             outcome.result = f"[the user changed the arguments to {outcome.call.arguments}]\n{outcome.result}"
 
-    def _handoff_of(self, ctx: Context) -> str | None:
-        has_handoff = any(other.handoff for other in self.outcomes)
-        is_new_agent = ctx.handoff_to not in (self._conversation.agent.name, *self._visited)
-        return ctx.handoff_to if is_new_agent and not has_handoff else None
+    @property
+    def _has_handoff(self) -> bool:
+        return any(outcome.handoff for outcome in self.outcomes)
 
     def _refuse(self, outcome: Outcome, why: str) -> None:
         outcome.status, outcome.result, outcome.changes = "error", f"Error: {why}", ChangeSet()
