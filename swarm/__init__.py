@@ -80,8 +80,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool as Tool, tool as tool
 # fmt: on
 
-# A name is imported when it is first used: tools need pydantic and storages numpy, and nobody should wait for what
-# they do not use.
+# A name is imported when it is first used: tools need pydantic and storages numpy, which take time to import.
 _NAMES = {
     "agents.agent": "Agent Swarm",
     "agents.loader": "load_swarm",

@@ -1,4 +1,4 @@
-"""The definitions of agents, of the swarm that they form, and of the tools by which they hand a client over."""
+"""Definitions of agents, of the swarm that they form, and of the tools that hand a client over."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -52,8 +52,8 @@ class Agent:
     max_tool_calls: int | None = None
     """How many calls of one message are run; the others get an error. ``None``: all."""
     validate: Callable[[str], str | Awaitable[str | None] | None] | None = None
-    """Called with each answer before the user sees it; returns what is wrong with it, if anything. With it, answers
-    do not stream."""
+    """Called with each answer before the user sees it; returns the problem if the answer is not acceptable. Answers
+    do not stream then."""
 
     def __post_init__(self) -> None:
         # With transfer_to_ before it, it is the name of a tool.
@@ -64,8 +64,8 @@ class Agent:
             from swarmchat.swarm.tools.tool import as_tool
 
             object.__setattr__(self, "tools", tuple(as_tool(function) for function in self.tools))
-        if twice := _duplicates(tool.name for tool in self.own_tools):
-            raise DefinitionError(f"agent {self.name!r} has two tools named {min(twice)!r}: rename one")
+        if duplicates := _duplicates(tool.name for tool in self.own_tools):
+            raise DefinitionError(f"agent {self.name!r} has two tools named {min(duplicates)!r}: rename one")
 
     @property
     def own_tools(self) -> tuple["Tool", ...]:
@@ -74,18 +74,21 @@ class Agent:
 
     async def system_messages(self, ctx: "Context") -> tuple[bytes, ...]:
         """Return the agent's system messages as JSON, in the order in which they are sent. Raises HookError."""
-        what = f"the prompt of agent {self.name!r}"
-        texts = [await call_hook(what, text, ctx) if callable(text) else text for text in (self.prompt, *self.system)]
+        label = f"the prompt of agent {self.name!r}"
+        texts = [await call_hook(label, text, ctx) if callable(text) else text for text in (self.prompt, *self.system)]
         return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
 
 
 _PARTS = {"agent": "agents", "policy": "policies", "state": "states", "storage": "storages"}
-"""What a swarm has several of, each with a name of its own."""
+"""The kinds of named parts of a swarm, and the attribute that lists each."""
 
 
 @dataclass(frozen=True)
 class Swarm:
-    """Agents that hand a client over to one another, and what they share. Raises DefinitionError if it is invalid."""
+    """Agents that hand a client over to one another, with the policies, states and storages that they share.
+
+    Raises DefinitionError if it is invalid.
+    """
 
     name: str
     agents: Sequence[Agent]
@@ -95,7 +98,7 @@ class Swarm:
     states: Sequence["State[Any]"] = ()
     storages: Sequence["Storage[Any]"] = ()
     embedder: "Embedder | None" = None
-    """What turns texts into vectors. ``None``: the built-in embedder, which needs no model."""
+    """Turns texts into vectors. ``None``: the built-in embedder, which needs no model."""
     demo: Sequence["DemoRule"] = ()
     """The rules of the demo model in this swarm."""
     rescue: Sequence["Step"] | None = None
@@ -109,8 +112,8 @@ class Swarm:
         if not self.default:
             object.__setattr__(self, "default", self.agents[0].name)
         for parts in _PARTS.values():
-            if twice := _duplicates(part.name for part in getattr(self, parts)):
-                raise DefinitionError(f"swarm {self.name!r}: two of its {parts} are named {min(twice)!r}")
+            if duplicates := _duplicates(part.name for part in getattr(self, parts)):
+                raise DefinitionError(f"swarm {self.name!r}: two of its {parts} are named {min(duplicates)!r}")
         if self.default not in self.names:
             raise DefinitionError(
                 f"swarm {self.name!r}: the default is {self.default!r}, but there is no such agent; "

@@ -1,4 +1,4 @@
-"""Read a swarm from a TOML file, which needs no programming; its tools are in a Python file beside it."""
+"""Read a swarm from a TOML file, which needs no programming; its tools are in a Python file next to it."""
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,7 @@ _DEMO = {"pattern": str, "call": str, "arguments": dict, "reply": str, "say": st
 def read_toml(path: Path) -> Swarm:
     """Return the swarm that the file ``path`` describes.
 
-    Tools are functions in ``tools.py`` beside it, or in the file that ``tools`` names. Raises DefinitionError, naming
+    Tools are functions in ``tools.py`` next to it, or in the file that ``tools`` names. Raises DefinitionError, naming
     the file, the line or the key, and the most similar valid name.
     """
     try:
@@ -93,9 +93,9 @@ class _Reader:
             raise DefinitionError(f"{where} has no pattern: add a regular expression")
         return DemoRule(**rule)
 
-    def _section(self, section: str, known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    def _section(self, section: str, types: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         parts = self._content.get(section, {})
-        return {name: _checked(f"{section}.{name}", fields, known) for name, fields in parts.items()}
+        return {name: _checked(f"{section}.{name}", fields, types) for name, fields in parts.items()}
 
     def _agent(self, name: str, fields: dict[str, Any]) -> Agent:
         tools = [self._tool(f"agents.{name}.tools", tool) for tool in fields.pop("tools", ())]
@@ -153,15 +153,15 @@ class _Reader:
         return self._path.parent / str(self._content.get("tools", TOOLS))
 
 
-def _checked(where: str, fields: object, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``fields`` if each name is known and each value has the right type."""
+def _checked(where: str, fields: object, types: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``fields`` if each name is in ``types`` and each value has its type."""
     if not isinstance(fields, dict):
         raise DefinitionError(f"{where} is {fields!r}, expected a table")
     for name, value in fields.items():
         key = f"{where}.{name}" if where else name
-        if name not in known:
-            raise DefinitionError(f"unknown key {key!r}; {nearest(name, known)}")
-        kinds = known[name] if isinstance(known[name], tuple) else (known[name],)
+        if name not in types:
+            raise DefinitionError(f"unknown key {key!r}; {nearest(name, types)}")
+        kinds = types[name] if isinstance(types[name], tuple) else (types[name],)
         if isinstance(value, list) and name in _TEXT_LISTS and not all(isinstance(each, str) for each in value):
             raise DefinitionError(f"{key} is {value!r}, expected a list of strings")
         # A bool is an int too.

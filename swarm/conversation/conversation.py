@@ -1,7 +1,7 @@
-"""One open conversation: what a turn works on.
+"""An open conversation: log, active agent, model and primitives, which turns and undo work on.
 
-It leads from the log to a request and from an answer to a commit. It knows neither turns nor undo: those are functions
-that are given a conversation.
+It turns the log into a request, and commits new records. It knows neither turns nor undo: those are functions that get
+a conversation as an argument.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ToolRunner = Callable[["Tool", Context, dict[str, object], Outcome], Awaitable[str]]
 
 Approver = Callable[["Tool", ToolCall], Awaitable[bool | str]]
-"""Asks the user whether a tool may be called. A text is the arguments to call it with instead, valid ones."""
+"""Asks the user whether a tool may be called. Returns True, False, or a text: the arguments to call it with instead."""
 
 
 class Conversation:
@@ -68,11 +68,11 @@ class Conversation:
         self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
         self.navigation = Navigation(swarm.default)
         self.view = View(self.journal.log, swarm.default)
-        """What the active agent sees of the log."""
+        """The part of the log that the active agent sees."""
         self.last_request: ModelRequest | None = None
         """The last request that this process made."""
         self.last_tool_error: Exception | None = None
-        """What the last failed tool raised in this process, with its traceback: for the author of the tool."""
+        """The error of the last tool that failed in this process, with its traceback, for the tool's author."""
         self.replaced_agent: str | None = None
         """The stored active agent, if the swarm does not have it and the default agent took over."""
         self._notices: list[str] = []
@@ -86,7 +86,7 @@ class Conversation:
         self._warned_of_cut = False
 
     async def open(self) -> None:
-        """Take the lease and read the end of the log. Raises what ``Session.open`` does."""
+        """Take the lease and read the end of the log. Raises the errors of ``Session.open``."""
         await self.journal.open()
         try:
             await self._restore_agent()
@@ -101,7 +101,7 @@ class Conversation:
         self.settings = settings
 
     async def close(self) -> None:
-        """Store what is still unsaved, if the backend takes it now, and release the lease."""
+        """Store unsaved records, if the backend is available now, and release the lease."""
         try:
             await self._presence.leave()
             for model in self._named_models.values():
@@ -140,7 +140,7 @@ class Conversation:
 
     @property
     def placeholder(self) -> str:
-        """The answer when no step of the rescue has helped."""
+        """The answer when no rescue step helped."""
         return self.settings.placeholder or self.swarm.placeholder or PLACEHOLDER
 
     @property
@@ -156,7 +156,7 @@ class Conversation:
 
     @property
     def retained(self) -> Retained:
-        """What is always sent: pinned turns and summaries."""
+        """The parts of the log that are always sent: pinned turns and summaries."""
         return self.view.protected
 
     @property
@@ -171,18 +171,18 @@ class Conversation:
         return self.settings.for_record(one_model=self.has_one_model and names_models)
 
     async def ready(self) -> None:
-        """Load the counter, and find out what became of a commit that failed. Raises the backend's errors."""
+        """Load the counter, and find out whether a failed commit was applied. Raises the backend's errors."""
         await self.view.load_counter(self.model.name)
         if self.journal.in_doubt:
             self.view.take(await self.journal.settle_doubt())
             await self._restore_agent()
-            # Not before: after a cancel up to here, all of it has to be done again.
+            # Not earlier: a cancellation before this point means that all of it must be repeated.
             self.journal.in_doubt = False
         if self.journal.is_new:
             self._memory = await self.primitives.memory.all()
 
     async def flush(self) -> None:
-        """Make ready, and store what an earlier commit could not. Raises the backend's errors."""
+        """Make ready, and store the records that earlier commits could not. Raises the backend's errors."""
         await self.ready()
         if self.journal.unsaved:
             await self.commit()
@@ -200,13 +200,13 @@ class Conversation:
         return batch
 
     async def toolset(self) -> Toolset:
-        """Return what the active agent may call now."""
+        """Return the tools and handoffs that the active agent may call now."""
         ctx = self.tool_context()
         tools = [tool for tool in self.agent.own_tools if await tool.is_available(ctx)]
         return Toolset(tools, handoff_names(self.agent, self.navigation))
 
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
-        """Return what a tool, a prompt or a condition is given; changes are staged in ``changes``."""
+        """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
         loop = asyncio.get_running_loop()
         return Context(self.info.client, self.info.id, self.agent.name, primitives, call_id, loop=loop)
@@ -259,7 +259,7 @@ class Conversation:
         return self.last_request
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
-        """Return, once, that the server seems to have read less than the ``sent`` tokens."""
+        """Return a warning if the server seems to have read fewer than the ``sent`` tokens; only once a session."""
         warning = None if self._warned_of_cut else cut_warning((usage or {}).get("prompt_tokens"), sent)
         self._warned_of_cut = self._warned_of_cut or warning is not None
         return warning
@@ -284,8 +284,8 @@ class Conversation:
         await self._announce()
 
     async def _restore_log(self, lost: LogLost, pending: Sequence[Record]) -> None:
-        """Store again what the store has lost. Raises LogLost if that is not all: nothing else was committed then."""
-        # Rarely needed, and it brings the archive along.
+        """Store lost records again. Raises LogLost if some are gone for good; nothing else is committed then."""
+        # Rarely needed, and it imports the archive package.
         from swarmchat.swarm.conversation.restore import restore
 
         try:
@@ -297,7 +297,7 @@ class Conversation:
         self._notices.append(notice)
 
     def take_notices(self) -> list[str]:
-        """Return what the user should be told, once."""
+        """Return the messages for the user, each only once."""
         notices, self._notices = self._notices, []
         return notices
 
@@ -316,7 +316,7 @@ class Conversation:
         self.navigation = navigation
 
     async def _announce(self) -> None:
-        """Announce that the client is online with the active agent. A chat does not end because that fails."""
+        """Announce that the client is online with the active agent. A failure does not end the chat."""
         if self.agent.name == self._announced_agent:
             return
         with suppress(BackendError):
@@ -325,8 +325,8 @@ class Conversation:
             self._announced_agent = self.agent.name
 
     async def _restore_agent(self) -> None:
-        """Take the navigation from the store; an agent that the swarm does not have is replaced."""
-        # A handoff may be among the changes that are still to be stored.
+        """Read the navigation from the store; replace an agent that the swarm does not have by the default one."""
+        # A handoff may be among the unsaved changes.
         primitives = self.primitives.staging(self.journal.unsaved_changes)
         stored = await primitives.navigation.get(self.swarm.default)
         healed = stored.healed(self.swarm.names, self.swarm.default)

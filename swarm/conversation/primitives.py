@@ -1,4 +1,4 @@
-"""The primitives of a session, by name: the access that tools, commands and policies have to them."""
+"""Access by name to the primitives of a session, for tools, commands and policies."""
 
 from copy import copy
 from dataclasses import replace
@@ -60,7 +60,7 @@ class Primitives:
 
         if name not in self._storages:
             definition = self._swarm.find("storage", name)
-            # Vectors are not a change of the tool: they are committed as soon as they are computed.
+            # Vectors are no changes of the tool: they are committed as soon as they are computed.
             committed = replace(self._store, changes=None)
             embedding = PersistEmbedding(committed, self._swarm.embedder or NgramEmbedder())
             self._storages[name] = PersistStorage(definition, committed, self._client, embedding)

@@ -23,9 +23,9 @@ async def restore(
     lost: LogLost,
     pending: Iterable[Record] = (),
 ) -> str:
-    """Store again what this process still holds of the session, with ``navigation``; return what to tell the user.
+    """Store the records in memory again, and ``navigation``; return a message for the user.
 
-    If that is not all, the records that are not stored yet and ``pending`` are stored behind it, with new numbers, and
+    If some are missing, the rest is stored with new numbers, followed by the unsaved records and ``pending``; then
     LogLost is raised. Raises SessionBusy when another process has continued the session, and the backend's errors.
     """
     log, info, stored = journal.log, journal.info, lost.stored
@@ -38,7 +38,7 @@ async def restore(
         await journal.rewrite(stored, [record.line for record in records], *writes)
         return f"the store had lost {count:,} records of this session: they are stored again"
     await journal.rewrite(stored, renumber([*records, *journal.unsaved, *pending], stored), *writes)
-    # Not before: if that failed, they are still to be stored.
+    # Not earlier: if the write fails, they are still unsaved.
     journal.unsaved = []
     raise LogLost(
         f"{lost}: {len(records):,} of them are stored again; {missing:,} older ones were not in "
@@ -50,7 +50,7 @@ async def restore(
 async def _state_writes(
     backend: Backend, info: SessionInfo, lifetimes: Lifetimes, records: Sequence[Record]
 ) -> list[Write]:
-    """Return the writes that restore states and memory as ``records`` have left them."""
+    """Return the writes that restore states and memory as they are after ``records``."""
     state, names, memory = SessionState(), dict[str, None](), None
     for record in records:
         state = state.after(record)

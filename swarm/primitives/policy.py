@@ -1,4 +1,4 @@
-"""Policies: which texts of users and answers of agents are rejected, and which clients are banned."""
+"""Policies, which reject texts of users and answers of agents, and the bans of clients."""
 
 import json
 import re
@@ -54,7 +54,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Ban:
-    """A ban of a client: by which policy, why, and since when."""
+    """A ban of a client, with the policy, the reason and the time."""
 
     client: str
     policy: str

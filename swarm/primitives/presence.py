@@ -1,4 +1,4 @@
-"""Which clients are online: one key a session, which expires unless it is renewed."""
+"""Presence: the clients that are online. Each session has a key that expires unless it is renewed."""
 
 import json
 import os

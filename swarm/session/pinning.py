@@ -1,4 +1,4 @@
-"""Pin turns: they are always sent, whatever is dropped to fit the window."""
+"""Pin turns, so that they are always sent, even when others are dropped to fit the window."""
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Pins:
 
     turns: tuple[int, ...]
     tokens: int
-    """The tokens that they take of the active agent's context."""
+    """The tokens that they take in the active agent's context."""
     limit: int
-    """The tokens that they may take together."""
+    """The tokens that all of them together may take."""
 
 
 async def pin(conversation: Conversation, turn: int) -> Pins:
@@ -78,7 +78,7 @@ class _Log:
 
 async def _read(conversation: Conversation) -> _Log:
     await conversation.flush()
-    # The record that holds what is retained may not be in memory yet.
+    # Loads the record that lists the pinned turns, if it is not in memory yet.
     await conversation.prepare()
     records = [record async for record in read_records(conversation.backend, conversation.info)]
     hidden = hidden_turns(records)

@@ -1,4 +1,4 @@
-"""A session: what a program does with a conversation, one operation at a time."""
+"""The session that a program opens: it runs turns and other operations on a conversation, one at a time."""
 
 import asyncio
 import random
@@ -48,7 +48,7 @@ def _exclusive(operation: _Operation[_P, _T]) -> _Operation[_P, _T]:
 
 @dataclass(frozen=True, slots=True)
 class HandCall:
-    """What a tool returned that was called by hand."""
+    """The result of a tool that was called by hand."""
 
     result: str
     handoff_to: str | None
@@ -56,14 +56,14 @@ class HandCall:
 
 
 class Session:
-    """A conversation that survives. Made by ``Session.open``; ``close`` it, or use it with ``async with``.
+    """A stored conversation. Made by ``Session.open``; ``close`` it, or use it with ``async with``.
 
-    Operations wait for each other: one turn runs at a time, and what is done between turns is done between turns.
+    Operations wait for each other: one turn runs at a time, and nothing else happens during a turn.
     """
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
-        """What a turn works on."""
+        """The conversation, which turns and other operations work on."""
         self.backend = conversation.backend
         """Where the session is stored."""
         self.swarm = conversation.swarm
@@ -111,7 +111,7 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Store what is still unsaved, if the backend takes it now, and let other processes open the session."""
+        """Store unsaved records, if the backend is available now, and let other processes open the session."""
         await self.conversation.close()
 
     @property
@@ -169,7 +169,7 @@ class Session:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing was said or stored yet."""
+        """Whether nothing is stored yet."""
         return self.conversation.journal.is_new
 
     @property
@@ -179,28 +179,28 @@ class Session:
 
     @property
     def unsaved(self) -> Sequence[Record]:
-        """Records that the backend has not taken yet; they go with the next commit."""
+        """Records that the backend could not store yet; the next commit includes them."""
         return self.conversation.journal.unsaved
 
     @property
     def damaged(self) -> Mapping[int, str]:
-        """Lines of the log that cannot be read: what is wrong with them, by position."""
+        """The unreadable lines of the log: the problem of each, by position."""
         return self.conversation.journal.log.damaged
 
     @property
     def fill(self) -> tuple[int, int]:
-        """The tokens of the last request as we counted them, and the tokens that a request may have."""
+        """The tokens of the last request as counted here, and the tokens that a request may have."""
         return self.conversation.view.last_tokens, self.conversation.budget.available
 
     async def context(self) -> RequestContext:
-        """Return what would be sent now. Changes nothing. Raises OverBudget."""
+        """Return the context that the next request would send. Changes nothing. Raises OverBudget."""
         return await self.conversation.prepare()
 
     async def run_turn(self, text: str) -> AsyncGenerator["Event", None]:
-        """Send ``text`` and yield what happens until the answer is complete and stored.
+        """Send ``text`` and yield the events of the turn, until the answer is complete and stored.
 
         One turn runs at a time, others wait. Cancelling the task, or closing the generator, stops the model and the
-        tools at once; what was said until then is stored. Raises OverBudget, the kinds of LimitReached and of
+        tools at once; the partial answer is stored. Raises OverBudget, the kinds of LimitReached and of
         ModelError, SessionBusy when another process took the session over meanwhile, and the backend's errors. The
         user's message is stored in any case, unless it is the backend that failed.
         """
@@ -213,14 +213,14 @@ class Session:
 
     @_exclusive
     async def flush(self) -> None:
-        """Store what an earlier commit could not. Raises the backend's errors."""
+        """Store the records that earlier commits could not. Raises the backend's errors."""
         await self.conversation.flush()
 
     async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> HandCall:
         """Call ``tool`` by hand as ``agent``, and store what it changes. ``arguments`` have been checked.
 
-        Nobody is asked for approval, and a handoff is returned and not made: both are up to the caller. Raises
-        ToolFailure, and the backend's errors: then nothing is changed.
+        The call needs no approval, and a handoff is returned but not made: both are up to the caller. Raises
+        ToolFailure and the backend's errors, and changes nothing then.
         """
         conversation = self.conversation
         async with self._lock:
@@ -260,7 +260,7 @@ class Session:
 
     @_exclusive
     async def reset(self) -> None:
-        """Stop sending what was said so far. The log, states, memory and agent stay."""
+        """Stop sending the conversation so far. The log, states, memory and agent stay."""
         await self.conversation.ready()
         if not self.is_new:
             batch = self.conversation.batch()
@@ -299,10 +299,10 @@ class Session:
 
     @_exclusive
     async def undo(self, turns: int = 1) -> UndoResult:
-        """Hide the last ``turns`` turns, or as many as there are. Agent, stack and states are as they were before.
+        """Hide the last ``turns`` turns, or all if fewer, and restore the agent, stack and states before them.
 
-        Nothing is removed from the log, and ``redo`` shows them again. What belongs to the client beyond the session
-        stays: memory, storages, bans. Raises the backend's errors.
+        Nothing is removed from the log, and ``redo`` shows the turns again. Memory, storages and bans of the client
+        stay as they are. Raises the backend's errors.
         """
         return await undo(self.conversation, turns)
 
@@ -314,8 +314,8 @@ class Session:
     async def compact(self, focus: str = "") -> "Compacted":
         """Have the model summarize what the active agent sees, except the newest turns; send the summary instead.
 
-        The log stays whole. ``focus`` says what matters most. Raises NothingToCompact, CompactFailed, the kinds of
-        ModelError, and the backend's errors: then nothing is changed.
+        The log stays whole. ``focus`` tells the model what matters most. Raises NothingToCompact, CompactFailed, the
+        kinds of ModelError and the backend's errors, and changes nothing then.
         """
         from swarmchat.swarm.session.compaction import compact
 
@@ -324,7 +324,7 @@ class Session:
 
     @_exclusive
     async def pin(self, turn: int) -> Pins:
-        """Always send ``turn``, whatever is dropped to fit the window. Raises PinError."""
+        """Always send ``turn``, even when others are dropped to fit the window. Raises PinError."""
         return await pin(self.conversation, turn)
 
     @_exclusive

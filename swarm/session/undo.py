@@ -1,7 +1,7 @@
 """Undo and redo: hide turns and show them again, with agent, stack and states as they were at their end.
 
-The log only grows. An ``undo`` or ``redo`` record names the turns and holds the session state from then on, so that
-nothing before it has to be read. The state that an undo returns to is found by reading the log.
+The log only grows. An ``undo`` or ``redo`` record names the turns and contains the session state after it, so a reader
+needs nothing before it. The state that an undo returns to is computed from the whole log.
 """
 
 import re
@@ -21,12 +21,12 @@ from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.session_state import SessionState
 
 _MESSAGE = re.compile(rb'\{"v":1,"type":"(user|assistant|tool|request)","seq":\d+,"turn":(\d+),"ts":"')
-"""The start of a line of which an undo needs only the turn, or the text of a question: nearly all lines of a log."""
+"""The start of most lines of a log: an undo needs only their turn, or the text of a question, and no JSON parser."""
 
 
 @dataclass(frozen=True)
 class UndoResult:
-    """What an undo or a redo did."""
+    """The outcome of an undo or a redo."""
 
     turns: tuple[int, ...]
     """The turns that are now hidden, or shown again; empty if there were none."""
@@ -90,7 +90,7 @@ class Timeline:
         return self.visible[-1] if self.visible else 0
 
     def move(self, hide: bool, turns: range) -> None:
-        """Hide those of ``turns`` that are visible, or show those again that are redoable."""
+        """Hide the visible turns among ``turns``, or show the redoable ones again."""
         source, target = (self.visible, self.redoable) if hide else (self.redoable, self.visible)
         target[:] = sorted({*target, *(turn for turn in source if turn in turns)})
         source[:] = [turn for turn in source if turn not in turns]
@@ -103,7 +103,7 @@ class Timeline:
 
 
 class _LineTimeline(Timeline):
-    """A timeline that is fed stored lines, and decodes only those that it must."""
+    """A timeline that is fed stored lines, and parses only those that it must."""
 
     def __init__(self, default: str) -> None:
         super().__init__(default)

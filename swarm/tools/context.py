@@ -1,4 +1,4 @@
-"""The context that a tool call gets, the errors it may raise, and its outcome."""
+"""The context that a tool call gets, the errors that it may raise, and its outcome."""
 
 import asyncio
 import threading
@@ -102,6 +102,6 @@ class Outcome:
     changes: ChangeSet = field(default_factory=ChangeSet)
     handoff: str | None = None
     error: Exception | None = None
-    """What the tool raised: for its author. The model is told ``result``."""
+    """The tool's error, for its author. The model gets ``result``."""
     edited: bool = False
     """Whether the user changed the arguments."""

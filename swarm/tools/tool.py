@@ -84,7 +84,7 @@ class Tool:
     async def run(self, ctx: Context, arguments: dict[str, Any]) -> str:
         """Call the function and return its result as text: strings as they are, all else as JSON.
 
-        Raises ToolTimeoutError when it takes longer than ``timeout``, and whatever the function raises. A function that
+        Raises ToolTimeoutError when it takes longer than ``timeout``, and the errors of the function. A function that
         is not async runs in a thread of its own; when it is abandoned, ``ctx.cancelled`` tells it to stop.
         """
         if self.signature.context is not None:
@@ -152,13 +152,13 @@ async def _in_thread(call: Callable[[], Any]) -> Any:
     context = contextvars.copy_context()
 
     def work() -> None:
-        # A future that runs cannot be cancelled, so the result always has a place.
+        # A future that is marked as running cannot be cancelled: set_result would fail then.
         if not future.set_running_or_notify_cancel():
             return
         try:
             future.set_result(context.run(call))
         except StopIteration as error:
-            # asyncio does not take it.
+            # asyncio futures reject it.
             future.set_exception(RuntimeError(repr(error)))
         except BaseException as error:
             future.set_exception(error)

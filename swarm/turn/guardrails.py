@@ -24,7 +24,7 @@ async def refuse_input(conversation: Conversation, recorder: "TurnRecorder", tex
     bans = await asyncio.gather(*(conversation.primitives.policy(policy.name).find(client) for policy in policies))
     for policy, ban in zip(policies, bans, strict=True):
         if ban is not None:
-            # A replay must know that the text was not looked at.
+            # A replay must know that no policy checked the text.
             return _refuse(recorder, policy, "input", text, banned=True, before=True)
     for policy in policies:
         if await policy.rejects_input(text):

@@ -1,8 +1,8 @@
-"""One turn: from the user's message to the end of the answer. The only loop of requests that there is.
+"""The loop of a turn: send a request, read the answer, run its tool calls, until an answer has none.
 
-Stored are the user's message before the request goes out; the answer when it ends or is interrupted, before its calls
-are carried out; their results, with all that the tools changed, before the next request. If the process dies anywhere
-in between, the log can still be continued.
+The user's message is stored before the request is sent; the answer when it ends or is interrupted, before its calls
+are run; their results, with the changes of the tools, before the next request. If the process dies in between, the
+session can still be continued.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Even
             for event in exchange.finish():
                 yield event
             failed, decision = None, await turn.judge(exchange)
-            # Before the answer is on record: if the caller leaves here, only what was shown is kept.
+            # Before the answer is recorded: if the caller stops here, only the text shown so far is stored.
             for event in decision.events:
                 yield event
             if not decision.again:
@@ -80,7 +80,7 @@ async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Even
 
 
 class _Exchange:
-    """A request that was stored, and its answer as it streams in. Without ``repair``, that is taken as it comes."""
+    """A stored request, and its answer as it streams in. Without ``repair``, the answer is used as it comes."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class _Exchange:
         repair: bool,
     ) -> None:
         self.toolset = toolset
-        """What the answer may call."""
+        """The tools and handoffs that the answer may call."""
         self.request = request
         self.notices = notices
         """What to tell the user before the request goes out."""
@@ -151,7 +151,7 @@ class _Turn:
         try:
             refused = await refuse_input(self._conversation, self.recorder, text)
         except BaseException:
-            # Not as the user's message: what no policy has accepted is never sent.
+            # Not as the user's message: a text that no policy has accepted is never sent.
             self.recorder.add("unsent", text=text)
             raise
         if refused is None:
@@ -159,9 +159,9 @@ class _Turn:
         return refused
 
     async def request(self, failed: _Exchange | None) -> _Exchange:
-        """Make and store the next request; after one that the server found too long, the same one with less in it.
+        """Make and store the next request. After ``failed``, which was too long for the server, make a shorter one.
 
-        Raises OverBudget, or the server's refusal if nothing can be left out.
+        Raises OverBudget, or the server's error if nothing can be dropped.
         """
         conversation, recorder = self._conversation, self.recorder
         refusal = None if failed is None else failed.refusal
@@ -171,7 +171,7 @@ class _Turn:
         try:
             context = await conversation.prepare(recorder.pending, toolset, tail=self._rescue.tail, shrink_to=window)
         except OverBudget:
-            # Nothing is left to leave out: what the server said is the better message.
+            # Nothing more can be dropped: the server's message is the better one.
             if refusal is not None:
                 raise refusal from None
             raise
@@ -194,8 +194,8 @@ class _Turn:
         return exchange
 
     async def judge(self, exchange: _Exchange) -> RescueDecision:
-        """Decide what becomes of the answer. Raises HookError."""
-        # Calls that are found in the text of the answer get ids of their own.
+        """Decide whether the answer is accepted or needs a rescue step. Raises HookError."""
+        # The ids of calls that the model wrote as text begin with this.
         prefix = f"text_{exchange.request.key[:8]}"
         decision = await self._rescue.judge(exchange.reader, exchange.answer, prefix, exchange.milliseconds)
         if decision.again:
@@ -203,7 +203,7 @@ class _Turn:
         return decision
 
     async def accept(self, exchange: _Exchange, decision: RescueDecision) -> list[Event]:
-        """Record the answer, unless a policy refuses it; return what there is to show."""
+        """Record the answer, or the message of a policy that refuses it; return the events to show."""
         recorder, events = self.recorder, list[Event]()
         if exchange.held_back and recorder.answer.text:
             refused = await refuse_output(self._conversation, recorder)
@@ -229,8 +229,7 @@ class _Turn:
                 async for event in events:
                     yield event
         finally:
-            # Also when interrupted, even here: a call that was carried out has its result, any other says that it was
-            # not.
+            # Also when interrupted: each call gets a result, which says whether it was carried out.
             await run_to_completion(self._record_results(calls))
         if handed_over := await self.recorder.add_handoff(calls.outcomes):
             visited.add(handed_over.target)
@@ -246,7 +245,7 @@ def _smaller_window(refusal: ContextTooLong, sent: int) -> int:
 
 
 def _plausible(usage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return ``usage`` without numbers that no request can have: nobody could calculate with them."""
+    """Return ``usage`` without impossible numbers, which would spoil every sum."""
     return {
         name: figure
         for name, figure in usage.items()

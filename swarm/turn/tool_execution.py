@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _LOGGER = logging.getLogger("swarmchat.tools")
-# Without a handler, Python would print errors on the terminal of whoever uses the library.
+# Without a handler, Python would print errors on the terminal of a program that uses the library.
 logging.getLogger("swarmchat").addHandler(logging.NullHandler())
 
 
@@ -36,7 +36,7 @@ class ToolCalls:
         refusals: Mapping[str, str],
         visited: Collection[str] = (),
     ) -> None:
-        """``refusals`` holds why calls are refused, by id; a tool cannot hand over to an agent in ``visited``."""
+        """``refusals`` has the reasons of refused calls, by id; no tool can hand over to an agent in ``visited``."""
         self._conversation = conversation
         self._toolset = toolset
         self._refusals = refusals
@@ -86,10 +86,10 @@ class ToolCalls:
             combined = trial
         return combined
 
-    def refuse_all(self, why: str) -> None:
-        """Refuse all calls, because of ``why``."""
+    def refuse_all(self, reason: str) -> None:
+        """Refuse all calls, for ``reason``."""
         for outcome in self.outcomes:
-            self._refuse(outcome, why)
+            self._refuse(outcome, reason)
 
     async def _admit(self) -> list[tuple[Outcome, "Tool", dict[str, object]]]:
         """Decide calls that need no tool: handoffs, refused and unapproved ones. Return the others with arguments."""
@@ -100,8 +100,8 @@ class ToolCalls:
             call = outcome.call
             if limit is not None and number >= limit:
                 self._refuse(outcome, f"only {limit} calls in one message are carried out: make this one in the next")
-            elif why := self._refusals.get(call.id):
-                self._refuse(outcome, why)
+            elif reason := self._refusals.get(call.id):
+                self._refuse(outcome, reason)
             elif target := handoff_target(call.name, conversation.agent, conversation.navigation):
                 if self._has_handoff:
                     self._refuse(outcome, "the user was already handed over in this message")
@@ -154,8 +154,8 @@ class ToolCalls:
     def _has_handoff(self) -> bool:
         return any(outcome.handoff for outcome in self.outcomes)
 
-    def _refuse(self, outcome: Outcome, why: str) -> None:
-        outcome.status, outcome.result, outcome.changes = "error", f"Error: {why}", ChangeSet()
+    def _refuse(self, outcome: Outcome, reason: str) -> None:
+        outcome.status, outcome.result, outcome.changes = "error", f"Error: {reason}", ChangeSet()
 
     def _finished(self, outcome: Outcome) -> ToolFinished:
         call = outcome.call
