@@ -162,13 +162,17 @@ def _duplicates(names: Iterable[str]) -> set[str]:
 
 def handoff_definitions(swarm: Swarm, agent: Agent, navigation: Navigation) -> list[dict[str, Any]]:
     """Return the definitions of the handoff tools of ``agent``, in the form of the chat API."""
-    tools = []
+    texts = {}
     for name in agent.handoffs:
         purpose = swarm.agent(name).description
-        tools.append(_definition(PREFIX + name, f"Hand the user over to {name}." + (f" {purpose}" if purpose else "")))
+        texts[PREFIX + name] = f"Hand the user over to {name}." + (f" {purpose}" if purpose else "")
     if navigation.stack:
-        tools.append(_definition(BACK, f"Hand the user back to {navigation.stack[-1]}, who was there before you."))
-    return tools
+        texts[BACK] = f"Hand the user back to {navigation.stack[-1]}, who was there before you."
+    parameters = {"type": "object", "properties": {}, "additionalProperties": False}
+    return [
+        {"type": "function", "function": {"name": name, "description": text, "parameters": parameters}}
+        for name, text in texts.items()
+    ]
 
 
 def handoff_names(agent: Agent, navigation: Navigation) -> list[str]:
@@ -182,11 +186,6 @@ def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | Non
         return navigation.stack[-1]
     target = name.removeprefix(PREFIX)
     return target if name.startswith(PREFIX) and target in agent.handoffs else None
-
-
-def _definition(name: str, description: str) -> dict[str, Any]:
-    parameters = {"type": "object", "properties": {}, "additionalProperties": False}
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 
 
 def as_swarm(definition: Swarm | Agent) -> Swarm:

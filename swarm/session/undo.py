@@ -50,7 +50,10 @@ def redoable(records: Sequence[Record]) -> list[int]:
 
 
 class Timeline:
-    """The turns of a log: visible ones, redoable ones, and the session state at the end of each. Fed in order."""
+    """The turns of a log: visible ones, redoable ones, and the session state at the end of each.
+
+    It takes all records of the log in order, or all stored lines, of which it parses only those that it must.
+    """
 
     def __init__(self, default: str) -> None:
         self.visible: list[int] = []
@@ -59,6 +62,8 @@ class Timeline:
         """The user's message, by turn."""
         self.state_names: dict[str, None] = {}
         """The states that ever changed, in the order of their first change."""
+        self._questions: dict[int, bytes] = {}
+        """Stored lines with user messages that are not in ``texts``, by turn."""
         self._highest = 0
         self._state = SessionState(Navigation(default))
         self._state_after = {0: self._state}
@@ -84,6 +89,22 @@ class Timeline:
             self.state_names[str(record.data.get("name"))] = None
         self._state_after[self.last] = self._state
 
+    def take_line(self, line: bytes, position: int) -> None:
+        """Follow the next line. An unreadable one is skipped. Raises BadRecord for a newer format version."""
+        if (start := _MESSAGE.match(line)) and line.endswith(b"}"):
+            turn = int(start[2])
+            if start[1] == b"user":
+                self._questions.setdefault(turn, line)
+            self.take(Record("request", position, turn, ""))
+        elif (record := record_at(line, position)) is not None:
+            self.take(record)
+
+    def text(self, turn: int) -> str:
+        """Return the user's message in ``turn``."""
+        line = self._questions.get(turn)
+        record = None if line is None else record_at(line, 0)
+        return self.texts.get(turn, "") if record is None else text_of(record.message)
+
     @property
     def last(self) -> int:
         """The last visible turn; 0 if there is none."""
@@ -102,30 +123,6 @@ class Timeline:
         return navigation, {name: state.states.get(name) for name in self.state_names}
 
 
-class _LineTimeline(Timeline):
-    """A timeline that is fed stored lines, and parses only those that it must."""
-
-    def __init__(self, default: str) -> None:
-        super().__init__(default)
-        self._questions: dict[int, bytes] = {}
-
-    def take_line(self, line: bytes, position: int) -> None:
-        """Follow the next line. An unreadable one is skipped. Raises BadRecord for a newer format version."""
-        if (start := _MESSAGE.match(line)) and line.endswith(b"}"):
-            turn = int(start[2])
-            if start[1] == b"user":
-                self._questions.setdefault(turn, line)
-            self.take(Record("request", position, turn, ""))
-        elif (record := record_at(line, position)) is not None:
-            self.take(record)
-
-    def text(self, turn: int) -> str:
-        """Return the user's message in ``turn``."""
-        line = self._questions.get(turn)
-        record = None if line is None else record_at(line, 0)
-        return self.texts.get(turn, "") if record is None else text_of(record.message)
-
-
 async def undo(conversation: Conversation, turns: int) -> UndoResult:
     """Hide the last ``turns`` turns; see ``Session.undo``."""
     timeline = await _read_timeline(conversation)
@@ -138,10 +135,10 @@ async def redo(conversation: Conversation, turns: int) -> UndoResult:
     return await _move(conversation, timeline, "redo", timeline.redoable[: max(0, turns)])
 
 
-async def _read_timeline(conversation: Conversation) -> _LineTimeline:
+async def _read_timeline(conversation: Conversation) -> Timeline:
     # Unsaved records belong to the turns in question.
     await conversation.flush()
-    timeline, position = _LineTimeline(conversation.swarm.default), 0
+    timeline, position = Timeline(conversation.swarm.default), 0
     async for line in read_lines(conversation.backend, conversation.info):
         timeline.take_line(line, position)
         position += 1
@@ -149,7 +146,7 @@ async def _read_timeline(conversation: Conversation) -> _LineTimeline:
 
 
 async def _move(
-    conversation: Conversation, timeline: _LineTimeline, kind: Literal["undo", "redo"], turns: Sequence[int]
+    conversation: Conversation, timeline: Timeline, kind: Literal["undo", "redo"], turns: Sequence[int]
 ) -> UndoResult:
     """Undo or redo ``turns``: one commit with a record for each run of them, and with the state after the last."""
     swarm, info = conversation.swarm, conversation.info

@@ -170,11 +170,9 @@ class _Turn:
         toolset = await conversation.toolset() if failed is None else failed.toolset
         try:
             context = await conversation.prepare(recorder.pending, toolset, tail=self._rescue.tail, shrink_to=window)
-        except OverBudget:
+        except OverBudget as error:
             # Nothing more can be dropped: the server's message is the better one.
-            if refusal is not None:
-                raise refusal from None
-            raise
+            raise refusal or error from None
         notices: list[Event] = []
         if window is not None:
             notices.append(
