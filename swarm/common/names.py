@@ -17,9 +17,9 @@ def check_name(kind: str, name: str, longest: int) -> None:
 def nearest(name: str, available: Iterable[str]) -> str:
     """Return a hint for an unknown ``name``: the most similar of those ``available``, or all of them."""
     names = sorted(available)
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
+    similar = difflib.get_close_matches(name, names, n=1)
+    if similar:
+        return f"did you mean {similar[0]!r}?"
     return f"available: {', '.join(names)}" if names else "none defined"
 
 

@@ -14,7 +14,7 @@ from swarmchat.swarm.persistence.store import Store
 Check = Callable[[str], bool | Awaitable[bool]]
 
 Rule = str | Sequence[str] | Check
-"""A regular expression, words (matched whole, in any case), or a function that returns True to reject."""
+"""A regular expression, a list of words (matched whole, in any case), or a function that returns True to reject."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Policy:
 
     name: str
     reject_input: Rule | None = None
-    """What the user may not write; checked before any agent sees it."""
+    """Texts that the user may not write; checked before any agent sees them."""
     reject_output: Rule | None = None
-    """What an agent may not answer; checked before the user sees it, so answers no longer stream."""
+    """Answers that an agent may not give; checked before the user sees them, so answers do not stream."""
     ban: bool = False
     """Whether the client is banned when a text of the user is rejected."""
     ban_for: float | None = None
-    """Seconds that a ban lasts. ``None``: until it is lifted."""
+    """The length of a ban in seconds. ``None``: until it is lifted."""
     message: str = "I cannot talk about that."
     """The answer that the user gets instead."""
     _input: Check = field(init=False, repr=False, compare=False)

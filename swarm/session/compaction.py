@@ -54,7 +54,7 @@ async def compact(conversation: Conversation, focus: str) -> Compacted:
     batch = conversation.batch()
     record = batch.add("compact", turn=conversation.journal.last_turn, agent=agent, summary=answer.text)
     before = sum(group.tokens(counter) for group in [*old, *recent])
-    # The summary costs what it costs as it is sent, in messages of its own.
+    # The summary is counted in the messages that it is sent in.
     after = sum(group.tokens(counter) for group in [*summary_groups(record), *recent])
     if after >= before:
         raise CompactFailed(
@@ -105,7 +105,7 @@ async def _summarize(conversation: Conversation, lines: Sequence[str], focus: st
         start += 1
     messages[1]["content"] = "\n\n".join([*([_LEFT_OUT] if start else []), *lines[start:]])
     parameters = {**conversation.settings.parameters, **conversation.agent.parameters}
-    parameters = {name: value for name, value in parameters.items() if name not in _NOT_FOR_TEXT}
+    parameters = {name: value for name, value in parameters.items() if name not in _TOOL_PARAMETERS}
     request = ModelRequest(conversation.model.name, tuple(map(encode_json, messages)), (), parameters, 1)
     answer: Answer | None = None
     async with aclosing(conversation.model.stream(request)) as events:
@@ -120,8 +120,8 @@ async def _summarize(conversation: Conversation, lines: Sequence[str], focus: st
     return Answer(text, finish=answer.finish, usage=answer.usage)
 
 
-_NOT_FOR_TEXT = ("tool_choice", "parallel_tool_calls", "response_format", "tools")
-"""Parameters of an agent that make no sense for a text without tools."""
+_TOOL_PARAMETERS = ("tool_choice", "parallel_tool_calls", "response_format", "tools")
+"""Parameters of an agent that a request for plain text must not have."""
 
 
 def _cleaned(text: str) -> str:

@@ -60,7 +60,7 @@ class Timeline:
         self.redoable: list[int] = []
         self.texts: dict[int, str] = {}
         """The user's message, by turn."""
-        self.state_names: dict[str, None] = {}
+        self._state_names: dict[str, None] = {}
         """The states that ever changed, in the order of their first change."""
         self._questions: dict[int, bytes] = {}
         """Stored lines with user messages that are not in ``texts``, by turn."""
@@ -86,7 +86,7 @@ class Timeline:
                 self.texts.setdefault(record.turn, str(record.data.get("text", "")))
         self._state = self._state.after(record)
         if record.type == "state":
-            self.state_names[str(record.data.get("name"))] = None
+            self._state_names[str(record.data.get("name"))] = None
         self._state_after[self.last] = self._state
 
     def take_line(self, line: bytes, position: int) -> None:
@@ -120,7 +120,7 @@ class Timeline:
         """Return navigation and states at the end of the last visible turn. A state of ``None`` has its default."""
         state = self._state_after.get(self.last, self._state)
         navigation = (state.navigation or Navigation(default)).healed(agents, default)
-        return navigation, {name: state.states.get(name) for name in self.state_names}
+        return navigation, {name: state.states.get(name) for name in self._state_names}
 
 
 async def undo(conversation: Conversation, turns: int) -> UndoResult:

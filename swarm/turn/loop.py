@@ -79,7 +79,7 @@ async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Even
     yield turn.recorder.ended()
 
 
-class _Exchange:
+class Exchange:
     """A stored request, and its answer as it streams in. Without ``repair``, the answer is used as it comes."""
 
     def __init__(
@@ -158,7 +158,7 @@ class _Turn:
             self.recorder.add_user(text)
         return refused
 
-    async def request(self, failed: _Exchange | None) -> _Exchange:
+    async def request(self, failed: Exchange | None) -> Exchange:
         """Make and store the next request. After ``failed``, which was too long for the server, make a shorter one.
 
         Raises OverBudget, or the server's error if nothing can be dropped.
@@ -187,11 +187,11 @@ class _Turn:
         if rotation:
             conversation.view.forget(context)
         notices += map(Warned, conversation.take_notices())
-        exchange = _Exchange(conversation, toolset, request, notices, repair=self._rescue.repairs)
+        exchange = Exchange(conversation, toolset, request, notices, repair=self._rescue.repairs)
         recorder.reader = None if exchange.held_back else exchange.reader
         return exchange
 
-    async def judge(self, exchange: _Exchange) -> RescueDecision:
+    async def judge(self, exchange: Exchange) -> RescueDecision:
         """Decide whether the answer is accepted or needs a rescue step. Raises HookError."""
         # The ids of calls that the model wrote as text begin with this.
         prefix = f"text_{exchange.request.key[:8]}"
@@ -200,7 +200,7 @@ class _Turn:
             self.recorder.reader = None
         return decision
 
-    async def accept(self, exchange: _Exchange, decision: RescueDecision) -> list[Event]:
+    async def accept(self, exchange: Exchange, decision: RescueDecision) -> list[Event]:
         """Record the answer, or the message of a policy that refuses it; return the events to show."""
         recorder, events = self.recorder, list[Event]()
         if exchange.held_back and recorder.answer.text:
@@ -212,7 +212,7 @@ class _Turn:
             events.append(TextDelta(recorder.answer.text, exchange.agent))
         return events
 
-    async def call_tools(self, exchange: _Exchange, decision: RescueDecision) -> AsyncGenerator[Event, None]:
+    async def call_tools(self, exchange: Exchange, decision: RescueDecision) -> AsyncGenerator[Event, None]:
         """Store the answer, carry out its calls, and record their results and a handoff."""
         await self.recorder.store()
         visited = self._guards.visited
