@@ -37,18 +37,19 @@ if TYPE_CHECKING:
     )
     from swarmchat.swarm.conversation.settings import SessionSettings as SessionSettings
     from swarmchat.swarm.errors import (
-        BadRecord as BadRecord, CompactFailed as CompactFailed, ContextTooLong as ContextTooLong,
-        DefinitionError as DefinitionError, EmbeddingError as EmbeddingError, HandoffLoop as HandoffLoop,
-        HookError as HookError, LimitReached as LimitReached, LogLost as LogLost, ModelAuthError as ModelAuthError,
-        ModelBusy as ModelBusy, ModelError as ModelError, ModelNotFound as ModelNotFound, ModelRefused as ModelRefused,
-        ModelUnavailable as ModelUnavailable, NothingToCompact as NothingToCompact, OverBudget as OverBudget,
-        PinError as PinError, RepeatedCall as RepeatedCall, RequestLimit as RequestLimit, ScriptError as ScriptError,
+        BadRecord as BadRecord, CompactFailed as CompactFailed, ConnectionSettingsError as ConnectionSettingsError,
+        ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
+        HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
+        ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
+        ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
+        NothingToCompact as NothingToCompact, OverBudget as OverBudget, PinError as PinError,
+        RepeatedCall as RepeatedCall, RequestLimit as RequestLimit, ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
         TranscriptError as TranscriptError,
     )
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
     from swarmchat.swarm.models.base import (
-        Answer as Answer, Model as Model, ModelEvent as ModelEvent, ModelRequest as ModelRequest,
+        Adapted as Adapted, Answer as Answer, Model as Model, ModelEvent as ModelEvent, ModelRequest as ModelRequest,
         ReasoningChunk as ReasoningChunk, Retry as Retry, TextChunk as TextChunk, ToolCall as ToolCall,
     )
     from swarmchat.swarm.models.demo import DemoModel as DemoModel, DemoRule as DemoRule
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.primitives.policy import Ban as Ban, PersistPolicy as PersistPolicy, Policy as Policy
     from swarmchat.swarm.primitives.presence import PersistAlive as PersistAlive, Presence as Presence
     from swarmchat.swarm.primitives.state import PersistState as PersistState, State as State
+    from swarmchat.swarm.providers.adaptations import LearnedAdaptations as LearnedAdaptations
     from swarmchat.swarm.replay.compare import Difference as Difference, compare_logs as compare_logs
     from swarmchat.swarm.replay.files import (
         RecordedConversation as RecordedConversation, read_conversations as read_conversations,
@@ -100,13 +102,13 @@ _NAMES = {
     """,
     "conversation.settings": "SessionSettings",
     "errors": """
-        BadRecord CompactFailed ContextTooLong DefinitionError EmbeddingError HandoffLoop HookError
-        LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound ModelRefused ModelUnavailable
-        NothingToCompact OverBudget PinError RepeatedCall RequestLimit ScriptError SessionBusy StateError
-        StorageError SwarmError TranscriptError
+        BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
+        HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
+        ModelRefused ModelUnavailable NothingToCompact OverBudget PinError RepeatedCall RequestLimit
+        ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
     "importers.detect": "Transcript open_transcript",
-    "models.base": "Answer Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
+    "models.base": "Adapted Answer Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
     "models.demo": "DemoModel DemoRule",
     "models.openai_chat": "OpenAIModel",
     "models.scripted": "ScriptedModel",
@@ -119,6 +121,7 @@ _NAMES = {
     "primitives.policy": "Ban PersistPolicy Policy",
     "primitives.presence": "PersistAlive Presence",
     "primitives.state": "PersistState State",
+    "providers.adaptations": "LearnedAdaptations",
     "replay.compare": "Difference compare_logs",
     "replay.files": "RecordedConversation read_conversations",
     "replay.runner": "Replayed",

@@ -19,6 +19,7 @@
     ├── EmbeddingError          an embedder returned vectors that cannot be used: 1
     └── ModelError              the model gave no answer: 1
         ├── ModelUnavailable    no connection, a timeout, a server error, an invalid answer: 69
+        ├── ConnectionSettingsError  a proxy or certificate variable that cannot be used: 78
         ├── ModelBusy           rate limited or out of quota (429): 75
         ├── ModelAuthError      the key is missing, wrong, or not allowed (401, 403): 77
         ├── ModelNotFound       no such model or no such address (404): 66
@@ -151,6 +152,12 @@ class ModelUnavailable(ModelError):
     """The server cannot be reached, failed, did not answer in time, or sent an invalid answer."""
 
     exit_code = 69
+
+
+class ConnectionSettingsError(ModelError):
+    """A proxy or a certificate file that the environment names cannot be used."""
+
+    exit_code = 78
 
 
 class ModelBusy(ModelError):

@@ -22,7 +22,8 @@ LAYERS = {
     "swarm": [
         "errors version",
         "common",
-        "models persistence",
+        "providers persistence",
+        "models",
         "context primitives storage",
         "tools archive",
         "agents importers parsing",

@@ -92,6 +92,6 @@ def _warm_up(model: Model) -> None:
 
 
 def _offers(settings: Settings) -> list[str]:
-    from swarmchat.cli.models.discovery import offers
+    from swarmchat.cli.models.listing import server_hints
 
-    return offers(settings)
+    return server_hints(settings)

@@ -12,7 +12,7 @@ from swarmchat.cli.terminal.printing import as_line
 if TYPE_CHECKING:
     from swarmchat.cli.settings.store import OpenStore
 
-SECONDS = 0.3
+SECONDS = 1.0
 """How long a store may take: nobody waits long for Tab."""
 _TURNS = 100
 """How many turns are offered at most, the last ones."""

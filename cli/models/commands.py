@@ -9,6 +9,8 @@ from swarmchat.cli.app.typer_app import Commands
 
 models_app = Commands(help="List models, and test one.", no_args_is_help=True)
 
+Quick = Annotated[bool, typer.Option("--quick", help="Skip the long-context probe, which costs most of the tokens.")]
+
 
 @models_app.command("list", epilog=help_examples.MODELS_LIST)
 @options.settings("base_url", "profile")
@@ -21,14 +23,7 @@ def list_models(*, flags: options.Flags, as_json: options.Json = False) -> None:
 
 @models_app.command("test", epilog=help_examples.MODELS_TEST)
 @options.settings("model", "base_url", "profile", "timeout")
-def probe_model(
-    *,
-    flags: options.Flags,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Skip the long-context probe, which costs most of the tokens.")
-    ] = False,
-    as_json: options.Json = False,
-) -> None:
+def probe_model(*, flags: options.Flags, quick: Quick = False, as_json: options.Json = False) -> None:
     """Send small requests to a model; report what it gets wrong and how that is handled.
 
     Takes about 20 requests and 10,000 tokens. Exit code 0 if all probes ran, whatever they found; 4 if the model cannot

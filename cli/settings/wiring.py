@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.api_key import has_key, key_origin, read_key
 from swarmchat.cli.settings.files import Complain, file_of
 from swarmchat.cli.settings.settings import PROJECT_FILE, Settings, from_folder, load_settings, refuse
@@ -18,8 +17,10 @@ from swarmchat.cli.terminal.themes import use_theme
 from swarmchat.swarm.agents.agent import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.models.base import Model, PreloadableModel
-from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 from swarmchat.swarm.persistence.store import REDIS_LIFETIMES, Lifetimes
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 
 OPENAI_DEFAULT = "gpt-4o-mini"
 """What answers when there is a key but no name of a model."""
@@ -112,7 +113,15 @@ def make_model(
         api_key=read_key(settings),
         timeout=settings.timeout,
         max_retries=settings.retries,
+        adaptations=learned_adaptations(settings),
     )
+
+
+def learned_adaptations(settings: Settings) -> "LearnedAdaptations":
+    """Return what servers were found to demand; kept on disk, unless nothing is to be kept there."""
+    from swarmchat.swarm.providers.adaptations import LearnedAdaptations
+
+    return LearnedAdaptations(None if backend_name(settings) == "memory" else data_dir(settings) / "servers.json")
 
 
 def is_connected(settings: Settings) -> bool:
@@ -202,14 +211,17 @@ def check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
 
 
 def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: int = 10) -> Model:
-    """Return what ``wiring.make_model`` makes, as an OpenAIEndpoint where it is a server's model."""
-    made = wiring.make_model(settings, interactive=False, name=name)
-    if made.name == "demo":
-        return made
+    """Return what ``make_model`` makes, as an OpenAIEndpoint where it is a server's model."""
+    from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
+
+    model = make_model(settings, interactive=False, name=name)
+    if model.name == "demo":
+        return model
     return OpenAIEndpoint(
-        made.name,
+        model.name,
         base_url=settings.base_url,
         api_key=read_key(settings),
         timeout=settings.timeout,
         max_retries=min(settings.retries, most_retries),
+        adaptations=learned_adaptations(settings),
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import sys
 import traceback
 from contextlib import suppress
@@ -26,7 +25,6 @@ _MOMENT = 1.0
 """Seconds that it may take for Tab."""
 _PATIENCE = 10.0
 """Seconds that a server may take to list its models."""
-_WIDEST = 110
 
 
 async def _model_names(chat: ChatContext, typed: str) -> list[Choice]:
@@ -176,17 +174,16 @@ async def _debug(chat: ChatContext, argument: str) -> str:
 async def _doctor(chat: ChatContext, argument: str) -> str:
     import os
 
-    from swarmchat.cli.doctor.check import shown
-    from swarmchat.cli.doctor.host import check_program, check_terminal
+    from swarmchat.cli.doctor.check import format_check
+    from swarmchat.cli.doctor.environment import check_key, check_program, check_terminal
     from swarmchat.cli.doctor.model import check_model
-    from swarmchat.cli.doctor.settings import check_folder, check_key
+    from swarmchat.cli.doctor.store import check_folder
 
     settings = replace(chat.settings, model=chat.session.model.name)
     key, usable = check_key(settings)
-    made = [*check_program(), *check_terminal(os.environ), *key]
-    made += [*await check_model(settings, offline=False, usable=usable), *check_folder(settings)]
-    width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns)
-    lines = [shown(check, width, colour=False) for check in made]
+    checks = [*check_program(), *check_terminal(os.environ), *key]
+    checks += [*await check_model(settings, offline=False, usable=usable), *check_folder(settings)]
+    lines = [format_check(check, colour=False) for check in checks]
     return "\n".join([*lines, "swarmchat doctor looks at the store and at all sessions too"])
 
 

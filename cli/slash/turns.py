@@ -123,13 +123,13 @@ async def _fork(chat: ChatContext, argument: str) -> Outcome:
     when=_has_log,
 )
 async def _export(chat: ChatContext, argument: str) -> Outcome:
-    from swarmchat.cli.sessions.files import export_session, redaction
+    from swarmchat.cli.sessions.files import export_session
 
     await _store_all(chat.session)
     path, form, replaces = _file(argument, chat.session.info.name)
     if path.exists() and not replaces:
         raise UsageError(f"{path} is there already: /export ! {path} replaces it")
-    await export_session(chat.session.backend, chat.session.info, form, redaction([]), path)
+    await export_session(chat.session.backend, chat.session.info, form, path)
     return Outcome(remark=f"wrote {path}: {form}, {path.stat().st_size:,} bytes")
 
 

@@ -31,6 +31,11 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=sys.stdout.isatty(), indent=2))
 
 
+def count_of(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural unless it is 1."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def as_line(value: Any) -> str:
     """Return a text, or any other value as JSON, as one line that is safe to print."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

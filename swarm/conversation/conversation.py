@@ -21,7 +21,7 @@ from swarmchat.swarm.context.view import View, cut_warning
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import LogLost, OverBudget, SessionBusy
-from swarmchat.swarm.models.base import MessageDigest, Model, ModelRequest, ToolCall
+from swarmchat.swarm.models.base import DiscoverableModel, MessageDigest, Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
@@ -76,6 +76,7 @@ class Conversation:
         self.replaced_agent: str | None = None
         """The stored active agent, if the swarm does not have it and the default agent took over."""
         self._notices: list[str] = []
+        self._discovered_model: Model | None = None
         self._model = model
         self._models = models
         self._named_models: dict[str, Model] = {}
@@ -173,6 +174,7 @@ class Conversation:
     async def ready(self) -> None:
         """Load the counter, and find out whether a failed commit was applied. Raises the backend's errors."""
         await self.view.load_counter(self.model.name)
+        await self._discover_model()
         if self.journal.in_doubt:
             self.view.take(await self.journal.settle_doubt())
             await self._restore_agent()
@@ -180,6 +182,19 @@ class Conversation:
             self.journal.in_doubt = False
         if self.journal.is_new:
             self._memory = await self.primitives.memory.all()
+
+    async def _discover_model(self) -> None:
+        """Have the model find out its window, and warn once if it cannot call the agents' tools."""
+        model = self.model
+        if model is self._discovered_model:
+            return
+        self._discovered_model = model
+        if isinstance(model, DiscoverableModel):
+            await model.discover()
+            if model.facts.tools is False and any(agent.own_tools or agent.handoffs for agent in self.swarm.agents):
+                self._notices.append(
+                    f"the chat template of {model.name} has no tools: calls are only found if it writes them as text"
+                )
 
     async def flush(self) -> None:
         """Make ready, and store the records that earlier commits could not. Raises the backend's errors."""
@@ -254,7 +269,13 @@ class Conversation:
         parameters = {**self.settings.parameters, **self.agent.parameters, **parameters}
         before = MessageDigest() if self.last_request is None else self.last_request.conversation
         self.last_request = ModelRequest(
-            self.model.name, context.messages, tuple(context.tools), parameters, context.system, before
+            self.model.name,
+            context.messages,
+            tuple(context.tools),
+            parameters,
+            context.system,
+            echoes=context.echoes,
+            previous=before,
         )
         return self.last_request
 

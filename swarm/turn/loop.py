@@ -14,8 +14,8 @@ from typing import Any
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, ReasoningDelta, Refused, Retrying, Rotated, TextDelta, Warned
-from swarmchat.swarm.errors import ContextTooLong, OverBudget
-from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk
+from swarmchat.swarm.errors import ContextTooLong, ModelRefused, OverBudget
+from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.faults import Guards
@@ -116,6 +116,8 @@ class Exchange:
         match event:
             case TextChunk() | ReasoningChunk():
                 yield from self._deltas(self.reader.add(event))
+            case Adapted(change=change):
+                yield Warned(f"the server refused the form of the request; it is sent in another one: {change}")
             case Retry(attempt, seconds, reason):
                 yield Retrying(attempt, seconds, reason)
             case Answer(text):
@@ -124,10 +126,15 @@ class Exchange:
                     yield from self._deltas(self.reader.add(TextChunk(text)))
 
     def finish(self) -> Iterator[Event]:
-        """End the answer; yield what was still held back."""
+        """End the answer; yield what was still held back. Raises ModelRefused if the limit of tokens left no answer."""
         yield from self._deltas(self.reader.finish())
         answer = self.reader.raw_answer(self._last)
         self.answer = replace(answer, usage=_plausible(answer.usage)) if answer.usage else answer
+        if answer.finish == "length" and not answer.text.strip() and not answer.tool_calls:
+            raise ModelRefused(
+                f"{self.request.model} used up its limit of tokens before any answer, probably by reasoning: raise "
+                "max_tokens, ask for less reasoning, or shorten the conversation"
+            )
         self.milliseconds = max(0, round((self._now() - self._started) / timedelta(milliseconds=1)))
 
     def _deltas(self, chunks: Iterable[TextChunk | ReasoningChunk]) -> Iterator[Event]:

@@ -74,6 +74,8 @@ class TurnRecorder:
             data["usage"] = dict(answer.usage)
         if answer.reasoning:
             data["reasoning"] = answer.reasoning
+        if answer.echo:
+            data["echo"] = dict(answer.echo)
         if ms is not None:
             data["ms"] = ms
         self._answer_seq = self.add("assistant", message=message, **data).seq

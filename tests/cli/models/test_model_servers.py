@@ -57,7 +57,7 @@ def test_the_doctor_of_a_chat_looks_at_the_model_that_answers_now(program, serve
     server.reply(*[Behaviour()] * 20)
     with program.chat("-s", "s") as screen:
         say(screen, "/model second", "second answers from now on")
-        say(screen, "/doctor", "ok model second is there")
+        say(screen, "/doctor", "ok model second is available")
         assert {body["model"] for body in server.chats} == {"second"}
 
 

@@ -59,7 +59,7 @@ go on
 /history | hello there
 /history lamp | story
 /search lamp | box
-! /copy | there is no terminal
+! /copy | no terminal with a clipboard
 ! /theme nothing | no such theme
 /theme mono | theme mono from now on
 /theme | * mono

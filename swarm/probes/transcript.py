@@ -1,20 +1,16 @@
-"""A model that forwards requests to another one, and records each request with its raw answer."""
+"""The record of an exchange with a model server: requests, raw answers, and the events of the session."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from swarmchat.swarm.models.base import (
-    Answer,
-    Model,
-    ModelEvent,
-    ModelRequest,
-    ObservableModel,
-    ReasoningChunk,
-    TextChunk,
-)
+from swarmchat.swarm.conversation.events import Event, Rescued, ToolFinished, TurnEnded
+from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.models import base
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk
 
 
 @dataclass
@@ -78,25 +74,16 @@ def _objects(value: object) -> list[Mapping[str, Any]]:
 class RecordingModel:
     """Forwards requests to ``inner``, and records each exchange in ``replies``. Does not close ``inner``."""
 
-    def __init__(self, inner: Model) -> None:
+    def __init__(self, inner: base.Model) -> None:
+        self.name, self.context_window = inner.name, inner.context_window
         self._inner = inner
         self.replies: list[RecordedExchange] = []
-
-    @property
-    def name(self) -> str:
-        """The inner model's name."""
-        return self._inner.name
-
-    @property
-    def context_window(self) -> int:
-        """The inner model's context window."""
-        return self._inner.context_window
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer ``request``; see ``Model.stream``."""
         reply = RecordedExchange(request)
         self.replies.append(reply)
-        if isinstance(self._inner, ObservableModel):
+        if isinstance(self._inner, base.ObservableModel):
             reply.objects = []
             self._inner.on_object = reply.objects.append
         clock = asyncio.get_running_loop().time
@@ -117,3 +104,81 @@ class RecordingModel:
 
     async def close(self) -> None:
         """Do nothing: the owner of the inner model closes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOutcome:
+    """An event with the numbers of its turn and its request, both counted from 0."""
+
+    turn: int
+    request: int
+    event: Event
+
+
+@dataclass
+class ProbeTranscript:
+    """The record of an exchange: the server's replies, and the resulting events of the session."""
+
+    replies: list[RecordedExchange]
+    outcomes: list[ExchangeOutcome]
+    error: SwarmError | None = None
+    """The error that ended the exchange early, if any."""
+
+    @property
+    def rescued(self) -> list[Rescued]:
+        """The rescue steps that were taken."""
+        return [each.event for each in self.outcomes if isinstance(each.event, Rescued)]
+
+    @property
+    def ends(self) -> list[TurnEnded]:
+        """The ends of the turns that were completed."""
+        return [each.event for each in self.outcomes if isinstance(each.event, TurnEnded)]
+
+    @property
+    def text(self) -> str:
+        """The last answer; empty if there is none, or only the placeholder."""
+        return self.ends[-1].text.strip() if self.ends and self.ends[-1].recovered else ""
+
+    @property
+    def counted_tokens(self) -> int | None:
+        """The prompt tokens of the last complete answer as the server counts them."""
+        usages = (reply.answer.usage for reply in reversed(self.replies) if reply.answer is not None)
+        counted = (next(usages, None) or {}).get("prompt_tokens")
+        return counted if isinstance(counted, int) else None
+
+    @property
+    def estimated_tokens(self) -> int:
+        """The tokens of the last context by our own count; 0 if no turn was completed."""
+        return self.ends[-1].context_tokens if self.ends else 0
+
+    @property
+    def native_calls(self) -> bool:
+        """Whether the server sent tool calls in their own field, not as text."""
+        return any(reply.answer is not None and reply.answer.tool_calls for reply in self.replies)
+
+    def calls(
+        self, turn: int | None = None, *, tool: str | None = None, successful: bool = False
+    ) -> list[ToolFinished]:
+        """Return the tool calls and handoffs, optionally of one turn, of one tool, or successful ones only."""
+        return [
+            each.event
+            for each in self.outcomes
+            if isinstance(each.event, ToolFinished)
+            and turn in (None, each.turn)
+            and tool in (None, each.event.name)
+            and (each.event.status == "ok" or not successful)
+        ]
+
+    def most_at_once(self) -> int:
+        """Return the largest number of calls in one message."""
+        requests = [each.request for each in self.outcomes if isinstance(each.event, ToolFinished)]
+        return max((requests.count(request) for request in requests), default=0)
+
+
+def arguments_of(call: ToolFinished) -> dict[str, Any]:
+    """Return the arguments of ``call``; empty if they are not a JSON object."""
+    try:
+        values = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}

@@ -7,7 +7,7 @@ import sys
 import pytest
 from model_server import Gate, Reply, failure, model_server
 from redis_server import free_port
-from swarmchat.cli.models.discovery import offer_line
+from swarmchat.cli.models.listing import server_hint
 from swarmchat.swarm.models.discovery import LocalServer, find_servers
 from terminal import ENTER, at_prompt, say
 
@@ -66,10 +66,10 @@ def test_a_server_that_says_nothing_is_not_waited_for():
 
 def test_an_offer_can_be_copied_and_cannot_control_the_terminal():
     server = LocalServer("Ollama", "http://localhost:11434/v1", ("embed", "a b\x1b[2J", "b", "c", "d"))
-    assert offer_line(server) == (
+    assert server_hint(server) == (
         "Ollama runs here with a b␛[2J, b, c, …: swarmchat -m 'a b␛[2J' --base-url http://localhost:11434/v1"
     )
-    assert "with embed: " in offer_line(LocalServer("Ollama", "http://localhost:1/v1", ("embed",)))
+    assert "with embed: " in server_hint(LocalServer("Ollama", "http://localhost:1/v1", ("embed",)))
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10)])
@@ -123,7 +123,7 @@ def test_models_list_names_what_runs_here(program, local):
 def test_nothing_of_it_is_loaded_before_the_first_prompt(program):
     code = (
         "import sys\nfrom swarmchat.cli.chat import chat, repl; from swarmchat.cli.settings import wiring\n"
-        "print(*[name for name in ('http.client', 'swarmchat.cli.models.discovery', 'swarmchat.swarm.models.discovery',"
+        "print(*[name for name in ('http.client', 'swarmchat.cli.models.listing', 'swarmchat.swarm.models.discovery',"
         " 'tomlkit') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], env=program.env, capture_output=True, text=True, check=True)
