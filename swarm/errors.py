@@ -27,8 +27,8 @@
         ├── ContextTooLong      the server reports that the context exceeds its window: 5
         └── ScriptError         a scripted model got a request that its script does not cover: 1
 
-A message names the bad value, what was expected, and what to do next. ``exit_code`` is what a program that ends
-because of the error should return. Errors of the store are ``swarmchat.backends.BackendError`` and pass through.
+A message names the bad value, what was expected, and what to do next. ``exit_code`` is the exit code for a program
+that ends because of the error. Errors of the store are ``swarmchat.backends.BackendError`` and pass through.
 """
 
 
@@ -69,7 +69,7 @@ class BadRecord(SwarmError):
 
 
 class OverBudget(SwarmError):
-    """What every request has to contain needs more tokens than the context window has.
+    """The parts that every request must contain need more tokens than the context window has.
 
     ``needed`` and ``available`` are in tokens.
     """

@@ -88,7 +88,7 @@ class Approvals:
 
     async def _edited(self, tool: "Tool", call: ToolCall) -> str | None:
         """Return the arguments as the user changes them, checked; ``None`` if they give up."""
-        from swarmchat.swarm.tools.tool import ArgumentsError
+        from swarmchat.swarm.tools.context import ArgumentsError
 
         text = call.arguments
         while True:

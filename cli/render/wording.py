@@ -1,7 +1,7 @@
 """The one-line remarks that describe the events of a turn."""
 
 from swarmchat.cli.terminal.sanitize import one_line
-from swarmchat.swarm.agents.handoffs import BACK, PREFIX
+from swarmchat.swarm.agents.agent import BACK, PREFIX
 from swarmchat.swarm.conversation import events
 
 _NAME = 60

@@ -13,8 +13,7 @@ from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.session.session import Session
-from swarmchat.swarm.tools.outcome import ToolFailure
-from swarmchat.swarm.tools.tool import ArgumentsError
+from swarmchat.swarm.tools.context import ArgumentsError, ToolFailure
 
 _HITS = 5
 """Maximum number of matches in a storage."""
