@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from model_server import text
-from swarmchat.cli.config.template import template
+from swarmchat.cli.config.edit import template
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.main import app
 from swarmchat.cli.settings.settings import Settings, load_settings
@@ -182,7 +182,7 @@ def test_set_takes_a_key_from_standard_input_and_follows_a_link(program, own, tm
 
 def test_set_says_what_goes_before_it(program):
     done = program.invoke("config", "set", "client", "bob")
-    assert done.err == "note: $SWARMCHAT_CLIENT goes before it\n"
+    assert done.err == "note: $SWARMCHAT_CLIENT overrides it\n"
 
 
 # Profiles
