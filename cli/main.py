@@ -8,7 +8,6 @@ from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn
 
 import typer
-from swarmchat.cli.app import help_examples
 from swarmchat.cli.app.command_table import CommandTable
 from swarmchat.cli.app.typer_app import Commands, PlainGroup
 from swarmchat.cli.completion import command as completion_command
@@ -53,7 +52,6 @@ app = Commands(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=False,
-    epilog=help_examples.PROGRAM,
 )
 
 
@@ -75,6 +73,15 @@ def _root(
 
     Anything that is not a command is sent as a question: swarmchat "why is the sky blue?". With no arguments, a chat
     starts.
+
+    \b
+    swarmchat                             start a chat
+    swarmchat "why is the sky blue?"      print one answer
+    git diff | swarmchat "what is this?"  append piped text to the question
+    swarmchat -S helpdesk                 try a swarm of agents, without a key
+    swarmchat -c                          continue the last session
+    swarmchat doctor                      find out what is wrong
+    swarmchat COMMAND --help              explain a command
     """
 
 

@@ -12,8 +12,7 @@ from swarmchat.cli.completion import stores
 from swarmchat.cli.completion.command_line import Candidate, Finder, PartialCommandLine
 from swarmchat.cli.completion.swarm_scan import swarm_of
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.files import read_files
-from swarmchat.cli.settings.settings import Settings
+from swarmchat.cli.settings.settings import Settings, read_files
 from swarmchat.cli.terminal.themes import ABOUT
 from swarmchat.swarm.agents.loader import EXAMPLES
 from swarmchat.swarm.agents.rescue_steps import STEPS

@@ -11,9 +11,8 @@ from swarmchat.cli.doctor.check import Check, Checks
 from swarmchat.cli.doctor.host import mode
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.api_key import has_key, key_origin, read_key
-from swarmchat.cli.settings.files import read_files
-from swarmchat.cli.settings.settings import Settings, read_value
+from swarmchat.cli.settings.credentials import has_key, key_origin, read_key
+from swarmchat.cli.settings.settings import Settings, read_files, read_value
 
 _SECRETS = ("api_key", "api_key_command")
 

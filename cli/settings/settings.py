@@ -6,15 +6,14 @@ Every setting has one name: ``max_context`` in a file is ``--max-context`` on th
 ``SWARMCHAT_MAX_CONTEXT`` in the environment.
 """
 
-import difflib
 import getpass
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings.files import Complain, Place, choose_profile, file_of, read_files
 from swarmchat.cli.settings.readers import (
     USUAL_PORTS,
     one_of,
@@ -34,11 +33,21 @@ from swarmchat.cli.settings.readers import (
 )
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import DEFAULT
+from swarmchat.swarm.common.names import nearest
 
 PROJECT_FILE = "swarmchat.toml"
+PROFILES = "profiles"
+"""The key of the table of profiles."""
 _PREFIX = "SWARMCHAT_"
 _TESTS = "SWARMCHAT_TEST_"
-"""Variables that begin so are the test suite's own."""
+"""Prefix of variables that only the test suite reads."""
+_PROFILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+_OF_PROFILE = re.compile(r" \[profiles\.[A-Za-z0-9_.-]{1,60}\]\Z")
+
+Place = tuple[str, Mapping[str, Any]]
+"""An origin, and the settings from there."""
+Complain = Callable[[ConfigError], object]
+"""Receives a problem. If it returns, the bad value is skipped."""
 
 
 def _setting(read: Callable[[object], Any], default: Any, *others: str) -> Any:
@@ -154,7 +163,7 @@ def load_settings(
     origins: dict[str, str] = {}
     places, profiles = read_files(files, complain)
     above = _above_files(flags, environment)
-    for origin, found in [*places, *choose_profile(profiles, [*places, *above], complain), *above]:
+    for origin, found in [*places, *_chosen_profile(profiles, [*places, *above], complain), *above]:
         for name, value in found.items():
             try:
                 read = read_value(origin, name, value)
@@ -166,6 +175,51 @@ def load_settings(
             origins.pop(other, None)
             values[name], origins[name] = read, origin
     return Settings(**values, origins=origins)
+
+
+def read_files(files: Sequence[Path], complain: Complain) -> tuple[list[Place], dict[str, list[Place]]]:
+    """Return the settings in each file, and the profiles in all of them by name."""
+    places: list[Place] = []
+    profiles: dict[str, list[Place]] = {}
+    for path in files:
+        try:
+            content = read_file(path)
+        except ConfigError as error:
+            complain(error)
+            continue
+        places.append((str(path), {name: value for name, value in content.items() if name != PROFILES}))
+        for name, values in _tables(path, content.get(PROFILES, {}), complain):
+            profiles.setdefault(name, []).append((f"{path} [{PROFILES}.{name}]", values))
+    return places, profiles
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the content of a file; nothing if it does not exist. Raises ConfigError."""
+    try:
+        if not path.is_file():
+            if path.exists():
+                raise ConfigError(f"{path} cannot be read: it is not a file")
+            return {}
+        import tomllib
+
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _chosen_profile(profiles: Mapping[str, list[Place]], places: Sequence[Place], complain: Complain) -> list[Place]:
+    """Return the settings of the profile that the last of ``places`` chooses, if any of them does."""
+    choices = [(origin, values["profile"]) for origin, values in places if "profile" in values]
+    if not choices:
+        return []
+    origin, name = choices[-1]
+    if isinstance(name, str) and name in profiles:
+        return profiles[name]
+    hint = nearest(str(name), profiles) if profiles else f"write it as [{PROFILES}.NAME] in your config file"
+    complain(ConfigError(f"{origin}: unknown profile {one_line(str(name), 60)!r}; {hint}"))
+    return []
 
 
 def _above_files(flags: Mapping[str, Any], environment: Mapping[str, str]) -> list[Place]:
@@ -182,6 +236,38 @@ def _above_files(flags: Mapping[str, Any], environment: Mapping[str, str]) -> li
     ]
 
 
+def file_of(origin: str) -> Path:
+    """Return the file of an origin that is in one."""
+    return Path(_OF_PROFILE.sub("", origin))
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError unless a profile can be called ``name``."""
+    if not _PROFILE_NAME.fullmatch(name):
+        raise ConfigError(
+            f"no profile can be called {one_line(name, 60)!r}: use up to 60 of the characters A-Z, a-z, 0-9, _, . and -"
+        )
+
+
+def _tables(path: Path, table: object, complain: Complain) -> list[Place]:
+    if not isinstance(table, dict):
+        complain(ConfigError(f"{path}: {PROFILES} is not a table: write [{PROFILES}.NAME]"))
+        return []
+    tables: list[Place] = []
+    for name, values in table.items():
+        try:
+            check_name(name)
+            if not isinstance(values, dict):
+                raise ConfigError(f"{PROFILES}.{name} is not a table: write [{PROFILES}.{name}] above its settings")
+            if "profile" in values:
+                raise ConfigError(f"the profile {name} sets profile: a profile cannot choose another")
+        except ConfigError as error:
+            complain(ConfigError(f"{path}: {error}"))
+        else:
+            tables.append((name, values))
+    return tables
+
+
 def from_folder(origin: str) -> bool:
     """Whether a setting comes from the current folder, which may belong to somebody else."""
     return file_of(origin).name == PROJECT_FILE
@@ -190,9 +276,7 @@ def from_folder(origin: str) -> bool:
 def read_value(origin: str, name: str, value: object) -> Any:
     """Return the value of a setting as it is used. Raises ConfigError."""
     if name not in _READERS:
-        near = difflib.get_close_matches(name, _READERS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_READERS)}"
-        raise ConfigError(f"{origin}: unknown setting {name!r}; {hint}")
+        raise ConfigError(f"{origin}: unknown setting {name!r}; {nearest(name, _READERS)}")
     if name == "api_key_command" and from_folder(origin):
         raise ConfigError(
             f"{origin} sets api_key_command, which is a program: a folder's settings may not start programs. "

@@ -10,10 +10,16 @@ from typing import Any
 from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.api_key import has_key, key_origin, read_key
-from swarmchat.cli.settings.files import Complain, file_of
-from swarmchat.cli.settings.settings import PROJECT_FILE, Settings, from_folder, load_settings, refuse
+from swarmchat.cli.settings.credentials import has_key, key_origin, read_key
+from swarmchat.cli.settings.settings import (
+    PROJECT_FILE,
+    Complain,
+    Settings,
+    file_of,
+    from_folder,
+    load_settings,
+    refuse,
+)
 from swarmchat.cli.terminal.themes import use_theme
 from swarmchat.swarm.agents.agent import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.conversation.settings import SessionSettings
@@ -106,13 +112,24 @@ def make_model(
     check_key_stays_home(settings)
     from swarmchat.swarm.models.openai_chat import OpenAIModel
 
-    return OpenAIModel(
-        name,
-        base_url=settings.base_url,
-        api_key=read_key(settings),
-        timeout=settings.timeout,
-        max_retries=settings.retries,
-    )
+    return OpenAIModel(name, **_connection(settings))
+
+
+def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: int = 10) -> Model:
+    """Return the model that ``make_model`` would return, but the bare endpoint of a server."""
+    model = make_model(settings, interactive=False, name=name)
+    if model.name == "demo":
+        return model
+    return OpenAIEndpoint(model.name, **_connection(settings, most_retries))
+
+
+def _connection(settings: Settings, most_retries: int | None = None) -> dict[str, Any]:
+    return {
+        "base_url": settings.base_url,
+        "api_key": read_key(settings),
+        "timeout": settings.timeout,
+        "max_retries": settings.retries if most_retries is None else min(settings.retries, most_retries),
+    }
 
 
 def is_connected(settings: Settings) -> bool:
@@ -199,17 +216,3 @@ def check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
             f"{origin} sets {name}, and the key comes from {ours}: a folder must not choose who gets your key. "
             f"If you trust it, set {name} = {getattr(settings, name)} yourself"
         )
-
-
-def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: int = 10) -> Model:
-    """Return what ``wiring.make_model`` makes, as an OpenAIEndpoint where it is a server's model."""
-    made = wiring.make_model(settings, interactive=False, name=name)
-    if made.name == "demo":
-        return made
-    return OpenAIEndpoint(
-        made.name,
-        base_url=settings.base_url,
-        api_key=read_key(settings),
-        timeout=settings.timeout,
-        max_retries=min(settings.retries, most_retries),
-    )

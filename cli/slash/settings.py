@@ -10,8 +10,7 @@ from dataclasses import replace
 
 from swarmchat.cli.errors import CliError, UsageError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.api_key import secrets_of
-from swarmchat.cli.settings.masking import mask_secrets
+from swarmchat.cli.settings.credentials import mask_secrets, secrets_of
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.slash.arguments import models
 from swarmchat.cli.slash.chat_context import ChatContext

@@ -126,7 +126,11 @@ def call_tool(
 
 
 def init(folder: Annotated[Path, typer.Argument(help="Folder to write to; created if missing.")] = Path()) -> None:
-    """Write a small swarm that runs, as a starting point."""
+    """Write a small swarm that runs, as a starting point.
+
+    \b
+    swarmchat init bakery && swarmchat -S bakery
+    """
 
     async def write() -> None:
         from swarmchat.cli.swarms.scaffold import write_template

@@ -249,10 +249,10 @@ def test_the_profile_of_the_highest_place_is_chosen(write):
     ("content", "profile", "complaint"),
     [
         ("[profiles.local]", "locl", "--profile: unknown profile 'locl'; did you mean 'local'?"),
-        ("[profiles.local]", "xyz", "unknown profile 'xyz'; known are local"),
+        ("[profiles.local]", "xyz", "unknown profile 'xyz'; available: local"),
         ("", "xyz", r"unknown profile 'xyz'; write it as [profiles.NAME]"),
-        ("profiles = 5", None, "profiles holds no tables: write [profiles.NAME]"),
-        ("[profiles]\nlocal = 5", None, "profiles.local is no table"),
+        ("profiles = 5", None, "profiles is not a table: write [profiles.NAME]"),
+        ("[profiles]\nlocal = 5", None, "profiles.local is not a table"),
         ('[profiles."a b"]', None, "no profile can be called 'a b'"),
         ('[profiles.a]\nprofile = "b"', None, "the profile a sets profile: a profile cannot choose another"),
         ("[profiles.a]\nretries = -1", "a", "[profiles.a]: retries is -1: expected a whole number"),

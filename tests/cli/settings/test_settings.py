@@ -100,7 +100,7 @@ def test_values(name, value, read):
         ('base_url = "http://h:port/v1"', "expected an address such as"),
         ('base_url = "http://[::1/v1"', "expected an address such as"),
         ('bakend = "disk"', "unknown setting 'bakend'; did you mean 'backend'?"),
-        ("xyzzy = 1", "unknown setting 'xyzzy'; known are backend, redis_url"),
+        ("xyzzy = 1", "unknown setting 'xyzzy'; available: alive_lifetime, api_key"),
         ("this is no toml", "is not valid TOML"),
         ("a = " + "[" * 5000, "is not valid TOML"),
     ],

@@ -1,12 +1,19 @@
-"""Mask keys and passwords in settings, requests and answers before they are shown."""
+"""The API key, and masks for keys and passwords in settings, requests and answers before they are shown."""
 
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote
 
+from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.settings.settings import Settings
+
 HIDDEN = "***"
+_SECONDS = 60
+"""How long ``api_key_command`` may take: it may ask for a passphrase in a window."""
 _SHORTEST = 6
 """Letters from which on a secret is looked for by its value: shorter ones are in words that are none."""
 _LOGIN = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{1,30}://)[^\s/\"'<>]+@")
@@ -19,6 +26,56 @@ _HEADER = re.compile(
 _BEARER = re.compile(r"(\bbearer\s+)[\w.~+/=-]{12,}", re.IGNORECASE)
 _KEY = re.compile(r"()\b(?:sk-|gsk_|hf_|xai-|gh[pousr]_|github_pat_|AKIA|AIza)[\w-]{12,}")
 """What keys of model servers and of code hosts begin with."""
+
+
+def has_key(settings: Settings) -> bool:
+    """Whether there is a key, or a command for one."""
+    return bool(settings.api_key or settings.api_key_command)
+
+
+def key_origin(settings: Settings) -> str:
+    """Return where the key comes from."""
+    return settings.origins.get("api_key" if settings.api_key else "api_key_command", "")
+
+
+def read_key(settings: Settings) -> str | None:
+    """Return the key; ``None`` if there is none. Runs the command at most once. Raises ConfigError."""
+    if settings.api_key_command is None:
+        return settings.api_key
+    return _printed(settings.api_key_command)
+
+
+def secrets_of(settings: Settings) -> set[str]:
+    """Return the key and the passwords in the settings, so that they can be masked. Asks the user nothing anew."""
+    urls = (settings.backend, settings.redis_url, settings.base_url, settings.embedding_base_url)
+    found = {password for url in urls if url for password in url_passwords(url)}
+    with suppress(ConfigError):
+        found.add((read_key(settings) or "").strip())
+    return found
+
+
+@cache
+def _printed(command: str) -> str:
+    import shlex
+    import subprocess
+
+    # Neither the command nor what it prints is told: both may hold the key.
+    problem, hint = "", "run it yourself to see why"
+    try:
+        words = shlex.split(command)
+        # Standard input may be the user's question.
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS)  # noqa: S603 - the user's own
+    except (ValueError, OSError, IndexError) as error:
+        problem = f"cannot be run ({getattr(error, 'strerror', None) or error})"
+        hint = "write a program with its arguments, as for a shell"
+    except subprocess.TimeoutExpired:
+        problem = f"has not ended within {_SECONDS} s"
+    else:
+        key = done.stdout.decode("utf-8", "replace").strip()
+        if done.returncode == 0 and key:
+            return key
+        problem = f"ended with exit code {done.returncode}" if done.returncode else "printed nothing"
+    raise ConfigError(f"api_key_command {problem}: {hint}")
 
 
 def shown_value(name: str, value: Any) -> Any:
