@@ -103,6 +103,12 @@ class Flow:
                     self._word.append((piece, style))
         self._place()
 
+    def advance(self, columns: int) -> None:
+        """Move ``column`` by the width of a text that was written; the terminal wraps what is wider than the line."""
+        self.column += columns
+        if self.column > (width := self._width()):
+            self.column = (self.column - 1) % width + 1
+
     def _place(self) -> None:
         if not self._word:
             return
@@ -116,10 +122,7 @@ class Flow:
         # A gap at the beginning of a paragraph's first line is kept: it may align something.
         gap_style = self._gap_style if self._gap_style == self._word[0][1] else ()
         self._write(painted([(self._gap, gap_style), *self._word]))
-        self.column += gap + width
-        if self.column > columns:
-            # The terminal has wrapped it.
-            self.column = (self.column - 1) % columns + 1
+        self.advance(gap + width)
         self._gap = ""
         self._word.clear()
 

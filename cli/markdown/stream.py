@@ -8,7 +8,7 @@ from swarmchat.cli.markdown.blocks import TAB, Line, ends_block, inner_text, rea
 from swarmchat.cli.markdown.code import Highlighter
 from swarmchat.cli.markdown.inline import InlineText
 from swarmchat.cli.markdown.layout import Flow, bare, cells, painted
-from swarmchat.cli.markdown.table import OpenTable
+from swarmchat.cli.markdown.table import Table
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.cli.terminal.themes import Style, style_of
 
@@ -57,7 +57,7 @@ class MarkdownStream:
         self._highlighter = Highlighter("")
         self._line_begun = False
         """Whether the line of the block that is being read was written in part."""
-        self._table: OpenTable | None = None
+        self._table: Table | None = None
         self._table_line = Line("table")
         self._table_first = ""
 
@@ -225,16 +225,14 @@ class MarkdownStream:
         if not continues:
             self._begin(first, "")
         self._out.append(text)
-        self._flow.column += cells(bare(text))
-        if self._flow.column > self._width:
-            self._flow.column = (self._flow.column - 1) % self._width + 1
+        self._flow.advance(cells(bare(text)))
 
     def _add_row(self, line: Line, content: str) -> None:
         if self._table is None or line.begins_item or line.levels != self._table_line.levels:
             self._end_table()
             self._end_text()
             first, hang = self._prefixes(line)
-            self._table = OpenTable(self._width - 1 - cells(bare(hang)), self._styled)
+            self._table = Table(self._width - 1 - cells(bare(hang)), self._styled)
             self._table_first = first
         self._table_line, self._last = replace(line, first=line.hang), line
         self._print_rows(self._table.add(content))

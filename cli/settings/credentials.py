@@ -15,7 +15,7 @@ HIDDEN = "***"
 _SECONDS = 60
 """How long ``api_key_command`` may take: it may ask for a passphrase in a window."""
 _SHORTEST = 6
-"""Letters from which on a secret is looked for by its value: shorter ones are in words that are none."""
+"""Length from which a secret is searched for by its value: shorter ones occur in harmless words."""
 _LOGIN = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{1,30}://)[^\s/\"'<>]+@")
 _OPTION = re.compile(r"([?&;][\w.-]{0,40}(?:pass|key|token|secret|auth)[\w.-]{0,40}=)[^&;\s\"'<>]+", re.IGNORECASE)
 _HEADER = re.compile(
@@ -25,33 +25,33 @@ _HEADER = re.compile(
 )
 _BEARER = re.compile(r"(\bbearer\s+)[\w.~+/=-]{12,}", re.IGNORECASE)
 _KEY = re.compile(r"()\b(?:sk-|gsk_|hf_|xai-|gh[pousr]_|github_pat_|AKIA|AIza)[\w-]{12,}")
-"""What keys of model servers and of code hosts begin with."""
+"""Keys of model servers and code hosts, by their prefixes."""
 
 
 def has_key(settings: Settings) -> bool:
-    """Whether there is a key, or a command for one."""
+    """Whether a key or a command for one is set."""
     return bool(settings.api_key or settings.api_key_command)
 
 
 def key_origin(settings: Settings) -> str:
-    """Return where the key comes from."""
+    """Return the origin of the key."""
     return settings.origins.get("api_key" if settings.api_key else "api_key_command", "")
 
 
 def read_key(settings: Settings) -> str | None:
-    """Return the key; ``None`` if there is none. Runs the command at most once. Raises ConfigError."""
+    """Return the key; ``None`` if none is set. Runs the command at most once. Raises ConfigError."""
     if settings.api_key_command is None:
         return settings.api_key
     return _printed(settings.api_key_command)
 
 
 def secrets_of(settings: Settings) -> set[str]:
-    """Return the key and the passwords in the settings, so that they can be masked. Asks the user nothing anew."""
+    """Return the key and the passwords in the settings, so that they can be masked."""
     urls = (settings.backend, settings.redis_url, settings.base_url, settings.embedding_base_url)
-    found = {password for url in urls if url for password in url_passwords(url)}
+    secrets = {password for url in urls if url for password in url_passwords(url)}
     with suppress(ConfigError):
-        found.add((read_key(settings) or "").strip())
-    return found
+        secrets.add((read_key(settings) or "").strip())
+    return secrets
 
 
 @cache
@@ -59,7 +59,7 @@ def _printed(command: str) -> str:
     import shlex
     import subprocess
 
-    # Neither the command nor what it prints is told: both may hold the key.
+    # Errors contain neither the command nor its output: both may hold the key.
     problem, hint = "", "run it yourself to see why"
     try:
         words = shlex.split(command)
@@ -87,7 +87,7 @@ def shown_value(name: str, value: Any) -> Any:
     if name == "api_key":
         return HIDDEN
     if name == "api_key_command":
-        # Its arguments may hold what they are to get.
+        # Its arguments may contain a secret.
         return f"{str(value).split()[0]} {HIDDEN}" if len(str(value).split()) > 1 else value
     if isinstance(value, str):
         return mask_url(value)
@@ -98,24 +98,23 @@ def mask_url(text: str) -> str:
     """Return ``text`` without the login and the options of a URL, if it is one."""
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text):
         return text
-    # To the last @: a password that should have been percent-encoded may hold some.
+    # Up to the last @: a password that should have been percent-encoded may contain more.
     text = re.sub(r"//[^\s]*@", f"//{HIDDEN}@", text)
     return re.sub(r"([?&;][^=&;]*(?:pass|key|token|secret|auth)[^=&;]*=)[^&;\s]*", rf"\1{HIDDEN}", text, flags=re.I)
 
 
 def mask_secrets(value: Any, secrets: Iterable[str]) -> Any:
-    """Return ``value``, of JSON, with nothing in its texts and numbers that opens doors.
+    """Return ``value``, which is JSON, with each of ``secrets`` masked in texts and numbers.
 
-    That is each of ``secrets`` wherever it stands, and what looks like one: the logins of URLs, authorization headers,
-    and keys of well-known servers.
+    So is whatever looks like a secret: logins in URLs, authorization headers, and keys of well-known servers.
     """
     forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
-    # The longest first: one may be a part of another.
+    # The longest first: one may be part of another.
     return _masked(value, sorted(forms, key=len, reverse=True))
 
 
 def _forms(secret: str) -> set[str]:
-    """Return ``secret`` as it stands in a text, in a URL, and in JSON that is itself a text."""
+    """Return ``secret`` as it is written in a text, in a URL, and in JSON inside a string."""
     return {
         secret,
         quote(secret, safe="", errors="surrogatepass"),
@@ -130,7 +129,7 @@ def _masked(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, list):
         return [_masked(each, secrets) for each in value]
     if not isinstance(value, str):
-        # A key may be nothing but digits.
+        # A key may consist of digits.
         return HIDDEN if any(secret in json.dumps(value) for secret in secrets) else value
     for secret in secrets:
         value = value.replace(secret, HIDDEN)
@@ -140,13 +139,13 @@ def _masked(value: Any, secrets: list[str]) -> Any:
 
 
 def url_passwords(text: str) -> set[str]:
-    """Return the passwords in ``text``, if it is a URL, as they are written and as they are meant."""
-    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/]*?:(.*)@", text)
-    return {found[1], unquote(found[1])} if found else set()
+    """Return the password in ``text``, if it is a URL, as it is written and decoded."""
+    match = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/]*?:(.*)@", text)
+    return {match[1], unquote(match[1])} if match else set()
 
 
 def as_text(value: Any) -> str:
-    """Return a value as TOML has it, or nearly: texts in quotation marks, lists and tables as JSON."""
+    """Return a value as it is written in TOML; tables are written as JSON."""
     if value is None:
         return "(not set)"
     if isinstance(value, float) and value.is_integer():

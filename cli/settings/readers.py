@@ -1,6 +1,6 @@
-"""Readers of settings: each turns a value from a file, the environment or a flag into the one that is used.
+"""Readers of settings: each converts a value from a file, the environment or a flag, or raises ValueError.
 
-A reader raises ValueError with what was expected.
+The error says what was expected.
 """
 
 import json
@@ -109,11 +109,11 @@ def read_ports(value: object) -> Sequence[int]:
 
 def read_flag(value: object) -> bool:
     """Read true or false, 1 or 0."""
-    known = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
+    flags = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
     word = value.strip().lower() if isinstance(value, str) else value
-    if not isinstance(word, bool | str) or word not in known:
+    if not isinstance(word, bool | str) or word not in flags:
         raise ValueError("expected true or false")
-    return known[word]
+    return flags[word]
 
 
 def one_of(*choices: str) -> Callable[[object], str]:
@@ -141,7 +141,7 @@ def read_steps(value: object) -> Sequence[str]:
 
 
 def read_approvals(value: object) -> Mapping[str, str]:
-    """Read one word for all tools, or a table of words by patterns of tool names."""
+    """Read one word for all tools, or a table of words by name pattern."""
     table = {"*": value} if isinstance(value, str) else value
     if not isinstance(table, dict) or not all(rule in ("auto", "ask", "deny") for rule in table.values()):
         raise ValueError('expected "auto", "ask" or "deny", or a table of these by patterns of tool names')
@@ -149,7 +149,7 @@ def read_approvals(value: object) -> Mapping[str, str]:
 
 
 def read_prices(value: object) -> Mapping[str, Sequence[float]]:
-    """Read a table of two prices by the model's name, or the same as JSON text."""
+    """Read a table of two prices per model, or the same as JSON text."""
     expected = 'expected prices of a million tokens of input and of output by model: { "gpt-4o-mini" = [0.15, 0.60] }'
     table = value
     if isinstance(value, str):

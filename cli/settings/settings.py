@@ -1,6 +1,6 @@
-"""The settings: a flag wins over the environment, then the chosen profile, then the files.
+"""The settings and where they come from: flags override the environment, then the chosen profile, then the files.
 
-Of the files, ./swarmchat.toml in the current folder wins over the user's own.
+./swarmchat.toml in the current folder overrides the user's own file.
 
 Every setting has one name: ``max_context`` in a file is ``--max-context`` on the command line and
 ``SWARMCHAT_MAX_CONTEXT`` in the environment.
@@ -51,86 +51,86 @@ Complain = Callable[[ConfigError], object]
 
 
 def _setting(read: Callable[[object], Any], default: Any, *others: str) -> Any:
-    """Declare a setting. ``others`` names environment variables of other programs that count where ours is not set."""
+    """Declare a setting. ``others`` are environment variables of other programs, used if ours is not set."""
     return field(default=default, metadata={"read": read, "others": others})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set. ``origins`` tells where each value came from, by the name of the setting."""
+    """The values of all settings. ``origins`` are where they came from, by the name of the setting."""
 
     backend: str = _setting(read_text, "disk")
-    """Where sessions are kept: memory, disk, redis, or the URL of any backend."""
+    """Where sessions are stored: memory, disk, redis, or the URL of a backend."""
     redis_url: str = _setting(read_text, "redis://localhost:6379/0")
-    """What ``redis`` means."""
+    """The URL of the server that ``redis`` stands for."""
     data_dir: str | None = _setting(read_text, None)
-    """Where ``disk`` means. None: the place that the system has for it."""
+    """The folder that ``disk`` uses. None: the system's folder for user data."""
     durability: str = _setting(one_of("normal", "full"), "normal")
     """Whether ``disk`` may lose the last turns when the power fails (normal), or waits for the disk (full)."""
     lifetime: float | str | None = _setting(read_duration, "default")
-    """How long a session is kept after its last turn. ``default``: 24 h on Redis, for ever elsewhere."""
+    """How long a session is stored after its last turn. ``default``: 24 h on Redis, for ever elsewhere."""
     memory_lifetime: float | None = _setting(read_duration, None)
-    """How long what is remembered of a client is kept after its last change."""
+    """How long a client's memory is stored after its last change."""
     storage_lifetime: float | None = _setting(read_duration, None)
-    """How long an item of a storage is kept."""
+    """How long an item of a storage is stored."""
     embedding_lifetime: float | str | None = _setting(read_duration, "default")
-    """How long a vector is kept. ``default``: 7 days on Redis, for ever elsewhere."""
+    """How long a cached embedding vector is stored. ``default``: 7 days on Redis, for ever elsewhere."""
     ban_lifetime: float | None = _setting(read_duration, None)
-    """How long a ban holds whose policy does not say."""
+    """How long a ban lasts, unless its policy sets a duration."""
     alive_lifetime: float = _setting(read_seconds, 60.0)
     """How long a client counts as online after its process has vanished."""
     model: str | None = _setting(read_text, None)
-    """Which model answers; ``demo`` is built in."""
+    """The model that answers; ``demo`` is built in."""
     base_url: str | None = _setting(read_address, None, "OPENAI_BASE_URL")
     """Address of an OpenAI-compatible server, with its /v1."""
     api_key: str | None = _setting(read_text, None, "OPENAI_API_KEY")
-    """The server's key. Never shown, never stored with a session."""
+    """The server's API key. Never shown, never stored with a session."""
     api_key_command: str | None = _setting(read_text, None)
-    """A command that prints the key, in place of api_key. Only from your own file or the environment."""
+    """A command that prints the API key; replaces api_key. Only allowed in your own file or the environment."""
     timeout: float = _setting(read_seconds, 600.0)
-    """Seconds that the model's server may be silent."""
+    """Seconds that the model server may be silent."""
     retries: int = _setting(read_count, 4)
-    """How often a request that failed for what may pass is tried again."""
+    """How often a request is tried again after a temporary failure."""
     swarm: str | None = _setting(read_text, None)
-    """The swarm that answers: a file, a folder, MODULE:NAME, or helpdesk or phone_shop. None: one plain assistant."""
+    """The swarm that answers: a file, a folder, MODULE:NAME, helpdesk or phone_shop. None: one plain assistant."""
     embedding_model: str | None = _setting(read_text, None)
-    """The model that makes vectors for storages. None: the built-in way, which needs none."""
+    """The embedding model for storages. None: the built-in embedder, which needs no server."""
     embedding_base_url: str | None = _setting(read_address, None)
-    """Where that model is. None: where the chat's model is."""
+    """The server of the embedding model. None: the server of the chat model."""
     approve: Mapping[str, str] | None = _setting(read_approvals, None)
-    """Whether tools may run: auto, ask or deny, for all or by patterns of names. None: what each tool says."""
+    """Whether tools may run: auto, ask or deny, for all tools or by name pattern. None: as each tool declares."""
     rescue: Sequence[str] | None = _setting(read_steps, None)
-    """What is done about answers that cannot be used: repair, feedback, recomplete, flush, placeholder. None: what
-    the swarm says, or all of them."""
+    """Steps tried after an unusable answer: repair, feedback, recomplete, flush, placeholder. None: those of the
+    swarm, or all."""
     placeholder: str | None = _setting(read_text, None)
-    """What is answered when nothing has helped. None: what the swarm says."""
+    """The answer if no rescue step helped. None: that of the swarm."""
     locale: str | None = _setting(read_text, None)
-    """Put into the client's memory as ``locale``."""
+    """Language, such as de; saved in the client's memory as ``locale``."""
     system: str | None = _setting(read_any_text, None)
-    """The system message."""
+    """The system prompt of the plain assistant."""
     max_context: int | None = _setting(read_tokens, None)
-    """Tokens that a request and its answer may have together. None: what the model is known for."""
+    """Context window: tokens for request plus answer. None: the known window of the model."""
     client: str | None = _setting(read_text, None)
-    """Who is talking. None: the user of the operating system."""
+    """The client's name. None: the login name."""
     plain: bool = _setting(read_flag, False)
-    """Whether a chat does without colours and cursor movements, and shows answers as they are written."""
+    """Plain text: no colours, no cursor movement, no Markdown."""
     theme: str = _setting(read_theme, DEFAULT)
-    """Which colours are used: auto, those of the terminal; dark or light, for such a background; mono, none."""
+    """Colours: auto (the terminal's own), dark or light (for such a background), or mono (none)."""
     editing: str = _setting(one_of("emacs", "vi"), "emacs")
-    """Which keys the prompt has."""
+    """Key bindings of the prompt: emacs or vi."""
     multiline: bool = _setting(read_flag, False)
-    """Whether Enter begins a line and Alt-Enter sends."""
+    """Whether Enter starts a new line and Alt-Enter sends."""
     prices: Mapping[str, Sequence[float]] | None = _setting(read_prices, None)
-    """What a million tokens of input and of output cost, by model: the chat shows what the session has cost."""
+    """Prices of a million tokens of input and of output, by model; the chat shows the session's cost."""
     profile: str | None = _setting(read_text, None)
-    """Which table [profiles.NAME] of the settings files counts."""
+    """The profile to use: a table [profiles.NAME] in the settings files."""
     discover: Sequence[int] = _setting(read_ports, USUAL_PORTS)
-    """Ports of this machine where a model's server is looked for while none is connected: true, false, or a list."""
+    """Local ports searched for a model server while none is set: true (the usual ports), false, or a list."""
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def client_name(self) -> str:
-        """Return who is talking."""
+        """The client's name: the one that is set, or the login name."""
         if self.client is not None:
             return self.client
         try:
@@ -142,7 +142,7 @@ class Settings:
 
 _READERS: dict[str, Callable[[object], Any]] = {f.name: f.metadata["read"] for f in fields(Settings) if f.metadata}
 _IN_PLACE_OF = {"api_key": "api_key_command", "api_key_command": "api_key"}
-"""Two settings of which the one that stands in the higher place counts."""
+"""Settings that replace each other: the one from the stronger source is used."""
 
 
 def refuse(error: ConfigError) -> None:
@@ -153,27 +153,26 @@ def refuse(error: ConfigError) -> None:
 def load_settings(
     flags: Mapping[str, Any], environment: Mapping[str, str], files: Sequence[Path], *, complain: Complain = refuse
 ) -> Settings:
-    """Return the settings from all their places; of ``files`` the last goes before the others.
+    """Return the settings from all sources. A later file overrides earlier ones.
 
-    A flag that is ``None`` was not given, a variable that is empty is not set, and a file need not exist. What is wrong
-    is a ConfigError that names the place, the bad value, and what was expected. It is raised, unless ``complain`` takes
-    it: then the rest is read without it.
+    A flag that is ``None`` was not given, an empty variable is not set, and a file may be missing. Each problem is a
+    ConfigError with its origin, the bad value and what was expected; ``complain`` receives it. If ``complain`` returns,
+    the bad value is skipped.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     places, profiles = read_files(files, complain)
     above = _above_files(flags, environment)
-    for origin, found in [*places, *_chosen_profile(profiles, [*places, *above], complain), *above]:
-        for name, value in found.items():
+    for origin, settings in [*places, *_chosen_profile(profiles, [*places, *above], complain), *above]:
+        for name, value in settings.items():
             try:
-                read = read_value(origin, name, value)
+                values[name], origins[name] = read_value(origin, name, value), origin
             except ConfigError as error:
                 complain(error)
                 continue
             other = _IN_PLACE_OF.get(name, "")
             values.pop(other, None)
             origins.pop(other, None)
-            values[name], origins[name] = read, origin
     return Settings(**values, origins=origins)
 
 
@@ -223,7 +222,7 @@ def _chosen_profile(profiles: Mapping[str, list[Place]], places: Sequence[Place]
 
 
 def _above_files(flags: Mapping[str, Any], environment: Mapping[str, str]) -> list[Place]:
-    """Return what the environment and the command line set."""
+    """Return the settings in the environment and on the command line."""
     others = [(other, setting.name) for setting in fields(Settings) for other in setting.metadata.get("others", ())]
     ours = [(name, name.removeprefix(_PREFIX).lower()) for name in environment if name.startswith(_PREFIX)]
     places: list[Place] = [
@@ -274,17 +273,17 @@ def from_folder(origin: str) -> bool:
 
 
 def read_value(origin: str, name: str, value: object) -> Any:
-    """Return the value of a setting as it is used. Raises ConfigError."""
+    """Convert the value of a setting to the form in which it is used. Raises ConfigError."""
     if name not in _READERS:
         raise ConfigError(f"{origin}: unknown setting {name!r}; {nearest(name, _READERS)}")
     if name == "api_key_command" and from_folder(origin):
         raise ConfigError(
-            f"{origin} sets api_key_command, which is a program: a folder's settings may not start programs. "
+            f"{origin} sets api_key_command, which starts a program: the settings of a folder must not do that. "
             "Set it in your own config file, or in the environment"
         )
     try:
         return _READERS[name](value)
     except ValueError as error:
         secret = name in ("api_key", "api_key_command", "redis_url") or "@" in str(value)
-        shown = "a value that is not shown" if secret else one_line(repr(value), 60)
+        shown = "a hidden value" if secret else one_line(repr(value), 60)
         raise ConfigError(f"{origin}: {name} is {shown}: {error}") from error

@@ -332,7 +332,7 @@ def test_the_folder_may_not_name_a_command(content, program):
     (program.folder / "swarmchat.toml").write_text(content, "utf-8")
     done = program.invoke("hi", env={"SWARMCHAT_PROFILE": "p"} if "profiles" in content else {})
     assert done.code == 78
-    assert "a folder's settings may not start programs" in done.err
+    assert "the settings of a folder must not do that" in done.err
     assert not (program.folder / "ran").exists()
 
 

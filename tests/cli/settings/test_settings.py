@@ -126,7 +126,7 @@ def test_an_unknown_variable_of_ours_is_an_error_with_the_nearest_name():
 
 @pytest.mark.parametrize("content", ["api_key = 5", "redis_url = 7", 'base_url = "ftp://me:hunter2@host"'])
 def test_secrets_are_not_shown(content, write):
-    with pytest.raises(ConfigError, match="is a value that is not shown: expected") as raised:
+    with pytest.raises(ConfigError, match="is a hidden value: expected") as raised:
         load_settings({}, {}, [write("x.toml", content)])
     assert "hunter2" not in str(raised.value)
 
