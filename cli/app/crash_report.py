@@ -1,4 +1,4 @@
-"""An error that nobody foresaw: the user gets one line, and a file with what whoever repairs it needs."""
+"""Report an unexpected error: one line for the user, and a file for whoever fixes it."""
 
 import os
 import platform
@@ -10,10 +10,9 @@ from swarmchat.swarm.version import VERSION
 
 
 def report_crash(error: Exception) -> int:
-    """Write what is known of ``error`` to a file, say so on stderr, and return the exit code.
+    """Write the traceback of ``error`` and the versions to a file, name it on stderr, and return the exit code.
 
-    The file is the user's own, mode 0600. It has the traceback and the versions; no setting, key or message is put
-    there, but the error's own text may quote one.
+    Only the user can read the file (mode 0600). It contains no settings, keys or messages, unless the error quotes one.
     """
     name = " ".join(traceback.format_exception_only(error)[-1].split())
     known = "what was said until then is stored"

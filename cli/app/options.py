@@ -1,4 +1,4 @@
-"""Options that several commands have, and `settings`, which adds those that override a setting."""
+"""Options of several commands, and `settings`, which adds the options that override settings."""
 
 import inspect
 from collections.abc import Callable
@@ -61,8 +61,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add the options of the settings ``names`` to a command, which receives their values as the mapping ``flags``.
 
-    The options stand where the command has its parameter ``flags``, in the order of ``names``. A name can also be that
-    of another parameter of the command, to place it among them.
+    The options replace the parameter ``flags`` in the help, in the order of ``names``. A name can also be that of
+    another parameter of the command, to place it among them.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

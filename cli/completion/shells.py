@@ -115,58 +115,10 @@ SHELLS = {
 }
 """The supported shells, and how to load the script of each."""
 
-SCRIPTS = {
-    "bash": r"""# swarmchat completion for bash: loaded by ~/.bashrc
-_swarmchat() {
-    local candidate
-    COMPREPLY=()
-    # The line, not its words: bash cuts those at every : and =.
-    while IFS= read -r candidate; do
-        if [[ $candidate == $'\t' ]]; then
-            # Nothing fits here, not even a file name.
-            compopt +o bashdefault +o default
-        else
-            COMPREPLY+=("$candidate")
-        fi
-    done < <("$1" completion candidates bash -- "$1" "${COMP_LINE:0:COMP_POINT}" "$COMP_WORDBREAKS" 2>/dev/null)
-}
-complete -o bashdefault -o default -F _swarmchat swarmchat
-""",
-    "zsh": r"""#compdef swarmchat
-# swarmchat completion for zsh: loaded by ~/.zshrc, or saved as _swarmchat in a folder of $fpath
-_swarmchat() {
-    local -a candidates
-    candidates=("${(@f)$(${(Q)words[1]} completion candidates zsh -- "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
-    if [[ "$candidates" == $'\t' ]]; then
-        return 1
-    elif [[ -n "$candidates" ]]; then
-        _describe -V swarmchat candidates
-    else
-        _files
-    fi
-}
-if [[ "$funcstack[1]" == _swarmchat ]]; then
-    _swarmchat "$@"
-else
-    compdef _swarmchat swarmchat
-fi
-""",
-    "fish": r"""# swarmchat completion for fish: saved in ~/.config/fish/completions
-function __swarmchat
-    set -l before (commandline --tokenize --cut-at-cursor --current-process)
-    set -l current (commandline --current-token --cut-at-cursor)
-    set -l matches ($before[1] completion candidates fish -- $before[2..-1] (string unescape -- "$current") 2>/dev/null)
-    if test "$matches" = \t
-        return
-    else if set -q matches[1]
-        printf '%s\n' $matches
-    else
-        __fish_complete_path "$current"
-    end
-end
-complete --command swarmchat --no-files --keep-order --arguments '(__swarmchat)'
-""",
-}
+
+def script(shell: str) -> str:
+    """Return the completion script of ``shell``."""
+    return (Path(__file__).parent / f"scripts/swarmchat.{shell}").read_text("utf-8")
 
 
 def places(shell: str, home: Path, environment: Mapping[str, str]) -> list[Path]:

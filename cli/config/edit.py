@@ -53,7 +53,7 @@ async def write_template() -> None:
     """Write a template of the user's own file. Raises ConfigError if the file exists or cannot be written."""
     path = _own_file()
     if path.exists():
-        raise ConfigError(f"{path} exists already and is not overwritten: change it with swarmchat config set")
+        raise ConfigError(f"{path} already exists and is not overwritten: change it with swarmchat config set")
     _write(path, template())
     print(as_line(str(path)))
 
@@ -118,7 +118,7 @@ def _own_file() -> Path:
 
 
 def _typed(name: str, text: str) -> Any:
-    """Return the value that ``text`` stands for: as TOML where that makes sense, else as text. Raises ConfigError."""
+    """Return the value of ``text``: parsed as TOML if the setting accepts that, else the text. Raises ConfigError."""
     origin = f"config set {name}"
     try:
         value: Any = tomllib.loads(f"v = {text}\n")
@@ -130,7 +130,7 @@ def _typed(name: str, text: str) -> Any:
 
 
 def _uncommented(text: str, name: str) -> str:
-    """Return ``text`` with the comment that holds the setting's default as the setting, if it is not set yet."""
+    """Return ``text`` with the commented-out setting ``name`` uncommented, unless it is set already."""
     comment = re.search(rf"^# {re.escape(name)} = .*$", text, re.MULTILINE)
     if comment is None or name in tomllib.loads(text) or re.search(r"^\s*\[", text[: comment.start()], re.MULTILINE):
         return text
@@ -138,7 +138,7 @@ def _uncommented(text: str, name: str) -> str:
 
 
 def _note_what_overrides(name: str, path: str, profile: str | None) -> None:
-    """Print a note if another source overrides the new value, and the problems in the settings."""
+    """Print a note if another source overrides the new value, and one for each problem in the settings."""
     problems: list[ConfigError] = []
     settings = wiring.read_settings({}, complain=problems.append)
     origin = settings.origins.get(name, "")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from model_server import model_server
 from swarmchat.cli.completion.command_line import PartialCommandLine, is_option, takes_value
-from swarmchat.cli.completion.shells import SCRIPTS, SHELLS, Line, split_line
+from swarmchat.cli.completion.shells import SHELLS, Line, script, split_line
 from swarmchat.cli.completion.swarm_scan import swarm_names
 from swarmchat.cli.completion.values import SETTING_VALUES, finder_of
 from swarmchat.cli.main import app
@@ -126,7 +126,7 @@ def test_other_shells(name, program, shell):
 @pytest.mark.parametrize("name", SHELLS)
 def test_a_script_is_what_its_shell_takes(name, program):
     done = program.invoke("completion", name)
-    assert (done.out, done.err, done.code) == (SCRIPTS[name], "", 0)
+    assert (done.out, done.err, done.code) == (script(name), "", 0)
     if path := shutil.which(name):
         assert subprocess.run([path, "-n"], input=done.out, text=True, capture_output=True).stderr == ""
 

@@ -85,7 +85,7 @@ def test_init_writes_every_setting_as_a_comment_and_never_overwrites(program, ow
     own.write_text("model = 'mine'\n", "utf-8")
     again = program.invoke("config", "init")
     assert again.code == 78
-    assert "exists already" in again.err
+    assert "already exists" in again.err
     assert own.read_text("utf-8") == "model = 'mine'\n"
 
 
