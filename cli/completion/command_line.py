@@ -1,6 +1,6 @@
 """A command line that is still being typed, and the commands and options that can follow."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +100,7 @@ def takes_value(option: Any) -> bool:
 
 def commands(command: Any) -> list[Candidate]:
     """Return the commands of a group."""
-    inner: Mapping[str, Any] = getattr(command, "commands", {})
-    return [(name, each.get_short_help_str(70)) for name, each in inner.items() if not each.hidden]
+    return [(name, each.get_short_help_str(70)) for name, each in command.commands.items() if not each.hidden]
 
 
 def options(typed: PartialCommandLine) -> list[Candidate]:

@@ -16,12 +16,12 @@ from swarmchat.cli.terminal.themes import Style, style_of
 
 _SPECIAL = re.compile(r"[\\`*_~\[\]<&$!]")
 _LONGEST = 500
-"""Characters that are held until markup is closed; longer texts are printed as they are."""
+"""Characters held until markup is closed; longer text is printed as it is."""
 _ATTEMPTS = 8
 """How often held text is parsed again; after that, only whenever it has grown by a quarter."""
 _GAPS = f" \t{SOFT_BREAK}"
 
-# Marks left over in plain text that may still open markup, if something that follows closes it.
+# Marks in plain text that open markup if later text closes it.
 _OPENS = re.compile(
     r"`|\*+(?=[^\s*])|(?<!\w)_+(?=[^\s_])|~~(?=[^\s~])|\[|<[A-Za-z][^\s<>]*$|\$(?=[^\s\d$])[^$\x0c]{0,119}$"
 )
@@ -34,7 +34,7 @@ _STYLES = {"strong": "1", "em": "3", "s": "9"}
 # A drive or a share at the beginning of a word: its backslashes escape nothing.
 _WINDOWS_PATH = re.compile(r"(?:^|.*[\s(\"'`])(?:[A-Za-z]:\\|\\\\)\S*", re.DOTALL)
 _ESCAPES = "*_`~#+-.!|<>$"
-"""What a backslash can escape. Before other punctuation, it belongs to LaTeX."""
+"""Characters that a backslash escapes. Before other punctuation, it belongs to LaTeX."""
 _FORMULA = re.compile(r"\\\(.*?\\\)|\\\[.*?\\\]|\$\$[^\x0c]+?\$\$|\$(?=[^\s$])[^$\x0c]{0,119}(?<=[^\s\\])\$(?![0-9$])")
 _DUNDER = re.compile(r"__[a-z][a-z0-9_]*?__(?![a-z0-9_])")
 _STARS_IN_WORD = re.compile(r"(?<=[A-Za-z0-9)\]])\*+(?=[A-Za-z0-9(])")
@@ -179,7 +179,7 @@ class InlineText:
 
     @property
     def pending(self) -> str:
-        """The text that was taken and is not written yet."""
+        """The text that is not written yet."""
         return self._held + self._raw
 
     def feed(self, text: str) -> None:

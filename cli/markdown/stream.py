@@ -1,4 +1,4 @@
-"""Markdown as it streams in: what is written is never written again, and waits only for what may still change it."""
+"""Write Markdown as it streams in: text is held only while it may still change, and is never drawn twice."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -23,10 +23,10 @@ _HEADINGS = {"#": "heading.1", "##": "heading.2"}
 
 
 class MarkdownStream:
-    """Writes an answer in lines of ``width()`` columns while it comes.
+    """Writes an answer in lines of ``width()`` columns as it streams in.
 
-    What is written does not depend on how the answer was cut into pieces. ``lead`` columns of the first line are taken
-    already: a paragraph at the beginning continues there after a space, any other block begins below. Unless
+    The output does not depend on how the answer was cut into pieces. ``lead`` columns of the first line are occupied
+    already: a paragraph at the beginning continues there after a space, any other block starts below. Unless
     ``styled``, no control sequence is written, and marks that carry meaning stay in the text.
     """
 
@@ -43,7 +43,7 @@ class MarkdownStream:
         self._flow = Flow(self._out.append, lambda: self._width)
         self._flow.column = lead
         self._rest = ""
-        """What was not read yet: at most the beginning of a line."""
+        """The text that was not read yet: at most the beginning of a line."""
         self._last = Line("blank")
         self._blanks: list[str] = []
         """Empty lines, written only if something follows."""
@@ -86,7 +86,7 @@ class MarkdownStream:
         self._flush()
 
     def tail(self) -> list[str]:
-        """Return the lines of what was taken and is not written yet; the first continues at the cursor."""
+        """Return the lines of the held text; the first continues at the cursor."""
         parts: list[str] = []
         if self._text is not None:
             self._flow.copy(parts.append).add([(self._text.pending, ())])
@@ -168,7 +168,7 @@ class MarkdownStream:
         return True
 
     def _whole_line(self, line: Line, content: str) -> None:
-        """Write a line that is no text; ``content`` is what follows its prefixes."""
+        """Write a complete line that is not text; ``content`` is the line without its prefixes."""
         if line.kind == "table":
             self._add_row(line, content)
             return
@@ -259,7 +259,7 @@ class MarkdownStream:
         return painted([(text, style_of("mark"))]) if self._styled else text
 
     def _prefixes(self, line: Line) -> tuple[str, str]:
-        """Return what comes before the text of ``line``, and before that of the lines into which it is wrapped."""
+        """Return the prefix of ``line``, and that of the lines into which it is wrapped."""
         hang = self._bars(line.hang + " " * line.indent)
         return (self._bars(line.first) if line.begins_item else hang), hang
 

@@ -163,8 +163,6 @@ def read_prices(value: object) -> Mapping[str, Sequence[float]]:
 
 
 def _are_prices(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(isinstance(price, int | float) and not isinstance(price, bool) and price >= 0 for price in value)
-    )
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    return all(type(price) in (int, float) and price >= 0 for price in value)
