@@ -119,5 +119,5 @@ def options(typed: PartialCommandLine) -> list[Candidate]:
 def argument(typed: PartialCommandLine) -> Any:
     """Return the argument that is being typed; ``None`` if the command takes no more."""
     arguments = [param for param in typed.command.params if not is_option(param)]
-    fitting = (each for place, each in enumerate(arguments) if place == len(typed.words) or each.nargs == -1)
+    fitting = (each for index, each in enumerate(arguments) if index == len(typed.words) or each.nargs == -1)
     return next(fitting, None)

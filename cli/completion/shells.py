@@ -121,7 +121,7 @@ def script(shell: str) -> str:
     return (Path(__file__).parent / f"scripts/swarmchat.{shell}").read_text("utf-8")
 
 
-def places(shell: str, home: Path, environment: Mapping[str, str]) -> list[Path]:
+def script_places(shell: str, home: Path, environment: Mapping[str, str]) -> list[Path]:
     """Return the files that usually contain the script of ``shell`` or the line that loads it."""
     config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
     data = Path(environment.get("XDG_DATA_HOME") or home / ".local/share")

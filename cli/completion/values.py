@@ -49,10 +49,10 @@ def _choices(*values: str, **described: str) -> Finder:
 
 def _set_in_files(name: str) -> list[Candidate]:
     """Return the values that the settings files give ``name``, in all profiles; none that may contain a password."""
-    places, profiles = read_files(wiring.settings_files(), lambda error: None)
+    sources, profiles = read_files(wiring.settings_files(), lambda error: None)
     return [
         (values[name], Path(origin).name)
-        for origin, values in [*places, *(place for each in profiles.values() for place in each)]
+        for origin, values in [*sources, *(source for profile in profiles.values() for source in profile)]
         if isinstance(values.get(name), str) and "@" not in values[name]
     ]
 
@@ -64,7 +64,7 @@ def _from_files(name: str, *others: Candidate) -> Finder:
 
 def _profiles(typed: PartialCommandLine) -> list[Candidate]:
     _, profiles = read_files(wiring.settings_files(), lambda error: None)
-    return [(name, Path(places[-1][0]).name) for name, places in sorted(profiles.items())]
+    return [(name, Path(sources[-1][0]).name) for name, sources in sorted(profiles.items())]
 
 
 def _setting_names(typed: PartialCommandLine) -> list[Candidate]:

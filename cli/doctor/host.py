@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from swarmchat.cli.completion.shells import MARK, SHELLS, places
+from swarmchat.cli.completion.shells import MARK, SHELLS, script_places
 from swarmchat.cli.doctor.check import Check, Checks
 from swarmchat.cli.terminal.capabilities import can_move
 
@@ -69,7 +69,7 @@ def check_completion(environment: Mapping[str, str]) -> list[Check]:
         checks.skipped("completion", f"unknown shell {shell!r}: completion is available for {', '.join(SHELLS)}")
         return checks.made
     with suppress(RuntimeError, OSError):
-        for path in places(shell, Path.home(), environment):
+        for path in script_places(shell, Path.home(), environment):
             if path.is_file() and MARK in path.read_text("utf-8", "replace"):
                 checks.ok("completion", f"of {shell}: {path}")
                 return checks.made

@@ -44,7 +44,7 @@ _TESTS = "SWARMCHAT_TEST_"
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _OF_PROFILE = re.compile(r" \[profiles\.[A-Za-z0-9_.-]{1,60}\]\Z")
 
-Place = tuple[str, Mapping[str, Any]]
+Source = tuple[str, Mapping[str, Any]]
 """An origin, and the settings from there."""
 Complain = Callable[[ConfigError], object]
 """Receives a problem. If it returns, the bad value is skipped."""
@@ -161,9 +161,9 @@ def load_settings(
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    places, profiles = read_files(files, complain)
+    sources, profiles = read_files(files, complain)
     above = _above_files(flags, environment)
-    for origin, settings in [*places, *_chosen_profile(profiles, [*places, *above], complain), *above]:
+    for origin, settings in [*sources, *_chosen_profile(profiles, [*sources, *above], complain), *above]:
         for name, value in settings.items():
             try:
                 values[name], origins[name] = read_value(origin, name, value), origin
@@ -176,20 +176,20 @@ def load_settings(
     return Settings(**values, origins=origins)
 
 
-def read_files(files: Sequence[Path], complain: Complain) -> tuple[list[Place], dict[str, list[Place]]]:
+def read_files(files: Sequence[Path], complain: Complain) -> tuple[list[Source], dict[str, list[Source]]]:
     """Return the settings in each file, and the profiles in all of them by name."""
-    places: list[Place] = []
-    profiles: dict[str, list[Place]] = {}
+    sources: list[Source] = []
+    profiles: dict[str, list[Source]] = {}
     for path in files:
         try:
             content = read_file(path)
         except ConfigError as error:
             complain(error)
             continue
-        places.append((str(path), {name: value for name, value in content.items() if name != PROFILES}))
+        sources.append((str(path), {name: value for name, value in content.items() if name != PROFILES}))
         for name, values in _tables(path, content.get(PROFILES, {}), complain):
             profiles.setdefault(name, []).append((f"{path} [{PROFILES}.{name}]", values))
-    return places, profiles
+    return sources, profiles
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -208,9 +208,11 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
-def _chosen_profile(profiles: Mapping[str, list[Place]], places: Sequence[Place], complain: Complain) -> list[Place]:
-    """Return the settings of the profile that the last of ``places`` chooses, if any of them does."""
-    choices = [(origin, values["profile"]) for origin, values in places if "profile" in values]
+def _chosen_profile(
+    profiles: Mapping[str, list[Source]], sources: Sequence[Source], complain: Complain
+) -> list[Source]:
+    """Return the settings of the profile that the last of ``sources`` chooses, if any of them does."""
+    choices = [(origin, values["profile"]) for origin, values in sources if "profile" in values]
     if not choices:
         return []
     origin, name = choices[-1]
@@ -221,16 +223,16 @@ def _chosen_profile(profiles: Mapping[str, list[Place]], places: Sequence[Place]
     return []
 
 
-def _above_files(flags: Mapping[str, Any], environment: Mapping[str, str]) -> list[Place]:
+def _above_files(flags: Mapping[str, Any], environment: Mapping[str, str]) -> list[Source]:
     """Return the settings in the environment and on the command line."""
     others = [(other, setting.name) for setting in fields(Settings) for other in setting.metadata.get("others", ())]
     ours = [(name, name.removeprefix(_PREFIX).lower()) for name in environment if name.startswith(_PREFIX)]
-    places: list[Place] = [
+    sources: list[Source] = [
         (f"${variable}", {name: environment[variable]})
         for variable, name in [*others, *ours]
         if environment.get(variable) and not variable.startswith(_TESTS)
     ]
-    return places + [
+    return sources + [
         (f"--{name.replace('_', '-')}", {name: value}) for name, value in flags.items() if value is not None
     ]
 
@@ -248,11 +250,11 @@ def check_name(name: str) -> None:
         )
 
 
-def _tables(path: Path, table: object, complain: Complain) -> list[Place]:
+def _tables(path: Path, table: object, complain: Complain) -> list[Source]:
     if not isinstance(table, dict):
         complain(ConfigError(f"{path}: {PROFILES} is not a table: write [{PROFILES}.NAME]"))
         return []
-    tables: list[Place] = []
+    tables: list[Source] = []
     for name, values in table.items():
         try:
             check_name(name)
