@@ -52,21 +52,20 @@ def read_address(value: object) -> str:
 
 def read_tokens(value: object) -> int:
     """Read a number of tokens: 32000, "32_000" or "32,000"."""
-    expected = "expected a whole number of tokens above 0"
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(expected)
-    digits = str(value).strip().replace("_", "").replace(",", "")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 12 and int(digits) > 0):
-        raise ValueError(expected)
-    return int(digits)
+    return _whole_number(value, re.sub("[_,]", "", str(value)), 1, 10**12, "expected a whole number of tokens above 0")
 
 
 def read_count(value: object) -> int:
     """Read a whole number from 0 to 999."""
-    text = str(value).strip()
-    if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(r"[0-9]{1,3}", text, re.ASCII):
-        raise ValueError("expected a whole number, 0 or more")
-    return int(text)
+    return _whole_number(value, str(value), 0, 1000, "expected a whole number, 0 or more")
+
+
+def _whole_number(value: object, digits: str, least: int, limit: int, expected: str) -> int:
+    """Return the number that ``digits`` of ``value`` stand for, from ``least`` to below ``limit``."""
+    is_number = type(value) in (int, str) and re.fullmatch("[0-9]{1,12}", digits.strip())
+    if not is_number or not least <= int(digits) < limit:
+        raise ValueError(expected)
+    return int(digits)
 
 
 def read_duration(value: object) -> float | None:
