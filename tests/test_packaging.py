@@ -106,10 +106,11 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path):
     shipped = (*ROOMS, "examples")
     paths = [path.relative_to(ROOT).as_posix() for room in shipped for path in (ROOT / room).rglob("*.py")]
     modules = {f"swarmchat/{path}" for path in paths}
-    data = {*(f"swarmchat/{room}/py.typed" for room in ROOMS), "swarmchat/cli/swarms/template.toml"}
+    typed = {f"swarmchat/{room}/py.typed" for room in ROOMS}
+    scripts = {f"swarmchat/cli/completion/scripts/swarmchat.{shell}" for shell in ("bash", "fish", "zsh")}
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert names == modules | data
+    assert names == modules | typed | scripts | {"swarmchat/cli/swarms/template.toml"}
 
 
 def test_the_source_distribution_holds_the_whole_tree(dist: Path):

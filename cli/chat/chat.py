@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from swarmchat.cli.app.runner import Work, run_to_exit_code
+from swarmchat.cli.app.command_runner import Work, run_to_exit_code
 from swarmchat.cli.app.signals import ignore_interrupts, run_until_signal
 from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.errors import UsageError

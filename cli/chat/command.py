@@ -22,6 +22,14 @@ def chat(
 
     Every option but -s, -c, --output and --strict can also be set as SWARMCHAT_NAME in the environment, or as name in
     ./swarmchat.toml or in the user's config file.
+
+    \b
+    swarmchat -s trip                     open session trip; created if it does not exist
+    swarmchat -m gpt-4o-mini              a model of OpenAI: needs OPENAI_API_KEY
+    swarmchat -m qwen3:8b --base-url http://localhost:11434/v1
+    swarmchat -b redis -c                 continue the last session in Redis
+    swarmchat --profile work              use the settings of [profiles.work]
+    swarmchat "count to 5" --output json  print one JSON object, for programs
     """
     from swarmchat.cli.chat.chat import run_chat
 

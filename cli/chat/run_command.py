@@ -32,7 +32,7 @@ def run(
     command and # a comment. The whole script is checked before anything is sent. The first error ends the run with its
     exit code.
     """
-    from swarmchat.cli.app.runner import run_to_exit_code
+    from swarmchat.cli.app.command_runner import run_to_exit_code
     from swarmchat.cli.chat.batch import run_steps
 
     def prepare() -> Any:

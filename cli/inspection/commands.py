@@ -104,7 +104,12 @@ def memory(
     flags: options.Flags,
     as_json: options.Json = False,
 ) -> None:
-    """Show or change a client's memory."""
+    """Show or change a client's memory.
+
+    \b
+    swarmchat memory                      show all entries
+    swarmchat memory name --set Ann
+    """
 
     async def work(reader: "StoreReader") -> None:
         from swarmchat.cli.inspection.reader import json_or_text

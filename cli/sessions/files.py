@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from swarmchat.backends import Backend
+from swarmchat.cli.app.command_runner import Work
 from swarmchat.cli.app.options import Flags
-from swarmchat.cli.app.runner import Work
 from swarmchat.cli.app.signals import run_until_signal
 from swarmchat.cli.errors import CliError, OutputLost, UsageError
 from swarmchat.cli.sessions.pages import remark

@@ -12,8 +12,7 @@ from typing import Any
 
 from swarmchat.cli.errors import CliError, UsageError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.api_key import secrets_of
-from swarmchat.cli.settings.masking import mask_secrets
+from swarmchat.cli.settings.credentials import mask_secrets, secrets_of
 from swarmchat.cli.settings.settings import Settings, read_value
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, Command, CommandResult

@@ -126,8 +126,7 @@ def call_tool(
         from swarmchat.cli.settings import wiring
         from swarmchat.swarm.common.names import nearest
         from swarmchat.swarm.session.session import Session
-        from swarmchat.swarm.tools.outcome import ToolFailure
-        from swarmchat.swarm.tools.tool import ArgumentsError
+        from swarmchat.swarm.tools.context import ArgumentsError, ToolFailure
 
         swarm = reader.swarm
         owners = {tool.name: (agent, tool) for agent in swarm.agents for tool in agent.own_tools}
@@ -157,7 +156,11 @@ def call_tool(
 
 
 def init(folder: Annotated[Path, typer.Argument(help="Folder to write to; created if missing.")] = Path()) -> None:
-    """Write a small swarm that runs, as a starting point."""
+    """Write a small swarm that runs, as a starting point.
+
+    \b
+    swarmchat init bakery && swarmchat -S bakery
+    """
 
     async def write() -> None:
         templates = Path(__file__).parent

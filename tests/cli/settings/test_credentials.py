@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from model_server import failure, text
-from swarmchat.cli.settings.masking import mask_secrets
+from swarmchat.cli.settings.credentials import mask_secrets
 from terminal import ENTER, at_prompt, say
 
 SECRET = "local-hunter2-0123456789"
