@@ -11,15 +11,8 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
-from swarmchat.backends.base import Condition, ExpectLength, Lease, Write
-from swarmchat.backends.errors import (
-    BackendError,
-    BackendUnavailable,
-    Conflict,
-    CorruptValue,
-    LeaseLost,
-    LengthConflict,
-)
+from swarmchat.backends.base import Condition, Lease, Write
+from swarmchat.backends.errors import BackendError, BackendUnavailable, CorruptValue, lease_lost, unmet
 from swarmchat.backends.redis.errors import is_changing, map_error, worth_retrying
 from swarmchat.backends.redis.scripts import ACQUIRE, COMMIT, RELEASE, RENEW, Script, milliseconds, pack_commit, slot
 from swarmchat.backends.redis.url import RedisTarget, parse_redis_url
@@ -94,25 +87,16 @@ class RedisBackend:
             return
         # The token must outlive every retry, or the last of them would write a second time.
         token_ttl = max(_TOKEN_TTL, 2 * self._target.deadline)
-        # The script takes the conditions first; sorting is stable, so the order of the rest stays.
-        ordered = sorted(writes, key=lambda write: not isinstance(write, Condition))
+        conditions = [write for write in writes if isinstance(write, Condition)]
+        ordered = [*conditions, *(write for write in writes if not isinstance(write, Condition))]
         keys, arguments = pack_commit(ordered, lease, secrets.token_hex(12), token_ttl)
         if self._target.scheme == "redis+cluster":
             self._check_slots(keys[1 if lease else 2 :])
         result = await self._script(COMMIT, keys, arguments)
         if result == 0 and lease:
-            raise LeaseLost(f"{self.url} the lease {lease.key!r} is held by somebody else or has run out")
+            raise lease_lost(lease.key, self.url)
         if result > 1:
-            unmet = ordered[result - 2]
-            if isinstance(unmet, ExpectLength):
-                raise LengthConflict(
-                    f"{self.url} the list {unmet.key!r} does not have the {unmet.length} values that this commit"
-                    " expected: nothing was written"
-                )
-            raise Conflict(
-                f"{self.url} {unmet.key!r} is not what this commit expected, and nothing was written: read it again"
-                " and retry"
-            )
+            raise unmet(conditions[result - 2], self.url)
         if result < 0:
             raise CorruptValue(
                 f"{self.url} {ordered[-result - 1].key!r} is of another kind than this commit needs: nothing written"

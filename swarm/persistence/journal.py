@@ -11,16 +11,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from swarmchat.backends import (
-    Append,
-    Backend,
-    BackendError,
-    ExpectLength,
-    LeaseLost,
-    LengthConflict,
-    Touch,
-    Write,
-)
+from swarmchat.backends import Append, Backend, BackendError, ExpectLength, LeaseLost, LengthConflict, Touch, Write
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.heartbeat import Heartbeat
 from swarmchat.swarm.errors import LogLost, SessionBusy
@@ -156,12 +147,7 @@ class Journal:
         return attempted
 
     async def commit(
-        self,
-        batch: Batch | None = None,
-        changes: ChangeSet | None = None,
-        *,
-        keep: bool = False,
-        model: str = "",
+        self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False, model: str = ""
     ) -> list[Record]:
         """Append the records of ``batch``, and one for each of ``changes``, in one commit; return what was appended.
 

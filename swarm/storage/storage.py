@@ -53,13 +53,7 @@ class PersistStorage(Generic[T]):
     type. Reads include the changes that are staged in ``store``; others do not see them.
     """
 
-    def __init__(
-        self,
-        definition: Storage[T],
-        store: Store,
-        client: str,
-        embedding: PersistEmbedding,
-    ) -> None:
+    def __init__(self, definition: Storage[T], store: Store, client: str, embedding: PersistEmbedding) -> None:
         self.definition = definition
         self._store = store
         self._form = ItemForm(definition.name, definition.type, definition.items, definition.index)
