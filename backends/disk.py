@@ -143,11 +143,11 @@ class DiskBackend:
         return await self._transact(take)
 
     async def renew(self, lease: Lease) -> bool:
-        """Hold ``lease`` for longer; see Backend.renew."""
+        """Extend ``lease``; see Backend.renew."""
         return await self._transact(lambda rows: _renew(rows, lease))
 
     async def release(self, lease: Lease) -> None:
-        """Give ``lease`` up; see Backend.release."""
+        """Give up ``lease``; see Backend.release."""
 
         def release(rows: Rows) -> None:
             if rows.value(lease.key) == lease.owner:

@@ -89,19 +89,19 @@ class MemoryBackend:
         return Lease(key, owner, ttl)
 
     async def renew(self, lease: Lease) -> bool:
-        """Hold ``lease`` for longer; see Backend.renew."""
+        """Extend ``lease``; see Backend.renew."""
         if self._value(lease.key) != lease.owner:
             return False
         self._entries[lease.key] = _Entry(lease.owner, self._expiry(lease.ttl))
         return True
 
     async def release(self, lease: Lease) -> None:
-        """Give ``lease`` up; see Backend.release."""
+        """Give up ``lease``; see Backend.release."""
         if self._value(lease.key) == lease.owner:
             del self._entries[lease.key]
 
     async def close(self) -> None:
-        """Forget everything; see Backend.close."""
+        """Drop all entries; see Backend.close."""
         self._closed = True
         self._entries.clear()
 

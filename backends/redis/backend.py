@@ -109,11 +109,11 @@ class RedisBackend:
         return Lease(key, owner, ttl) if acquired else None
 
     async def renew(self, lease: Lease) -> bool:
-        """Hold ``lease`` for longer; see Backend.renew."""
+        """Extend ``lease``; see Backend.renew."""
         return bool(await self._script(RENEW, [lease.key], [lease.owner, milliseconds(lease.ttl)]))
 
     async def release(self, lease: Lease) -> None:
-        """Give ``lease`` up; see Backend.release."""
+        """Give up ``lease``; see Backend.release."""
         await self._script(RELEASE, [lease.key], [lease.owner])
 
     async def close(self) -> None:
@@ -123,11 +123,7 @@ class RedisBackend:
 
     async def ask(self, *command: str | int) -> Any:
         """Send a command that changes nothing; return the reply."""
-
-        async def send(client: _Client) -> Any:
-            return await client.execute_command(*command)
-
-        return await self._call(send)
+        return await self._call(lambda client: client.execute_command(*command))
 
     async def _script(self, script: Script, keys: list[str], arguments: list[str | bytes]) -> int:
         async def send(client: _Client) -> int:
@@ -162,19 +158,17 @@ class RedisBackend:
             return set().union(*[await walk(node) for node in client.get_primaries()])
 
         # Keys that are not UTF-8 belong to other programs.
-        return sorted(key.decode() for key in await self._call(walk_all) if _is_text(key))
+        texts = {key: key.decode("utf-8", "ignore") for key in await self._call(walk_all)}
+        return sorted(text for key, text in texts.items() if text.encode() == key)
 
     async def _values(self, keys: Sequence[str]) -> list[bytes | None]:
-        if self._target.scheme != "redis+cluster":
-            values: list[bytes | None] = await self.ask("MGET", *keys)
-            return values
         by_slot: dict[int, list[str]] = {}
         for key in keys:
-            by_slot.setdefault(slot(key), []).append(key)
-        by_key: dict[str, bytes | None] = {}
+            by_slot.setdefault(slot(key) if self._target.scheme == "redis+cluster" else 0, []).append(key)
+        values: dict[str, bytes | None] = {}
         for batch in by_slot.values():
-            by_key.update(zip(batch, await self.ask("MGET", *batch), strict=True))
-        return [by_key[key] for key in keys]
+            values.update(zip(batch, await self.ask("MGET", *batch), strict=True))
+        return [values[key] for key in keys]
 
     def _check_slots(self, keys: list[str]) -> None:
         if len({slot(key) for key in keys}) > 1:
@@ -261,11 +255,3 @@ class RedisBackend:
 
 def _int64(number: int) -> int:
     return max(-(2**62), min(2**62, number))
-
-
-def _is_text(key: bytes) -> bool:
-    try:
-        key.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -64,7 +64,7 @@ def show(
 
         from swarmchat.cli.sessions.pages import print_dialogue
         from swarmchat.swarm.archive.dialogue import dialogue
-        from swarmchat.swarm.persistence.log_reader import read_records
+        from swarmchat.swarm.persistence.log import read_records
 
         info = await store.session(name)
         records = [record async for record in read_records(store.backend, info)]

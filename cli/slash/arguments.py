@@ -9,7 +9,7 @@ from pathlib import Path
 from swarmchat.cli.completion.tool_arguments import continued, names_line, skeleton
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.session.undo import Timeline
 

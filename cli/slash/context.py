@@ -5,7 +5,7 @@ from swarmchat.cli.slash.arguments import turns_to_pin, turns_to_unpin
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.context_page import context_page, tokens_page
 from swarmchat.cli.slash.registry import Outcome, command
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.session.undo import Timeline
 
