@@ -39,10 +39,10 @@ class Log:
         """The position in the log of the first record that was read."""
         self.next_seq = 0
         self.apart: dict[int, Record] = {}
-        """Records before the tail that are held too, by position: pinned turns and summaries."""
+        """Records before the tail that are also in memory, by position: pinned turns and summaries."""
         self._read_apart: set[tuple[int, int]] = set()
         self.damaged: dict[int, str] = {}
-        """What is wrong with unreadable lines, by position."""
+        """The problem of each unreadable line, by position."""
 
     @property
     def has_earlier(self) -> bool:
@@ -94,7 +94,9 @@ class Log:
         self._read_apart = {span for span in spans if span[0] >= self.start or span in self._read_apart}
         candidates = {**self.apart, **{record.seq: record for record in self.records if record.seq < seq}}
         self.apart = {
-            place: record for place, record in candidates.items() if any(a <= place <= b for a, b in self._read_apart)
+            position: record
+            for position, record in candidates.items()
+            if any(a <= position <= b for a, b in self._read_apart)
         }
         self.start = max(self.start, min(seq, self.next_seq))
         self.records = [record for record in self.records if record.seq >= seq]
