@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.models.demo import DemoModel as DemoModel, DemoRule as DemoRule
     from swarmchat.swarm.models.openai_chat import OpenAIModel as OpenAIModel
     from swarmchat.swarm.models.scripted import ScriptedModel as ScriptedModel
-    from swarmchat.swarm.persistence.log_reader import read_lines as read_lines, read_records as read_records
+    from swarmchat.swarm.persistence.log import read_lines as read_lines, read_records as read_records
     from swarmchat.swarm.persistence.records import Record as Record, parse_record as parse_record
     from swarmchat.swarm.persistence.session_index import (
         SessionInfo as SessionInfo, find_session as find_session, latest_session as latest_session,
@@ -112,7 +112,7 @@ _NAMES = {
     "models.demo": "DemoModel DemoRule",
     "models.openai_chat": "OpenAIModel",
     "models.scripted": "ScriptedModel",
-    "persistence.log_reader": "read_lines read_records",
+    "persistence.log": "read_lines read_records",
     "persistence.records": "Record parse_record",
     "persistence.session_index": "SessionInfo find_session latest_session list_sessions",
     "persistence.store": "REDIS_LIFETIMES Lifetimes",

@@ -20,7 +20,7 @@ from swarmchat.swarm.archive.repair import repair_log
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import parse_holder
-from swarmchat.swarm.persistence.log_reader import read_lines
+from swarmchat.swarm.persistence.log import read_lines
 from swarmchat.swarm.persistence.session_index import SessionInfo, list_sessions
 
 _SLOW = 250.0

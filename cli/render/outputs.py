@@ -11,7 +11,7 @@ from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.swarm.conversation import events
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.log_reader import hidden_turns, read_records
+from swarmchat.swarm.persistence.log import hidden_turns, read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 OUTPUTS = ("text", "json", "jsonl")

@@ -28,7 +28,7 @@ from swarmchat.swarm.archive.sessions import snapshot
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, Stored
 from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.importers.detect import FORMATS, open_transcript
-from swarmchat.swarm.persistence.log_reader import read_lines, read_records
+from swarmchat.swarm.persistence.log import read_lines, read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 EXPORTS = ("jsonl", "openai", "markdown", "html")

@@ -28,7 +28,7 @@ from swarmchat.swarm.archive.writer import SessionWriter
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.errors import BadRecord, SessionBusy
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, numbered_name
 from swarmchat.swarm.primitives.navigation import Navigation

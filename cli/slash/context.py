@@ -14,7 +14,7 @@ from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.context.left_out import Reason, left_out
 from swarmchat.swarm.errors import OverBudget
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.session.session import Session
 

@@ -16,7 +16,7 @@ from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import ABOUT, THEMES, check_theme, paint, theme_in_use, use_theme
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.archive.dialogue import DialogueEntry, dialogue
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.session.session import Session
 

@@ -15,7 +15,7 @@ from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import BadRecord
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.session_index import (
     SessionInfo,
     find_session,

@@ -7,7 +7,7 @@ from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.session.undo import Timeline, UndoResult, redoable
 

@@ -23,7 +23,7 @@ from swarmchat.swarm.errors import ModelError, PinError, SwarmError
 from swarmchat.swarm.importers.record_builder import moment_of
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 from swarmchat.swarm.replay.compare import Difference, compare_logs

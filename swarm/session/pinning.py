@@ -9,7 +9,7 @@ from swarmchat.swarm.context.groups import GroupBuilder
 from swarmchat.swarm.context.retained import Retained, Span
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import PinError
-from swarmchat.swarm.persistence.log_reader import hidden_turns, read_records
+from swarmchat.swarm.persistence.log import hidden_turns, read_records
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record
 
 

@@ -14,7 +14,7 @@ from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.log_reader import read_lines, record_at, turns_of
+from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation

@@ -11,7 +11,7 @@ from swarmchat.swarm import Agent, Context, Session, State, Storage, Swarm, tool
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.models.scripted import ScriptedModel
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import parse_record
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.runner import replay
