@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
-from swarmchat.cli.prompt.reflow import follow_reflow
+from swarmchat.cli.prompt.prompt import follow_reflow
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.models.base import ToolCall

@@ -75,7 +75,7 @@ class Repl:
         self._prompt = Prompt(
             editor, history=history, completer=self._completer, toolbar=self._toolbar, vi=chat.settings.editing == "vi"
         )
-        renderer.show_typed(self._prompt.typed)
+        renderer.show_typed(self._prompt.typing_status)
         self._news = BackgroundTasks(self._prompt.app, renderer, warm_up, look_around)
 
     async def run(self) -> None:
@@ -224,7 +224,7 @@ class Repl:
 
     def _toolbar(self) -> "AnyFormattedText":
         cost = self._cost.of(self._chat.session)
-        return toolbar(self._chat.session, self._backend, queued=len(self._queue), mode=self._prompt.vi, cost=cost)
+        return toolbar(self._chat.session, self._backend, queued=len(self._queue), mode=self._prompt.vi_mode, cost=cost)
 
 
 def _stop_remark(session: "Session", turns: int) -> str:

@@ -1,4 +1,4 @@
-"""What was entered at the prompt, in this and in earlier sessions, and what of it is suggested."""
+"""The history of the prompt, kept across sessions, and suggestions from it."""
 
 import os
 from collections.abc import Iterable
@@ -10,16 +10,16 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-_READ = 1 << 20
-"""How many bytes of the file are read, from its end: reading them must not hold up the first prompt."""
+_BYTES_READ = 1 << 20
+"""Only the end of a longer file is read: reading it must not delay the first prompt."""
 _LONGEST = 1 << 16
-"""Letters of an entry that is kept in the file. A longer one is a paste, and would push out all others."""
-_SUGGESTED = 1000
-"""How many entries are looked through at each key for one to suggest."""
+"""Characters. A longer entry is a paste, and is not written to the file: it would displace all others."""
+_ENTRIES_SEARCHED = 1000
+"""Newest entries that are searched for a suggestion, at each key."""
 
 
 class PromptHistory(FileHistory):
-    """Entries in a file. One that cannot be read or written costs the history, and never a message."""
+    """Entries in a file. Errors of the file are ignored: they lose history, never a message."""
 
     def load_history_strings(self) -> Iterable[str]:
         """Return the entries, the newest first."""
@@ -27,9 +27,9 @@ class PromptHistory(FileHistory):
         entries: list[str] = []
         with suppress(OSError), open(self.filename, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - _READ))
+            file.seek(max(0, size - _BYTES_READ))
             data = file.read()
-            if size > _READ:
+            if size > _BYTES_READ:
                 data = data[data.find(b"\n#") + 1 :]
             for line in [*data.decode("utf-8", "replace").split("\n"), ""]:
                 if line.startswith("+"):
@@ -47,7 +47,7 @@ class PromptHistory(FileHistory):
 
 
 def open_history(path: Path | None) -> History:
-    """Return the history that is kept in ``path``, or one that is kept nowhere."""
+    """Return the history in the file ``path``, or one in memory if there is no path or it cannot be used."""
     if path is not None:
         with suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,14 +57,14 @@ def open_history(path: Path | None) -> History:
 
 
 class SuggestFromHistory(AutoSuggest):
-    """Suggests the rest of the newest entry that begins as what was typed."""
+    """Suggests how to continue a line, from the newest entry that begins with it."""
 
     def get_suggestion(self, buffer: Buffer, document: Document) -> Suggestion | None:
-        """Return the rest of an entry, up to the end of its line."""
+        """Return the rest of the entry's first line."""
         text = document.text
         if not text.strip() or "\n" in text:
             return None
-        for entry in buffer.history.get_strings()[: -_SUGGESTED - 1 : -1]:
+        for entry in buffer.history.get_strings()[: -_ENTRIES_SEARCHED - 1 : -1]:
             if entry.startswith(text) and len(entry) > len(text):
                 return Suggestion(entry[len(text) :].split("\n", 1)[0])
         return None

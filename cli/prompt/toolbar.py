@@ -1,4 +1,4 @@
-"""The line below the prompt."""
+"""The toolbar: a line below the prompt about agent, context window, model, cost, session and store."""
 
 import shutil
 
@@ -13,8 +13,9 @@ _GAP = "   "
 def toolbar(
     session: Session, backend: str, *, queued: int = 0, mode: str = "", cost: float | None = None
 ) -> StyleAndTextTuples:
-    """Return agent and way back, fill of the context, what is ``queued``, ``mode`` of the keys, model, cost, session,
-    backend: from the left as many as the terminal has room for, and never more than a line.
+    """Return the parts of the toolbar, from the left as many as fit into one line of the terminal.
+
+    ``queued`` is the number of queued messages, ``mode`` the mode of the vi keys, ``cost`` in dollars.
     """
     used, available = session.fill
     share = used / available
@@ -36,7 +37,7 @@ def _level(share: float) -> str:
 
 
 def _fitting(parts: list[tuple[str, str]], columns: int) -> StyleAndTextTuples:
-    """Return ``parts`` without those at the end that have no room."""
+    """Return the first ``parts`` that fit; a single one that does not is cut."""
     while len(parts) > 1 and get_cwidth(" " + _GAP.join(text for _, text in parts)) > columns:
         parts.pop()
     style, first = parts[0]
@@ -44,7 +45,7 @@ def _fitting(parts: list[tuple[str, str]], columns: int) -> StyleAndTextTuples:
         while first and get_cwidth(first) + 2 > columns:
             first = first[:-1]
         parts[0] = (style, first + "…" if columns > 1 else "")
-    shown: StyleAndTextTuples = [("", " ")]
-    for number, part in enumerate(parts):
-        shown += [("", _GAP), part] if number else [part]
-    return shown
+    fragments: StyleAndTextTuples = [("", " "), parts[0]]
+    for part in parts[1:]:
+        fragments += [("", _GAP), part]
+    return fragments
