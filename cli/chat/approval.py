@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
 
 _ARGUMENTS = 5000
-"""How many letters of a call's arguments are shown: nobody should allow what they cannot see."""
+"""Characters of the arguments that are shown: nobody should allow what they cannot see."""
 _QUESTION = "  allow? y/n/a/e/? then Enter "
 _HELP = """\
 y  call it once
@@ -27,35 +27,33 @@ e  change the arguments, then call it
 
 
 class Approvals:
-    """Asks, and remembers what is always allowed."""
+    """Asks about calls of tools, and remembers which tools are always allowed."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
         self._always: set[str] = set()
-        """Tools that the user has allowed for the rest of the chat."""
+        """Names of the tools that the user has allowed for the rest of the chat."""
 
     @cached_property
     def _prompt(self) -> PromptSession[str]:
-        # For the first question: to make it takes as long as the chat's own prompt, which is waited for.
+        # Made for the first question: it takes as long as the chat's own prompt.
         prompt: PromptSession[str] = PromptSession()
         follow_reflow(prompt.app)
         return prompt
 
-    @property
-    def asking(self) -> bool:
-        """Whether a question is on the screen."""
-        return self._prompt.app.is_running
-
-    def interrupt(self) -> None:
-        """Answer the question with Ctrl-C."""
-        self._prompt.app.key_processor.send_sigint()
+    def interrupt(self) -> bool:
+        """Answer the open question with Ctrl-C; return False if there is none."""
+        is_asking = self._prompt.app.is_running
+        if is_asking:
+            self._prompt.app.key_processor.send_sigint()
+        return is_asking
 
     async def ask(
         self, agent: str, tool: "Tool", call: ToolCall, pause: Callable[[], AbstractContextManager[None]]
     ) -> bool | str:
         """Return whether ``agent`` may call ``tool``, or other arguments to call it with.
 
-        What is no answer is asked again; Ctrl-C and Ctrl-D are no. ``pause`` leaves the keys to the question.
+        Repeats the question until the answer is valid; Ctrl-C and Ctrl-D mean no. ``pause`` frees the keyboard for it.
         """
         if tool.name in self._always:
             return True
@@ -63,13 +61,13 @@ class Approvals:
         with pause(), self._renderer.held():
             self._renderer.remark(f"{agent} wants to call {tool.name}({arguments})")
             try:
-                return await self._answer(tool, call)
+                return await self._ask(tool, call)
             except (KeyboardInterrupt, EOFError):
                 return False
 
-    async def _answer(self, tool: "Tool", call: ToolCall) -> bool | str:
+    async def _ask(self, tool: "Tool", call: ToolCall) -> bool | str:
         while True:
-            # With its own handling of signals it would remove ours.
+            # prompt_toolkit's handling of signals would replace the chat's.
             answer = await self._prompt.prompt_async(_QUESTION, handle_sigint=False)
             match answer.strip().lower():
                 case "y" | "yes":
@@ -80,14 +78,14 @@ class Approvals:
                     self._always.add(tool.name)
                     return True
                 case "e" | "edit":
-                    if (edited := await self._edited(tool, call)) is not None:
+                    if (edited := await self._edit_arguments(tool, call)) is not None:
                         return edited
                 case "?" | "(?)":
                     about = tool.signature.description
-                    self._renderer.page(f"{tool.name}: {about}\n{_pretty(call.arguments)}\n\n{_HELP}")
+                    self._renderer.page(f"{tool.name}: {about}\n{_indented(call.arguments)}\n\n{_HELP}")
 
-    async def _edited(self, tool: "Tool", call: ToolCall) -> str | None:
-        """Return the arguments as the user changes them, checked; ``None`` if they give up."""
+    async def _edit_arguments(self, tool: "Tool", call: ToolCall) -> str | None:
+        """Return valid arguments as the user edits them; ``None`` for Ctrl-C or Ctrl-D."""
         from swarmchat.swarm.tools.tool import ArgumentsError
 
         text = call.arguments
@@ -103,7 +101,7 @@ class Approvals:
                 return text
 
 
-def _pretty(arguments: str) -> str:
+def _indented(arguments: str) -> str:
     try:
         return json.dumps(json.loads(arguments), ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):

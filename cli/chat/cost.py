@@ -1,7 +1,8 @@
-"""What a session has cost, where prices are set: by the servers' own figures, in the currency of the prices."""
+"""The cost of a session, from the token counts of the servers and the prices in the settings."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.errors import BadRecord
@@ -13,56 +14,49 @@ _MILLION = 1_000_000
 
 
 class Cost:
-    """Adds up what sessions cost by ``prices``: for a million tokens of input and of output, by model."""
+    """Adds up the cost of the open session. ``prices`` are for a million input and output tokens, by model."""
 
     def __init__(self, prices: Mapping[str, Sequence[float]]) -> None:
         self._prices = prices
-        self._session = ""
-        self._seen = -1
-        self._model = ""
-        self._amount = 0.0
-        self._priced = False
+        self._session = self._model = ""
+        self._last_seq = -1
+        self._amount: float | None = None
         self._reading: asyncio.Future[None] | None = None
 
     def of(self, session: Session) -> float | None:
-        """Return what is known of the cost of ``session``; ``None`` while nothing is."""
+        """Return the cost of ``session`` so far; ``None`` if no price applies, or while its log is being read."""
         if not self._prices:
             return None
         if session.info.id != self._session:
-            self._session, self._seen, self._model, self._amount, self._priced = session.info.id, -1, "", 0.0, False
-            self._reading = asyncio.ensure_future(self._read(session)) if session.turns else None
-        if self._reading is not None:
+            if self._reading is not None:
+                self._reading.cancel()
+            self._session, self._model, self._last_seq, self._amount = session.info.id, "", -1, None
+            self._reading = asyncio.ensure_future(self._read_log(session)) if session.turns else None
+        if self._reading is not None and not self._reading.done():
             return None
         self._add(session.records)
-        return self._amount if self._priced else None
+        return self._amount
 
     def _add(self, records: Iterable[Record]) -> None:
         for record in records:
-            if record.seq <= self._seen:
+            if record.seq <= self._last_seq:
                 continue
-            self._seen = record.seq
+            self._last_seq = record.seq
             if record.type == "request":
                 self._model = str(record.data.get("model"))
             usage, prices = record.data.get("usage"), self._prices.get(self._model)
             if prices and isinstance(usage, Mapping):
-                asked, answered = (usage.get(name) for name in ("prompt_tokens", "completion_tokens"))
-                if isinstance(asked, int) and isinstance(answered, int):
-                    self._amount += (asked * prices[0] + answered * prices[1]) / _MILLION
-                    self._priced = True
+                counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
+                if isinstance(counts[0], int) and isinstance(counts[1], int):
+                    self._amount = (self._amount or 0) + (counts[0] * prices[0] + counts[1] * prices[1]) / _MILLION
 
-    async def _read(self, session: Session) -> None:
-        """Read the log as it was before: the session has only its end in memory."""
+    async def _read_log(self, session: Session) -> None:
+        """Add up the stored log: the session has only its end in memory."""
         info = session.info
-        try:
+        # Without the store, only new turns count.
+        with suppress(BackendError):
             for line in await session.backend.slice(keys.session_log(info.client, info.id), 0):
-                try:
+                with suppress(BadRecord):
                     self._add([parse_record(line)])
-                except BadRecord:
-                    continue
-                # The log may be long, and somebody is typing.
+                # The log may be long, and the user is typing.
                 await asyncio.sleep(0)
-        except BackendError:
-            # Then it is what was since.
-            pass
-        finally:
-            self._reading = None

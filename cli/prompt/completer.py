@@ -17,14 +17,13 @@ _SECONDS = 3.0
 
 
 class SlashCompleter(Completer):
-    """Completes slash commands of the chat."""
+    """Completes slash commands of the chat. Calls ``on_done`` when all choices are known."""
 
-    def __init__(self, chat: ChatContext) -> None:
+    def __init__(self, chat: ChatContext, on_done: Callable[[], None] = lambda: None) -> None:
         self._chat = chat
         self._cache: dict[tuple[str, str], Sequence[Choice]] = {}
         """Choices by command name and the start of its argument."""
-        self.on_done: Callable[[], None] | None = None
-        """Called when all choices are known."""
+        self._on_done = on_done
 
     def forget(self) -> None:
         """Clear the cache: a turn or a command may have changed the choices."""
@@ -49,8 +48,7 @@ class SlashCompleter(Completer):
                     shown, meta = one_line(text, _WIDTH), one_line(about, _WIDTH)
                     yield Completion(text, -len(typed), display=shown, display_meta=meta)
         finally:
-            if self.on_done is not None:
-                self.on_done()
+            self._on_done()
 
     def _commands(self) -> list[Choice]:
         from swarmchat.cli.slash.builtin import COMMANDS

@@ -13,6 +13,7 @@ from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.key_binding import KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from swarmchat.cli.prompt.entry import Entered, Pastes, Queue, is_unfinished, without_quotes
+from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.registry import is_command
 from swarmchat.cli.terminal.external_editor import edit_text
 
@@ -23,18 +24,8 @@ class Editor:
     During an answer no prompt is on the screen, and entered text waits in ``queue``.
     """
 
-    def __init__(
-        self,
-        remark: Callable[[str], None],
-        show_results: Callable[[], None],
-        stop: Callable[[], None],
-        *,
-        swapped: bool,
-    ) -> None:
-        """Args: ``remark`` prints a line, ``show_results`` the results of the last tools, ``stop`` stops the answer.
-
-        With ``swapped``, Enter inserts a line break and Alt-Enter sends.
-        """
+    def __init__(self, renderer: Renderer, stop: Callable[[], None], *, swapped: bool) -> None:
+        """With ``swapped``, Enter inserts a line break and Alt-Enter sends. ``stop`` stops the running answer."""
         self.queue = Queue()
         self.postponed: list[KeyPress] = []
         """Keys to handle at the next prompt."""
@@ -43,8 +34,7 @@ class Editor:
         self._enter_after_completion: Application[Any] | None = None
         """The prompt at which Enter was pressed while completion was still running."""
         self._swapped = swapped
-        self._remark = remark
-        self._show_results = show_results
+        self._renderer = renderer
         self._stop = stop
 
     def enter(self, event: KeyPressEvent, *, alt: bool = False) -> None:
@@ -169,7 +159,7 @@ class Editor:
 
     def show_results(self, event: KeyPressEvent) -> None:
         """Print the results of the last tools above the prompt."""
-        run_in_terminal(self._show_results)
+        run_in_terminal(self._renderer.show_results)
 
     def edit(self, event: KeyPressEvent) -> None:
         """Open the text in the user's editor, then put it back at the prompt."""
@@ -205,7 +195,7 @@ class Editor:
         """Do nothing."""
 
     def _remark_above(self, text: str) -> None:
-        run_in_terminal(lambda: self._remark(text))
+        run_in_terminal(lambda: self._renderer.remark(text))
 
     def _take_entry(self, buffer: Buffer) -> Entered:
         """Return the text as it is sent; it is in the history then."""

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
 from prompt_toolkit.application.current import set_app
-from prompt_toolkit.completion import Completer
 from prompt_toolkit.data_structures import Point
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
@@ -20,12 +18,16 @@ from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.output import DummyOutput
 from prompt_toolkit.styles import DynamicStyle
 from prompt_toolkit.utils import is_dumb_terminal
+from swarmchat.cli.prompt.completer import SlashCompleter
 from swarmchat.cli.prompt.editor import Editor
 from swarmchat.cli.prompt.entry import Entered
 from swarmchat.cli.prompt.history import SuggestFromHistory, open_history
 from swarmchat.cli.prompt.key_bindings import key_bindings
 from swarmchat.cli.prompt.style import colour_depth, prompt_style
 from swarmchat.cli.prompt.typeahead import Pause, quiet_terminal, typing_kept
+from swarmchat.cli.render.renderer import Renderer
+from swarmchat.cli.settings import wiring
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.terminal.capabilities import reflows_here
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 
@@ -34,32 +36,33 @@ _STATUS_WIDTH = 40
 
 
 class Prompt:
-    """Asks the user for the next message; ``editor`` carries out the keys."""
+    """Asks the user for the next message. ``toolbar`` returns the line below, ``stop`` stops the running answer."""
 
     def __init__(
         self,
-        editor: Editor,
+        chat: ChatContext,
+        renderer: Renderer,
         *,
-        history: Path | None,
-        completer: Completer,
         toolbar: Callable[[], AnyFormattedText],
-        vi: bool,
+        stop: Callable[[], None],
     ) -> None:
-        self._editor = editor
+        self._editor = Editor(renderer, stop, swapped=chat.settings.multiline)
+        self.queue = self._editor.queue
+        self._completer = SlashCompleter(chat, on_done=self._editor.completed)
         self._draft = Document()
         """The text that was typed but not entered yet, for the next prompt."""
         self._session: PromptSession[Entered] = PromptSession(
-            history=open_history(history),
-            key_bindings=key_bindings(editor),
+            history=open_history(wiring.prompts_file(chat.settings)),
+            key_bindings=key_bindings(self._editor),
             multiline=True,
             prompt_continuation=lambda width, line, soft_wrapped: " " * width,
             bottom_toolbar=toolbar,
             auto_suggest=SuggestFromHistory(),
-            completer=completer,
+            completer=self._completer,
             complete_while_typing=False,
             reserve_space_for_menu=6,
             search_ignore_case=True,
-            vi_mode=vi,
+            vi_mode=chat.settings.editing == "vi",
             style=DynamicStyle(prompt_style),
         )
         self.app = self._session.app
@@ -80,6 +83,7 @@ class Prompt:
 
         Raises EOFError when they leave, KeyboardInterrupt for Ctrl-C at an empty prompt.
         """
+        self._completer.forget()
         draft, self._draft = self._draft, Document()
         if prefill:
             draft = Document(f"{prefill}\n{draft.text}" if draft.text else prefill)
@@ -121,7 +125,7 @@ class Prompt:
 
     def typing_status(self) -> str:
         """Describe what is queued and what is being typed, for the status line."""
-        count, text = len(self._editor.queue), self._session.default_buffer.text
+        count, text = len(self.queue), self._session.default_buffer.text
         if not text:
             return f"{count} queued: Up takes back, Esc drops" if count else ""
         line = one_line(text[-4 * _STATUS_WIDTH :], 4 * _STATUS_WIDTH)
