@@ -11,13 +11,10 @@ from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
-from swarmchat.cli.chat.cost import Cost
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.prompt.prompt import Prompt
-from swarmchat.cli.prompt.toolbar import toolbar
 from swarmchat.cli.prompt.typeahead import Pause
 from swarmchat.cli.render.renderer import Renderer, mark
-from swarmchat.cli.settings import wiring
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
 from swarmchat.cli.terminal.capabilities import wants_colour
@@ -26,7 +23,6 @@ from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.base import ToolCall
 
 if TYPE_CHECKING:
-    from prompt_toolkit.formatted_text import AnyFormattedText
     from swarmchat.swarm.session.session import Session
     from swarmchat.swarm.tools.tool import Tool
 
@@ -43,7 +39,6 @@ class Repl:
     def __init__(self, chat: ChatContext, renderer: Renderer) -> None:
         self._chat = chat
         self._renderer = renderer
-        self._backend = wiring.backend_name(chat.settings)
         self._you = paint("name", _YOU) if wants_colour(sys.stdout) else _YOU
         self._prefill = ""
         """Text to put at the next prompt."""
@@ -53,9 +48,8 @@ class Repl:
         """Whether the user stopped the last work."""
         self._pause: Pause = nullcontext
         self._approvals = Approvals(renderer)
-        self._cost = Cost(chat.settings.prices or {})
         chat.session.conversation.approver = self._approve
-        self._prompt = Prompt(chat, renderer, toolbar=self._toolbar, stop=self._stop)
+        self._prompt = Prompt(chat, renderer, self._stop)
         self._queue = self._prompt.queue
         renderer.show_typed(self._prompt.typing_status)
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
@@ -194,10 +188,6 @@ class Repl:
 
     async def _approve(self, tool: "Tool", call: ToolCall) -> bool | str:
         return await self._approvals.ask(self._chat.session.agent.name, tool, call, self._pause)
-
-    def _toolbar(self) -> "AnyFormattedText":
-        session, cost = self._chat.session, self._cost.of(self._chat.session)
-        return toolbar(session, self._backend, queued=len(self._queue), mode=self._prompt.vi_mode, cost=cost)
 
 
 def _stop_remark(session: "Session", turns: int) -> str:

@@ -1,21 +1,16 @@
-"""The history of the prompt, kept across sessions, and suggestions from it."""
+"""The history of the prompt, kept across sessions."""
 
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from prompt_toolkit.auto_suggest import AutoSuggest, Suggestion
-from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 _BYTES_READ = 1 << 20
 """Only the end of a longer file is read: reading it must not delay the first prompt."""
 _LONGEST = 1 << 16
 """Characters. A longer entry is a paste, and is not written to the file: it would displace all others."""
-_ENTRIES_SEARCHED = 1000
-"""Newest entries that are searched for a suggestion, at each key."""
 
 
 class PromptHistory(FileHistory):
@@ -54,17 +49,3 @@ def open_history(path: Path | None) -> History:
             path.touch(mode=0o600)
             return PromptHistory(str(path))
     return InMemoryHistory()
-
-
-class SuggestFromHistory(AutoSuggest):
-    """Suggests how to continue a line, from the newest entry that begins with it."""
-
-    def get_suggestion(self, buffer: Buffer, document: Document) -> Suggestion | None:
-        """Return the rest of the entry's first line."""
-        text = document.text
-        if not text.strip() or "\n" in text:
-            return None
-        for entry in buffer.history.get_strings()[: -_ENTRIES_SEARCHED - 1 : -1]:
-            if entry.startswith(text) and len(entry) > len(text):
-                return Suggestion(entry[len(text) :].split("\n", 1)[0])
-        return None

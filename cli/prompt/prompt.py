@@ -8,6 +8,7 @@ from typing import Any
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
 from prompt_toolkit.application.current import set_app
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.data_structures import Point
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
@@ -21,9 +22,10 @@ from prompt_toolkit.utils import is_dumb_terminal
 from swarmchat.cli.prompt.completer import SlashCompleter
 from swarmchat.cli.prompt.editor import Editor
 from swarmchat.cli.prompt.entry import Entered
-from swarmchat.cli.prompt.history import SuggestFromHistory, open_history
+from swarmchat.cli.prompt.history import open_history
 from swarmchat.cli.prompt.key_bindings import key_bindings
 from swarmchat.cli.prompt.style import colour_depth, prompt_style
+from swarmchat.cli.prompt.toolbar import Cost, toolbar
 from swarmchat.cli.prompt.typeahead import Pause, quiet_terminal, typing_kept
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.settings import wiring
@@ -36,16 +38,12 @@ _STATUS_WIDTH = 40
 
 
 class Prompt:
-    """Asks the user for the next message. ``toolbar`` returns the line below, ``stop`` stops the running answer."""
+    """Asks the user for the next message. ``stop`` stops the running answer."""
 
-    def __init__(
-        self,
-        chat: ChatContext,
-        renderer: Renderer,
-        *,
-        toolbar: Callable[[], AnyFormattedText],
-        stop: Callable[[], None],
-    ) -> None:
+    def __init__(self, chat: ChatContext, renderer: Renderer, stop: Callable[[], None]) -> None:
+        self._chat = chat
+        self._backend = wiring.backend_name(chat.settings)
+        self._cost = Cost(chat.settings.prices or {})
         self._editor = Editor(renderer, stop, swapped=chat.settings.multiline)
         self.queue = self._editor.queue
         self._completer = SlashCompleter(chat, on_done=self._editor.completed)
@@ -56,8 +54,8 @@ class Prompt:
             key_bindings=key_bindings(self._editor),
             multiline=True,
             prompt_continuation=lambda width, line, soft_wrapped: " " * width,
-            bottom_toolbar=toolbar,
-            auto_suggest=SuggestFromHistory(),
+            bottom_toolbar=self._toolbar,
+            auto_suggest=AutoSuggestFromHistory(),
             completer=self._completer,
             complete_while_typing=False,
             reserve_space_for_menu=6,
@@ -70,13 +68,6 @@ class Prompt:
         follow_reflow(self.app)
         # Seconds after which Esc is a key of its own, not the start of Alt and another key.
         self.app.ttimeoutlen = 0.1
-
-    @property
-    def vi_mode(self) -> str:
-        """The mode of the vi keys; empty with Emacs keys."""
-        if self.app.editing_mode != EditingMode.VI:
-            return ""
-        return self.app.vi_state.input_mode.value.removeprefix("vi-")
 
     async def ask(self, message: str, prefill: str = "") -> Entered:
         """Return what the user enters at the prompt ``message``; ``prefill`` is put before the current draft.
@@ -131,6 +122,11 @@ class Prompt:
         line = one_line(text[-4 * _STATUS_WIDTH :], 4 * _STATUS_WIDTH)
         typed = "❯ " + (line if len(line) <= _STATUS_WIDTH else "…" + line[-_STATUS_WIDTH:])
         return f"{count} queued · {typed}" if count else typed
+
+    def _toolbar(self) -> AnyFormattedText:
+        is_vi, session = self.app.editing_mode == EditingMode.VI, self._chat.session
+        mode = self.app.vi_state.input_mode.value.removeprefix("vi-") if is_vi else ""
+        return toolbar(session, self._backend, queued=len(self.queue), mode=mode, cost=self._cost.of(session))
 
     @cached_property
     def _hidden_app(self) -> Application[Entered]:

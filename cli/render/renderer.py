@@ -102,7 +102,10 @@ class Renderer:
         from swarmchat.cli.render.wording import remark_on
         from swarmchat.swarm.conversation import events as kinds
 
-        remark = remark_on(event, chat=self._chat)
+        if isinstance(event, kinds.ToolFinished):
+            self._activity.tool_finished(event.name)
+        if remark := remark_on(event, chat=self._chat):
+            self.remark(remark)
         match event:
             case kinds.TextDelta(text, agent):
                 self._answer(text, agent)
@@ -111,19 +114,14 @@ class Renderer:
                 self._activity.thinking(agent)
             case kinds.ToolStarted(name, _, agent):
                 self._activity.tool_started(agent, name)
-            case kinds.ToolFinished(name):
-                self._activity.tool_finished(name)
-                if remark:
-                    self._keep_result(event)
-            case kinds.TurnEnded():
-                self.end_turn()
-        if remark:
-            self.remark(remark)
-        match event:
+            case kinds.ToolFinished() if remark:
+                self._add_result(event)
             case kinds.HandedOver(_, target):
                 self._activity.printed(target)
             case kinds.Refused(policy, "input", _, message):
                 self._answer(message, policy)
+            case kinds.TurnEnded():
+                self.end_turn()
 
     def tick(self) -> None:
         """Update what is live: text whose final form is not known yet, and the status."""
@@ -137,23 +135,24 @@ class Renderer:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Leave the terminal to somebody else while the context lasts."""
+        """Leave the terminal to a question while the context lasts."""
         self.end_answer()
-        self._activity.pause(True)
+        self._activity.paused = True
         try:
             yield
         finally:
-            self._activity.pause(False)
+            self._activity.paused = False
+            self._activity.printed()
 
     def show_results(self) -> None:
         """Print the last results of tools in full."""
-        for result in self._results:
-            self.page(result)
         if not self._results:
             self.remark("no tool was called in this chat yet")
+        for result in self._results:
+            self.page(result)
 
     def show_typed(self, typed: Callable[[], str]) -> None:
-        """Show what ``typed`` returns, the text being typed, on the status line."""
+        """Show on the status line what ``typed`` returns, a description of what the user is typing."""
         self._activity.typed = typed
 
     def remark(self, text: str) -> None:
@@ -219,12 +218,11 @@ class Renderer:
         if isinstance(self._error, OSError) and not self.reader_left:
             raise OutputLost(f"standard output cannot be written: {self._error.strerror}") from self._error
 
-    def _keep_result(self, event: "ToolFinished") -> None:
+    def _add_result(self, event: "ToolFinished") -> None:
         if not self._turn_has_results:
             self._turn_has_results = True
             self._results.clear()
-        call = f"{event.agent} · {event.name}({event.arguments})"
-        self._results.append(f"{call}  {event.status}:\n{event.result}")
+        self._results.append(f"{event.agent} · {event.name}({event.arguments})  {event.status}:\n{event.result}")
 
     def _answer(self, text: str, agent: str) -> None:
         if not self._print_answers:
@@ -236,7 +234,8 @@ class Renderer:
             if not text:
                 return
             self._answering = True
-            self._begin_answer(sanitize(agent))
+            if self._chat:
+                self._begin_answer(sanitize(agent))
         if self._stream is not None:
             self._stream.feed(text)
             return
@@ -246,8 +245,6 @@ class Renderer:
         self._write(line)
 
     def _begin_answer(self, agent: str) -> None:
-        if not self._chat:
-            return
         sign = mark(self._answers)
         self._write(f"{self._styled('name', agent)} {sign}" + ("" if self._tail else " "))
         if self._tail:
@@ -285,16 +282,15 @@ class Renderer:
             from swarmchat.cli.render.live_tail import LiveTail
 
             self._tail = LiveTail(shutil.get_terminal_size, styled=self._colour)
-        ticking = asyncio.ensure_future(self._tick_on()) if self._tail else None
+        ticking = asyncio.ensure_future(self._tick_forever())
         try:
             yield
         finally:
-            if ticking is not None:
-                ticking.cancel()
+            ticking.cancel()
             self._activity.end()
 
-    async def _tick_on(self) -> None:
-        while True:
+    async def _tick_forever(self) -> None:
+        while self._tail is not None:
             await asyncio.sleep(_TICK)
             self.tick()
 
