@@ -1,14 +1,14 @@
 """Ask the user whether a tool may be called."""
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
-from swarmchat.cli.prompt.prompt import follow_reflow
+from swarmchat.cli.prompt.prompt import Prompt, follow_reflow
 from swarmchat.cli.render.renderer import Renderer
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.models.base import ToolCall
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
 
 _ARGUMENTS = 5000
-"""Characters of the arguments that are shown: nobody should allow what they cannot see."""
+"""Characters of the arguments to show: users should not allow what they cannot see."""
 _QUESTION = "  allow? y/n/a/e/? then Enter "
 _HELP = """\
 y  call it once
@@ -29,8 +29,10 @@ e  change the arguments, then call it
 class Approvals:
     """Asks about calls of tools, and remembers which tools are always allowed."""
 
-    def __init__(self, renderer: Renderer) -> None:
+    def __init__(self, chat: ChatContext, renderer: Renderer, chat_prompt: Prompt) -> None:
+        self._chat = chat
         self._renderer = renderer
+        self._chat_prompt = chat_prompt
         self._always: set[str] = set()
         """Names of the tools that the user has allowed for the rest of the chat."""
 
@@ -48,18 +50,16 @@ class Approvals:
             self._prompt.app.key_processor.send_sigint()
         return is_asking
 
-    async def ask(
-        self, agent: str, tool: "Tool", call: ToolCall, pause: Callable[[], AbstractContextManager[None]]
-    ) -> bool | str:
-        """Return whether ``agent`` may call ``tool``, or other arguments to call it with.
+    async def ask(self, tool: "Tool", call: ToolCall) -> bool | str:
+        """Return whether the active agent may call ``tool``, or other arguments to call it with.
 
-        Repeats the question until the answer is valid; Ctrl-C and Ctrl-D mean no. ``pause`` frees the keyboard for it.
+        Repeats the question until the answer is valid; Ctrl-C and Ctrl-D mean no.
         """
         if tool.name in self._always:
             return True
         arguments = one_line(call.arguments, _ARGUMENTS)
-        with pause(), self._renderer.held():
-            self._renderer.remark(f"{agent} wants to call {tool.name}({arguments})")
+        with self._chat_prompt.pause(), self._renderer.suspended():
+            self._renderer.remark(f"{self._chat.session.agent.name} wants to call {tool.name}({arguments})")
             try:
                 return await self._ask(tool, call)
             except (KeyboardInterrupt, EOFError):
@@ -81,8 +81,10 @@ class Approvals:
                     if (edited := await self._edit_arguments(tool, call)) is not None:
                         return edited
                 case "?" | "(?)":
-                    about = tool.signature.description
-                    self._renderer.page(f"{tool.name}: {about}\n{_indented(call.arguments)}\n\n{_HELP}")
+                    arguments = call.arguments
+                    with suppress(ValueError, RecursionError):
+                        arguments = json.dumps(json.loads(arguments), ensure_ascii=False, indent=2)
+                    self._renderer.page(f"{tool.name}: {tool.signature.description}\n{arguments}\n\n{_HELP}")
 
     async def _edit_arguments(self, tool: "Tool", call: ToolCall) -> str | None:
         """Return valid arguments as the user edits them; ``None`` for Ctrl-C or Ctrl-D."""
@@ -99,10 +101,3 @@ class Approvals:
                 self._renderer.error(str(error))
             else:
                 return text
-
-
-def _indented(arguments: str) -> str:
-    try:
-        return json.dumps(json.loads(arguments), ensure_ascii=False, indent=2)
-    except (ValueError, RecursionError):
-        return arguments

@@ -21,8 +21,7 @@ class BackgroundTasks:
 
     def __init__(self, app: Application[Any], chat: ChatContext, renderer: Renderer) -> None:
         self._app = app
-        self._model = chat.session.model
-        self._settings = chat.settings
+        self._chat = chat
         self._renderer = renderer
         self._lines: list[str] = []
         # Not earlier: imports in a thread would delay the first prompt.
@@ -40,7 +39,7 @@ class BackgroundTasks:
         def look_around() -> None:
             from swarmchat.cli.models.discovery import offers
 
-            loop.call_soon_threadsafe(self._receive, offers(self._settings), context=context)
+            loop.call_soon_threadsafe(self._receive, offers(self._chat.settings), context=context)
 
         for name, work in (("warm-up", self._warm_up), ("look-around", look_around)):
             threading.Thread(target=_run_quietly, args=(work,), name=name, daemon=True).start()
@@ -50,7 +49,7 @@ class BackgroundTasks:
         import swarmchat.cli.render.live_tail
         import swarmchat.cli.slash.builtin  # noqa: F401 - imported to be ready
 
-        wiring.warm_up(self._model)
+        wiring.warm_up(self._chat.session.model)
 
     def _receive(self, lines: list[str]) -> None:
         self._lines += lines

@@ -12,7 +12,7 @@ from swarmchat.swarm.session.session import Session
 
 _DEMO = "demo model: scripted answers, no AI"
 
-_CONNECT = "to talk with a real model: set OPENAI_API_KEY, or start with -m MODEL --base-url URL; -c goes on here"
+_CONNECT = "to talk with a real model: set OPENAI_API_KEY, or start with -m MODEL --base-url URL; -c continues here"
 
 
 def greeting(session: Session, backend: str) -> list[str]:
@@ -46,20 +46,9 @@ def _last_exchange(session: Session) -> list[Record]:
     return messages[:1] + messages[1:][-1:]
 
 
-_FLAGS = {
-    "backend": "-b",
-    "redis_url": "--redis-url",
-    "data_dir": "--data-dir",
-    "profile": "--profile",
-    "client": "--client",
-    "swarm": "-S",
-    "approve": "--approve",
-    "model": "-m",
-    "base_url": "--base-url",
-    "system": "--system",
-    "max_context": "--max-context",
-}
-
+_REPEATED = "backend redis_url data_dir profile client swarm approve model base_url system max_context".split()
+"""Settings whose flags the resume command repeats."""
+_SHORT_FLAGS = {"backend": "-b", "swarm": "-S", "model": "-m"}
 _OF_STORE = ("backend", "redis_url", "data_dir", "profile", "client")
 """Settings that are needed to find the session again: repeated even if they come from the environment."""
 
@@ -69,11 +58,12 @@ def resume_hint(session: Session, settings: Settings) -> str:
     if settings.backend == "memory":
         return "this session was kept in memory and is gone now (-b disk keeps it)"
     words, left_out = [_program()], []
-    for name, flag in _FLAGS.items():
+    for name in _REPEATED:
         origin = settings.origins.get(name, "")
         if name == "redis_url" and settings.backend != "redis":
             continue
         if origin.startswith("--") or (name in _OF_STORE and origin.startswith("$")):
+            flag = _SHORT_FLAGS.get(name, f"--{name.replace('_', '-')}")
             value = _flag_value(name, session, settings)
             if value is None:
                 left_out.append(flag)

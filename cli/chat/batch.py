@@ -8,7 +8,7 @@ from swarmchat.cli.app.signals import run_until_signal
 from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.chat.script import Script, Step
 from swarmchat.cli.errors import CliError, RescueExhausted, UsageError
-from swarmchat.cli.render.outputs import OUTPUTS, Output, make_output
+from swarmchat.cli.render.outputs import OUTPUTS, Output
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.slash.builtin import LeaveChat, run_command
 from swarmchat.cli.slash.chat_context import ChatContext
@@ -38,7 +38,7 @@ async def run_script(
     async def work() -> int:
         async with opening(settings, interactive=False) as opener:
             script.check(opener.swarm)
-            output = make_output(form)
+            output = OUTPUTS[form]()
             chat = await opener.open_chat(session, resume, output.renderer.remark)
             return await _ScriptRun(chat, opener.backend, output, strict, keep_going).run(script)
 
@@ -70,6 +70,7 @@ class _ScriptRun:
             self._error = self._error or error
             raise
         finally:
+            await self._follow()
             await self._output.finish(self._backend, self._chat.session.info, self._error)
         return getattr(self._error, "exit_code", 0)
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from swarmchat.cli.app.runner import Work, run_to_exit_code
+from swarmchat.cli.app.runner import Work
 from swarmchat.cli.app.signals import ignore_interrupts, run_until_signal
 from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.errors import UsageError
@@ -15,24 +15,20 @@ from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.capabilities import can_move, is_terminal, wants_colour
 
 
-def run_chat(
+def prepare_chat(
     flags: Mapping[str, Any], words: list[str], output: str, *, session: str | None, resume: bool, strict: bool
-) -> int:
-    """Run the command and return its exit code; errors are printed as one line on stderr."""
+) -> Work:
+    """Return the work of `swarmchat chat`. Raises UsageError for flags that cannot be combined."""
+    check_names(session, resume)
+    if not words and is_terminal():
+        if output != "text":
+            raise UsageError("--output goes with a PROMPT: a chat at a terminal has none")
+        # Not SIGINT: at the prompt Ctrl-C is a key, and during an answer it stops only that.
+        return run_until_signal(_chat(wiring.apply_settings(flags), session, resume), "SIGTERM", "SIGHUP")
+    from swarmchat.cli.chat.batch import run_script
+    from swarmchat.cli.chat.script import ask_once
 
-    def prepare() -> Work:
-        check_names(session, resume)
-        if not words and is_terminal():
-            if output != "text":
-                raise UsageError("--output goes with a PROMPT: a chat at a terminal has none")
-            # Not SIGINT: at the prompt Ctrl-C is a key, and during an answer it stops only that.
-            return run_until_signal(_chat(wiring.apply_settings(flags), session, resume), "SIGTERM", "SIGHUP")
-        from swarmchat.cli.chat.batch import run_script
-        from swarmchat.cli.chat.script import ask_once
-
-        return run_script(flags, ask_once(words), output, session=session, resume=resume, strict=strict)
-
-    return run_to_exit_code(prepare)
+    return run_script(flags, ask_once(words), output, session=session, resume=resume, strict=strict)
 
 
 async def _chat(settings: Settings, name: str | None, resume: bool) -> None:

@@ -24,9 +24,13 @@ def chat(
     Every option but -s, -c, --output and --strict can also be set as SWARMCHAT_NAME in the environment, or as name in
     ./swarmchat.toml or in the user's config file.
     """
-    from swarmchat.cli.chat.chat import run_chat
+    from swarmchat.cli.app.runner import Work, run_to_exit_code
+    from swarmchat.cli.chat.chat import prepare_chat
 
-    raise typer.Exit(run_chat(flags, prompt or [], output, session=session, resume=resume, strict=strict))
+    def prepare() -> Work:
+        return prepare_chat(flags, prompt or [], output, session=session, resume=resume, strict=strict)
+
+    raise typer.Exit(run_to_exit_code(prepare))
 
 
 @options.settings(*options.CHAT, "profile")

@@ -1,11 +1,9 @@
 """The loop of a chat at a terminal: read a message or a command, carry it out, read the next one."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
@@ -13,18 +11,11 @@ from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.prompt.prompt import Prompt
-from swarmchat.cli.prompt.typeahead import Pause
-from swarmchat.cli.render.renderer import Renderer, mark
+from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
-from swarmchat.cli.terminal.capabilities import wants_colour
-from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.errors import SwarmError
-from swarmchat.swarm.models.base import ToolCall
-
-if TYPE_CHECKING:
-    from swarmchat.swarm.session.session import Session
-    from swarmchat.swarm.tools.tool import Tool
+from swarmchat.swarm.session.session import Session
 
 _T = TypeVar("_T")
 
@@ -39,18 +30,16 @@ class Repl:
     def __init__(self, chat: ChatContext, renderer: Renderer) -> None:
         self._chat = chat
         self._renderer = renderer
-        self._you = paint("name", _YOU) if wants_colour(sys.stdout) else _YOU
         self._prefill = ""
         """Text to put at the next prompt."""
         self._work: asyncio.Future[Any] | None = None
         """The turn or command that is running."""
         self._stopped = False
         """Whether the user stopped the last work."""
-        self._pause: Pause = nullcontext
-        self._approvals = Approvals(renderer)
-        chat.session.conversation.approver = self._approve
         self._prompt = Prompt(chat, renderer, self._stop)
         self._queue = self._prompt.queue
+        self._approvals = Approvals(chat, renderer, self._prompt)
+        chat.session.conversation.approver = self._approvals.ask
         renderer.show_typed(self._prompt.typing_status)
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
 
@@ -94,21 +83,21 @@ class Repl:
         """Return the first message of the queue, or else what the user enters."""
         self._background.print_lines()
         if self._prefill:
-            self._hold_queue()
+            self._pause_queue()
         if queued := self._queue.next():
-            self._renderer.entered(_YOU, queued.shown)
+            self._renderer.entered(_YOU, queued.folded)
             return queued.text
         prefill, self._prefill = self._prefill, ""
-        entered = await self._prompt.ask(f"{self._you} {mark(sys.stdout)} ", prefill)
+        entered = await self._prompt.ask(self._renderer.head(_YOU), prefill)
         if not entered.text.strip():
             # Enter at an empty prompt sends the queue.
-            self._queue.held = False
+            self._queue.paused = False
         return entered.text
 
-    def _hold_queue(self) -> None:
+    def _pause_queue(self) -> None:
         """Send nothing from the queue until the user says so."""
-        if self._queue and not self._queue.held:
-            self._queue.held = True
+        if self._queue and not self._queue.paused:
+            self._queue.paused = True
             self._renderer.remark(f"{len(self._queue)} queued: Enter sends, Up takes the last one back, Ctrl-C drops")
 
     async def _handle(self, text: str) -> None:
@@ -125,9 +114,11 @@ class Repl:
 
     async def _send(self, message: str) -> None:
         """Run a turn; put ``message`` back at the prompt if it could not be stored."""
-        turns, problem = self._chat.session.turns, ""
+        session, problem = self._chat.session, ""
+        turns = session.turns
+        work = self._renderer.follow(session.run_turn(message), session.agent.name)
         try:
-            await self._stoppable(self._run_turn(message), lambda: _stop_remark(self._chat.session, turns))
+            await self._stoppable(work, lambda: _stop_remark(session, turns))
             problem = "was not stored yet" if self._stopped else ""
         except SwarmError as error:
             problem = "was not stored"
@@ -135,17 +126,17 @@ class Repl:
         except BackendError as error:
             problem = "could not be stored"
             self._report(error)
-            if self._chat.session.turns > turns:
+            if session.turns > turns:
                 self._renderer.remark(
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
-        if problem and self._chat.session.turns == turns:
+        if problem and session.turns == turns:
             self._prefill = _as_typed(message)
             self._renderer.remark(f"your message {problem}; it is back at the prompt")
 
     def _report(self, error: Exception) -> None:
         self._renderer.error(str(error))
-        self._hold_queue()
+        self._pause_queue()
 
     async def _run_command(self, text: str) -> str | None:
         """Carry out a command; return the message to send after it, if any."""
@@ -165,32 +156,26 @@ class Repl:
             self._prefill = _as_typed(outcome.draft)
         return outcome.send
 
-    async def _run_turn(self, text: str) -> None:
-        await self._renderer.follow(self._chat.session.run_turn(text), self._chat.session.agent.name)
-
     async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: Callable[[], str]) -> _T | None:
         """Return what ``work`` returns; if the user stops it, print ``remark()`` and return None."""
         running = asyncio.ensure_future(work)
         self._work, self._stopped = running, False
         task = asyncio.current_task()
         try:
-            with self._prompt.working() as self._pause:
+            with self._prompt.working():
                 return await running
         except asyncio.CancelledError:
             if not self._stopped or (task and task.cancelling()):
                 raise
             self._renderer.remark(remark())
-            self._hold_queue()
+            self._pause_queue()
             return None
         finally:
             self._work = None
             self._renderer.end_turn()
 
-    async def _approve(self, tool: "Tool", call: ToolCall) -> bool | str:
-        return await self._approvals.ask(self._chat.session.agent.name, tool, call, self._pause)
 
-
-def _stop_remark(session: "Session", turns: int) -> str:
+def _stop_remark(session: Session, turns: int) -> str:
     """Describe a stopped turn; before it, the session had ``turns`` turns."""
     records = [record for record in (*session.records, *session.unsaved) if record.turn > turns]
     interrupted = [record.data["name"] for record in records if record.data.get("status") == "interrupted"]

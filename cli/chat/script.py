@@ -33,9 +33,7 @@ class Script:
 
     def check(self, swarm: Swarm) -> None:
         """Raise UsageError for the first command that is unknown, or that can never be valid in ``swarm``."""
-        for step in self.steps:
-            if not step.command:
-                continue
+        for step in filter(lambda step: step.command, self.steps):
             try:
                 command, argument = parse_command(step.text)
                 if command.at_prompt_only:
@@ -65,9 +63,8 @@ def find_script(words: list[str], path: Path | None) -> Script:
         problem = "a PROMPT and --script together" if words else "nothing to send"
         raise UsageError(f"{problem}: give a PROMPT, - to read it from standard input, or --script FILE; one of them")
     if path is not None:
-        name = "standard input" if str(path) == "-" else str(path)
-        return read_script(_read_text(path), name)
-    text = _read_text(Path("-")) if words == ["-"] else " ".join(words)
+        return read_script(*_read_text(path))
+    text = _read_text(Path("-"))[0] if words == ["-"] else " ".join(words)
     if not text.strip():
         raise UsageError("nothing to send: the message is empty")
     return Script([Step(text.strip())])
@@ -118,10 +115,12 @@ def _quoted_lines(first: str, number: int, lines: Iterator[tuple[int, str]], nam
     raise UsageError(f"{name}, line {number}: the message that begins here has no {_QUOTES} at its end")
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path) -> tuple[str, str]:
+    """Return the text of a file or of standard input, and its name for errors. Raises UsageError."""
     name = "standard input" if str(path) == "-" else str(path)
     try:
-        return (_read_stdin("a message or a script") if str(path) == "-" else path.read_bytes()).decode("utf-8")
+        data = _read_stdin("a message or a script") if str(path) == "-" else path.read_bytes()
+        return data.decode("utf-8"), name
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import suppress
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
-from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, is_command
 from swarmchat.cli.terminal.sanitize import one_line
@@ -58,19 +58,12 @@ class SlashCompleter(Completer):
     async def _arguments(self, name: str, typed: str) -> Sequence[Choice]:
         from swarmchat.cli.slash.builtin import find_command
 
-        try:
-            command = find_command(name)
-        except UsageError:
-            return ()
-        if command.completes is None:
-            return ()
         # Choices of files depend on the folder that was typed; others may come from a slow store.
-        key = command.name, typed
+        key = name, typed
         if key not in self._cache:
-            try:
+            # Unknown commands, folders and stores that cannot be reached have no choices; errors would disturb typing.
+            with suppress(Exception):
+                completes = find_command(name).completes
                 async with asyncio.timeout(_SECONDS):
-                    self._cache[key] = await command.completes(self._chat, typed)
-            except Exception:
-                # Such as a store that cannot be reached: completion offers nothing, and reports no error.
-                return ()
-        return self._cache[key]
+                    self._cache[key] = await completes(self._chat, typed) if completes else ()
+        return self._cache.get(key, ())

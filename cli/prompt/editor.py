@@ -134,7 +134,7 @@ class Editor:
     def take_back(self, event: KeyPressEvent) -> None:
         """Move the last entry of the queue back to the prompt."""
         if entered := self.queue.take_back():
-            event.current_buffer.document = Document(entered.shown)
+            event.current_buffer.document = Document(entered.folded)
 
     def drop_last(self, event: KeyPressEvent) -> None:
         """Drop the last entry of the queue; it stays in the history."""
@@ -143,8 +143,7 @@ class Editor:
     def drop_queue(self, event: KeyPressEvent) -> None:
         """Drop the whole queue, and say so."""
         count = self.queue.drop()
-        verb = "was" if count == 1 else "were"
-        self._remark_above(f"{count} queued {verb} not sent; Up brings back what was typed")
+        self._remark_above(f"{count} queued {'was' if count == 1 else 'were'} not sent; Up brings them back")
 
     def swap_enter(self, event: KeyPressEvent) -> None:
         """Swap Enter and Alt-Enter."""
@@ -179,13 +178,11 @@ class Editor:
 
     def suspend(self, event: KeyPressEvent) -> None:
         """Return to the shell, whose ``fg`` command continues the chat."""
-        if not hasattr(signal, "SIGTSTP"):
-            return
         if event.app.is_running:
             event.app.suspend_to_background()
-            return
-        with event.app.input.cooked_mode():
-            os.kill(0, signal.SIGTSTP)
+        elif hasattr(signal, "SIGTSTP"):
+            with event.app.input.cooked_mode():
+                os.kill(0, signal.SIGTSTP)
 
     def postpone(self, event: KeyPressEvent) -> None:
         """Keep the pressed keys for the next prompt: their action needs a screen."""

@@ -13,32 +13,32 @@ _QUOTES = '"""'
 
 @dataclass(frozen=True)
 class Entered:
-    """What the user entered: as it looked at the prompt, and in full."""
+    """What the user entered: with long pastes folded, as at the prompt, and in full."""
 
-    shown: str
+    folded: str
     text: str
 
 
 class Queue(deque[Entered]):
-    """Messages and commands that were entered during an answer. While ``held``, as after an error, none is sent."""
+    """Messages and commands that were entered during an answer. While ``paused``, as after an error, none is sent."""
 
-    held = False
+    paused = False
 
     def next(self) -> Entered | None:
-        """Remove and return the first entry, unless the queue is held."""
-        return self.popleft() if self and not self.held else None
+        """Remove and return the first entry, unless the queue is paused."""
+        return self.popleft() if self and not self.paused else None
 
     def take_back(self) -> Entered | None:
         """Remove and return the last entry."""
         last = self.pop() if self else None
-        self.held = self.held and bool(self)
+        self.paused = self.paused and bool(self)
         return last
 
     def drop(self) -> int:
         """Remove all entries; return how many there were."""
         count = len(self)
         self.clear()
-        self.held = False
+        self.paused = False
         return count
 
 
@@ -97,7 +97,5 @@ def is_unfinished(text: str) -> bool:
 
 def without_quotes(text: str) -> str:
     """Return ``text`` without the three quotation marks at its start and end, if it has both and no others."""
-    inner = text.strip()
-    if len(inner) >= 6 and inner.startswith(_QUOTES) and inner.endswith(_QUOTES) and inner.count(_QUOTES) == 2:
-        return inner[3:-3].strip("\n")
-    return text
+    match = re.fullmatch(rf"\s*{_QUOTES}(.*){_QUOTES}\s*", text, re.DOTALL)
+    return match[1].strip("\n") if match and _QUOTES not in match[1] else text

@@ -1,6 +1,7 @@
 """The history of the prompt, kept across sessions."""
 
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -18,21 +19,17 @@ class PromptHistory(FileHistory):
 
     def load_history_strings(self) -> Iterable[str]:
         """Return the entries, the newest first."""
-        lines: list[str] = []
-        entries: list[str] = []
         with suppress(OSError), open(self.filename, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - _BYTES_READ))
-            data = file.read()
+            text = file.read().decode("utf-8", "replace")
             if size > _BYTES_READ:
-                data = data[data.find(b"\n#") + 1 :]
-            for line in [*data.decode("utf-8", "replace").split("\n"), ""]:
-                if line.startswith("+"):
-                    lines.append(line[1:])
-                elif lines:
-                    entries.append("\n".join(lines))
-                    lines = []
-        return reversed(entries)
+                # The first entry is cut off.
+                text = text[text.find("\n#") :]
+            # An entry is a block of lines that begin with "+".
+            entries = re.findall(r"(?:^\+.*\n?)+", text, re.MULTILINE)
+            return [re.sub(r"^\+", "", entry, flags=re.MULTILINE).removesuffix("\n") for entry in reversed(entries)]
+        return []
 
     def store_string(self, string: str) -> None:
         """Append an entry to the file."""

@@ -1,20 +1,11 @@
 """The keys at the prompt, and the action of each."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
+from prompt_toolkit import filters
 from prompt_toolkit.application import get_app
 from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import (
-    Always,
-    Condition,
-    Filter,
-    emacs_mode,
-    has_focus,
-    has_selection,
-    vi_insert_mode,
-    vi_navigation_mode,
-)
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from swarmchat.cli.prompt.editor import Editor
 
@@ -47,22 +38,13 @@ def key_bindings(editor: Editor) -> KeyBindings:
 
     The bindings also hold during an answer, when no prompt is on the screen, except for actions that need the screen.
     """
-    bindings = KeyBindings()
-    for action, when, *sequences in _bindings(editor):
-        for keys in sequences:
-            bindings.add(*keys.split(), filter=when)(action)
-    return bindings
-
-
-def _bindings(editor: Editor) -> Iterable[tuple[Callable[[KeyPressEvent], None], Filter, *tuple[str, ...]]]:
-    """Return action, condition and key sequences of each binding; of two that fit, the later one counts."""
-    typing = has_focus(DEFAULT_BUFFER)
-    inserting = typing & (emacs_mode | vi_insert_mode)
-    deleting = inserting & ~has_selection
-    at_prompt = Condition(lambda: get_app().is_running)
-    empty = Condition(lambda: not get_app().current_buffer.text)
-    queued = Condition(lambda: bool(editor.queue))
-    return [
+    typing = filters.has_focus(DEFAULT_BUFFER)
+    inserting = typing & (filters.emacs_mode | filters.vi_insert_mode)
+    deleting = inserting & ~filters.has_selection
+    at_prompt = filters.Condition(lambda: get_app().is_running)
+    empty = filters.Condition(lambda: not get_app().current_buffer.text)
+    queued = filters.Condition(lambda: bool(editor.queue))
+    actions: list[tuple[Callable[[KeyPressEvent], None], filters.Filter, str]] = [
         (editor.enter, typing, "enter"),
         (partial(editor.enter, alt=True), typing, "escape enter"),
         (editor.new_line, typing, "c-j"),
@@ -80,14 +62,20 @@ def _bindings(editor: Editor) -> Iterable[tuple[Callable[[KeyPressEvent], None],
         (editor.leave, typing & empty & at_prompt, "c-d"),
         # Typed before the answer began, when Ctrl-C was not a signal yet.
         (editor.stop, empty & ~at_prompt, "c-c"),
-        (editor.postpone, ~at_prompt, "c-o", "c-l"),
-        (editor.ignore, ~at_prompt, "c-d", "c-r", "c-s", "tab", "s-tab", "f3"),
-        (editor.ignore, ~at_prompt & vi_navigation_mode, "/", "?"),
+        (editor.postpone, ~at_prompt, "c-o, c-l"),
+        (editor.ignore, ~at_prompt, "c-d, c-r, c-s, tab, s-tab, f3"),
+        (editor.ignore, ~at_prompt & filters.vi_navigation_mode, "/, ?"),
         (editor.complete, at_prompt & inserting, "tab"),
         (editor.show_results, at_prompt, "c-o"),
         (editor.swap_enter, at_prompt, "f3"),
-        (editor.switch_keys, Always(), "f4"),
+        (editor.switch_keys, filters.Always(), "f4"),
         (editor.edit, at_prompt & typing, "c-x c-e"),
-        (editor.edit, at_prompt & vi_navigation_mode & typing, "v"),
-        (editor.suspend, Always(), "c-z"),
+        (editor.edit, at_prompt & filters.vi_navigation_mode & typing, "v"),
+        (editor.suspend, filters.Always(), "c-z"),
     ]
+    bindings = KeyBindings()
+    # Of two bindings that apply, the later one counts.
+    for action, when, sequences in actions:
+        for keys in sequences.split(", "):
+            bindings.add(*keys.split(), filter=when)(action)
+    return bindings

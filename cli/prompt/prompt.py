@@ -1,13 +1,12 @@
 """The prompt of a chat: a line editor that also takes what is typed while an answer comes."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import Application
-from prompt_toolkit.application.current import set_app
+from prompt_toolkit.application import Application, set_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.data_structures import Point
 from prompt_toolkit.document import Document
@@ -47,6 +46,8 @@ class Prompt:
         self._editor = Editor(renderer, stop, swapped=chat.settings.multiline)
         self.queue = self._editor.queue
         self._completer = SlashCompleter(chat, on_done=self._editor.completed)
+        self.pause: Pause = nullcontext
+        """Leaves the keyboard to a question that is asked during an answer."""
         self._draft = Document()
         """The text that was typed but not entered yet, for the next prompt."""
         self._session: PromptSession[Entered] = PromptSession(
@@ -99,15 +100,12 @@ class Prompt:
             self._editor.add_to_history(buffer)
 
     @contextmanager
-    def working(self) -> Iterator[Pause]:
-        """Handle typing as at the prompt while an answer comes: entries are queued, the rest is the next draft.
-
-        Yields the pause for a question that is asked meanwhile.
-        """
+    def working(self) -> Iterator[None]:
+        """Handle typing as at the prompt while an answer comes: entries are queued, the rest is the next draft."""
         self._session.default_buffer.reset(self._draft)
         try:
-            with typing_kept(self._session.input, self._session.output, self._feed) as pause:
-                yield pause
+            with typing_kept(self._session.input, self._session.output, self._feed) as self.pause:
+                yield
         finally:
             self._draft = self._session.default_buffer.document
             self._session.default_buffer.reset()

@@ -21,6 +21,8 @@ except ImportError:  # Windows: typed text is shown in the answer, but not lost.
 _ESCAPE = 0.1
 """Seconds after which Esc is a key of its own, not the start of Alt and another key."""
 _ENTER = KeyPress(Keys.Enter, "\r")
+_END = KeyPress(Keys.Ignore, "")
+"""Ends a sequence of keys that could continue."""
 
 Feed = Callable[[list[KeyPress]], None]
 """Handles pressed keys."""
@@ -106,25 +108,24 @@ class _KeyReader:
     def __init__(self, source: Input, feed: Feed) -> None:
         self._source = source
         self._feed = feed
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(_ESCAPE, self._flush)
 
     def read(self) -> None:
         """Read what has arrived; the system buffers only 4 kB."""
         self._feed(self._source.read_keys())
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(_ESCAPE, self._flush)
+        self._timer.cancel()
+        self._timer = self._loop.call_later(_ESCAPE, self._flush)
 
     def finish(self) -> None:
         """Read the rest, and what a question left unread."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._flush()
-        self._feed(get_typeahead(self._source))
+        self._timer.cancel()
+        self._feed([*_waiting_keys(self._source), _END, *get_typeahead(self._source)])
 
     def _flush(self) -> None:
         """Handle keys that may be the start of a longer sequence, such as Esc, as they are."""
-        self._feed([*_waiting_keys(self._source), KeyPress(Keys.Ignore, "")])
+        # It must not read: a question may be reading now.
+        self._feed([*self._source.flush_keys(), _END])
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from swarmchat.cli.terminal.sanitize import one_line
 
 QUIET = 0.3
-"""Seconds without output before the status is shown."""
+"""Seconds without output until the status appears."""
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME = 0.1

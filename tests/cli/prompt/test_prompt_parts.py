@@ -80,12 +80,12 @@ def test_the_queue():
     for entered in (one, two, three):
         queue.append(entered)
     assert queue.next() == one
-    queue.held = True
+    queue.paused = True
     assert queue.next() is None
     assert queue.take_back() == three
-    assert queue.held
+    assert queue.paused
     assert queue.drop() == 1
-    assert (queue.take_back(), queue.next(), queue.held) == (None, None, False)
+    assert (queue.take_back(), queue.next(), queue.paused) == (None, None, False)
 
 
 def test_the_history_survives_what_is_wrong_with_its_file(tmp_path: Path):
