@@ -45,8 +45,7 @@ class Approvals:
 
     def interrupt(self) -> bool:
         """Answer the open question with Ctrl-C; return False if there is none."""
-        is_asking = self._prompt.app.is_running
-        if is_asking:
+        if is_asking := self._prompt.app.is_running:
             self._prompt.app.key_processor.send_sigint()
         return is_asking
 

@@ -114,8 +114,7 @@ class Repl:
 
     async def _send(self, message: str) -> None:
         """Run a turn; put ``message`` back at the prompt if it could not be stored."""
-        session, problem = self._chat.session, ""
-        turns = session.turns
+        session, turns, problem = self._chat.session, self._chat.session.turns, ""
         work = self._renderer.follow(session.run_turn(message), session.agent.name)
         try:
             await self._stoppable(work, lambda: _stop_remark(session, turns))
