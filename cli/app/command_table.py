@@ -9,8 +9,8 @@ from swarmchat.cli.app.typer_app import Commands
 from typer.main import get_command
 
 PLACES = {
-    "chat": "chat.command:chat",
-    "run": "chat.run_command:run",
+    "chat": "chat.commands:chat",
+    "run": "chat.commands:run",
     "state": "inspection.commands:state",
     "storage": "inspection.commands:storage",
     "memory": "inspection.commands:memory",

@@ -1,4 +1,4 @@
-"""From settings to sessions: what a chat, a question and a script open in the same way."""
+"""Open sessions from the settings, for a chat, a question or a script."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -60,11 +60,11 @@ class Opener:
     async def open_chat(self, name: str | None, resume: bool, remark: Callable[[str], None]) -> ChatContext:
         """Open a chat in the session ``name``, or with ``resume`` in the last one; ``remark`` says if there is none."""
         if resume:
-            last = await latest_session(self.backend, self.settings.client_name)
-            name = last.id if last else None
-            if last is None:
-                where = wiring.backend_name(self.settings)
-                remark(f"{self.settings.client_name} has no session on {where}; a new one begins")
+            client, backend = self.settings.client_name, wiring.backend_name(self.settings)
+            if last := await latest_session(self.backend, client):
+                name = last.id
+            else:
+                remark(f"{client} has no session on {backend}; a new one begins")
         return ChatContext(await self.open(name), self.settings, self.make_model, self.open)
 
     def make_model(self, name: str) -> Model:

@@ -73,18 +73,15 @@ def _call_remark(event: events.ToolFinished, chat: bool) -> str:
         # HandedOver follows, and its remark says it.
         return ""
     agent, tool, arguments = (one_line(text, _NAME) for text in (event.agent, event.name, event.arguments))
-    return f"{agent} · {tool}({arguments})  {_outcome(event, chat)}"
-
-
-def _outcome(event: events.ToolFinished, chat: bool) -> str:
+    call = f"{agent} · {tool}({arguments})  {event.status}"
     if event.status == "denied":
         # The result is addressed to the model.
-        return event.status if chat else f"{event.status} (--approve auto allows it)"
+        return call if chat else f"{call} (--approve auto allows it)"
     result = event.result.removeprefix("Error: ")
     long = len(result) > _RESULT
     size = f", {len(result):,} characters" if long and chat else ""
     duration = f", {event.seconds:.1f} s" if event.seconds >= 0.1 else ""
-    return f"{event.status}{size}{duration}: {one_line(result, _RESULT_START if long else _RESULT)}"
+    return f"{call}{size}{duration}: {one_line(result, _RESULT_START if long else _RESULT)}"
 
 
 def _rescue(event: events.Rescued) -> str:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from model_server import Gate, failure, hang, text
-from swarmchat.cli.chat.script import Step, check_script, read_script
+from swarmchat.cli.chat.script import Step, read_script
 from swarmchat.cli.errors import UsageError
 from swarmchat.swarm import Agent, State, Swarm
 from terminal import at_prompt
@@ -71,7 +71,7 @@ def test_a_script_is_read_line_by_line():
         "\\alpha",
         '\\"""',
     ]
-    assert read_script("\n".join(lines), "s") == [
+    assert read_script("\n".join(lines), "s").steps == [
         Step("hello", 3),
         Step("/agent boss", 4, command=True),
         Step("/etc/hosts is a file", 5),
@@ -104,7 +104,7 @@ def test_a_script_is_read_line_by_line():
 )
 def test_a_script_is_checked_in_full(content, problem):
     with pytest.raises(UsageError, match=problem):
-        check_script(read_script(content, "s"), SWARM, "s")
+        read_script(content, "s").check(SWARM)
 
 
 def test_nothing_is_sent_if_a_line_is_wrong(office):
@@ -117,10 +117,10 @@ def test_nothing_is_sent_if_a_line_is_wrong(office):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ([], "what is to be said? Give a PROMPT"),
+        ([], "nothing to send: give a PROMPT"),
         (["hello", "--script", "x"], "one of them"),
         (["--script", "nowhere"], "nowhere cannot be read: No such file"),
-        (["-"], "nothing to say: the message is empty"),
+        (["-"], "nothing to send: the message is empty"),
         (["hello", "--output", "xml"], "--output is 'xml', expected one of text, json, jsonl"),
         (["hello", "-s", "a", "-c"], "give one of them"),
     ],

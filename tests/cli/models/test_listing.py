@@ -79,7 +79,12 @@ def test_who_has_no_model_is_told_how_to_get_one(columns, rows, program, local):
         screen.wait_for(at_prompt)
         whole = "".join(line.removeprefix("  ") for line in screen.lines)
         assert f"swarmchat -m qwen3:8b --base-url http://localhost:{port_of(local)}/v1" in whole
-        told = "demo model: scripted answers, no AI", "OPENAI_API_KEY", "-c goes on here", "/help lists the commands"
+        told = (
+            "demo model: scripted answers, no AI",
+            "OPENAI_API_KEY",
+            "-c continues here",
+            "/help lists the commands",
+        )
         assert [words for words in told if words not in screen.words] == []
         say(screen, "hello", "assistant ❯ Hello!")
     assert [request.path for request in local.requests] == ["/v1/models"]
