@@ -46,24 +46,25 @@ def _last_exchange(session: Session) -> list[Record]:
     return messages[:1] + messages[1:][-1:]
 
 
-_REPEATED = "backend redis_url data_dir profile client swarm approve model base_url system max_context".split()
-"""Settings whose flags the resume command repeats."""
-_SHORT_FLAGS = {"backend": "-b", "swarm": "-S", "model": "-m"}
-_OF_STORE = ("backend", "redis_url", "data_dir", "profile", "client")
-"""Settings that are needed to find the session again: repeated even if they come from the environment."""
+_OF_STORE = {
+    "backend": "-b",
+    "redis_url": "--redis-url",
+    "data_dir": "--data-dir",
+    "profile": "--profile",
+    "client": "--client",
+}
+"""The settings that are needed to find a session again; it knows its swarm, model and server itself."""
 
 
 def resume_hint(session: Session, settings: Settings) -> str:
-    """Return the command that resumes ``session``, with all its flags except those that hold a password."""
+    """Return the command that resumes ``session``, without values that hold a password."""
     if settings.backend == "memory":
         return "this session was kept in memory and is gone now (-b disk keeps it)"
     words, left_out = [_program()], []
-    for name in _REPEATED:
-        origin = settings.origins.get(name, "")
+    for name, flag in _OF_STORE.items():
         if name == "redis_url" and settings.backend != "redis":
             continue
-        if origin.startswith("--") or (name in _OF_STORE and origin.startswith("$")):
-            flag = _SHORT_FLAGS.get(name, f"--{name.replace('_', '-')}")
+        if settings.origins.get(name, "").startswith(("-", "$")):
             value = _flag_value(name, session, settings)
             if value is None:
                 left_out.append(flag)
@@ -91,7 +92,7 @@ def _flag_value(name: str, session: Session, settings: Settings) -> str | None:
         # The backend's form of its URL has the password masked and a folder's path in full.
         url = session.backend.url
         return url if url == value or url.startswith("disk:") else None
-    return None if name == "base_url" and "@" in value else value
+    return value
 
 
 def _quoted(word: str) -> str:

@@ -36,7 +36,7 @@ async def run_script(
     settings = wiring.apply_settings(flags)
 
     async def work() -> int:
-        async with opening(settings, interactive=False) as opener:
+        async with opening(settings, session, resume, interactive=False) as opener:
             script.check(opener.swarm)
             output = OUTPUTS[form]()
             chat = await opener.open_chat(session, resume, output.renderer.remark)

@@ -33,7 +33,8 @@ def prepare_chat(
 
 async def _chat(settings: Settings, name: str | None, resume: bool) -> None:
     """Chat at the prompt until the user leaves; close the session that is open then."""
-    async with opening(settings, interactive=True) as opener:
+    async with opening(settings, name, resume, interactive=True) as opener:
+        settings = opener.settings
         if settings.plain:
             # Everything that asks what the terminal can do reads TERM, prompt_toolkit too.
             os.environ["TERM"] = "dumb"

@@ -11,6 +11,7 @@ from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings.credentials import has_key, key_origin, read_key
+from swarmchat.cli.settings.resumption import resume_with
 from swarmchat.cli.settings.settings import (
     PROJECT_FILE,
     Complain,
@@ -190,6 +191,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         approve=settings.approve or {},
         rescue=settings.rescue,
         placeholder=settings.placeholder,
+        resume_with=resume_with(settings),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
+from swarmchat.cli.settings.store import matching_session
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.cli.terminal.sanitize import one_line
@@ -95,24 +96,31 @@ async def _sessions(chat: ChatContext, argument: str) -> str:
     infos = await _all(chat.session)
     listed = infos[:_MAX_SESSIONS]
     width = max((len(one_line(info.name, _NAME)) for info in listed), default=0)
-    lines = [_session_line(info, width, is_open=info.id == chat.session.info.id) for info in listed]
+    lines = [
+        f"{number:>2} {_session_line(info, width, is_open=info.id == chat.session.info.id)}"
+        for number, info in enumerate(listed, 1)
+    ]
     if len(infos) > len(listed):
         lines.append(f"and {len(infos) - len(listed):,} more: swarmchat sessions list")
     return "\n".join(lines) or "no sessions yet: this one is stored with its first turn"
 
 
-@Command("resume", "switch to another session; default: the most recent one", "[NAME]", completes=_other_names)
+@Command(
+    "resume",
+    "switch to another session, by its name, its number in /sessions, or how its name or title begins",
+    "[NAME]",
+    completes=_other_names,
+)
 async def _resume(chat: ChatContext, argument: str) -> CommandResult:
-    others = await _others(chat.session)
-    info: SessionInfo | None
+    infos = await _all(chat.session)
     if argument:
-        info = await find_session(chat.session.backend, chat.session.info.client, argument)
-    elif others:
-        info = others[0]
+        info = matching_session(infos, argument)
     else:
-        raise UsageError("no other session")
+        info = next((info for info in infos if info.id != chat.session.info.id), None)
+        if info is None:
+            raise UsageError("no other session")
     if info is None:
-        raise UsageError(f"unknown session {argument!r}; {nearest(argument, (each.name for each in others))}")
+        raise UsageError(f"unknown session {argument!r}; {nearest(argument, (each.name for each in infos))}")
     if info.id == chat.session.info.id:
         raise UsageError(f"{info.name!r} is the open session")
     return CommandResult(remark=f"this is now session {info.name!r}, with {_turns(info.turns)}", next_session=info.id)

@@ -294,10 +294,10 @@ class Conversation:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
         try:
             try:
-                appended = await self.journal.commit(batch, changes, keep=keep, model=self.model.name)
+                appended = await self.journal.commit(batch, changes, keep=keep, model=self._model.name)
             except LogLost as lost:
                 await run_to_completion(self._restore_log(lost, batch.records if batch is not None and keep else ()))
-                appended = await self.journal.commit(batch, changes, keep=keep, model=self.model.name)
+                appended = await self.journal.commit(batch, changes, keep=keep, model=self._model.name)
         except (BackendError, LogLost, SessionBusy):
             self.view.rebuild()
             raise

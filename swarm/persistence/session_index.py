@@ -30,6 +30,8 @@ class SessionInfo:
     turns: int = 0
     rescues: int = 0
     """How many rescue steps were taken."""
+    resume_with: Mapping[str, str] | None = None
+    """What a program needs to go on with the session: see ``SessionSettings.resume_with``."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a newer version, kept unchanged."""
 
@@ -46,7 +48,7 @@ class SessionInfo:
         return replace(self, title=line if len(line) <= _TITLE else line[: _TITLE - 1] + "…")
 
 
-_FIELDS = ("id", "name", "client", "created", "updated", "title", "swarm", "model", "turns", "rescues")
+_FIELDS = ("id", "name", "client", "created", "updated", "title", "swarm", "model", "turns", "rescues", "resume_with")
 
 
 async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:

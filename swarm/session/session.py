@@ -99,7 +99,9 @@ class Session:
         if info is None:
             now = timestamp(clock())
             new_name = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
-            info = SessionInfo(new_name, new_name, client, created=now, updated=now, swarm=swarm.name)
+            info = SessionInfo(new_name, new_name, client, created=now, updated=now)
+        resume_with = info.resume_with if settings.resume_with is None else settings.resume_with
+        info = replace(info, swarm=swarm.name, resume_with=resume_with)
         conversation = Conversation(backend, info, swarm, settings, model, models, approver, clock)
         await conversation.open()
         return cls(conversation)
