@@ -125,5 +125,5 @@ def test_the_line_on_leaving_is_short(program):
         terminal.send("hello\r")
         terminal.wait_for("what I can do")
         terminal.send("\x04")
-        terminal.wait_for("resume with: swarmchat -s one")
+        terminal.wait_for("resume with: swarmchat --client ann -s one")
         assert "--approve" not in terminal.text
