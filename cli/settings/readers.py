@@ -6,6 +6,7 @@ The error says what was expected.
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from swarmchat.cli.terminal.themes import check_theme
@@ -19,6 +20,33 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604_800}
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", re.ASCII)
 _LONGEST = 100 * 366 * 86400
 """A hundred years, in seconds: longer times overflow the clocks of some stores."""
+
+
+def read_or_parse(read: Callable[[object], Any], value: object) -> Any:
+    """Return ``read(value)``; a text that ``read`` rejects is parsed as a value of TOML or JSON and read again.
+
+    So the environment and the command line take each value as a settings file has it.
+    """
+    try:
+        return read(value)
+    except ValueError:
+        if not isinstance(value, str):
+            raise
+        try:
+            parsed = _parse(value)
+        except (ValueError, RecursionError):
+            parsed = value
+        return read(parsed)
+
+
+def _parse(text: str) -> Any:
+    """Return the value of ``text`` as TOML or JSON has it. Raises ValueError and RecursionError."""
+    import tomllib
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        return tomllib.loads(f"value = {text.strip()}")["value"]
 
 
 def read_any_text(value: object) -> str:
@@ -143,22 +171,16 @@ def read_approvals(value: object) -> Mapping[str, str]:
     """Read one word for all tools, or a table of words by name pattern."""
     table = {"*": value} if isinstance(value, str) else value
     if not isinstance(table, dict) or not all(rule in ("auto", "ask", "deny") for rule in table.values()):
-        raise ValueError('expected "auto", "ask" or "deny", or a table of these by patterns of tool names')
+        raise ValueError('expected "auto", "ask" or "deny", or a table of these by tool name: { "order_*" = "ask" }')
     return table
 
 
 def read_prices(value: object) -> Mapping[str, Sequence[float]]:
-    """Read a table of two prices per model, or the same as JSON text."""
+    """Read a table of two prices per model."""
     expected = 'expected prices of a million tokens of input and of output by model: { "gpt-4o-mini" = [0.15, 0.60] }'
-    table = value
-    if isinstance(value, str):
-        try:
-            table = json.loads(value)
-        except ValueError as error:
-            raise ValueError(expected) from error
-    if not isinstance(table, dict) or not all(_are_prices(prices) for prices in table.values()):
+    if not isinstance(value, dict) or not all(_are_prices(prices) for prices in value.values()):
         raise ValueError(expected)
-    return {name: tuple(prices) for name, prices in table.items()}
+    return {name: tuple(prices) for name, prices in value.items()}
 
 
 def _are_prices(value: object) -> bool:
