@@ -262,11 +262,14 @@ class Session:
 
     @_exclusive
     async def reset(self) -> None:
-        """Stop sending the conversation so far. The log, states, memory and agent stay."""
+        """Stop sending the conversation so far. The log, states, memory and agent stay.
+
+        A reset is a turn of its own, so that an undo takes back the reset alone.
+        """
         await self.conversation.ready()
         if not self.is_new:
             batch = self.conversation.batch()
-            batch.add("reset", turn=self.last_turn)
+            batch.add("reset", turn=self.turns + 1)
             await self.conversation.commit(batch)
 
     @_exclusive
