@@ -235,7 +235,12 @@ async def _confirm(infos: Sequence[SessionInfo], yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("cannot ask for confirmation without a terminal: pass --yes")
     names = ", ".join(as_line(info.name) for info in infos[:5]) + ("" if len(infos) <= 5 else ", …")
-    print(f"Delete {count_of(len(infos), 'session')} for good: {names}? [y/N] ", end="", file=sys.stderr, flush=True)
+    print(
+        f"Delete {count_of(len(infos), 'session')} for good: {names}? y/N then Enter ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
     if (await _read_line()).strip().lower() not in ("y", "yes"):
         raise typer.Exit(1)
 
