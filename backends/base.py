@@ -151,10 +151,6 @@ class Backend(Protocol):
         """
         ...
 
-    async def expires_in(self, key: str) -> float | None:
-        """Return the seconds until ``key``, a value or a list, expires; ``None`` if it never does or is missing."""
-        ...
-
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in order, all of them or none, in one round trip.
 

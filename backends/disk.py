@@ -114,10 +114,6 @@ class DiskBackend:
 
         return await self._run(read)
 
-    async def expires_in(self, key: str) -> float | None:
-        """Return the rest of the lifetime of ``key``; see Backend.expires_in."""
-        return await self._run(lambda rows: rows.expires_in(key.encode()))
-
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in one transaction; see Backend.commit."""
 

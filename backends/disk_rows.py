@@ -243,14 +243,6 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
             case Delete():
                 self.drop(key)
 
-    def expires_in(self, key: bytes) -> float | None:
-        """Return the seconds after which ``key`` expires; ``None`` if it never does or is missing."""
-        head = self.find(key)
-        if head is None:
-            return None
-        [(expires,)] = self._sql("SELECT expire_time FROM Cache WHERE rowid = ?", (head.rowid,)).fetchall()
-        return None if expires is None else expires - self._clock()
-
     def put_head(self, key: bytes, value: bytes, ttl: float | None, tag: str | None = None) -> None:
         """Write the row of ``key``. Values of an expired list under the same key are removed."""
         now = self._clock()

@@ -62,11 +62,6 @@ class MemoryBackend:
         """Return ``values[start:stop]``; see Backend.slice."""
         return self._list(key)[start:stop]
 
-    async def expires_in(self, key: str) -> float | None:
-        """Return the rest of the lifetime of ``key``; see Backend.expires_in."""
-        entry = self._find(key)
-        return None if entry is None or entry.expires is None else entry.expires - self._clock()
-
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes``, all or none; see Backend.commit."""
         self._sweep()

@@ -80,12 +80,6 @@ class RedisBackend:
         values: list[bytes] = await self.ask("LRANGE", key, _int64(first), _int64(last))
         return values
 
-    async def expires_in(self, key: str) -> float | None:
-        """Return the rest of the lifetime of ``key``; see Backend.expires_in."""
-        # Negative: the key is missing or never expires.
-        milliseconds_left: int = await self.ask("PTTL", key)
-        return None if milliseconds_left < 0 else milliseconds_left / 1000
-
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in one script; see Backend.commit."""
         if not writes and lease is None:

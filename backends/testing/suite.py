@@ -148,17 +148,6 @@ class BackendConformance(ExpectConformance):
         assert await backend.length("value") == 1
 
     @scenario
-    async def test_the_rest_of_a_lifetime_is_known(self, make: MakeBackend) -> None:
-        """A key expires within its last ttl; without one, or without the key, there is no such time."""
-        backend = make()
-        await backend.commit(Put("value", b"1", ttl=1000), Append("list", (b"1",), ttl=2000), Put("lasting", b"1"))
-        rest = [await backend.expires_in(key) for key in ("value", "list", "lasting", "missing")]
-        assert rest[2:] == [None, None]
-        assert 0 < (rest[0] or 0) <= 1000 < (rest[1] or 0) <= 2000
-        await backend.commit(Touch("list"))
-        assert await backend.expires_in("list") is None
-
-    @scenario
     async def test_the_last_lifetime_counts(self, make: MakeBackend) -> None:
         """Each write gives the key a new ttl, None included; truncating leaves it."""
         backend = make()

@@ -6,7 +6,6 @@ import shutil
 import sys
 
 from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.terminal.printing import duration_of
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.session.session import Session
@@ -73,9 +72,7 @@ def resume_hint(session: Session, settings: Settings) -> str:
                 words += [flag, _quoted(value)]
     words += ["-s", _quoted(session.info.name)]
     note = f"   (with the same {' and '.join(left_out)})" if left_out else ""
-    lifetime = session.settings.lifetimes.session
-    expiry = "" if lifetime is None else f"\nit expires in {duration_of(lifetime)} unless it is used"
-    return f"resume with: {' '.join(words)}{note}{expiry}"
+    return f"resume with: {' '.join(words)}{note}"
 
 
 def _program() -> str:

@@ -9,7 +9,7 @@ from swarmchat.cli.app import options
 from swarmchat.cli.app.command_runner import run_and_exit
 from swarmchat.cli.app.typer_app import Commands
 from swarmchat.cli.errors import NotFoundError, UsageError
-from swarmchat.cli.terminal.printing import as_line, local_time, print_json, print_rows, print_values
+from swarmchat.cli.terminal.printing import as_line, print_json, print_rows, print_values
 
 if TYPE_CHECKING:
     from swarmchat.cli.inspection.reader import StoreReader
@@ -132,15 +132,12 @@ def memory(
 @bans_app.command("list")
 @options.settings("swarm", "policy", *options.SHARED_STORE)
 def list_bans(policy: PolicyName = None, *, flags: options.Flags, as_json: options.Json = False) -> None:
-    """List the bans: who, by which policy, since when, until when and why."""
+    """List the bans: who, by which policy, since when and why."""
 
     async def work(reader: "StoreReader") -> None:
         primitives = reader.primitives()
         bans = [ban for name in _policies(reader, policy) for ban in await primitives.policy(name).list()]
-        rows = [asdict(ban) for ban in bans]
-        if not as_json:
-            rows = [{**row, "until": local_time(row["until"]) if row["until"] else "lifted"} for row in rows]
-        print_rows(rows, as_json, "{client}  {policy}  {since}  until {until}  {why}")
+        print_rows([asdict(ban) for ban in bans], as_json, "{client}  {policy}  {since}  {why}")
 
     run_on_reader(flags, work)
 

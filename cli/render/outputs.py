@@ -84,8 +84,8 @@ class JsonOutput(Output):
             case events.Rescued(cause, step, attempt, detail, agent):
                 about = {"agent": agent, "cause": cause, "step": step}
                 turn["rescues"].append({**about, "attempt": attempt, "detail": detail})
-            case events.Refused(policy, direction, banned, _, until):
-                turn["refused"] = {"policy": policy, "direction": direction, "banned": banned, "until": until or None}
+            case events.Refused(policy, direction, banned):
+                turn["refused"] = {"policy": policy, "direction": direction, "banned": banned}
             case events.TurnEnded():
                 # The last answer alone; the text so far is that of all agents of the turn.
                 turn |= {"answer": event.text, "finish": event.finish, "recovered": event.recovered}

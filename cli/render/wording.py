@@ -1,6 +1,5 @@
 """The one-line remarks that describe the events of a turn."""
 
-from swarmchat.cli.terminal.printing import local_time
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.agent import BACK, PREFIX
 from swarmchat.swarm.conversation import events
@@ -53,10 +52,9 @@ def remark_on(event: events.Event, *, chat: bool) -> str:
             return _call_remark(event, chat)
         case events.HandedOver(source, target):
             return f"{one_line(source, _NAME)} → {one_line(target, _NAME)}"
-        case events.Refused(policy, direction, banned, _, until):
+        case events.Refused(policy, direction, banned):
             refused = "your message" if direction == "input" else "the answer"
-            ban = f"; you are banned{f' until {local_time(until)}' if until else ''}" if banned else ""
-            return f"policy {one_line(policy, _NAME)} refused {refused}{ban}"
+            return f"policy {one_line(policy, _NAME)} refused {refused}" + ("; you are banned" if banned else "")
         case events.Rescued():
             return f"rescue: {_rescue(event)}"
         case events.Warned(text):

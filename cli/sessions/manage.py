@@ -19,7 +19,7 @@ from swarmchat.cli.sessions.pages import print_dialogue, print_hits, print_sessi
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.readers import read_age
 from swarmchat.cli.settings.store import OpenStore, open_store
-from swarmchat.cli.terminal.printing import as_line, count_of, duration_of, print_json, print_rows
+from swarmchat.cli.terminal.printing import as_line, count_of, print_json, print_rows
 from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.repair import repair_file, repair_session
 from swarmchat.swarm.archive.search import search_sessions
@@ -30,7 +30,7 @@ from swarmchat.swarm.errors import BadRecord, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import timestamp
-from swarmchat.swarm.persistence.session_index import SessionInfo, lifetime_left, numbered_name
+from swarmchat.swarm.persistence.session_index import SessionInfo, numbered_name
 from swarmchat.swarm.primitives.navigation import Navigation
 
 _LASTING = ("disk", "redis")
@@ -52,7 +52,6 @@ async def list_sessions(flags: Flags, limit: int | None, everywhere: bool, as_js
 
 async def _rows(store: OpenStore, infos: Sequence[SessionInfo]) -> list[dict[str, Any]]:
     navigations = await store.backend.get_many([keys.session_swarm(info.client, info.id) for info in infos])
-    lifetimes = await asyncio.gather(*(lifetime_left(store.backend, info) for info in infos))
     fields = ("name", "id", "title", "turns", "created", "updated", "swarm")
     return [
         {
@@ -60,22 +59,18 @@ async def _rows(store: OpenStore, infos: Sequence[SessionInfo]) -> list[dict[str
             "agent": Navigation.from_bytes(navigation, info.swarm).active,
             "model": info.model,
             "backend": store.name,
-            "expires_in": lifetime,
         }
-        for info, navigation, lifetime in zip(infos, navigations, lifetimes, strict=True)
+        for info, navigation in zip(infos, navigations, strict=True)
     ]
 
 
 async def show(store: OpenStore, name: str, as_json: bool) -> None:
     """Print the conversation of a session, or its records as JSON."""
-    info = await store.session(name)
-    records = [record async for record in read_records(store.backend, info)]
+    records = [record async for record in read_records(store.backend, await store.session(name))]
     if as_json:
         print_json([json.loads(record.line) for record in records])
     else:
         print_dialogue(dialogue(records, undone=True))
-        if (lifetime := await lifetime_left(store.backend, info)) is not None:
-            remark(f"expires in {duration_of(lifetime)} unless it is used")
 
 
 async def search(flags: Flags, text: str, regex: bool, session: str | None, everywhere: bool, as_json: bool) -> int:

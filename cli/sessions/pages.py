@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from swarmchat.cli.render.renderer import Renderer, mark
 from swarmchat.cli.terminal.capabilities import wants_colour
-from swarmchat.cli.terminal.printing import count_of, duration_of, local_time
+from swarmchat.cli.terminal.printing import count_of
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.archive.dialogue import NO_ANSWER, DialogueEntry
@@ -16,15 +17,14 @@ _NAME = 30
 
 
 def print_sessions(rows: Sequence[Mapping[str, Any]], everywhere: bool) -> None:
-    """Print one line per session: name, last use, turns, remaining lifetime, agent and model, title."""
+    """Print one line per session: name, last use, turns, agent and model, title."""
     width = max((len(one_line(row["name"], _NAME)) for row in rows), default=0)
     for row in rows:
         where = f"{row['backend']:<6}  " if everywhere else ""
         who = "/".join(one_line(str(row[name]), _NAME) for name in ("agent", "model") if row[name])
         name = one_line(row["name"], _NAME).ljust(width)
-        use = f"{local_time(row['updated'])}  {count_of(row['turns'], 'turn'):>9}"
-        lifetime = "" if row["expires_in"] is None else f"  expires in {duration_of(row['expires_in']):<7}"
-        print(f"{where}{name}{lifetime}  {use}  {who}  {one_line(row['title'], 60)}".rstrip())
+        use = f"{_local(row['updated'])}  {count_of(row['turns'], 'turn'):>9}"
+        print(f"{where}{name}  {use}  {who}  {one_line(row['title'], 60)}".rstrip())
 
 
 def print_dialogue(entries: Iterable[DialogueEntry]) -> None:
@@ -69,3 +69,11 @@ def _flat(text: str) -> str:
 
 def _styled(role: str, text: str, colour: bool) -> str:
     return paint(role, text) if colour else text
+
+
+def _local(moment: str) -> str:
+    """Return a time in the local time zone."""
+    try:
+        return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return one_line(moment, 16).ljust(16)

@@ -11,7 +11,6 @@ from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings.store import matching_session
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, Command, CommandResult
-from swarmchat.cli.terminal.printing import duration_of
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import clean_text
@@ -244,8 +243,6 @@ async def _session(chat: ChatContext, argument: str) -> str:
         "model": chat.session.model.name,
         "kept in": chat.session.backend.url,
     }
-    if (lifetime := chat.session.settings.lifetimes.session) is not None:
-        values["expires"] = f"in {duration_of(lifetime)}; renewed while the session is open"
     return "\n".join(f"{name:<7}  {value}" for name, value in values.items())
 
 

@@ -3,10 +3,9 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from swarmchat.cli.terminal.sanitize import one_line, sanitize
+from swarmchat.cli.terminal.sanitize import sanitize
 
 
 def print_values(values: Mapping[str, Any], as_json: bool) -> None:
@@ -35,22 +34,6 @@ def print_json(value: Any) -> None:
 def count_of(count: int, noun: str) -> str:
     """Return a count with its noun, in the plural unless it is 1."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def duration_of(seconds: float) -> str:
-    """Return a time in its largest unit, rounded: ``6 days``, ``23 h``, ``5 min``."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 1.99 * size:
-            return f"{round(seconds / size)} {unit}"
-    return f"{max(1, round(seconds))} s"
-
-
-def local_time(moment: str) -> str:
-    """Return a time, as records write it, in the local time zone."""
-    try:
-        return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M")
-    except (ValueError, OverflowError, OSError):
-        return one_line(moment, 16).ljust(16)
 
 
 def as_line(value: Any) -> str:

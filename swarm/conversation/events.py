@@ -85,8 +85,6 @@ class Refused:
     """Whether the client is banned now."""
     message: str
     """The answer of the policy."""
-    until: str = ""
-    """When the ban ends by itself, as records write times; empty without one, or if it does not."""
 
 
 @dataclass(frozen=True, slots=True)

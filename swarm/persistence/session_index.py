@@ -65,11 +65,6 @@ async def find_session(backend: Backend, client: str, name: str) -> SessionInfo 
     return next((info for info in await list_sessions(backend, client) if info.name == name), None)
 
 
-async def lifetime_left(backend: Backend, info: SessionInfo) -> float | None:
-    """Return the seconds after which the session expires unless it is used; ``None``: never."""
-    return await backend.expires_in(keys.session_log(info.client, info.id))
-
-
 async def latest_session(backend: Backend, client: str) -> SessionInfo | None:
     """Return the session that ``client`` used last."""
     return next(iter(await list_sessions(backend, client)), None)

@@ -4,13 +4,11 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.records import timestamp
 from swarmchat.swarm.persistence.store import Store
 
 Check = Callable[[str], bool | Awaitable[bool]]
@@ -62,8 +60,6 @@ class Ban:
     policy: str
     why: str
     since: str
-    until: str = ""
-    """When it ends by itself; empty if it does not."""
 
 
 class PersistPolicy:
@@ -74,14 +70,11 @@ class PersistPolicy:
         self._swarm = swarm
         self._policy = policy
 
-    async def ban(self, client: str, why: str, since: str, seconds: float | None = None) -> str:
-        """Ban ``client`` for ``seconds``; ``None``: for as long as the store keeps bans. Returns the end of the ban."""
+    async def ban(self, client: str, why: str, since: str, seconds: float | None = None) -> None:
+        """Ban ``client`` for ``seconds``; ``None``: for as long as the store keeps bans."""
+        value = encode_json({"client": client, "policy": self._policy, "why": why, "since": since})
         lifetime = self._store.lifetimes.ban if seconds is None else seconds
-        fields = {"client": client, "policy": self._policy, "why": why, "since": since}
-        until = _end(since, lifetime)
-        value = encode_json({**fields, "until": until})
         await self._store.update(self._key(client), lambda stored: value, lifetime)
-        return until
 
     async def lift(self, client: str) -> bool:
         """Lift the ban of ``client``; return whether it was banned."""
@@ -106,21 +99,10 @@ class PersistPolicy:
 def _parse(stored: bytes, client: str, policy: str) -> Ban:
     try:
         fields = json.loads(stored)
-        since, until = str(fields["since"]), str(fields.get("until", ""))
-        return Ban(str(fields["client"]), policy, str(fields["why"]), since, until)
+        return Ban(str(fields["client"]), policy, str(fields["why"]), str(fields["since"]))
     except (ValueError, TypeError, KeyError):
         # A ban that cannot be read still bans.
         return Ban(client, policy, "(unreadable)", "")
-
-
-def _end(since: str, seconds: float | None) -> str:
-    """Return the time ``seconds`` after ``since``; empty if there is none, or none that a calendar has."""
-    if seconds is None:
-        return ""
-    try:
-        return timestamp(datetime.fromisoformat(since) + timedelta(seconds=seconds))
-    except (ValueError, OverflowError):
-        return ""
 
 
 def _check_of(policy: str, rule: Rule | None) -> Check:

@@ -25,15 +25,13 @@ async def refuse_input(conversation: Conversation, recorder: "TurnRecorder", tex
     for policy, ban in zip(policies, bans, strict=True):
         if ban is not None:
             # A replay must know that no policy checked the text.
-            return _refuse(recorder, policy, "input", text, banned=True, before=True, until=ban.until)
+            return _refuse(recorder, policy, "input", text, banned=True, before=True)
     for policy in policies:
         if await policy.rejects_input(text):
-            until = ""
             if policy.ban:
                 since = timestamp(conversation.journal.now())
-                bans_by_policy = conversation.primitives.policy(policy.name)
-                until = await bans_by_policy.ban(client, text[:200], since, policy.ban_for)
-            return _refuse(recorder, policy, "input", text, banned=policy.ban, until=until)
+                await conversation.primitives.policy(policy.name).ban(client, text[:200], since, policy.ban_for)
+            return _refuse(recorder, policy, "input", text, banned=policy.ban)
     return None
 
 
@@ -52,16 +50,9 @@ async def refuse_output(conversation: Conversation, recorder: "TurnRecorder") ->
 
 
 def _refuse(
-    recorder: "TurnRecorder",
-    policy: "Policy",
-    direction: str,
-    text: str,
-    *,
-    banned: bool,
-    before: bool = False,
-    until: str = "",
+    recorder: "TurnRecorder", policy: "Policy", direction: str, text: str, *, banned: bool, before: bool = False
 ) -> Refused:
     earlier = {"before": True} if before else {}
     recorder.add("policy", policy=policy.name, direction=direction, text=text, banned=banned, **earlier)
     recorder.answer = Answer(policy.message, finish="refused")
-    return Refused(policy.name, direction, banned, policy.message, until)
+    return Refused(policy.name, direction, banned, policy.message)

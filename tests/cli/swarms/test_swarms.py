@@ -253,7 +253,7 @@ def test_bans(shop, place):
     bans = [*SHOP, *place]
     assert ok(shop, "bans", "list", *bans) == ""
     ok(shop, "bans", "add", "ann", "--why", "rude\x1b[2J\nand loud", *bans)
-    assert re.fullmatch(r"ann  no-swearing  2\S+Z  until lifted  rude␛\[2J and loud\n", ok(shop, "bans", "list", *bans))
+    assert re.fullmatch(r"ann  no-swearing  2\S+Z  rude␛\[2J and loud\n", ok(shop, "bans", "list", *bans))
     (ban,) = json.loads(ok(shop, "bans", "list", "--json", *bans))
     assert (ban["client"], ban["policy"], ban["why"]) == ("ann", "no-swearing", "rude\x1b[2J\nand loud")
     assert answer(shop, *bans, "hello") == "Please stay polite."
@@ -273,9 +273,6 @@ def test_bans_name_policies_that_there_are(shop):
 def test_a_ban_for_a_time_runs_out(shop, place):
     bans = [*SHOP, *place]
     ok(shop, "bans", "add", "bob", "--for", "3600", *bans)
-    until = re.search(r"until (2\S+ \d\d:\d\d)  ", ok(shop, "bans", "list", *bans))
-    assert until is not None
-    assert f"you are banned until {until[1]}" in shop.invoke("chat", *bans, "--client", "bob", "hello").err
     ok(shop, "bans", "add", "ann", "--for", "0.001", *bans)
     # Each look takes its time, and one does to run out.
     looks = (json.loads(ok(shop, "bans", "list", "--json", *bans)) for _ in range(1000))
