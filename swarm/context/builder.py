@@ -23,7 +23,7 @@ from typing import Any
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.groups import Group, Groups, Selection, after_cut, leading_system, turn_start, with_pins
 from swarmchat.swarm.context.tokens import TokenCounter
-from swarmchat.swarm.context.truncation import SMALLEST_ANSWER, shorten_answer, shorten_results
+from swarmchat.swarm.context.truncation import SMALLEST_ANSWER, shortened_group
 from swarmchat.swarm.errors import OverBudget
 
 
@@ -169,7 +169,7 @@ def build_context(
     kept = [*selection]
     shortened = total > room
     if shortened:
-        index, short = _shortened_group(kept, held, fixed + total, budget.available, counter)
+        index, short = shortened_group(kept, held, fixed + total, budget.available, counter)
         total += short.tokens(counter) - kept[index].tokens(counter)
         kept[index] = short
     kept = _unique_ids([*leading, *summary, *kept])
@@ -361,32 +361,6 @@ def _cut_newest_turn(
             return oldest, total, staying
         total, oldest = longer, group.seq
     return live.first.seq, total, []
-
-
-def _shortened_group(
-    kept: Sequence[Group], pinned: frozenset[int], needed: int, available: int, counter: TokenCounter
-) -> tuple[int, Group]:
-    """Return the index of a group to shorten, and the shortened group, so that ``needed`` tokens become ``available``.
-
-    It is the last answer before the newest turn, or else the results of the newest group. Raises OverBudget if neither
-    can be so short.
-    """
-    excess = needed - available
-    before = turn_start(kept, len(kept)) - 1
-    if before >= 0 and kept[before].seq not in pinned:
-        short = shorten_answer(kept[before], kept[before].tokens(counter) - excess, counter)
-        if short is not None:
-            return before, short
-    newest = kept[-1]
-    short = shorten_results(newest, newest.tokens(counter) - excess, counter) if newest.calls else None
-    if short is None:
-        raise OverBudget(
-            f"the last message and what belongs to it take {needed:,} tokens with the system prompt, the context "
-            f"window leaves {available:,}: send less at once, or set a larger --max-context",
-            needed=needed,
-            available=available,
-        )
-    return len(kept) - 1, short
 
 
 def _unique_ids(groups: list[Group]) -> list[Group]:

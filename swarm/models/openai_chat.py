@@ -101,15 +101,15 @@ class OpenAIModel:
         return {name: describe(name) for name in self._adaptations.of(self.address, self._name)}
 
     async def discover(self) -> None:
-        """Ask a server for the model's real window, once: that of a local server depends on how it was started.
+        """Ask a server for the model's real window, once, unless it is given.
 
         Sets ``facts``. No answer, or a wrong one, is no error: the first request will tell.
         """
-        if self._discovered:
+        if self._discovered or self._context_window is not None:
             return
         self._discovered = True
         if self._server.is_local or not known_context_window(self._name):
-            self.facts = facts_in_models(await self._server.read("/models"), self._name)
+            self.facts = facts_in_models(await self._server.read(self.address + "/models"), self._name)
         if self._server.is_local:
             props = facts_in_props(await self._server.read(re.sub(r"/v\d+$", "", self.address) + "/props"))
             self.facts = ServerFacts(props.window or self.facts.window, props.tools)

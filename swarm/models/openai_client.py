@@ -6,9 +6,17 @@ import re
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from http.client import HTTPException
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined] # typeshed omits them
+from urllib.request import (  # type: ignore[attr-defined] # typeshed omits them
+    HTTPRedirectHandler,
+    ProxyHandler,
+    Request,
+    build_opener,
+    getproxies_environment,
+    proxy_bypass_environment,
+)
 
 from swarmchat.swarm.errors import ConnectionSettingsError, ModelAuthError, ModelBusy, ModelError
 from swarmchat.swarm.providers.failures import AttemptError, ServerErrors
@@ -33,6 +41,8 @@ LONGEST_WAIT = 60.0
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 8.0
 _DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")
 """What the HTTP client reports when a kept connection was closed by the server meanwhile."""
+_MAX_FACTS = 1_000_000
+"""Bytes of a list of models that are read."""
 _LOADING_RETRIES = 300
 """A large model may take minutes to load; each of these retries waits a second, or what the server asks for."""
 
@@ -47,6 +57,13 @@ def _split_address(base_url: str) -> tuple[str, dict[str, str]]:
         raise ValueError(f"base_url {base_url!r}: expected an address such as http://localhost:11434/v1")
     path = re.sub(r"/chat/completions$", "", parts.path.rstrip("/")).rstrip("/")
     return urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query))
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """Follows no redirect: it would take the key to an address that nobody chose."""
+
+    def redirect_request(self, *args: object) -> None:
+        """Refuse."""
 
 
 class OpenAIServer:
@@ -181,16 +198,25 @@ class OpenAIServer:
             raise self.errors.web_page()
         return response.content
 
-    async def read(self, path: str, seconds: float = 2.0) -> bytes:
-        """Return what ``GET path`` answers within ``seconds``; nothing if it fails."""
-        from httpx2 import RequestError, Response
-        from openai import OpenAIError
-
-        with suppress(OpenAIError, RequestError, ModelError):
+    async def read(self, url: str, seconds: float = 2.0) -> bytes:
+        """Return what ``GET url``, an address of this server, answers within ``seconds``; nothing if it fails."""
+        with suppress(ModelError):
             self.check_key()
-            client = await self.client()
-            response = await client.get(path, cast_to=Response, options={"timeout": seconds})
-            return response.content
+            # A thread: if the caller is cancelled, the openai package may leave a half-open connection behind.
+            return await asyncio.to_thread(self._get, url, seconds)
+        return b""
+
+    def _get(self, url: str, seconds: float) -> bytes:
+        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        proxies = [ProxyHandler({})] if self.is_local else []
+        with suppress(OSError, HTTPException, ValueError):
+            opener = build_opener(_NoRedirect, *proxies)
+            request = Request(url, headers=headers)  # noqa: S310 - the base URL is one of http or https
+            with opener.open(request, timeout=seconds) as response:
+                body = b""
+                while len(body) < _MAX_FACTS and (part := response.read(65_536)):
+                    body += part
+                return body
         return b""
 
     async def close(self) -> None:

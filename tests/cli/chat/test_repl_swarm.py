@@ -120,7 +120,7 @@ def test_slash_commands(columns, rows, program):
             "/state order",
             'order: {"item": "phone", "colour": "red", "quantity": 0, "name": "", "status": "open"}',
         )
-        say(screen, "/state ordr", "error: swarm 'helpdesk' declares no state 'ordr'; did you mean 'order'?")
+        say(screen, "/state ordr", "error: swarm 'helpdesk' has no state 'ordr'; did you mean 'order'?")
         say(screen, "/memory", "memory is empty")
         say(screen, "/memory name Ann", 'name: "Ann"')
         say(screen, "/back", "you ❯ /back triage you")

@@ -411,7 +411,7 @@ def test_live_asks_a_server(program, log, server):
     done = program.invoke("replay", "log.jsonl", "--mode", "live", "--until", "1")
     assert (done.err, done.code) == ("", 0)
     assert done.out.startswith("log.jsonl, with test-model\n")
-    assert len(server.requests) == 1
+    assert len(server.chats) == 1
     server.reply(failure(401))
     assert program.invoke("replay", "log.jsonl", "--mode", "live").code == 77
 

@@ -398,15 +398,16 @@ def test_a_message_too_long_for_the_window_is_kept_and_the_chat_goes_on():
 
 def test_a_context_that_the_server_finds_too_long_is_cut_once_and_for_the_rest():
     async def scenario():
-        model = ScriptedModel(["word " * 200, ContextTooLong("too long", limit=150), "fine", "more"])
+        model = ScriptedModel(["word " * 200, "yes", ContextTooLong("too long", limit=150), "fine", "more"])
         async with await open_session(open_backend("memory:"), model) as session:
             await say(session, "one")
-            events = await say(session, "two")
+            await say(session, "two")
+            events = await say(session, "three")
             assert any(isinstance(event, Warned) for event in events)
             assert any(isinstance(event, Rotated) for event in events)
-            assert contents(model) == ["Be brief.", "two"]
-            await say(session, "three")
-            assert contents(model) == ["Be brief.", "two", "fine", "three"]
+            assert contents(model) == ["Be brief.", "two", "yes", "three"]
+            await say(session, "four")
+            assert contents(model) == ["Be brief.", "two", "yes", "three", "fine", "four"]
 
     run(scenario())
 
