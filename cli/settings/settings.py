@@ -93,6 +93,9 @@ class Settings:
     rescue: Sequence[str] | None = _setting(read_steps, None)
     """What is done about answers that cannot be used: repair, feedback, recomplete, flush, placeholder. None: what
     the swarm says, or all of them."""
+    rescue_confirm: str = _setting(one_of("ask", "never", "always"), "ask")
+    """Whether you are asked before a tool with effects runs that the model called in its text: ask (at a terminal),
+    always (denied elsewhere), or never."""
     placeholder: str | None = _setting(read_text, None)
     """What is answered when nothing has helped. None: what the swarm says."""
     locale: str | None = _setting(read_text, None)

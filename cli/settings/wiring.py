@@ -154,6 +154,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         lifetimes=lifetimes,
         approve=settings.approve or {},
         rescue=settings.rescue,
+        rescue_confirm=settings.rescue_confirm,
         placeholder=settings.placeholder,
     )
 

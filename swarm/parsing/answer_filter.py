@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
-from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext
+from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext, asks_about_calls
 from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
 from swarmchat.swarm.parsing.formats import (
     CONTROL,
@@ -14,6 +14,10 @@ from swarmchat.swarm.parsing.formats import (
     HARMONY_HEADER,
     HARMONY_HEADER_START,
     OTHER_ROLES,
+    OTHER_TURN,
+    OTHER_TURN_START,
+    RESULT,
+    RESULT_END,
     ROLE,
     ROLE_START,
     STARTS,
@@ -47,12 +51,15 @@ class AnswerFilter:
     The result does not depend on how the answer is cut. Never raises, whatever the answer contains.
     """
 
-    def __init__(self, toolset: Toolset) -> None:
+    def __init__(self, toolset: Toolset, question: str = "") -> None:
+        """``question``: what the user asked. If it is about calls, those in the answer are examples."""
         self.toolset = toolset
         self.control_tokens: list[str] = []
         """Tokens of chat templates that were cut from the text."""
         self._finder = CallFinder(toolset)
         self._output = AnswerText()
+        self._explains = asks_about_calls(question)
+        self._wants_json = self._explains or "json" in question.casefold()
         self._line = LineContext()
         self._marks = marks_for(toolset.names)
         self._parts: list[str] = []
@@ -63,7 +70,7 @@ class AnswerFilter:
         self._recipient: str | None = None
         self._thinking = ""
         """The last part of the current thought, in which calls are looked for."""
-        self._thought_said = self._dropping = False
+        self._thought_said = self._dropping = self._is_result = False
 
     def feed(self, text: str) -> Iterator[Piece]:
         """Take the next piece of the answer; return the pieces that are decided now."""
@@ -144,12 +151,15 @@ class AnswerFilter:
         found, refuted = None, position + 1
         if self.toolset and not self._line.indented:
             try:
-                found = self._finder.bare(text, position, self._final, self._line.code)
+                first = not self._output.prose and not self._wants_json
+                found = self._finder.bare(text, position, self._final, self._line.code, first)
             except NotACall as no:
                 refuted = max(no.position, refuted)
         if found:
             leak, end = found
-            if self._output.prose:
+            if leak.calls and self._is_example:
+                return self._say(position, end)
+            if self._output.prose or not all(call.name in self.toolset.names for call in leak.calls):
                 self._line.note(text[position:end], call=True)
                 self._output.wait(text[position:end], leak)
             else:
@@ -196,6 +206,12 @@ class AnswerFilter:
             self._output.remove()
             self._begin_thought(re.compile(re.escape(THOUGHTS[mark])))
             return end
+        if mark == RESULT:
+            if not self._line.blank:
+                return self._say(position, end)
+            self._output.remove()
+            self._begin_thought(re.compile(re.escape(RESULT_END)), is_result=True)
+            return end
         if mark in THOUGHT_ENDS:
             return self._thought_end(position, mark)
         if mark == HARMONY:
@@ -206,11 +222,19 @@ class AnswerFilter:
             leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)
         except NotACall as refuted:
             return self._say(position, min(refuted.position, len(self._text)))
-        self._output.remove(leak)
+        self._remove(leak)
         return end
 
-    def _begin_thought(self, closing: "re.Pattern[str]") -> None:
-        self._thought = closing
+    @property
+    def _is_example(self) -> bool:
+        """Whether a call that comes now is an example."""
+        return self._explains or self._output.explains
+
+    def _remove(self, leak: Leak) -> None:
+        self._output.remove(leak.as_example() if self._is_example else leak)
+
+    def _begin_thought(self, closing: "re.Pattern[str]", is_result: bool = False) -> None:
+        self._thought, self._is_result = closing, is_result
         self._thinking = ""
 
     def _thought_end(self, position: int, mark: str) -> int:
@@ -245,6 +269,8 @@ class AnswerFilter:
         return end
 
     def _think(self, thought: str) -> None:
+        if self._is_result:
+            return
         self._output.think(thought)
         self._thinking = (self._thinking + thought)[-_THOUGHT_KEPT:] if self.toolset else ""
 
@@ -280,7 +306,7 @@ class AnswerFilter:
         name = recipient[1] if recipient else self._recipient
         if name and self.toolset:
             leak, end = self._finder.header(text, position, header.end(), name, self._final)
-            self._output.remove(leak)
+            self._remove(leak)
             self._recipient = None
             return end
         self._recipient = None
@@ -312,6 +338,10 @@ class AnswerFilter:
             if not self._final and (after == len(text) or text[after : after + 40] in self._marks.beginnings):
                 raise NeedMore
         first = tokens[0]
+        if first in ENDS:
+            if not self._final and OTHER_TURN_START.match(text, after):
+                raise NeedMore
+            other |= OTHER_TURN.match(text, after) is not None
         nothing = not self._output.prose
         line_ends = after >= len(text) or "\n" in text[end:after]
         cut = nothing or other or role or len(tokens) > 1 or line_ends or bool(self._marks.any.match(text, after))

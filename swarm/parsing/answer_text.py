@@ -1,5 +1,6 @@
 """The text of an answer for the user: holds back calls at its end, and closes the gaps where something was cut."""
 
+import re
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -9,6 +10,26 @@ from swarmchat.swarm.parsing.formats import STATEMENT
 
 _QUOTES = "\"'“‘„‚«"
 _LOOKED_AT = 120
+_TAIL = 300
+"""Characters before a call in which words show that it is an example."""
+_EXPLAINS = re.compile(
+    r"\b(?:examples?|for instance|e\.g\.|formats?|formatted|syntax|schema|you (?:would|could|might|should) (?!like)"
+    r"|would (?:look|be)|looks? like|beispiel\w*|ejemplo|exemple|esempio|exemplo)\b|пример|例",
+    re.IGNORECASE,
+)
+
+
+_ASKS = re.compile(r"\b(?:what|which|how|explain|describe|show|write|give|list|print|example)\b|\?", re.IGNORECASE)
+_ABOUT_CALLS = re.compile(
+    r"\b(?:arguments?|parameters?|schemas?|syntax|(?:tool|function)[ _-]?(?:calls?|calling|definitions?)"
+    r"|(?:what|which|your) (?:tools|functions))\b",
+    re.IGNORECASE,
+)
+
+
+def asks_about_calls(question: str) -> bool:
+    """Tell whether ``question`` is about tools and how they are called: what looks like a call then explains one."""
+    return bool(_ABOUT_CALLS.search(question) and _ASKS.search(question))
 
 
 class LineContext:
@@ -90,6 +111,8 @@ class AnswerText:
     def __init__(self) -> None:
         self.prose = False
         """Whether there was text other than white space."""
+        self._tail = ""
+        self._showed_call = False
         self._pieces: list[TextChunk | ReasoningChunk | Leak] = []
         self._waiting: list[tuple[str, Leak | None]] = []
         self._space: list[str] = []
@@ -103,6 +126,11 @@ class AnswerText:
                 yield from run
             else:
                 yield kind("".join(piece.text for piece in run))
+
+    @property
+    def explains(self) -> bool:
+        """Whether the text so far is about calls, so that the next one is an example."""
+        return self._showed_call or _EXPLAINS.search(self._tail) is not None
 
     def say(self, text: str) -> None:
         """Add text. Prose behind a waiting call makes that call an example."""
@@ -141,6 +169,7 @@ class AnswerText:
         for text, leak in waiting:
             if text and (leak is None or not calls):
                 self._say(text)
+                self._showed_call |= leak is not None
             else:
                 self._remove(leak)
 
@@ -164,6 +193,7 @@ class AnswerText:
             before = gap.rstrip(" \t") + indent if indent else gap
         self._pieces.append(TextChunk(before + text[start:end]))
         self._space, self._gap, self.prose = [text[end:]], None, True
+        self._tail = (self._tail + text)[-_TAIL:]
 
 
 def _wider(one: str, other: str) -> str:

@@ -2,22 +2,42 @@
 
 import json
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from swarmchat.swarm.parsing.call_parser import CallParser
-from swarmchat.swarm.parsing.call_values import ParsedCall
+from swarmchat.swarm.parsing.call_values import ParsedCall, read_whole
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
-from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
+from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
 from swarmchat.swarm.parsing.line_calls import PYTHONIC, LineCallParser
 from swarmchat.swarm.tools.toolset import Toolset
 
-_BROKEN = "the call breaks off"
+CUT_OFF = "the call of {} is cut off: write it again, whole"
+EXAMPLE = (
+    "the call of {} looks like an example, so it was not carried out: "
+    "make it with the values that you mean, or answer the user in words"
+)
+UNREADABLE = "the call of {} cannot be read: write it again, as valid JSON"
 _LINE_END = re.compile(r"[ \t]*(?:\r?\n|\Z)|[ \t]*(?=</?[\w|｜]|\[/?[A-Z_]+\])")
 _LINE_END_START = re.compile(r"[ \t]*(?:\r?|\[/?[A-Z_]*|</?)\Z")
 _DAMAGED = re.compile(
     r"""[\[{\s]*\{\s*["'“]?(name|tool|tool_name|function|arguments|parameters|type|id|action)["'”]?\s*:"""
 )
 _NAME_IN_DAMAGED = re.compile(r"""["'](?:name|tool|tool_name|function|action)["']\s*:\s*["']([^"'\n]{1,100})["']""")
+# A line, or a block of code, that begins like the JSON of a call.
+_DAMAGED_LINE = re.compile(
+    r"""(?P<fence>`{3,20}[\w-]{0,20}\s*\n)?\s*\[?\s*\{{1,2}\s*["'](?:name|tool|tool_name|function)["']\s*:"""
+    r"""\s*["'](?P<name>[^"'\n]{1,100})["']\s*,?\s*["'](?:arguments|parameters|args|input)["']"""
+)
+_TAG = re.compile(r"<([a-zA-Z_]{1,40})>")
+_GENERAL_TAGS = frozenset({"tool", "tools", "tool_use", "tool_code", "function_calls"})
+"""Tags that other XML has too."""
+_WORD = re.compile(r"[\w-]{2,64}")
+_PLACEHOLDER = re.compile(
+    r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
+    r"|string|str|integer|number|boolean|array|object",
+    re.IGNORECASE,
+)
 _WINDOW = 2000
 _PARAGRAPH = re.compile(r"\n[ \t]*\r?\n")
 _LINE = 120
@@ -36,6 +56,12 @@ class LeakedCall:
     arguments: str
     """The JSON text of an object, repaired; as written if it cannot be parsed."""
     problem: str | None = None
+    doubtful: bool = False
+    """Whether it must not be carried out, even if it fits: it is cut off, cannot be read, or is an example."""
+
+    def refused(self, why: str) -> "LeakedCall":
+        """Return the call with the reason why it must not be carried out, in which ``{}`` is its name."""
+        return replace(self, problem=why.format(self.name or "a tool"), doubtful=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +73,11 @@ class Leak:
     text: str
     """The piece as written, for the log."""
     calls: tuple[LeakedCall, ...]
+    """Empty if it is the definition of a tool."""
+
+    def as_example(self) -> "Leak":
+        """Return the leak of a text that explains: none of its calls may be carried out."""
+        return replace(self, calls=tuple(call.refused(EXAMPLE) for call in self.calls))
 
 
 class CallFinder:
@@ -71,12 +102,12 @@ class CallFinder:
             body = position
             parser.need(position)
             if position >= len(text) and line_start:
-                return Leak(self._formats[mark], text[start:], (LeakedCall("", "", _BROKEN),)), position
+                return Leak(self._formats[mark], text[start:], (LeakedCall("", "").refused(CUT_OFF),)), position
             calls, position = parser.body(position)
         except NotACall as refuted:
             leak = self._damaged(parser, mark, start, body, max(refuted.position, start + 1))
-            if leak is None and mark == _PROGRAM and line_start:
-                leak = self._program(parser, start, body)
+            if leak is None and line_start:
+                leak = self._program(parser, start, body) if mark == _PROGRAM else self._unreadable(parser, start, mark)
             if leak is None:
                 raise NotACall(max(refuted.position, start + 1)) from None
             return leak
@@ -97,27 +128,36 @@ class CallFinder:
         end = parser.closers(end, "<|call|>")
         return Leak("Harmony", text[start:end], (self.call(parsed),)), end
 
-    def bare(self, text: str, start: int, final: bool, code: bool) -> tuple[Leak, int]:
+    def bare(self, text: str, start: int, final: bool, code: bool, first: bool) -> tuple[Leak, int]:
         """Read the call that may begin with the line at ``start``. It ends its line, and its tool is offered.
 
         ``code`` says that the line before it is a statement of a program: a call in Python is another one then.
+        ``first`` says that the answer has no text before it: then JSON may name an unknown tool.
         """
-        parser = LineCallParser(text, final, self.toolset)
+        parser = LineCallParser(text, final, self.toolset, first)
         fenced = text[start : start + 1] in "`~"
         try:
             format_name, parsed, end = parser.fenced(start) if fenced else parser.unframed(start)
             if code and not fenced and format_name == PYTHONIC:
                 raise NotACall(end)
         except NotACall as refuted:
-            raise NotACall(max(refuted.position, start + 1)) from None
+            return self._damaged_line(parser, start, max(refuted.position, start + 1))
         calls = tuple(map(self.call, parsed))
-        for parsed_call, call in zip(parsed, calls, strict=True):
-            if call.problem is not None and not (parsed_call.explicit and call.name in self.toolset.names):
+        for number, (parsed_call, call) in enumerate(zip(parsed, calls, strict=True)):
+            # With these keys, JSON is a call even if its tool is unknown: no data looks like it.
+            keys = ("arguments", "parameters") if len(parsed) == 1 else ("arguments",)
+            is_known = call.name in self.toolset.names or (first and parsed_call.key in keys)
+            cut_off = parsed_call.broken and number > 0
+            if call.problem is not None and not cut_off and not (parsed_call.explicit and is_known):
+                raise NotACall(end)
+            if call.problem == EXAMPLE.format(call.name):
                 raise NotACall(end)
         if not fenced:
             end = parser.closers(end, _NO_MARK)
         line_end = parser.match(_LINE_END, _LINE_END_START, end)
-        if not calls or (line_end is None and end < len(text)):
+        defined = None if calls or not first else _NAME_IN_DAMAGED.search(text, start, end)
+        is_call = calls or (defined and self.toolset.resolve(defined[1]))
+        if not is_call or (line_end is None and end < len(text)):
             raise NotACall(max(end, start + 1))
         return Leak(format_name, text[start:end], calls), end
 
@@ -127,21 +167,21 @@ class CallFinder:
         arguments = parsed.arguments
         if isinstance(arguments, str) and arguments.strip():
             try:
-                value, end, broken = parse_loose(arguments)
-                if isinstance(value, dict) and not arguments[end:].strip() and not broken:
-                    arguments = value
+                value = read_whole(arguments)
+                arguments = value if isinstance(value, dict) else arguments
             except NotACall:
                 pass
+        is_example = _has_placeholder(arguments)
         if not isinstance(arguments, str):
             arguments = json.dumps({} if arguments in (None, []) else arguments, ensure_ascii=False)
-        arguments = arguments if arguments.strip() else "{}"
+        call = LeakedCall(name, arguments if arguments.strip() else "{}")
         if parsed.broken:
-            problem: str | None = _BROKEN
-        elif name not in self.toolset.names:
-            problem = self.toolset.unknown(name[:100])
-        else:
-            problem = self.toolset.problem(name, arguments)
-        return LeakedCall(name, arguments, problem)
+            return call.refused(CUT_OFF)
+        if name not in self.toolset.names:
+            return replace(call, problem=self.toolset.unknown(name[:100]))
+        if is_example:
+            return call.refused(EXAMPLE)
+        return replace(call, problem=self.toolset.problem(name, call.arguments))
 
     def _program(self, parser: CallParser, start: int, body: int) -> tuple[Leak, int] | None:
         """Return a leak for a program that Llama 3 wants to be run: one that begins as such, to the end of the turn."""
@@ -185,5 +225,53 @@ class CallFinder:
             end = parser.closers(stop, mark)
         match = _NAME_IN_DAMAGED.search(text, body, refuted)
         name = match[1] if match else ""
-        call = LeakedCall(self.toolset.resolve(name) or name, text[body:stop].strip(), "the call is no valid JSON")
+        call = LeakedCall(self.toolset.resolve(name) or name, text[body:stop].strip()).refused(UNREADABLE)
         return Leak(self._formats[mark], text[start:end], (call,)), end
+
+    def _damaged_line(self, parser: CallParser, start: int, refuted: int) -> tuple[Leak, int]:
+        """Return a leak for damaged JSON that begins like the call of an offered tool, up to the next blank line."""
+        text = parser.text
+        match = _DAMAGED_LINE.match(text, start)
+        name = match and self.toolset.resolve(match["name"])
+        if not match or not name:
+            raise NotACall(refuted)
+        ending = re.compile(r"\n[ \t]*```[^\n]*" if match["fence"] else r"(?=\n[ \t]*\r?\n)")
+        end = ending.search(text, match.end(), match.end() + _WINDOW)
+        if end is None and len(text) - match.end() < _WINDOW:
+            parser.need(len(text))
+        elif end is None:
+            raise NotACall(refuted)
+        stop = end.end() if end else len(text)
+        with suppress(ValueError, RecursionError):
+            json.loads(text[match.end("fence") if match["fence"] else start : end.start() if end else stop])
+            raise NotACall(refuted)
+        call = LeakedCall(name, text[start:stop]).refused(UNREADABLE)
+        return Leak("damaged JSON", text[start:stop], (call,)), stop
+
+    def _unreadable(self, parser: CallParser, start: int, mark: str) -> tuple[Leak, int] | None:
+        """Return a leak for an element that is alone on its lines and can only be a call, whatever it holds."""
+        text, tag = parser.text, _TAG.fullmatch(mark)
+        if tag is None:
+            return None
+        body = start + len(mark)
+        closing = text.find(f"</{tag[1]}>", body, body + _WINDOW)
+        if closing < 0:
+            if len(text) - body < _WINDOW:
+                parser.need(len(text))
+            return None
+        end = closing + len(tag[1]) + 3
+        name = next(filter(None, map(self.toolset.resolve, _WORD.findall(text, body, closing))), "")
+        is_call = bool(text[body:closing].strip()) and (name or tag[1] not in _GENERAL_TAGS)
+        if not is_call or not parser.match(_LINE_END, _LINE_END_START, end):
+            return None
+        call = LeakedCall(name, text[body:closing].strip()).refused(UNREADABLE)
+        return Leak(self._formats[mark], text[start:end], (call,)), end
+
+
+def _has_placeholder(value: object) -> bool:
+    """Tell whether a value is the name of its type, or the like, as in an explanation of how a tool is called."""
+    if isinstance(value, dict):
+        return any(map(_has_placeholder, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_placeholder, value))
+    return isinstance(value, str) and _PLACEHOLDER.fullmatch(value.strip()) is not None

@@ -8,13 +8,17 @@ import re
 from typing import Any
 
 from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, read_text
-from swarmchat.swarm.parsing.formats import CLOSERS, SEPARATOR
+from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, SEPARATOR
 from swarmchat.swarm.parsing.lenient_json import MAX_DEPTH, NeedMore, NotACall, Parsed, Watch, parse_loose, skip_space
-from swarmchat.swarm.parsing.xml_calls import XmlCallParser
+from swarmchat.swarm.parsing.xml_calls import NAME_END, XmlCallParser
 
 _ON_LINE = re.compile(r"[ \t]*[,;]?[ \t]*")
 _BETWEEN = re.compile(r"[\s,;]*+")
 _NAME = re.compile(r"[A-Za-z_][\w.:/-]{0,99}(?![\w.:/-])")
+_PAIR = re.compile(r"(?<![^\s,;])([A-Za-z_]\w{0,99})\s{0,3}=\s{0,3}")
+_PAIR_START = re.compile(r"[A-Za-z_]\w{0,99}\s{0,3}\Z")
+_BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
+_LONGEST_PAIRS = 2000
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w{0,99}(?!\w)")
 _BEFORE_JSON = re.compile(
     rf"(?:\[CALL_ID\][^\[\s]{{0,100}})?\[ARGS\]|\s*<\|tool_call_argument_begin\|>|{SEPARATOR}|\s*✿ARGS✿:?|<\|content\|>"
@@ -62,7 +66,9 @@ class CallParser(XmlCallParser):
         """
         calls: list[ParsedCall] = []
         while True:
-            value, position, broken = parse_loose(self.text, position, self.final, watch, CLOSERS)
+            value, position, broken, unclosed = parse_loose(self.text, position, self.final, watch, CLOSERS)
+            # Where a closing mark follows, the brackets around whole arguments may be missing.
+            broken = broken or unclosed > (2 if isinstance(value, list) else 1)
             read = self.calls_of(value, broken)
             if read is None:
                 if watch or not isinstance(value, dict) or calls:
@@ -94,7 +100,7 @@ class CallParser(XmlCallParser):
         self.need(position)
         gemma = _GEMMA_CALL.match(self.text, position)
         if gemma:
-            arguments, end, broken = self._gemma_container(gemma.end(), 0, "}")
+            arguments, end, broken, _ = self._gemma_container(gemma.end(), 0, "}")
             return [ParsedCall(gemma[1], arguments, broken)], end
         match = _NAME.match(self.text, position)
         if match is None:
@@ -119,11 +125,34 @@ class CallParser(XmlCallParser):
         if self.text.startswith("{", after):
             call, end = self.json_arguments(name, after)
             return [call], self.fence_end(end) if fence else end
+        if after > end and self.match(_PAIR, _PAIR_START, after):
+            return self._plain_pairs(name, after)
+        closing = self.match(NAME_END, CLOSER_START, after)
+        if closing and self.is_content(name, closing.end()):
+            call, end = self.function(name, closing.end())
+            return [call], end
         if self.text.startswith("<", after):
             return self.pairs(name, after)
         if after == len(self.text):
             return self._nothing(name, after)
         raise NotACall(after)
+
+    def _plain_pairs(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
+        """Read ``city=New York unit=celsius``, up to the closing mark; without one, it may have been cut off."""
+        closer = CLOSERS.search(self.text, position)
+        if closer is None and len(self.text) - position < _LONGEST_PAIRS:
+            self.need(len(self.text))
+        last = closer or _BLANK_LINE.search(self.text, position)
+        end = last.start() if last else len(self.text)
+        if end - position > _LONGEST_PAIRS:
+            raise NotACall(position)
+        schemas, arguments = self.properties(name), dict[str, Any]()
+        pairs = [pair for pair in _PAIR.finditer(self.text, position, end) if not schemas or pair[1] in schemas]
+        for pair, following in zip(pairs, [*(pair.start() for pair in pairs[1:]), end], strict=False):
+            value = self.text[pair.end() : following].strip(" \t\r\n,;")
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+            arguments[pair[1]] = read_text(value[1:-1] if quoted else value, schemas.get(pair[1]))
+        return [ParsedCall(name, arguments, closer is None)], end
 
     def _nothing(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
         if self.toolset.resolve(name) is None:
@@ -181,7 +210,7 @@ class CallParser(XmlCallParser):
             if self.text[position] == ")":
                 return [ParsedCall(name, arguments)], position + 1
             key, position = self._keyword(position, list(schemas), arguments)
-            value, position, broken = self._literal(position)
+            value, position, broken, _ = self._literal(position)
             if key is None:
                 arguments |= value
             else:
@@ -237,7 +266,7 @@ class CallParser(XmlCallParser):
                 if match is None:
                     raise NotACall(position)
                 key, position = match[1], self.space(match.end())
-            items[key], position, broken = self._gemma_value(position, depth + 1)
+            items[key], position, broken, _ = self._gemma_value(position, depth + 1)
             position = self.space(position)
             if broken or position >= len(self.text):
                 return Parsed(items if in_object else [*items.values()], position, True)

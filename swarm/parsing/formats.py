@@ -22,6 +22,10 @@ OPENERS: dict[str, str] = {
     "<function_calls>": "function_calls tags",  # Anthropic's XML; Olmo 3 with Python inside (vLLM: olmo3)
     "<tool>": "tool tags",
     "<tools>": "tool tags",  # Qwen 2.5 Coder mixes its marks up
+    "<tool_call ": "tool_call tags",  # with the name, and perhaps the arguments, as attributes
+    "<toolcall ": "tool_call tags",
+    "<function_call ": "function_call tags",
+    "<tool ": "tool tags",
     "<tool_use>": "tool_use tags",
     "<tool_code>": "tool_code tags",  # Gemini's
     "<TOOLCALL>": "Nemotron",  # Nano v2 (SGLang, llama.cpp)
@@ -82,6 +86,9 @@ def functionary(name: str) -> str:
     return f">>>{name}\n"
 
 
+# What only servers write: a result that the model invents, or repeats.
+RESULT, RESULT_END = "<tool_response>", "</tool_response>"
+
 _GAP = r"(?:[▁_ ]|\\_)"
 
 # What stands between a name and its arguments.
@@ -99,7 +106,7 @@ INSIDE_OPENER = re.compile(
 CLOSERS = re.compile(
     r"</(?:\|?(?:(?:minimax|seed|antml):)?(?:longcat_|dots_)?(?:tool_calls?|toolcalls?|TOOLCALL|function_calls?"
     r"|functioncall|functions?|tools?|tool_use|tool_code|invoke)\|?)>|</(?:arg_key|arg_value|parameters?)>|<function>"
-    r"|</\|tool_calls?\|>|<\|/tool_calls?\|>|<tool_call\|>|<end_function_call>|<\|action_end\|>|<\|END_ACTION\|>"
+    r"|</(?:args?|arguments?|name|tool_name|TOOL_CALL)>|</\|tool_calls?\|>|<\|/tool_calls?\|>|<tool_call\|>|<end_function_call>|<\|action_end\|>|<\|END_ACTION\|>"
     rf"|<\|python_end\|>|<[｜|]tool{_GAP}calls?{_GAP}end[｜|]>|<\|tool_calls?_section_end\|>|<\|tool_call_end\|>"
     r"|<\|tools_suffix\|>"
     r"|</[｜|]DSML[｜|](?:function_calls|tool_calls|invoke)>|</steptml:invoke>|\[/?END_TOOL_REQUEST\]|\[/TOOL_CALLS\]"
@@ -170,6 +177,11 @@ ROLE_START = re.compile(
     r"[ \t]{0,3}(?:[a-z]{0,9}|(?:assistant) [to=]{0,3}|assistant to=[\w.-]{0,100}|functions\.\w{0,100})\Z"
 )
 
+# A role behind the end of a turn, as plain text: the model goes on as somebody else.
+OTHER_TURN = re.compile(r"(?:user|assistant|system|tool|human|model)[ \t]{0,3}:?[ \t]{0,3}(?=\r?\n|\Z)")
+
+OTHER_TURN_START = re.compile(r"[a-z]{0,9}[ \t]{0,3}:?[ \t]{0,3}\r?\Z")
+
 # A line of Python, and what is the same in other languages; not what also begins a sentence.
 STATEMENT = re.compile(
     r"""\s*(?:import\s\w|from\s[\w.]+\simport\s|(?:async\s)?def\s\w+\(|class\s\w+.*:\s*\Z|(?:if|elif|while)\s.*:\s*\Z
@@ -208,7 +220,7 @@ class Marks(NamedTuple):
 def marks_for(names: tuple[str, ...]) -> Marks:
     """Return the patterns to search for while tools with these names are offered."""
     openers = {**OPENERS, **{functionary(name): "Functionary" for name in names if name != "all"}} if names else {}
-    marks = {*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, *openers}
+    marks = {*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, *openers, *([RESULT] if names else [])}
     pattern, line = alternatives(marks), _line_start(names)
     return Marks(
         openers,

@@ -27,6 +27,7 @@ class Exchange:
         context: RequestContext,
         request: ModelRequest,
         *,
+        question: str,
         repair: bool,
         notices: Sequence[Event],
     ) -> None:
@@ -35,7 +36,7 @@ class Exchange:
         self.request = request
         self.notices = notices
         """What there is to say before the request goes out."""
-        self.reader = AnswerReader(toolset, repair=repair)
+        self.reader = AnswerReader(toolset, question, repair=repair)
         self.agent = conversation.agent.name
         rejects = any(policy.reject_output is not None for policy in conversation.swarm.policies)
         self.held_back = rejects or conversation.agent.validate is not None

@@ -123,14 +123,16 @@ class _Turn:
         if rotation:
             conversation.view.forget(context)
         notices += map(Warned, conversation.take_notices())
-        exchange = Exchange(conversation, toolset, context, request, repair=self._rescue.repairs, notices=notices)
+        question, repair = recorder.question, self._rescue.repairs
+        exchange = Exchange(conversation, toolset, context, request, question=question, repair=repair, notices=notices)
         recorder.reader = None if exchange.held_back else exchange.reader
         return exchange
 
     async def judge(self, exchange: Exchange) -> RescueDecision:
         """Decide what becomes of the answer. Raises HookError."""
         rescue, reader = self._rescue, exchange.reader
-        decision = await rescue.judge(reader, exchange.answer, exchange.call_prefix, exchange.milliseconds)
+        answer, prefix = exchange.answer, exchange.call_prefix
+        decision = await rescue.judge(reader, exchange.request, answer, prefix, exchange.milliseconds)
         if decision.again:
             self.recorder.reader = None
         return decision
@@ -156,6 +158,7 @@ class _Turn:
             self.recorder.answer.tool_calls,
             exchange.toolset,
             refusals=decision.refusals,
+            guesses=exchange.reader.guesses,
             visited=visited,
         )
         try:

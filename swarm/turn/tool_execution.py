@@ -36,12 +36,17 @@ class ToolCalls:
         toolset: Toolset,
         *,
         refusals: Mapping[str, str],
+        guesses: Collection[str] = (),
         visited: Collection[str] = (),
     ) -> None:
-        """``refusals`` holds why calls are refused, by id; a tool cannot hand over to an agent in ``visited``."""
+        """``refusals`` holds why calls are refused, by id; ``guesses`` the ids of those that were written as text.
+
+        A tool cannot hand over to an agent in ``visited``.
+        """
         self._conversation = conversation
         self._toolset = toolset
         self._refusals = refusals
+        self._guesses = guesses
         self._visited = visited
         self.outcomes = [Outcome(call) for call in calls]
 
@@ -123,7 +128,7 @@ class ToolCalls:
         outcome.result = json.dumps({"handed_over_to": target})
 
     async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
-        answer = await self._conversation.approves(tool, outcome.call)
+        answer = await self._conversation.approves(tool, outcome.call, guess=outcome.call.id in self._guesses)
         if isinstance(answer, str) and answer != outcome.call.arguments:
             # The approver has checked the new arguments: invalid ones are a defect there, and end the turn.
             outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
@@ -153,10 +158,10 @@ class ToolCalls:
         else:
             outcome.status, outcome.result, outcome.handoff = "ok", result, self._handoff_of(ctx)
             if ctx.handoff_to in self._visited:
-                outcome.result += f"\n[not handed over: {ctx.handoff_to!r} was there before in this turn]"
+                outcome.result += f"\nNot handed over: {ctx.handoff_to!r} was there before in this turn."
         outcome.seconds = loop.time() - started
         if outcome.edited:
-            outcome.result = f"[the user changed the arguments to {outcome.call.arguments}]\n{outcome.result}"
+            outcome.result = f"The user changed the arguments to {outcome.call.arguments}.\n{outcome.result}"
 
     def _handoff_of(self, ctx: Context) -> str | None:
         has_handoff = any(other.handoff for other in self.outcomes)

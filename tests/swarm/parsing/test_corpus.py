@@ -39,13 +39,13 @@ HELD_OUT_ORDINARY = read("held_out_ordinary.jsonl")
 
 
 def whole(entry: Entry) -> Iterator[Found]:
-    text, _, leaks, _ = filter_text(entry["text"], TOOLSET)
+    text, _, leaks, _ = filter_text(entry["text"], TOOLSET, entry.get("question", ""))
     yield Found(text, list(leaks))
 
 
 def streamed(entry: Entry) -> Iterator[Found]:
     for chunks in cuts(entry):
-        output = AnswerFilter(TOOLSET)
+        output = AnswerFilter(TOOLSET, entry.get("question", ""))
         pieces = [piece for chunk in chunks for piece in output.feed(chunk)]
         pieces += output.finish()
         text = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
@@ -70,10 +70,14 @@ def cuts(entry: Entry) -> Iterator[list[str]]:
 def leak_problem(entry: Entry, found: Found) -> str | None:
     """Return in what ``found`` differs from what ``entry`` says, ``None`` if in nothing."""
     calls = [call for leak in found.leaks for call in leak.calls]
+    cut_off = calls.pop() if entry.get("cut") and calls else None
+    if cut_off and not (cut_off.doubtful and "cut off" in str(cut_off.problem)):
+        return f"the call of {cut_off.name!r} is taken for a whole one"
     for call in calls:
         if problem := call.problem or TOOLSET.problem(call.name, call.arguments):
             return f"the call of {call.name!r} with {call.arguments[:200]!r} has a problem: {problem}"
-    wanted = [(call["name"], meaning(call["name"], json.dumps(call["arguments"]))) for call in entry["calls"]]
+    whole_calls = entry["calls"][: len(entry["calls"]) - bool(entry.get("cut"))]
+    wanted = [(call["name"], meaning(call["name"], json.dumps(call["arguments"]))) for call in whole_calls]
     got = [(call.name, meaning(call.name, call.arguments)) for call in calls]
     if got != wanted:
         return f"the calls are {got}, expected {wanted}"

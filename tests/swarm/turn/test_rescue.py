@@ -112,7 +112,9 @@ def test_a_call_that_came_twice_is_carried_out_once():
         ("functions.find_fact", '{"about": "x"}', '{"about": "x"}'),
         ("findFact", "{'about': 'x',}", '{"about": "x"}'),
         ("find_fact", '"{\\"about\\": \\"x\\"}"', '{"about": "x"}'),
-        ("find_fact", '{"about": "x"', '{"about": "x"}'),
+        ("find_fact", '{"about": "x", "limit": null}', '{"about": "x"}'),
+        ("find_fact", '{"about": {"type": "string", "value": "x"}}', '{"about": "x"}'),
+        ("find_fact", '{"about": "x", "mode": "fast"}', '{"about": "x"}'),
         ("find_fact", '{"parameters": {"about": "x"}}', '{"about": "x"}'),
         ("find_fact", '{"type": "object", "properties": {"about": "x"}}', '{"about": "x"}'),
         ("find_fact<|channel|>commentary", '{"about": "x"}', '{"about": "x"}'),
@@ -126,7 +128,9 @@ def test_calls_whose_form_is_wrong_are_repaired(name, arguments, fitting):
     assert data_of(records, "rescue")[0]["bad"]["tool_calls"][0]["function"] == {"name": name, "arguments": arguments}
 
 
-@pytest.mark.parametrize("arguments", ["{", '{"about": "ban', '{"abut": "x"}', "about x", "[1]", '{"about": ["x"]}'])
+@pytest.mark.parametrize(
+    "arguments", ['{"abut": "x"}', "about x", "[1]", '{"about": ["x"]}', '{"about": "x", "limt": 2}']
+)
 def test_arguments_that_leave_a_doubt_are_not_guessed(arguments):
     events, _, model = turn([Answer("", (ToolCall("c", "find_fact", arguments),), "tool_calls"), "I cannot."])
     assert rescues(events) == [("bad_arguments", "feedback")]
@@ -134,10 +138,22 @@ def test_arguments_that_leave_a_doubt_are_not_guessed(arguments):
     assert next(event for event in events if isinstance(event, ToolFinished)).status == "error"
 
 
-def test_a_call_that_was_cut_off_is_not_completed():
-    call = ToolCall("c", "find_fact", '{"about": "x"')
-    events, _, _ = turn([Answer("", (call,), "length"), "I cannot."])
+@pytest.mark.parametrize("finish", ["tool_calls", "stop", "length", "content_filter"])
+@pytest.mark.parametrize("arguments", ["{", '{"about": "x"', '{"about": "x", ', '{"about": "ban'])
+def test_a_call_that_was_cut_off_is_not_completed(arguments, finish):
+    events, _, model = turn([Answer("", (ToolCall("c", "find_fact", arguments),), finish), "I cannot."])
     assert rescues(events) == [("bad_arguments", "feedback")]
+    assert contents(model)[-1] == "Error: the call of find_fact is cut off: write it again, whole"
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+def test_the_last_call_of_an_answer_that_was_stopped_is_not_carried_out(finish):
+    whole = Answer("", (ToolCall("c", "book", '{"what": "x"}'),), finish)
+    leaked = Answer('<tool_call>{"name": "book", "arguments": {"what": "x"}}</tool_call>', (), finish)
+    for answer in (whole, leaked):
+        events, _, _ = turn([answer, "I cannot."])
+        assert rescues(events)[-1] == ("bad_arguments", "feedback")
+        assert BOOKED == []
 
 
 def test_two_calls_in_one_are_taken_apart():
@@ -174,7 +190,8 @@ def test_feedback_that_does_not_help_is_followed_by_the_next_steps():
     assert data_of(records, "rescue")[-1]["recovered"] is False
     # Asked again with the reason: the bad answer is in that request and nowhere else.
     assert [message["role"] for message in sent(model, 2)[-2:]] == ["assistant", "user"]
-    assert "nothing_like_it" in sent(model, 2)[-2]["content"]
+    assert "nothing_like_it" in sent(model, 2)[-1]["content"]
+    assert sent(model, 2)[-1]["content"].endswith("\n\ngo")
     # On the clean slate there are the instructions and the question.
     assert contents(model, 3) == ["You are triage.", "go"]
 
@@ -184,7 +201,8 @@ def test_an_empty_answer_is_asked_for_again():
     assert rescues(events) == [("empty", "recomplete")]
     assert text_of(events) == "Here I am."
     assert contents(model, 1)[:2] == ["You are triage.", "go"]
-    assert contents(model, 1)[2] == "(nothing)"
+    assert contents(model, 1)[2] == "Let me think about that again."
+    assert contents(model, 1)[3].endswith("\n\ngo")
     assert [record.type for record in records] == ["session", "user", "request", "rescue", "request", "assistant"]
 
 
@@ -245,7 +263,7 @@ def test_what_a_flush_keeps_is_read_again_however_far_back_it_is(tmp_path):
     async def scenario():
         backend = open_backend(f"disk:{tmp_path}")
         many = [calling("find_fact", f"c{number}", about=f"x{number}") for number in range(15)]
-        model = ScriptedModel([*["word " * 20] * 120, *many, "", "", "At last."])
+        model = ScriptedModel([*(f"word {number} " * 20 for number in range(120)), *many, "", "", "At last."])
         async with await open_session(backend, model, swarm=SWARM) as session:
             for number in range(120):
                 await say(session, f"question {number}")
