@@ -181,6 +181,7 @@ class AnswerText:
 
     def _say(self, text: str) -> None:
         body = text.strip()
+        self._tail = (self._tail + text)[-_TAIL:]
         if not body:
             self._space.append(text)
             return
@@ -193,7 +194,6 @@ class AnswerText:
             before = gap.rstrip(" \t") + indent if indent else gap
         self._pieces.append(TextChunk(before + text[start:end]))
         self._space, self._gap, self.prose = [text[end:]], None, True
-        self._tail = (self._tail + text)[-_TAIL:]
 
 
 def _wider(one: str, other: str) -> str:

@@ -256,9 +256,16 @@ class CallFinder:
         body = start + len(mark)
         closing = text.find(f"</{tag[1]}>", body, body + _WINDOW)
         if closing < 0:
-            if len(text) - body < _WINDOW:
-                parser.need(len(text))
-            return None
+            if len(text) - body >= _WINDOW:
+                return None
+            parser.need(len(text))
+            first = _WORD.match(text, parser.space(body))
+            if first is None or self.toolset.resolve(first[0]) is None:
+                return None
+            paragraph = _PARAGRAPH.search(text, body)
+            end = paragraph.start() if paragraph else len(text)
+            call = LeakedCall(self.toolset.resolve(first[0]) or "", text[body:end].strip()).refused(CUT_OFF)
+            return Leak(self._formats[mark], text[start:end], (call,)), end
         end = closing + len(tag[1]) + 3
         name = next(filter(None, map(self.toolset.resolve, _WORD.findall(text, body, closing))), "")
         is_call = bool(text[body:closing].strip()) and (name or tag[1] not in _GENERAL_TAGS)
@@ -271,7 +278,7 @@ class CallFinder:
 def _has_placeholder(value: object) -> bool:
     """Tell whether a value is the name of its type, or the like, as in an explanation of how a tool is called."""
     if isinstance(value, dict):
-        return any(map(_has_placeholder, value.values()))
+        return any(_has_placeholder(item) for key, item in value.items() if key != "type")
     if isinstance(value, list):
         return any(map(_has_placeholder, value))
     return isinstance(value, str) and _PLACEHOLDER.fullmatch(value.strip()) is not None

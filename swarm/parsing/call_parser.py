@@ -10,13 +10,18 @@ from typing import Any
 from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, read_text
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, SEPARATOR
 from swarmchat.swarm.parsing.lenient_json import MAX_DEPTH, NeedMore, NotACall, Parsed, Watch, parse_loose, skip_space
-from swarmchat.swarm.parsing.xml_calls import NAME_END, XmlCallParser
+from swarmchat.swarm.parsing.xml_calls import NAME_END, TAG_START, WRAPPER, XmlCallParser
 
 _ON_LINE = re.compile(r"[ \t]*[,;]?[ \t]*")
 _BETWEEN = re.compile(r"[\s,;]*+")
 _NAME = re.compile(r"[A-Za-z_][\w.:/-]{0,99}(?![\w.:/-])")
-_PAIR = re.compile(r"(?<![^\s,;])([A-Za-z_]\w{0,99})\s{0,3}=\s{0,3}")
-_PAIR_START = re.compile(r"[A-Za-z_]\w{0,99}\s{0,3}\Z")
+_PAIR = re.compile(r"(?<![^\s,;>])([A-Za-z_]\w{0,99})\s{0,3}[=:]\s{0,3}(?=[^\s=:])")
+_PAIR_START = re.compile(r"[A-Za-z_]\w{0,99}\s{0,3}[=:]?\s{0,3}\Z")
+# A tag around the call that says something else than its name.
+_NAMELESS = re.compile(
+    r"""<(?:tool_?call|function_?call)(?:[ \t]{1,5}(?!name\b)[\w:-]{1,40}="""
+    r"""(?:"[^"<>\n]{0,100}"|'[^'<>\n]{0,100}')){1,4}>"""
+)
 _BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
 _LONGEST_PAIRS = 2000
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w{0,99}(?!\w)")
@@ -45,6 +50,9 @@ class CallParser(XmlCallParser):
         fenced = self.match(_FENCE, _FENCE_START, position)
         if fenced:
             position = self.space(fenced.end())
+        nameless = self.match(_NAMELESS, TAG_START, position)
+        if nameless:
+            return self.body(nameless.end())
         first = self.text[position : position + 1]
         inner = self.space(position + 1) if first == "[" else position
         if first == "{" or (first == "[" and self.text[inner : inner + 1] in ("{", "]", "")):
@@ -128,6 +136,9 @@ class CallParser(XmlCallParser):
         if after > end and self.match(_PAIR, _PAIR_START, after):
             return self._plain_pairs(name, after)
         closing = self.match(NAME_END, CLOSER_START, after)
+        wrapper = self.match(WRAPPER, TAG_START, self.space(closing.end())) if closing else None
+        if wrapper and self.match(_PAIR, _PAIR_START, self.space(wrapper.end())):
+            return self._plain_pairs(name, wrapper.end())
         if closing and self.is_content(name, closing.end()):
             call, end = self.function(name, closing.end())
             return [call], end

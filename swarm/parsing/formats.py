@@ -106,7 +106,7 @@ INSIDE_OPENER = re.compile(
 CLOSERS = re.compile(
     r"</(?:\|?(?:(?:minimax|seed|antml):)?(?:longcat_|dots_)?(?:tool_calls?|toolcalls?|TOOLCALL|function_calls?"
     r"|functioncall|functions?|tools?|tool_use|tool_code|invoke)\|?)>|</(?:arg_key|arg_value|parameters?)>|<function>"
-    r"|</(?:args?|arguments?|name|tool_name|TOOL_CALL)>|</\|tool_calls?\|>|<\|/tool_calls?\|>|<tool_call\|>|<end_function_call>|<\|action_end\|>|<\|END_ACTION\|>"
+    r"|</(?:args?|arguments?|name|tool_name|tool_response|TOOL_CALL)>|</\|tool_calls?\|>|<\|/tool_calls?\|>|<tool_call\|>|<end_function_call>|<\|action_end\|>|<\|END_ACTION\|>"
     rf"|<\|python_end\|>|<[｜|]tool{_GAP}calls?{_GAP}end[｜|]>|<\|tool_calls?_section_end\|>|<\|tool_call_end\|>"
     r"|<\|tools_suffix\|>"
     r"|</[｜|]DSML[｜|](?:function_calls|tool_calls|invoke)>|</steptml:invoke>|\[/?END_TOOL_REQUEST\]|\[/TOOL_CALLS\]"
