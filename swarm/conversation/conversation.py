@@ -239,7 +239,8 @@ class Conversation:
         ``guess`` says that the model wrote the call as text.
         """
         rule = self.settings.rule_for(tool.name, tool.approve)
-        if guess and rule == "auto" and tool.effects and self.settings.confirms_guesses(self.approver is not None):
+        can_ask = self.approver is not None
+        if guess and rule == "auto" and tool.effects and self.settings.asks_about_guess(tool.name, can_ask):
             rule = "ask"
         if rule == "ask":
             return False if self.approver is None else await self.approver(tool, call)

@@ -46,8 +46,10 @@ class SessionSettings:
     """Whether a call that the rescue made of text is asked for, if its tool has effects: ask (where there is somebody
     to ask), always (denied where there is nobody), or never."""
 
-    def confirms_guesses(self, can_ask: bool) -> bool:
-        """Tell whether calls that the model wrote as text need approval."""
+    def asks_about_guess(self, tool: str, can_ask: bool) -> bool:
+        """Tell whether a call of ``tool`` that the model wrote as text needs approval, though the tool does not."""
+        if any(fnmatchcase(tool, pattern) for pattern in self.approve):
+            return False
         return self.rescue_confirm == "always" or (self.rescue_confirm == "ask" and can_ask)
 
     def rule_for(self, tool: str, default: str) -> str:

@@ -183,11 +183,11 @@ WEATHER = '{"city": "Paris", "unit": "celsius", "day": "today"}'
                 "Order": calling("place_order", '{"items": "3 foxes", "address": "Köln"}'),
                 "door": calling("door-code", '{"day": 1}'),
             },
-            {"nested": "failed", "unicode": "quirk", "no_parameters": "failed", "clean": "quirk"},
+            {"nested": "failed", "unicode": "quirk", "no_parameters": "quirk", "clean": "quirk"},
             {
                 "wrong_arguments": ["feedback"],
+                "malformed_arguments": ["repair"],
                 "flattens_nested_arguments": ["feedback"],
-                "invents_arguments": ["feedback"],
                 "breaks_unicode": [],
             },
         ),
