@@ -9,7 +9,7 @@ from typing import Any
 
 from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, read_text
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, SEPARATOR
-from swarmchat.swarm.parsing.lenient_json import MAX_DEPTH, NeedMore, NotACall, Parsed, Watch, parse_loose, skip_space
+from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, Parsed, Watch, parse_loose, skip_space
 from swarmchat.swarm.parsing.xml_calls import NAME_END, TAG_START, WRAPPER, XmlCallParser
 
 _ON_LINE = re.compile(r"[ \t]*[,;]?[ \t]*")
@@ -34,11 +34,6 @@ _BEFORE_JSON_START = re.compile(
 _FENCE = re.compile(r"```[\w-]{0,20}[ \t]*\n")
 _FENCE_START = re.compile(r"`{1,3}\Z|```[\w-]{0,20}[ \t]*\Z")
 _GEMMA_CALL = re.compile(r"call:([\w.-]{1,100})\{")
-_GEMMA_QUOTES = ("<escape>", '<|"|>')
-_GEMMA_PLAIN = re.compile(r"[^,{}\[\]<]{0,200}(?=[,}\]])")
-_GEMMA_PLAIN_START = re.compile(r"[^,{}\[\]<]{0,200}\Z")
-_GEMMA_KEY = re.compile(r"([\w.$-]{1,100}):")
-_GEMMA_KEY_START = re.compile(r"[\w.$-]{0,100}\Z")
 
 
 class CallParser(XmlCallParser):
@@ -108,8 +103,8 @@ class CallParser(XmlCallParser):
         self.need(position)
         gemma = _GEMMA_CALL.match(self.text, position)
         if gemma:
-            arguments, end, broken, _ = self._gemma_container(gemma.end(), 0, "}")
-            return [ParsedCall(gemma[1], arguments, broken)], end
+            call, end = self.json_arguments(gemma[1], gemma.end() - 1)
+            return [call], end
         match = _NAME.match(self.text, position)
         if match is None:
             raise NotACall(position + 1)
@@ -259,47 +254,3 @@ class CallParser(XmlCallParser):
         if not self.final and self.text[position : position + 3] in ('""', "''"):
             raise NeedMore
         return parse_loose(self.text, position, self.final)
-
-    # FunctionGemma and Gemma 4: strings between marks in place of quotes
-
-    def _gemma_container(self, position: int, depth: int, closer: str) -> Parsed:
-        """Read an object or an array up to its ``closer``; ``position`` is behind the opening bracket."""
-        items: dict[Any, Any] = {}
-        in_object = closer == "}"
-        while True:
-            position = self.space(position)
-            closed = self.text.startswith(closer, position)
-            if closed or position >= len(self.text):
-                return Parsed(items if in_object else [*items.values()], position + closed, not closed)
-            key: Any = len(items)
-            if in_object:
-                match = self.match(_GEMMA_KEY, _GEMMA_KEY_START, position)
-                if match is None:
-                    raise NotACall(position)
-                key, position = match[1], self.space(match.end())
-            items[key], position, broken, _ = self._gemma_value(position, depth + 1)
-            position = self.space(position)
-            if broken or position >= len(self.text):
-                return Parsed(items if in_object else [*items.values()], position, True)
-            if self.text[position] not in (",", closer):
-                raise NotACall(position)
-            position += self.text[position] == ","
-
-    def _gemma_value(self, position: int, depth: int) -> Parsed:
-        if depth > MAX_DEPTH:
-            raise NotACall(position)
-        for quote in _GEMMA_QUOTES:
-            if self.at(quote, position):
-                end = self.text.find(quote, position + len(quote))
-                if end < 0 and not self.final:
-                    raise NeedMore
-                value = self.text[position + len(quote) : end if end >= 0 else len(self.text)]
-                return Parsed(value, end + len(quote) if end >= 0 else len(self.text), end < 0)
-        if self.text.startswith(("{", "["), position):
-            return self._gemma_container(position + 1, depth, "}" if self.text[position] == "{" else "]")
-        plain = self.match(_GEMMA_PLAIN, _GEMMA_PLAIN_START, position)
-        if plain is None:
-            if _GEMMA_PLAIN_START.match(self.text, position):
-                return Parsed(None, len(self.text), True)
-            raise NotACall(position)
-        return Parsed(read_text(plain[0].strip(), None), plain.end())

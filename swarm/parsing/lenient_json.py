@@ -49,6 +49,9 @@ _STRINGS = {
     "'": re.compile(r"'([^'\\]*+(?:\\.[^'\\]*+)*+)(')?", re.DOTALL),
     "“": re.compile(r"“([^”\\]*+(?:\\.[^”\\]*+)*+)(”)?", re.DOTALL),
     "‘": re.compile(r"‘([^’\\]*+(?:\\.[^’\\]*+)*+)(’)?", re.DOTALL),
+    # FunctionGemma and Gemma 4, which have no escapes.
+    "<escape>": re.compile(r"<escape>((?:(?!<escape>).)*+)(<escape>)?", re.DOTALL),
+    '<|"|>': re.compile(r'<\|"\|>((?:(?!<\|"\|>).)*+)(<\|"\|>)?', re.DOTALL),
 }
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"-?[^\W\d][\w$-]*+|\$[\w$-]*+")
@@ -87,15 +90,19 @@ def skip_space(text: str, position: int, final: bool) -> int:
 
 def read_string(text: str, position: int, final: bool) -> Parsed:
     """Read the quoted string at ``position``, in any kind of quotes. Raises as ``parse_loose`` does."""
-    pattern = _STRINGS.get(text[position : position + 1])
-    match = pattern and pattern.match(text, position)
+    quote = _quote(text, position)
+    match = _STRINGS[quote].match(text, position) if quote else None
     if not match:
         raise NotACall(position)
-    if match[2] is None:
-        if not final:
-            raise NeedMore
-        return Parsed(unescape(text[match.start(1) :]), len(text), True)
-    return Parsed(unescape(match[1]), match.end())
+    if match[2] is None and not final:
+        raise NeedMore
+    raw, end = (text[match.start(1) :], len(text)) if match[2] is None else (match[1], match.end())
+    return Parsed(raw if quote[0] == "<" else unescape(raw), end, match[2] is None)
+
+
+def _quote(text: str, position: int) -> str:
+    """Return the mark at ``position`` that begins a string; empty if there is none."""
+    return next((quote for quote in _STRINGS if text.startswith(quote, position)), "")
 
 
 def unescape(raw: str) -> str:
@@ -133,7 +140,7 @@ class _Reader:
             return self._object(position, depth, objects + 1)
         if first == "[":
             return self._array(position, depth, objects)
-        if first in _STRINGS:
+        if _quote(self.text, position):
             string = read_string(self.text, position, self.final)
             self.broken |= string.broken
             return string.value, string.end
@@ -214,7 +221,7 @@ class _Reader:
                 return members, position
 
     def _key(self, position: int, objects: int) -> tuple[str, int]:
-        quoted = self.text[position] in _STRINGS
+        quoted = bool(_quote(self.text, position))
         if quoted and self.watch and objects == 1:
             self._watch_key(position)
         if quoted:
