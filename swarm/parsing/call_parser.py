@@ -9,7 +9,7 @@ from typing import Any
 
 from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, read_text
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, SEPARATOR
-from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, Parsed, Watch, parse_loose, skip_space
+from swarmchat.swarm.parsing.lenient_json import NotACall, Watch, parse_loose, skip_space
 from swarmchat.swarm.parsing.xml_calls import NAME_END, TAG_START, WRAPPER, XmlCallParser
 
 _ON_LINE = re.compile(r"[ \t]*[,;]?[ \t]*")
@@ -216,7 +216,7 @@ class CallParser(XmlCallParser):
             if self.text[position] == ")":
                 return [ParsedCall(name, arguments)], position + 1
             key, position = self._keyword(position, list(schemas), arguments)
-            value, position, broken, _ = self._literal(position)
+            value, position, broken, _ = parse_loose(self.text, position, self.final)
             if key is None:
                 arguments |= value
             else:
@@ -243,14 +243,3 @@ class CallParser(XmlCallParser):
         if len(arguments) >= len(names) or names[len(arguments)] in arguments:
             raise NotACall(position)
         return names[len(arguments)], position
-
-    def _literal(self, position: int) -> Parsed:
-        for quotes in ('"""', "'''"):
-            if self.text.startswith(quotes, position):
-                end = self.text.find(quotes, position + 3)
-                if end < 0 and not self.final:
-                    raise NeedMore
-                return Parsed(self.text[position + 3 : end], end + 3) if end >= 0 else Parsed("", len(self.text), True)
-        if not self.final and self.text[position : position + 3] in ('""', "''"):
-            raise NeedMore
-        return parse_loose(self.text, position, self.final)

@@ -45,13 +45,13 @@ UNREAD, MORE = object(), object()
 _SPACE = re.compile(r"[ \t\r\n\ufeff\u00a0]*+(?:(?://|#)[^\n]*+(?:\n[ \t\r\n]*+|\Z)|/\*(?s:.){0,200}?\*/[ \t\r\n]*+)*+")
 _OPEN_COMMENT = re.compile(r"/(?:\*(?:(?!\*/)(?s:.)){0,201})?\Z")
 _STRINGS = {
-    '"': re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)(")?', re.DOTALL),
-    "'": re.compile(r"'([^'\\]*+(?:\\.[^'\\]*+)*+)(')?", re.DOTALL),
-    "“": re.compile(r"“([^”\\]*+(?:\\.[^”\\]*+)*+)(”)?", re.DOTALL),
-    "‘": re.compile(r"‘([^’\\]*+(?:\\.[^’\\]*+)*+)(’)?", re.DOTALL),
-    # FunctionGemma and Gemma 4, which have no escapes.
-    "<escape>": re.compile(r"<escape>((?:(?!<escape>).)*+)(<escape>)?", re.DOTALL),
-    '<|"|>': re.compile(r'<\|"\|>((?:(?!<\|"\|>).)*+)(<\|"\|>)?', re.DOTALL),
+    first: re.compile(rf"{first}([^{last}\\]*+(?:\\.[^{last}\\]*+)*+)({last})?", re.DOTALL)
+    for first, last in ('""', "''", "“”", "‘’")
+}
+# Strings without escapes: those of Python, of FunctionGemma and of Gemma 4.
+_RAW_STRINGS = {
+    mark: re.compile(rf"{re.escape(mark)}((?:(?!{re.escape(mark)}).)*+)({re.escape(mark)})?", re.DOTALL)
+    for mark in ('"""', "'''", "<escape>", '<|"|>')
 }
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"-?[^\W\d][\w$-]*+|\$[\w$-]*+")
@@ -90,19 +90,21 @@ def skip_space(text: str, position: int, final: bool) -> int:
 
 def read_string(text: str, position: int, final: bool) -> Parsed:
     """Read the quoted string at ``position``, in any kind of quotes. Raises as ``parse_loose`` does."""
-    quote = _quote(text, position)
-    match = _STRINGS[quote].match(text, position) if quote else None
+    if not final and text[position : position + 3] in ('""', "''"):
+        raise NeedMore
+    raw = next((pattern for mark, pattern in _RAW_STRINGS.items() if text.startswith(mark, position)), None)
+    pattern = raw or _STRINGS.get(text[position : position + 1])
+    match = pattern and pattern.match(text, position)
     if not match:
         raise NotACall(position)
     if match[2] is None and not final:
         raise NeedMore
-    raw, end = (text[match.start(1) :], len(text)) if match[2] is None else (match[1], match.end())
-    return Parsed(raw if quote[0] == "<" else unescape(raw), end, match[2] is None)
+    content, end = (text[match.start(1) :], len(text)) if match[2] is None else (match[1], match.end())
+    return Parsed(content if raw else unescape(content), end, match[2] is None)
 
 
-def _quote(text: str, position: int) -> str:
-    """Return the mark at ``position`` that begins a string; empty if there is none."""
-    return next((quote for quote in _STRINGS if text.startswith(quote, position)), "")
+def _is_string(text: str, position: int) -> bool:
+    return text[position : position + 1] in _STRINGS or text.startswith(("<escape>", '<|"|>'), position)
 
 
 def unescape(raw: str) -> str:
@@ -140,7 +142,7 @@ class _Reader:
             return self._object(position, depth, objects + 1)
         if first == "[":
             return self._array(position, depth, objects)
-        if _quote(self.text, position):
+        if _is_string(self.text, position):
             string = read_string(self.text, position, self.final)
             self.broken |= string.broken
             return string.value, string.end
@@ -221,7 +223,7 @@ class _Reader:
                 return members, position
 
     def _key(self, position: int, objects: int) -> tuple[str, int]:
-        quoted = bool(_quote(self.text, position))
+        quoted = _is_string(self.text, position)
         if quoted and self.watch and objects == 1:
             self._watch_key(position)
         if quoted:
