@@ -102,14 +102,15 @@ class CallFinder:
             body = position
             parser.need(position)
             if position >= len(text) and line_start:
-                return Leak(self._formats[mark], text[start:], (LeakedCall("", "").refused(CUT_OFF),)), position
+                return self._refused(self._formats[mark], text[start:], "", "", CUT_OFF), position
             calls, position = parser.body(position)
         except NotACall as refuted:
-            leak = self._damaged(parser, mark, start, body, max(refuted.position, start + 1))
-            if leak is None and line_start:
-                leak = self._program(parser, start, body) if mark == _PROGRAM else self._unreadable(parser, start, mark)
+            seen = max(refuted.position, start + 1)
+            leak = self._unreadable(parser, mark, start, body, seen, line_start)
+            if leak is None and mark == _PROGRAM and line_start:
+                leak = self._program(parser, start, body)
             if leak is None:
-                raise NotACall(max(refuted.position, start + 1)) from None
+                raise NotACall(seen) from None
             return leak
         position = parser.closers(position, mark)
         return Leak(self._formats[mark], text[start:position], tuple(map(self.call, calls))), position
@@ -201,32 +202,45 @@ class CallFinder:
         call = self.call(ParsedCall(name, {key: text[body:end].strip()}, explicit=True))
         return Leak(self._formats[_PROGRAM], text[start:end], (call,)), end
 
-    def _damaged(self, parser: CallParser, mark: str, start: int, body: int, refuted: int) -> tuple[Leak, int] | None:
-        """Return a leak for a frame whose content starts like a call but is damaged, up to its closing mark."""
-        text = parser.text
+    def _unreadable(
+        self, parser: CallParser, mark: str, start: int, body: int, refuted: int, line_start: bool
+    ) -> tuple[Leak, int] | None:
+        """Return a leak for a frame that can only be one, up to its closing mark, or else to the next blank line.
+
+        It is one if it begins like a call in JSON, or if it is a tag alone on its lines.
+        """
+        text, tag = parser.text, _TAG.fullmatch(mark) if line_start else None
         parser.need(refuted + 20)
-        if not _DAMAGED.match(text, body, refuted + 20):
+        is_json = _DAMAGED.match(text, body, refuted + 20)
+        if not is_json and not tag:
             return None
-        window = text[refuted : refuted + _WINDOW]
-        closer = CLOSERS.search(window)
-        again = window.find(mark)
-        if closer is None and again < 0 and not parser.final and len(window) < _WINDOW:
-            raise NeedMore
-        if 0 <= again < (closer.start() if closer else _WINDOW):
+        limit = refuted + _WINDOW
+        closer, again = CLOSERS.search(text, refuted, limit), text.find(mark, refuted, limit)
+        if closer is None and again < 0 and len(text) < limit:
+            parser.need(len(text))
+        if 0 <= again < (closer.start() if closer else limit):
             return None
-        if closer is None:
-            # Nothing closes it: it goes on to the end, or to the next paragraph.
-            paragraph = _PARAGRAPH.search(window)
-            if paragraph is None and len(window) == _WINDOW:
-                return None
-            stop = end = refuted + (paragraph.start() if paragraph else len(window))
+        ending = closer or _PARAGRAPH.search(text, refuted, limit)
+        if ending is None and len(text) >= limit:
+            return None
+        stop = ending.start() if ending else len(text)
+        end = parser.closers(stop, mark) if closer else stop
+        content = text[body:stop].strip()
+        why = UNREADABLE if closer or is_json else CUT_OFF
+        if is_json:
+            match = _NAME_IN_DAMAGED.search(text, body, refuted)
+            name = match[1] if match else ""
         else:
-            stop = refuted + closer.start()
-            end = parser.closers(stop, mark)
-        match = _NAME_IN_DAMAGED.search(text, body, refuted)
-        name = match[1] if match else ""
-        call = LeakedCall(self.toolset.resolve(name) or name, text[body:stop].strip()).refused(UNREADABLE)
-        return Leak(self._formats[mark], text[start:end], (call,)), end
+            words = _WORD.findall(content) if closer else _WORD.findall(content)[:1]
+            name = next(filter(self.toolset.resolve, words), "")
+            is_alone = closer and parser.match(_LINE_END, _LINE_END_START, end) and tag and tag[1] not in _GENERAL_TAGS
+            if not content or not (name or is_alone):
+                return None
+        return self._refused(self._formats[mark], text[start:end], name, content, why), end
+
+    def _refused(self, format_name: str, text: str, name: str, content: str, why: str) -> Leak:
+        call = LeakedCall(self.toolset.resolve(name) or name, content)
+        return Leak(format_name, text, (call.refused(why),))
 
     def _damaged_line(self, parser: CallParser, start: int, refuted: int) -> tuple[Leak, int]:
         """Return a leak for damaged JSON that begins like the call of an offered tool, up to the next blank line."""
@@ -245,34 +259,7 @@ class CallFinder:
         with suppress(ValueError, RecursionError):
             json.loads(text[match.end("fence") if match["fence"] else start : end.start() if end else stop])
             raise NotACall(refuted)
-        call = LeakedCall(name, text[start:stop]).refused(UNREADABLE)
-        return Leak("damaged JSON", text[start:stop], (call,)), stop
-
-    def _unreadable(self, parser: CallParser, start: int, mark: str) -> tuple[Leak, int] | None:
-        """Return a leak for an element that is alone on its lines and can only be a call, whatever it holds."""
-        text, tag = parser.text, _TAG.fullmatch(mark)
-        if tag is None:
-            return None
-        body = start + len(mark)
-        closing = text.find(f"</{tag[1]}>", body, body + _WINDOW)
-        if closing < 0:
-            if len(text) - body >= _WINDOW:
-                return None
-            parser.need(len(text))
-            first = _WORD.match(text, parser.space(body))
-            if first is None or self.toolset.resolve(first[0]) is None:
-                return None
-            paragraph = _PARAGRAPH.search(text, body)
-            end = paragraph.start() if paragraph else len(text)
-            call = LeakedCall(self.toolset.resolve(first[0]) or "", text[body:end].strip()).refused(CUT_OFF)
-            return Leak(self._formats[mark], text[start:end], (call,)), end
-        end = closing + len(tag[1]) + 3
-        name = next(filter(None, map(self.toolset.resolve, _WORD.findall(text, body, closing))), "")
-        is_call = bool(text[body:closing].strip()) and (name or tag[1] not in _GENERAL_TAGS)
-        if not is_call or not parser.match(_LINE_END, _LINE_END_START, end):
-            return None
-        call = LeakedCall(name, text[body:closing].strip()).refused(UNREADABLE)
-        return Leak(self._formats[mark], text[start:end], (call,)), end
+        return self._refused("damaged JSON", text[start:stop], name, text[start:stop], UNREADABLE), stop
 
 
 def _has_placeholder(value: object) -> bool:

@@ -77,7 +77,7 @@ class Guards:
         if call.name not in toolset.names:
             return _call_fault("unknown_tool", repr(call.name)[:80], toolset.unknown(call.name), call, answer)
         if why := doubts.get(call.id):
-            return _call_fault("bad_arguments", why, why, call, answer)
+            return _call_fault("bad_arguments", re.split("[,:]", why)[0], why, call, answer)
         if problem := toolset.problem(call.name, call.arguments):
             detail = f"{call.name}: {problem}"
             if (tool := toolset.tools.get(call.name)) is not None:
@@ -118,7 +118,7 @@ def empty_fault(answer: Answer) -> Fault | None:
 def unreadable_fault(answer: Answer, problem: str) -> Fault:
     """Return the fault of an answer with a call in its text that does not even have a name."""
     told = f"Your last answer contained a tool call that could not be carried out: {problem}."
-    return Fault("leaked_call", problem, told, answer)
+    return Fault("leaked_call", "", told, answer)
 
 
 def repeated_answer_fault(answer: Answer, request: ModelRequest) -> Fault | None:
