@@ -198,8 +198,16 @@ class CallParser(XmlCallParser):
             position = after
 
     def python(self, position: int) -> tuple[list[ParsedCall], int]:
-        """Read ``f(a=1)``."""
+        """Read ``f(a=1)``, or ``print(f(a=1))`` as Gemini writes it."""
         self.need(position)
+        if self.text.startswith("print(", position) and self.toolset.resolve("print") is None:
+            calls, position = self.python(position + len("print("))
+            if calls[0].broken:
+                return calls, position
+            position = self.space(position)
+            if not self.text.startswith(")", position):
+                raise NotACall(position)
+            return calls, position + 1
         match = _NAME.match(self.text, position)
         if match is None:
             raise NotACall(position)

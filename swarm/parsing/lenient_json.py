@@ -53,6 +53,7 @@ _RAW_STRINGS = {
     mark: re.compile(rf"{re.escape(mark)}((?:(?!{re.escape(mark)}).)*+)({re.escape(mark)})?", re.DOTALL)
     for mark in ('"""', "'''", "<escape>", '<|"|>')
 }
+_RAW_MARKS = tuple(_RAW_STRINGS)
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"-?[^\W\d][\w$-]*+|\$[\w$-]*+")
 _NUMBER_OR_WORD_GOES_ON = re.compile(r"[\w.+$-]")
@@ -92,7 +93,8 @@ def read_string(text: str, position: int, final: bool) -> Parsed:
     """Read the quoted string at ``position``, in any kind of quotes. Raises as ``parse_loose`` does."""
     if not final and text[position : position + 3] in ('""', "''"):
         raise NeedMore
-    raw = next((pattern for mark, pattern in _RAW_STRINGS.items() if text.startswith(mark, position)), None)
+    marks = _RAW_STRINGS.items() if text.startswith(_RAW_MARKS, position) else ()
+    raw = next((pattern for mark, pattern in marks if text.startswith(mark, position)), None)
     pattern = raw or _STRINGS.get(text[position : position + 1])
     match = pattern and pattern.match(text, position)
     if not match:

@@ -42,8 +42,6 @@ _LABEL_START = re.compile(
 _QUALIFIED = "print(default_api."
 _SEPARATOR = re.compile(r"[ \t]{0,9}[;,][ \t]{0,9}")
 _SEPARATOR_START = re.compile(r"[ \t]{0,9}(?:[;,][ \t]{0,9})?\Z")
-_NEXT_LINE = re.compile(r"[ \t]{0,9}\r?\n[ \t]{0,9}(?=\S)")
-_NEXT_LINE_START = re.compile(r"[ \t]{0,9}\r?(?:\n[ \t]{0,9})?\Z")
 _OPENER, _OPENER_BEGINNINGS = re.compile(alternatives(OPENERS)), beginnings(OPENERS)
 _WORD_BEGINNINGS = beginnings(
     (
@@ -103,7 +101,7 @@ class LineCallParser(CallParser):
         if label and self.toolset.resolve(label[1] or label[2]) is None:
             return "labelled call", *self._in_fence(label.end())
         if self.text.startswith(_QUALIFIED, start):
-            return PYTHONIC, *self._printed(start)
+            return PYTHONIC, *self.python_lines(start)
         return self._named_line(start)
 
     def _named_line(self, start: int) -> tuple[str, list[ParsedCall], int]:
@@ -180,26 +178,8 @@ class LineCallParser(CallParser):
             return calls, self.closers(position, opener[0])
         self.begins(_OPENER_BEGINNINGS, position)
         if self.at("print(", position):
-            return self._printed(position)
+            return self.python_lines(position)
         return self.unframed(position, True)[1:]
-
-    def _printed(self, position: int) -> tuple[list[ParsedCall], int]:
-        """Read ``print(f(a=1))``, as Gemini writes it, on one line or on several."""
-        calls: list[ParsedCall] = []
-        while True:
-            self._may_be_name(position + 6)
-            line_calls, position = self.python(position + 6)
-            calls += line_calls
-            if line_calls[0].broken:
-                return calls, position
-            position = self.space(position)
-            if not self.text.startswith(")", position):
-                raise NotACall(position)
-            position += 1
-            next_line = self.match(_NEXT_LINE, _NEXT_LINE_START, position)
-            if next_line is None or not self.at("print(", next_line.end()):
-                return calls, position
-            position = next_line.end()
 
     def _react(self, start: int, inside: bool) -> tuple[list[ParsedCall], int]:
         """Read ``Action:`` with a name and an ``Action Input:``, or with calls in JSON (Command R)."""
