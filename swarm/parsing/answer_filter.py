@@ -39,7 +39,7 @@ class AnswerFilter:
         """Tokens of chat templates that were cut from the text."""
         self._finder = CallFinder(toolset)
         self._output = AnswerText()
-        self._explains = asks_about_calls(question)
+        self._explains = asks_about_calls(question, toolset.names)
         self._wants_json = self._explains or "json" in question.casefold()
         self._line = LineContext()
         self._marks = formats.marks_for(toolset.names)

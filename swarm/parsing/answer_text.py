@@ -1,7 +1,7 @@
 """The text of an answer for the user: holds back calls at its end, and closes the gaps where something was cut."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
@@ -13,23 +13,29 @@ _LOOKED_AT = 120
 _TAIL = 300
 """Characters before a call in which words show that it is an example."""
 _EXPLAINS = re.compile(
-    r"\b(?:examples?|for instance|e\.g\.|formats?|formatted|syntax|schema|you (?:would|could|might|should) (?!like)"
-    r"|would (?:look|be)|looks? like|beispiel\w*|ejemplo|exemple|esempio|exemplo)\b|пример|例",
+    r"\b(?:examples?|for instance|formats?|formatted|syntax|schema|you would(?! like)|looks? like this"
+    r"|you (?:could|can|should|may) (?:call|write|use)|beispiel\w*|ejemplo|exemple|esempio|exemplo)\b"
+    r"|\be\.g\.|пример|例如|示例|例子|例え",
     re.IGNORECASE,
 )
-
-
 _ASKS = re.compile(r"\b(?:what|which|how|explain|describe|show|write|give|list|print|example)\b|\?", re.IGNORECASE)
 _ABOUT_CALLS = re.compile(
-    r"\b(?:arguments?|parameters?|schemas?|syntax|(?:tool|function)[ _-]?(?:calls?|calling|definitions?)"
-    r"|(?:what|which|your) (?:tools|functions))\b",
+    r"\b(?:(?:tool|function)[ _-]?(?:calls?|calling|definitions?)|(?:what|which|your) (?:tools|functions))\b",
     re.IGNORECASE,
 )
+_ABOUT_ARGUMENTS = re.compile(r"\b(?:arguments?|parameters?|schemas?|syntax|json|formats?)\b", re.IGNORECASE)
 
 
-def asks_about_calls(question: str) -> bool:
-    """Tell whether ``question`` is about tools and how they are called: what looks like a call then explains one."""
-    return bool(_ABOUT_CALLS.search(question) and _ASKS.search(question))
+def asks_about_calls(question: str, names: Iterable[str]) -> bool:
+    """Tell whether ``question`` is about the tools with these ``names``, or how tools are called.
+
+    What looks like a call in the answer then explains one.
+    """
+    if not _ASKS.search(question):
+        return False
+    words = f" {re.sub(r'[^a-z0-9]+', ' ', question.casefold())} "
+    is_named = any(f" {re.sub(r'[^a-z0-9]+', ' ', name.casefold())} " in words for name in names)
+    return bool(_ABOUT_CALLS.search(question) or (is_named and _ABOUT_ARGUMENTS.search(question)))
 
 
 class LineContext:

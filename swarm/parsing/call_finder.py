@@ -249,7 +249,7 @@ class CallFinder:
         name = match and self.toolset.resolve(match["name"])
         if not match or not name:
             raise NotACall(refuted)
-        ending = re.compile(r"\n[ \t]*```[^\n]*" if match["fence"] else r"(?=\n[ \t]*\r?\n)")
+        ending = re.compile(r"\n[ \t]*```" if match["fence"] else r"(?=\n[ \t]*\r?\n)")
         end = ending.search(text, match.end(), match.end() + _WINDOW)
         if end is None and len(text) - match.end() < _WINDOW:
             parser.need(len(text))

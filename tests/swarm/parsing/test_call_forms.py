@@ -175,7 +175,8 @@ def test_an_answer_to_a_question_about_calls_holds_examples(question: str) -> No
 def test_json_that_was_asked_for_is_no_call_of_an_unknown_tool() -> None:
     text = '{"name": "get_wether", "arguments": {"city": "Paris"}}'
     assert outcomes(text, "Give me this as JSON, please.") == [(text, [])]
-    assert outcomes(CALL, "Give me the weather of Paris as JSON.") == [("", RUNS)]
+    for question in ("Give me the weather of Paris as JSON.", "What arguments speak for Paris?"):
+        assert outcomes(CALL, question) == [("", RUNS)]
 
 
 @pytest.mark.parametrize("end", ['{"name": "get_wea', '{"na', '{"name": "get_weather", "arguments": {"city": "Ro'])
