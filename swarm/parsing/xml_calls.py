@@ -41,6 +41,7 @@ _ELEMENT = re.compile(r"<([A-Za-z_][\w.-]{0,99})>")
 TAG_START = re.compile(r"<[^<>\n]{0,241}\Z")
 _ARGUMENT = re.compile(r"<(?P<p>longcat_)?arg_key>([^<]{1,200})</(?P=p)?arg_key>")
 _ARGUMENT_START = re.compile(r"<(?:longcat_)?arg_key>[^<]{0,200}(?:<[^<>\n]{0,20})?\Z")
+_LONE_FENCE = re.compile(r"\A\s*```[\w-]*[ \t]*\n|\n[ \t]*```\s*\Z")
 _LAST_LINE = re.compile(r"\r?\n([ \t]*)\Z")
 
 
@@ -221,7 +222,8 @@ def _attributes(text: str) -> dict[str, str]:
 
 
 def _own_lines(raw: str) -> str:
-    """Return a value without the line breaks and the indentation that are those of its tags."""
+    """Return a value without the line breaks and the indentation of its tags, and without a fence that has no other."""
+    raw = _LONE_FENCE.sub("", raw) if raw.count("```") == 1 else raw
     start = 2 if raw.startswith("\r\n") else int(raw.startswith("\n"))
     last = _LAST_LINE.search(raw, start)
     if last is None:

@@ -23,15 +23,8 @@ from swarmchat.swarm.errors import LimitReached
 from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.parsing.call_repair import Repair
 from swarmchat.swarm.parsing.formats import CONTROL, alternatives
+from swarmchat.swarm.turn import faults
 from swarmchat.swarm.turn.answer_reader import AnswerReader
-from swarmchat.swarm.turn.faults import (
-    Guards,
-    empty_fault,
-    rejected_fault,
-    repeated_answer_fault,
-    repetition_fault,
-    unreadable_fault,
-)
 
 if TYPE_CHECKING:
     from swarmchat.swarm.turn.recorder import TurnRecorder
@@ -61,7 +54,7 @@ class RescueDecision:
 class Rescue:
     """The rescue ladder of one turn."""
 
-    def __init__(self, conversation: Conversation, recorder: "TurnRecorder", guards: Guards) -> None:
+    def __init__(self, conversation: Conversation, recorder: "TurnRecorder", guards: faults.Guards) -> None:
         self.tail: tuple[Mapping[str, Any], ...] = ()
         """Messages at the end of the next request, and of no later one."""
         self.parameters: Mapping[str, Any] = {}
@@ -88,6 +81,7 @@ class Rescue:
         """
         was_asked_again = bool(self.tail)
         self.tail, self.parameters = (), {}
+        self._recorder.unusable = False
         answer, repairs = reader.repaired_answer(raw, prefix)
         fault = await self._find_fault(reader, answer, repairs)
         if (
@@ -96,7 +90,7 @@ class Rescue:
             and not was_asked_again
             and "recomplete" in self._steps[self._next :]
         ):
-            fault = repeated_answer_fault(answer, request)
+            fault = faults.repeated_answer_fault(answer, request)
         self._guards.count(answer.tool_calls)
         if fault is None:
             self._recorder.answer = answer
@@ -108,16 +102,16 @@ class Rescue:
         if answer.tool_calls:
             return self._guards.call_fault(answer, reader.toolset, reader.doubts)
         if reader.unreadable:
-            return unreadable_fault(answer, reader.unreadable)
+            return faults.unreadable_fault(answer, reader.unreadable)
         if answer.finish == "repetition" and not any(repair.cause == "repetition" for repair in repairs):
-            return repetition_fault(answer)
-        if fault := empty_fault(answer):
+            return faults.repetition_fault(answer)
+        if fault := faults.empty_fault(answer):
             return fault
         validate = self._conversation.agent.validate
         if validate is None:
             return None
         problem = await call_hook(f"the check of agent {self._conversation.agent.name!r}", validate, answer.text)
-        return rejected_fault(answer, str(problem)) if problem else None
+        return faults.rejected_fault(answer, str(problem)) if problem else None
 
     async def _climb(self, fault: Fault, repairs: Sequence[Repair], raw: Answer, ms: int) -> RescueDecision:
         """Take the next step that applies to ``fault``."""

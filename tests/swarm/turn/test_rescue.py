@@ -626,6 +626,8 @@ def test_a_call_without_a_name_is_asked_for_again_in_plain_words():
 def test_a_turn_that_ends_in_markup_alone_has_no_usable_answer():
     events, _, _ = turn(["<toolcall> tea, please </toolcall>"], rescue=["repair"])
     assert (events[-1].text, events[-1].recovered) == ("", False)
+    events, _, _ = turn([calling("bok"), "It is booked."], rescue=["repair"])
+    assert (events[-1].text, events[-1].recovered) == ("It is booked.", True)
 
 
 def test_the_same_error_is_told_once_in_a_turn():
