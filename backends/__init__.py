@@ -1,17 +1,6 @@
 """Storage of bytes in memory, on disk or in Redis, behind one Protocol; knows nothing of chats. Read `base` first."""
 
-from swarmchat.backends.base import (
-    Append,
-    Backend,
-    Delete,
-    Expect,
-    ExpectLength,
-    Lease,
-    Put,
-    Touch,
-    Truncate,
-    Write,
-)
+from swarmchat.backends.base import Append, Backend, Delete, Expect, ExpectLength, Lease, Put, Touch, Truncate, Write
 from swarmchat.backends.errors import (
     BackendError,
     BackendFull,

@@ -18,11 +18,10 @@ from swarmchat.backends.errors import (
     BackendError,
     BackendFull,
     BackendUnavailable,
-    Conflict,
     CorruptValue,
-    LeaseLost,
-    LengthConflict,
     UnknownBackend,
+    lease_lost,
+    unmet,
 )
 
 DURABILITY = {"normal": 1, "full": 2}
@@ -70,11 +69,7 @@ class DiskBackend:
     """
 
     def __init__(
-        self,
-        folder: str,
-        durability: str = "normal",
-        timeout: float = 5,
-        clock: Callable[[], float] = time.time,
+        self, folder: str, durability: str = "normal", timeout: float = 5, clock: Callable[[], float] = time.time
     ) -> None:
         self._folder = os.path.abspath(folder)
         self.url = f"disk:{self._folder}" + ("" if durability == "normal" else f"?durability={durability}")
@@ -125,10 +120,10 @@ class DiskBackend:
         def write_all(rows: Rows) -> None:
             rows.sweep()
             if lease and not _renew(rows, lease):
-                raise LeaseLost(f"the lease {lease.key!r} is held by somebody else or has run out")
+                raise lease_lost(lease.key)
             for write in writes:
-                if isinstance(write, Condition):
-                    _check(rows, write)
+                if isinstance(write, Condition) and not _holds(rows, write):
+                    raise unmet(write)
             for write in writes:
                 if not isinstance(write, Condition):
                     rows.apply(write)
@@ -148,11 +143,11 @@ class DiskBackend:
         return await self._transact(take)
 
     async def renew(self, lease: Lease) -> bool:
-        """Hold ``lease`` for longer; see Backend.renew."""
+        """Extend ``lease``; see Backend.renew."""
         return await self._transact(lambda rows: _renew(rows, lease))
 
     async def release(self, lease: Lease) -> None:
-        """Give ``lease`` up; see Backend.release."""
+        """Give up ``lease``; see Backend.release."""
 
         def release(rows: Rows) -> None:
             if rows.value(lease.key) == lease.owner:
@@ -235,17 +230,10 @@ class DiskBackend:
         return BackendUnavailable(f"{self.url} failed ({error}): check the disk that {self._folder!r} is on")
 
 
-def _check(rows: Rows, expected: Condition) -> None:
-    if isinstance(expected, ExpectLength):
-        if (length := rows.length(expected.key)) != expected.length:
-            raise LengthConflict(
-                f"the list {expected.key!r} has {length} values, this commit expected {expected.length}: nothing was"
-                " written"
-            )
-    elif rows.value(expected.key) != expected.value:
-        raise Conflict(
-            f"{expected.key!r} is not what this commit expected, and nothing was written: read it again and retry"
-        )
+def _holds(rows: Rows, condition: Condition) -> bool:
+    if isinstance(condition, ExpectLength):
+        return rows.length(condition.key) == condition.length
+    return rows.value(condition.key) == condition.value
 
 
 def _renew(rows: Rows, lease: Lease) -> bool:

@@ -14,6 +14,8 @@ masked), the problem, and what to do next. ``exit_code`` is the exit code for a 
 the value in BSD's sysexits.h where one fits.
 """
 
+from swarmchat.backends.base import Expect, ExpectLength
+
 
 class BackendError(Exception):
     """Base class of all errors of a backend."""
@@ -59,3 +61,17 @@ class CorruptValue(BackendError):
     """A key holds another kind of value than expected, or bytes that cannot be trusted."""
 
     exit_code = 65
+
+
+def lease_lost(key: str, store: str = "") -> LeaseLost:
+    """Return the error that the lease ``key`` is lost. ``store``: its URL, unless the driver adds that later."""
+    return LeaseLost(f"{store} the lease {key!r} is held by another process, or has expired".strip())
+
+
+def unmet(condition: Expect | ExpectLength, store: str = "") -> Conflict:
+    """Return the error that ``condition`` does not hold, so that nothing of its commit was written."""
+    if isinstance(condition, ExpectLength):
+        reason = f"the list {condition.key!r} does not have the {condition.length} values that this commit expected"
+        return LengthConflict(f"{store} {reason}: nothing was written".strip())
+    reason = f"{condition.key!r} is not what this commit expected, and nothing was written"
+    return Conflict(f"{store} {reason}: read it again and retry".strip())

@@ -6,10 +6,8 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from swarmchat.backends.base import Append, Delete, Expect, ExpectLength, Lease, Put, Touch, Truncate, Write
-from swarmchat.backends.errors import BackendError, Conflict, CorruptValue, LeaseLost, LengthConflict, UnknownBackend
-
-_Content = bytes | list[bytes]
+from swarmchat.backends.base import Append, Condition, Delete, ExpectLength, Lease, Put, Touch, Truncate, Write
+from swarmchat.backends.errors import BackendError, CorruptValue, UnknownBackend, lease_lost, unmet
 
 
 def open_memory(url: str) -> "MemoryBackend":
@@ -19,9 +17,9 @@ def open_memory(url: str) -> "MemoryBackend":
     return MemoryBackend()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
-    content: _Content
+    content: bytes | list[bytes]
     expires: float | None
 
 
@@ -68,13 +66,19 @@ class MemoryBackend:
         """Apply ``writes``, all or none; see Backend.commit."""
         self._sweep()
         if lease and self._value(lease.key) != lease.owner:
-            raise LeaseLost(f"{self.url} the lease {lease.key!r} is held by somebody else or has run out")
-        self._check_expected(writes)
-        self._check_kinds(writes)
-        if lease:
-            self._entries[lease.key].expires = self._expiry(lease.ttl)
+            raise lease_lost(lease.key, self.url)
         for write in writes:
-            self._apply(write)
+            if isinstance(write, Condition) and not self._holds(write):
+                raise unmet(write, self.url)
+        if lease:
+            writes = (Touch(lease.key, lease.ttl), *writes)
+        before = {write.key: self._find(write.key) for write in writes}
+        try:
+            for write in writes:
+                self._apply(write)
+        except CorruptValue:
+            self._entries = {key: entry for key, entry in {**self._entries, **before}.items() if entry}
+            raise
 
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
         """Take the lease ``key``; see Backend.acquire."""
@@ -85,19 +89,19 @@ class MemoryBackend:
         return Lease(key, owner, ttl)
 
     async def renew(self, lease: Lease) -> bool:
-        """Hold ``lease`` for longer; see Backend.renew."""
+        """Extend ``lease``; see Backend.renew."""
         if self._value(lease.key) != lease.owner:
             return False
-        self._entries[lease.key].expires = self._expiry(lease.ttl)
+        self._entries[lease.key] = _Entry(lease.owner, self._expiry(lease.ttl))
         return True
 
     async def release(self, lease: Lease) -> None:
-        """Give ``lease`` up; see Backend.release."""
+        """Give up ``lease``; see Backend.release."""
         if self._value(lease.key) == lease.owner:
             del self._entries[lease.key]
 
     async def close(self) -> None:
-        """Forget everything; see Backend.close."""
+        """Drop all entries; see Backend.close."""
         self._closed = True
         self._entries.clear()
 
@@ -143,60 +147,27 @@ class MemoryBackend:
         self._entries = {key: e for key, e in self._entries.items() if e.expires is None or e.expires > now}
         self._soonest = min((e.expires for e in self._entries.values() if e.expires is not None), default=math.inf)
 
-    def _check_expected(self, writes: tuple[Write, ...]) -> None:
-        """Raise Conflict, or CorruptValue for a list, when one of ``writes`` expects another value."""
-        for write in writes:
-            if isinstance(write, ExpectLength) and (length := len(self._list(write.key))) != write.length:
-                raise LengthConflict(
-                    f"{self.url} the list {write.key!r} has {length} values, this commit expected {write.length}:"
-                    " nothing was written"
-                )
-            if isinstance(write, Expect) and self._value(write.key) != write.value:
-                raise Conflict(
-                    f"{self.url} {write.key!r} is not what this commit expected, and nothing was written: read it"
-                    " again and retry"
-                )
-
-    def _check_kinds(self, writes: tuple[Write, ...]) -> None:
-        """Raise CorruptValue before anything is written when one of ``writes`` meets a key of the other kind."""
-        kinds: dict[str, type | None] = {}
-        for write in writes:
-            entry = self._find(write.key)
-            kind = kinds.get(write.key, type(entry.content) if entry else None)
-            required: type | None
-            after: type | None
-            match write:
-                case Put():
-                    required, after = bytes, bytes
-                case Append(values=values):
-                    required, after = list, list if values else kind
-                case Truncate(keep=keep):
-                    required, after = list, kind if keep else None
-                case Touch():
-                    required, after = kind, kind
-                case Delete():
-                    required, after = kind, None
-                case Expect() | ExpectLength():
-                    continue
-            if kind is not None and kind is not required:
-                name = "list" if kind is list else "value"
-                raise CorruptValue(f"{self.url} {write.key!r} is a {name}; nothing of the commit was written")
-            expires = isinstance(write, Put | Append | Touch) and write.ttl is not None and write.ttl <= 0
-            kinds[write.key] = None if expires else after
+    def _holds(self, condition: Condition) -> bool:
+        if isinstance(condition, ExpectLength):
+            return len(self._list(condition.key)) == condition.length
+        return self._value(condition.key) == condition.value
 
     def _apply(self, write: Write) -> None:
-        entry = self._find(write.key)
+        """Apply ``write``. Never changes an entry, only replaces it, so that a refused commit can put it back."""
         match write:
             case Put(key, value, ttl):
+                self._value(key)  # checks the kind
                 self._entries[key] = _Entry(value, self._expiry(ttl))
-            case Append(key, values, ttl) if entry and isinstance(entry.content, list):
-                entry.content.extend(values)
-                entry.expires = self._expiry(ttl)
-            case Append(key, values, ttl) if values:
-                self._entries[key] = _Entry(list(values), self._expiry(ttl))
-            case Truncate(keep=keep) if entry and isinstance(entry.content, list) and keep:
-                del entry.content[keep:]
-            case Truncate(key, 0) | Delete(key):
+            case Append(key, values, ttl):
+                if content := [*self._list(key), *values]:
+                    self._entries[key] = _Entry(content, self._expiry(ttl))
+            case Truncate(key, keep):
+                if content := self._list(key)[:keep]:
+                    self._entries[key] = _Entry(content, self._entries[key].expires)
+                else:
+                    self._entries.pop(key, None)
+            case Touch(key, ttl):
+                if entry := self._find(key):
+                    self._entries[key] = _Entry(entry.content, self._expiry(ttl))
+            case Delete(key):
                 self._entries.pop(key, None)
-            case Touch(ttl=ttl) if entry:
-                entry.expires = self._expiry(ttl)

@@ -54,19 +54,19 @@ def _find_driver(scheme: str, url: str) -> Callable[[str], Backend]:
             source = f" of {point.dist.name}" if point.dist else ""
             raise UnknownBackend(f"the driver for {scheme}:{source} cannot be imported: {error}") from error
         return loaded
-    raise UnknownBackend(_unknown(scheme, url))
+    raise UnknownBackend(_unknown_backend(scheme, url))
 
 
-def _unknown(scheme: str, url: str) -> str:
+def _unknown_backend(scheme: str, url: str) -> str:
     # Only a scheme or a bare word is quoted: anything else may contain a password.
     known = schemes()
     if not scheme and url in _DRIVERS:
         return f"{url!r} is not a URL: write one, such as {_DRIVERS[url][1]}"
     word = scheme or (url if url.isidentifier() else "")
-    near = difflib.get_close_matches(word, known, n=1)
-    hint = f"; did you mean {near[0]}:?" if near else "."
-    what = f"unknown backend {word + ':'!r}" if word else "a backend is named by a URL such as memory: or disk:PATH"
-    return f"{what}{hint} Known: {', '.join(known)}"
+    matches = difflib.get_close_matches(word, known, n=1)
+    hint = f"; did you mean {matches[0]}:?" if matches else "."
+    problem = f"unknown backend {word + ':'!r}" if word else "a backend is named by a URL such as memory: or disk:PATH"
+    return f"{problem}{hint} Known: {', '.join(known)}"
 
 
 def _entry_points() -> "EntryPoints":

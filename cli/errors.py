@@ -1,15 +1,15 @@
-"""What can go wrong in the program itself.
+"""Errors of the program itself, each with an exit code.
 
     CliError            the base: exit code 1
-    ├── ConfigError     a setting or a settings file that cannot be used: 78
+    ├── ConfigError     a setting or a settings file is invalid: 78
     ├── UsageError      the command line makes no sense: 2
-    ├── NotFoundError   what was asked for does not exist: 66
+    ├── NotFoundError   a session, state, tool or ban does not exist: 66
     ├── ToolFailedError a tool that was called by hand failed: 1
-    ├── ReplayMismatch  a replay did not come to the same: 3
-    ├── RescueExhausted the model gave no answer that could be used, and --strict was given: 4
+    ├── ReplayMismatch  a replay gave a different result: 3
+    ├── RescueExhausted the model gave no usable answer, with --strict: 4
     └── OutputLost      the answer could not be written to standard output: 1
 
-Errors of the other rooms are shown the same way: one line on stderr, and the ``exit_code`` that they carry.
+Errors of the other rooms are shown the same way: one line on stderr, and their ``exit_code``.
 """
 
 
@@ -20,19 +20,19 @@ class CliError(Exception):
 
 
 class ConfigError(CliError):
-    """A setting has a value that it cannot have, or a settings file cannot be read."""
+    """A setting has an invalid value, or a settings file cannot be read."""
 
     exit_code = 78
 
 
 class UsageError(CliError):
-    """The command line asks for what does not go together."""
+    """Arguments are missing or contradict each other."""
 
     exit_code = 2
 
 
 class NotFoundError(CliError):
-    """There is no such session, state, tool or ban."""
+    """A session, state, tool or ban does not exist."""
 
     exit_code = 66
 
@@ -42,16 +42,16 @@ class ToolFailedError(CliError):
 
 
 class ReplayMismatch(CliError):
-    """What a transcript tells does not come to the same again."""
+    """A replay gave a result that differs from the transcript."""
 
     exit_code = 3
 
 
 class RescueExhausted(CliError):
-    """Every step of the rescue was taken, and there is only the placeholder."""
+    """The model gave no usable answer after all rescue steps."""
 
     exit_code = 4
 
 
 class OutputLost(CliError):
-    """Standard output takes no more: its disk is full, for example."""
+    """Standard output cannot be written, for example because its disk is full."""

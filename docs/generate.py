@@ -217,6 +217,28 @@ def corpus() -> str:
     return "\n".join(rows)
 
 
+def _helper(name: str) -> Any:
+    """Return a module of the tests' helpers."""
+    sys.path.insert(0, str(DOCS.parent / "tests" / "helpers"))
+    return import_module(name)
+
+
+def dialects() -> str:
+    """Return the table of what providers demand, from the strict stand-ins that the tests talk to."""
+    rows = ["| servers | demand | swarmchat sends | since | reported in |", "| --- | --- | --- | --- | --- |"]
+    for each in _helper("dialects").STAND_INS:
+        since = f"a refusal: `{each.adaptation}`" if each.adaptation else "always"
+        rows.append(f"| {each.servers} | {each.demand} | {each.form} | {since} | {each.source} |")
+    return "\n".join(rows)
+
+
+def adaptations() -> str:
+    """Return the table of what is learned from refusals."""
+    rows = [f"| `{each.name}` | {each.effect} |" for each in _helper("dialects").ADAPTATIONS]
+    rows.append("| `without-NAME` | the parameter NAME is not sent |")
+    return "\n".join(["| name | effect |", "| --- | --- |", *rows])
+
+
 def _with_subclasses(error: Any) -> Iterator[Any]:
     if error.__module__.startswith("swarmchat."):
         yield error
@@ -263,6 +285,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "chat.md": {"keys": key_table, "exit codes": exit_codes},
     "cli.md": {"help": help_pages, "slash commands": slash_commands},
     "library.md": {"hello": hello},
+    "providers.md": {"dialects": dialects, "adaptations": adaptations},
     "rescue.md": {"corpus": corpus},
     "log-format.md": {"example": example_log, "example of a swarm": example_swarm_log},
     "swarms.md": {"library desk": library_desk},

@@ -3,102 +3,62 @@
 Every public name can be imported from here: ``from swarmchat.swarm import Session``. Where it is defined may change.
 """
 
-# isort would give each `X as X` a line of its own.
+# isort and the formatter would give each `X as X` a line of its own.
 # ruff: isort: skip_file
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# fmt: off
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.agent import Agent as Agent, Swarm as Swarm
     from swarmchat.swarm.agents.loader import load_swarm as load_swarm
     from swarmchat.swarm.agents.rescue_steps import Fault as Fault
     from swarmchat.swarm.archive.export import (
-        as_html as as_html,
-        as_jsonl as as_jsonl,
-        as_markdown as as_markdown,
-        as_messages as as_messages,
+        as_html as as_html, as_jsonl as as_jsonl, as_markdown as as_markdown, as_messages as as_messages,
         as_openai as as_openai,
     )
     from swarmchat.swarm.archive.redaction import Redaction as Redaction
     from swarmchat.swarm.archive.repair import repair_file as repair_file, repair_session as repair_session
     from swarmchat.swarm.archive.search import search_sessions as search_sessions
     from swarmchat.swarm.archive.sessions import (
-        delete_session as delete_session,
-        fork_session as fork_session,
-        rename_session as rename_session,
+        delete_session as delete_session, fork_session as fork_session, rename_session as rename_session,
     )
     from swarmchat.swarm.archive.writer import SessionWriter as SessionWriter
     from swarmchat.swarm.context.builder import (
-        Budget as Budget,
-        RequestContext as RequestContext,
-        build_context as build_context,
+        Budget as Budget, RequestContext as RequestContext, build_context as build_context,
     )
     from swarmchat.swarm.context.groups import Group as Group, GroupBuilder as GroupBuilder, Groups as Groups
     from swarmchat.swarm.context.tokens import TokenCounter as TokenCounter, counter_for as counter_for
     from swarmchat.swarm.conversation.events import (
-        Event as Event,
-        HandedOver as HandedOver,
-        ReasoningDelta as ReasoningDelta,
-        Refused as Refused,
-        Rescued as Rescued,
-        Retrying as Retrying,
-        Rotated as Rotated,
-        TextDelta as TextDelta,
-        ToolFinished as ToolFinished,
-        ToolStarted as ToolStarted,
-        TurnEnded as TurnEnded,
-        Warned as Warned,
+        Event as Event, HandedOver as HandedOver, ReasoningDelta as ReasoningDelta, Refused as Refused,
+        Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, TextDelta as TextDelta,
+        ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
     from swarmchat.swarm.conversation.settings import SessionSettings as SessionSettings
     from swarmchat.swarm.errors import (
-        BadRecord as BadRecord,
-        CompactFailed as CompactFailed,
-        ContextTooLong as ContextTooLong,
-        DefinitionError as DefinitionError,
-        EmbeddingError as EmbeddingError,
-        HandoffLoop as HandoffLoop,
-        HookError as HookError,
-        LimitReached as LimitReached,
-        LogLost as LogLost,
-        ModelAuthError as ModelAuthError,
-        ModelBusy as ModelBusy,
-        ModelError as ModelError,
-        ModelNotFound as ModelNotFound,
-        ModelRefused as ModelRefused,
-        ModelUnavailable as ModelUnavailable,
-        NothingToCompact as NothingToCompact,
-        OverBudget as OverBudget,
-        PinError as PinError,
-        RepeatedCall as RepeatedCall,
-        RequestLimit as RequestLimit,
-        ScriptError as ScriptError,
-        SessionBusy as SessionBusy,
-        StateError as StateError,
-        StorageError as StorageError,
-        SwarmError as SwarmError,
+        BadRecord as BadRecord, CompactFailed as CompactFailed, ConnectionSettingsError as ConnectionSettingsError,
+        ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
+        HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
+        ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
+        ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
+        NothingToCompact as NothingToCompact, OverBudget as OverBudget, PinError as PinError,
+        RepeatedCall as RepeatedCall, RequestLimit as RequestLimit, ScriptError as ScriptError,
+        SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
         TranscriptError as TranscriptError,
     )
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
     from swarmchat.swarm.models.base import (
-        Answer as Answer,
-        Model as Model,
-        ModelEvent as ModelEvent,
-        ModelRequest as ModelRequest,
-        ReasoningChunk as ReasoningChunk,
-        Retry as Retry,
-        TextChunk as TextChunk,
-        ToolCall as ToolCall,
+        Adapted as Adapted, Answer as Answer, Model as Model, ModelEvent as ModelEvent, ModelRequest as ModelRequest,
+        ReasoningChunk as ReasoningChunk, Retry as Retry, TextChunk as TextChunk, ToolCall as ToolCall,
     )
     from swarmchat.swarm.models.demo import DemoModel as DemoModel, DemoRule as DemoRule
     from swarmchat.swarm.models.openai_chat import OpenAIModel as OpenAIModel
     from swarmchat.swarm.models.scripted import ScriptedModel as ScriptedModel
-    from swarmchat.swarm.persistence.log_reader import read_lines as read_lines, read_records as read_records
+    from swarmchat.swarm.persistence.log import read_lines as read_lines, read_records as read_records
     from swarmchat.swarm.persistence.records import Record as Record, parse_record as parse_record
     from swarmchat.swarm.persistence.session_index import (
-        SessionInfo as SessionInfo,
-        find_session as find_session,
-        latest_session as latest_session,
+        SessionInfo as SessionInfo, find_session as find_session, latest_session as latest_session,
         list_sessions as list_sessions,
     )
     from swarmchat.swarm.persistence.store import REDIS_LIFETIMES as REDIS_LIFETIMES, Lifetimes as Lifetimes
@@ -107,10 +67,10 @@ if TYPE_CHECKING:
     from swarmchat.swarm.primitives.policy import Ban as Ban, PersistPolicy as PersistPolicy, Policy as Policy
     from swarmchat.swarm.primitives.presence import PersistAlive as PersistAlive, Presence as Presence
     from swarmchat.swarm.primitives.state import PersistState as PersistState, State as State
+    from swarmchat.swarm.providers.adaptations import LearnedAdaptations as LearnedAdaptations
     from swarmchat.swarm.replay.compare import Difference as Difference, compare_logs as compare_logs
     from swarmchat.swarm.replay.files import (
-        RecordedConversation as RecordedConversation,
-        read_conversations as read_conversations,
+        RecordedConversation as RecordedConversation, read_conversations as read_conversations,
     )
     from swarmchat.swarm.replay.runner import Replayed as Replayed
     from swarmchat.swarm.session.session import Session as Session
@@ -120,9 +80,9 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.storage import PersistStorage as PersistStorage, Storage as Storage
     from swarmchat.swarm.tools.context import Context as Context
     from swarmchat.swarm.tools.tool import Tool as Tool, tool as tool
+# fmt: on
 
-# A name is imported when it is first used: tools need pydantic and storages numpy, and nobody should wait for what
-# they do not use.
+# A name is imported when it is first used: tools need pydantic and storages numpy, which take time to import.
 _NAMES = {
     "agents.agent": "Agent Swarm",
     "agents.loader": "load_swarm",
@@ -142,17 +102,17 @@ _NAMES = {
     """,
     "conversation.settings": "SessionSettings",
     "errors": """
-        BadRecord CompactFailed ContextTooLong DefinitionError EmbeddingError HandoffLoop HookError
-        LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound ModelRefused ModelUnavailable
-        NothingToCompact OverBudget PinError RepeatedCall RequestLimit ScriptError SessionBusy StateError
-        StorageError SwarmError TranscriptError
+        BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
+        HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
+        ModelRefused ModelUnavailable NothingToCompact OverBudget PinError RepeatedCall RequestLimit
+        ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
     "importers.detect": "Transcript open_transcript",
-    "models.base": "Answer Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
+    "models.base": "Adapted Answer Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
     "models.demo": "DemoModel DemoRule",
     "models.openai_chat": "OpenAIModel",
     "models.scripted": "ScriptedModel",
-    "persistence.log_reader": "read_lines read_records",
+    "persistence.log": "read_lines read_records",
     "persistence.records": "Record parse_record",
     "persistence.session_index": "SessionInfo find_session latest_session list_sessions",
     "persistence.store": "REDIS_LIFETIMES Lifetimes",
@@ -161,6 +121,7 @@ _NAMES = {
     "primitives.policy": "Ban PersistPolicy Policy",
     "primitives.presence": "PersistAlive Presence",
     "primitives.state": "PersistState State",
+    "providers.adaptations": "LearnedAdaptations",
     "replay.compare": "Difference compare_logs",
     "replay.files": "RecordedConversation read_conversations",
     "replay.runner": "Replayed",

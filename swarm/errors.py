@@ -19,6 +19,7 @@
     ├── EmbeddingError          an embedder returned vectors that cannot be used: 1
     └── ModelError              the model gave no answer: 1
         ├── ModelUnavailable    no connection, a timeout, a server error, an invalid answer: 69
+        ├── ConnectionSettingsError  a proxy or certificate variable that cannot be used: 78
         ├── ModelBusy           rate limited or out of quota (429): 75
         ├── ModelAuthError      the key is missing, wrong, or not allowed (401, 403): 77
         ├── ModelNotFound       no such model or no such address (404): 66
@@ -26,8 +27,8 @@
         ├── ContextTooLong      the server reports that the context exceeds its window: 5
         └── ScriptError         a scripted model got a request that its script does not cover: 1
 
-A message names the bad value, what was expected, and what to do next. ``exit_code`` is what a program that ends
-because of the error should return. Errors of the store are ``swarmchat.backends.BackendError`` and pass through.
+A message names the bad value, what was expected, and what to do next. ``exit_code`` is the exit code for a program
+that ends because of the error. Errors of the store are ``swarmchat.backends.BackendError`` and pass through.
 """
 
 
@@ -68,7 +69,7 @@ class BadRecord(SwarmError):
 
 
 class OverBudget(SwarmError):
-    """What every request has to contain needs more tokens than the context window has.
+    """The parts that every request must contain need more tokens than the context window has.
 
     ``needed`` and ``available`` are in tokens.
     """
@@ -151,6 +152,12 @@ class ModelUnavailable(ModelError):
     """The server cannot be reached, failed, did not answer in time, or sent an invalid answer."""
 
     exit_code = 69
+
+
+class ConnectionSettingsError(ModelError):
+    """A proxy or a certificate file that the environment names cannot be used."""
+
+    exit_code = 78
 
 
 class ModelBusy(ModelError):

@@ -1,4 +1,4 @@
-"""Which version of the program this is. The package takes it from here."""
+"""The version of the program and of the package."""
 
-# To ask what is installed takes as long as all else that shows the version.
+# Asking for the installed version takes as long as everything else that --version does.
 VERSION = "0.1.0"

@@ -22,7 +22,8 @@ LAYERS = {
     "swarm": [
         "errors version",
         "common",
-        "models persistence",
+        "providers persistence",
+        "models",
         "context primitives storage",
         "tools archive",
         "agents importers parsing",
@@ -46,7 +47,7 @@ LAYERS = {
         "main",
         "__main__",
     ],
-    "backends": ["base errors", "disk_rows memory redis registry testing", "disk"],
+    "backends": ["base", "errors", "disk_rows memory redis registry testing", "disk"],
 }
 """The packages and modules of each room from the ground up. Each imports from lines above its own, and from itself."""
 

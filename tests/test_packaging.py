@@ -30,19 +30,20 @@ PUBLIC = {
         Lease LeaseLost LengthConflict Put Touch Truncate UnknownBackend Write open_backend
     """,
     "swarmchat.swarm": """
-        Agent Answer BadRecord Ban Budget CompactFailed Context ContextTooLong DefinitionError DemoModel
-        DemoRule Difference Embedder EmbeddingError Event Fault Group GroupBuilder Groups HandedOver HandoffLoop
-        HookError Lifetimes LimitReached LogLost Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound
-        ModelRefused ModelRequest ModelUnavailable NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel
-        OverBudget PersistAlive PersistEmbedding PersistMemory PersistPolicy PersistState PersistStorage
-        PersistSwarm PinError Policy Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record
-        RecordedConversation Redaction Refused RepeatedCall Replayed RequestContext RequestLimit Rescued Retry
-        Retrying Rotated ScriptError ScriptedModel Session SessionBusy SessionInfo SessionSettings SessionWriter
-        State StateError Storage StorageError Swarm SwarmError TextChunk TextDelta TokenCounter Tool ToolCall
-        ToolFinished ToolStarted Transcript TranscriptError TurnEnded Warned as_html as_jsonl as_markdown
-        as_messages as_openai build_context compare_logs counter_for delete_session find_session fork_session
-        latest_session list_sessions load_swarm open_transcript parse_record read_conversations read_lines
-        read_records rename_session repair_file repair_session search_sessions tool
+        Adapted Agent Answer BadRecord Ban Budget CompactFailed ConnectionSettingsError Context ContextTooLong
+        DefinitionError DemoModel DemoRule Difference Embedder EmbeddingError Event Fault Group GroupBuilder
+        Groups HandedOver HandoffLoop HookError LearnedAdaptations Lifetimes LimitReached LogLost Model
+        ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound ModelRefused ModelRequest
+        ModelUnavailable NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel OverBudget PersistAlive
+        PersistEmbedding PersistMemory PersistPolicy PersistState PersistStorage PersistSwarm PinError Policy
+        Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record RecordedConversation Redaction Refused
+        RepeatedCall Replayed RequestContext RequestLimit Rescued Retry Retrying Rotated ScriptError
+        ScriptedModel Session SessionBusy SessionInfo SessionSettings SessionWriter State StateError Storage
+        StorageError Swarm SwarmError TextChunk TextDelta TokenCounter Tool ToolCall ToolFinished ToolStarted
+        Transcript TranscriptError TurnEnded Warned as_html as_jsonl as_markdown as_messages as_openai
+        build_context compare_logs counter_for delete_session find_session fork_session latest_session
+        list_sessions load_swarm open_transcript parse_record read_conversations read_lines read_records
+        rename_session repair_file repair_session search_sessions tool
     """,
 }
 
@@ -106,9 +107,10 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path):
     paths = [path.relative_to(ROOT).as_posix() for room in shipped for path in (ROOT / room).rglob("*.py")]
     modules = {f"swarmchat/{path}" for path in paths}
     typed = {f"swarmchat/{room}/py.typed" for room in ROOMS}
+    scripts = {f"swarmchat/cli/completion/scripts/swarmchat.{shell}" for shell in ("bash", "fish", "zsh")}
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert names == modules | typed
+    assert names == modules | typed | scripts | {"swarmchat/cli/swarms/template.toml"}
 
 
 def test_the_source_distribution_holds_the_whole_tree(dist: Path):

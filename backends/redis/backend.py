@@ -11,15 +11,8 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
-from swarmchat.backends.base import Condition, ExpectLength, Lease, Write
-from swarmchat.backends.errors import (
-    BackendError,
-    BackendUnavailable,
-    Conflict,
-    CorruptValue,
-    LeaseLost,
-    LengthConflict,
-)
+from swarmchat.backends.base import Condition, Lease, Write
+from swarmchat.backends.errors import BackendError, BackendUnavailable, CorruptValue, lease_lost, unmet
 from swarmchat.backends.redis.errors import is_changing, map_error, worth_retrying
 from swarmchat.backends.redis.scripts import ACQUIRE, COMMIT, RELEASE, RENEW, Script, milliseconds, pack_commit, slot
 from swarmchat.backends.redis.url import RedisTarget, parse_redis_url
@@ -94,25 +87,16 @@ class RedisBackend:
             return
         # The token must outlive every retry, or the last of them would write a second time.
         token_ttl = max(_TOKEN_TTL, 2 * self._target.deadline)
-        # The script takes the conditions first; sorting is stable, so the order of the rest stays.
-        ordered = sorted(writes, key=lambda write: not isinstance(write, Condition))
+        conditions = [write for write in writes if isinstance(write, Condition)]
+        ordered = [*conditions, *(write for write in writes if not isinstance(write, Condition))]
         keys, arguments = pack_commit(ordered, lease, secrets.token_hex(12), token_ttl)
         if self._target.scheme == "redis+cluster":
             self._check_slots(keys[1 if lease else 2 :])
         result = await self._script(COMMIT, keys, arguments)
         if result == 0 and lease:
-            raise LeaseLost(f"{self.url} the lease {lease.key!r} is held by somebody else or has run out")
+            raise lease_lost(lease.key, self.url)
         if result > 1:
-            unmet = ordered[result - 2]
-            if isinstance(unmet, ExpectLength):
-                raise LengthConflict(
-                    f"{self.url} the list {unmet.key!r} does not have the {unmet.length} values that this commit"
-                    " expected: nothing was written"
-                )
-            raise Conflict(
-                f"{self.url} {unmet.key!r} is not what this commit expected, and nothing was written: read it again"
-                " and retry"
-            )
+            raise unmet(conditions[result - 2], self.url)
         if result < 0:
             raise CorruptValue(
                 f"{self.url} {ordered[-result - 1].key!r} is of another kind than this commit needs: nothing written"
@@ -125,11 +109,11 @@ class RedisBackend:
         return Lease(key, owner, ttl) if acquired else None
 
     async def renew(self, lease: Lease) -> bool:
-        """Hold ``lease`` for longer; see Backend.renew."""
+        """Extend ``lease``; see Backend.renew."""
         return bool(await self._script(RENEW, [lease.key], [lease.owner, milliseconds(lease.ttl)]))
 
     async def release(self, lease: Lease) -> None:
-        """Give ``lease`` up; see Backend.release."""
+        """Give up ``lease``; see Backend.release."""
         await self._script(RELEASE, [lease.key], [lease.owner])
 
     async def close(self) -> None:
@@ -139,11 +123,7 @@ class RedisBackend:
 
     async def ask(self, *command: str | int) -> Any:
         """Send a command that changes nothing; return the reply."""
-
-        async def send(client: _Client) -> Any:
-            return await client.execute_command(*command)
-
-        return await self._call(send)
+        return await self._call(lambda client: client.execute_command(*command))
 
     async def _script(self, script: Script, keys: list[str], arguments: list[str | bytes]) -> int:
         async def send(client: _Client) -> int:
@@ -178,19 +158,17 @@ class RedisBackend:
             return set().union(*[await walk(node) for node in client.get_primaries()])
 
         # Keys that are not UTF-8 belong to other programs.
-        return sorted(key.decode() for key in await self._call(walk_all) if _is_text(key))
+        texts = {key: key.decode("utf-8", "ignore") for key in await self._call(walk_all)}
+        return sorted(text for key, text in texts.items() if text.encode() == key)
 
     async def _values(self, keys: Sequence[str]) -> list[bytes | None]:
-        if self._target.scheme != "redis+cluster":
-            values: list[bytes | None] = await self.ask("MGET", *keys)
-            return values
         by_slot: dict[int, list[str]] = {}
         for key in keys:
-            by_slot.setdefault(slot(key), []).append(key)
-        by_key: dict[str, bytes | None] = {}
+            by_slot.setdefault(slot(key) if self._target.scheme == "redis+cluster" else 0, []).append(key)
+        values: dict[str, bytes | None] = {}
         for batch in by_slot.values():
-            by_key.update(zip(batch, await self.ask("MGET", *batch), strict=True))
-        return [by_key[key] for key in keys]
+            values.update(zip(batch, await self.ask("MGET", *batch), strict=True))
+        return [values[key] for key in keys]
 
     def _check_slots(self, keys: list[str]) -> None:
         if len({slot(key) for key in keys}) > 1:
@@ -277,11 +255,3 @@ class RedisBackend:
 
 def _int64(number: int) -> int:
     return max(-(2**62), min(2**62, number))
-
-
-def _is_text(key: bytes) -> bool:
-    try:
-        key.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

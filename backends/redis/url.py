@@ -1,4 +1,4 @@
-"""Parse a Redis URL and check all of it before anything connects: redis-py ignores mistakes.
+"""Parse a Redis URL and check all of it before connecting, because redis-py ignores mistakes.
 
 redis://[USER:PASSWORD@]HOST[:PORT][/DB]            rediss:// for TLS
 unix://[USER:PASSWORD@]/PATH[?db=N]
@@ -95,10 +95,10 @@ def parse_redis_url(url: str) -> RedisTarget:
 def _refuse(url: str, reason: str) -> NoReturn:
     # Without an @, a password cannot be told from a host, so nothing of the URL is shown.
     scheme, _, rest = url.partition("://")
-    shown = f"{_MASK}@{rest.rpartition('@')[2]}" if "@" in rest else "…"
-    shown = re.sub(r"(password=)[^&]*", rf"\1{_MASK}", shown)
+    location = f"{_MASK}@{rest.rpartition('@')[2]}" if "@" in rest else "…"
+    location = re.sub(r"(password=)[^&]*", rf"\1{_MASK}", location)
     # "from None": the parser's own exceptions quote the URL.
-    raise UnknownBackend(f"{scheme}://{shown}: {reason}") from None
+    raise UnknownBackend(f"{scheme}://{location}: {reason}") from None
 
 
 def _options(url: str, query: str) -> dict[str, str]:
@@ -198,6 +198,6 @@ def _tls(url: str, scheme: str, options: dict[str, str]) -> dict[str, Any]:
 def _masked(scheme: str, userinfo: str, location: str, path: str, options: dict[str, str]) -> str:
     username, colon, _ = userinfo.partition(":")
     user = f"{username}{':' + _MASK if colon else ''}@" if userinfo else ""
-    shown = {name: _MASK if name in _SECRET else value for name, value in options.items()}
-    query = "?" + urlencode(shown, safe="*/:") if shown else ""
+    masked = {name: _MASK if name in _SECRET else value for name, value in options.items()}
+    query = "?" + urlencode(masked, safe="*/:") if masked else ""
     return f"{scheme}://{user}{location}{path}{query}"

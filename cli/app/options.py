@@ -1,4 +1,4 @@
-"""Options that several commands have, and `settings`, which adds those that override a setting."""
+"""Options of several commands, and `settings`, which adds the options that override settings."""
 
 import inspect
 from collections.abc import Callable
@@ -17,38 +17,35 @@ SwarmName = Annotated[
     str | None, typer.Option("-S", "--swarm", help="Swarm: a file, a folder, MODULE:NAME, helpdesk or phone_shop.")
 ]
 
+
+def _option(text: str, *names: str, kind: Any = str, **details: Any) -> Any:
+    return Annotated[kind | None, typer.Option(*names, help=text, **details)]
+
+
 _SETTINGS = {
     "backend": Backend,
     "swarm": SwarmName,
-    "client": Annotated[str | None, typer.Option(help="Your client name; default: your login name.")],
-    "redis_url": Annotated[
-        str | None, typer.Option(help="Redis URL that -b redis uses (redis://, rediss:// or unix://).")
-    ],
-    "data_dir": Annotated[str | None, typer.Option(metavar="<path>", help="Folder that -b disk uses.")],
-    "model": Annotated[str | None, typer.Option("-m", "--model", help="Model that answers; demo needs no server.")],
-    "approve": Annotated[str | None, typer.Option(help="Whether tools may run: auto, ask or deny.")],
-    "locale": Annotated[
-        str | None, typer.Option(help="Language, such as de: saved in the client's memory for tools and prompts.")
-    ],
-    "system": Annotated[str | None, typer.Option(help="System prompt of the plain assistant.")],
-    "max_context": Annotated[int | None, typer.Option(min=1, help="Context window: tokens for request plus answer.")],
-    "base_url": Annotated[str | None, typer.Option(help="OpenAI-compatible server, with its /v1.")],
-    "plain": Annotated[
-        bool | None, typer.Option("--plain", help="Plain text: no colours, no cursor movement, no Markdown.")
-    ],
-    "profile": Annotated[str | None, typer.Option(help="Use the settings of [profiles.NAME].")],
-    "timeout": Annotated[str | None, typer.Option(metavar="S", help="Seconds that the server may be silent.")],
+    "client": _option("Your client name; default: your login name."),
+    "redis_url": _option("Redis URL that -b redis uses (redis://, rediss:// or unix://)."),
+    "data_dir": _option("Folder that -b disk uses.", metavar="<path>"),
+    "model": _option("Model that answers; demo needs no server.", "-m", "--model"),
+    "approve": _option("Whether tools may run: auto, ask or deny."),
+    "locale": _option("Language, such as de: saved in the client's memory for tools and prompts."),
+    "system": _option("System prompt of the plain assistant."),
+    "max_context": _option("Context window: tokens for request plus answer.", kind=int, min=1),
+    "base_url": _option("Address of an OpenAI-compatible server, with its /v1."),
+    "plain": _option("Plain text: no colours, no cursor movement, no Markdown.", "--plain", kind=bool),
+    "profile": _option("Use the settings of [profiles.NAME]."),
+    "timeout": _option("Seconds that the server may be silent.", metavar="S"),
 }
 """The option of each setting that can be given on the command line."""
 
 SHARED_STORE = ("backend", "redis_url", "data_dir", "profile")
-"""The settings of a store, for commands about all of its clients."""
+"""The settings that choose a store."""
 STORE = ("backend", "client", "redis_url", "data_dir", "profile")
-"""The settings of a store and of the client whose data is meant."""
+"""The settings that choose a store and a client."""
 
-CHAT = tuple(
-    "backend model session resume client swarm approve locale system max_context base_url redis_url data_dir".split()
-)
+CHAT = "backend model session resume client swarm approve locale system max_context base_url redis_url data_dir".split()
 """The settings of a chat, with its options -s and -c among them."""
 
 SessionName = Annotated[str, typer.Argument(help="Session: its name or its id.")]
@@ -64,8 +61,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add the options of the settings ``names`` to a command, which receives their values as the mapping ``flags``.
 
-    The options stand where the command has its parameter ``flags``, in the order of ``names``. A name can also be that
-    of another parameter of the command, to place it among them.
+    The options replace the parameter ``flags`` in the help, in the order of ``names``. A name can also be that of
+    another parameter of the command, to place it among them.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Signals as calls in the event loop, so that whatever is interrupted can store what it has."""
+"""Handle signals in the event loop, so that interrupted work can be saved."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
 
 class Interrupted(Exception):
-    """A signal ended the program. ``exit_code`` is the shell's custom: 128 and the signal's number."""
+    """A signal ended the program. ``exit_code`` is 128 plus the signal's number, as in shells."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -21,9 +21,9 @@ class Interrupted(Exception):
 
 @contextmanager
 def on_signals(react: Callable[[str], None], *names: str) -> Iterator[None]:
-    """Call ``react`` with the name of each of the signals ``names`` that comes. For one signal this does not nest.
+    """Call ``react`` with the name of each signal of ``names`` that arrives. Cannot be nested for the same signal.
 
-    Where an event loop takes no signals (Windows), Python's own KeyboardInterrupt remains.
+    If the event loop does not support signals (Windows), Python still raises KeyboardInterrupt.
     """
     loop = asyncio.get_running_loop()
     previous = {}
@@ -46,12 +46,12 @@ def on_signals(react: Callable[[str], None], *names: str) -> Iterator[None]:
 
 
 def ignore_interrupts() -> None:
-    """From now on let Ctrl-C do nothing: for the moment that a program takes to leave, when it has nothing to stop."""
+    """Ignore Ctrl-C from now on, while the program exits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 async def run_until_signal(work: Coroutine[Any, Any, _Result], *names: str) -> _Result:
-    """Run ``work`` and return its result; any of the signals ``names`` cancels it and raises Interrupted."""
+    """Run ``work`` and return its result; a signal of ``names`` cancels it and raises Interrupted."""
     task = asyncio.ensure_future(work)
     received: list[str] = []
 

@@ -1,7 +1,7 @@
-"""Commands whose arguments are taken as they are typed, as long as all of them are texts and flags.
+"""Commands of typer that start fast: text and flags are parsed without pydantic.
 
-Typer has pydantic check every value, even of options that were not given. To import it takes a quarter of the time
-until the first prompt, and a text is a text without it.
+Typer has pydantic check every value, even of options that were not given. Importing it takes a quarter of the time
+until the first prompt, and text needs no conversion.
 """
 
 from collections.abc import Callable
@@ -13,35 +13,35 @@ from typer.core import TyperCommand, TyperGroup
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _TEXTS = (str, list[str])
-"""As what a parameter is declared that needs no conversion."""
+"""Types of parameters that need no conversion."""
 _WHOLE = 400
-"""Letters of a command's first sentence: more than any has."""
+"""Maximum length of a command's first sentence; none is longer."""
 
 
 class PlainGroup(TyperGroup):
-    """A group for which ``--help`` that was not given is no."""
+    """A command group that does not treat a missing argument as ``--help``."""
 
     def get_help_option(self, ctx: Any) -> Any:
-        """Return the option, if there is one. Its default is None in typer, which it would have checked."""
+        """Return the option, if the group has one. Typer's default is None, which pydantic would check."""
         option = super().get_help_option(ctx)
         if option is not None:
             option.default = False
         return option
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands with what they do, in full: typer would cut it to fit on a line."""
-        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        """Write the commands with their full first sentence, which typer would cut to one line."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, each.get_short_help_str(_WHOLE)) for name, each in found if each])
+            formatter.write_dl([(name, each.get_short_help_str(_WHOLE)) for name, each in commands if each])
 
 
 class PlainCommand(TyperCommand):
-    """A command that leaves to typer what needs it: numbers, paths, ``--help``, and what is wrong."""
+    """A command that parses text and flags itself, and leaves numbers, paths, ``--help`` and errors to typer."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the values of all parameters into ``ctx``; return what is left of ``args``."""
-        given, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
-        values = [(param, *param.consume_value(ctx, given)) for param in self.get_params(ctx)]
+        """Put the values of all parameters into ``ctx``; return the unused words of ``args``."""
+        words, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        values = [(param, *param.consume_value(ctx, words)) for param in self.get_params(ctx)]
         if rest or not all(_is_as_typed(param, value) for param, value, _ in values):
             return super().parse_args(ctx, args)
         for param, value, source in values:
@@ -56,7 +56,7 @@ class Commands(typer.Typer):
     """A plain group of plain commands."""
 
     def __init__(self, **settings: Any) -> None:
-        # There is a command for completion, whose candidates know sessions and models.
+        # Our own completion command knows sessions and models, too.
         # The rich help pages would cost as much time as everything else together.
         super().__init__(**{"cls": PlainGroup, "add_completion": False, "rich_markup_mode": None, **settings})
 
@@ -67,7 +67,7 @@ class Commands(typer.Typer):
 
 def _is_as_typed(param: Any, value: object) -> bool:
     if param.callback is not None:
-        # What --help does, it does when it is processed.
+        # The callback of --help runs when typer parses.
         return not value
     if value is None or isinstance(value, bool):
         return not param.required

@@ -1,14 +1,14 @@
 """Ask the user whether a tool may be called."""
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
-from swarmchat.cli.prompt.reflow import follow_reflow
+from swarmchat.cli.prompt.prompt import Prompt, follow_reflow
 from swarmchat.cli.render.renderer import Renderer
+from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.models.base import ToolCall
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
 
 _ARGUMENTS = 5000
-"""How many letters of a call's arguments are shown: nobody should allow what they cannot see."""
+"""Characters of the arguments to show: users should not allow what they cannot see."""
 _QUESTION = "  allow? y/n/a/e/? then Enter "
 _HELP = """\
 y  call it once
@@ -27,49 +27,46 @@ e  change the arguments, then call it
 
 
 class Approvals:
-    """Asks, and remembers what is always allowed."""
+    """Asks about calls of tools, and remembers which tools are always allowed."""
 
-    def __init__(self, renderer: Renderer) -> None:
+    def __init__(self, chat: ChatContext, renderer: Renderer, chat_prompt: Prompt) -> None:
+        self._chat = chat
         self._renderer = renderer
+        self._chat_prompt = chat_prompt
         self._always: set[str] = set()
-        """Tools that the user has allowed for the rest of the chat."""
+        """Names of the tools that the user has allowed for the rest of the chat."""
 
     @cached_property
     def _prompt(self) -> PromptSession[str]:
-        # For the first question: to make it takes as long as the chat's own prompt, which is waited for.
+        # Made for the first question: it takes as long as the chat's own prompt.
         prompt: PromptSession[str] = PromptSession()
         follow_reflow(prompt.app)
         return prompt
 
-    @property
-    def asking(self) -> bool:
-        """Whether a question is on the screen."""
-        return self._prompt.app.is_running
+    def interrupt(self) -> bool:
+        """Answer the open question with Ctrl-C; return False if there is none."""
+        if is_asking := self._prompt.app.is_running:
+            self._prompt.app.key_processor.send_sigint()
+        return is_asking
 
-    def interrupt(self) -> None:
-        """Answer the question with Ctrl-C."""
-        self._prompt.app.key_processor.send_sigint()
+    async def ask(self, tool: "Tool", call: ToolCall) -> bool | str:
+        """Return whether the active agent may call ``tool``, or other arguments to call it with.
 
-    async def ask(
-        self, agent: str, tool: "Tool", call: ToolCall, pause: Callable[[], AbstractContextManager[None]]
-    ) -> bool | str:
-        """Return whether ``agent`` may call ``tool``, or other arguments to call it with.
-
-        What is no answer is asked again; Ctrl-C and Ctrl-D are no. ``pause`` leaves the keys to the question.
+        Repeats the question until the answer is valid; Ctrl-C and Ctrl-D mean no.
         """
         if tool.name in self._always:
             return True
         arguments = one_line(call.arguments, _ARGUMENTS)
-        with pause(), self._renderer.held():
-            self._renderer.remark(f"{agent} wants to call {tool.name}({arguments})")
+        with self._chat_prompt.pause(), self._renderer.suspended():
+            self._renderer.remark(f"{self._chat.session.agent.name} wants to call {tool.name}({arguments})")
             try:
-                return await self._answer(tool, call)
+                return await self._ask(tool, call)
             except (KeyboardInterrupt, EOFError):
                 return False
 
-    async def _answer(self, tool: "Tool", call: ToolCall) -> bool | str:
+    async def _ask(self, tool: "Tool", call: ToolCall) -> bool | str:
         while True:
-            # With its own handling of signals it would remove ours.
+            # prompt_toolkit's handling of signals would replace the chat's.
             answer = await self._prompt.prompt_async(_QUESTION, handle_sigint=False)
             match answer.strip().lower():
                 case "y" | "yes":
@@ -80,15 +77,17 @@ class Approvals:
                     self._always.add(tool.name)
                     return True
                 case "e" | "edit":
-                    if (edited := await self._edited(tool, call)) is not None:
+                    if (edited := await self._edit_arguments(tool, call)) is not None:
                         return edited
                 case "?" | "(?)":
-                    about = tool.signature.description
-                    self._renderer.page(f"{tool.name}: {about}\n{_pretty(call.arguments)}\n\n{_HELP}")
+                    arguments = call.arguments
+                    with suppress(ValueError, RecursionError):
+                        arguments = json.dumps(json.loads(arguments), ensure_ascii=False, indent=2)
+                    self._renderer.page(f"{tool.name}: {tool.signature.description}\n{arguments}\n\n{_HELP}")
 
-    async def _edited(self, tool: "Tool", call: ToolCall) -> str | None:
-        """Return the arguments as the user changes them, checked; ``None`` if they give up."""
-        from swarmchat.swarm.tools.tool import ArgumentsError
+    async def _edit_arguments(self, tool: "Tool", call: ToolCall) -> str | None:
+        """Return valid arguments as the user edits them; ``None`` for Ctrl-C or Ctrl-D."""
+        from swarmchat.swarm.tools.context import ArgumentsError
 
         text = call.arguments
         while True:
@@ -101,10 +100,3 @@ class Approvals:
                 self._renderer.error(str(error))
             else:
                 return text
-
-
-def _pretty(arguments: str) -> str:
-    try:
-        return json.dumps(json.loads(arguments), ensure_ascii=False, indent=2)
-    except (ValueError, RecursionError):
-        return arguments

@@ -1,4 +1,4 @@
-"""What is done beside the chat once its first prompt is on the screen, and what is to be told of it."""
+"""Work in background threads while the user reads and types at the first prompt."""
 
 import asyncio
 import threading
@@ -9,54 +9,55 @@ from typing import Any
 
 from prompt_toolkit.application import Application, run_in_terminal
 from swarmchat.cli.render.renderer import Renderer
+from swarmchat.cli.settings import wiring
+from swarmchat.cli.slash.chat_context import ChatContext
 
 
 class BackgroundTasks:
-    """Runs ``warm_up`` and ``look_around`` in threads after the first look of ``prompt``.
+    """Loads what the first answer needs, and looks for model servers, once the prompt ``app`` is on the screen.
 
-    The lines that ``look_around`` returns are told when nobody is speaking.
+    Lines about servers are printed at a prompt, never during an answer.
     """
 
-    def __init__(
-        self,
-        prompt: Application[Any],
-        renderer: Renderer,
-        warm_up: Callable[[], None],
-        look_around: Callable[[], list[str]],
-    ) -> None:
-        self._prompt = prompt
+    def __init__(self, app: Application[Any], chat: ChatContext, renderer: Renderer) -> None:
+        self._app = app
+        self._chat = chat
         self._renderer = renderer
-        self._warm_up = warm_up
-        self._look_around = look_around
         self._lines: list[str] = []
-        prompt.after_render += self._begin
+        # Not earlier: imports in a thread would delay the first prompt.
+        app.after_render += self._start
 
-    def tell(self) -> None:
-        """Show what there is to be told."""
-        lines, self._lines = self._lines, []
-        for line in lines:
-            self._renderer.verbatim(line)
+    def print_lines(self) -> None:
+        """Print the lines that arrived since the last call."""
+        while self._lines:
+            self._renderer.verbatim(self._lines.pop(0))
 
-    def _begin(self, app: Application[Any]) -> None:
-        # Not before the first prompt: the imports would hold it up.
-        self._prompt.after_render -= self._begin
-        threading.Thread(target=self._warm_up_quietly, name="warm-up", daemon=True).start()
+    def _start(self, app: Application[Any]) -> None:
+        app.after_render -= self._start
         loop, context = asyncio.get_running_loop(), copy_context()
 
-        def look() -> None:
-            # The loop may be gone by then, and what cannot be looked at is no news.
-            with suppress(Exception):
-                loop.call_soon_threadsafe(self._take, self._look_around(), context=context)
+        def look_around() -> None:
+            from swarmchat.cli.models.listing import server_hints
 
-        threading.Thread(target=look, name="look-around", daemon=True).start()
+            loop.call_soon_threadsafe(self._receive, server_hints(self._chat.settings), context=context)
 
-    def _warm_up_quietly(self) -> None:
-        # Whatever is wrong is found again, and told, by the turn that needs it.
-        with suppress(Exception):
-            self._warm_up()
+        for name, work in (("warm-up", self._warm_up), ("look-around", look_around)):
+            threading.Thread(target=_run_quietly, args=(work,), name=name, daemon=True).start()
 
-    def _take(self, lines: list[str]) -> None:
+    def _warm_up(self) -> None:
+        import swarmchat.cli.markdown.stream
+        import swarmchat.cli.render.live_tail
+        import swarmchat.cli.slash.builtin  # noqa: F401 - imported to be ready
+
+        wiring.warm_up(self._chat.session.model)
+
+    def _receive(self, lines: list[str]) -> None:
         self._lines += lines
-        # While an answer comes they wait for the next prompt.
-        if lines and self._prompt.is_running:
-            run_in_terminal(self.tell)
+        if lines and self._app.is_running:
+            run_in_terminal(self.print_lines)
+
+
+def _run_quietly(work: Callable[[], None]) -> None:
+    # A turn that needs the same will report the error. The loop may be closed, too.
+    with suppress(Exception):
+        work()

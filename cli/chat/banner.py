@@ -1,4 +1,4 @@
-"""What a chat prints when it starts and when it ends."""
+"""The lines that a chat prints when it starts and when it ends."""
 
 import os
 import shlex
@@ -12,67 +12,60 @@ from swarmchat.swarm.session.session import Session
 
 _DEMO = "demo model: scripted answers, no AI"
 
-_CONNECT = "to talk with a real model: set OPENAI_API_KEY, or start with -m MODEL --base-url URL; -c goes on here"
+_CONNECT = "to talk with a real model: set OPENAI_API_KEY, or start with -m MODEL --base-url URL; -c continues here"
 
 
 def greeting(session: Session, backend: str) -> list[str]:
-    """Return the lines that a chat begins with."""
-    about = _DEMO if session.model.name == "demo" else session.model.name
+    """Return the lines that a chat starts with."""
+    is_demo = session.model.name == "demo"
     swarm = "swarmchat" if len(session.swarm.agents) == 1 else session.swarm.name
-    lines = [f"{swarm} · {about} · {backend} · session {one_line(session.info.name, 60)}"]
+    model = _DEMO if is_demo else session.model.name
+    lines = [f"{swarm} · {model} · {backend} · session {one_line(session.info.name, 60)}"]
     if session.turns:
         turns = "1 turn" if session.turns == 1 else f"{session.turns} turns"
         lines.append(f"resumed after {turns}; last used {session.info.updated[:16].replace('T', ' ')} UTC")
         for record in _last_exchange(session):
-            who = "you" if record.type == "user" else record.agent or "assistant"
-            lines.append(f"{who}: {one_line(str(record.message.get('content') or ''), 300)}")
+            speaker = "you" if record.type == "user" else record.agent or "assistant"
+            lines.append(f"{speaker}: {one_line(str(record.message.get('content') or ''), 300)}")
     else:
-        if session.model.name == "demo":
-            lines.append(_CONNECT)
+        lines += [_CONNECT] if is_demo else []
         lines.append("/help lists the commands, Ctrl-D leaves")
     if session.replaced_agent is not None:
-        lines.append(
-            f"agent {one_line(session.replaced_agent, 60)} no longer exists; active agent: {session.agent.name}"
-        )
-    lines += [f"record {position} is damaged: {problem}" for position, problem in session.damaged.items()]
-    return lines
+        replaced = one_line(session.replaced_agent, 60)
+        lines.append(f"agent {replaced} no longer exists; active agent: {session.agent.name}")
+    return lines + [f"record {position} is damaged: {problem}" for position, problem in session.damaged.items()]
 
 
 def _last_exchange(session: Session) -> list[Record]:
-    last = [record for record in session.records if record.turn == session.last_turn]
-    said = [record for record in last if record.type in ("user", "assistant") and record.message.get("content")]
-    # Agents may have said something in between.
-    return said[:1] + said[1:][-1:]
+    """Return the first and the last message of the last turn; those between them are left out."""
+    messages = [
+        record
+        for record in session.records
+        if record.turn == session.last_turn and record.type in ("user", "assistant") and record.message.get("content")
+    ]
+    return messages[:1] + messages[1:][-1:]
 
 
-_FLAGS = {
+_OF_STORE = {
     "backend": "-b",
     "redis_url": "--redis-url",
     "data_dir": "--data-dir",
     "profile": "--profile",
     "client": "--client",
-    "swarm": "-S",
-    "approve": "--approve",
-    "model": "-m",
-    "base_url": "--base-url",
-    "system": "--system",
-    "max_context": "--max-context",
 }
-
-_WHERE = ("backend", "redis_url", "data_dir", "profile", "client")
-"""What must be the same to find the session again: repeated also where it came from the environment."""
+"""The settings that are needed to find a session again; it knows its swarm, model and server itself."""
 
 
 def resume_hint(session: Session, settings: Settings) -> str:
-    """Return the command that resumes ``session``, with all its flags except those that hold a password."""
+    """Return the command that resumes ``session``, without values that hold a password."""
     if settings.backend == "memory":
         return "this session was kept in memory and is gone now (-b disk keeps it)"
     words, left_out = [_program()], []
-    for name, flag in _FLAGS.items():
-        origin = settings.origins.get(name, "")
-        needed = name != "redis_url" or settings.backend == "redis"
-        if needed and (origin.startswith("--") or (name in _WHERE and origin.startswith("$"))):
-            value = _shown(name, session, settings)
+    for name, flag in _OF_STORE.items():
+        if name == "redis_url" and settings.backend != "redis":
+            continue
+        if settings.origins.get(name, "").startswith(("-", "$")):
+            value = _flag_value(name, session, settings)
             if value is None:
                 left_out.append(flag)
             else:
@@ -83,27 +76,27 @@ def resume_hint(session: Session, settings: Settings) -> str:
 
 
 def _program() -> str:
-    """Return what starts this program: its path, where it is not one of the shell's commands."""
-    started = sys.argv[0]
-    if shutil.which("swarmchat") or not os.path.basename(started).startswith("swarmchat"):
+    """Return the command that starts this program: its path, unless the shell finds it by name."""
+    path = sys.argv[0]
+    if shutil.which("swarmchat") or not os.path.basename(path).startswith("swarmchat"):
         return "swarmchat"
-    return os.path.relpath(started)
+    return os.path.relpath(path)
 
 
-def _shown(name: str, session: Session, settings: Settings) -> str | None:
-    """Return the value of a flag as it can be given again, from any folder; ``None`` if it holds a password."""
+def _flag_value(name: str, session: Session, settings: Settings) -> str | None:
+    """Return the value of a flag in a form that is valid in any folder; ``None`` if it holds a password."""
     value = str(getattr(settings, name))
     if name == "data_dir":
         return os.path.abspath(os.path.expanduser(value))
     if name == "redis_url" or (name == "backend" and ":" in value):
-        # The backend's own form of its URL has its password masked, and a folder in full.
+        # The backend's form of its URL has the password masked and a folder's path in full.
         url = session.backend.url
         return url if url == value or url.startswith("disk:") else None
-    return None if name == "base_url" and "@" in value else value
+    return value
 
 
 def _quoted(word: str) -> str:
-    """Return ``word`` quoted for a shell; what cannot be printed, in the way of bash and zsh."""
+    """Return ``word`` quoted for a shell; one that cannot be printed, in the form that bash and zsh read."""
     if word.isprintable():
         return shlex.quote(word)
     letters = (letter if letter.isprintable() and letter not in "\\'" else f"\\U{ord(letter):08x}" for letter in word)

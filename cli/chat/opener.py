@@ -1,4 +1,4 @@
-"""From settings to sessions: what a chat, a question and a script open in the same way."""
+"""Open sessions from the settings, for a chat, a question or a script."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from swarmchat.backends import Backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.resumption import check_swarm, settings_of, swarm_is_missing
 from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.settings.store import open_store
+from swarmchat.cli.settings.store import matching_session, open_store
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.errors import DefinitionError, SwarmError
 from swarmchat.swarm.models.base import Model
-from swarmchat.swarm.persistence.session_index import latest_session
+from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 from swarmchat.swarm.session.session import Session
 
 
@@ -25,20 +26,49 @@ def check_names(session: str | None, resume: bool) -> None:
         raise UsageError("-s needs the name of a session")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Opener:
-    """Opens sessions with one backend, swarm and model."""
+    """Opens sessions of one store, each with the swarm and the model that it used before."""
 
     settings: Settings
     backend: Backend
     swarm: Swarm
     model: Model
     interactive: bool
+    info: SessionInfo | None
+    """The session to open first, if it exists."""
     models: list[Model] = field(default_factory=list)
-    """The models made by commands, to be closed at the end."""
+    """All models that were made, to be closed at the end."""
+    swarms: list[Swarm] = field(default_factory=list)
+    """All swarms that were loaded, likewise."""
 
-    async def open(self, name: str | None) -> Session:
-        """Open the session ``name``, or a new one; see ``Session.open``."""
+    async def open_chat(self, name: str | None, resume: bool, remark: Callable[[str], None]) -> ChatContext:
+        """Open a chat in the session ``name``, or with ``resume`` in the last one; ``remark`` says if there is none."""
+        if self.info is not None:
+            name = self.info.id
+        elif resume:
+            remark(
+                f"{self.settings.client_name} has no session on {wiring.backend_name(self.settings)}; a new one begins"
+            )
+
+        async def reopen(name: str) -> Session:
+            await self._choose(name)
+            chat.settings = self.settings
+            return await self._open(name)
+
+        chat = ChatContext(await self._open(name), self.settings, self.make_model, reopen)
+        return chat
+
+    def make_model(self, name: str) -> Model:
+        """Make the model ``name`` for a command. Raises UsageError if no server is known for it, and ConfigError."""
+        # Without a server the demo model answers in place of all others, but not when the user asks for one of them.
+        if name != "demo" and not wiring.is_connected(replace(self.settings, model=name)):
+            raise UsageError(f"no server to ask for {name!r}: set OPENAI_API_KEY, or give --base-url URL")
+        model = self._make_model(name, replace(self.settings, model=name))
+        self.models.append(model)
+        return model
+
+    async def _open(self, name: str | None) -> Session:
         settings = self.settings
         session = await Session.open(
             self.backend,
@@ -57,40 +87,51 @@ class Opener:
                 raise
         return session
 
-    async def open_chat(self, name: str | None, resume: bool, remark: Callable[[str], None]) -> ChatContext:
-        """Open a chat in the session ``name``, or with ``resume`` in the last one; ``remark`` says if there is none."""
-        if resume:
-            last = await latest_session(self.backend, self.settings.client_name)
-            name = last.id if last else None
-            if last is None:
-                where = wiring.backend_name(self.settings)
-                remark(f"{self.settings.client_name} has no session on {where}; a new one begins")
-        return ChatContext(await self.open(name), self.settings, self.make_model, self.open)
-
-    def make_model(self, name: str) -> Model:
-        """Make the model ``name`` for a command. Raises UsageError if no server is known for it, and ConfigError."""
-        # Without a server the demo model answers in place of all others, but not when the user asks for one of them.
-        if name != "demo" and not wiring.is_connected(replace(self.settings, model=name)):
-            raise UsageError(f"no server to ask for {name!r}: set OPENAI_API_KEY, or give --base-url URL")
-        model = self._make_model(name, replace(self.settings, model=name))
-        self.models.append(model)
-        return model
+    async def _choose(self, name: str) -> None:
+        """Use the swarm and the model of the stored session ``name`` from now on; for a new one, those in use."""
+        info = await find_session(self.backend, self.settings.client_name, name)
+        settings = settings_of(self.settings, info, options=False)
+        if (settings.swarm, settings.system) != (self.settings.swarm, self.settings.system):
+            self.swarm = load_swarm_of(settings, info)
+            self.swarms.append(self.swarm)
+        check_swarm(settings, info, self.swarm)
+        if (settings.model, settings.base_url) != (self.settings.model, self.settings.base_url):
+            self.model = wiring.make_model(settings, interactive=self.interactive, swarm=self.swarm)
+            self.models.append(self.model)
+        self.settings = settings
 
     def _make_model(self, name: str, settings: Settings | None = None) -> Model:
         return wiring.make_model(settings or self.settings, interactive=self.interactive, swarm=self.swarm, name=name)
 
 
+def load_swarm_of(settings: Settings, info: SessionInfo | None) -> Swarm:
+    """Return the swarm of ``settings``. Raises ConfigError if the session ``info`` names one that cannot be loaded."""
+    try:
+        return wiring.make_swarm(settings)
+    except DefinitionError as error:
+        if info is not None and settings.origins.get("swarm", "").startswith("session"):
+            raise swarm_is_missing(info, error) from error
+        raise
+
+
 @asynccontextmanager
-async def opening(settings: Settings, *, interactive: bool) -> AsyncIterator[Opener]:
-    """Open the store, the swarm and the model that sessions need; close them when the context ends."""
+async def opening(settings: Settings, session: str | None, resume: bool, *, interactive: bool) -> AsyncIterator[Opener]:
+    """Open the store, and the swarm and the model of the session that is meant; close them when the context ends."""
     async with open_store(settings) as store:
-        swarm = wiring.make_swarm(settings)
+        info = await store.find(session) if session is not None or resume else None
+        if info is None and session is not None and interactive:
+            # Not in scripts: a new name must not open another session because that begins so.
+            info = matching_session(await store.sessions(), session)
+        settings = settings_of(settings, info)
+        swarm = load_swarm_of(settings, info)
+        check_swarm(settings, info, swarm)
         model = wiring.make_model(settings, interactive=interactive, swarm=swarm)
-        opener = Opener(settings, store.backend, swarm, model, interactive)
+        opener = Opener(settings, store.backend, swarm, model, interactive, info, [model], [swarm])
         try:
             yield opener
         finally:
-            for each in [model, *opener.models]:
+            for each in opener.models:
                 with suppress(SwarmError):
                     await each.close()
-            await wiring.close_swarm(swarm)
+            for loaded in opener.swarms:
+                await wiring.close_swarm(loaded)

@@ -1,35 +1,21 @@
-"""The chat at a terminal: read, run a turn or a command, again."""
+"""The loop of a chat at a terminal: read a message or a command, carry it out, read the next one."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
-from swarmchat.cli.chat.cost import Cost
 from swarmchat.cli.errors import CliError
-from swarmchat.cli.prompt.completer import SlashCompleter
-from swarmchat.cli.prompt.editor import Editor
 from swarmchat.cli.prompt.prompt import Prompt
-from swarmchat.cli.prompt.toolbar import toolbar
-from swarmchat.cli.prompt.typeahead import Pause
-from swarmchat.cli.render.renderer import Renderer, mark
+from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
-from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.errors import SwarmError
-from swarmchat.swarm.models.base import ToolCall
-
-if TYPE_CHECKING:
-    from prompt_toolkit.formatted_text import AnyFormattedText
-    from swarmchat.swarm.session.session import Session
-    from swarmchat.swarm.tools.tool import Tool
+from swarmchat.swarm.session.session import Session
 
 _T = TypeVar("_T")
 
@@ -39,152 +25,126 @@ _YOU = "you"
 
 
 class Repl:
-    """One person's chat at the prompt.
+    """A chat at a terminal."""
 
-    Once the first prompt is on the screen, ``warm_up`` is run in a thread, and in another one ``look_around``, whose
-    lines are shown as soon as nobody is speaking.
-    """
-
-    def __init__(
-        self,
-        chat: ChatContext,
-        renderer: Renderer,
-        *,
-        backend: str,
-        history: Path | None,
-        warm_up: Callable[[], None],
-        look_around: Callable[[], list[str]],
-        colour: bool,
-    ) -> None:
+    def __init__(self, chat: ChatContext, renderer: Renderer) -> None:
         self._chat = chat
         self._renderer = renderer
-        self._backend = backend
-        self._colour = colour
-        self._given = ""
-        """What is to stand at the next prompt."""
+        self._prefill = ""
+        """Text to put at the next prompt."""
         self._work: asyncio.Future[Any] | None = None
+        """The turn or command that is running."""
         self._stopped = False
-        self._pause: Pause = nullcontext
-        self._approvals = Approvals(renderer)
-        self._cost = Cost(chat.settings.prices or {})
-        chat.session.conversation.approver = self._approve
-        self._completer = SlashCompleter(chat)
-        editor = Editor(renderer.remark, renderer.show_results, self._stop, swapped=chat.settings.multiline)
-        self._queue = editor.queue
-        self._completer.on_done = editor.completed
-        self._prompt = Prompt(
-            editor, history=history, completer=self._completer, toolbar=self._toolbar, vi=chat.settings.editing == "vi"
-        )
-        renderer.show_typed(self._prompt.typed)
-        self._news = BackgroundTasks(self._prompt.app, renderer, warm_up, look_around)
+        """Whether the user stopped the last work."""
+        self._prompt = Prompt(chat, renderer, self._stop)
+        self._queue = self._prompt.queue
+        self._approvals = Approvals(chat, renderer, self._prompt)
+        chat.session.conversation.approver = self._approvals.ask
+        renderer.show_typed(self._prompt.typing_status)
+        self._background = BackgroundTasks(self._prompt.app, chat, renderer)
 
     async def run(self) -> None:
         """Chat until the user leaves."""
         with on_signals(self._interrupt, "SIGINT"), self._prompt.quiet():
-            hinted = -_AGAIN
+            interrupted_at = -_AGAIN
             while True:
                 try:
-                    text = await self._next()
+                    text = await self._next_entry()
                 except EOFError:
                     return
                 except KeyboardInterrupt:
-                    if time.monotonic() - hinted < _AGAIN:
+                    if time.monotonic() - interrupted_at < _AGAIN:
                         return
-                    hinted = time.monotonic()
+                    interrupted_at = time.monotonic()
                     self._renderer.remark("Ctrl-C again within 2 s or Ctrl-D leaves; the session stays")
                     continue
-                hinted = -_AGAIN
+                interrupted_at = -_AGAIN
                 try:
                     await self._handle(text)
                 except LeaveChat:
                     return
 
     def _interrupt(self, name: str) -> None:
-        if self._approvals.asking:
-            self._approvals.interrupt()
-        elif self._work is not None:
+        if self._approvals.interrupt():
+            return
+        if self._work is not None:
             self._stop()
         elif self._prompt.app.is_running:
-            # Somebody sent the signal: at a prompt Ctrl-C is a key like others.
+            # The signal was sent by another program: at the prompt, Ctrl-C is a key.
             self._prompt.app.key_processor.send_sigint()
 
     def _stop(self) -> None:
-        """Stop what runs; the second time also what did not react to the first."""
+        """Stop the running work; a second time, also work that ignored the first."""
         if self._work is not None:
             self._stopped = True
             self._work.cancel()
 
-    async def _next(self) -> str:
-        """Return what waits in the queue, or else what the user enters."""
-        self._news.tell()
-        if self._given and self._queue:
-            self._hold_queue()
-        if waiting := self._queue.next():
-            self._renderer.entered(_YOU, waiting.shown)
-            return waiting.text
-        self._completer.forget()
-        sign = mark(sys.stdout)
-        given, self._given = self._given, ""
-        you = paint("name", _YOU) if self._colour else _YOU
-        entered = await self._prompt.ask(f"{you} {sign} ", given)
+    async def _next_entry(self) -> str:
+        """Return the first message of the queue, or else what the user enters."""
+        self._background.print_lines()
+        if self._prefill:
+            self._pause_queue()
+        if queued := self._queue.next():
+            self._renderer.entered(_YOU, queued.folded)
+            return queued.text
+        prefill, self._prefill = self._prefill, ""
+        entered = await self._prompt.ask(self._renderer.head(_YOU), prefill)
         if not entered.text.strip():
-            # Enter at an empty prompt sends what is queued.
-            self._queue.held = False
+            # Enter at an empty prompt sends the queue.
+            self._queue.paused = False
         return entered.text
 
-    def _hold_queue(self) -> None:
-        """Send nothing of what is queued before the user says so."""
-        if self._queue and not self._queue.held:
-            self._queue.held = True
+    def _pause_queue(self) -> None:
+        """Send nothing from the queue until the user says so."""
+        if self._queue and not self._queue.paused:
+            self._queue.paused = True
             self._renderer.remark(f"{len(self._queue)} queued: Enter sends, Up takes the last one back, Ctrl-C drops")
 
     async def _handle(self, text: str) -> None:
-        if not text.strip():
-            return
+        """Carry out a command or send a message."""
         message: str | None = text.removeprefix("/") if text.startswith("//") else text
         if is_command(text):
             try:
-                message = await self._stoppable(self._command(text), lambda: "stopped")
+                message = await self._stoppable(self._run_command(text), lambda: "stopped")
             except (SwarmError, CliError, BackendError) as error:
-                self._fail(error)
+                self._report(error)
                 return
-        if message is not None:
+        if message and message.strip():
             await self._send(message)
 
     async def _send(self, message: str) -> None:
-        turns = self._chat.session.turns
+        """Run a turn; put ``message`` back at the prompt if it could not be stored."""
+        session, turns, problem = self._chat.session, self._chat.session.turns, ""
+        work = self._renderer.follow(session.run_turn(message), session.agent.name)
         try:
-            await self._stoppable(self._turn(message), lambda: _stop_remark(self._chat.session, turns))
-            if self._stopped and self._chat.session.turns == turns:
-                self._given = _as_typed(message)
-                self._renderer.remark("your message was not stored yet; it is back at the prompt")
+            await self._stoppable(work, lambda: _stop_remark(session, turns))
+            problem = "was not stored yet" if self._stopped else ""
         except SwarmError as error:
-            self._fail(error)
-            if self._chat.session.turns == turns:
-                self._given = _as_typed(message)
-                self._renderer.remark("your message was not stored; it is back at the prompt")
+            problem = "was not stored"
+            self._report(error)
         except BackendError as error:
-            if self._chat.session.turns == turns:
-                self._given = _as_typed(message)
-                remark = "your message could not be stored; it is back at the prompt"
-            else:
-                remark = "the answer is not stored yet; it will be, with your next message or when you leave"
-            self._renderer.error(str(error))
-            self._renderer.remark(remark)
-            self._hold_queue()
+            problem = "could not be stored"
+            self._report(error)
+            if session.turns > turns:
+                self._renderer.remark(
+                    "the answer is not stored yet; it will be, with your next message or when you leave"
+                )
+        if problem and session.turns == turns:
+            self._prefill = _as_typed(message)
+            self._renderer.remark(f"your message {problem}; it is back at the prompt")
 
-    def _fail(self, error: Exception) -> None:
+    def _report(self, error: Exception) -> None:
         self._renderer.error(str(error))
-        self._hold_queue()
+        self._pause_queue()
 
-    async def _command(self, text: str) -> str | None:
-        """Carry out a command; return the message that is to be sent then, if there is one."""
-        # Most are not needed, and none before the first prompt.
+    async def _run_command(self, text: str) -> str | None:
+        """Carry out a command; return the message to send after it, if any."""
+        # The commands are not loaded before the first prompt.
         from swarmchat.cli.slash.builtin import run_command
 
         outcome = await self._renderer.during(run_command(self._chat, text), text.split()[0])
-        if outcome.go_on_in is not None:
-            await self._chat.switch_to(outcome.go_on_in)
+        if outcome.next_session is not None:
+            await self._chat.switch_to(outcome.next_session)
         if outcome.raw:
             self._renderer.raw(outcome.raw)
         if outcome.page:
@@ -192,43 +152,30 @@ class Repl:
         if outcome.remark:
             self._renderer.remark(outcome.remark)
         if outcome.draft is not None:
-            self._given = _as_typed(outcome.draft)
+            self._prefill = _as_typed(outcome.draft)
         return outcome.send
 
-    async def _turn(self, text: str) -> None:
-        await self._renderer.follow(self._chat.session.run_turn(text), self._chat.session.agent.name)
-
     async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: Callable[[], str]) -> _T | None:
-        """Run ``work`` until it ends or Ctrl-C stops it, then print ``remark()``.
-
-        Return what it returns. Raises what ``work`` raises.
-        """
+        """Return what ``work`` returns; if the user stops it, print ``remark()`` and return None."""
         running = asyncio.ensure_future(work)
         self._work, self._stopped = running, False
         task = asyncio.current_task()
         try:
-            with self._prompt.working() as self._pause:
+            with self._prompt.working():
                 return await running
         except asyncio.CancelledError:
             if not self._stopped or (task and task.cancelling()):
                 raise
             self._renderer.remark(remark())
-            self._hold_queue()
+            self._pause_queue()
             return None
         finally:
             self._work = None
             self._renderer.end_turn()
 
-    async def _approve(self, tool: "Tool", call: ToolCall) -> bool | str:
-        return await self._approvals.ask(self._chat.session.agent.name, tool, call, self._pause)
 
-    def _toolbar(self) -> "AnyFormattedText":
-        cost = self._cost.of(self._chat.session)
-        return toolbar(self._chat.session, self._backend, queued=len(self._queue), mode=self._prompt.vi, cost=cost)
-
-
-def _stop_remark(session: "Session", turns: int) -> str:
-    """Return what to say about a stopped turn; before it, the session had ``turns`` turns."""
+def _stop_remark(session: Session, turns: int) -> str:
+    """Describe a stopped turn; before it, the session had ``turns`` turns."""
     records = [record for record in (*session.records, *session.unsaved) if record.turn > turns]
     interrupted = [record.data["name"] for record in records if record.data.get("status") == "interrupted"]
     if interrupted:
@@ -238,5 +185,5 @@ def _stop_remark(session: "Session", turns: int) -> str:
 
 
 def _as_typed(message: str) -> str:
-    """Return ``message`` as it is typed: a slash at its start is typed as two."""
+    """Return ``message`` as the user types it: a slash at its start is typed twice."""
     return f"/{message}" if message.startswith("/") else message

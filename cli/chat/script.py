@@ -1,52 +1,86 @@
-"""Scripts: messages and commands as lines of text, checked in full before the first one is sent."""
+"""Scripts: messages and commands from a command line, a pipe or a file, all checked before the first one is sent."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.builtin import is_command, parse_command
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.errors import SwarmError
 
-_BLOCK = '"""'
+_QUOTES = '"""'
 _ESCAPED = ("\\#", "\\/", '\\"', "\\\\")
 
 
 @dataclass(frozen=True)
 class Step:
-    """A message or a command. ``line`` is where it begins in the script; ``None``: it comes from no script."""
+    """A message or a command. ``line`` is its first line in the script; ``None`` if it is from the command line."""
 
     text: str
     line: int | None = None
     command: bool = False
 
 
-def read_script(text: str, name: str) -> list[Step]:
-    """Return the steps of a script; ``name`` is what it is called in errors. Raises UsageError.
+@dataclass(frozen=True)
+class Script:
+    """Steps in order, and the name of their source for errors."""
 
-    Each line is a message, one that begins with a slash is a command, with two a message that begins with one. Three
-    quotation marks begin a message of several lines, and three end it. Empty lines, and those that begin with ``#``,
-    are skipped. A backslash before one of these signs at the start of a line takes its meaning from it.
+    steps: list[Step]
+    name: str = ""
+
+    def check(self, swarm: Swarm) -> None:
+        """Raise UsageError for the first command that is unknown, or that can never be valid in ``swarm``."""
+        for step in filter(lambda step: step.command, self.steps):
+            try:
+                command, argument = parse_command(step.text)
+                if command.at_prompt_only:
+                    raise UsageError(f"/{command.name} needs a prompt, and a script has none")
+                if command.check is not None:
+                    command.check(swarm, argument)
+            except (UsageError, SwarmError) as error:
+                raise UsageError(f"{self.name}, line {step.line}: {error}") from error
+
+
+def ask_once(words: list[str]) -> Script:
+    """Return one question: ``words``, then what is piped in. Raises UsageError if it is empty."""
+    parts = [" ".join(words)]
+    if not words or not sys.stdin.isatty():
+        # A standard input that cannot be read, such as a folder, adds nothing.
+        with suppress(OSError):
+            parts.append(_read_stdin("a question").decode("utf-8", "replace"))
+    question = "\n\n".join(part.strip() for part in parts if part.strip())
+    if not question:
+        raise UsageError("nothing to ask: give a PROMPT, or pipe one in")
+    return Script([Step(question)])
+
+
+def find_script(words: list[str], path: Path | None) -> Script:
+    """Return the message ``words`` or the script in ``path``; ``-`` is standard input. Raises UsageError."""
+    if bool(words) == (path is not None):
+        problem = "a PROMPT and --script together" if words else "nothing to send"
+        raise UsageError(f"{problem}: give a PROMPT, - to read it from standard input, or --script FILE; one of them")
+    if path is not None:
+        return read_script(*_read_text(path))
+    text = _read_text(Path("-"))[0] if words == ["-"] else " ".join(words)
+    if not text.strip():
+        raise UsageError("nothing to send: the message is empty")
+    return Script([Step(text.strip())])
+
+
+def read_script(text: str, name: str) -> Script:
+    """Parse a script; ``name`` is its name in errors. Raises UsageError.
+
+    Each line is a message. One that begins with a slash is a command; with two, a message that begins with a slash.
+    Three quotation marks begin and end a message of several lines. Empty lines and those that begin with ``#`` are
+    skipped. A backslash at the start of a line makes the sign after it plain text.
     """
     steps = list(_steps(text.removeprefix("\ufeff"), name))
     if not steps:
         raise UsageError(f"{name}: it contains no message and no command")
-    return steps
-
-
-def check_script(steps: Iterable[Step], swarm: Swarm, name: str) -> None:
-    """Raise UsageError for the first command that is unknown, or that can never be valid in ``swarm``."""
-    for step in steps:
-        if not step.command:
-            continue
-        try:
-            command, argument = parse_command(step.text)
-            if command.at_prompt_only:
-                raise UsageError(f"/{command.name} needs a prompt, and a script has none")
-            if command.check is not None:
-                command.check(swarm, argument)
-        except (UsageError, SwarmError) as error:
-            raise UsageError(f"{name}, line {step.line}: {error}") from error
+    return Script(steps, name)
 
 
 def _steps(text: str, name: str) -> Iterator[Step]:
@@ -55,8 +89,8 @@ def _steps(text: str, name: str) -> Iterator[Step]:
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
-        if stripped.startswith(_BLOCK):
-            message = "\n".join(_block(stripped.removeprefix(_BLOCK), number, lines, name))
+        if stripped.startswith(_QUOTES):
+            message = "\n".join(_quoted_lines(stripped.removeprefix(_QUOTES), number, lines, name))
             if not message.strip():
                 raise UsageError(f"{name}, line {number}: the message is empty")
             yield Step(message, number)
@@ -68,14 +102,34 @@ def _steps(text: str, name: str) -> Iterator[Step]:
             yield Step(stripped.removeprefix("/") if stripped.startswith("//") else stripped, number)
 
 
-def _block(first: str, number: int, lines: Iterator[tuple[int, str]], name: str) -> Sequence[str]:
-    """Return the lines of a message up to the marks that end it; ``first`` stands behind those that begin it."""
-    if first.endswith(_BLOCK):
-        return [first.removesuffix(_BLOCK)]
-    block = [first] if first else []
+def _quoted_lines(first: str, number: int, lines: Iterator[tuple[int, str]], name: str) -> list[str]:
+    """Return the lines of a message up to the closing marks; ``first`` follows the opening ones."""
+    if first.endswith(_QUOTES):
+        return [first.removesuffix(_QUOTES)]
+    message = [first] if first else []
     for _, line in lines:
-        if line.rstrip().endswith(_BLOCK):
-            last = line.rstrip().removesuffix(_BLOCK)
-            return [*block, last] if last else block
-        block.append(line)
-    raise UsageError(f"{name}, line {number}: the message that begins here has no {_BLOCK} at its end")
+        if line.rstrip().endswith(_QUOTES):
+            last = line.rstrip().removesuffix(_QUOTES)
+            return [*message, last] if last else message
+        message.append(line)
+    raise UsageError(f"{name}, line {number}: the message that begins here has no {_QUOTES} at its end")
+
+
+def _read_text(path: Path) -> tuple[str, str]:
+    """Return the text of a file or of standard input, and its name for errors. Raises UsageError."""
+    name = "standard input" if str(path) == "-" else str(path)
+    try:
+        data = _read_stdin("a message or a script") if str(path) == "-" else path.read_bytes()
+        return data.decode("utf-8"), name
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UsageError(f"{name}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8") from error
+
+
+def _read_stdin(expected: str) -> bytes:
+    """Return all of standard input; at a terminal, ask for ``expected``. Raises OSError."""
+    if sys.stdin.isatty() and sys.stderr is not None:
+        print(f"type {expected}, and Ctrl-D at the beginning of a line to send it", file=sys.stderr, flush=True)
+    return sys.stdin.buffer.read()

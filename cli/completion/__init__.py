@@ -1,4 +1,4 @@
 """Tab completion in the shell.
 
-Read `command_line` first.
+Read `command_line` first, then `values`.
 """

@@ -1,4 +1,4 @@
-"""``swarmchat completion``: print the completion script of a shell, and the candidates that it asks for."""
+"""``swarmchat completion``: print the completion script of a shell, and the candidates it asks for."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,11 +20,11 @@ def completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")])
     zsh:   add to ~/.zshrc, below compinit: eval "$(swarmchat completion zsh)"
     fish:  swarmchat completion fish > ~/.config/fish/completions/swarmchat.fish
     """
-    from swarmchat.cli.completion.shells import SCRIPTS
+    from swarmchat.cli.completion.shells import SHELLS, script
 
-    if shell not in SCRIPTS:
-        raise typer.BadParameter(f"unknown shell {shell!r}; available: {', '.join(SCRIPTS)}", param_hint="SHELL")
-    print(SCRIPTS[shell], end="")
+    if shell not in SHELLS:
+        raise typer.BadParameter(f"unknown shell {shell!r}; available: {', '.join(SHELLS)}", param_hint="SHELL")
+    print(script(shell), end="")
 
 
 def print_candidates(root: Any, words: Sequence[str]) -> None:

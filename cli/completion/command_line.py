@@ -1,11 +1,14 @@
 """A command line that is still being typed, and the commands and options that can follow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swarmchat.cli.settings.settings import Settings
 
 Candidate = tuple[str, str]
-"""A text that completes the word, and a few words about it."""
+"""A text that completes the word, and its description."""
 
 
 @dataclass
@@ -14,16 +17,28 @@ class PartialCommandLine:
 
     command: Any
     path: tuple[str, ...] = ()
-    given: dict[str, str] = field(default_factory=dict)
-    """The values of options, by their names."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Values of options, by parameter name."""
     waiting: Any = None
     """The option whose value is being typed."""
     switches: set[str] = field(default_factory=set)
-    """The names of the flags that were given."""
+    """Names of the flags that were typed."""
     words: list[str] = field(default_factory=list)
     """The positional arguments."""
     plain: bool = False
     """Whether ``--`` has ended the options."""
+
+    def settings(self) -> "Settings":
+        """Return the settings that the command would have; invalid ones are left out."""
+        from swarmchat.cli.settings import wiring
+        from swarmchat.cli.settings.settings import Settings
+
+        flags = {name: value for name, value in self.options.items() if name in Settings.__dataclass_fields__}
+        return wiring.read_settings(flags, complain=lambda error: None)
+
+
+Finder = Callable[[PartialCommandLine], list[Candidate]]
+"""Finds the candidates that can follow a command line."""
 
 
 def read_typed(root: Any, words: Sequence[str]) -> PartialCommandLine:
@@ -31,7 +46,7 @@ def read_typed(root: Any, words: Sequence[str]) -> PartialCommandLine:
     typed = PartialCommandLine(root)
     for word in words:
         if typed.waiting is not None:
-            typed.given[typed.waiting.name] = word
+            typed.options[typed.waiting.name] = word
             typed.waiting = None
         elif word == "--" and not typed.plain:
             typed.plain = True
@@ -50,16 +65,16 @@ def _take_option(typed: PartialCommandLine, word: str) -> None:
     name, equals, value = word.partition("=")
     if name not in _options(typed.command):
         typed.command = _default(typed.command)
-    known = _options(typed.command)
-    option = known.get(name)
-    if option is None and not word.startswith("--") and (option := known.get(word[:2])):
+    options = _options(typed.command)
+    option = options.get(name)
+    if option is None and not word.startswith("--") and (option := options.get(word[:2])):
         equals, value = "=", word[2:]
     if option is None:
         return
     if not takes_value(option):
         typed.switches.add(option.name)
     elif equals:
-        typed.given[option.name] = value
+        typed.options[option.name] = value
     else:
         typed.waiting = option
 
@@ -70,9 +85,7 @@ def _default(command: Any) -> Any:
 
 
 def _options(command: Any) -> dict[str, Any]:
-    return {
-        name: param for param in command.params if is_option(param) for name in (*param.opts, *param.secondary_opts)
-    }
+    return {name: param for param in command.params if is_option(param) for name in param.opts + param.secondary_opts}
 
 
 def is_option(param: Any) -> bool:
@@ -87,33 +100,24 @@ def takes_value(option: Any) -> bool:
 
 def commands(command: Any) -> list[Candidate]:
     """Return the commands of a group."""
-    inner: Mapping[str, Any] = getattr(command, "commands", {})
-    return [(name, each.get_short_help_str(70)) for name, each in inner.items() if not each.hidden]
+    return [(name, each.get_short_help_str(70)) for name, each in command.commands.items() if not each.hidden]
 
 
 def options(typed: PartialCommandLine) -> list[Candidate]:
     """Return the options of the command, in the long form where one exists."""
-    both = (
-        [typed.command]
-        if typed.path
-        else list({id(each): each for each in (typed.command, _default(typed.command))}.values())
-    )
-    found = {}
-    for command in both:
-        for param in command.params:
-            if is_option(param) and not param.hidden:
-                found[max(param.opts, key=len)] = _first_line(param.help)
-    return [*found.items(), ("--help", "Show this message and exit.")]
+    params = list(typed.command.params)
+    if not typed.path and (chat := _default(typed.command)) is not typed.command:
+        params += chat.params
+    visible = {
+        max(param.opts, key=len): (param.help or "").strip().split("\n")[0]
+        for param in params
+        if is_option(param) and not param.hidden
+    }
+    return [*visible.items(), ("--help", "Show this message and exit.")]
 
 
 def argument(typed: PartialCommandLine) -> Any:
     """Return the argument that is being typed; ``None`` if the command takes no more."""
     arguments = [param for param in typed.command.params if not is_option(param)]
-    for position, param in enumerate(arguments):
-        if position == len(typed.words) or param.nargs == -1:
-            return param
-    return None
-
-
-def _first_line(text: str | None) -> str:
-    return (text or "").strip().split("\n")[0]
+    fitting = (each for index, each in enumerate(arguments) if index == len(typed.words) or each.nargs == -1)
+    return next(fitting, None)

@@ -1,6 +1,6 @@
-"""Names in a swarm, for Tab: of the swarms that come with the program, and of TOML files.
+"""Names in the swarm on the command line, from the swarms that come with the program and from TOML files.
 
-Nothing of the user's is run, so swarms written in Python have no names here: Tab must not start a program.
+Swarms written in Python have no names here: Tab must not run a program of the user's.
 """
 
 import tomllib
@@ -10,57 +10,62 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.cli.completion.command_line import PartialCommandLine
+from swarmchat.cli.settings.settings import from_folder
 from swarmchat.swarm.agents.loader import EXAMPLES, TOML
+
+Names = Mapping[str, str]
+"""Names with their descriptions."""
 
 
 @dataclass
 class SwarmNames:
-    """Names of what a swarm has, each with a few words about it."""
+    """The names that a swarm declares."""
 
     name: str = ""
-    agents: Mapping[str, str] = field(default_factory=dict)
-    tools: Mapping[str, str] = field(default_factory=dict)
-    states: Mapping[str, str] = field(default_factory=dict)
-    storages: Mapping[str, str] = field(default_factory=dict)
-    policies: Mapping[str, str] = field(default_factory=dict)
+    agents: Names = field(default_factory=dict)
+    tools: Names = field(default_factory=dict)
+    storages: Names = field(default_factory=dict)
+    policies: Names = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """JSON schemas of the tools' arguments, by the tools' names. Empty for TOML: only a program knows them."""
+    """JSON schemas of the tools' arguments, by tool name. Empty for TOML: only a program knows them."""
+
+
+def swarm_of(typed: PartialCommandLine) -> SwarmNames:
+    """Return the names in the swarm that would answer; none if only the settings file of a folder chooses it."""
+    settings = typed.settings()
+    if settings.swarm is None:
+        return SwarmNames("assistant", agents={"assistant": "the plain assistant"})
+    if from_folder(settings.origins.get("swarm", "")) and settings.swarm not in EXAMPLES:
+        return SwarmNames()
+    return swarm_names(settings.swarm, Path())
 
 
 def swarm_names(swarm: str, folder: Path) -> SwarmNames:
     """Return the names in ``swarm``, a value of ``-S``; none for swarms in Python. Raises OSError and ValueError."""
     if swarm in EXAMPLES:
-        return _names_of(import_module(f"swarmchat.examples.{swarm}").swarm)
+        example = import_module(f"swarmchat.examples.{swarm}").swarm
+        signatures = {tool.name: tool.signature for agent in example.agents for tool in agent.own_tools}
+        return SwarmNames(
+            example.name,
+            agents={agent.name: agent.description for agent in example.agents},
+            tools={name: each.description.split("\n")[0] for name, each in signatures.items()},
+            storages={storage.name: "" for storage in example.storages},
+            policies={policy.name: "" for policy in example.policies},
+            parameters={name: each.parameters for name, each in signatures.items()},
+        )
     path = (folder / swarm).expanduser()
     if path.is_dir():
         path /= TOML
     # Reading a pipe or a device would block.
     if path.suffix != ".toml" or not path.is_file():
         return SwarmNames()
-    return _names_in(tomllib.loads(path.read_text("utf-8")), path)
-
-
-def _names_of(swarm: Swarm) -> SwarmNames:
-    signatures = {tool.name: tool.signature for agent in swarm.agents for tool in agent.own_tools}
-    return SwarmNames(
-        swarm.name,
-        agents={agent.name: agent.description for agent in swarm.agents},
-        tools={name: each.description.split("\n")[0] for name, each in signatures.items()},
-        states={state.name: "" for state in swarm.states},
-        storages={storage.name: "" for storage in swarm.storages},
-        policies={policy.name: "" for policy in swarm.policies},
-        parameters={name: each.parameters for name, each in signatures.items()},
-    )
-
-
-def _names_in(content: Mapping[str, Any], path: Path) -> SwarmNames:
+    content = tomllib.loads(path.read_text("utf-8"))
     agents = content.get("agents", {})
     return SwarmNames(
         str(content.get("name", path.parent.resolve().name)),
         agents={name: str(agent.get("description", "")) for name, agent in agents.items()},
         tools={name: "" for agent in agents.values() for name in agent.get("tools", ())},
-        states=dict.fromkeys(content.get("states", {}), ""),
         storages=dict.fromkeys(content.get("storages", {}), ""),
         policies=dict.fromkeys(content.get("policies", {}), ""),
     )

@@ -1,179 +1,227 @@
-"""Values that options and arguments can have, as far as they can be known at once and without asking far away.
+"""The values that each option, argument and setting can have, for Tab.
 
-No program of the user's is run for them, and only servers on this machine are asked.
+Only what is known at once is offered: no program of the user's is run, and only servers on this machine are asked.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import urlsplit
 
 from swarmchat.cli.completion import stores
-from swarmchat.cli.completion.command_line import Candidate, PartialCommandLine
-from swarmchat.cli.completion.swarm_scan import SwarmNames, swarm_names
+from swarmchat.cli.completion.command_line import Candidate, Finder, PartialCommandLine
+from swarmchat.cli.completion.swarm_scan import swarm_of
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.files import read_files
-from swarmchat.cli.settings.settings import Settings, from_folder
+from swarmchat.cli.settings.settings import Settings, read_files
+from swarmchat.cli.terminal.themes import ABOUT
 from swarmchat.swarm.agents.loader import EXAMPLES
-
-if TYPE_CHECKING:
-    from swarmchat.swarm.models.discovery import LocalServer
+from swarmchat.swarm.agents.rescue_steps import STEPS
 
 _SECONDS = 0.15
-"""How long a server of models may take: nobody waits long for Tab."""
-
-Make = Callable[[PartialCommandLine], list[Candidate]]
-"""Finds what can stand behind what was typed."""
+"""How long a model server may take: nobody waits long for Tab."""
 
 
-def settings_of(typed: PartialCommandLine) -> Settings:
-    """Return the settings that the command line so far would have; what is wrong with them is left out."""
-    known = {name: value for name, value in typed.given.items() if name in Settings.__dataclass_fields__}
-    return wiring.read_settings(known, complain=lambda error: None)
+def values_of(typed: PartialCommandLine, param: Any) -> list[Candidate]:
+    """Return the values that ``param`` can have, as far as they are known."""
+    find = finder_of(typed.path, param)
+    return find(typed) if find is not None else []
 
 
-def choices(**found: str) -> Make:
-    """Return what offers ``found``: values, and what they are."""
-    return lambda typed: list(found.items())
+def finder_of(path: tuple[str, ...], param: Any) -> Finder | None:
+    """Return what finds the values of ``param`` of the command ``path``; ``None`` if nothing does."""
+    place = (*path, param.name)
+    return _BY_PLACE[place] if place in _BY_PLACE else _BY_NAME.get(param.name)
 
 
-def words(*found: str) -> Make:
-    """Return what offers ``found``."""
-    return lambda typed: [(word, "") for word in found]
+def may_be_file(path: tuple[str, ...], param: Any) -> bool:
+    """Whether the value of ``param`` of the command ``path`` can be a file name."""
+    place = (*path, param.name)
+    return place in _FILES or (param.name in _FILES and place not in _BY_PLACE)
 
 
-def stored(find: Callable[[PartialCommandLine, Settings], list[Candidate]]) -> Make:
-    """Return what offers what ``find`` finds with the settings of the command line."""
-    return lambda typed: find(typed, settings_of(typed))
+def _choices(*values: str, **described: str) -> Finder:
+    """Return a finder of fixed values, with or without a description."""
+    return lambda typed: [*((value, "") for value in values), *described.items()]
 
 
 # From the settings files
 
 
-def _in_files(name: str) -> list[Candidate]:
-    """Return what the settings files set ``name`` to, in all profiles. What may hold a password is left out."""
-    places, profiles = read_files(wiring.settings_files(), lambda error: None)
-    found = [*places, *(place for each in profiles.values() for place in each)]
+def _set_in_files(name: str) -> list[Candidate]:
+    """Return the values that the settings files give ``name``, in all profiles; none that may contain a password."""
+    sources, profiles = read_files(wiring.settings_files(), lambda error: None)
     return [
         (values[name], Path(origin).name)
-        for origin, values in found
+        for origin, values in [*sources, *(source for profile in profiles.values() for source in profile)]
         if isinstance(values.get(name), str) and "@" not in values[name]
     ]
 
 
-def known(name: str, *others: Candidate) -> Make:
-    """Return what offers ``others``, and what the settings files know."""
-    return lambda typed: list(dict([*_in_files(name), *others]).items())
+def _from_files(name: str, *others: Candidate) -> Finder:
+    """Return a finder of ``others`` and of the values in the settings files."""
+    return lambda typed: list(dict([*_set_in_files(name), *others]).items())
 
 
-def profiles(typed: PartialCommandLine) -> list[Candidate]:
-    """Return the profiles of the settings files."""
-    _, found = read_files(wiring.settings_files(), lambda error: None)
-    return [(name, Path(places[-1][0]).name) for name, places in sorted(found.items())]
+def _profiles(typed: PartialCommandLine) -> list[Candidate]:
+    _, profiles = read_files(wiring.settings_files(), lambda error: None)
+    return [(name, Path(sources[-1][0]).name) for name, sources in sorted(profiles.items())]
 
 
-def setting_names(typed: PartialCommandLine) -> list[Candidate]:
-    """Return the names of all settings."""
+def _setting_names(typed: PartialCommandLine) -> list[Candidate]:
     return [(name, "") for name, each in Settings.__dataclass_fields__.items() if each.metadata]
+
+
+def _setting_values(typed: PartialCommandLine) -> list[Candidate]:
+    find = SETTING_VALUES.get(typed.words[0])
+    return find(typed) if find is not None else []
 
 
 # From this machine
 
 
-def _servers(settings: Settings) -> "list[LocalServer]":
-    """Return the servers on this machine that would answer: the one that is set, or all if none is."""
+def _models(typed: PartialCommandLine) -> list[Candidate]:
+    """Return the models in the settings files, and those of servers on this machine that would answer."""
     from swarmchat.swarm.models.discovery import find_servers
 
+    settings = typed.settings()
+    models = {"demo": "built in: scripted answers, no AI", **dict(_set_in_files("model"))}
     ports = settings.discover
     if settings.base_url:
         parts = urlsplit(settings.base_url)
         ports = [parts.port or 80] if parts.hostname in ("localhost", "127.0.0.1") else []
     elif wiring.is_connected(settings):
+        models.setdefault(wiring.OPENAI_DEFAULT, "OpenAI")
         ports = []
-    return find_servers(ports, _SECONDS)
+    for server in find_servers(ports, _SECONDS):
+        models |= dict.fromkeys(server.models, server.program)
+    return list(models.items())
 
 
-def models(typed: PartialCommandLine) -> list[Candidate]:
-    """Return the models that the settings files name, and those of servers on this machine."""
-    settings = settings_of(typed)
-    found = {"demo": "built in: scripted answers, no AI", **dict(_in_files("model"))}
-    if wiring.is_connected(settings) and not settings.base_url:
-        found.setdefault(wiring.OPENAI_DEFAULT, "OpenAI")
-    for server in _servers(settings):
-        found |= dict.fromkeys(server.models, server.program)
-    return list(found.items())
-
-
-def addresses(typed: PartialCommandLine) -> list[Candidate]:
-    """Return the addresses that the settings files name, and those of servers on this machine."""
+def _addresses(typed: PartialCommandLine) -> list[Candidate]:
+    """Return the addresses in the settings files, and those of servers on this machine."""
     from swarmchat.swarm.models.discovery import find_servers
 
-    ports = settings_of(typed).discover
-    local = [(server.base_url, server.program) for server in find_servers(ports, _SECONDS)]
-    return list(dict([*_in_files("base_url"), *local]).items())
+    local = [(server.base_url, server.program) for server in find_servers(typed.settings().discover, _SECONDS)]
+    return list(dict([*_set_in_files("base_url"), *local]).items())
 
 
-def swarms(typed: PartialCommandLine) -> list[Candidate]:
-    """Return the swarms of this folder, of the program, and of the settings files, and what may be one."""
+def _swarms(typed: PartialCommandLine) -> list[Candidate]:
+    """Return the swarms of this folder, of the program and of the settings files, and Python files."""
     here = Path()
-    own = [(".", "the swarm of this folder")] if (here / "swarm.toml").is_file() else []
-    own += [(path.parent.name, "a swarm") for path in sorted(here.glob("*/swarm.toml"))]
-    own += [(name, "comes with the program") for name in EXAMPLES]
+    swarms = [(".", "the swarm of this folder")] if (here / "swarm.toml").is_file() else []
+    swarms += [(path.parent.name, "a swarm") for path in sorted(here.glob("*/swarm.toml"))]
+    swarms += [(name, "comes with the program") for name in EXAMPLES]
     files = [(path.name, "") for path in sorted(here.glob("*.py"))]
-    return list(dict([*own, *_in_files("swarm"), *files]).items())
-
-
-def backends(typed: PartialCommandLine) -> list[Candidate]:
-    """Return what ``-b`` takes."""
-    return [
-        ("disk", "a folder on this machine"),
-        ("memory", "nowhere: gone with the program"),
-        ("redis", "a Redis server"),
-        ("disk:", "disk:PATH, another folder"),
-        ("redis://", "redis://HOST:PORT/DB, another server"),
-    ]
+    return list(dict([*swarms, *_set_in_files("swarm"), *files]).items())
 
 
 # From the swarm
 
 
-def names(typed: PartialCommandLine) -> SwarmNames:
-    """Return the names in the swarm that would answer; none if only a folder's settings file names it."""
-    settings = settings_of(typed)
-    if settings.swarm is None:
-        return SwarmNames("assistant", agents={"assistant": "the plain assistant"})
-    if from_folder(settings.origins.get("swarm", "")) and settings.swarm not in EXAMPLES:
-        return SwarmNames()
-    return swarm_names(settings.swarm, Path())
+def _in_swarm(kind: str) -> Finder:
+    """Return a finder of the names in the field ``kind`` of SwarmNames."""
+    return lambda typed: list(getattr(swarm_of(typed), kind).items())
 
 
-def of_swarm(kind: str) -> Make:
-    """Return what offers the ``kind`` of names, a field of SwarmNames."""
-    return lambda typed: list(getattr(names(typed), kind).items())
-
-
-def arguments(typed: PartialCommandLine) -> list[Candidate]:
-    """Return what the tool that is named first must be given, to be filled in."""
+def _tool_arguments(typed: PartialCommandLine) -> list[Candidate]:
+    """Return a JSON object to fill in, with the required arguments of the tool that was typed."""
     from swarmchat.cli.completion.tool_arguments import names_line, skeleton
 
-    parameters = names(typed).parameters.get(typed.words[0])
+    parameters = swarm_of(typed).parameters.get(typed.words[0])
     return [] if parameters is None else [(skeleton(parameters), names_line(parameters))]
 
 
-def storages(typed: PartialCommandLine) -> list[Candidate]:
-    """Return the storages that have items, and those that the swarm declares."""
-    kept = stores.storages(typed, settings_of(typed))
-    declared = of_swarm("storages")(typed) if "swarm" in typed.given else []
-    return list(dict([*kept, *declared]).items())
+def _storages(typed: PartialCommandLine) -> list[Candidate]:
+    """Return the storages that have items, and with ``--swarm`` those that the swarm declares."""
+    declared = swarm_of(typed).storages if "swarm" in typed.options else {}
+    return list({**dict(stores.storages(typed)), **declared}.items())
 
 
-def banned(typed: PartialCommandLine) -> list[Candidate]:
-    """Return who is banned."""
-    swarm = names(typed)
-    chosen = [typed.given["policy"]] if "policy" in typed.given else list(swarm.policies)
-    return stores.banned(swarm.name, chosen, settings_of(typed))
+# Tables
 
+_BACKENDS = {
+    "disk": "a folder on this machine",
+    "memory": "nowhere: gone when the program ends",
+    "redis": "a Redis server",
+    "disk:": "disk:PATH, another folder",
+    "redis://": "redis://HOST:PORT/DB, another server",
+}
+_APPROVALS = _choices(auto="tools run", ask="you are asked before each call", deny="no tool runs")
+_FLAG = _choices("true", "false")
+_OUTPUTS = _choices(text="the answer", json="one object", jsonl="the log as it grows")
 
-def online(typed: PartialCommandLine) -> list[Candidate]:
-    """Return who is online."""
-    return stores.online(names(typed).name, settings_of(typed))
+SETTING_VALUES: Mapping[str, Finder] = {
+    "backend": _choices(**_BACKENDS),
+    "redis_url": _from_files("redis_url", ("redis://localhost:6379/0", "the default")),
+    "durability": _choices(normal="fast", full="waits for the disk after each turn"),
+    **dict.fromkeys(
+        ("lifetime", "memory_lifetime", "storage_lifetime", "embedding_lifetime", "ban_lifetime"),
+        _choices("24h", "7d", none="for ever"),
+    ),
+    "model": _models,
+    "base_url": _addresses,
+    "swarm": _swarms,
+    "embedding_base_url": _addresses,
+    "approve": _APPROVALS,
+    "rescue": _choices(*STEPS, "none"),
+    "plain": _FLAG,
+    "theme": _choices(**ABOUT),
+    "editing": _choices("emacs", "vi"),
+    "multiline": _FLAG,
+    "profile": _profiles,
+    "discover": _FLAG,
+}
+"""Finders of a setting's values, by its name."""
+
+_BY_NAME: Mapping[str, Finder] = {
+    **{
+        name: SETTING_VALUES[name]
+        for name in ("backend", "redis_url", "model", "base_url", "profile", "swarm", "approve")
+    },
+    "session": stores.sessions,
+    "client": _from_files("client"),
+    "locale": _from_files("locale"),
+    "policy": _in_swarm("policies"),
+}
+"""Finders of the values of options that mean the same in every command."""
+
+_BY_PLACE: Mapping[tuple[str, ...], Finder] = {
+    ("output",): _OUTPUTS,
+    ("chat", "output"): _OUTPUTS,
+    ("run", "output"): _OUTPUTS,
+    ("state", "name"): stores.states,
+    ("storage", "name"): _storages,
+    ("memory", "name"): stores.memory,
+    ("replay", "mode"): _choices(
+        verify="compare everything", tools="run the tools too", live="ask a model", show="play it back"
+    ),
+    ("agents", "show", "name"): _in_swarm("agents"),
+    ("tools", "call", "name"): _in_swarm("tools"),
+    ("tools", "call", "arguments"): _tool_arguments,
+    ("bans", "add", "client"): stores.online,
+    ("bans", "lift", "client"): stores.banned,
+    ("completion", "shell"): _choices("bash", "zsh", "fish"),
+    ("config", "set", "name"): _setting_names,
+    ("config", "set", "value"): _setting_values,
+    ("sessions", "prune", "older_than"): _choices(**{"12h": "hours", "30d": "days", "8w": "weeks"}),
+    ("sessions", "export", "form"): _choices(
+        jsonl="the log as it is", openai="a message list", markdown="a Markdown page", html="an HTML page in one file"
+    ),
+    ("sessions", "import", "form"): _choices(
+        jsonl="logs of swarmchat", openai="message lists", llm="logs.db of llm", codex="sessions of the Codex CLI"
+    ),
+    ("sessions", "copy", "to"): _choices(**{name: about for name, about in _BACKENDS.items() if name != "memory"}),
+    ("sessions", "fork", "turn"): stores.turns,
+    **dict.fromkeys((("sessions", command, "names") for command in ("delete", "copy")), stores.sessions),
+    **dict.fromkeys(
+        (("sessions", command, "name") for command in ("show", "rename", "export", "fork", "repair")), stores.sessions
+    ),
+}
+"""Finders of the values of parameters that have a meaning of their own in one command, by its words and their name."""
+
+_FILES = {
+    *("prompt", "system", "script", "data_dir", "swarm", "files", "folder", "junit", "output"),
+    ("sessions", "repair", "name"),
+    ("config", "set", "value"),
+}
+"""Parameters whose value can be a file name or a text: by name, or by the words of their command and their name."""

@@ -1,22 +1,23 @@
-"""Show the settings, and edit the user's own settings file."""
+"""Show the settings; create and edit the user's own settings file."""
 
+import ast
+import inspect
 import re
 import sys
+import textwrap
 import tomllib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.errors import ConfigError, UsageError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.files import PROFILES, check_name
-from swarmchat.cli.settings.masking import as_text, shown_value
-from swarmchat.cli.settings.settings import PROJECT_FILE, Settings, read_value
+from swarmchat.cli.settings.credentials import as_text, shown_value
+from swarmchat.cli.settings.settings import PROFILES, PROJECT_FILE, Settings, check_name, read_value
 from swarmchat.cli.terminal.printing import as_line, print_json
 from swarmchat.swarm.common.files import write_atomically
-
-_DEFAULT = "default"
 
 
 async def show_settings(flags: Mapping[str, Any], *, origin: bool, as_json: bool) -> None:
@@ -25,7 +26,7 @@ async def show_settings(flags: Mapping[str, Any], *, origin: bool, as_json: bool
     rows = {
         each.name: {
             "value": shown_value(each.name, getattr(settings, each.name)),
-            "origin": settings.origins.get(each.name, _DEFAULT),
+            "origin": settings.origins.get(each.name, "default"),
         }
         for each in fields(Settings)
         if each.metadata
@@ -50,18 +51,16 @@ async def show_paths(as_json: bool) -> None:
 
 async def write_template() -> None:
     """Write a template of the user's own file. Raises ConfigError if the file exists or cannot be written."""
-    from swarmchat.cli.config.template import template
-
     path = _own_file()
     if path.exists():
-        raise ConfigError(f"{path} exists already and is not overwritten: change it with swarmchat config set")
+        raise ConfigError(f"{path} already exists and is not overwritten: change it with swarmchat config set")
     _write(path, template())
     print(as_line(str(path)))
 
 
 async def change_value(name: str, value: str | None, *, profile: str | None, unset: bool) -> None:
     """Set or remove a setting in the user's own file. Raises ConfigError and UsageError."""
-    from tomlkit import TOMLDocument, dumps, parse, table
+    from tomlkit import dumps
     from tomlkit.exceptions import TOMLKitError
 
     if (value is None) != unset:
@@ -75,20 +74,14 @@ async def change_value(name: str, value: str | None, *, profile: str | None, uns
     try:
         before = path.read_text("utf-8") if path.exists() else ""
         tomllib.loads(before)
-        document: TOMLDocument = parse(before if unset or profile else _uncommented(before, name))
-        place: MutableMapping[str, Any] = document
-        if profile is not None:
-            if PROFILES not in document:
-                document.add(PROFILES, table(is_super_table=True))
-            profiles: Any = document[PROFILES]
-            if profile not in profiles:
-                profiles.add(profile, table())
-            place = profiles[profile]
-        read_value(str(path), name, new) if not unset else _must_be_set(path, place, name)
-        if unset:
-            del place[name]
+        document, table = _parse(before if unset or profile else _uncommented(before, name), profile)
+        if not unset:
+            read_value(str(path), name, new)
+            table[name] = new
+        elif name in table:
+            del table[name]
         else:
-            place[name] = new
+            raise ConfigError(f"{path} does not set {name}")
         text = dumps(document)
         tomllib.loads(text)
     except OSError as error:
@@ -97,9 +90,23 @@ async def change_value(name: str, value: str | None, *, profile: str | None, uns
         raise ConfigError(f"{path} is not valid TOML and was not changed: {error}") from error
     _write(path, text)
     where = f"{path} [{PROFILES}.{profile}]" if profile else str(path)
-    shown = "is no longer set" if unset else f"= {as_text(shown_value(name, new))}"
-    print(as_line(f"{where}: {name} {shown}"))
+    outcome = "is no longer set" if unset else f"= {as_text(shown_value(name, new))}"
+    print(as_line(f"{where}: {name} {outcome}"))
     _note_what_overrides(name, str(path), profile)
+
+
+def _parse(text: str, profile: str | None) -> tuple[Any, MutableMapping[str, Any]]:
+    """Return the settings file as a document that keeps its layout, and the table of ``profile`` in it."""
+    from tomlkit import parse, table
+
+    document: Any = parse(text)
+    if profile is None:
+        return document, document
+    if PROFILES not in document:
+        document.add(PROFILES, table(is_super_table=True))
+    if profile not in document[PROFILES]:
+        document[PROFILES].add(profile, table())
+    return document, document[PROFILES][profile]
 
 
 def _own_file() -> Path:
@@ -111,7 +118,7 @@ def _own_file() -> Path:
 
 
 def _typed(name: str, text: str) -> Any:
-    """Return the value that ``text`` stands for: as TOML where that makes sense, else as text. Raises ConfigError."""
+    """Return the value of ``text``: parsed as TOML if the setting accepts that, else the text. Raises ConfigError."""
     origin = f"config set {name}"
     try:
         value: Any = tomllib.loads(f"v = {text}\n")
@@ -123,25 +130,20 @@ def _typed(name: str, text: str) -> Any:
 
 
 def _uncommented(text: str, name: str) -> str:
-    """Return ``text`` with the comment that holds the setting's default as the setting, if it is not set yet."""
+    """Return ``text`` with the commented-out setting ``name`` uncommented, unless it is set already."""
     comment = re.search(rf"^# {re.escape(name)} = .*$", text, re.MULTILINE)
     if comment is None or name in tomllib.loads(text) or re.search(r"^\s*\[", text[: comment.start()], re.MULTILINE):
         return text
     return f"{text[: comment.start()]}{name} = 0{text[comment.end() :]}"
 
 
-def _must_be_set(path: Path, place: Mapping[str, Any], name: str) -> None:
-    if name not in place:
-        raise ConfigError(f"{path} does not set {name}")
-
-
 def _note_what_overrides(name: str, path: str, profile: str | None) -> None:
-    """Print a note if another source overrides the new value, and the problems in the settings."""
+    """Print a note if another source overrides the new value, and one for each problem in the settings."""
     problems: list[ConfigError] = []
     settings = wiring.read_settings({}, complain=problems.append)
     origin = settings.origins.get(name, "")
     if origin and profile is None and not origin.startswith(path):
-        print(f"note: {as_line(origin)} goes before it", file=sys.stderr)
+        print(f"note: {as_line(origin)} overrides it", file=sys.stderr)
     for problem in problems:
         print(f"note: {as_line(str(problem))}", file=sys.stderr)
 
@@ -156,3 +158,77 @@ def _write(path: Path, text: str) -> None:
         write_atomically(path, text.encode(), mode=0o600)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+
+
+# The file that `config init` writes
+
+_EXAMPLES = {
+    "data_dir": "~/chats",
+    "model": "qwen3:8b",
+    "base_url": "http://localhost:11434/v1",
+    "api_key": "sk-…",
+    "api_key_command": "pass show openai",
+    "swarm": "helpdesk",
+    "embedding_model": "nomic-embed-text",
+    "embedding_base_url": "http://localhost:11434/v1",
+    "approve": "ask",
+    "placeholder": "Sorry, please say that again.",
+    "locale": "en",
+    "system": "Answer briefly.",
+    "max_context": 32_000,
+    "client": "ann",
+    "profile": "local",
+    "prices": {"gpt-4o-mini": [0.15, 0.6]},
+    "lifetime": "7d",
+    "embedding_lifetime": "7d",
+    "rescue": ["repair", "feedback", "recomplete", "flush", "placeholder"],
+}
+"""Examples for settings that have no default, or one that depends on something else."""
+
+_HEAD = """\
+# Settings of swarmchat. To set one, remove the # before its name.
+# These override this file: options, SWARMCHAT_… in the environment, the chosen profile, ./swarmchat.toml.
+"""
+_PROFILES = """
+# Profiles: named groups of settings, chosen with --profile NAME, SWARMCHAT_PROFILE, or profile above.
+# [profiles.local]
+# model = "qwen3:8b"
+# base_url = "http://localhost:11434/v1"
+"""
+
+
+def template() -> str:
+    """Return a settings file with every setting as a comment: its description, and its default or an example."""
+    descriptions = _descriptions()
+    parts = [_HEAD]
+    for each in fields(Settings):
+        if not each.metadata:
+            continue
+        # TOML has no null.
+        default = "none" if each.default is None and each.name.endswith("_lifetime") else each.default
+        is_example = each.name in _EXAMPLES or default is None
+        value = _as_toml(_EXAMPLES.get(each.name, "…") if is_example else default)
+        text = descriptions.get(each.name, "").replace("``", "").replace("None:", "Not set:")
+        lines = textwrap.wrap(text, 110, initial_indent="# ", subsequent_indent="# ")
+        note = "   # an example" if is_example else ""
+        parts.append("\n".join(["", *lines, f"# {each.name} = {value}{note}", ""]))
+    return "".join([*parts, _PROFILES])
+
+
+def _as_toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{as_text(name)} = {as_text(each)}' for name, each in value.items())} }}"
+    return as_text(list(value) if isinstance(value, tuple) else value)
+
+
+def _descriptions() -> dict[str, str]:
+    """Return the docstring below each field of Settings; nothing if the source code is not available."""
+    try:
+        body = ast.parse(inspect.getsource(Settings)).body[0].body  # type: ignore[attr-defined]  # it is a class
+    except (OSError, SyntaxError):
+        return {}
+    return {
+        ast.unparse(setting.target): " ".join(ast.literal_eval(below.value).split())
+        for setting, below in pairwise(body)
+        if isinstance(setting, ast.AnnAssign) and isinstance(below, ast.Expr)
+    }

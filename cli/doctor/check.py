@@ -1,21 +1,23 @@
-"""What a check of the doctor finds, and how checks are shown."""
+"""The result of one check, and its form on the screen and in JSON."""
 
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
+from swarmchat.cli.terminal.capabilities import report_width
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import paint
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 
-_ROLES = {"ok": "ok", "warning": "warning", "failed": "error", "skipped": "remark"}
+_ROLES: Mapping[Status, str] = {"ok": "ok", "warning": "warning", "failed": "error", "skipped": "remark"}
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: what was found, and what to do about it, each in a line."""
+    """One checked thing: its state, and what to do about it, each in a line."""
 
     group: str
     name: str
@@ -24,50 +26,40 @@ class Check:
     advice: str = ""
 
     def as_dict(self) -> Mapping[str, Any]:
-        """Return the check as JSON has it, safe to print."""
-        fields = asdict(self)
-        return {**fields, "found": one_line(self.found, 600), "advice": one_line(self.advice, 600)}
+        """Return the check as it appears in JSON, safe to print."""
+        return {**asdict(self), "found": one_line(self.found, 600), "advice": one_line(self.advice, 600)}
 
 
-class Checks:
-    """The checks of one group, as they are made."""
+class Checks(list[Check]):
+    """The checks of one group, in the order in which they were made."""
 
     def __init__(self, group: str) -> None:
+        super().__init__()
         self.group = group
-        self.made: list[Check] = []
 
-    def ok(self, name: str, found: str) -> None:
-        """Note what is as it should be."""
-        self.made.append(Check(self.group, name, "ok", found))
+    def add(self, status: Status, name: str, found: str, advice: str = "") -> None:
+        """Append a check. ``skipped`` is for what was not checked, or is missing and need not be there."""
+        self.append(Check(self.group, name, status, found, advice))
 
-    def warning(self, name: str, found: str, advice: str) -> None:
-        """Note what works, and not as well as it could."""
-        self.made.append(Check(self.group, name, "warning", found, advice))
-
-    def failed(self, name: str, found: str, advice: str = "") -> None:
-        """Note what does not work. An error of ours says what to do after its colon."""
-        self.made.append(Check(self.group, name, "failed", found, advice))
-
-    def skipped(self, name: str, found: str, advice: str = "") -> None:
-        """Note what was not looked at, or is not there and need not be."""
-        self.made.append(Check(self.group, name, "skipped", found, advice))
+    def judge(
+        self, good: bool, name: str, found: str, *, problem: str = "", advice: str = "", status: Status = "warning"
+    ) -> None:
+        """Append an ok check if ``good``, else one with ``status``, ``advice`` and the ``problem``, if it differs."""
+        if good:
+            self.add("ok", name, found)
+        else:
+            self.add(status, name, problem or found, advice)
 
 
-def shown(check: Check, width: int, *, colour: bool) -> str:
-    """Return the lines that show ``check``."""
+def format_check(check: Check, *, colour: bool) -> str:
+    """Return the lines that show ``check`` on the screen."""
+    width = report_width()
     head = f"  {check.status:<8} {check.name:<12} "
     indent = " " * len(head) if width >= 60 else "    "
-    found = one_line(check.found, 600)
-    lines = textwrap.wrap(head + found, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+    wrap = partial(textwrap.wrap, width=width, break_on_hyphens=False, break_long_words=False)
+    lines = wrap(head + one_line(check.found, 600), subsequent_indent=indent)
     if colour:
         lines[0] = lines[0].replace(check.status, paint(_ROLES[check.status], check.status), 1)
     if check.advice:
-        advice = one_line(check.advice, 600)
-        lines += textwrap.wrap(
-            f"{indent}→ {advice}",
-            width,
-            subsequent_indent=f"{indent}  ",
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
+        lines += wrap(f"{indent}→ {one_line(check.advice, 600)}", subsequent_indent=f"{indent}  ")
     return "\n".join(lines)

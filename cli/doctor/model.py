@@ -6,10 +6,9 @@ import time
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
-from swarmchat.cli.doctor.check import Check, Checks
+from swarmchat.cli.doctor.check import Checks, Status
 from swarmchat.cli.errors import CliError
-from swarmchat.cli.models.discovery import offer_line
-from swarmchat.cli.models.listing import CONNECT
+from swarmchat.cli.models.listing import CONNECT, server_hint
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.settings.wiring import OPENAI_DEFAULT, make_endpoint
 from swarmchat.cli.terminal.sanitize import one_line
@@ -17,61 +16,62 @@ from swarmchat.swarm.context.encodings import encoding_name, load_encoding
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.context_windows import DEFAULT_CONTEXT_WINDOW, known_context_window
 from swarmchat.swarm.models.discovery import find_servers
-from swarmchat.swarm.models.openai_endpoint import ListedModel, OpenAIEndpoint
-from swarmchat.swarm.probes.quirks import QUIRKS
+from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
+from swarmchat.swarm.probes.results import QUIRKS
 from swarmchat.swarm.probes.runner import ProbeRun
 
 _TIMEOUT = 30.0
-"""Seconds that the server may be silent, at most: a doctor's visit is short."""
+"""Seconds that the server may be silent, at most: a health check should be quick."""
 _PROBES = {"answer": "answers", "streaming": "streaming", "call": "tool calls", "usage": "usage"}
+"""The probes that are shown, and the names of their checks."""
 _EXCHANGES = ("plain", "count", "weather")
 
 
-async def check_model(settings: Settings, *, offline: bool, usable: bool) -> list[Check]:
-    """Look at the model that would answer. ``usable`` says that its key can be used."""
+async def check_model(settings: Settings, *, offline: bool, usable: bool) -> Checks:
+    """Check the model that would answer. ``usable`` tells whether its key can be used."""
     checks = Checks("model")
     if not usable:
         name = settings.model or OPENAI_DEFAULT
         _check_window(checks, settings, name)
-        checks.skipped("server", "the key cannot be used")
+        checks.add("skipped", "server", "the key cannot be used")
         await asyncio.to_thread(_check_tokenizer, checks, name)
-        return checks.made
+        return checks
     try:
         brief = replace(settings, timeout=min(settings.timeout, _TIMEOUT), retries=0)
         model = make_endpoint(brief, most_retries=0)
     except (CliError, SwarmError, ValueError) as error:
-        checks.failed("model", str(error))
-        return checks.made
+        checks.add("failed", "model", str(error))
+        return checks
     try:
-        if isinstance(model, OpenAIEndpoint):
-            _check_window(checks, settings, model.name)
+        if not isinstance(model, OpenAIEndpoint):
+            servers = [] if offline else await asyncio.to_thread(find_servers, settings.discover)
+            hint = server_hint(servers[0]) if servers else CONNECT
+            checks.add("ok", "model", f"demo: built in, scripted answers, no AI; {hint}")
+        else:
+            if not offline:
+                await model.discover()
+            _check_window(checks, settings, model.name, model.facts.window)
             if offline:
-                checks.skipped("server", "--offline")
+                checks.add("skipped", "server", "--offline")
             else:
                 await _check_server(checks, model)
-        else:
-            await _offer(checks, settings, offline)
     finally:
         with suppress(SwarmError):
             await model.close()
     await asyncio.to_thread(_check_tokenizer, checks, model.name)
-    return checks.made
+    return checks
 
 
-async def _offer(checks: Checks, settings: Settings, offline: bool) -> None:
-    local = [] if offline else await asyncio.to_thread(find_servers, settings.discover)
-    advice = offer_line(local[0]) if local else CONNECT
-    checks.ok("model", f"demo: built in, scripted answers, no AI; {advice}")
-
-
-def _check_window(checks: Checks, settings: Settings, name: str) -> None:
+def _check_window(checks: Checks, settings: Settings, name: str, from_server: int | None = None) -> None:
     if settings.max_context is not None:
-        checks.ok("context", f"{settings.max_context:,} tokens, from {settings.origins.get('max_context')}")
+        checks.add("ok", "context", f"{settings.max_context:,} tokens, from {settings.origins.get('max_context')}")
+    elif from_server is not None:
+        checks.add("ok", "context", f"{from_server:,} tokens, as the server says")
     elif window := known_context_window(name):
-        checks.ok("context", f"{window:,} tokens: {one_line(name, 60)} is known")
+        checks.add("ok", "context", f"{window:,} tokens, the known window of {one_line(name, 60)}")
     else:
-        advice = "set max_context to the window that the server gives the model"
-        checks.warning("context", f"{DEFAULT_CONTEXT_WINDOW:,} tokens are assumed: the model is not known", advice)
+        assumed = f"{DEFAULT_CONTEXT_WINDOW:,} tokens are assumed: the window of {one_line(name, 60)} is unknown"
+        checks.add("warning", "context", assumed, "set max_context to the model's window on the server")
 
 
 async def _check_server(checks: Checks, model: OpenAIEndpoint) -> None:
@@ -79,57 +79,48 @@ async def _check_server(checks: Checks, model: OpenAIEndpoint) -> None:
     await asyncio.to_thread(model.warm_up)
     started = time.perf_counter()
     try:
-        listed = await model.list_models()
+        names = [each.id for each in await model.list_models()]
     except SwarmError as error:
-        if error.exit_code != 66:
-            checks.failed("server", str(error))
-            return
-        # A server without that list may chat all the same.
-        probed = Checks(checks.group)
-        await _probe(probed, model)
-        if any(check.status == "failed" for check in probed.made):
-            checks.failed("server", str(error))
+        # Some servers chat but have no list of models.
+        probed = await _probe(model) if error.exit_code == 66 else Checks("model")
+        if not probed or any(check.status == "failed" for check in probed):
+            checks.add("failed", "server", str(error))
         else:
-            found = f"{model.address} chats, and does not list its models"
-            checks.warning("server", found, "their names are in its documentation")
-            checks.made += probed.made
-    else:
-        milliseconds = (time.perf_counter() - started) * 1000
-        checks.ok("server", f"{model.address} answers in {milliseconds:.0f} ms")
-        _check_listed(checks, model.name, listed)
-        await _probe(checks, model)
-
-
-def _check_listed(checks: Checks, name: str, listed: list[ListedModel]) -> None:
-    names = [each.id for each in listed]
-    if name in names:
-        checks.ok("model", f"{one_line(name, 100)} is there")
+            problem = f"{model.address} answers, but does not list its models"
+            checks.add("warning", "server", problem, "find their names in its documentation")
+            checks += probed
         return
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    known = ", ".join(one_line(each, 60) for each in names[:5]) + (", …" if len(names) > 5 else "")
-    advice = f"did you mean {one_line(near[0], 60)}?" if near else f"it has {known}"
-    advice = f"{advice} All of them: swarmchat models list" if names else "install a model on the server"
-    checks.warning("model", f"{one_line(name, 100)} is not in the server's list", advice)
+    checks.add("ok", "server", f"{model.address} answers in {(time.perf_counter() - started) * 1000:.0f} ms")
+    nearest = difflib.get_close_matches(model.name, names, n=1, cutoff=0.5)
+    first = ", ".join(one_line(each, 60) for each in names[:5]) + (", …" if len(names) > 5 else "")
+    hint = f"did you mean {one_line(nearest[0], 60)}?" if nearest else f"available: {first};"
+    advice = f"{hint} list all: swarmchat models list" if names else "install a model on the server"
+    name = one_line(model.name, 100)
+    problem = f"{name} is not in the server's list"
+    checks.judge(model.name in names, "model", f"{name} is available", problem=problem, advice=advice)
+    checks += await _probe(model)
+    if model.adaptations:
+        checks.add("ok", "form", "adapted to the server: " + "; ".join(model.adaptations.values()))
 
 
-async def _probe(checks: Checks, model: OpenAIEndpoint) -> None:
+async def _probe(model: OpenAIEndpoint) -> Checks:
+    """Run a few probes, and return a check for each that is shown."""
+    checks = Checks("model")
     try:
         async with aclosing(ProbeRun(model, quick=True, only=_EXCHANGES).run()) as results:
             async for result in results:
-                name = _PROBES.get(result.name)
-                if name is None:
+                if result.name not in _PROBES:
                     continue
-                advice = "; ".join(QUIRKS[quirk].advice for quirk in result.quirks)
-                if result.status == "ok":
-                    checks.ok(name, result.seen)
-                elif result.status == "skipped":
-                    checks.skipped(name, result.seen)
-                elif result.status == "failed" and result.name == "answer":
-                    checks.failed(name, result.seen, advice)
-                else:
-                    checks.warning(name, result.seen, f"{advice}; more: swarmchat models test".removeprefix("; "))
+                status: Status = "warning"
+                advice = "; ".join([*(QUIRKS[quirk] for quirk in result.quirks), "more: swarmchat models test"])
+                if result.status in ("ok", "skipped"):
+                    status, advice = result.status, ""
+                elif (result.status, result.name) == ("failed", "answer"):
+                    status = "failed"
+                checks.add(status, _PROBES[result.name], result.seen, advice)
     except SwarmError as error:
-        checks.failed("answers", str(error))
+        checks.add("failed", "answers", str(error))
+    return checks
 
 
 def _check_tokenizer(checks: Checks, name: str) -> None:
@@ -137,6 +128,6 @@ def _check_tokenizer(checks: Checks, name: str) -> None:
     try:
         load_encoding(encoding)
     except SwarmError as error:
-        checks.failed("tokenizer", str(error))
+        checks.add("failed", "tokenizer", str(error))
     else:
-        checks.ok("tokenizer", f"{encoding}, from an installed file whose sha256 is right: needs no network")
+        checks.add("ok", "tokenizer", f"{encoding}: installed with the right sha256; needs no network")

@@ -15,18 +15,33 @@ from swarmchat.swarm.conversation.primitives import Primitives
 
 @dataclass(frozen=True)
 class StoreReader(OpenStore):
-    """An open store, read with the declarations of a swarm."""
+    """An open store, and the swarm whose data is in it."""
 
     swarm: Swarm
 
     def primitives(self) -> Primitives:
-        """Return the primitives of the client."""
+        """Return the states, storages, memory and policies of the client."""
         lifetimes = wiring.session_settings(self.settings).lifetimes
         return Primitives(self.swarm, self.backend, lifetimes, self.client, "")
 
     async def values(self, prefix: str) -> dict[str, Any]:
-        """Return the JSON values whose keys begin with ``prefix``, by the rest of the key."""
+        """Return the JSON values whose keys start with ``prefix``; the names are the rest of the keys."""
         return {key.removeprefix(prefix): json.loads(value) async for key, value in self.backend.scan(prefix)}
+
+
+def json_or_text(text: str) -> Any:
+    """Return the value of ``text`` if it is JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def to_json(item: Any) -> Any:
+    """Return ``item`` as a value that JSON can hold."""
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(item, fallback=str)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Markdown as it streams in: append-only, never drawn twice.
+"""Write Markdown as it streams in: append-only, never drawn twice.
 
 Read `stream` first.
 """

@@ -1,4 +1,4 @@
-"""Classify lines of Markdown one by one, so that a block is recognised before it is complete."""
+"""Classify lines of Markdown one by one: a block is recognised before it is complete."""
 
 import re
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ _UNDERLINE = re.compile(r"={3,}[ \t]*|-{3,}[ \t]*")
 _FENCE = re.compile(r"(`{3,})([^`]*)|(~{3,})(.*)")
 _FORMULAS = {"$$": "$$", "\\[": "\\]"}
 
-# Beginnings of a line that may still become something else, as long as the line has not ended.
+# Incomplete lines whose rest decides what they are.
 _OPEN = re.compile(
     r"([-*_])[ \t]*(?:\1[ \t]*)*|[0-9]{1,9}[.)]?|#{1,6}|\+|`{1,2}|~{1,2}|`{3,}[^`]*|~{3,}.*"
     r"|\$\$?[ \t]*|\\(?:\[[ \t]*)?|\|.*"

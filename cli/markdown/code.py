@@ -6,17 +6,16 @@ from typing import Any
 
 from pygments.lexers import get_all_lexers, get_lexer_by_name
 from pygments.token import Comment, Generic, Keyword, Literal, Name, Number, Operator, String, Token
-from pygments.util import ClassNotFound
 from swarmchat.cli.markdown.layout import Span, painted
 from swarmchat.cli.terminal.themes import style_of
 
 _LONGEST = 2000
 """Characters of a line; longer ones are data and are not highlighted."""
 _OPEN = 60
-"""Lines of an open string or comment that are read again: its first one and the last ones."""
+"""Lines of an open string or comment that are parsed again: its first one and the last ones."""
 
 _CLOSES = {"/*": "*/", "<!--": "-->", "`": "`", "[[": "]]", "=begin": "\n=end"}
-"""What may span lines, and how it ends: most lexers recognise a comment only when they see its end."""
+"""Openings and ends of what can span lines: most lexers recognise a comment only with its end."""
 _QUOTES = {"'": "'", '"': '"'}
 _QUOTES_SPAN_LINES = {"Bash", "SQL", "PostgreSQL SQL dialect", "MySQL", "PHP"}
 """Lexers of languages whose plain strings may span lines. Elsewhere, a single quotation mark opens nothing."""
@@ -48,7 +47,7 @@ class Highlighter:
         self._above: list[str] = []
         """The lines above, from the beginning of the open string or comment on."""
         self._closing: str | None = None
-        """How it ends, if the lexer had to be told."""
+        """The end of the open string or comment, if the lexer recognises it only with its end."""
 
     def line(self, text: str) -> str:
         """Return the next line with styles."""
@@ -101,8 +100,5 @@ def _aliases() -> frozenset[str]:
 def _lexer(language: str) -> Any:
     if language not in _aliases() or language == "text":
         return None
-    try:
-        # PHP: the fragment may not contain the opening tag.
-        return get_lexer_by_name(language, startinline=True)
-    except ClassNotFound:
-        return None
+    # PHP: the fragment may not contain the opening tag.
+    return get_lexer_by_name(language, startinline=True)

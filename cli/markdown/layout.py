@@ -9,7 +9,7 @@ from prompt_toolkit.utils import get_cwidth
 from swarmchat.cli.terminal.themes import Style
 
 SOFT_BREAK = "\x0c"
-"""Stands for a line end inside a paragraph. It cannot occur in a text: sanitizing removes it."""
+"""A line end inside a paragraph. The character cannot occur in text: sanitizing removes it."""
 
 Span = tuple[str, Style]
 
@@ -24,7 +24,7 @@ CJK = re.compile(f"[{_CJK}]")
 PIECES = re.compile(
     f"{SOFT_BREAK}|[ \t]+|[{_CJK}][{_CLOSING}]*|[^{_CJK} \t{SOFT_BREAK}]{{1,{LONGEST_WORD}}}[{_CLOSING}]*"
 )
-"""Between these a line may be broken: words, and the characters of scripts that have no spaces."""
+"""The pieces between which a line can be broken: words, and characters of scripts without spaces."""
 
 
 def cells(text: str) -> int:
@@ -53,8 +53,8 @@ def bare(text: str) -> str:
 class Flow:
     """Places words in lines of ``width()`` columns and writes them. A word longer than a line is not broken.
 
-    ``column`` is where the next word goes. At each line end inside a paragraph, the next of ``indents`` says how the
-    following line begins, and how the lines begin into which it is wrapped.
+    ``column`` is the position of the next word. At each line end inside a paragraph, the next of ``indents`` is used:
+    the prefix of the following line, and that of the lines into which it is wrapped.
     """
 
     def __init__(self, write: Callable[[str], object], width: Callable[[], int]) -> None:
@@ -103,6 +103,12 @@ class Flow:
                     self._word.append((piece, style))
         self._place()
 
+    def advance(self, columns: int) -> None:
+        """Move ``column`` by the width of a text that was written; the terminal wraps what is wider than the line."""
+        self.column += columns
+        if self.column > (width := self._width()):
+            self.column = (self.column - 1) % width + 1
+
     def _place(self) -> None:
         if not self._word:
             return
@@ -116,10 +122,7 @@ class Flow:
         # A gap at the beginning of a paragraph's first line is kept: it may align something.
         gap_style = self._gap_style if self._gap_style == self._word[0][1] else ()
         self._write(painted([(self._gap, gap_style), *self._word]))
-        self.column += gap + width
-        if self.column > columns:
-            # The terminal has wrapped it.
-            self.column = (self.column - 1) % columns + 1
+        self.advance(gap + width)
         self._gap = ""
         self._word.clear()
 

@@ -1,4 +1,4 @@
-"""Markdown as it streams in: what is written is never written again, and waits only for what may still change it."""
+"""Write Markdown as it streams in: text is held only while it may still change, and is never drawn twice."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from swarmchat.cli.markdown.blocks import TAB, Line, ends_block, inner_text, rea
 from swarmchat.cli.markdown.code import Highlighter
 from swarmchat.cli.markdown.inline import InlineText
 from swarmchat.cli.markdown.layout import Flow, bare, cells, painted
-from swarmchat.cli.markdown.table import OpenTable
+from swarmchat.cli.markdown.table import Table
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.cli.terminal.themes import Style, style_of
 
@@ -23,10 +23,10 @@ _HEADINGS = {"#": "heading.1", "##": "heading.2"}
 
 
 class MarkdownStream:
-    """Writes an answer in lines of ``width()`` columns while it comes.
+    """Writes an answer in lines of ``width()`` columns as it streams in.
 
-    What is written does not depend on how the answer was cut into pieces. ``lead`` columns of the first line are taken
-    already: a paragraph at the beginning continues there after a space, any other block begins below. Unless
+    The output does not depend on how the answer was cut into pieces. ``lead`` columns of the first line are occupied
+    already: a paragraph at the beginning continues there after a space, any other block starts below. Unless
     ``styled``, no control sequence is written, and marks that carry meaning stay in the text.
     """
 
@@ -43,7 +43,7 @@ class MarkdownStream:
         self._flow = Flow(self._out.append, lambda: self._width)
         self._flow.column = lead
         self._rest = ""
-        """What was not read yet: at most the beginning of a line."""
+        """The text that was not read yet: at most the beginning of a line."""
         self._last = Line("blank")
         self._blanks: list[str] = []
         """Empty lines, written only if something follows."""
@@ -57,7 +57,7 @@ class MarkdownStream:
         self._highlighter = Highlighter("")
         self._line_begun = False
         """Whether the line of the block that is being read was written in part."""
-        self._table: OpenTable | None = None
+        self._table: Table | None = None
         self._table_line = Line("table")
         self._table_first = ""
 
@@ -86,7 +86,7 @@ class MarkdownStream:
         self._flush()
 
     def tail(self) -> list[str]:
-        """Return the lines of what was taken and is not written yet; the first continues at the cursor."""
+        """Return the lines of the held text; the first continues at the cursor."""
         parts: list[str] = []
         if self._text is not None:
             self._flow.copy(parts.append).add([(self._text.pending, ())])
@@ -168,7 +168,7 @@ class MarkdownStream:
         return True
 
     def _whole_line(self, line: Line, content: str) -> None:
-        """Write a line that is no text; ``content`` is what follows its prefixes."""
+        """Write a complete line that is not text; ``content`` is the line without its prefixes."""
         if line.kind == "table":
             self._add_row(line, content)
             return
@@ -225,16 +225,14 @@ class MarkdownStream:
         if not continues:
             self._begin(first, "")
         self._out.append(text)
-        self._flow.column += cells(bare(text))
-        if self._flow.column > self._width:
-            self._flow.column = (self._flow.column - 1) % self._width + 1
+        self._flow.advance(cells(bare(text)))
 
     def _add_row(self, line: Line, content: str) -> None:
         if self._table is None or line.begins_item or line.levels != self._table_line.levels:
             self._end_table()
             self._end_text()
             first, hang = self._prefixes(line)
-            self._table = OpenTable(self._width - 1 - cells(bare(hang)), self._styled)
+            self._table = Table(self._width - 1 - cells(bare(hang)), self._styled)
             self._table_first = first
         self._table_line, self._last = replace(line, first=line.hang), line
         self._print_rows(self._table.add(content))
@@ -261,7 +259,7 @@ class MarkdownStream:
         return painted([(text, style_of("mark"))]) if self._styled else text
 
     def _prefixes(self, line: Line) -> tuple[str, str]:
-        """Return what comes before the text of ``line``, and before that of the lines into which it is wrapped."""
+        """Return the prefix of ``line``, and that of the lines into which it is wrapped."""
         hang = self._bars(line.hang + " " * line.indent)
         return (self._bars(line.first) if line.begins_item else hang), hang
 

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from markdown_it.token import Token
-from swarmchat.cli.markdown.inline import spans_of
+from swarmchat.cli.markdown.inline import parser, spans_of
 from swarmchat.cli.markdown.layout import SOFT_BREAK, Span, bare, cells, lines_of, painted
-from swarmchat.cli.markdown.rules import parser
 from swarmchat.cli.terminal.themes import style_of
 
 DRAWN_AT_ONCE = 40
@@ -24,24 +23,28 @@ _BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
 Cell = list[Span]
 
 
-class OpenTable:
+class Table:
     """Takes lines that look like a table, one by one, and returns what to print."""
 
     def __init__(self, width: int, styled: bool) -> None:
         self._width = width
         self._styled = styled
-        self._plain = False
-        self._table: Table | None = None
+        self._is_plain = False
+        self._widths: list[int] = []
+        """The widths of the columns, once the table is drawn."""
+        self._aligns: list[str] = []
+        self._head: list[str] = []
+        """The lines of the head and the delimiters."""
         self.held: list[str] = []
         """Lines that were not returned yet."""
 
     def add(self, line: str) -> list[str]:
         """Take a line; return the lines that can be printed now."""
-        if self._plain:
+        if self._is_plain:
             return [line]
-        if self._table is not None:
+        if self._widths:
             try:
-                return self._table.row(line)
+                return self._draw_another(line)
             except ValueError:
                 return [line]
         self.held.append(line)
@@ -54,32 +57,20 @@ class OpenTable:
         """Return the held lines, drawn if they are a table; each column gets ``spare`` columns more than it needs."""
         held, self.held = self.held, []
         try:
-            self._table = Table(held, self._width, self._styled, spare=spare)
+            rows, self._aligns = self._read(held)
+            self._widths = _fitted(
+                [max(map(_width, column)) + spare for column in zip(*rows, strict=True)], self._width
+            )
         except ValueError:
-            self._plain = True
+            self._is_plain = True
             return held
-        return self._table.draw()
-
-
-class Table:
-    """A table that begins with ``lines``: head, delimiters and rows. Raises ValueError if it cannot be drawn."""
-
-    def __init__(self, lines: Sequence[str], width: int, styled: bool, *, spare: int = 0) -> None:
-        self._head = list(lines[:2])
-        self._styled = styled
-        rows, self._aligns = self._read(lines)
-        self._widths = _fitted([max(map(_width, column)) + spare for column in zip(*rows, strict=True)], width)
-        self._rows = rows
-
-    def draw(self) -> list[str]:
-        """Return the drawn lines of the rows it was created with."""
+        self._head = held[:2]
         bold, dim = (style_of("table.head"), style_of("mark")) if self._styled else ((), ())
-        head = [[(text, bold + style) for text, style in cell] for cell in self._rows[0]]
+        head = [[(text, bold + style) for text, style in cell] for cell in rows[0]]
         bar = painted([("─┼─".join("─" * width for width in self._widths), dim)])
-        below = [line for row in self._rows[1:] for line in self._row(row)]
-        return [*self._row(head), bar, *below]
+        return [*self._row(head), bar, *(line for row in rows[1:] for line in self._row(row))]
 
-    def row(self, line: str) -> list[str]:
+    def _draw_another(self, line: str) -> list[str]:
         """Return the drawn lines of one more row. Raises ValueError if the row has too many cells."""
         try:
             # Parsing it as a head costs half as much, and works if no cell is missing.
@@ -89,6 +80,7 @@ class Table:
         return self._row(rows[-1])
 
     def _read(self, lines: Sequence[str]) -> tuple[list[list[Cell]], list[str]]:
+        """Return the rows of a table and the alignments of its columns. Raises ValueError if ``lines`` are not one."""
         lines = [_with_bars_escaped(line, lines[min(1, len(lines) - 1)]) for line in lines]
         tokens = parser().parse("\n".join(line.strip() for line in lines))
         if not tokens or tokens[0].type != "table_open" or tokens[-1].type != "table_close":

@@ -1,21 +1,23 @@
-"""What ``swarmchat models list`` prints, and the way from settings to a server that can be looked into."""
+"""Print the models of a server, and point to model servers on this machine."""
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from swarmchat.cli.models.discovery import offer_line
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.wiring import make_endpoint
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.printing import print_json
 from swarmchat.cli.terminal.sanitize import one_line
-from swarmchat.swarm.models.discovery import find_servers
+from swarmchat.swarm.models.discovery import LocalServer, find_servers
 from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 
 CONNECT = "to connect a model: set OPENAI_API_KEY, or name a server with -m MODEL --base-url http://localhost:11434/v1"
-"""What is said where only the demo model is there."""
+"""The hint for users who have only the demo model."""
+_MAX_NAMES = 3
+"""Number of models that a hint names."""
 
 
 async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
@@ -24,10 +26,10 @@ async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
     connected = wiring.is_connected(settings)
     current = settings.model or ("demo" if not connected else None if settings.base_url else wiring.OPENAI_DEFAULT)
     rows = [{"id": "demo", "owner": "swarmchat", "current": current == "demo"}]
-    address, local = None, []
+    address, servers = None, []
     if connected:
-        # Any name will do: what is asked is which there are.
-        endpoint = make_endpoint(replace(settings, model=None), name="any")
+        # The list does not depend on the name.
+        endpoint = wiring.make_endpoint(replace(settings, model=None), name="any")
         assert isinstance(endpoint, OpenAIEndpoint)
         address = one_line(endpoint.address, 200)
         try:
@@ -39,15 +41,31 @@ async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
             for each in listed
         ]
     else:
-        local = await asyncio.to_thread(find_servers, settings.discover)
+        servers = await asyncio.to_thread(find_servers, settings.discover)
     if as_json:
-        found = [asdict(server) for server in local]
-        print_json({"server": address, "models": rows, "found": found})
+        print_json({"server": address, "models": rows, "found": [asdict(server) for server in servers]})
         return
     for row in rows:
         print(f"{'*' if row['current'] else ' '} {row['id']}")
     if address is None:
-        for line in [offer_line(server) for server in local] or [CONNECT]:
+        for line in map(server_hint, servers) if servers else [CONNECT]:
             print(f"  {line}", file=sys.stderr)
     elif len(rows) == 1:
         print(f"  {address} lists no models", file=sys.stderr)
+
+
+def server_hints(settings: Settings) -> list[str]:
+    """Return a hint for each local model server, unless a model is chosen. Blocks for up to a second."""
+    if settings.model is not None or wiring.is_connected(settings) or not settings.discover:
+        return []
+    return [server_hint(server) for server in find_servers(settings.discover)]
+
+
+def server_hint(server: LocalServer) -> str:
+    """Return a line with the first models of ``server``, and the command to chat with one."""
+    # The names of models for embeddings follow no rule, but many contain this.
+    chat_models = [name for name in server.models if "embed" not in name.lower()] or list(server.models)
+    names = [one_line(name, 100) for name in chat_models[:_MAX_NAMES]]
+    more = ", …" if len(chat_models) > _MAX_NAMES else ""
+    command = f"swarmchat -m {shlex.quote(names[0])} --base-url {server.base_url}"
+    return f"{server.program} runs here with {', '.join(names)}{more}: {command}"

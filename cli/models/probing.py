@@ -1,7 +1,6 @@
-"""What ``swarmchat models test`` prints: a line for each probe when it is done, then what it all says."""
+"""Probe a model and print each result as it arrives, then the verdict: ``swarmchat models test``."""
 
 import asyncio
-import shutil
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -11,27 +10,24 @@ from typing import Any, TextIO
 from swarmchat.cli.errors import RescueExhausted
 from swarmchat.cli.models.listing import CONNECT
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.wiring import make_endpoint
+from swarmchat.cli.terminal.capabilities import report_width
 from swarmchat.cli.terminal.printing import print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.conversation.events import Retrying
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
-from swarmchat.swarm.probes.quirks import QUIRKS
-from swarmchat.swarm.probes.results import Result, merged_quirks, usable
+from swarmchat.swarm.probes.results import QUIRKS, merged_quirks, usable
 from swarmchat.swarm.probes.runner import ProbeRun
-
-_WIDEST = 110
 
 
 async def run_test(flags: Mapping[str, Any], *, quick: bool, as_json: bool) -> None:
-    """Run the probes and print what they find.
+    """Run the probes and print their results.
 
-    Raises what ends them early, once all that was found is printed, and RescueExhausted if the model cannot chat.
+    Raises the error that ends them early, after the results so far, and RescueExhausted if the model cannot chat.
     """
     settings = wiring.apply_settings(flags)
-    model = make_endpoint(settings, most_retries=1)
+    model = wiring.make_endpoint(settings, most_retries=1, remember=False)
     progress = (sys.stderr if sys.stderr.isatty() else None) if as_json else sys.stdout
 
     def on_retry(event: Retrying) -> None:
@@ -47,21 +43,20 @@ async def run_test(flags: Mapping[str, Any], *, quick: bool, as_json: bool) -> N
         _say(progress, _row("result", "probe", "rescue", "seen"))
         async with aclosing(run.run()) as results:
             async for result in results:
-                _say(
-                    progress, _row(result.status, result.about, result.steps[-1] if result.steps else "-", result.seen)
-                )
+                _say(progress, _row(result.status, result.about, (result.steps or ["-"])[-1], result.seen))
     except SwarmError as error:
         ended = error
     finally:
         await model.close()
+    report = _as_json(model, run, ended)
     if as_json:
-        print_json(_document(model, run, ended))
+        print_json(report)
     elif run.results:
-        _print_verdict(model, run)
+        _print_verdict(report)
     if ended is not None:
         raise ended
-    if usable(run.results)["chat"] == "no":
-        raise RescueExhausted(f"{model.name} gave no answer that could be used: it cannot chat as it is")
+    if report["usable"]["chat"] == "no":
+        raise RescueExhausted(f"{model.name} gave no usable answer: it cannot chat with this server and these settings")
 
 
 def _say(stream: TextIO | None, line: str) -> None:
@@ -71,48 +66,38 @@ def _say(stream: TextIO | None, line: str) -> None:
 
 def _row(status: str, about: str, steps: str, seen: str) -> str:
     line = f"{status:<8} {about:<29} {steps:<12} "
-    return line + one_line(seen, max(20, _width() - len(line)))
-
-
-def _width() -> int:
-    return min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns)
+    return line + one_line(seen, max(20, report_width() - len(line)))
 
 
 def _address(model: Model) -> str | None:
     return one_line(model.address, 200) if isinstance(model, OpenAIEndpoint) else None
 
 
-def _print_verdict(model: Model, run: ProbeRun) -> None:
+def _print_verdict(report: Mapping[str, Any]) -> None:
     print()
-    for purpose, verdict in usable(run.results).items():
+    for purpose, verdict in report["usable"].items():
         print(f"usable for {purpose + ':':<8} {verdict}")
-    print(f"it took {run.requests} requests, {run.tokens:,} tokens, {run.seconds:.0f} s")
-    if quirks := merged_quirks(run.results):
+    print(f"it took {report['requests']} requests, {report['tokens']:,} tokens, {report['seconds']:.0f} s")
+    if report["quirks"]:
         print("\nwhat it gets wrong, which steps of the rescue dealt with it, and what to do")
-    for name, steps in quirks.items():
-        handled = f" ({', '.join(steps)})" if steps else ""
-        line = f"{name}{handled}: {QUIRKS[name].advice}"
-        print(textwrap.fill(line, _width(), initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
-    if model.name == "demo":
-        print(f"\nthis is the demo model: it follows written rules and is no AI; {CONNECT}")
+    for name, quirk in report["quirks"].items():
+        steps = f" ({', '.join(quirk['steps'])})" if quirk["steps"] else ""
+        line = f"- {name}{steps}: {quirk['advice']}"
+        print(textwrap.fill(line, report_width(), subsequent_indent="  ", break_on_hyphens=False))
+    if report["model"] == "demo":
+        print(f"\nthis is the demo model: its answers are scripted, it is no AI; {CONNECT}")
 
 
-def _document(model: Model, run: ProbeRun, ended: SwarmError | None) -> dict[str, Any]:
-    quirks = {
-        name: {"steps": steps, "advice": QUIRKS[name].advice} for name, steps in merged_quirks(run.results).items()
-    }
+def _as_json(model: Model, run: ProbeRun, ended: SwarmError | None) -> dict[str, Any]:
+    quirks = {name: {"steps": steps, "advice": QUIRKS[name]} for name, steps in merged_quirks(run.results).items()}
     return {
         "model": one_line(model.name, 200),
         "server": _address(model),
         "error": None if ended is None else one_line(str(ended), 1_000),
         "usable": usable(run.results),
         "quirks": quirks,
-        "probes": [_safe(result) for result in run.results],
+        "probes": [{**result.as_dict(), "seen": one_line(result.seen, 500)} for result in run.results],
         "requests": run.requests,
         "tokens": run.tokens,
         "seconds": round(run.seconds, 1),
     }
-
-
-def _safe(result: Result) -> dict[str, Any]:
-    return {**result.as_dict(), "seen": one_line(result.seen, 500)}

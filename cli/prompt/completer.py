@@ -1,65 +1,54 @@
-"""What Tab offers at the prompt: slash commands that can do anything now, and what can stand after their names."""
+"""Tab completion at the prompt: slash commands that are of use now, and their arguments."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import suppress
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
-from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, is_command
 from swarmchat.cli.terminal.sanitize import one_line
 
-_ABOUT = 60
-"""How many letters are told about a choice."""
+_WIDTH = 60
+"""Characters of a choice, and of its description, that the menu shows."""
 _SECONDS = 3.0
-"""How long choices may take, as from a slow store."""
+"""How long to wait for choices, as from a slow store."""
 
 
 class SlashCompleter(Completer):
-    """Completes commands of the chat with what makes sense in it now."""
+    """Completes slash commands of the chat. Calls ``on_done`` when all choices are known."""
 
-    def __init__(self, chat: ChatContext) -> None:
+    def __init__(self, chat: ChatContext, on_done: Callable[[], None] = lambda: None) -> None:
         self._chat = chat
-        self._known: dict[tuple[str, str], Sequence[Choice]] = {}
-        self.on_done: Callable[[], None] | None = None
-        """Called when all choices are known."""
+        self._cache: dict[tuple[str, str], Sequence[Choice]] = {}
+        """Choices by command name and the start of its argument."""
+        self._on_done = on_done
 
     def forget(self) -> None:
-        """Ask anew from now on: something was done meanwhile."""
-        self._known.clear()
+        """Clear the cache: a turn or a command may have changed the choices."""
+        self._cache.clear()
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Return nothing: choices may have to be waited for."""
+        """Return nothing: choices come from ``get_completions_async`` only."""
         return ()
 
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
-        """Yield what the text before the cursor may become. What cannot be found out is left out."""
+        """Yield the completions of the text before the cursor; none if they cannot be found out."""
         try:
-            for completion in await self._completions(document):
-                yield completion
+            line = document.text_before_cursor
+            if "\n" in document.text or not is_command(line):
+                return
+            name, space, argument = line[1:].partition(" ")
+            typed = argument.lstrip() if space else line
+            for text, about in await self._arguments(name, typed) if space else self._commands():
+                if text.casefold().startswith(typed.casefold()) and text.isprintable():
+                    shown, meta = one_line(text, _WIDTH), one_line(about, _WIDTH)
+                    yield Completion(text, -len(typed), display=shown, display_meta=meta)
         finally:
-            if self.on_done is not None:
-                self.on_done()
-
-    async def _completions(self, document: Document) -> list[Completion]:
-        line = document.text_before_cursor
-        if "\n" in document.text or not is_command(line):
-            return []
-        name, space, argument = line[1:].partition(" ")
-        choices: Sequence[Choice]
-        if not space:
-            typed, choices = line, self._commands()
-        else:
-            typed = argument.lstrip()
-            choices = await self._arguments(name, typed)
-        return [
-            Completion(text, -len(typed), display=one_line(text, _ABOUT), display_meta=one_line(about, _ABOUT))
-            for text, about in choices
-            if text.casefold().startswith(typed.casefold()) and text.isprintable()
-        ]
+            self._on_done()
 
     def _commands(self) -> list[Choice]:
         from swarmchat.cli.slash.builtin import COMMANDS
@@ -69,19 +58,12 @@ class SlashCompleter(Completer):
     async def _arguments(self, name: str, typed: str) -> Sequence[Choice]:
         from swarmchat.cli.slash.builtin import find_command
 
-        try:
-            command = find_command(name)
-        except UsageError:
-            return ()
-        if command.completes is None:
-            return ()
-        # The choices of a folder depend on what was typed of its name, and they may be those of a slow store.
-        key = command.name, typed
-        if key not in self._known:
-            try:
+        # Choices of files depend on the folder that was typed; others may come from a slow store.
+        key = name, typed
+        if key not in self._cache:
+            # Unknown commands, folders and stores that cannot be reached have no choices; errors would disturb typing.
+            with suppress(Exception):
+                completes = find_command(name).completes
                 async with asyncio.timeout(_SECONDS):
-                    self._known[key] = await command.completes(self._chat, typed)
-            except Exception:
-                # A store that is away, or a folder that is none: there is nothing to offer, and nothing to be told.
-                return ()
-        return self._known[key]
+                    self._cache[key] = await completes(self._chat, typed) if completes else ()
+        return self._cache.get(key, ())

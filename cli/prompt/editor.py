@@ -1,69 +1,67 @@
-"""What is done with the text at the prompt: sent, queued, cleared, folded, taken back."""
+"""The actions of the keys at the prompt: send, queue, clear, fold, take back, edit elsewhere."""
 
 import asyncio
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
 from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
-from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.key_binding import KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
-from swarmchat.cli.prompt.multiline import is_unfinished, without_quotes
-from swarmchat.cli.prompt.pastes import Pastes
-from swarmchat.cli.prompt.queue import Entered, Queue
+from swarmchat.cli.prompt.entry import Entered, Pastes, Queue, is_unfinished, without_quotes
+from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.registry import is_command
 from swarmchat.cli.terminal.external_editor import edit_text
 
 
 class Editor:
-    """Carries out what keys mean. ``remark`` tells the user something, ``show_results`` what the last tools returned.
+    """The actions that ``key_bindings`` binds to keys.
 
-    ``stop`` stops what runs. While something does, no prompt is on the screen, and what is sent waits in ``queue``.
+    During an answer no prompt is on the screen, and entered text waits in ``queue``.
     """
 
-    def __init__(
-        self,
-        remark: Callable[[str], None],
-        show_results: Callable[[], None],
-        stop: Callable[[], None],
-        *,
-        swapped: bool,
-    ) -> None:
+    def __init__(self, renderer: Renderer, stop: Callable[[], None], *, swapped: bool) -> None:
+        """With ``swapped``, Enter inserts a line break and Alt-Enter sends. ``stop`` stops the running answer."""
         self.queue = Queue()
-        self.later: list[KeyPress] = []
-        """Keys that wait until there is a prompt."""
+        self.postponed: list[KeyPress] = []
+        """Keys to handle at the next prompt."""
         self._pastes = Pastes()
         self._completing = False
-        self._waiting: Application[Entered] | None = None
-        """Where Enter was pressed before Tab was done."""
+        self._enter_after_completion: Application[Any] | None = None
+        """The prompt at which Enter was pressed while completion was still running."""
         self._swapped = swapped
-        """Whether Enter begins a line and Alt-Enter sends."""
-        self._remark = remark
-        self._show_results = show_results
-        self.stop = stop
+        self._renderer = renderer
+        self._stop = stop
 
-    def enter(self, app: Application[Entered], buffer: Buffer, *, alt: bool) -> None:
-        """Send the text, or begin a line: with Alt-Enter whichever Enter does not."""
+    def enter(self, event: KeyPressEvent, *, alt: bool = False) -> None:
+        """Send or queue the text, or insert a line break. With ``alt``, the other way round."""
+        app, buffer = event.app, event.current_buffer
         completions = buffer.complete_state
         if self._completing:
-            self._waiting = app
+            self._enter_after_completion = app
         elif not alt and completions and completions.current_completion is not None:
             buffer.complete_state = None
         elif ((self._swapped and not is_command(buffer.text)) or is_unfinished(buffer.text)) != alt:
-            buffer.newline(copy_margin=False)
+            self.new_line(event)
         elif app.is_running:
-            entered = self._entered(buffer)
+            entered = self._take_entry(buffer)
             if entered.text.strip() or self.queue:
                 app.exit(result=entered, style="class:accepted")
         elif buffer.text.strip():
-            self.queue.add(self._entered(buffer))
+            self.queue.append(self._take_entry(buffer))
             buffer.reset()
 
-    def complete(self, buffer: Buffer) -> None:
-        """Complete the text, or go to the next choice."""
+    def new_line(self, event: KeyPressEvent) -> None:
+        """Insert a line break."""
+        event.current_buffer.newline(copy_margin=False)
+
+    def complete(self, event: KeyPressEvent) -> None:
+        """Complete the text, or select the next completion."""
+        buffer = event.current_buffer
         if buffer.complete_state:
             buffer.complete_next()
         else:
@@ -71,9 +69,9 @@ class Editor:
             buffer.start_completion(insert_common_part=True)
 
     def completed(self) -> None:
-        """All choices are known, and are put at the prompt in a moment."""
-        self._completing, app = False, self._waiting
-        self._waiting = None
+        """Handle an Enter that had to wait; called when all completions are known, just before they are shown."""
+        self._completing, app = False, self._enter_after_completion
+        self._enter_after_completion = None
 
         def enter() -> None:
             if app is not None and app.is_running and not app.is_done:
@@ -82,108 +80,121 @@ class Editor:
 
         asyncio.get_running_loop().call_soon(enter)
 
-    def clear(self, buffer: Buffer) -> None:
+    def clear(self, event: KeyPressEvent) -> None:
         """Empty the prompt; the up arrow brings the text back."""
-        self.keep(buffer)
-        buffer.reset()
+        self.add_to_history(event.current_buffer)
+        event.current_buffer.reset()
 
-    def keep(self, buffer: Buffer) -> None:
-        """Keep the text in the history."""
-        self._remember(buffer, self._pastes.unfold(buffer.text))
+    def add_to_history(self, buffer: Buffer) -> None:
+        """Add the text to the history, with its pastes in full."""
+        text = self._pastes.unfold(buffer.text)
+        if text.strip() and buffer.history.get_strings()[-1:] != [text]:
+            buffer.history.append_string(text)
 
-    def paste(self, buffer: Buffer, pasted: str) -> None:
-        """Insert ``pasted``, folded if it is long."""
+    def interrupt(self, event: KeyPressEvent) -> None:
+        """Leave the prompt with KeyboardInterrupt."""
+        event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
+
+    def leave(self, event: KeyPressEvent) -> None:
+        """Leave the prompt with EOFError."""
+        event.app.exit(exception=EOFError, style="class:exiting")
+
+    def stop(self, event: KeyPressEvent) -> None:
+        """Stop the answer or the command that is running."""
+        self._stop()
+
+    def paste(self, event: KeyPressEvent) -> None:
+        """Insert the pasted text, folded if it is long."""
+        buffer = event.current_buffer
         if buffer.selection_state:
             buffer.cut_selection()
-        buffer.insert_text(self._pastes.fold(pasted, buffer.text))
+        buffer.insert_text(self._pastes.fold(event.data, buffer.text))
 
-    def delete_fold(self, buffer: Buffer, *, before: bool) -> bool:
-        """Delete the folded paste ``before`` the cursor, or behind it; return whether there was one."""
-        document = buffer.document
-        if before:
-            mark = self._pastes.mark_before(document.text_before_cursor)
-            buffer.delete_before_cursor(len(mark))
-        else:
-            mark = self._pastes.mark_after(document.text_after_cursor)
-            buffer.delete(len(mark))
-        return bool(mark)
+    def backspace(self, event: KeyPressEvent) -> None:
+        """Delete the folded paste or the characters before the cursor."""
+        buffer = event.current_buffer
+        mark = self._pastes.mark_before(buffer.document.text_before_cursor)
+        buffer.delete_before_cursor(len(mark) or event.arg)
 
-    def unfold(self, buffer: Buffer) -> None:
+    def delete(self, event: KeyPressEvent) -> None:
+        """Delete the folded paste or the characters after the cursor."""
+        buffer = event.current_buffer
+        mark = self._pastes.mark_after(buffer.document.text_after_cursor)
+        buffer.delete(len(mark) or event.arg)
+
+    def unfold(self, event: KeyPressEvent) -> None:
         """Show all pastes in full."""
+        buffer = event.current_buffer
         before = self._pastes.unfold(buffer.document.text_before_cursor)
-        whole = self._pastes.unfold(buffer.text)
-        if whole != buffer.text:
+        text = self._pastes.unfold(buffer.text)
+        if text != buffer.text:
             buffer.save_to_undo_stack()
-            buffer.document = Document(whole, len(before) if whole.startswith(before) else len(whole))
+            buffer.document = Document(text, len(before) if text.startswith(before) else len(text))
 
-    def take_back(self, buffer: Buffer) -> None:
-        """Put the last one of the queue at the prompt."""
+    def take_back(self, event: KeyPressEvent) -> None:
+        """Move the last entry of the queue back to the prompt."""
         if entered := self.queue.take_back():
-            buffer.document = Document(entered.shown)
+            event.current_buffer.document = Document(entered.folded)
 
-    def drop_last(self) -> None:
-        """Let go of the last one of the queue; it is in the history."""
+    def drop_last(self, event: KeyPressEvent) -> None:
+        """Drop the last entry of the queue; it stays in the history."""
         self.queue.take_back()
 
-    def drop_queue(self) -> None:
-        """Let go of all of the queue, and say so."""
-        dropped = self.queue.drop()
-        run_in_terminal(
-            lambda: self._remark(
-                f"{dropped} queued {'was' if dropped == 1 else 'were'} not sent; Up brings back what was typed"
-            )
-        )
+    def drop_queue(self, event: KeyPressEvent) -> None:
+        """Drop the whole queue, and say so."""
+        count = self.queue.drop()
+        self._remark_above(f"{count} queued {'was' if count == 1 else 'were'} not sent; Up brings them back")
 
-    def swap_enter(self) -> None:
+    def swap_enter(self, event: KeyPressEvent) -> None:
         """Swap Enter and Alt-Enter."""
         self._swapped = not self._swapped
-        run_in_terminal(
-            lambda: self._remark(
-                f"{'Alt-Enter' if self._swapped else 'Enter'} sends, "
-                f"{'Enter' if self._swapped else 'Alt-Enter'} begins a line; F3 swaps them"
-            )
-        )
+        sends, breaks = ("Alt-Enter", "Enter") if self._swapped else ("Enter", "Alt-Enter")
+        self._remark_above(f"{sends} sends, {breaks} begins a line; F3 swaps them")
 
-    def switch_keys(self, app: Application[Entered]) -> None:
-        """Go from the keys of Emacs to those of vi, or back."""
-        app.editing_mode = EditingMode.EMACS if app.editing_mode == EditingMode.VI else EditingMode.VI
+    def switch_keys(self, event: KeyPressEvent) -> None:
+        """Switch between Emacs and vi keys."""
+        is_vi = event.app.editing_mode == EditingMode.VI
+        event.app.editing_mode = EditingMode.EMACS if is_vi else EditingMode.VI
 
-    def show_results(self) -> None:
-        """Show what the last tools returned, above the prompt."""
-        run_in_terminal(self._show_results)
+    def show_results(self, event: KeyPressEvent) -> None:
+        """Print the results of the last tools above the prompt."""
+        run_in_terminal(self._renderer.show_results)
 
-    def edit(self, app: Application[Entered], buffer: Buffer) -> None:
-        """Open the text in the user's editor; it comes back to the prompt, and Enter sends it."""
+    def edit(self, event: KeyPressEvent) -> None:
+        """Open the text in the user's editor, then put it back at the prompt."""
+        buffer = event.current_buffer
         text = self._pastes.unfold(buffer.text)
 
         async def run() -> None:
-            edited: list[str] = []
             try:
-                await run_in_terminal(lambda: edited.append(edit_text(text)), in_executor=True)
+                edited = await run_in_terminal(lambda: edit_text(text), in_executor=True)
             except (OSError, ValueError) as error:
-                problem = f"no editor: {error}"
-                await run_in_terminal(lambda: self._remark(problem))
+                self._remark_above(f"no editor: {error}")
             else:
                 buffer.save_to_undo_stack()
-                buffer.document = Document(edited[0])
+                buffer.document = Document(edited)
 
-        app.create_background_task(run())
+        event.app.create_background_task(run())
 
-    def suspend(self, app: Application[Entered]) -> None:
-        """Go to the shell, from where ``fg`` leads back."""
-        if not hasattr(signal, "SIGTSTP"):
-            return
-        if app.is_running:
-            app.suspend_to_background()
-            return
-        with app.input.cooked_mode():
-            os.kill(0, signal.SIGTSTP)
+    def suspend(self, event: KeyPressEvent) -> None:
+        """Return to the shell, whose ``fg`` command continues the chat."""
+        if event.app.is_running:
+            event.app.suspend_to_background()
+        elif hasattr(signal, "SIGTSTP"):
+            with event.app.input.cooked_mode():
+                os.kill(0, signal.SIGTSTP)
 
-    def _entered(self, buffer: Buffer) -> Entered:
-        entered = Entered(buffer.text, without_quotes(self._pastes.unfold(buffer.text)))
-        self.keep(buffer)
-        return entered
+    def postpone(self, event: KeyPressEvent) -> None:
+        """Keep the pressed keys for the next prompt: their action needs a screen."""
+        self.postponed += event.key_sequence
 
-    def _remember(self, buffer: Buffer, text: str) -> None:
-        if text.strip() and buffer.history.get_strings()[-1:] != [text]:
-            buffer.history.append_string(text)
+    def ignore(self, event: KeyPressEvent) -> None:
+        """Do nothing."""
+
+    def _remark_above(self, text: str) -> None:
+        run_in_terminal(lambda: self._renderer.remark(text))
+
+    def _take_entry(self, buffer: Buffer) -> Entered:
+        """Return the text as it is sent; it is in the history then."""
+        self.add_to_history(buffer)
+        return Entered(buffer.text, without_quotes(self._pastes.unfold(buffer.text)))

@@ -1,13 +1,14 @@
 """The prompt of a chat: a line editor that also takes what is typed while an answer comes."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from typing import Any
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import Application
-from prompt_toolkit.application.current import set_app
-from prompt_toolkit.completion import Completer
+from prompt_toolkit.application import Application, set_app
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.data_structures import Point
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import ANSI, AnyFormattedText
@@ -17,133 +18,153 @@ from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.output import DummyOutput
 from prompt_toolkit.styles import DynamicStyle
 from prompt_toolkit.utils import is_dumb_terminal
+from swarmchat.cli.prompt.completer import SlashCompleter
 from swarmchat.cli.prompt.editor import Editor
-from swarmchat.cli.prompt.history import SuggestFromHistory, open_history
+from swarmchat.cli.prompt.entry import Entered
+from swarmchat.cli.prompt.history import open_history
 from swarmchat.cli.prompt.key_bindings import key_bindings
-from swarmchat.cli.prompt.queue import Entered
-from swarmchat.cli.prompt.reflow import follow_reflow
 from swarmchat.cli.prompt.style import colour_depth, prompt_style
+from swarmchat.cli.prompt.toolbar import Cost, toolbar
 from swarmchat.cli.prompt.typeahead import Pause, quiet_terminal, typing_kept
+from swarmchat.cli.render.renderer import Renderer
+from swarmchat.cli.settings import wiring
+from swarmchat.cli.slash.chat_context import ChatContext
+from swarmchat.cli.terminal.capabilities import reflows_here
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 
-_TAIL = 40
-"""How many letters are told of what is being typed."""
+_STATUS_WIDTH = 40
+"""How many characters of the text being typed the status line shows."""
 
 
 class Prompt:
-    """Asks the user. ``editor`` does what keys mean; what was entered meanwhile waits in its queue."""
+    """Asks the user for the next message. ``stop`` stops the running answer."""
 
-    def __init__(
-        self,
-        editor: Editor,
-        *,
-        history: Path | None,
-        completer: Completer,
-        toolbar: Callable[[], AnyFormattedText],
-        vi: bool,
-    ) -> None:
-        self.editor = editor
+    def __init__(self, chat: ChatContext, renderer: Renderer, stop: Callable[[], None]) -> None:
+        self._chat = chat
+        self._backend = wiring.backend_name(chat.settings)
+        self._cost = Cost(chat.settings.prices or {})
+        self._editor = Editor(renderer, stop, swapped=chat.settings.multiline)
+        self.queue = self._editor.queue
+        self._completer = SlashCompleter(chat, on_done=self._editor.completed)
+        self.pause: Pause = nullcontext
+        """Leaves the keyboard to a question that is asked during an answer."""
         self._draft = Document()
-        self._blind: Application[Entered] | None = None
+        """The text that was typed but not entered yet, for the next prompt."""
         self._session: PromptSession[Entered] = PromptSession(
-            history=open_history(history),
-            key_bindings=key_bindings(editor),
+            history=open_history(wiring.prompts_file(chat.settings)),
+            key_bindings=key_bindings(self._editor),
             multiline=True,
             prompt_continuation=lambda width, line, soft_wrapped: " " * width,
-            bottom_toolbar=toolbar,
-            auto_suggest=SuggestFromHistory(),
-            completer=completer,
+            bottom_toolbar=self._toolbar,
+            auto_suggest=AutoSuggestFromHistory(),
+            completer=self._completer,
             complete_while_typing=False,
             reserve_space_for_menu=6,
             search_ignore_case=True,
-            vi_mode=vi,
+            vi_mode=chat.settings.editing == "vi",
             style=DynamicStyle(prompt_style),
         )
+        self.app = self._session.app
+        """Runs while the prompt is on the screen."""
         follow_reflow(self.app)
-        # Esc alone is known as such after this time: what follows at once is Alt with a key.
+        # Seconds after which Esc is a key of its own, not the start of Alt and another key.
         self.app.ttimeoutlen = 0.1
 
-    @property
-    def app(self) -> Application[Entered]:
-        """What runs while the prompt is on the screen."""
-        return self._session.app
-
-    @property
-    def vi(self) -> str:
-        """The mode of the vi keys; empty with those of Emacs."""
-        if self.app.editing_mode != EditingMode.VI:
-            return ""
-        return self.app.vi_state.input_mode.value.removeprefix("vi-")
-
-    async def ask(self, message: str, given: str = "") -> Entered:
-        """Return what the user enters; ``given`` stands there, before what was typed meanwhile.
+    async def ask(self, message: str, prefill: str = "") -> Entered:
+        """Return what the user enters at the prompt ``message``; ``prefill`` is put before the current draft.
 
         Raises EOFError when they leave, KeyboardInterrupt for Ctrl-C at an empty prompt.
         """
+        self._completer.forget()
         draft, self._draft = self._draft, Document()
-        if given:
-            draft = Document(f"{given}\n{draft.text}" if draft.text else given)
+        if prefill:
+            draft = Document(f"{prefill}\n{draft.text}" if draft.text else prefill)
         self._session.color_depth = colour_depth()
         if is_dumb_terminal():
-            # There, what stands at the prompt from the start would not be shown.
+            # There, prompt_toolkit does not show the default text.
             message += sanitize(draft.text)
         self.app.timeoutlen = 0.3 if self.app.editing_mode == EditingMode.VI else 1.0
-        # With its own handling of signals it would remove ours.
+        # Its own handling of signals would replace that of the chat.
         return await self._session.prompt_async(ANSI(message), default=draft, handle_sigint=False)
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Let the terminal show nothing of what is typed between two prompts; at the end keep what was not sent."""
+        """Hide what is typed between two prompts; at the end, add what was not sent to the history."""
         try:
             with quiet_terminal(self._session.input):
                 yield
         finally:
             buffer = self._session.default_buffer
-            self.editor.keep(buffer)
+            self._editor.add_to_history(buffer)
             buffer.document = self._draft
-            self.editor.keep(buffer)
+            self._editor.add_to_history(buffer)
 
     @contextmanager
-    def working(self) -> Iterator[Pause]:
-        """Take what is typed meanwhile, as at the prompt: what is entered is queued, the rest is there at the next one.
-
-        Yields what pauses that, for a question in between.
-        """
+    def working(self) -> Iterator[None]:
+        """Handle typing as at the prompt while an answer comes: entries are queued, the rest is the next draft."""
         self._session.default_buffer.reset(self._draft)
         try:
-            with typing_kept(self._session.input, self._session.output, self._feed) as pause:
-                yield pause
+            with typing_kept(self._session.input, self._session.output, self._feed) as self.pause:
+                yield
         finally:
             self._draft = self._session.default_buffer.document
             self._session.default_buffer.reset()
-            store_typeahead(self._session.input, self.editor.later)
-            self.editor.later.clear()
+            store_typeahead(self._session.input, self._editor.postponed)
+            self._editor.postponed.clear()
 
-    def typed(self) -> str:
-        """Return in a few words what is queued and what is being typed."""
-        waiting = len(self.editor.queue)
-        parts = [f"{waiting} queued: Up takes back, Esc drops"] if waiting else []
-        if text := self._session.default_buffer.text:
-            line = one_line(text[-4 * _TAIL :], 4 * _TAIL)
-            parts = [f"{waiting} queued"] if waiting else []
-            parts.append("❯ " + (line if len(line) <= _TAIL else "…" + line[-_TAIL:]))
-        return " · ".join(parts)
+    def typing_status(self) -> str:
+        """Describe what is queued and what is being typed, for the status line."""
+        count, text = len(self.queue), self._session.default_buffer.text
+        if not text:
+            return f"{count} queued: Up takes back, Esc drops" if count else ""
+        line = one_line(text[-4 * _STATUS_WIDTH :], 4 * _STATUS_WIDTH)
+        typed = "❯ " + (line if len(line) <= _STATUS_WIDTH else "…" + line[-_STATUS_WIDTH:])
+        return f"{count} queued · {typed}" if count else typed
+
+    def _toolbar(self) -> AnyFormattedText:
+        is_vi, session = self.app.editing_mode == EditingMode.VI, self._chat.session
+        mode = self.app.vi_state.input_mode.value.removeprefix("vi-") if is_vi else ""
+        return toolbar(session, self._backend, queued=len(self.queue), mode=mode, cost=self._cost.of(session))
+
+    @cached_property
+    def _hidden_app(self) -> Application[Entered]:
+        """An application that carries out keys without a screen."""
+        app: Application[Entered] = Application(
+            layout=self.app.layout,
+            key_bindings=self.app.key_bindings,
+            clipboard=self.app.clipboard,
+            input=DummyInput(),
+            output=DummyOutput(),
+        )
+        # typing_kept decides when a sequence of keys is complete.
+        app.timeoutlen = None  # type: ignore[assignment]  # it is read as float | None
+        return app
 
     def _feed(self, presses: list[KeyPress]) -> None:
-        """Do what keys mean, without a screen."""
-        if self._blind is None:
-            self._blind = Application(
-                layout=self.app.layout,
-                key_bindings=self.app.key_bindings,
-                clipboard=self.app.clipboard,
-                input=DummyInput(),
-                output=DummyOutput(),
-            )
-            # Who feeds it says when keys that belong together are complete.
-            self._blind.timeoutlen = None  # type: ignore[assignment]  # it is read as float | None
-        blind = self._blind
-        blind.editing_mode = self.app.editing_mode
-        with set_app(blind):
-            blind.key_processor.feed_multiple(presses)
-            blind.key_processor.process_keys()
-        self.app.editing_mode = blind.editing_mode
+        """Carry out keys without a screen."""
+        app = self._hidden_app
+        app.editing_mode = self.app.editing_mode
+        with set_app(app):
+            app.key_processor.feed_multiple(presses)
+            app.key_processor.process_keys()
+        self.app.editing_mode = app.editing_mode
+
+
+def follow_reflow(app: Application[Any]) -> None:
+    """Have ``app`` erase all its rows when the window becomes narrower, even if the terminal wraps them again.
+
+    prompt_toolkit erases as many rows as it has drawn, which leaves the first ones if there are more after wrapping.
+    """
+    renderer, resize = app.renderer, app._on_resize
+
+    def on_resize() -> None:
+        screen, size, columns = renderer.last_rendered_screen, renderer._last_size, app.output.get_size().columns
+        if screen is not None and size is not None and columns < size.columns and reflows_here():
+            x, y = renderer._cursor_pos
+            rows = (screen.data_buffer[row] for row in range(y))
+            widths = [max((at + cell.width for at, cell in row.items() if cell.char != " "), default=0) for row in rows]
+            above = sum(max(0, width - 1) // columns + 1 for width in widths)
+            renderer._cursor_pos = Point(x=x % columns, y=above + x // columns)
+        resize()
+
+    app._on_resize = on_resize  # type: ignore[method-assign]  # the only hook before it erases

@@ -1,16 +1,13 @@
-"""What is typed while an answer comes is not lost, and does not mix with the answer on the screen."""
+"""Read what is typed while an answer comes, without showing it in the middle of the answer."""
 
 import asyncio
-import os
-import select
 import sys
-from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from prompt_toolkit.input import Input
 from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
-from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
@@ -18,14 +15,19 @@ from prompt_toolkit.utils import is_dumb_terminal
 
 try:
     import termios
-except ImportError:  # Windows: typing shows while the answer comes, and is kept all the same.
+except ImportError:  # Windows: typed text is shown in the answer, but not lost.
     termios = None  # type: ignore[assignment]  # a module elsewhere
 
 _ESCAPE = 0.1
-"""Seconds after which an Esc that nothing followed is no Alt."""
+"""Seconds after which Esc is a key of its own, not the start of Alt and another key."""
+_ENTER = KeyPress(Keys.Enter, "\r")
+_END = KeyPress(Keys.Ignore, "")
+"""Ends a sequence of keys that could continue."""
 
 Feed = Callable[[list[KeyPress]], None]
-"""Takes keys that were pressed."""
+"""Handles pressed keys."""
+Pause = Callable[[], AbstractContextManager[None]]
+"""Leaves the terminal's input to other readers while its context lasts."""
 
 
 @contextmanager
@@ -37,140 +39,98 @@ def quiet_terminal(source: Input) -> Iterator[None]:
     if not _has_terminal():
         yield
         return
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    quiet = termios.tcgetattr(descriptor)
-    quiet[0] &= ~termios.ICRNL  # Enter and Ctrl-J stay different keys.
-    # Ctrl-C is a key for the prompt that comes, but while an answer comes it is a signal: see typing_kept.
-    quiet[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
-    quiet[3] |= termios.NOFLSH  # It does not throw away what was typed before it.
-    termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
-    _hand_over_early(descriptor, source)
-    try:
+    with _terminal_mode(_make_quiet):
+        # A terminal that was not quiet yet has sent a line end for Enter, and Ctrl-D for the end of a file.
+        presses = [_ENTER if press.key == Keys.ControlJ else press for press in _waiting_keys(source)]
+        store_typeahead(source, [press for press in presses if press.key != Keys.ControlD])
         yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSANOW, before)
-
-
-Pause = Callable[[], AbstractContextManager[None]]
-"""Lets somebody else read the terminal meanwhile."""
 
 
 @contextmanager
 def typing_kept(source: Input, output: Output, feed: Feed) -> Iterator[Pause]:
-    """Give ``feed`` the keys that are pressed, those first that a prompt left over. Ctrl-C is a signal.
+    """Give ``feed`` the pressed keys, first those that a prompt left unread. Ctrl-C is a signal.
 
-    Yields what pauses that, for a question in between.
+    Yields the pause for a question that is asked meanwhile.
     """
     if not _has_terminal():
         yield nullcontext
         return
-    descriptor, loop = sys.stdin.fileno(), asyncio.get_running_loop()
-    typed = _Typed(descriptor, feed, loop)
-    before = termios.tcgetattr(descriptor)
-    with_signals = termios.tcgetattr(descriptor)
-    with_signals[3] |= termios.ISIG
-    # Ctrl-Z is a key: before the program stops, the terminal has to be put in order.
-    with_signals[6][termios.VSUSP] = b"\0"
-    termios.tcsetattr(descriptor, termios.TCSANOW, with_signals)
-
-    # Read as it comes: the system keeps 4 kB only.
-    def listen() -> None:
-        loop.add_reader(descriptor, lambda: typed.read() or loop.remove_reader(descriptor))
-
-    @contextmanager
-    def pause() -> Iterator[None]:
-        loop.remove_reader(descriptor)
-        try:
-            yield
-        finally:
-            listen()
-
+    reader = _KeyReader(source, feed)
     feed(get_typeahead(source))
-    listen()
     try:
-        with _bracketed_paste(output):
-            yield pause
+        with _terminal_mode(_allow_signals), _bracketed_paste(output), source.attach(reader.read):
+            yield source.detach
     finally:
-        termios.tcsetattr(descriptor, termios.TCSANOW, before)
-        loop.remove_reader(descriptor)
-        _read_rest(descriptor, typed.read)
-        typed.flush()
-        feed(get_typeahead(source))
+        reader.finish()
 
 
 def _has_terminal() -> bool:
     return termios is not None and sys.stdin.isatty()
 
 
-class _Typed:
-    """Makes keys of what comes from the terminal ``descriptor``."""
-
-    def __init__(self, descriptor: int, feed: Feed, loop: asyncio.AbstractEventLoop) -> None:
-        self._descriptor = descriptor
-        self._feed = feed
-        self._loop = loop
-        self._presses: list[KeyPress] = []
-        self._parser = Vt100Parser(self._presses.append)
-        self._letters = getincrementaldecoder("utf-8")("replace")
-        self._flushing: asyncio.TimerHandle | None = None
-
-    def read(self) -> bool:
-        """Read what is there; return False when the terminal is gone."""
-        try:
-            piece = os.read(self._descriptor, 65536)
-        except OSError:
-            return False
-        self._parser.feed(self._letters.decode(piece))
-        self._deliver()
-        if self._flushing is not None:
-            self._flushing.cancel()
-        # An Esc that nothing follows is one, else it is Alt with a key.
-        self._flushing = self._loop.call_later(_ESCAPE, self.flush)
-        return bool(piece)
-
-    def flush(self) -> None:
-        """Take what was read as complete."""
-        if self._flushing is not None:
-            self._flushing.cancel()
-            self._parser.flush()
-            self._presses.append(KeyPress(Keys.Ignore, ""))
-            self._deliver()
-
-    def _deliver(self) -> None:
-        presses = self._presses[:]
-        self._presses.clear()
-        self._feed(presses)
+@contextmanager
+def _terminal_mode(change: Callable[[list[Any]], None]) -> Iterator[None]:
+    """Apply ``change`` to the attributes of the terminal while the context lasts."""
+    descriptor = sys.stdin.fileno()
+    before, attributes = termios.tcgetattr(descriptor), termios.tcgetattr(descriptor)
+    change(attributes)
+    termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSANOW, before)
 
 
-def _read_rest(descriptor: int, read: Callable[[], bool]) -> None:
-    """Read all that is there, and wait for nothing."""
-    while select.select([descriptor], [], [], 0)[0] and read():
-        pass
+def _make_quiet(attributes: list[Any]) -> None:
+    attributes[0] &= ~termios.ICRNL  # Enter and Ctrl-J stay different keys.
+    # Ctrl-C is a key for the next prompt, but a signal during an answer: see _allow_signals.
+    attributes[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
+    attributes[3] |= termios.NOFLSH  # A signal does not discard what was typed before it.
 
 
-def _hand_over_early(descriptor: int, source: Input) -> None:
-    """Give what was typed before anybody listened to the first prompt; Enter was a line end then."""
-    early = bytearray()
+def _allow_signals(attributes: list[Any]) -> None:
+    attributes[3] |= termios.ISIG
+    # Ctrl-Z stays a key: before the program stops, the terminal must be restored.
+    attributes[6][termios.VSUSP] = b"\0"
 
-    def read() -> bool:
-        try:
-            piece = os.read(descriptor, 65536)
-        except OSError:
-            return False
-        early.extend(piece)
-        return bool(piece)
 
-    _read_rest(descriptor, read)
+def _waiting_keys(source: Input) -> list[KeyPress]:
+    """Return the keys that were pressed already."""
     presses: list[KeyPress] = []
-    typed = early.decode("utf-8", "replace").replace("\x04", "").replace("\n", "\r")
-    Vt100Parser(presses.append).feed_and_flush(typed)
-    store_typeahead(source, presses)
+    while batch := source.read_keys():
+        presses += batch
+    return presses + source.flush_keys()
+
+
+class _KeyReader:
+    """Passes the keys from ``source`` to ``feed``."""
+
+    def __init__(self, source: Input, feed: Feed) -> None:
+        self._source = source
+        self._feed = feed
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(_ESCAPE, self._flush)
+
+    def read(self) -> None:
+        """Read what has arrived; the system buffers only 4 kB."""
+        self._feed(self._source.read_keys())
+        self._timer.cancel()
+        self._timer = self._loop.call_later(_ESCAPE, self._flush)
+
+    def finish(self) -> None:
+        """Read the rest, and what a question left unread."""
+        self._timer.cancel()
+        self._feed([*_waiting_keys(self._source), _END, *get_typeahead(self._source)])
+
+    def _flush(self) -> None:
+        """Handle keys that may be the start of a longer sequence, such as Esc, as they are."""
+        # It must not read: a question may be reading now.
+        self._feed([*self._source.flush_keys(), _END])
 
 
 @contextmanager
 def _bracketed_paste(output: Output) -> Iterator[None]:
-    """Have the terminal mark what is pasted, as it does at the prompt: a line end in it does not send."""
+    """Have the terminal mark pasted text, so that a line end in it does not send."""
     if is_dumb_terminal():
         yield
         return

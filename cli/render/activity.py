@@ -5,7 +5,7 @@ from collections.abc import Callable
 from swarmchat.cli.terminal.sanitize import one_line
 
 QUIET = 0.3
-"""Seconds without output before the status is shown."""
+"""Seconds without output until the status appears."""
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME = 0.1
@@ -22,22 +22,22 @@ class Activity:
         self._since = self._printed_at = 0.0
         self._tools: list[str] = []
         self.paused = False
-        """Whether somebody else has the terminal."""
+        """Whether a question has the terminal: no status is shown then."""
         self.typed: Callable[[], str] = lambda: ""
-        """Returns what the user is typing meanwhile; it is shown at once."""
+        """Describes what the user is typing; shown at once."""
 
     def begin(self, name: str, doing: str = _WAITING) -> None:
-        """The agent or the command ``name`` begins."""
+        """The agent or command ``name`` starts."""
         self._tools.clear()
         self._agent, self._printed_at = name, self._clock()
         self._set(doing, restart=True)
 
     def end(self) -> None:
-        """Nothing runs any more."""
+        """The turn or command has ended."""
         self._doing = ""
 
     def printed(self, agent: str | None = None) -> None:
-        """Something was printed; the next thing comes from the running tools, or else from the model."""
+        """Something was printed; the next output comes from the running tools, or else from the model."""
         self._agent = agent or self._agent
         self._printed_at = self._clock()
         self._set(_running(self._tools) if self._tools else _WAITING, restart=not self._tools)
@@ -58,13 +58,8 @@ class Activity:
         if tool in self._tools:
             self._tools.remove(tool)
 
-    def pause(self, paused: bool) -> None:
-        """Show nothing while ``paused``: somebody else has the terminal."""
-        self.paused = paused
-        self._printed_at = self._clock()
-
     def status(self) -> str:
-        """Return the line to show now; may be empty."""
+        """Return the status line to show now; may be empty."""
         now = self._clock()
         if not self._doing or self.paused:
             return ""

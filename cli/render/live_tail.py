@@ -7,7 +7,7 @@ from swarmchat.cli.terminal.capabilities import reflows_here
 from swarmchat.cli.terminal.themes import paint
 
 ROWS = 4
-"""At most so many rows are live, and one more for the status."""
+"""The maximum of live rows, without the one for the status."""
 
 
 class LiveTail:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -11,10 +12,8 @@ from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.swarm.conversation import events
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.log_reader import hidden_turns, read_records
+from swarmchat.swarm.persistence.log import hidden_turns, read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
-
-OUTPUTS = ("text", "json", "jsonl")
 
 
 class Output:
@@ -42,11 +41,6 @@ class Output:
         """The run is over and the session closed. ``error`` is the first one of the run."""
 
 
-def make_output(form: str) -> Output:
-    """Return the output for ``form``, one of OUTPUTS."""
-    return {"text": TextOutput, "json": JsonOutput, "jsonl": LogOutput}[form]()
-
-
 class TextOutput(Output):
     """Prints the answers, separated by a line with a form feed, which no answer contains."""
 
@@ -57,7 +51,7 @@ class TextOutput(Output):
     def begin_turn(self, question: str, line: int | None) -> None:
         """Print the separator, except before the first answer."""
         if not self._is_first:
-            self.renderer.divide()
+            self.renderer.raw("\f\n")
         self._is_first = False
 
 
@@ -131,9 +125,9 @@ class LogOutput(Output):
             self._position += len(lines)
             self.renderer.write_data(b"".join(line + b"\n" for line in lines))
 
-    async def finish(self, backend: Backend, info: SessionInfo, error: BaseException | None) -> None:
-        """Print the records that closing the session added."""
-        await self.follow(backend, info)
+
+OUTPUTS: dict[str, Callable[[], Output]] = {"text": TextOutput, "json": JsonOutput, "jsonl": LogOutput}
+"""The output formats by name."""
 
 
 def _error_as_json(error: BaseException | None) -> dict[str, Any] | None:
@@ -141,5 +135,4 @@ def _error_as_json(error: BaseException | None) -> dict[str, Any] | None:
         return None
     if not isinstance(error, Exception):
         return {"kind": "Interrupted", "message": "stopped by a signal", "exit_code": None}
-    code = getattr(error, "exit_code", 1)
-    return {"kind": type(error).__name__, "message": str(error), "exit_code": code}
+    return {"kind": type(error).__name__, "message": str(error), "exit_code": getattr(error, "exit_code", 1)}

@@ -18,11 +18,11 @@ from swarmchat.cli.terminal.themes import paint
 if TYPE_CHECKING:
     from swarmchat.cli.markdown.stream import MarkdownStream
     from swarmchat.cli.render.live_tail import LiveTail
-    from swarmchat.swarm.conversation.events import Event, ToolFinished
+    from swarmchat.swarm.conversation.events import Event
 
 _T = TypeVar("_T")
 _TICK = 1 / 12
-"""Seconds between two updates of what is live."""
+"""Seconds between two updates of the live rows."""
 _JOINED = re.compile("[\u200d\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 """Parts of combined emoji, which some terminals show as one and others side by side."""
 _PIECE = 1024
@@ -34,8 +34,8 @@ class Renderer:
 
     ``answers`` gets only the model's text, ``remarks`` everything else. In a ``chat`` both are the terminal, and each
     answer begins with the agent's name. ``colour`` allows styles. ``live`` means that the chat's terminal has a
-    movable cursor: answers are then drawn as Markdown, and the last line shows the status. Unless ``print_answers``,
-    the first stream gets no text but what ``write_data`` is given.
+    movable cursor: answers are then drawn as Markdown, and the last line shows the status. Without ``print_answers``,
+    ``answers`` gets only what ``write_data`` writes.
     """
 
     def __init__(
@@ -66,16 +66,16 @@ class Renderer:
         """Line ends that are printed only if the answer continues after them."""
         self._error: OSError | ValueError | None = None
         """Why the answers cannot be written."""
-        self._results: list[str] = []
+        self._turn_results: list[str] = []
+        self._results = self._turn_results
         """The results of the last turn that called tools."""
-        self._turn_has_results = False
 
     async def follow(self, events: "AsyncGenerator[Event, None]", agent: str) -> None:
-        """Print the ``events`` of a turn that ``agent`` begins, with a live status line meanwhile."""
+        """Print the ``events`` of a turn that starts with ``agent``; keep the status line up to date."""
         from swarmchat.swarm.conversation.events import TextDelta
 
         self._activity.begin(agent)
-        self._turn_has_results = False
+        self._turn_results = []
         # A turn that is abandoned must be stored now, not when the garbage collector closes it.
         with self._ticking():
             async with aclosing(events):
@@ -88,13 +88,10 @@ class Renderer:
                         self.show(event)
 
     async def during(self, work: Awaitable[_T], name: str) -> _T:
-        """Return or raise what ``work`` does; meanwhile the status line says that ``name`` is at work."""
+        """Return what ``work`` returns; meanwhile the status line says that ``name`` is at work."""
         self._activity.begin(name, "at work")
-        try:
-            with self._ticking():
-                return await work
-        finally:
-            self._write("")
+        with self._ticking():
+            return await work
 
     def show(self, event: "Event") -> None:
         """Print ``event``."""
@@ -102,7 +99,10 @@ class Renderer:
         from swarmchat.cli.render.wording import remark_on
         from swarmchat.swarm.conversation import events as kinds
 
-        remark = remark_on(event, chat=self._chat)
+        if isinstance(event, kinds.ToolFinished):
+            self._activity.tool_finished(event.name)
+        if remark := remark_on(event, chat=self._chat):
+            self.remark(remark)
         match event:
             case kinds.TextDelta(text, agent):
                 self._answer(text, agent)
@@ -111,22 +111,19 @@ class Renderer:
                 self._activity.thinking(agent)
             case kinds.ToolStarted(name, _, agent):
                 self._activity.tool_started(agent, name)
-            case kinds.ToolFinished(name):
-                self._activity.tool_finished(name)
-                if remark:
-                    self._keep_result(event)
-            case kinds.TurnEnded():
-                self.end_turn()
-        if remark:
-            self.remark(remark)
-        match event:
+            case kinds.ToolFinished() if remark:
+                call = f"{event.agent} · {event.name}({event.arguments})"
+                self._turn_results.append(f"{call}  {event.status}:\n{event.result}")
+                self._results = self._turn_results
             case kinds.HandedOver(_, target):
                 self._activity.printed(target)
             case kinds.Refused(policy, "input", _, message):
                 self._answer(message, policy)
+            case kinds.TurnEnded():
+                self.end_turn()
 
     def tick(self) -> None:
-        """Update what is live: text whose final form is not known yet, and the status."""
+        """Update the live rows: text whose final form is not known yet, and the status."""
         if self._tail is None or self._activity.paused:
             return
         rows, column = (self._stream.tail(), self._stream.column) if self._stream else ([""], 0)
@@ -136,24 +133,25 @@ class Renderer:
         self._put(self._tail.draw(rows, column, self._activity.status()))
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Leave the terminal to somebody else while the context lasts."""
+    def suspended(self) -> Iterator[None]:
+        """Leave the terminal to a question while the context lasts."""
         self.end_answer()
-        self._activity.pause(True)
+        self._activity.paused = True
         try:
             yield
         finally:
-            self._activity.pause(False)
+            self._activity.paused = False
+            self._activity.printed()
 
     def show_results(self) -> None:
         """Print the last results of tools in full."""
-        for result in self._results:
-            self.page(result)
         if not self._results:
             self.remark("no tool was called in this chat yet")
+        for result in self._results:
+            self.page(result)
 
     def show_typed(self, typed: Callable[[], str]) -> None:
-        """Show what ``typed`` returns, the text being typed, on the status line."""
+        """Show on the status line what ``typed`` returns, a description of what the user is typing."""
         self._activity.typed = typed
 
     def remark(self, text: str) -> None:
@@ -175,13 +173,16 @@ class Renderer:
             gap = re.match(r"\s*\S*\s{2,}", line)
             self._print(self._wrapped(line, " " * len(gap[0]) if gap else ""))
 
-    def entered(self, prompt: str, text: str) -> None:
-        """Print ``text`` as if it had just been entered at ``prompt``."""
-        head = f"{self._styled('name', prompt)} {mark(self._answers)} "
-        self._print(head + sanitize(text).replace("\n", "\n" + " " * (len(prompt) + 3)))
+    def head(self, name: str) -> str:
+        """Return the styled start of a line that ``name`` writes."""
+        return f"{self._styled('name', name)} {mark(self._answers)} "
+
+    def entered(self, name: str, text: str) -> None:
+        """Print ``text`` as if ``name`` had just entered it at the prompt."""
+        self._print(self.head(name) + sanitize(text).replace("\n", "\n" + " " * (len(name) + 3)))
 
     def raw(self, text: str) -> None:
-        """Write control sequences of the program itself, unchanged."""
+        """End the answer, then write the program's own control characters unchanged."""
         self.end_answer()
         self._put(text)
 
@@ -204,27 +205,15 @@ class Renderer:
             self._answering, self._line_ends = False, ""
             self._write("\n")
 
-    def divide(self) -> None:
-        """Separate two answers by a line that no answer contains."""
-        self.end_answer()
-        self._write("\f\n")
-
     @property
     def reader_left(self) -> bool:
-        """Whether nobody reads the answers any more, as when they were piped to ``head``."""
+        """Whether the reader of the answers has closed its end, as ``head`` does."""
         return isinstance(self._error, BrokenPipeError)
 
     def check_output(self) -> None:
         """Raise OutputLost if answers could not be written, unless the reader left."""
         if isinstance(self._error, OSError) and not self.reader_left:
             raise OutputLost(f"standard output cannot be written: {self._error.strerror}") from self._error
-
-    def _keep_result(self, event: "ToolFinished") -> None:
-        if not self._turn_has_results:
-            self._turn_has_results = True
-            self._results.clear()
-        call = f"{event.agent} · {event.name}({event.arguments})"
-        self._results.append(f"{call}  {event.status}:\n{event.result}")
 
     def _answer(self, text: str, agent: str) -> None:
         if not self._print_answers:
@@ -236,7 +225,8 @@ class Renderer:
             if not text:
                 return
             self._answering = True
-            self._begin_answer(sanitize(agent))
+            if self._chat:
+                self._begin_answer(sanitize(agent))
         if self._stream is not None:
             self._stream.feed(text)
             return
@@ -246,15 +236,13 @@ class Renderer:
         self._write(line)
 
     def _begin_answer(self, agent: str) -> None:
-        if not self._chat:
-            return
-        sign = mark(self._answers)
-        self._write(f"{self._styled('name', agent)} {sign}" + ("" if self._tail else " "))
+        head = self.head(agent)
+        self._write(head.removesuffix(" ") if self._tail else head)
         if self._tail:
             from swarmchat.cli.markdown.layout import cells
             from swarmchat.cli.markdown.stream import MarkdownStream
 
-            self._stream = MarkdownStream(self._write, _columns, styled=self._colour, lead=cells(f"{agent} {sign}"))
+            self._stream = MarkdownStream(self._write, _columns, styled=self._colour, lead=cells(agent) + 2)
 
     def _wrapped(self, line: str, indent: str) -> str:
         """Return ``line`` wrapped between words; off a chat, as it is."""
@@ -279,27 +267,26 @@ class Renderer:
 
     @contextmanager
     def _ticking(self) -> Iterator[None]:
-        """Keep what is live up to date while the context lasts."""
+        """Keep the live rows up to date while the context lasts."""
         if self._live and self._tail is None:
-            # Not before the first answer: a chat begins with a prompt.
+            # Loading it must not delay the first prompt.
             from swarmchat.cli.render.live_tail import LiveTail
 
             self._tail = LiveTail(shutil.get_terminal_size, styled=self._colour)
-        ticking = asyncio.ensure_future(self._tick_on()) if self._tail else None
+        ticking = asyncio.ensure_future(self._tick_forever())
         try:
             yield
         finally:
-            if ticking is not None:
-                ticking.cancel()
+            ticking.cancel()
             self._activity.end()
 
-    async def _tick_on(self) -> None:
-        while True:
+    async def _tick_forever(self) -> None:
+        while self._tail is not None:
             await asyncio.sleep(_TICK)
             self.tick()
 
     def _write(self, text: str) -> None:
-        """Write to the answers, after erasing what is live."""
+        """Write to the answers, after erasing the live rows."""
         _, end, line = text.rpartition("\n")
         self._cursor_unknown = bool(_JOINED.search(line)) or (self._cursor_unknown and not end)
         self._put((self._tail.erase() if self._tail else "") + text)

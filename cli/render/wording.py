@@ -1,7 +1,7 @@
 """The one-line remarks that describe the events of a turn."""
 
 from swarmchat.cli.terminal.sanitize import one_line
-from swarmchat.swarm.agents.handoffs import BACK, PREFIX
+from swarmchat.swarm.agents.agent import BACK, PREFIX
 from swarmchat.swarm.conversation import events
 
 _NAME = 60
@@ -74,18 +74,15 @@ def _call_remark(event: events.ToolFinished, chat: bool) -> str:
         # HandedOver follows, and its remark says it.
         return ""
     agent, tool, arguments = (one_line(text, _NAME) for text in (event.agent, event.name, event.arguments))
-    return f"{agent} · {tool}({arguments})  {_outcome(event, chat)}"
-
-
-def _outcome(event: events.ToolFinished, chat: bool) -> str:
+    call = f"{agent} · {tool}({arguments})  {event.status}"
     if event.status == "denied":
         # The result is addressed to the model.
-        return event.status if chat else f"{event.status} (--approve auto allows it)"
+        return call if chat else f"{call} (--approve auto allows it)"
     result = event.result.removeprefix("Error: ")
     long = len(result) > _RESULT
     size = f", {len(result):,} characters" if long and chat else ""
     duration = f", {event.seconds:.1f} s" if event.seconds >= 0.1 else ""
-    return f"{event.status}{size}{duration}: {one_line(result, _RESULT_START if long else _RESULT)}"
+    return f"{call}{size}{duration}: {one_line(result, _RESULT_START if long else _RESULT)}"
 
 
 def _rescue(event: events.Rescued) -> str:

@@ -19,8 +19,7 @@ def replay(
     ] = "verify",
     backend: options.Backend = None,
     model: Annotated[
-        list[str] | None,
-        typer.Option("-m", "--model", help="With --mode live: the model to try; repeat for several."),
+        list[str] | None, typer.Option("-m", "--model", help="With --mode live: the model to try; repeat for several.")
     ] = None,
     base_url: Annotated[
         str | None, typer.Option(help="With --mode live: an OpenAI-compatible server, with its /v1.")
@@ -31,8 +30,7 @@ def replay(
     start: Annotated[int | None, typer.Option("--from", min=1, metavar="TURN", help="First turn to replay.")] = None,
     until: Annotated[int | None, typer.Option(min=1, metavar="TURN", help="Last turn to replay.")] = None,
     speed: Annotated[
-        float | None,
-        typer.Option(min=0, help="With --mode show: playback speed; 2 is twice as fast, 0 does not wait."),
+        float | None, typer.Option(min=0, help="With --mode show: playback speed; 2 is twice as fast, 0 does not wait.")
     ] = None,
     every: Annotated[bool, typer.Option("--all-differences", help="Show all differences, not only the first.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List conversations that are the same too.")] = False,
@@ -71,7 +69,7 @@ def replay(
         if output is not None:
             from swarmchat.cli.errors import UsageError
 
-            raise UsageError("-o names the test to write: use it with --emit-test")
+            raise UsageError("-o is the file for a test: use it with --emit-test")
         return await replay_transcripts(request)
 
     run_interruptible(work)

@@ -32,9 +32,9 @@ async def emit(request: ReplayRequest, output: Path | None) -> None:
     """Write the test to ``output``, or print it. Raises UsageError and TranscriptError."""
     paths = transcript_paths(request.files)
     if len(paths) != 1:
-        raise UsageError("--emit-test takes one transcript")
+        raise UsageError(f"--emit-test takes one transcript, not {len(paths)}")
     if request.mode not in ("verify", "tools"):
-        raise UsageError(f"a test asks no model: use --emit-test with --mode {' or '.join(MODES[:2])}")
+        raise UsageError(f"a test runs without a model: use --emit-test with --mode {' or '.join(MODES[:2])}")
     path = paths[0]
     swarm = request.flags.get("swarm")
     for conversation in await read_conversations(path):
@@ -57,7 +57,7 @@ def _write(code: str, output: Path | None) -> None:
         sys.stdout.write(code)
         return
     if output.exists():
-        raise UsageError(f"{output} exists already: remove it, or name another file with -o")
+        raise UsageError(f"{output} already exists: remove it, or choose another file with -o")
     write_whole(output, code.encode("utf-8"))
     print(output)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -32,6 +32,8 @@ async def play_transcripts(paths: Sequence[Path], start: int | None, until: int 
 
 
 class _Player:
+    """Shows one record after the other, with pauses unless ``speed`` is 0."""
+
     def __init__(self, speed: float) -> None:
         self._speed = speed
         self._renderer = Renderer(sys.stdout, sys.stdout, chat=True, colour=wants_colour(sys.stdout))
@@ -48,19 +50,39 @@ class _Player:
             await self._play_answer(record, pause)
             return
         await asyncio.sleep(pause)
+        show = self._renderer.show
         match record.type:
             case "user" | "system":
                 self._renderer.entered("you" if record.type == "user" else "system", text_of(record.message).strip())
-            case "unsent" | "policy" if data.get("direction", "input") == "input":
-                self._renderer.entered("you", str(data.get("text", "")).strip())
+            case "unsent" | "policy":
+                if data.get("direction", "input") == "input":
+                    self._renderer.entered("you", str(data.get("text", "")).strip())
+                if record.type == "policy":
+                    # The log does not contain the message that was answered instead.
+                    policy, direction = str(data.get("policy")), str(data.get("direction"))
+                    show(events.Refused(policy, direction, bool(data.get("banned")), ""))
             case "error":
                 error = data.get("error")
                 self._renderer.error(str(error.get("message")) if isinstance(error, dict) else "unknown")
             case "reset" | "undo" | "redo" | "rename":
                 turns = f" of turns {data['from']} to {data.get('to')}" if "from" in data else ""
                 self._renderer.remark(f"{record.type}{turns}")
-        for event in self._events(record):
-            self._renderer.show(event)
+            case "tool":
+                unknown_call = (str(data.get("name") or "tool"), "")
+                name, arguments = self._calls.get(str(record.message.get("tool_call_id")), unknown_call)
+                status, ms = str(data.get("status", "ok")), data.get("ms", 0)
+                seconds = ms / 1000 if isinstance(ms, int) else 0.0
+                show(events.ToolFinished(name, arguments, status, text_of(record.message), self._agent, seconds))
+            case "handoff":
+                self._agent = str(data.get("to"))
+                show(events.HandedOver(str(data.get("from")), self._agent, ()))
+            case "rescue":
+                cause, step, detail = (str(data.get(name, "")) for name in ("cause", "step", "detail"))
+                show(events.Rescued(cause, step, 1, detail, self._agent))
+            case "rotate":
+                dropped = data.get("dropped")
+                groups = dropped.get("groups", 0) if isinstance(dropped, dict) else 0
+                show(events.Rotated(int(groups), int(data.get("tokens_before", 0)), int(data.get("tokens_after", 0))))
 
     def end(self) -> None:
         """End the open line."""
@@ -79,29 +101,6 @@ class _Player:
             finish = str(record.data.get("finish", "stop"))
             self._renderer.show(events.TurnEnded(record.turn, text or " ", finish, 0, None))
         self._renderer.end_answer()
-
-    def _events(self, record: Record) -> Iterator[events.Event]:
-        data = record.data
-        match record.type:
-            case "tool":
-                unknown_call = (str(data.get("name") or "tool"), "")
-                name, arguments = self._calls.get(str(record.message.get("tool_call_id")), unknown_call)
-                status, ms = str(data.get("status", "ok")), data.get("ms", 0)
-                seconds = ms / 1000 if isinstance(ms, int) else 0.0
-                yield events.ToolFinished(name, arguments, status, text_of(record.message), self._agent, seconds)
-            case "handoff":
-                yield events.HandedOver(str(data.get("from")), str(data.get("to")), ())
-                self._agent = str(data.get("to"))
-            case "rescue":
-                cause, step, detail = (str(data.get(name, "")) for name in ("cause", "step", "detail"))
-                yield events.Rescued(cause, step, 1, detail, self._agent)
-            case "rotate":
-                dropped = data.get("dropped")
-                groups = dropped.get("groups", 0) if isinstance(dropped, dict) else 0
-                yield events.Rotated(int(groups), int(data.get("tokens_before", 0)), int(data.get("tokens_after", 0)))
-            case "policy":
-                # The log does not contain the message that was answered instead.
-                yield events.Refused(str(data.get("policy")), str(data.get("direction")), bool(data.get("banned")), "")
 
     def _pause_before(self, record: Record) -> float:
         """Return how many seconds to wait before ``record`` is shown."""

@@ -1,23 +1,32 @@
-"""The reports of ``swarmchat replay``: lines on the terminal, JSON, and JUnit XML."""
+"""The report of ``swarmchat replay``: lines on the terminal, JSON, JUnit XML, and the drift of another model."""
 
 import re
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from swarmchat.cli.render.renderer import Renderer
-from swarmchat.cli.replay.drift import drift_lines, drift_rows, drift_summary
 from swarmchat.cli.terminal.capabilities import can_move, wants_colour
-from swarmchat.cli.terminal.printing import print_json
+from swarmchat.cli.terminal.printing import count_of, print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import paint
+from swarmchat.swarm.replay.expectations import TurnOutcome
 from swarmchat.swarm.replay.runner import Replayed
 
+_SIMILAR = 0.6
+"""Share of equal words from which two answers count as similar."""
+_COMPARED = ("agent", "handoffs", "tools", "rescues", "tokens")
+_CELL_WIDTH = 34
+
 _CLEAR_LINE = "\r\x1b[K"
-_WIDTH = 400
+_LINE_WIDTH = 400
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot contain, not even escaped."""
@@ -43,16 +52,25 @@ class ReplayResult:
         """How many expectations were not met."""
         return sum(difference.type == "expect" for difference in self.replayed.differences)
 
+    @cached_property
+    def drift(self) -> list[dict[str, Any]]:
+        """The recorded and the new outcome of each turn, and whether the answers are the same, similar or different."""
+        return [
+            {
+                "turn": comparison.then.turn,
+                "recorded": _outcome_as_json(comparison.then),
+                "now": _outcome_as_json(comparison.now),
+                "answer": _likeness(comparison.then.answer, comparison.now.answer),
+            }
+            for comparison in self.replayed.turns
+        ]
+
 
 class Report:
-    """Collects results, prints each difference as it is found, and sums up. ``drift`` compares with another model."""
+    """Collects results, prints each difference at once, and sums up. ``drift`` adds how another model differs."""
 
     def __init__(self, *, every: bool, verbose: bool, as_json: bool, drift: bool) -> None:
-        self._every = every
-        self._verbose = verbose
-        self._as_json = as_json
-        self._drift = drift
-        self._colour = wants_colour(sys.stdout)
+        self._every, self._verbose, self._as_json, self._drift = every, verbose, as_json, drift
         self._errors = Renderer(colour=wants_colour(sys.stderr))
         self._results: list[ReplayResult] = []
         self._failures: list[tuple[Path, str]] = []
@@ -73,20 +91,20 @@ class Report:
         self.clear_progress()
         for remark in result.remarks if self._verbose or not several else ():
             self._errors.remark(remark)
-        where = one_line(f"{result.path}, {result.name}" if several else str(result.path), _WIDTH)
+        where = one_line(f"{result.path}, {result.name}" if several else str(result.path), _LINE_WIDTH)
         if self._drift:
             _print(f"{where}, with {one_line(result.model, 60)}")
-            for line in drift_lines(result.replayed.turns):
+            for line in _drift_table(result.drift):
                 _print(line)
         differences = result.replayed.differences
         for difference in differences if self._every else differences[:1]:
-            _print(f"{where}: {one_line(str(difference), _WIDTH)}")
+            _print(f"{where}: {one_line(str(difference), _LINE_WIDTH)}")
             for line in difference.diff():
-                self._print_styled("deleted" if line.startswith("-") else "inserted", f"  {one_line(line, _WIDTH)}")
+                _print(f"  {one_line(line, _LINE_WIDTH)}", "deleted" if line.startswith("-") else "inserted")
         if len(differences) > 1 and not self._every:
-            self._print_styled("remark", f"  and {len(differences) - 1:,} more: --all-differences shows them")
+            _print(f"  and {len(differences) - 1:,} more: --all-differences shows them", "remark")
         if self._verbose and result.replayed.same:
-            _print(f"{where}: the same ({_count(len(result.replayed.turns), 'turn')})")
+            _print(f"{where}: the same ({count_of(len(result.replayed.turns), 'turn')})")
         self._print_progress()
 
     def add_failure(self, path: Path, error: Exception) -> None:
@@ -102,37 +120,37 @@ class Report:
         self.clear_progress()
         if not self._as_json:
             outcome = f"updated, {changed} of {total} lines changed" if changed else "nothing to update"
-            _print(one_line(f"{path}: {outcome}", _WIDTH))
+            _print(one_line(f"{path}: {outcome}", _LINE_WIDTH))
 
     def summary(self) -> str:
         """Return one line about all results."""
         count = len(self._results)
-        unlike = sum(not result.replayed.same for result in self._results)
-        duration = f"({_count(self._turns, 'turn')}, {self._seconds:.1f} s)"
+        differing = self._differing
+        duration = f"({count_of(self._turns, 'turn')}, {self._seconds:.1f} s)"
         if self._drift:
             unmet = sum(bool(result.unmet) for result in self._results)
-            drift = drift_summary([drift_rows(result.replayed.turns) for result in self._results])
-            text = f"{_count(count, 'conversation')} {duration}; {drift}"
-            text += f"; {_count(unmet, 'conversation')} not as expected" if unmet else ""
+            drift = list(chain.from_iterable(result.drift for result in self._results))
+            text = f"{count_of(count, 'conversation')} {duration}; {_drift_summary(drift)}"
+            text += f"; {count_of(unmet, 'conversation')} not as expected" if unmet else ""
         elif count == 1:
-            text = f"the conversation {'differs' if unlike else 'is the same'} {duration}"
-        elif unlike:
-            differ = "differs" if unlike == 1 else "differ"
-            text = f"{count - unlike:,} of {count:,} conversations are the same {duration}; {unlike:,} {differ}"
+            text = f"the conversation {'differs' if differing else 'is the same'} {duration}"
+        elif differing:
+            verb = "differs" if differing == 1 else "differ"
+            text = f"{count - differing:,} of {count:,} conversations are the same {duration}; {differing:,} {verb}"
         else:
             text = f"all {count:,} conversations are the same {duration}"
-        text += f"; {_count(len(self._updated), 'file')} updated" if self._updated else ""
-        return text + (f"; {_count(len(self._failures), 'file')} cannot be used" if self._failures else "")
+        text += f"; {count_of(len(self._updated), 'file')} updated" if self._updated else ""
+        return text + (f"; {count_of(len(self._failures), 'file')} cannot be used" if self._failures else "")
 
     def end(self) -> None:
         """Print the JSON, or the summary if all is well; print it as an error if a file cannot be used."""
         if self._as_json:
             failures = [{"file": str(path), "error": reason} for path, reason in self._failures]
-            same = sum(result.replayed.same for result in self._results)
-            about: dict[str, Any] = {"conversations": len(self._results), "same": same, "turns": self._turns}
-            about |= {"seconds": round(self._seconds, 3), "files_not_usable": len(failures)}
+            count = len(self._results)
+            counts = {"conversations": count, "same": count - self._differing, "turns": self._turns}
+            summary = {**counts, "seconds": round(self._seconds, 3), "files_not_usable": len(failures)}
             rows = [self._result_as_json(result) for result in self._results]
-            print_json({"summary": about, "conversations": rows, "errors": failures})
+            print_json({"summary": summary, "conversations": rows, "errors": failures})
         elif self.all_the_same and not self._failures:
             _print(self.summary())
         if self._failures:
@@ -140,8 +158,7 @@ class Report:
 
     def as_junit(self) -> bytes:
         """Return JUnit XML: a failure for each result that differs, an error for each file that cannot be used."""
-        unlike = sum(not result.replayed.same for result in self._results)
-        counts = {"tests": str(len(self._results) + len(self._failures)), "failures": str(unlike)}
+        counts = {"tests": str(len(self._results) + len(self._failures)), "failures": str(self._differing)}
         counts |= {"errors": str(len(self._failures)), "skipped": "0", "time": f"{self._seconds:.3f}"}
         root = Element("testsuites", counts)
         suite = SubElement(root, "testsuite", {"name": "swarmchat replay", **counts})
@@ -162,6 +179,11 @@ class Report:
             print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
     @property
+    def _differing(self) -> int:
+        """The number of conversations that differ."""
+        return sum(not result.replayed.same for result in self._results)
+
+    @property
     def _turns(self) -> int:
         return sum(len(result.replayed.turns) for result in self._results)
 
@@ -171,22 +193,22 @@ class Report:
 
     def _print_progress(self) -> None:
         if can_move(sys.stderr):
-            text = f"  {_count(len(self._results), 'conversation')}, {_count(self._turns, 'turn')} …"
+            text = f"  {count_of(len(self._results), 'conversation')}, {count_of(self._turns, 'turn')} …"
             styled = paint("remark", text) if wants_colour(sys.stderr) else text
             print(_CLEAR_LINE + styled, end="", file=sys.stderr, flush=True)
 
-    def _print_styled(self, role: str, text: str) -> None:
-        _print(paint(role, text) if self._colour else text)
-
     def _result_as_json(self, result: ReplayResult) -> dict[str, Any]:
         replayed = result.replayed
-        row: dict[str, Any] = {"file": str(result.path), "name": result.name, "same": replayed.same}
-        row |= {"turns": len(replayed.turns), "seconds": round(result.seconds, 3)}
-        row |= {
+        row = {
+            "file": str(result.path),
+            "name": result.name,
+            "same": replayed.same,
+            "turns": len(replayed.turns),
+            "seconds": round(result.seconds, 3),
             "differences": [{**asdict(each), "text": str(each)} for each in replayed.differences],
             "unmet": result.unmet,
         }
-        return row | ({"model": result.model, "drift": drift_rows(replayed.turns)} if self._drift else {})
+        return row | ({"model": result.model, "drift": result.drift} if self._drift else {})
 
 
 def _junit_case(suite: Element, path: Path, name: str, seconds: float) -> Element:
@@ -198,9 +220,55 @@ def _valid_xml(text: str) -> str:
     return _NO_XML.sub("\ufffd", text)
 
 
-def _print(line: str) -> None:
-    print(line, flush=True)
+def _print(line: str, role: str = "") -> None:
+    print(paint(role, line) if role and wants_colour(sys.stdout) else line, flush=True)
 
 
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def _drift_table(drift: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a table with one turn a line; a cell that changed shows both values."""
+    rows = [("turn", *_COMPARED, "answer"), *map(_cells, drift)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _drift_summary(drift: Sequence[Mapping[str, Any]]) -> str:
+    """Return one line that says how many turns went as recorded."""
+    agents, tools = (sum(row["recorded"][name] == row["now"][name] for row in drift) for name in ("agent", "tools"))
+    answers = Counter(row["answer"] for row in drift)
+    counts = ", ".join(f"{answers[kind]} {kind}" for kind in ("same", "similar", "different") if answers[kind])
+    before, after = (sum(row[when]["tokens"] for row in drift) for when in ("recorded", "now"))
+    return (
+        f"the same agent in {agents} of {len(drift)}, the same tools in {tools}; "
+        f"answers: {counts or 'none'}; tokens {before:,} -> {after:,}"
+    )
+
+
+def _outcome_as_json(outcome: TurnOutcome) -> dict[str, Any]:
+    return {
+        "agent": outcome.agent,
+        "handoffs": outcome.handoffs,
+        "tools": [name for name, _ in outcome.calls],
+        "rescues": len(outcome.rescues),
+        "tokens": outcome.tokens,
+        "answer": outcome.answer,
+    }
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    pairs = [(_cell(row["recorded"][name]), _cell(row["now"][name])) for name in _COMPARED]
+    cells = [one_line(then if then == now else f"{then} -> {now}", _CELL_WIDTH) for then, now in pairs]
+    return (str(row["turn"]), *cells, row["answer"])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "-"
+    return f"{value:,}" if isinstance(value, int) else str(value or "-")
+
+
+def _likeness(then: str, now: str) -> str:
+    old, new = then.split(), now.split()
+    if old == new:
+        return "same"
+    return "similar" if SequenceMatcher(None, old, new, autojunk=False).ratio() >= _SIMILAR else "different"

@@ -1,8 +1,8 @@
 """Replay the conversations in files, one after the other, and report the results."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
 from swarmchat.cli.replay.report import ReplayResult, Report
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.settings.store import open_store
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
@@ -25,7 +26,7 @@ _SUFFIXES = (".jsonl", ".json")
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """The arguments of the command line."""
+    """The arguments of ``swarmchat replay``."""
 
     files: Sequence[Path]
     flags: Mapping[str, Any]
@@ -42,9 +43,9 @@ class ReplayRequest:
 
 
 async def replay_transcripts(request: ReplayRequest) -> int:
-    """Replay files and return the exit code. Raises ReplayMismatch if something differs, else whatever goes wrong.
+    """Replay files and return the exit code. Raises ReplayMismatch if something differs.
 
-    One of several files that cannot be used does not keep the others from being replayed.
+    If one of several files cannot be used, the others are replayed all the same.
     """
     _check(request)
     paths = transcript_paths(request.files)
@@ -54,15 +55,22 @@ async def replay_transcripts(request: ReplayRequest) -> int:
         await play_transcripts(paths, request.start, request.until, request.speed)
         return 0
     report = Report(every=request.every, verbose=request.verbose, as_json=request.as_json, drift=request.mode == "live")
-    replayer = _Replayer(request, report)
+    # The sessions of a replay are removed again, so by default they are never written to disk.
+    settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
     errors: list[CliError | SwarmError | BackendError] = []
     try:
-        async with replayer.opened():
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(open_store(settings))
+            swarm = None
+            if request.flags.get("swarm") is not None:
+                swarm = wiring.make_swarm(settings)
+                stack.push_async_callback(wiring.close_swarm, swarm)
+            replayer = _Replayer(request, report, settings, store.backend, swarm)
             for path in paths:
                 try:
                     await replayer.replay_file(path)
                 except (UsageError, NotFoundError, SwarmError) as error:
-                    # A model that cannot be reached will not answer for the next file either.
+                    # A model that is unreachable now will not answer for the next file.
                     if len(paths) == 1 or isinstance(error, ModelError):
                         raise
                     errors.append(error)
@@ -106,82 +114,69 @@ def _check(request: ReplayRequest) -> None:
     if request.mode not in modes:
         raise UsageError(f"unknown mode {request.mode!r}; --mode takes {', '.join(modes)}")
     if request.models and request.mode != "live":
-        raise UsageError("-m chooses the model that answers: use it with --mode live")
+        raise UsageError("-m is the model to try: use it with --mode live")
     if request.speed is not None and request.mode != "show":
-        raise UsageError("--speed needs --mode show")
+        raise UsageError("--speed is for playback: use it with --mode show")
     if request.start is not None and request.until is not None and request.until < request.start:
         raise UsageError(f"--until {request.until} is before --from {request.start}")
     if request.update and (request.mode == "show" or request.start is not None or request.until is not None):
         raise UsageError("--update writes whole transcripts: leave out --from, --until and --mode show")
     if request.update and len(request.models) > 1:
-        raise UsageError("--update writes the answers of one model: give one -m")
+        raise UsageError(f"--update writes the answers of one model, not {len(request.models)}: give one -m")
 
 
+@dataclass(frozen=True)
 class _Replayer:
     """Replays files on one backend, with one model after the other."""
 
-    def __init__(self, request: ReplayRequest, report: Report) -> None:
-        self._request = request
-        self._report = report
-        # The sessions of a replay are removed again, so by default they are never written to disk.
-        self._settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
-        self._swarm: Swarm | None = None
-        self._backend: Backend
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
-        """Open the store and load the swarm; close both when the context ends."""
-        async with open_store(self._settings) as store:
-            self._backend = store.backend
-            if self._request.flags.get("swarm") is not None:
-                self._swarm = wiring.make_swarm(self._settings)
-            try:
-                yield
-            finally:
-                if self._swarm is not None:
-                    await wiring.close_swarm(self._swarm)
+    request: ReplayRequest
+    report: Report
+    settings: Settings
+    backend: Backend
+    swarm: Swarm | None
+    """The swarm that the user named, if any."""
 
     async def replay_file(self, path: Path) -> None:
         """Replay every conversation in a file, and update the file if asked to. Raises UsageError and SwarmError."""
         _check_exists(path)
         conversations = await read_conversations(path)
-        if self._request.update and (partial := [each for each in conversations if not each.whole]):
+        if self.request.update and (partial := [each for each in conversations if not each.whole]):
             origin = "was written by hand" if partial[0].by_hand else "comes from another program"
-            raise UsageError(f"{path} {origin}: --update writes only logs of swarmchat")
+            raise UsageError(f"{path} {origin}: --update can write only logs of swarmchat")
         replayed: list[Replayed] = []
-        for model in self._request.models or (None,):
+        for model in self.request.models or (None,):
             for conversation in conversations:
                 result = await self._replay(path, conversation, model)
-                self._report.add(result, several=len(conversations) > 1)
+                self.report.add(result, several=len(conversations) > 1)
                 replayed.append(result.replayed)
-        if self._request.update:
+        if self.request.update:
             self._update(path, replayed)
 
     async def _replay(self, path: Path, conversation: RecordedConversation, model_name: str | None) -> ReplayResult:
-        live = self._request.mode == "live"
-        plain = wiring.make_swarm(replace(self._settings, swarm=None))
-        swarm = self._swarm or named_swarm(conversation, plain)
+        live = self.request.mode == "live"
+        plain = wiring.make_swarm(replace(self.settings, swarm=None))
+        swarm = self.swarm or named_swarm(conversation, plain)
         remarks = []
         if swarm is None:
-            if reason := lacks_swarm(conversation, self._request.mode):
+            if reason := lacks_swarm(conversation, self.request.mode):
                 raise UsageError(f"{path}, {conversation.name}: {reason}")
             if conversation.about.get("swarm"):
-                remarks.append(f"{conversation.name}: its swarm is replaced by agents with the tools that it calls")
+                remarks.append(f"{conversation.name}: a stand-in agent with the same tools replaces its swarm")
         model: Model | None = None
         if live:
-            model = wiring.make_model(self._settings, interactive=False, swarm=swarm or plain, name=model_name)
+            model = wiring.make_model(self.settings, interactive=False, swarm=swarm or plain, name=model_name)
         started = time.monotonic()
         try:
             replayed = await replay(
                 conversation,
-                self._backend,
+                self.backend,
                 swarm=swarm,
-                mode=self._request.mode,
+                mode=self.request.mode,
                 model=model,
                 # Otherwise the transcript has the limits and the rescue settings.
-                settings=wiring.session_settings(self._settings) if live else None,
-                start=self._request.start,
-                until=self._request.until,
+                settings=wiring.session_settings(self.settings) if live else None,
+                start=self.request.start,
+                until=self.request.until,
             )
         finally:
             if model is not None:
@@ -197,4 +192,4 @@ class _Replayer:
         if new != old:
             write_whole(path, b"\n".join(new) + b"\n")
         changed = sum(before != after for before, after in zip(old, new, strict=False)) + abs(len(old) - len(new))
-        self._report.add_update(path, changed, len(new))
+        self.report.add_update(path, changed, len(new))

@@ -1,201 +1,171 @@
-"""``swarmchat sessions``: list, show, search and rename; with the commands of the other modules as one group."""
+"""``swarmchat sessions``: the commands and their options. What they do is in `manage` and `files`."""
 
-import re
-from collections.abc import Sequence
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from swarmchat.cli.app import options
-from swarmchat.cli.app.command_runner import run_interruptible, run_on_store
+from swarmchat.cli.app.command_runner import run_and_exit, run_interruptible, run_on_store
+from swarmchat.cli.app.options import Flags, Json, SessionName
 from swarmchat.cli.app.typer_app import Commands
-from swarmchat.cli.sessions import removal_commands, transfer_commands
-from swarmchat.cli.terminal.printing import print_json
-
-if TYPE_CHECKING:
-    from swarmchat.cli.settings.store import OpenStore
-    from swarmchat.swarm.persistence.session_index import SessionInfo
 
 sessions_app = Commands(help="See, search, keep and move sessions.", no_args_is_help=True)
 
-Everywhere = Annotated[bool, typer.Option("--all", help="On disk and in Redis, whichever can be reached.")]
+AllSessions = Annotated[bool, typer.Option("--all", help="All sessions of the client.")]
+AllStores = Annotated[bool, typer.Option("--all", help="On disk and in Redis, whichever can be reached.")]
+Empty = Annotated[bool, typer.Option("--empty", help="Only sessions without a turn.")]
+ExportFormat = Annotated[str, typer.Option("--format", help="jsonl, openai, markdown or html.")]
+Files = Annotated[list[Path], typer.Argument(help="Files to read; - is standard input.")]
+ForkName = Annotated[str | None, typer.Argument(help="Name of the new session; default: NAME-2.")]
+ImportFormat = Annotated[str | None, typer.Option("--format", help="jsonl, openai, llm or codex; detected by default.")]
+ImportName = Annotated[str | None, typer.Option("--as", help="Session name; with several, -1, -2 … is added.")]
+JsonRecords = Annotated[bool, typer.Option("--json", help="Print the records of the log.")]
+Keep = Annotated[int | None, typer.Option(min=0, help="Always keep the N most recent ones.")]
+LastTurn = Annotated[int | None, typer.Option(min=1, help="Last turn to take over; default: all.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of sessions.")]
+NewName = Annotated[str, typer.Argument(help="New name.")]
+OlderThan = Annotated[str | None, typer.Option(help="Only sessions unused for at least this long: 12h, 30d, 8w.")]
+OnlySession = Annotated[str | None, typer.Option("-s", "--session", help="Search only this session.")]
+OptionalSessions = Annotated[list[str] | None, typer.Argument(help="Sessions: their names or ids.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="File to write; default: the screen.")]
+PruneDryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")]
+Redact = Annotated[
+    list[str] | None, typer.Option(help="Replace what this regular expression matches; can be repeated.")
+]
+Regex = Annotated[bool, typer.Option("--regex", help="Read TEXT as a regular expression.")]
+RepairDryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what is wrong; exit code 1 if anything is.")]
+SessionOrFile = Annotated[str, typer.Argument(help="Session, or a file with logs.")]
+Sessions = Annotated[list[str], typer.Argument(help="Sessions: their names or ids.")]
+Target = Annotated[str, typer.Option("--to", help="Target: disk, redis, or a URL.")]
+Text = Annotated[str, typer.Argument(help="Text to find, in upper or lower case.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 
 
-@sessions_app.command("list")
-@options.settings(*options.STORE)
-def list_all(
-    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of sessions.")] = None,
-    everywhere: Everywhere = False,
-    *,
-    flags: options.Flags,
-    as_json: options.Json = False,
-) -> None:
+def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command of the group, with the options of a store."""
+    return lambda function: sessions_app.command(name)(options.settings(*options.STORE)(function))
+
+
+@_command("list")
+def list_sessions(limit: Limit = None, everywhere: AllStores = False, *, flags: Flags, as_json: Json = False) -> None:
     """List the sessions, the last used first."""
+    from swarmchat.cli.sessions import manage
 
-    async def work() -> None:
-        from swarmchat.cli.sessions.pages import print_sessions
-        from swarmchat.cli.sessions.stores import session_stores
-
-        rows = []
-        async with aclosing(session_stores(flags, everywhere)) as stores:
-            async for store in stores:
-                rows += await _rows(store, (await store.sessions())[:limit])
-        rows = sorted(rows, key=lambda row: str(row["updated"]), reverse=True)[:limit] if everywhere else rows
-        if as_json:
-            print_json(rows)
-        else:
-            print_sessions(rows, everywhere)
-
-    run_interruptible(work)
+    run_interruptible(lambda: manage.list_sessions(flags, limit, everywhere, as_json))
 
 
-@sessions_app.command("show")
-@options.settings(*options.STORE)
-def show(
-    name: options.SessionName,
-    *,
-    flags: options.Flags,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the records of the log.")] = False,
-) -> None:
+@_command("show")
+def show(name: SessionName, *, flags: Flags, as_json: JsonRecords = False) -> None:
     """Show the conversation of a session, which may be in use."""
+    from swarmchat.cli.sessions import manage
 
-    async def work(store: "OpenStore") -> None:
-        import json
-
-        from swarmchat.cli.sessions.pages import print_dialogue
-        from swarmchat.swarm.archive.dialogue import dialogue
-        from swarmchat.swarm.persistence.log_reader import read_records
-
-        info = await store.session(name)
-        records = [record async for record in read_records(store.backend, info)]
-        if as_json:
-            print_json([json.loads(record.line) for record in records])
-        else:
-            print_dialogue(dialogue(records, undone=True))
-
-    run_on_store(flags, work)
+    run_on_store(flags, lambda store: manage.show(store, name, as_json))
 
 
-@sessions_app.command("search")
-@options.settings(*options.STORE)
+@_command("search")
 def search(
-    text: Annotated[str, typer.Argument(help="Text to find, in upper or lower case.")],
-    regex: Annotated[bool, typer.Option("--regex", help="Read TEXT as a regular expression.")] = False,
-    session: Annotated[str | None, typer.Option("-s", "--session", help="Search only this session.")] = None,
-    everywhere: Everywhere = False,
+    text: Text,
+    regex: Regex = False,
+    session: OnlySession = None,
+    everywhere: AllStores = False,
     *,
-    flags: options.Flags,
-    as_json: options.Json = False,
+    flags: Flags,
+    as_json: Json = False,
 ) -> None:
     """Search questions, answers, and names, arguments and results of tools. Exit code 1 if nothing matches."""
+    from swarmchat.cli.sessions import manage
 
-    async def work() -> int:
-        from dataclasses import asdict
-
-        from swarmchat.cli.sessions.pages import print_hits
-        from swarmchat.cli.sessions.stores import remark, session_stores
-        from swarmchat.swarm.archive.search import search_sessions
-        from swarmchat.swarm.errors import BadRecord
-
-        pattern = _pattern(text, regex)
-        rows: list[dict[str, Any]] = []
-        count = 0
-        async with aclosing(session_stores(flags, everywhere)) as stores:
-            async for store in stores:
-                infos = await _to_search(store, session, everywhere)
-                async for info, hits in search_sessions(store.backend, infos, pattern):
-                    if isinstance(hits, BadRecord):
-                        remark(f"{info.name!r} was left out: {hits}")
-                        continue
-                    count += len(hits)
-                    if as_json:
-                        rows += [{**asdict(hit), "backend": store.name} for hit in hits]
-                    else:
-                        print_hits(hits, f"{store.name:<6}  " if everywhere else "")
-        if as_json:
-            print_json(rows)
-        return 0 if count else 1
-
-    run_interruptible(work)
+    run_interruptible(lambda: manage.search(flags, text, regex, session, everywhere, as_json))
 
 
-@sessions_app.command("rename")
-@options.settings(*options.STORE)
-def rename(
-    name: options.SessionName,
-    new: Annotated[str, typer.Argument(help="New name.")],
-    *,
-    flags: options.Flags,
-    as_json: options.Json = False,
-) -> None:
+@_command("rename")
+def rename(name: SessionName, new: NewName, *, flags: Flags, as_json: Json = False) -> None:
     """Rename a session. Its first name still works as long as no other session has it."""
+    from swarmchat.cli.sessions import manage
 
-    async def work(store: "OpenStore") -> None:
-        from datetime import UTC, datetime
-
-        from swarmchat.swarm.archive.sessions import rename_session
-        from swarmchat.swarm.common.encoding import clean_text
-
-        info = await store.session(name)
-        if new not in (info.id, info.name):
-            await store.must_be_free(new)
-        renamed = await rename_session(store.backend, info, clean_text(new), datetime.now(UTC), store.ttl)
-        if as_json:
-            print_json({"id": renamed.id, "name": renamed.name})
-
-    run_on_store(flags, work)
+    run_on_store(flags, lambda store: manage.rename(store, name, new, as_json))
 
 
-for _name, _command in (
-    ("delete", removal_commands.delete),
-    ("prune", removal_commands.prune),
-    ("export", transfer_commands.export),
-    ("import", transfer_commands.import_files),
-    ("copy", transfer_commands.copy),
-    ("fork", transfer_commands.fork),
-    ("repair", transfer_commands.repair),
-):
-    sessions_app.command(_name)(_command)
+@_command("delete")
+def delete(names: Sessions, yes: Yes = False, *, flags: Flags, as_json: Json = False) -> None:
+    """Delete sessions for good, after asking. The client's memory stays."""
+    from swarmchat.cli.sessions import manage
+
+    run_on_store(flags, lambda store: manage.delete(store, names, yes, as_json))
 
 
-def _pattern(text: str, regex: bool) -> re.Pattern[str]:
-    from swarmchat.cli.errors import UsageError
+@_command("prune")
+def prune(
+    older_than: OlderThan = None,
+    keep: Keep = None,
+    empty: Empty = False,
+    dry_run: PruneDryRun = False,
+    yes: Yes = False,
+    *,
+    flags: Flags,
+    as_json: Json = False,
+) -> None:
+    """Delete the sessions that meet all of the conditions given. A session in use stays."""
+    from swarmchat.cli.sessions import manage
 
-    if not text:
-        raise UsageError("the text to find is empty")
-    try:
-        return re.compile(text if regex else re.escape(text), re.IGNORECASE)
-    except re.error as error:
-        raise UsageError(f"{text!r} is not a regular expression: {error}") from error
-
-
-async def _to_search(store: "OpenStore", name: str | None, everywhere: bool) -> "Sequence[SessionInfo]":
-    """Return the sessions to search. With several stores, a named session may be missing from some of them."""
-    if name is None:
-        return await store.sessions()
-    if not everywhere:
-        return [await store.session(name)]
-    info = await store.find(name)
-    return [] if info is None else [info]
+    run_on_store(flags, lambda store: manage.prune(store, older_than, keep, empty, dry_run, yes, as_json))
 
 
-async def _rows(store: "OpenStore", infos: "Sequence[SessionInfo]") -> list[dict[str, Any]]:
-    from swarmchat.swarm.persistence import keys
-    from swarmchat.swarm.primitives.navigation import Navigation
+@_command("export")
+def export(
+    name: SessionName, output: Output = None, form: ExportFormat = "jsonl", redact: Redact = None, *, flags: Flags
+) -> None:
+    """Write a session: its log as it is (jsonl), a message list of the chat API (openai), or a page."""
+    from swarmchat.cli.sessions import files
 
-    stored = await store.backend.get_many([keys.session_swarm(info.client, info.id) for info in infos])
-    return [
-        {
-            "name": info.name,
-            "id": info.id,
-            "title": info.title,
-            "turns": info.turns,
-            "created": info.created,
-            "updated": info.updated,
-            "swarm": info.swarm,
-            "agent": Navigation.from_bytes(value, info.swarm).active,
-            "model": info.model,
-            "backend": store.name,
-        }
-        for info, value in zip(infos, stored, strict=True)
-    ]
+    run_on_store(flags, lambda store: files.export(store, name, form, redact or (), output))
+
+
+@_command("import")
+def import_files(
+    files: Files, as_name: ImportName = None, form: ImportFormat = None, *, flags: Flags, as_json: Json = False
+) -> None:
+    """Import sessions from files: our own logs, message lists, the logs.db of llm, sessions of the Codex CLI.
+
+    Nothing is stored unless all of it can be. After an interruption, the same command continues where it stopped; a
+    session that is already there is not stored twice.
+    """
+    from swarmchat.cli.sessions.files import import_sessions
+
+    run_and_exit(lambda: import_sessions(flags, files, as_name, form, as_json))
+
+
+@_command("copy")
+def copy(
+    to: Target, names: OptionalSessions = None, everything: AllSessions = False, *, flags: Flags, as_json: Json = False
+) -> None:
+    """Copy sessions to another store (log, agent, states; not memory, bans or storages).
+
+    Run it again to add what is new.
+    """
+    from swarmchat.cli.sessions import files
+
+    run_on_store(flags, lambda store: files.copy(store, to, names or (), everything, as_json))
+
+
+@_command("fork")
+def fork(
+    name: SessionName, new: ForkName = None, turn: LastTurn = None, *, flags: Flags, as_json: Json = False
+) -> None:
+    """Start a new session with the conversation of another one, all of it or the first turns."""
+    from swarmchat.cli.sessions import manage
+
+    run_on_store(flags, lambda store: manage.fork(store, name, new, turn, as_json))
+
+
+@_command("repair")
+def repair(name: SessionOrFile, dry_run: RepairDryRun = False, *, flags: Flags, as_json: Json = False) -> None:
+    """Repair a log: invalid lines, wrong numbers, calls without results, results without calls.
+
+    The original log is kept, as the session NAME-before-repair, or as FILE.bak.
+    """
+    from swarmchat.cli.sessions import manage
+
+    file = Path(name) if Path(name).is_file() else None
+    run_on_store(flags, lambda store: manage.repair(store, name, file, dry_run, as_json))

@@ -4,73 +4,74 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from swarmchat.backends import Backend
+from swarmchat.cli.app.command_runner import Work
 from swarmchat.cli.app.options import Flags
-from swarmchat.cli.app.runner import Work
 from swarmchat.cli.app.signals import run_until_signal
 from swarmchat.cli.errors import CliError, OutputLost, UsageError
-from swarmchat.cli.sessions.stores import remark
+from swarmchat.cli.sessions.pages import remark
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.store import OpenStore, open_store
-from swarmchat.cli.terminal.printing import as_line, print_json
-from swarmchat.cli.terminal.progress import Progress, progress_on
+from swarmchat.cli.terminal.printing import as_line, count_of, print_json
+from swarmchat.cli.terminal.progress import progress_on
 from swarmchat.cli.terminal.sanitize import sanitize
-from swarmchat.swarm.archive.export import as_jsonl, as_openai
+from swarmchat.swarm.archive.export import as_html, as_jsonl, as_markdown, as_openai
 from swarmchat.swarm.archive.redaction import Redaction
 from swarmchat.swarm.archive.sessions import snapshot
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, Stored
 from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.importers.detect import FORMATS, open_transcript
-from swarmchat.swarm.persistence.log_reader import read_lines, read_records
+from swarmchat.swarm.persistence.log import read_lines, read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 EXPORTS = ("jsonl", "openai", "markdown", "html")
 
 
-def redaction(patterns: Sequence[str]) -> Redaction:
-    """Return the redaction of everything that ``patterns`` match. Raises UsageError."""
+async def export(store: OpenStore, name: str, form: str, redact: Sequence[str], output: Path | None) -> None:
+    """Export the session called ``name``; see `export_session`."""
+    await export_session(store.backend, await store.session(name), form, output, redact)
+
+
+async def export_session(
+    backend: Backend, info: SessionInfo, form: str, output: Path | None, redact: Sequence[str] = ()
+) -> None:
+    """Write a session to standard output or to a file, which is written completely or not at all.
+
+    The patterns ``redact`` match what is replaced. Raises UsageError for an invalid one, and for an unknown ``form``.
+    """
+    if form not in EXPORTS:
+        raise UsageError(f"--format is {form!r}, expected one of {', '.join(EXPORTS)}")
     try:
-        return Redaction(patterns)
+        redaction = Redaction(redact)
     except re.error as error:
         raise UsageError(f"--redact {error.pattern!r} is not a regular expression: {error}") from error
     except ValueError as error:
         raise UsageError(f"--redact: {error}") from error
-
-
-async def export_session(
-    backend: Backend, info: SessionInfo, form: str, patterns: Redaction, output: Path | None
-) -> None:
-    """Write a session to standard output or to a file, which is written completely or not at all."""
-    if form not in EXPORTS:
-        raise UsageError(f"--format is {form!r}, expected one of {', '.join(EXPORTS)}")
     with _open_output(output) as file:
-        async for piece in _export_pieces(backend, info, form, patterns):
+        async for piece in _export_pieces(backend, info, form, redaction):
             file.write(piece)
 
 
-async def _export_pieces(backend: Backend, info: SessionInfo, form: str, patterns: Redaction) -> AsyncIterator[bytes]:
-    if form == "jsonl" and not patterns:
+async def _export_pieces(backend: Backend, info: SessionInfo, form: str, redaction: Redaction) -> AsyncIterator[bytes]:
+    if form == "jsonl" and not redaction:
         async for line in read_lines(backend, info):
             yield line + b"\n"
         return
-    records = [patterns.record(record) async for record in read_records(backend, info)]
+    records = [redaction.record(record) async for record in read_records(backend, info)]
     if form == "jsonl":
         for piece in as_jsonl(records):
             yield piece
     elif form == "openai":
         yield as_openai(records)
     else:
-        from dataclasses import replace
-
-        from swarmchat.swarm.archive.export import as_html, as_markdown
-
-        redacted = replace(info, title=patterns.text(info.title), name=patterns.text(info.name))
+        redacted = replace(info, title=redaction.text(info.title), name=redaction.text(info.name))
         for page in (as_markdown if form == "markdown" else as_html)(redacted, records):
             yield page.encode("utf-8", "replace")
 
@@ -108,10 +109,9 @@ def import_sessions(flags: Flags, files: Sequence[Path], as_name: str | None, fo
     if form is not None and form not in FORMATS:
         raise UsageError(f"--format is {form!r}, expected one of {', '.join(FORMATS)}")
     if as_name is not None and not as_name.strip():
-        raise UsageError("--as needs a name that is not empty")
+        raise UsageError("--as is empty: give a name")
     settings = wiring.apply_settings(flags)
-    stack = ExitStack()
-    try:
+    with ExitStack() as stack:
         snapshots: list[SessionSnapshot] = []
         for path in files:
             source = stack.enter_context(_standard_input()) if str(path) == "-" else path
@@ -119,40 +119,48 @@ def import_sessions(flags: Flags, files: Sequence[Path], as_name: str | None, fo
             for text in transcript.remarks:
                 remark(text)
             snapshots += transcript.sessions
-    except BaseException:
-        stack.close()
-        raise
+        transcripts = stack.pop_all()
 
     async def work() -> None:
-        with stack:
+        with transcripts:
             async with open_store(settings) as store:
-                await _store_all(store, snapshots, _names(as_name, len(snapshots)), as_json, "imported")
+                await _store_all(store, snapshots, as_name, as_json, "imported")
 
     return run_until_signal(work(), "SIGINT", "SIGTERM", "SIGHUP")
 
 
-async def copy_sessions(source: OpenStore, target: OpenStore, infos: Sequence[SessionInfo], as_json: bool) -> None:
-    """Copy the sessions ``infos`` from ``source`` to ``target``."""
-    snapshots = [await snapshot(source.backend, info) for info in infos]
-    await _store_all(target, snapshots, [None] * len(snapshots), as_json, "copied")
+async def copy(store: OpenStore, to: str, names: Sequence[str], everything: bool, as_json: bool) -> None:
+    """Copy sessions, those called ``names`` or all, to the store that the backend setting ``to`` names."""
+    if bool(names) == everything:
+        raise UsageError("which sessions? Give either their names or --all")
+    async with open_store(replace(store.settings, backend=to)) as target:
+        if store.backend.url == target.backend.url:
+            raise UsageError("source and target are the same store: name another one with --to")
+        infos = await store.sessions() if everything else [await store.session(name) for name in names]
+        snapshots = [await snapshot(store.backend, info) for info in infos]
+        await _store_all(target, snapshots, None, as_json, "copied")
 
 
 async def _store_all(
-    store: OpenStore, snapshots: Sequence[SessionSnapshot], names: Iterable[str | None], as_json: bool, verb: str
+    store: OpenStore, snapshots: Sequence[SessionSnapshot], as_name: str | None, as_json: bool, verb: str
 ) -> None:
+    """Store ``snapshots``, under their own names or ``as_name``, and print the outcome of each."""
     rows: list[dict[str, Any]] = []
     with progress_on(sum(incoming.count for incoming in snapshots)) as progress:
         writer = SessionWriter(store.backend, store.client, store.ttl, progress=progress.advance)
         try:
-            for incoming, name in zip(snapshots, names, strict=True):
+            for number, incoming in enumerate(snapshots, 1):
+                name = f"{as_name}-{number}" if as_name and len(snapshots) > 1 else as_name
                 stored = await writer.store(incoming, name=name)
-                rows.append(_row(incoming, stored))
+                about = {"name": stored.info.name, "id": stored.info.id, "from": incoming.info.name}
+                counts = {"turns": incoming.info.turns, "records": incoming.count}
+                rows.append({**about, "status": stored.status, **counts})
                 if stored.status == "taken":
                     raise CliError(
                         f"{store.client} has another session {name!r} on {store.name}: choose another name with --as"
                     )
                 if not as_json:
-                    _say(progress, incoming, stored, verb)
+                    progress.print(_outcome_line(incoming, stored, verb))
         except BaseException as error:
             if len(snapshots) > 1 or not isinstance(error, Exception):
                 progress.stop()
@@ -162,25 +170,13 @@ async def _store_all(
         print_json(rows)
 
 
-def _say(progress: Progress, incoming: SessionSnapshot, stored: Stored, verb: str) -> None:
+def _outcome_line(incoming: SessionSnapshot, stored: Stored, verb: str) -> str:
     outcomes = {"there": "already there", "continued": "continued: new turns were added"}
     resumed = ", continued after an interruption" if stored.status == "resumed" else ""
     outcome = outcomes.get(stored.status, verb + resumed)
     name = as_line(incoming.info.name)
     renamed = "" if stored.info.name == incoming.info.name else f" as {as_line(stored.info.name)}"
-    turns = "1 turn" if incoming.info.turns == 1 else f"{incoming.info.turns} turns"
-    progress.print(f"{name}{renamed}: {outcome} ({turns}, {incoming.count} records)")
-
-
-def _row(incoming: SessionSnapshot, stored: Stored) -> dict[str, Any]:
-    about = {"name": stored.info.name, "id": stored.info.id, "from": incoming.info.name, "status": stored.status}
-    return {**about, "turns": incoming.info.turns, "records": incoming.count}
-
-
-def _names(as_name: str | None, count: int) -> list[str | None]:
-    if as_name is None or count == 1:
-        return [as_name] * count
-    return [f"{as_name}-{number}" for number in range(1, count + 1)]
+    return f"{name}{renamed}: {outcome} ({count_of(incoming.info.turns, 'turn')}, {incoming.count} records)"
 
 
 @contextmanager

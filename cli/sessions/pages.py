@@ -1,12 +1,13 @@
-"""Print sessions, conversations and search results."""
+"""Print sessions, conversations, search results and remarks."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from swarmchat.cli.render.renderer import mark
+from swarmchat.cli.render.renderer import Renderer, mark
 from swarmchat.cli.terminal.capabilities import wants_colour
+from swarmchat.cli.terminal.printing import count_of
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.archive.dialogue import NO_ANSWER, DialogueEntry
@@ -20,10 +21,10 @@ def print_sessions(rows: Sequence[Mapping[str, Any]], everywhere: bool) -> None:
     width = max((len(one_line(row["name"], _NAME)) for row in rows), default=0)
     for row in rows:
         where = f"{row['backend']:<6}  " if everywhere else ""
-        turns = f"{row['turns']} turn{'' if row['turns'] == 1 else 's'}"
         who = "/".join(one_line(str(row[name]), _NAME) for name in ("agent", "model") if row[name])
         name = one_line(row["name"], _NAME).ljust(width)
-        print(f"{where}{name}  {_local(row['updated'])}  {turns:>9}  {who}  {one_line(row['title'], 60)}".rstrip())
+        use = f"{_local(row['updated'])}  {count_of(row['turns'], 'turn'):>9}"
+        print(f"{where}{name}  {use}  {who}  {one_line(row['title'], 60)}".rstrip())
 
 
 def print_dialogue(entries: Iterable[DialogueEntry]) -> None:
@@ -34,14 +35,20 @@ def print_dialogue(entries: Iterable[DialogueEntry]) -> None:
         if each.kind in ("user", "assistant", "system"):
             head = f"{one_line(each.who, 60)}{undone} {sign}"
             print(f"{_styled('name', head, colour)} {sanitize(each.text.strip())}")
-        elif each.kind == "call":
+            continue
+        role, line = "remark", one_line(each.text, 200)
+        if each.kind == "call":
             call = f"{one_line(each.who, 60)} · {one_line(each.name, 60)}({one_line(each.arguments, 60)})"
             result = "" if each.status == NO_ANSWER else f": {one_line(each.text, 80)}"
-            print(_styled("remark", f"  {call}  {one_line(each.status, 20)}{result}{undone}", colour))
-        else:
-            role = "error" if each.kind == "error" else "remark"
-            prefix = "error: " if each.kind == "error" else ""
-            print(_styled(role, f"  {prefix}{one_line(each.text, 200)}{undone}", colour))
+            line = f"{call}  {one_line(each.status, 20)}{result}"
+        elif each.kind == "error":
+            role, line = "error", f"error: {line}"
+        print(_styled(role, f"  {line}{undone}", colour))
+
+
+def remark(text: str) -> None:
+    """Print a remark on stderr."""
+    Renderer(colour=wants_colour(sys.stderr)).remark(text)
 
 
 def print_hits(hits: Iterable[Hit], where: str = "") -> None:

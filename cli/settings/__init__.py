@@ -1,4 +1,4 @@
-"""Settings: where they come from, and the backends and models that they name.
+"""Settings: where they come from, and the backends, models and swarms built from them.
 
 Read `settings` first, then `wiring`.
 """

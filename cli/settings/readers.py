@@ -1,6 +1,6 @@
-"""Readers of settings: each turns a value from a file, the environment or a flag into the one that is used.
+"""Readers of settings: each converts a value from a file, the environment or a flag, or raises ValueError.
 
-A reader raises ValueError with what was expected.
+The error says what was expected.
 """
 
 import json
@@ -52,21 +52,20 @@ def read_address(value: object) -> str:
 
 def read_tokens(value: object) -> int:
     """Read a number of tokens: 32000, "32_000" or "32,000"."""
-    expected = "expected a whole number of tokens above 0"
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(expected)
-    digits = str(value).strip().replace("_", "").replace(",", "")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 12 and int(digits) > 0):
-        raise ValueError(expected)
-    return int(digits)
+    return _whole_number(value, re.sub("[_,]", "", str(value)), 1, 10**12, "expected a whole number of tokens above 0")
 
 
 def read_count(value: object) -> int:
     """Read a whole number from 0 to 999."""
-    text = str(value).strip()
-    if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(r"[0-9]{1,3}", text, re.ASCII):
-        raise ValueError("expected a whole number, 0 or more")
-    return int(text)
+    return _whole_number(value, str(value), 0, 1000, "expected a whole number, 0 or more")
+
+
+def _whole_number(value: object, digits: str, least: int, limit: int, expected: str) -> int:
+    """Return the number that ``digits`` of ``value`` stand for, from ``least`` to below ``limit``."""
+    is_number = type(value) in (int, str) and re.fullmatch("[0-9]{1,12}", digits.strip())
+    if not is_number or not least <= int(digits) < limit:
+        raise ValueError(expected)
+    return int(digits)
 
 
 def read_duration(value: object) -> float | None:
@@ -109,11 +108,11 @@ def read_ports(value: object) -> Sequence[int]:
 
 def read_flag(value: object) -> bool:
     """Read true or false, 1 or 0."""
-    known = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
+    flags = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
     word = value.strip().lower() if isinstance(value, str) else value
-    if not isinstance(word, bool | str) or word not in known:
+    if not isinstance(word, bool | str) or word not in flags:
         raise ValueError("expected true or false")
-    return known[word]
+    return flags[word]
 
 
 def one_of(*choices: str) -> Callable[[object], str]:
@@ -141,7 +140,7 @@ def read_steps(value: object) -> Sequence[str]:
 
 
 def read_approvals(value: object) -> Mapping[str, str]:
-    """Read one word for all tools, or a table of words by patterns of tool names."""
+    """Read one word for all tools, or a table of words by name pattern."""
     table = {"*": value} if isinstance(value, str) else value
     if not isinstance(table, dict) or not all(rule in ("auto", "ask", "deny") for rule in table.values()):
         raise ValueError('expected "auto", "ask" or "deny", or a table of these by patterns of tool names')
@@ -149,7 +148,7 @@ def read_approvals(value: object) -> Mapping[str, str]:
 
 
 def read_prices(value: object) -> Mapping[str, Sequence[float]]:
-    """Read a table of two prices by the model's name, or the same as JSON text."""
+    """Read a table of two prices per model, or the same as JSON text."""
     expected = 'expected prices of a million tokens of input and of output by model: { "gpt-4o-mini" = [0.15, 0.60] }'
     table = value
     if isinstance(value, str):
@@ -163,8 +162,6 @@ def read_prices(value: object) -> Mapping[str, Sequence[float]]:
 
 
 def _are_prices(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(isinstance(price, int | float) and not isinstance(price, bool) and price >= 0 for price in value)
-    )
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    return all(type(price) in (int, float) and price >= 0 for price in value)

@@ -1,20 +1,19 @@
-"""The settings: a flag wins over the environment, then the chosen profile, then the files.
+"""The settings and where they come from: flags override the environment, then the chosen profile, then the files.
 
-Of the files, ./swarmchat.toml in the current folder wins over the user's own.
+./swarmchat.toml in the current folder overrides the user's own file.
 
 Every setting has one name: ``max_context`` in a file is ``--max-context`` on the command line and
 ``SWARMCHAT_MAX_CONTEXT`` in the environment.
 """
 
-import difflib
 import getpass
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings.files import Complain, Place, choose_profile, file_of, read_files
 from swarmchat.cli.settings.readers import (
     USUAL_PORTS,
     one_of,
@@ -34,97 +33,107 @@ from swarmchat.cli.settings.readers import (
 )
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import DEFAULT
+from swarmchat.swarm.common.names import nearest
 
 PROJECT_FILE = "swarmchat.toml"
+PROFILES = "profiles"
+"""The key of the table of profiles."""
 _PREFIX = "SWARMCHAT_"
 _TESTS = "SWARMCHAT_TEST_"
-"""Variables that begin so are the test suite's own."""
+"""Prefix of variables that only the test suite reads."""
+_PROFILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+_OF_PROFILE = re.compile(r" \[profiles\.[A-Za-z0-9_.-]{1,60}\]\Z")
+
+Source = tuple[str, Mapping[str, Any]]
+"""An origin, and the settings from there."""
+Complain = Callable[[ConfigError], object]
+"""Receives a problem. If it returns, the bad value is skipped."""
 
 
 def _setting(read: Callable[[object], Any], default: Any, *others: str) -> Any:
-    """Declare a setting. ``others`` names environment variables of other programs that count where ours is not set."""
+    """Declare a setting. ``others`` are environment variables of other programs, used if ours is not set."""
     return field(default=default, metadata={"read": read, "others": others})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set. ``origins`` tells where each value came from, by the name of the setting."""
+    """The values of all settings. ``origins`` are where they came from, by the name of the setting."""
 
     backend: str = _setting(read_text, "disk")
-    """Where sessions are kept: memory, disk, redis, or the URL of any backend."""
+    """Where sessions are stored: memory, disk, redis, or the URL of a backend."""
     redis_url: str = _setting(read_text, "redis://localhost:6379/0")
-    """What ``redis`` means."""
+    """The URL of the server that ``redis`` stands for."""
     data_dir: str | None = _setting(read_text, None)
-    """Where ``disk`` means. None: the place that the system has for it."""
+    """The folder that ``disk`` uses. None: the system's folder for user data."""
     durability: str = _setting(one_of("normal", "full"), "normal")
     """Whether ``disk`` may lose the last turns when the power fails (normal), or waits for the disk (full)."""
     lifetime: float | str | None = _setting(read_duration, "default")
-    """How long a session is kept after its last turn. ``default``: 24 h on Redis, for ever elsewhere."""
+    """How long a session is stored after its last turn. ``default``: 24 h on Redis, for ever elsewhere."""
     memory_lifetime: float | None = _setting(read_duration, None)
-    """How long what is remembered of a client is kept after its last change."""
+    """How long a client's memory is stored after its last change."""
     storage_lifetime: float | None = _setting(read_duration, None)
-    """How long an item of a storage is kept."""
+    """How long an item of a storage is stored."""
     embedding_lifetime: float | str | None = _setting(read_duration, "default")
-    """How long a vector is kept. ``default``: 7 days on Redis, for ever elsewhere."""
+    """How long a cached embedding vector is stored. ``default``: 7 days on Redis, for ever elsewhere."""
     ban_lifetime: float | None = _setting(read_duration, None)
-    """How long a ban holds whose policy does not say."""
+    """How long a ban lasts, unless its policy sets a duration."""
     alive_lifetime: float = _setting(read_seconds, 60.0)
     """How long a client counts as online after its process has vanished."""
     model: str | None = _setting(read_text, None)
-    """Which model answers; ``demo`` is built in."""
+    """The model that answers; ``demo`` is built in."""
     base_url: str | None = _setting(read_address, None, "OPENAI_BASE_URL")
     """Address of an OpenAI-compatible server, with its /v1."""
     api_key: str | None = _setting(read_text, None, "OPENAI_API_KEY")
-    """The server's key. Never shown, never stored with a session."""
+    """The server's API key. Never shown, never stored with a session."""
     api_key_command: str | None = _setting(read_text, None)
-    """A command that prints the key, in place of api_key. Only from your own file or the environment."""
+    """A command that prints the API key; replaces api_key. Only allowed in your own file or the environment."""
     timeout: float = _setting(read_seconds, 600.0)
-    """Seconds that the model's server may be silent."""
+    """Seconds that the model server may be silent."""
     retries: int = _setting(read_count, 4)
-    """How often a request that failed for what may pass is tried again."""
+    """How often a request is tried again after a temporary failure."""
     swarm: str | None = _setting(read_text, None)
-    """The swarm that answers: a file, a folder, MODULE:NAME, or helpdesk or phone_shop. None: one plain assistant."""
+    """The swarm that answers: a file, a folder, MODULE:NAME, helpdesk or phone_shop. None: one plain assistant."""
     embedding_model: str | None = _setting(read_text, None)
-    """The model that makes vectors for storages. None: the built-in way, which needs none."""
+    """The embedding model for storages. None: the built-in embedder, which needs no server."""
     embedding_base_url: str | None = _setting(read_address, None)
-    """Where that model is. None: where the chat's model is."""
+    """The server of the embedding model. None: the server of the chat model."""
     approve: Mapping[str, str] | None = _setting(read_approvals, None)
-    """Whether tools may run: auto, ask or deny, for all or by patterns of names. None: what each tool says."""
+    """Whether tools may run: auto, ask or deny, for all tools or by name pattern. None: as each tool declares."""
     rescue: Sequence[str] | None = _setting(read_steps, None)
-    """What is done about answers that cannot be used: repair, feedback, recomplete, flush, placeholder. None: what
-    the swarm says, or all of them."""
+    """Steps tried after an unusable answer: repair, feedback, recomplete, flush, placeholder. None: those of the
+    swarm, or all."""
     rescue_confirm: str = _setting(one_of("ask", "never", "always"), "ask")
-    """Whether you are asked before a tool with effects runs that the model called in its text: ask (at a terminal),
-    always (denied elsewhere), or never."""
+    """Whether to ask before a tool with effects runs that the model called in its text: ask (at a terminal), always
+    (denied elsewhere), or never."""
     placeholder: str | None = _setting(read_text, None)
-    """What is answered when nothing has helped. None: what the swarm says."""
+    """The answer if no rescue step helped. None: that of the swarm."""
     locale: str | None = _setting(read_text, None)
-    """Put into the client's memory as ``locale``."""
+    """Language, such as de; saved in the client's memory as ``locale``."""
     system: str | None = _setting(read_any_text, None)
-    """The system message."""
+    """The system prompt of the plain assistant."""
     max_context: int | None = _setting(read_tokens, None)
-    """Tokens that a request and its answer may have together. None: what the model is known for."""
+    """Context window: tokens for request plus answer. None: the known window of the model."""
     client: str | None = _setting(read_text, None)
-    """Who is talking. None: the user of the operating system."""
+    """The client's name. None: the login name."""
     plain: bool = _setting(read_flag, False)
-    """Whether a chat does without colours and cursor movements, and shows answers as they are written."""
+    """Plain text: no colours, no cursor movement, no Markdown."""
     theme: str = _setting(read_theme, DEFAULT)
-    """Which colours are used: auto, those of the terminal; dark or light, for such a background; mono, none."""
+    """Colours: auto (the terminal's own), dark or light (for such a background), or mono (none)."""
     editing: str = _setting(one_of("emacs", "vi"), "emacs")
-    """Which keys the prompt has."""
+    """Key bindings of the prompt: emacs or vi."""
     multiline: bool = _setting(read_flag, False)
-    """Whether Enter begins a line and Alt-Enter sends."""
+    """Whether Enter starts a new line and Alt-Enter sends."""
     prices: Mapping[str, Sequence[float]] | None = _setting(read_prices, None)
-    """What a million tokens of input and of output cost, by model: the chat shows what the session has cost."""
+    """Prices of a million tokens of input and of output, by model; the chat shows the session's cost."""
     profile: str | None = _setting(read_text, None)
-    """Which table [profiles.NAME] of the settings files counts."""
+    """The profile to use: a table [profiles.NAME] in the settings files."""
     discover: Sequence[int] = _setting(read_ports, USUAL_PORTS)
-    """Ports of this machine where a model's server is looked for while none is connected: true, false, or a list."""
+    """Local ports searched for a model server while none is set: true (the usual ports), false, or a list."""
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def client_name(self) -> str:
-        """Return who is talking."""
+        """The client's name: the one that is set, or the login name."""
         if self.client is not None:
             return self.client
         try:
@@ -136,7 +145,7 @@ class Settings:
 
 _READERS: dict[str, Callable[[object], Any]] = {f.name: f.metadata["read"] for f in fields(Settings) if f.metadata}
 _IN_PLACE_OF = {"api_key": "api_key_command", "api_key_command": "api_key"}
-"""Two settings of which the one that stands in the higher place counts."""
+"""Settings that replace each other: the one from the stronger source is used."""
 
 
 def refuse(error: ConfigError) -> None:
@@ -147,42 +156,120 @@ def refuse(error: ConfigError) -> None:
 def load_settings(
     flags: Mapping[str, Any], environment: Mapping[str, str], files: Sequence[Path], *, complain: Complain = refuse
 ) -> Settings:
-    """Return the settings from all their places; of ``files`` the last goes before the others.
+    """Return the settings from all sources. A later file overrides earlier ones.
 
-    A flag that is ``None`` was not given, a variable that is empty is not set, and a file need not exist. What is wrong
-    is a ConfigError that names the place, the bad value, and what was expected. It is raised, unless ``complain`` takes
-    it: then the rest is read without it.
+    A flag that is ``None`` was not given, an empty variable is not set, and a file may be missing. Each problem is a
+    ConfigError with its origin, the bad value and what was expected; ``complain`` receives it. If ``complain`` returns,
+    the bad value is skipped.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    places, profiles = read_files(files, complain)
+    sources, profiles = read_files(files, complain)
     above = _above_files(flags, environment)
-    for origin, found in [*places, *choose_profile(profiles, [*places, *above], complain), *above]:
-        for name, value in found.items():
+    for origin, settings in [*sources, *_chosen_profile(profiles, [*sources, *above], complain), *above]:
+        for name, value in settings.items():
             try:
-                read = read_value(origin, name, value)
+                values[name], origins[name] = read_value(origin, name, value), origin
             except ConfigError as error:
                 complain(error)
                 continue
             other = _IN_PLACE_OF.get(name, "")
             values.pop(other, None)
             origins.pop(other, None)
-            values[name], origins[name] = read, origin
     return Settings(**values, origins=origins)
 
 
-def _above_files(flags: Mapping[str, Any], environment: Mapping[str, str]) -> list[Place]:
-    """Return what the environment and the command line set."""
+def read_files(files: Sequence[Path], complain: Complain) -> tuple[list[Source], dict[str, list[Source]]]:
+    """Return the settings in each file, and the profiles in all of them by name."""
+    sources: list[Source] = []
+    profiles: dict[str, list[Source]] = {}
+    for path in files:
+        try:
+            content = read_file(path)
+        except ConfigError as error:
+            complain(error)
+            continue
+        sources.append((str(path), {name: value for name, value in content.items() if name != PROFILES}))
+        for name, values in _tables(path, content.get(PROFILES, {}), complain):
+            profiles.setdefault(name, []).append((f"{path} [{PROFILES}.{name}]", values))
+    return sources, profiles
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the content of a file; nothing if it does not exist. Raises ConfigError."""
+    try:
+        if not path.is_file():
+            if path.exists():
+                raise ConfigError(f"{path} cannot be read: it is not a file")
+            return {}
+        import tomllib
+
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _chosen_profile(
+    profiles: Mapping[str, list[Source]], sources: Sequence[Source], complain: Complain
+) -> list[Source]:
+    """Return the settings of the profile that the last of ``sources`` chooses, if any of them does."""
+    choices = [(origin, values["profile"]) for origin, values in sources if "profile" in values]
+    if not choices:
+        return []
+    origin, name = choices[-1]
+    if isinstance(name, str) and name in profiles:
+        return profiles[name]
+    hint = nearest(str(name), profiles) if profiles else f"write it as [{PROFILES}.NAME] in your config file"
+    complain(ConfigError(f"{origin}: unknown profile {one_line(str(name), 60)!r}; {hint}"))
+    return []
+
+
+def _above_files(flags: Mapping[str, Any], environment: Mapping[str, str]) -> list[Source]:
+    """Return the settings in the environment and on the command line."""
     others = [(other, setting.name) for setting in fields(Settings) for other in setting.metadata.get("others", ())]
     ours = [(name, name.removeprefix(_PREFIX).lower()) for name in environment if name.startswith(_PREFIX)]
-    places: list[Place] = [
+    sources: list[Source] = [
         (f"${variable}", {name: environment[variable]})
         for variable, name in [*others, *ours]
         if environment.get(variable) and not variable.startswith(_TESTS)
     ]
-    return places + [
+    return sources + [
         (f"--{name.replace('_', '-')}", {name: value}) for name, value in flags.items() if value is not None
     ]
+
+
+def file_of(origin: str) -> Path:
+    """Return the file of an origin that is in one."""
+    return Path(_OF_PROFILE.sub("", origin))
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError unless a profile can be called ``name``."""
+    if not _PROFILE_NAME.fullmatch(name):
+        raise ConfigError(
+            f"no profile can be called {one_line(name, 60)!r}: use up to 60 of the characters A-Z, a-z, 0-9, _, . and -"
+        )
+
+
+def _tables(path: Path, table: object, complain: Complain) -> list[Source]:
+    if not isinstance(table, dict):
+        complain(ConfigError(f"{path}: {PROFILES} is not a table: write [{PROFILES}.NAME]"))
+        return []
+    tables: list[Source] = []
+    for name, values in table.items():
+        try:
+            check_name(name)
+            if not isinstance(values, dict):
+                raise ConfigError(f"{PROFILES}.{name} is not a table: write [{PROFILES}.{name}] above its settings")
+            if "profile" in values:
+                raise ConfigError(f"the profile {name} sets profile: a profile cannot choose another")
+        except ConfigError as error:
+            complain(ConfigError(f"{path}: {error}"))
+        else:
+            tables.append((name, values))
+    return tables
 
 
 def from_folder(origin: str) -> bool:
@@ -191,19 +278,17 @@ def from_folder(origin: str) -> bool:
 
 
 def read_value(origin: str, name: str, value: object) -> Any:
-    """Return the value of a setting as it is used. Raises ConfigError."""
+    """Convert the value of a setting to the form in which it is used. Raises ConfigError."""
     if name not in _READERS:
-        near = difflib.get_close_matches(name, _READERS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_READERS)}"
-        raise ConfigError(f"{origin}: unknown setting {name!r}; {hint}")
+        raise ConfigError(f"{origin}: unknown setting {name!r}; {nearest(name, _READERS)}")
     if name == "api_key_command" and from_folder(origin):
         raise ConfigError(
-            f"{origin} sets api_key_command, which is a program: a folder's settings may not start programs. "
+            f"{origin} sets api_key_command, which starts a program: the settings of a folder must not do that. "
             "Set it in your own config file, or in the environment"
         )
     try:
         return _READERS[name](value)
     except ValueError as error:
         secret = name in ("api_key", "api_key_command", "redis_url") or "@" in str(value)
-        shown = "a value that is not shown" if secret else one_line(repr(value), 60)
+        shown = "a hidden value" if secret else one_line(repr(value), 60)
         raise ConfigError(f"{origin}: {name} is {shown}: {error}") from error

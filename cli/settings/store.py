@@ -1,6 +1,6 @@
 """Open the store that the settings choose, and find sessions in it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from swarmchat.backends import Backend
 from swarmchat.cli.errors import NotFoundError, UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
+from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, latest_session, list_sessions
 
@@ -64,6 +65,27 @@ class OpenStore:
             raise UsageError("the name of a session cannot be empty")
         if await self.find(name) is not None:
             raise UsageError(f"{self.client} already has a session {name!r} on {self.name}: choose another name")
+
+
+def matching_session(infos: Sequence[SessionInfo], text: str) -> SessionInfo | None:
+    """Return the session that ``text`` means: its name or id, its number from 1, or how its name or title begins.
+
+    ``infos`` are all sessions, the last used first. Raises UsageError if two begin so.
+    """
+    exact = [info for info in infos if text in (info.id, info.name)]
+    if exact:
+        return exact[0]
+    if text.isascii() and text.isdecimal() and 0 < int(text) <= len(infos):
+        return infos[int(text) - 1]
+    start = text.casefold()
+    for texts in ([info.name for info in infos], [info.title for info in infos]):
+        matches = [info for info, each in zip(infos, texts, strict=True) if start and each.casefold().startswith(start)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            names = ", ".join(one_line(info.name, 40) for info in matches[:_NAMED])
+            raise UsageError(f"{text!r} may mean {names}: give more of the name")
+    return None
 
 
 @asynccontextmanager

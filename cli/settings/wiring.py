@@ -1,28 +1,37 @@
-"""Build what the settings name: the backend, the model, the swarm."""
+"""Build the backend, the model and the swarm that the settings choose."""
 
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.api_key import has_key, key_origin, read_key
-from swarmchat.cli.settings.files import Complain, file_of
-from swarmchat.cli.settings.settings import PROJECT_FILE, Settings, from_folder, load_settings, refuse
+from swarmchat.cli.settings.credentials import has_key, key_origin, read_key
+from swarmchat.cli.settings.resumption import resume_with
+from swarmchat.cli.settings.settings import (
+    PROJECT_FILE,
+    Complain,
+    Settings,
+    file_of,
+    from_folder,
+    load_settings,
+    refuse,
+)
 from swarmchat.cli.terminal.themes import use_theme
 from swarmchat.swarm.agents.agent import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.models.base import Model, PreloadableModel
-from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 from swarmchat.swarm.persistence.store import REDIS_LIFETIMES, Lifetimes
 
+if TYPE_CHECKING:
+    from swarmchat.swarm.providers.adaptations import LearnedAdaptations
+
 OPENAI_DEFAULT = "gpt-4o-mini"
-"""What answers when there is a key but no name of a model."""
+"""The model if a key is set but no model."""
 
 _SHORT_FORMS = ("memory", "disk", "redis")
 
@@ -33,16 +42,16 @@ def read_settings(flags: Mapping[str, Any], *, complain: Complain = refuse) -> S
 
 
 def apply_settings(flags: Mapping[str, Any]) -> Settings:
-    """Return the settings of a command, and show its output in their theme from now on. Raises ConfigError."""
+    """Return the settings of a command, and use their theme from now on. Raises ConfigError."""
     settings = read_settings(flags)
     use_theme(settings.theme)
     return settings
 
 
 def settings_files() -> list[Path]:
-    """Return where settings files are, whether there are any: the user's, then the folder's, which goes before it."""
+    """Return the paths of the user's settings file and of the folder's, which overrides it; neither needs to exist."""
     files = []
-    # There may be no home folder, and the current one may have been removed: then there is no file in it.
+    # The home folder may be unknown, and the current folder may have been removed.
     with suppress(RuntimeError):
         files.append(user_config_path("swarmchat") / "config.toml")
     with suppress(OSError):
@@ -51,7 +60,7 @@ def settings_files() -> list[Path]:
 
 
 def data_dir(settings: Settings) -> Path:
-    """Return the folder for what is kept on disk. Raises ConfigError where there can be none."""
+    """Return the folder for data on disk. Raises ConfigError if none can be used."""
     try:
         folder = Path(settings.data_dir).expanduser() if settings.data_dir else user_data_path("swarmchat")
     except RuntimeError as error:
@@ -62,14 +71,14 @@ def data_dir(settings: Settings) -> Path:
 
 
 def prompts_file(settings: Settings) -> Path | None:
-    """Return the file that keeps what was typed, for the up arrow; ``None`` where nothing is to be kept, or can be."""
+    """Return the file of the prompt history; ``None`` if nothing should or can be saved."""
     with suppress(ConfigError):
         return None if settings.backend == "memory" else data_dir(settings) / "prompts"
     return None
 
 
 def make_backend(settings: Settings) -> Backend:
-    """Return the backend, unopened. Raises UnknownBackend for a name or URL that makes no sense."""
+    """Return the backend, unopened. Raises UnknownBackend for an unknown name or URL."""
     name = settings.backend
     if name == "disk":
         url = f"disk:{data_dir(settings) / 'sessions'}?durability={settings.durability}"
@@ -89,11 +98,11 @@ def backend_name(settings: Settings) -> str:
 def make_model(
     settings: Settings, *, interactive: bool, swarm: Swarm = DEFAULT_SWARM, name: str | None = None
 ) -> Model:
-    """Return the model ``name``, that of the settings for ``None``.
+    """Return the model ``name``; for ``None``, the one in the settings.
 
-    Without a name, an address or a key it is the demo model, which needs none and follows the rules of ``swarm``.
+    Without a name, an address or a key it is the demo model, which follows the rules of ``swarm``.
     """
-    # The demo model is for trying everything without a server: it stands in for those that agents name, too.
+    # The demo model replaces the models of agents, too: it is for trying everything without a server.
     name = settings.model if settings.model == "demo" else name or settings.model
     if name == "demo" or (name is None and not is_connected(settings)):
         from swarmchat.swarm.models.demo import DemoModel
@@ -106,30 +115,57 @@ def make_model(
     check_key_stays_home(settings)
     from swarmchat.swarm.models.openai_chat import OpenAIModel
 
-    return OpenAIModel(
-        name,
-        base_url=settings.base_url,
-        api_key=read_key(settings),
-        timeout=settings.timeout,
-        max_retries=settings.retries,
-    )
+    return OpenAIModel(name, **_connection(settings))
+
+
+def make_endpoint(
+    settings: Settings, *, name: str | None = None, most_retries: int = 10, remember: bool = True
+) -> Model:
+    """Return the model that ``make_model`` would return, but the bare endpoint of a server.
+
+    Without ``remember``, it starts without what is known of servers, and keeps nothing.
+    """
+    from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
+
+    model = make_model(settings, interactive=False, name=name)
+    if model.name == "demo":
+        return model
+    connection = _connection(settings, most_retries)
+    return OpenAIEndpoint(model.name, **connection if remember else {**connection, "adaptations": None})
+
+
+def _connection(settings: Settings, most_retries: int | None = None) -> dict[str, Any]:
+    return {
+        "base_url": settings.base_url,
+        "api_key": read_key(settings),
+        "timeout": settings.timeout,
+        "max_retries": settings.retries if most_retries is None else min(settings.retries, most_retries),
+        "adaptations": learned_adaptations(settings),
+    }
+
+
+def learned_adaptations(settings: Settings) -> "LearnedAdaptations":
+    """Return what servers were found to demand; kept on disk, unless nothing is to be kept there."""
+    from swarmchat.swarm.providers.adaptations import LearnedAdaptations
+
+    return LearnedAdaptations(None if backend_name(settings) == "memory" else data_dir(settings) / "servers.json")
 
 
 def is_connected(settings: Settings) -> bool:
-    """Whether there is a server to ask: an address, or a key for OpenAI's."""
+    """Whether the settings name a server: by an address, or by a key for OpenAI's."""
     return bool(settings.base_url) or has_key(settings)
 
 
 def make_swarm(settings: Settings) -> Swarm:
-    """Return the swarm that answers. Raises DefinitionError for one that is missing or wrong."""
+    """Return the swarm that answers. Raises DefinitionError if it is missing or invalid."""
     if settings.swarm is not None:
         from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
 
         origin = settings.origins.get("swarm", "")
         if from_folder(origin) and settings.swarm not in EXAMPLES:
             raise ConfigError(
-                f"{origin} names the swarm {settings.swarm!r}, which is a program: "
-                f"a folder's settings may not start programs. If you trust it, give -S {settings.swarm} yourself"
+                f"{origin} names the swarm {settings.swarm!r}, which starts a program: "
+                f"the settings of a folder must not do that. If you trust it, give -S {settings.swarm} yourself"
             )
         return _with_embedder(load_swarm(settings.swarm, Path.cwd()), settings)
     prompt = DEFAULT_PROMPT if settings.system is None else settings.system
@@ -137,7 +173,7 @@ def make_swarm(settings: Settings) -> Swarm:
 
 
 def session_settings(settings: Settings) -> SessionSettings:
-    """Return what is set for a session."""
+    """Return the settings of a session."""
     on_redis = backend_name(settings).startswith(("redis", "unix"))
     lifetimes = REDIS_LIFETIMES if on_redis else Lifetimes()
     lifetimes = replace(
@@ -156,18 +192,19 @@ def session_settings(settings: Settings) -> SessionSettings:
         rescue=settings.rescue,
         rescue_confirm=settings.rescue_confirm,
         placeholder=settings.placeholder,
+        resume_with=resume_with(settings),
     )
 
 
 def project_settings(settings: Settings) -> list[str]:
-    """Return a line that tells what the folder's own settings file decides, if it decides anything."""
+    """Return a line with the settings from the current folder's file, if there are any."""
     names = [name for name, origin in settings.origins.items() if from_folder(origin)]
     return [f"./{PROJECT_FILE} sets {', '.join(names)}"] if names else []
 
 
 def warm_up(model: Model) -> None:
-    """Import what the first request will need. Meant for a thread, while the user types."""
-    import swarmchat.swarm.turn.loop  # noqa: F401 - what listens to an answer
+    """Import the packages that the first request needs. Called in a thread, while the user types."""
+    import swarmchat.swarm.turn.loop  # noqa: F401 - only to load it
     from swarmchat.swarm.context.tokens import counter_for
 
     counter_for(model.name)
@@ -176,7 +213,7 @@ def warm_up(model: Model) -> None:
 
 
 async def close_swarm(swarm: Swarm) -> None:
-    """Close what ``make_swarm`` opened."""
+    """Close the embedder that ``make_swarm`` opened."""
     if (close := getattr(swarm.embedder, "close", None)) is not None:
         await close()
 
@@ -200,17 +237,3 @@ def check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
             f"{origin} sets {name}, and the key comes from {ours}: a folder must not choose who gets your key. "
             f"If you trust it, set {name} = {getattr(settings, name)} yourself"
         )
-
-
-def make_endpoint(settings: Settings, *, name: str | None = None, most_retries: int = 10) -> Model:
-    """Return what ``wiring.make_model`` makes, as an OpenAIEndpoint where it is a server's model."""
-    made = wiring.make_model(settings, interactive=False, name=name)
-    if made.name == "demo":
-        return made
-    return OpenAIEndpoint(
-        made.name,
-        base_url=settings.base_url,
-        api_key=read_key(settings),
-        timeout=settings.timeout,
-        max_retries=min(settings.retries, most_retries),
-    )

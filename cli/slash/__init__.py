@@ -1,4 +1,4 @@
 """Slash commands of the chat.
 
-Read `registry` first; each other module holds the commands of one topic.
+Read `registry` first; `builtin` registers the commands, which are in a module for each topic.
 """

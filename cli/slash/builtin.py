@@ -1,51 +1,71 @@
-"""The slash commands that every chat has. Importing this module registers all of them."""
+"""All slash commands: importing this module registers them. ``/help`` lists them by topic, and ``/exit`` leaves."""
 
-from swarmchat.cli.slash import context, help_page, screen, sessions, settings, swarm, turns
+import shutil
+import textwrap
+from collections.abc import Iterator
+
+from swarmchat.cli.slash import context, screen, sessions, settings, swarm, turns  # noqa: F401 - registers commands
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import (
     COMMANDS,
+    Choice,
+    Command,
     LeaveChat,
-    Outcome,
-    command,
     find_command,
     is_command,
     parse_command,
     run_command,
 )
+from swarmchat.cli.terminal.sanitize import one_line
 
-__all__ = [
-    "COMMANDS",
-    "LeaveChat",
-    "Outcome",
-    "context",
-    "find_command",
-    "help_page",
-    "is_command",
-    "parse_command",
-    "run_command",
-    "screen",
-    "sessions",
-    "settings",
-    "swarm",
-    "turns",
-]
+__all__ = ["COMMANDS", "TOPICS", "LeaveChat", "find_command", "is_command", "parse_command", "run_command"]
 
+TOPICS = {
+    "conversation": "retry edit undo redo copy reset help exit",
+    "sessions": "new resume sessions history search rename session fork export import",
+    "model and settings": "model set approve theme doctor debug clear",
+    "context window": "context tokens compact pin unpin",
+    "agents and data": "agents agent back stack tools call state memory storage",
+}
+"""The names of all commands by topic, the most useful first."""
 
-@command("session", "show this session: name, client, model and store")
-async def _session(chat: ChatContext, argument: str) -> str:
-    info = chat.session.info
-    return "\n".join(
-        (
-            f"session  {info.name}",
-            f"title    {info.title or '-'}",
-            f"turns    {chat.session.turns}",
-            f"client   {info.client}",
-            f"model    {chat.session.model.name}",
-            f"kept in  {chat.session.backend.url}",
-        )
-    )
+_KEYS = (
+    "Enter sends · Tab completes · Up: earlier messages · Alt-Enter or Ctrl-J: new line · "
+    "Ctrl-C: stop the answer, clear the line · Ctrl-D: leave"
+)
 
 
-@command("exit", "leave; the session is kept (also Ctrl-D)")
+async def _names(chat: ChatContext, typed: str) -> list[Choice]:
+    return [(command.name, command.help) for command in COMMANDS.values()]
+
+
+@Command("help", "list the commands, or explain one", "[COMMAND]", completes=_names)
+async def _help(chat: ChatContext, argument: str) -> str:
+    if not argument:
+        return "\n".join(_overview(chat))
+    command = find_command(argument.removeprefix("/"))
+    lines = [f"/{command.name} {command.arguments}".rstrip(), f"  {command.summary}"]
+    if command.at_prompt_only:
+        lines.append("  not in scripts")
+    if not command.is_useful(chat):
+        lines.append("  has no effect now")
+    return "\n".join(lines)
+
+
+@Command("exit", "leave; the session is kept (also Ctrl-D)")
 async def _exit(chat: ChatContext, argument: str) -> str:
     raise LeaveChat
+
+
+def _overview(chat: ChatContext) -> Iterator[str]:
+    """Yield a line for each command that can do something now, and the keys of the prompt."""
+    columns = shutil.get_terminal_size().columns
+    width = max(map(len, COMMANDS)) + 1
+    for topic, names in TOPICS.items():
+        useful = [command for command in map(COMMANDS.__getitem__, names.split()) if command.is_useful(chat)]
+        if useful:
+            yield topic
+        for command in useful:
+            yield f"  {'/' + command.name:<{width}}  " + one_line(command.summary, max(10, columns - width - 5))
+    yield "/help COMMAND explains one"
+    yield from textwrap.wrap(_KEYS, max(20, columns - 1))

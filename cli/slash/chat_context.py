@@ -1,4 +1,4 @@
-"""What every slash command works with: the open session, the program's settings, and ways to models and sessions."""
+"""The context of slash commands: the open session, the settings, and functions that make models and open sessions."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from swarmchat.swarm.session.session import Session
 
 @dataclass
 class ChatContext:
-    """One chat: its open session, and what opened it. The prompt or script that runs the chat makes it."""
+    """A running chat, as slash commands see it."""
 
     session: Session
-    """The open session. Closing it is up to whoever made the context."""
+    """The open session, which the caller closes."""
     settings: Settings
     make_model: Callable[[str], Model]
-    """Make the model with this name. Raises UsageError if no server is known for it, and ConfigError."""
+    """Make the model with this name. Raises ConfigError, and UsageError if there is no server to ask for it."""
     open_session: Callable[[str], Awaitable[Session]]
     """Open the session with this name or id; create it if it does not exist."""
 
     async def switch_to(self, name: str) -> None:
-        """Open the session ``name`` in place of the open one, and close that."""
+        """Close the open session, and open the session ``name`` in its place."""
         previous, self.session = self.session, await self.open_session(name)
         self.session.conversation.approver = previous.approver
         await previous.close()

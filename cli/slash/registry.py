@@ -1,8 +1,8 @@
-"""The registry of slash commands, from which /help, completion and the docs are made."""
+"""The registry of slash commands: find, check and run one. /help, completion and the docs are made from it."""
 
 import difflib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
@@ -10,84 +10,73 @@ from swarmchat.swarm.agents.agent import Swarm
 
 
 class LeaveChat(Exception):
-    """The user leaves the chat."""
+    """Raised by a command that ends the chat."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The result of a command: what the chat shows, and what it does next."""
+class CommandResult:
+    """What a chat shows after a command, and what it does next."""
 
     page: str = ""
-    """Lines that the user asked for."""
+    """The lines that the user asked for."""
     remark: str = ""
-    """What the command did, in a line."""
+    """One line that says what the command did."""
     raw: str = ""
-    """Text for the terminal, written first and unchanged: it must not contain unsanitized text of others."""
+    """Text for the terminal, written first and unchanged. Text of others in it must be sanitized."""
     send: str | None = None
     """A message to send now."""
     draft: str | None = None
-    """A message to put at the prompt, for the user to change."""
-    go_on_in: str | None = None
+    """A message to put at the prompt for editing."""
+    next_session: str | None = None
     """The id of the session to switch to."""
 
 
-Run = Callable[[ChatContext, str], Awaitable[str | Outcome]]
+Run = Callable[[ChatContext, str], Awaitable[str | CommandResult]]
 Check = Callable[[Swarm, str], None]
 Choice = tuple[str, str]
-"""A completion of a command's arguments, and a few words about it."""
+"""A completion of a command's arguments, and its description."""
 Completes = Callable[[ChatContext, str], Awaitable[Sequence[Choice]]]
-"""Returns the choices for the text after the name; the caller drops those that do not start with it."""
+"""Return completions for the text after the name. The caller drops those that do not start with it."""
 IsUseful = Callable[[ChatContext], bool]
 
 
-@dataclass(frozen=True)
+def always(chat: ChatContext) -> bool:
+    """The default of ``Command.is_useful``."""
+    return True
+
+
+@dataclass
 class Command:
-    """A slash command. ``run`` takes the chat and the text after the name; a text that it returns is a page."""
+    """A slash command; used as a decorator, it registers the function that runs it."""
 
     name: str
     summary: str
-    """What it does, in a line."""
-    run: Run
+    """One line that says what it does."""
     arguments: str = ""
-    """What can stand after the name, such as ``[N]``."""
+    """The syntax of its arguments, such as ``[N]``."""
     check: Check | None = None
-    """Raises UsageError or a SwarmError if the text after the name can never be right in this swarm."""
+    """Raises UsageError or a SwarmError for arguments that this swarm can never accept."""
     at_prompt_only: bool = False
     """Whether scripts cannot use it."""
     completes: Completes | None = None
     """What Tab offers after the name."""
-    when: IsUseful | None = None
-    """Whether it can do anything now. ``None``: always. Completion and ``/help`` offer no others."""
+    is_useful: IsUseful = always
+    """Whether it has an effect now. Completion and ``/help`` leave out commands that have none."""
+    run: Run = field(init=False)
+    """Takes the chat and the text after the name; returns a result, or its page only."""
+
+    def __call__(self, run: Run) -> None:
+        """Register the command, which ``run`` runs."""
+        self.run = run
+        COMMANDS[self.name] = self
 
     @property
     def help(self) -> str:
         """The arguments and the summary."""
         return f"{self.arguments}: {self.summary}" if self.arguments else self.summary
 
-    def is_useful(self, chat: ChatContext) -> bool:
-        """Whether it can do anything now."""
-        return self.when is None or self.when(chat)
-
 
 COMMANDS: dict[str, Command] = {}
-
-
-def command(
-    name: str,
-    summary: str,
-    *,
-    arguments: str = "",
-    check: Check | None = None,
-    at_prompt_only: bool = False,
-    completes: Completes | None = None,
-    when: IsUseful | None = None,
-) -> Callable[[Run], None]:
-    """Register the decorated function as the command ``/name``. The arguments are the fields of ``Command``."""
-
-    def register(run: Run) -> None:
-        COMMANDS[name] = Command(name, summary, run, arguments, check, at_prompt_only, completes, when)
-
-    return register
 
 
 def is_command(text: str) -> bool:
@@ -101,18 +90,18 @@ def parse_command(text: str) -> tuple[Command, str]:
     return find_command(name), argument.strip()
 
 
-async def run_command(chat: ChatContext, text: str) -> Outcome:
-    """Run the command in ``text`` and return its outcome. Raises UsageError for an unknown command."""
-    each, argument = parse_command(text)
-    outcome = await each.run(chat, argument)
-    return Outcome(page=outcome) if isinstance(outcome, str) else outcome
+async def run_command(chat: ChatContext, text: str) -> CommandResult:
+    """Run the command in ``text`` and return its result. Raises UsageError for an unknown command."""
+    command, argument = parse_command(text)
+    result = await command.run(chat, argument)
+    return CommandResult(page=result) if isinstance(result, str) else result
 
 
 def find_command(name: str) -> Command:
     """Return the command ``name``, or the only one that starts with it. Raises UsageError with the nearest name."""
     if name in COMMANDS:
         return COMMANDS[name]
-    matches = [known for known in sorted(COMMANDS) if name and known.startswith(name)]
+    matches = [each for each in sorted(COMMANDS) if name and each.startswith(name)]
     if len(matches) == 1:
         return COMMANDS[matches[0]]
     if matches:

@@ -1,147 +1,134 @@
-"""Slash commands about the terminal: how it looks, and its clipboard."""
+"""Slash commands about the terminal: its theme, its clipboard, and a clear screen."""
 
 import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.cli.slash.registry import Choice, Outcome, command
-from swarmchat.cli.terminal.capabilities import wants_colour
+from swarmchat.cli.slash.registry import Choice, Command, CommandResult
+from swarmchat.cli.slash.turns import has_turns
+from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.clipboard import copies, copying
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import ABOUT, THEMES, check_theme, paint, theme_in_use, use_theme
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.archive.dialogue import DialogueEntry, dialogue
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
+from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.session.session import Session
 
-_SAMPLE = (
-    ("code.keyword", "def"),
-    ("", " "),
-    ("code.function", "f"),
-    ("", "(): "),
-    ("code.string", '"a"'),
-    ("", " "),
-    ("code.comment", "# why"),
-    ("", " "),
-    ("error", "error"),
-)
+_SAMPLE = {
+    "code.keyword": "def",
+    "code.function": "f():",
+    "code.string": '"a"',
+    "code.comment": "# why",
+    "error": "error",
+}
+"""Words of code and an error, by their roles in a theme."""
 
 
-def check_theme_name(swarm: Swarm, argument: str) -> None:
-    """Raise UsageError unless ``argument`` names a theme, or none."""
+def _check_theme(swarm: Swarm, argument: str) -> None:
     if argument:
-        _checked(argument)
+        try:
+            check_theme(argument)
+        except ValueError as error:
+            raise UsageError(f"theme {one_line(argument, 60)!r}: {error}") from error
 
 
-def check_answer(swarm: Swarm, argument: str) -> None:
-    """Raise UsageError unless ``argument`` says what of the answers is meant."""
-    _turn(argument)
-
-
-async def _themes(chat: ChatContext, typed: str) -> Sequence[Choice]:
+async def _themes(chat: ChatContext, typed: str) -> list[Choice]:
     return list(ABOUT.items())
 
 
-async def _answers(chat: ChatContext, typed: str) -> Sequence[Choice]:
-    found = {str(said.turn): said.text for said in _in_memory(chat.session)}
-    turns = [(turn, one_line(text, 60)) for turn, text in reversed(found.items())]
-    return [("code", "the last code block of the last answer"), *turns]
-
-
-@command(
-    "theme",
-    "show the themes, or switch to one",
-    arguments="[NAME]",
-    check=check_theme_name,
-    at_prompt_only=True,
-    completes=_themes,
+@Command(
+    "theme", "show the themes, or switch to one", "[NAME]", check=_check_theme, at_prompt_only=True, completes=_themes
 )
-async def _theme(chat: ChatContext, argument: str) -> Outcome:
+async def _theme(chat: ChatContext, argument: str) -> CommandResult:
     colour = wants_colour(sys.stdout)
     if not argument:
-        lines = [_line(name, colour) for name in THEMES]
-        return Outcome(raw="".join(f"{line}\n" for line in lines)) if colour else Outcome(page="\n".join(lines))
-    use_theme(_checked(argument))
-    kept = f"swarmchat config set theme {argument} keeps it"
+        lines = "\n".join(_theme_line(name, colour) for name in THEMES)
+        return CommandResult(raw=f"{lines}\n") if colour else CommandResult(page=lines)
+    _check_theme(chat.session.swarm, argument)
+    use_theme(argument)
+    hint = f"swarmchat config set theme {argument} keeps it"
     if not colour:
-        kept = "it is not seen: NO_COLOR, --plain or TERM turn all styles off"
-    return Outcome(remark=f"theme {argument} from now on; {kept}")
+        hint = "it has no effect: NO_COLOR, --plain or TERM turn all styles off"
+    return CommandResult(remark=f"theme {argument} from now on; {hint}")
 
 
-@command(
-    "copy",
-    "copy the last answer, its last code block, or the answer of turn N",
-    arguments="[code or N]",
-    check=check_answer,
-    at_prompt_only=True,
-    completes=_answers,
-    when=lambda chat: chat.session.last_turn > 0,
-)
-async def _copy(chat: ChatContext, argument: str) -> Outcome:
-    turn = _turn(argument)
-    if not copies(sys.stdout):
-        raise UsageError("no terminal with a clipboard: /export FILE writes everything to a file")
-    answer = await _answer(chat.session, turn)
-    text = _last_code(answer.text) if argument == "code" else answer.text.strip("\n")
-    # What is pasted must not control what it is pasted into.
-    text = sanitize(text)
-    what = "the last code block" if argument == "code" else f"the answer of turn {answer.turn}"
-    told = f"copied {len(text):,} characters, {what}; your terminal must allow OSC 52"
-    return Outcome(raw=copying(text, os.environ), remark=told)
-
-
-def _checked(name: str) -> str:
-    try:
-        return check_theme(name)
-    except ValueError as error:
-        raise UsageError(f"theme {one_line(name, 60)!r}: {error}") from error
-
-
-def _line(name: str, colour: bool) -> str:
+def _theme_line(name: str, colour: bool) -> str:
     head = f"{'*' if name == theme_in_use() else ' '} {name:<5}  "
     if not colour:
         return head + ABOUT[name]
-    sample = "".join(paint(role, text, name) if role else text for role, text in _SAMPLE)
+    sample = " ".join(paint(role, text, name) for role, text in _SAMPLE.items())
     # On a narrow screen each sample still has one line.
     wide = shutil.get_terminal_size().columns >= 64
     return f"{head}{sample}  {paint('remark', ABOUT[name], name)}" if wide else head + sample
 
 
-def _turn(argument: str) -> int | None:
+def _check_answer(swarm: Swarm, argument: str) -> None:
+    _answer_turn(argument)
+
+
+async def _answer_choices(chat: ChatContext, typed: str) -> list[Choice]:
+    answers = {str(answer.turn): one_line(answer.text, 60) for answer in _answers_in_memory(chat.session)}
+    return [("code", "the last code block of the last answer"), *reversed(answers.items())]
+
+
+@Command(
+    "copy",
+    "copy the last answer, its last code block, or the answer of turn N",
+    "[code or N]",
+    check=_check_answer,
+    at_prompt_only=True,
+    completes=_answer_choices,
+    is_useful=has_turns,
+)
+async def _copy(chat: ChatContext, argument: str) -> CommandResult:
+    turn = _answer_turn(argument)
+    if not copies(sys.stdout):
+        raise UsageError("no terminal with a clipboard: /export FILE writes everything to a file")
+    answer = await _find_answer(chat.session, turn)
+    text, what = answer.text.strip("\n"), f"the answer of turn {answer.turn}"
+    if argument == "code":
+        text, what = _last_code(answer.text), "the last code block"
+    # What is pasted must not control what it is pasted into.
+    text = sanitize(text)
+    remark = f"copied {len(text):,} characters, {what}; your terminal must allow OSC 52"
+    return CommandResult(raw=copying(text, os.environ), remark=remark)
+
+
+def _answer_turn(argument: str) -> int | None:
     if argument in ("", "code"):
         return None
     if not re.fullmatch("[0-9]{1,9}", argument) or int(argument) < 1:
-        raise UsageError(f"{one_line(argument, 60)!r} is nothing to copy, expected code or the number of a turn")
+        raise UsageError(f"cannot copy {one_line(argument, 60)!r}, expected code or the number of a turn")
     return int(argument)
 
 
-async def _answer(session: Session, turn: int | None) -> DialogueEntry:
-    """Return the last answer, or that of ``turn``. Raises UsageError where there is none, and the backend's errors."""
-    found = [said for said in _in_memory(session) if turn in (None, said.turn)]
-    if not found:
-        records = [record async for record in read_records(session.backend, session.info)]
-        found = [said for said in dialogue(records) if _is_answer(said) and turn in (None, said.turn)]
-    if not found:
-        why = "nothing was answered yet" if turn is None else f"no answer in turn {turn}: /history lists the turns"
-        raise UsageError(why)
-    return found[-1]
+async def _find_answer(session: Session, turn: int | None) -> DialogueEntry:
+    """Return the last answer, or that of ``turn``. Raises UsageError if there is none, and the backend's errors."""
+    candidates = _answers_in_memory(session)
+    if not any(turn in (None, answer.turn) for answer in candidates):
+        candidates = _answers([record async for record in read_records(session.backend, session.info)])
+    for answer in reversed(candidates):
+        if turn in (None, answer.turn):
+            return answer
+    raise UsageError("no answer yet" if turn is None else f"no answer in turn {turn}: /history lists the turns")
 
 
-def _in_memory(session: Session) -> list[DialogueEntry]:
-    records = [*session.records, *session.unsaved]
-    return [said for said in dialogue(records) if _is_answer(said)]
+def _answers_in_memory(session: Session) -> list[DialogueEntry]:
+    return _answers([*session.records, *session.unsaved])
 
 
-def _is_answer(said: DialogueEntry) -> bool:
-    return said.kind == "assistant"
+def _answers(records: Iterable[Record]) -> list[DialogueEntry]:
+    return [entry for entry in dialogue(records) if entry.kind == "assistant"]
 
 
 def _last_code(text: str) -> str:
-    """Return the last code block in ``text``, without its fences. Raises UsageError where there is none."""
+    """Return the last code block in ``text``, without its fences. Raises UsageError if there is none."""
     from markdown_it import MarkdownIt
 
     blocks = [token.content for token in MarkdownIt("commonmark").parse(text) if token.type in ("fence", "code_block")]
@@ -149,3 +136,12 @@ def _last_code(text: str) -> str:
         raise UsageError("no code block in the last answer: /copy copies all of it")
     # Without the end of its last line: pasted into a shell, it would run at once.
     return blocks[-1].removesuffix("\n")
+
+
+@Command("clear", "clear the screen", at_prompt_only=True)
+async def _clear(chat: ChatContext, argument: str) -> CommandResult:
+    if can_move(sys.stdout):
+        from prompt_toolkit.shortcuts import clear
+
+        clear()
+    return CommandResult()

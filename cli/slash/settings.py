@@ -1,98 +1,131 @@
-"""Slash commands about how the chat works: the model, settings of the session, approvals, and what went wrong."""
+"""Slash commands about the model and settings of the session, the approval of tools, and what went wrong."""
 
 import asyncio
 import json
-import shutil
-import sys
+import os
+import re
 import traceback
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from swarmchat.cli.errors import CliError, UsageError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.api_key import secrets_of
-from swarmchat.cli.settings.masking import mask_secrets
-from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.slash.arguments import models
+from swarmchat.cli.settings.credentials import mask_secrets, secrets_of
+from swarmchat.cli.settings.settings import Settings, read_value
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.cli.slash.registry import Choice, Outcome, command
-from swarmchat.cli.slash.set_values import VALUES, changed, choices, value_lines
-from swarmchat.cli.terminal.capabilities import can_move
+from swarmchat.cli.slash.registry import Choice, Command, CommandResult
+from swarmchat.swarm.agents.rescue_steps import STEPS
 from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ModelNotFound, SwarmError
 
 _MODES = ("auto", "ask", "deny")
-_MOMENT = 1.0
-"""Seconds that it may take for Tab."""
-_PATIENCE = 10.0
-"""Seconds that a server may take to list its models."""
-_WIDEST = 110
+_DEFAULT = "default"
+"""The value that resets a setting."""
+_TAB_TIMEOUT = 1.0
+"""Seconds that a server may take to list its models for Tab."""
+_LIST_TIMEOUT = 10.0
+"""Seconds that it may take otherwise."""
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        if not re.fullmatch(r"-?[0-9]{1,6}(\.[0-9]{1,6})?", text) or not low <= float(text) <= high:
+            raise ValueError(f"expected a number from {low:g} to {high:g}")
+        return float(text)
+
+    return read
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) == 0:
+        raise ValueError("expected a whole number above 0")
+    return int(text)
+
+
+def _word(text: str) -> str:
+    if not re.fullmatch("[a-z_-]{1,20}", text):
+        raise ValueError("expected a word such as low, medium or high")
+    return text
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """Something that /set can change: a setting of the program by its name, or a parameter of requests."""
+
+    field: str = ""
+    """The field of the session's settings; empty for a parameter."""
+    read: Callable[[str], Any] | None = None
+    """Reads a parameter. Raises ValueError."""
+    words: Sequence[str] = ()
+    """The words that it can be set to, for completion."""
+
+    def value(self, name: str, settings: SessionSettings) -> Any:
+        """Return its value in ``settings``."""
+        return getattr(settings, self.field) if self.field else settings.parameters.get(name)
+
+
+_SETTINGS: Mapping[str, _Setting] = {
+    "max_context": _Setting("context_window"),
+    "approve": _Setting("approve", words=_MODES),
+    "rescue": _Setting("rescue", words=(*STEPS, "none")),
+    "placeholder": _Setting("placeholder"),
+    "temperature": _Setting(read=_number(0, 2)),
+    "top_p": _Setting(read=_number(0, 1)),
+    "frequency_penalty": _Setting(read=_number(-2, 2)),
+    "presence_penalty": _Setting(read=_number(-2, 2)),
+    "max_tokens": _Setting(read=_whole),
+    "seed": _Setting(read=_whole),
+    "reasoning_effort": _Setting(read=_word, words=("low", "medium", "high")),
+}
 
 
 async def _model_names(chat: ChatContext, typed: str) -> list[Choice]:
-    """Return the models that are known, and those that the server lists in time."""
-    found = dict(await models(chat, typed))
+    """Offer the model in use, those that agents name, and those that the server lists in time."""
+    named = {agent.model: f"of {agent.name}" for agent in chat.session.swarm.agents if agent.model}
+    models = {**named, chat.session.model.name: "in use", "demo": "built in: scripted answers, no AI"}
     if wiring.is_connected(chat.settings):
         with suppress(TimeoutError):
-            async with asyncio.timeout(_MOMENT):
-                found = {**dict.fromkeys((await _listed(chat.settings))[0], ""), **found}
-    return list(found.items())
+            async with asyncio.timeout(_TAB_TIMEOUT):
+                models = {**dict.fromkeys((await _listed_models(chat.settings))[0], ""), **models}
+    return list(models.items())
 
 
-async def _rules(chat: ChatContext, typed: str) -> list[Choice]:
-    name, space, _ = typed.partition(" ")
-    if space:
-        return [(f"{name} {mode}", "") for mode in _MODES]
-    tools = {tool.name: tool for agent in chat.session.swarm.agents for tool in agent.own_tools}
-    now = [(name, f"{chat.session.settings.rule_for(name, tool.approve)} now") for name, tool in tools.items()]
-    return [*((mode, "for all tools") for mode in _MODES), *now]
-
-
-def _has_tools(chat: ChatContext) -> bool:
-    return any(agent.own_tools for agent in chat.session.swarm.agents)
-
-
-async def _last(chat: ChatContext, typed: str) -> list[Choice]:
-    return [("last", "the last request"), ("tool", "the last failed tool")]
-
-
-def _was_asked(chat: ChatContext) -> bool:
-    return chat.session.conversation.last_request is not None
-
-
-@command("model", "show the model, or switch to another one", arguments="[NAME]", completes=_model_names)
-async def _model(chat: ChatContext, argument: str) -> str | Outcome:
+@Command("model", "show the model, or switch to another one", "[NAME]", completes=_model_names)
+async def _model(chat: ChatContext, argument: str) -> str | CommandResult:
+    session = chat.session
     if not argument:
-        lines = [f"{chat.session.model.name} answers, with a window of {chat.session.model.context_window:,} tokens"]
-        lines += [f"agent {agent.name} names {agent.model}" for agent in chat.session.swarm.agents if agent.model]
+        lines = [f"{session.model.name} answers, with a window of {session.model.context_window:,} tokens"]
+        lines += [f"agent {agent.name} names {agent.model}" for agent in session.swarm.agents if agent.model]
         return "\n".join(lines)
     model = chat.make_model(argument)
-    unasked = ""
+    problem = ""
     if argument != "demo":
-        listed, unasked = await _listed(chat.settings)
-        if listed and argument not in listed:
-            raise UsageError(f"the server has no model {argument!r}; {nearest(argument, listed)}")
-    chat.session.model = model
-    if chat.session.model is not model:
-        return Outcome(
-            remark=f"{chat.session.agent.name} names {chat.session.model.name} and keeps it; {argument} is for others"
-        )
-    window = chat.session.conversation.budget.window
-    told = f"{model.name} answers from now on, with a window of {window:,} tokens"
-    return Outcome(remark=f"{told}; whether the server has it is not known: {unasked}" if unasked else told)
+        names, problem = await _listed_models(chat.settings)
+        if names and argument not in names:
+            raise UsageError(f"the server has no model {argument!r}; {nearest(argument, names)}")
+    session.model = model
+    if session.model is not model:
+        own = f"agent {session.agent.name} has a model of its own, {session.model.name}"
+        return CommandResult(remark=f"{own}; {argument} answers for the others")
+    remark = f"{model.name} answers from now on, with a window of {session.conversation.budget.window:,} tokens"
+    return CommandResult(
+        remark=f"{remark}; could not check whether the server has it: {problem}" if problem else remark
+    )
 
 
-async def _listed(settings: Settings) -> tuple[list[str], str]:
-    """Return the models that the server lists, and why it cannot be asked; nothing of both if it has no such list."""
-    from swarmchat.cli.settings.wiring import make_endpoint
+async def _listed_models(settings: Settings) -> tuple[list[str], str]:
+    """Return the models that the server lists, and why it cannot be asked; both are empty if it has no such list."""
     from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 
-    settings = replace(settings, model=None, timeout=min(_PATIENCE, settings.timeout), retries=0)
+    settings = replace(settings, model=None, timeout=min(_LIST_TIMEOUT, settings.timeout), retries=0)
     try:
-        endpoint = make_endpoint(settings, name="any")
+        endpoint = wiring.make_endpoint(settings, name="any")
         if isinstance(endpoint, OpenAIEndpoint):
             try:
-                return [listed.id for listed in await endpoint.list_models()], ""
+                return [model.id for model in await endpoint.list_models()], ""
             finally:
                 await endpoint.close()
     except ModelNotFound:
@@ -102,98 +135,148 @@ async def _listed(settings: Settings) -> tuple[list[str], str]:
     return [], ""
 
 
-@command(
+async def _assignments(chat: ChatContext, typed: str) -> list[Choice]:
+    """Offer the settings with their values; after a name, the words that it can be set to."""
+    name, space, value = typed.partition(" ")
+    if not space:
+        settings = chat.session.settings
+        return [(each, _as_text(chat, each, setting.value(each, settings))) for each, setting in _SETTINGS.items()]
+    if name not in _SETTINGS:
+        return []
+    words = _SETTINGS[name].words
+    before, comma, _ = value.rpartition(",")
+    if comma:
+        # Words that a list has already are not offered again.
+        return [(f"{name} {before},{word}", "") for word in words if word not in (*before.split(","), "none")]
+    return [*((f"{name} {word}", "") for word in words), (f"{name} {_DEFAULT}", "resets it")]
+
+
+@Command(
     "set",
     "show or change settings until the session is closed; default resets one",
-    arguments="[NAME [VALUE]]",
-    completes=choices,
+    "[NAME [VALUE]]",
+    completes=_assignments,
 )
-async def _set(chat: ChatContext, argument: str) -> str | Outcome:
+async def _set(chat: ChatContext, argument: str) -> str | CommandResult:
     name, _, value = argument.partition(" ")
+    if name and name not in _SETTINGS:
+        raise UsageError(f"{name!r} cannot be set in a session; {nearest(name, _SETTINGS)}")
     if not value.strip():
-        lines = [line for line in value_lines(chat) if not name or line.split()[0] == name]
-        if not lines:
-            raise UsageError(f"{name!r} cannot be set in a session; {nearest(name, VALUES)}")
-        return "\n".join(lines)
-    await chat.session.change_settings(changed(chat, name, value.strip()))
-    return Outcome(remark=next(line for line in value_lines(chat) if line.split()[0] == name))
+        return "\n".join(_setting_line(chat, each) for each in _SETTINGS if name in ("", each))
+    await chat.session.change_settings(_changed(chat, name, value.strip()))
+    return CommandResult(remark=_setting_line(chat, name))
 
 
-@command(
+def _setting_line(chat: ChatContext, name: str) -> str:
+    """Return the name, the value and the origin of a setting."""
+    value = _SETTINGS[name].value(name, chat.session.settings)
+    initial = _SETTINGS[name].value(name, wiring.session_settings(chat.settings))
+    origin = "set here" if value != initial else chat.settings.origins.get(name, _DEFAULT)
+    return f"{name:<{max(map(len, _SETTINGS))}}  {_as_text(chat, name, value)}  ({origin})"
+
+
+def _changed(chat: ChatContext, name: str, text: str) -> SessionSettings:
+    """Return the session's settings with ``name`` set to what ``text`` says. Raises UsageError and ConfigError."""
+    setting, settings = _SETTINGS[name], chat.session.settings
+    if text == _DEFAULT:
+        value = setting.value(name, wiring.session_settings(chat.settings))
+    elif setting.read is None:
+        value = read_value("/set", name, text)
+    else:
+        try:
+            value = setting.read(text)
+        except ValueError as error:
+            raise UsageError(f"/set: {name} is {text!r}: {error}") from error
+    if setting.field:
+        return replace(settings, **{setting.field: value})
+    others = {each: parameter for each, parameter in settings.parameters.items() if each != name}
+    return replace(settings, parameters=others if value is None else {**others, name: value})
+
+
+def _as_text(chat: ChatContext, name: str, value: Any) -> str:
+    if name == "max_context" and value is None:
+        return f"{chat.session.model.context_window:,} (this model's window)"
+    if value is None or value == {}:
+        return "not set"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{pattern}: {rule}" for pattern, rule in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(each if isinstance(each, str) else each.__name__ for each in value) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+async def _rules(chat: ChatContext, typed: str) -> list[Choice]:
+    name, space, _ = typed.partition(" ")
+    if space:
+        return [(f"{name} {mode}", "") for mode in _MODES]
+    tools = {tool.name: tool for agent in chat.session.swarm.agents for tool in agent.own_tools}
+    rules = [(name, f"{chat.session.settings.rule_for(name, tool.approve)} now") for name, tool in tools.items()]
+    return [*((mode, "for all tools") for mode in _MODES), *rules]
+
+
+@Command(
     "approve",
     "show or set which tools may run: auto, ask or deny; PATTERN such as refund*",
-    arguments="[MODE, or PATTERN MODE]",
+    "[MODE, or PATTERN MODE]",
     completes=_rules,
-    when=_has_tools,
+    is_useful=lambda chat: any(agent.own_tools for agent in chat.session.swarm.agents),
 )
-async def _approve(chat: ChatContext, argument: str) -> str | Outcome:
-    words = argument.split()
+async def _approve(chat: ChatContext, argument: str) -> str | CommandResult:
+    words, settings = argument.split(), chat.session.settings
     if not words:
-        toolset = await chat.session.conversation.toolset()
-        rules = [
-            f"{name}: {chat.session.settings.rule_for(name, tool.approve)}" for name, tool in toolset.tools.items()
-        ]
-        return "\n".join(rules) or f"{chat.session.agent.name} has no tools"
+        tools = (await chat.session.conversation.toolset()).tools
+        lines = [f"{name}: {settings.rule_for(name, tool.approve)}" for name, tool in tools.items()]
+        return "\n".join(lines) or f"{chat.session.agent.name} has no tools"
     if len(words) > 2 or words[-1] not in _MODES:
         raise UsageError(
             f"{argument!r} is not a rule; expected auto, ask or deny, optionally after a pattern of tool names"
         )
-    before = {} if len(words) == 1 else chat.session.settings.approve
-    pattern = "*" if len(words) == 1 else words[0]
-    others = {each: rule for each, rule in before.items() if each != pattern}
-    await chat.session.change_settings(replace(chat.session.settings, approve={pattern: words[-1], **others}))
-    return Outcome(remark=f"tools matching {pattern}: {words[-1]}, until the session is closed")
+    pattern, rules = ("*", {}) if len(words) == 1 else (words[0], settings.approve)
+    others = {each: rule for each, rule in rules.items() if each != pattern}
+    await chat.session.change_settings(replace(settings, approve={pattern: words[-1], **others}))
+    return CommandResult(remark=f"tools matching {pattern}: {words[-1]}, until the session is closed")
 
 
-@command(
+async def _debug_pages(chat: ChatContext, typed: str) -> list[Choice]:
+    return [("last", "the last request"), ("tool", "the last failed tool")]
+
+
+@Command(
     "debug",
     "show the last request and its answer as JSON, or the traceback of the last failed tool, with secrets masked",
-    arguments="last|tool",
-    completes=_last,
-    when=_was_asked,
+    "last|tool",
+    completes=_debug_pages,
+    is_useful=lambda chat: chat.session.conversation.last_request is not None,
 )
 async def _debug(chat: ChatContext, argument: str) -> str:
+    conversation, secrets = chat.session.conversation, secrets_of(chat.settings)
     if argument == "tool":
-        error = chat.session.conversation.last_tool_error
-        if error is None:
+        if conversation.last_tool_error is None:
             raise UsageError("no tool has failed since this session was opened")
-        shown = mask_secrets("".join(traceback.format_exception(error)), secrets_of(chat.settings))
-        return str(shown).rstrip()
+        lines = traceback.format_exception(conversation.last_tool_error)
+        return str(mask_secrets("".join(lines), secrets)).rstrip()
     if argument not in ("", "last"):
         raise UsageError("usage: /debug last, or /debug tool")
-    request = chat.session.conversation.last_request
-    if request is None:
-        raise UsageError("nothing was sent since this session was opened")
-    asked = next((record for record in reversed(chat.session.records) if record.type == "request"), None)
-    after = [json.loads(record.line) for record in chat.session.records if asked is None or record.seq > asked.seq]
-    body = json.loads(request.body())
-    # The user may have typed a key, and a tool may have returned one: they are in the log, and are not to be passed on.
-    shown = mask_secrets({"request": body, "records": after}, secrets_of(chat.settings))
-    return json.dumps(shown, ensure_ascii=False, indent=2)
+    if conversation.last_request is None:
+        raise UsageError("no request was sent since this session was opened")
+    requests = [record.seq for record in chat.session.records if record.type == "request"]
+    start = requests[-1] if requests else -1
+    answer = [json.loads(record.line) for record in chat.session.records if record.seq > start]
+    # The user may have typed a key, or a tool returned one: the log holds it, but it must not be passed on.
+    page = mask_secrets({"request": json.loads(conversation.last_request.body()), "records": answer}, secrets)
+    return json.dumps(page, ensure_ascii=False, indent=2)
 
 
-@command("doctor", "check the setup, and say what to fix")
+@Command("doctor", "check the setup, and say what to fix")
 async def _doctor(chat: ChatContext, argument: str) -> str:
-    import os
-
-    from swarmchat.cli.doctor.check import shown
-    from swarmchat.cli.doctor.host import check_program, check_terminal
+    from swarmchat.cli.doctor.check import format_check
+    from swarmchat.cli.doctor.environment import check_key, check_program, check_terminal
     from swarmchat.cli.doctor.model import check_model
-    from swarmchat.cli.doctor.settings import check_folder, check_key
+    from swarmchat.cli.doctor.store import check_folder
 
     settings = replace(chat.settings, model=chat.session.model.name)
     key, usable = check_key(settings)
-    made = [*check_program(), *check_terminal(os.environ), *key]
-    made += [*await check_model(settings, offline=False, usable=usable), *check_folder(settings)]
-    width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns)
-    lines = [shown(check, width, colour=False) for check in made]
+    checks = [*check_program(), *check_terminal(os.environ), *key]
+    checks += [*await check_model(settings, offline=False, usable=usable), *check_folder(settings)]
+    lines = [format_check(check, colour=False) for check in checks]
     return "\n".join([*lines, "swarmchat doctor looks at the store and at all sessions too"])
-
-
-@command("clear", "clear the screen", at_prompt_only=True)
-async def _clear(chat: ChatContext, argument: str) -> Outcome:
-    if can_move(sys.stdout):
-        from prompt_toolkit.shortcuts import clear
-
-        clear()
-    return Outcome()

@@ -1,167 +1,132 @@
-"""Slash commands about whole turns: take back, bring back, ask again, and go on elsewhere."""
+"""Slash commands about turns: undo, redo, ask again, edit the question, and forget what came before."""
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.slash.arguments import export_files, turns_to_redo, turns_to_undo
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.cli.slash.registry import Outcome, command
+from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.session.session import Session
-from swarmchat.swarm.session.undo import redoable
+from swarmchat.swarm.session.undo import Timeline, UndoResult, redoable
 
-FORMATS = {".jsonl": "jsonl", ".json": "openai", ".md": "markdown", ".html": "html", ".htm": "html"}
-"""How a session is written, by the end of the file's name."""
+_MAX_CHOICES = 100
+"""Maximum number of turns to offer."""
 
-_STAYS = "memory, storages and bans stay as they are"
+_UNCHANGED = "memory, storages and bans stay as they are"
 
 
-def _has_turns(chat: ChatContext) -> bool:
+def has_turns(chat: ChatContext) -> bool:
+    """Whether a message was sent in this session."""
     return chat.session.last_turn > 0
+
+
+async def read_timeline(session: Session) -> Timeline:
+    """Read the turns of ``session``, with those that are not stored yet."""
+    timeline, stored = Timeline(session.swarm.default), 0
+    async for record in read_records(session.backend, session.info):
+        timeline.take(record)
+        stored = record.seq + 1
+    for record in session.unsaved:
+        if record.seq >= stored:
+            timeline.take(record)
+    return timeline
+
+
+def turn_choices(timeline: Timeline, turns: Sequence[int]) -> list[Choice]:
+    """Offer ``turns`` by their numbers, each with its question."""
+    return [(str(turn), timeline.texts.get(turn, "")) for turn in turns[:_MAX_CHOICES]]
+
+
+def _counts(timeline: Timeline, turns: Sequence[int]) -> list[Choice]:
+    """Offer how many of ``turns`` to take, each number with the question of the last turn that it includes."""
+    questions = [question for _, question in turn_choices(timeline, turns)]
+    return [(str(count), question) for count, question in enumerate(questions, 1)]
+
+
+async def _undoable(chat: ChatContext, typed: str) -> list[Choice]:
+    timeline = await read_timeline(chat.session)
+    return _counts(timeline, timeline.visible[::-1])
+
+
+async def _redoable(chat: ChatContext, typed: str) -> list[Choice]:
+    timeline = await read_timeline(chat.session)
+    return _counts(timeline, timeline.redoable)
 
 
 def _has_undone(chat: ChatContext) -> bool:
     return bool(redoable([*chat.session.records, *chat.session.unsaved]))
 
 
-def _has_log(chat: ChatContext) -> bool:
-    return not chat.session.is_new
-
-
-def check_number(swarm: Swarm, argument: str) -> None:
-    """Raise UsageError unless ``argument`` says how many turns."""
+def _check_number(swarm: Swarm, argument: str) -> None:
     _number(argument)
 
 
-def check_file(swarm: Swarm, argument: str) -> None:
-    """Raise UsageError unless ``argument`` names a file that a session can be written to, or none."""
-    _file(argument, "session")
-
-
-@command(
+@Command(
     "undo",
     "undo the last turn, or the last N, with agent and states",
-    arguments="[N]",
-    check=check_number,
-    completes=turns_to_undo,
-    when=_has_turns,
+    "[N]",
+    check=_check_number,
+    completes=_undoable,
+    is_useful=has_turns,
 )
-async def _undo(chat: ChatContext, argument: str) -> Outcome:
-    done = await chat.session.undo(_number(argument))
-    if not done.turns:
-        raise UsageError("nothing to undo: no turn is left")
-    return Outcome(remark=f"{_named(done.turns)} undone; {_standing(chat.session, done.left)}; {_STAYS}")
+async def _undo(chat: ChatContext, argument: str) -> CommandResult:
+    undone = await _undone(chat.session, _number(argument), "nothing to undo: no turn is left")
+    return CommandResult(remark=f"{_named(undone.turns)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}")
 
 
-@command(
+@Command(
     "redo",
     "redo the first undone turn, or the first N",
-    arguments="[N]",
-    check=check_number,
-    completes=turns_to_redo,
-    when=_has_undone,
+    "[N]",
+    check=_check_number,
+    completes=_redoable,
+    is_useful=_has_undone,
 )
-async def _redo(chat: ChatContext, argument: str) -> Outcome:
-    done = await chat.session.redo(_number(argument))
-    if not done.turns:
+async def _redo(chat: ChatContext, argument: str) -> CommandResult:
+    redone = await chat.session.redo(_number(argument))
+    if not redone.turns:
         raise UsageError("nothing to redo: redo works only right after an undo")
-    return Outcome(remark=f"{_named(done.turns)} there again; {_standing(chat.session, done.left)}")
+    return CommandResult(remark=f"{_named(redone.turns)} back; {_remaining(chat.session, redone)}")
 
 
-@command("retry", "undo the last turn and ask again", when=_has_turns)
-async def _retry(chat: ChatContext, argument: str) -> Outcome:
-    done = await chat.session.undo()
-    if not done.turns:
-        raise UsageError("no question to ask again")
-    remark = f"{_named(done.turns)} undone; {_STAYS}"
-    if not done.text.strip():
-        return Outcome(remark=f"{remark}; there was no text in it to ask again")
-    return Outcome(remark=remark, send=done.text)
+@Command("retry", "undo the last turn and ask again", is_useful=has_turns)
+async def _retry(chat: ChatContext, argument: str) -> CommandResult:
+    undone = await _undone(chat.session, 1, "no question to ask again")
+    remark = f"{_named(undone.turns)} undone; {_UNCHANGED}"
+    if not undone.text.strip():
+        return CommandResult(remark=f"{remark}; it had no text to ask again")
+    return CommandResult(remark=remark, send=undone.text)
 
 
-@command(
-    "edit",
-    "undo the last turn and edit its question",
-    at_prompt_only=True,
-    when=_has_turns,
-)
-async def _edit(chat: ChatContext, argument: str) -> Outcome:
-    done = await chat.session.undo()
-    if not done.turns:
-        raise UsageError("no question to edit")
-    remark = f"{_named(done.turns)} undone; {_standing(chat.session, done.left)}; {_STAYS}"
-    return Outcome(remark=remark, draft=done.text)
+@Command("edit", "undo the last turn and edit its question", at_prompt_only=True, is_useful=has_turns)
+async def _edit(chat: ChatContext, argument: str) -> CommandResult:
+    undone = await _undone(chat.session, 1, "no question to edit")
+    remark = f"{_named(undone.turns)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}"
+    return CommandResult(remark=remark, draft=undone.text)
 
 
-@command("fork", "continue in a copy of this session", arguments="[NAME]", when=_has_log)
-async def _fork(chat: ChatContext, argument: str) -> Outcome:
-    from swarmchat.swarm.archive.sessions import fork_session
-    from swarmchat.swarm.archive.writer import SessionWriter
-    from swarmchat.swarm.persistence.session_index import find_session, numbered_name
-
-    await _store_all(chat.session)
-    backend, info = chat.session.backend, chat.session.info
-    name = clean_text(argument) or await numbered_name(backend, info.client, info.name)
-    if await find_session(backend, info.client, name) is not None:
-        raise UsageError(f"{info.client} has a session {name!r} already: choose another name")
-    forked = await fork_session(backend, info, name, datetime.now(UTC))
-    stored = await SessionWriter(backend, info.client, chat.session.settings.lifetimes.session).store(forked, name=name)
-    remark = f"this is session {name!r} now; {info.name!r} stays as it is, and /resume {info.name} goes back to it"
-    return Outcome(remark=remark, go_on_in=stored.info.id)
+@Command("reset", "forget the conversation; states, memory and the log are kept", is_useful=has_turns)
+async def _reset(chat: ChatContext, argument: str) -> str:
+    await chat.session.reset()
+    return "earlier messages are no longer sent"
 
 
-@command(
-    "export",
-    "write the session to a .jsonl, .json, .md or .html file; ! overwrites",
-    arguments="[!] [FILE]",
-    check=check_file,
-    completes=export_files,
-    when=_has_log,
-)
-async def _export(chat: ChatContext, argument: str) -> Outcome:
-    from swarmchat.cli.sessions.files import export_session, redaction
-
-    await _store_all(chat.session)
-    path, form, replaces = _file(argument, chat.session.info.name)
-    if path.exists() and not replaces:
-        raise UsageError(f"{path} is there already: /export ! {path} replaces it")
-    await export_session(chat.session.backend, chat.session.info, form, redaction([]), path)
-    return Outcome(remark=f"wrote {path}: {form}, {path.stat().st_size:,} bytes")
-
-
-async def _store_all(session: Session) -> None:
-    """Store what could not be stored before. Raises UsageError for a session that is in no store yet."""
-    await session.flush()
-    if session.is_new:
-        raise UsageError("nothing was said in this session yet")
+async def _undone(session: Session, count: int, otherwise: str) -> UndoResult:
+    """Undo ``count`` turns. Raises UsageError with the message ``otherwise`` if there are none."""
+    undone = await session.undo(count)
+    if not undone.turns:
+        raise UsageError(otherwise)
+    return undone
 
 
 def _number(argument: str) -> int:
     if not argument:
         return 1
     if not re.fullmatch("[0-9]{1,9}", argument) or int(argument) < 1:
-        raise UsageError(f"{argument!r} is no number of turns, expected 1 or more")
+        raise UsageError(f"{argument!r} is not a number of turns, expected 1 or more")
     return int(argument)
-
-
-def _file(argument: str, session: str) -> tuple[Path, str, bool]:
-    """Return where to, in which format, and whether a file that is there may be replaced."""
-    replaces = argument.startswith("!")
-    name = argument.removeprefix("!").strip() or (re.sub(r"[^\w.-]+", "-", session).strip("-.") or "session") + ".md"
-    path = Path(name)
-    if name.startswith("~"):
-        try:
-            path = path.expanduser()
-        except RuntimeError as error:
-            raise UsageError(f"{name}: {error}") from error
-    form = FORMATS.get(path.suffix.lower())
-    if form is None:
-        raise UsageError(f"{name!r} does not say how to write the session: end it in {', '.join(FORMATS)}")
-    return path, form, replaces
 
 
 def _named(turns: Sequence[int]) -> str:
@@ -172,6 +137,6 @@ def _named(turns: Sequence[int]) -> str:
     return f"{len(turns)} turns are"
 
 
-def _standing(session: Session, left: int) -> str:
-    turns = "1 turn" if left == 1 else f"{left or 'no'} turns"
+def _remaining(session: Session, result: UndoResult) -> str:
+    turns = "1 turn" if result.left == 1 else f"{result.left or 'no'} turns"
     return f"now {turns}; active agent: {session.agent.name}"

@@ -1,1 +1,1 @@
-"""`swarmchat agents`, `tools` and `init`: look at a swarm, or start one."""
+"""`swarmchat agents`, `tools` and `init`: show a swarm, call its tools, or write a new one."""

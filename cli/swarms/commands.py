@@ -1,6 +1,7 @@
 """``swarmchat agents``, ``tools`` and ``init``: show the parts of a swarm, call its tools, write a new one."""
 
-import json
+import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -9,8 +10,13 @@ import typer
 from swarmchat.cli.app import options
 from swarmchat.cli.app.command_runner import run_and_exit
 from swarmchat.cli.app.typer_app import Commands
+from swarmchat.cli.errors import ConfigError, NotFoundError, ToolFailedError, UsageError
+from swarmchat.cli.inspection.commands import run_on_reader
+from swarmchat.cli.terminal.printing import print_json
+from swarmchat.cli.terminal.sanitize import sanitize
 
 if TYPE_CHECKING:
+    from swarmchat.cli.inspection.reader import StoreReader
     from swarmchat.swarm.agents.agent import Agent, Swarm
 
 agents_app = Commands(help="See the agents of a swarm.", no_args_is_help=True)
@@ -23,16 +29,15 @@ def list_agents(*, flags: options.Flags, as_json: options.Json = False) -> None:
     """List the agents; a star marks the default one."""
 
     def show(swarm: "Swarm") -> None:
-        agents = [_about(swarm, agent) for agent in swarm.agents]
         if as_json:
-            print(json.dumps(agents, ensure_ascii=False, indent=2))
+            print_json([_fields(swarm, agent) for agent in swarm.agents])
             return
-        for agent in agents:
-            star = "*" if agent["default"] else " "
-            print(f"{star} {agent['name']}" + (f"  {agent['description']}" if agent["description"] else ""))
-            for kind in ("tools", "handoffs"):
-                if agent[kind]:
-                    print(f"    {kind}: {', '.join(agent[kind])}")
+        for agent in swarm.agents:
+            print(f"{'*' if agent.name == swarm.default else ' '} {_head(agent)}")
+            tools = [tool.name for tool in agent.own_tools]
+            for kind, names in {"tools": tools, "handoffs": agent.handoffs}.items():
+                if names:
+                    print(f"    {kind}: {', '.join(names)}")
 
     _run_on_swarm(flags, show)
 
@@ -45,21 +50,21 @@ def show_agent(
     """Show one agent: its instructions, tools and handoffs."""
 
     def show(swarm: "Swarm") -> None:
+        from swarmchat.cli.swarms.pages import tool_line
+
         agent = swarm.agent(name)
-        about = _about(swarm, agent)
         texts = [
             text if isinstance(text, str) else f"(made by {text.__name__})" for text in (agent.prompt, *agent.system)
         ]
+        definitions = [tool.definition for tool in agent.own_tools]
         if as_json:
-            definitions = [tool.definition for tool in agent.own_tools]
-            print(json.dumps({**about, "system": texts, "tools": definitions}, ensure_ascii=False, indent=2))
+            print_json({**_fields(swarm, agent), "system": texts, "tools": definitions})
             return
-        print(f"{about['name']}" + (f"  {about['description']}" if about["description"] else ""))
+        print(_head(agent))
         for text in texts:
             print(f"\n{text}")
-        for tool in agent.own_tools:
-            first = tool.signature.description.split("\n")[0]
-            print(f"\n  {tool.name}({', '.join(tool.signature.parameters['properties'])})  {first}".rstrip())
+        for definition in definitions:
+            print(f"\n  {tool_line(definition['function'])}")
         if agent.handoffs:
             print(f"\n  hands over to {', '.join(agent.handoffs)}")
 
@@ -76,7 +81,7 @@ def graph(
     """Show which agents hand over to which."""
 
     def show(swarm: "Swarm") -> None:
-        from swarmchat.cli.swarms.graph import as_mermaid, as_tree
+        from swarmchat.cli.swarms.pages import as_mermaid, as_tree
 
         print(as_mermaid(swarm) if mermaid else as_tree(swarm))
 
@@ -89,19 +94,17 @@ def list_tools(*, flags: options.Flags, as_json: options.Json = False) -> None:
     """List the tools, and the agents that have them."""
 
     def show(swarm: "Swarm") -> None:
-        by_name: dict[str, Any] = {}
+        from swarmchat.cli.swarms.pages import tool_line
+
+        tools: dict[str, Any] = {}
         for agent in swarm.agents:
             for tool in agent.own_tools:
-                by_name.setdefault(tool.name, {**tool.definition["function"], "agents": []})["agents"].append(
-                    agent.name
-                )
+                tools.setdefault(tool.name, {**tool.definition["function"], "agents": []})["agents"].append(agent.name)
         if as_json:
-            print(json.dumps(list(by_name.values()), ensure_ascii=False, indent=2))
+            print_json(list(tools.values()))
             return
-        for name, tool in by_name.items():
-            first = tool.get("description", "").split("\n")[0]
-            print(f"{name}({', '.join(tool['parameters']['properties'])})  {first}".rstrip())
-            print(f"    {', '.join(tool['agents'])}")
+        for function in tools.values():
+            print(f"{tool_line(function)}\n    {', '.join(function['agents'])}")
 
     _run_on_swarm(flags, show)
 
@@ -118,27 +121,71 @@ def call_tool(
     flags: options.Flags,
 ) -> None:
     """Call a tool and print its result. Without -s, in a temporary session."""
-    from swarmchat.cli.swarms.tool_call import call
 
-    if session is None:
-        flags = {**flags, "backend": "memory"}
-    run_and_exit(lambda: call(flags, name, arguments, session))
+    async def work(reader: "StoreReader") -> None:
+        from swarmchat.cli.settings import wiring
+        from swarmchat.swarm.common.names import nearest
+        from swarmchat.swarm.session.session import Session
+        from swarmchat.swarm.tools.context import ArgumentsError, ToolFailure
+
+        swarm = reader.swarm
+        owners = {tool.name: (agent, tool) for agent in swarm.agents for tool in agent.own_tools}
+        if name not in owners:
+            raise NotFoundError(f"swarm {swarm.name!r} has no tool {name!r}; {nearest(name, owners)}")
+        agent, tool = owners[name]
+        try:
+            values = tool.read_arguments(arguments)
+        except ArgumentsError as error:
+            raise UsageError(f"{name}: {error}") from error
+        model = wiring.make_model(reader.settings, interactive=False, swarm=swarm)
+        settings = wiring.session_settings(reader.settings)
+        async with await Session.open(
+            reader.backend, model, client=reader.client, name=session, swarm=swarm, settings=settings
+        ) as opened:
+            # No approval is needed: the user typed the call. A handoff has no meaning outside of a chat.
+            try:
+                call = await opened.call_tool(tool, values, agent=agent.name)
+            except ToolFailure as error:
+                # Whoever calls a tool by hand is likely its author.
+                print(sanitize("".join(traceback.format_exception(error.__cause__))), end="", file=sys.stderr)
+                raise ToolFailedError(str(error)) from error
+        print(sanitize(call.result))
+
+    # Without a session to change, nothing is stored.
+    run_on_reader(flags if session is not None else {**flags, "backend": "memory"}, work)
 
 
 def init(folder: Annotated[Path, typer.Argument(help="Folder to write to; created if missing.")] = Path()) -> None:
-    """Write a small swarm that runs, as a starting point."""
+    """Write a small swarm that runs, as a starting point.
+
+    \b
+    swarmchat init bakery && swarmchat -S bakery
+    """
 
     async def write() -> None:
-        from swarmchat.cli.swarms.scaffold import write_template
-
-        for path in write_template(folder):
-            print(path)
+        templates = Path(__file__).parent
+        files = {"swarm.toml": templates / "template.toml", "tools.py": templates / "template_tools.py"}
+        for path in map(folder.joinpath, files):
+            if path.exists():
+                raise ConfigError(f"{path} already exists: choose another folder")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, template in files.items():
+                (folder / name).write_text(template.read_text("utf-8"), "utf-8")
+                print(folder / name)
+        except OSError as error:
+            raise ConfigError(f"{folder} cannot be written: {error.strerror}") from error
         print(f"try it: swarmchat chat -S {folder}")
 
     run_and_exit(write)
 
 
-def _about(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
+def _head(agent: "Agent") -> str:
+    return f"{agent.name}  {agent.description}".rstrip()
+
+
+def _fields(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
+    """Return what JSON tells about ``agent``."""
     return {
         "name": agent.name,
         "default": agent.name == swarm.default,

@@ -1,6 +1,7 @@
 """What the terminal can do."""
 
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -30,3 +31,8 @@ def reflows_here() -> bool:
 def is_terminal() -> bool:
     """Whether input and output are both a terminal, so that a person can be asked."""
     return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def report_width() -> int:
+    """Return the columns for a report: those of the terminal, at most 110."""
+    return min(110, shutil.get_terminal_size((110, 24)).columns)

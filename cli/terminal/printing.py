@@ -12,23 +12,28 @@ def print_values(values: Mapping[str, Any], as_json: bool) -> None:
     """Print named values, one per line or as JSON."""
     if as_json:
         print_json(values)
-        return
-    for name, value in values.items():
-        print(f"{as_line(name)}: {as_line(value)}")
+    else:
+        for name, value in values.items():
+            print(f"{as_line(name)}: {as_line(value)}")
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, line: str) -> None:
     """Print each row as the format string ``line`` with its fields filled in, or all rows as JSON."""
     if as_json:
         print_json(rows)
-        return
-    for row in rows:
-        print(line.format_map({name: as_line(value) for name, value in row.items()}))
+    else:
+        for row in rows:
+            print(line.format_map({name: as_line(value) for name, value in row.items()}))
 
 
 def print_json(value: Any) -> None:
     """Print ``value`` as indented JSON; on a terminal only in ASCII, so that nothing in it controls the terminal."""
     print(json.dumps(value, ensure_ascii=sys.stdout.isatty(), indent=2))
+
+
+def count_of(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural unless it is 1."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def as_line(value: Any) -> str:

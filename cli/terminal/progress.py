@@ -13,24 +13,23 @@ _WORTH_SHOWING = 2000
 
 
 class Progress:
-    """Counts what is done; shows it if there is a ``bar``."""
+    """Counts finished records, and shows them if there is a ``bar``."""
 
     def __init__(self, bar: Any = None) -> None:
         self._bar = bar
 
     def advance(self, count: int) -> None:
-        """Add ``count`` to what is done."""
+        """Add ``count`` finished records."""
         if self._bar is not None:
             self._bar.advance(0, count)
 
     def print(self, line: str) -> None:
         """Print a line of output above the bar."""
-        if self._bar is not None and sys.stdout.isatty():
-            self._bar.stop()
-            print(line)
+        # While the bar is on the screen, rich sends what is printed to the bar's stream.
+        self.stop()
+        print(line, flush=self._bar is not None)
+        if self._bar is not None:
             self._bar.start()
-        else:
-            print(line, flush=self._bar is not None)
 
     def stop(self) -> None:
         """Remove the bar."""

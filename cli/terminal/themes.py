@@ -8,47 +8,41 @@ from swarmchat.swarm.common.names import nearest
 Style = tuple[str, ...]
 """Parameters of one SGR sequence."""
 
-# A style is written as words: attributes, then one of the terminal's own colours or a number of the 256-colour
-# palette, then "on" and the background. Numbers above 15 look the same in every terminal, so contrast can be computed.
+# A style is written in the column of its theme: attributes, then one of the terminal's own colours or a number of the
+# 256-colour palette, then "on" and the background. Numbers above 15 look the same in every terminal, so contrast can be
+# computed.
 _TABLE = """
-    role           | auto           | dark           | light          | mono
-    name           | bold           | bold           | bold           | bold
-    found          | bold           | bold           | bold           | bold
-    heading.1      | bold underline | bold underline | bold underline | bold underline
-    heading.2      | bold           | bold           | bold           | bold
-    heading.3      | bold italic    | bold italic    | bold italic    | bold italic
-    table.head     | bold           | bold           | bold           | bold
-    code.heading   | bold           | bold           | bold           | bold
-    queued         | bold           | bold           | bold           | bold
-    remark         | dim            | 246            | 240            | dim
-    error          | red            | 210            | 124            | bold
-    ok             | green          | 114            | 22             |
-    warning        | yellow         | 221            | 94             | bold
-    mark           | dim            | 245            | 241            | dim
-    code           | cyan           | 116            | 23             |
-    code.comment   | dim italic     | 246 italic     | 240 italic     | dim italic
-    code.keyword   | magenta        | 176            | 90             | bold
-    code.builtin   | cyan           | 80             | 23             |
-    code.class     | yellow bold    | 222 bold       | 58 bold        | underline
-    code.attribute | yellow         | 222            | 58             |
-    code.function  | blue           | 111            | 25             | underline
-    code.number    | cyan           | 215            | 94             |
-    code.string    | green          | 150            | 22             | italic
-    deleted        | red            | 210            | 124            | dim
-    inserted       | green          | 114            | 22             | bold
-    fill.low       | green          | 114            | 22             |
-    fill.middle    | yellow         | 221            | 94             | bold
-    fill.high      | red            | 210            | 124            | bold underline
-    suggestion     | 242            | 245            | 241            | dim
-    menu           | 16 on 250      | 252 on 237     | 16 on 253      | underline
-    menu.chosen    | 231 on 240     | 16 on 116      | 231 on 24      | reverse
-    menu.about     | 16 on 247      | 250 on 236     | 238 on 254     | dim underline
+auto           | dark           | light          | mono           | roles
+bold           | bold           | bold           | bold           | name found heading.2 table.head code.heading queued
+bold underline | bold underline | bold underline | bold underline | heading.1
+bold italic    | bold italic    | bold italic    | bold italic    | heading.3
+dim            | 246            | 240            | dim            | remark
+red            | 210            | 124            | bold           | error
+green          | 114            | 22             |                | ok fill.low
+yellow         | 221            | 94             | bold           | warning fill.middle
+dim            | 245            | 241            | dim            | mark
+cyan           | 116            | 23             |                | code
+dim italic     | 246 italic     | 240 italic     | dim italic     | code.comment
+magenta        | 176            | 90             | bold           | code.keyword
+cyan           | 80             | 23             |                | code.builtin
+yellow bold    | 222 bold       | 58 bold        | underline      | code.class
+yellow         | 222            | 58             |                | code.attribute
+blue           | 111            | 25             | underline      | code.function
+cyan           | 215            | 94             |                | code.number
+green          | 150            | 22             | italic         | code.string
+red            | 210            | 124            | dim            | deleted
+green          | 114            | 22             | bold           | inserted
+red            | 210            | 124            | bold underline | fill.high
+242            | 245            | 241            | dim            | suggestion
+16 on 250      | 252 on 237     | 16 on 253      | underline      | menu
+231 on 240     | 16 on 116      | 231 on 24      | reverse        | menu.chosen
+16 on 247      | 250 on 236     | 238 on 254     | dim underline  | menu.about
 """
 
 
 def _read_table() -> dict[str, dict[str, str]]:
-    (_, *names), *rows = ([cell.strip() for cell in line.split("|")] for line in _TABLE.strip().splitlines())
-    return {name: {row[0]: row[column] for row in rows} for column, name in enumerate(names, 1)}
+    (*themes, _), *rows = ([cell.strip() for cell in line.split("|")] for line in _TABLE.strip().splitlines())
+    return {theme: {role: row[i] for row in rows for role in row[-1].split()} for i, theme in enumerate(themes)}
 
 
 THEMES: Mapping[str, Mapping[str, str]] = _read_table()

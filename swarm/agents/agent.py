@@ -1,13 +1,15 @@
-"""The definitions of agents, and of the swarm that they form."""
+"""Definitions of agents, of the swarm that they form, and of the tools that hand a client over."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.names import check_agent_name, nearest
+from swarmchat.swarm.common.names import check_name, nearest
 from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.primitives.navigation import Navigation
 
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.rescue_steps import Step
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.storage import Storage
     from swarmchat.swarm.tools.context import Context
     from swarmchat.swarm.tools.tool import Tool
+
+PREFIX = "transfer_to_"
+BACK = "transfer_back"
+"""The names of the tools by which agents hand a client over to one another."""
 
 DEFAULT_PROMPT = "You are a helpful assistant. Answer briefly and plainly, and say so when you do not know."
 
@@ -46,20 +52,20 @@ class Agent:
     max_tool_calls: int | None = None
     """How many calls of one message are run; the others get an error. ``None``: all."""
     validate: Callable[[str], str | Awaitable[str | None] | None] | None = None
-    """Called with each answer before the user sees it; returns what is wrong with it, if anything. With it, answers
-    do not stream."""
+    """Called with each answer before the user sees it; returns the problem if the answer is not acceptable. Answers
+    do not stream then."""
 
     def __post_init__(self) -> None:
-        check_agent_name(self.name)
+        # With transfer_to_ before it, it is the name of a tool.
+        check_name("agent", self.name, 50)
         if self.max_tool_calls is not None and self.max_tool_calls < 0:
             raise DefinitionError(f"agent {self.name!r}: max_tool_calls is {self.max_tool_calls}, expected 0 or more")
         if self.tools:
             from swarmchat.swarm.tools.tool import as_tool
 
             object.__setattr__(self, "tools", tuple(as_tool(function) for function in self.tools))
-        names = [tool.name for tool in self.own_tools]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise DefinitionError(f"agent {self.name!r} has two tools named {min(twice)!r}: rename one")
+        if duplicates := _duplicates(tool.name for tool in self.own_tools):
+            raise DefinitionError(f"agent {self.name!r} has two tools named {min(duplicates)!r}: rename one")
 
     @property
     def own_tools(self) -> tuple["Tool", ...]:
@@ -68,14 +74,21 @@ class Agent:
 
     async def system_messages(self, ctx: "Context") -> tuple[bytes, ...]:
         """Return the agent's system messages as JSON, in the order in which they are sent. Raises HookError."""
-        what = f"the prompt of agent {self.name!r}"
-        texts = [await call_hook(what, text, ctx) if callable(text) else text for text in (self.prompt, *self.system)]
+        label = f"the prompt of agent {self.name!r}"
+        texts = [await call_hook(label, text, ctx) if callable(text) else text for text in (self.prompt, *self.system)]
         return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
+
+
+_PARTS = {"agent": "agents", "policy": "policies", "state": "states", "storage": "storages"}
+"""The kinds of named parts of a swarm, and the attribute that lists each."""
 
 
 @dataclass(frozen=True)
 class Swarm:
-    """Agents that hand a client over to one another, and what they share. Raises DefinitionError if it is invalid."""
+    """Agents that hand a client over to one another, with the policies, states and storages that they share.
+
+    Raises DefinitionError if it is invalid.
+    """
 
     name: str
     agents: Sequence[Agent]
@@ -85,7 +98,7 @@ class Swarm:
     states: Sequence["State[Any]"] = ()
     storages: Sequence["Storage[Any]"] = ()
     embedder: "Embedder | None" = None
-    """What turns texts into vectors. ``None``: the built-in embedder, which needs no model."""
+    """Turns texts into vectors. ``None``: the built-in embedder, which needs no model."""
     demo: Sequence["DemoRule"] = ()
     """The rules of the demo model in this swarm."""
     rescue: Sequence["Step"] | None = None
@@ -98,10 +111,9 @@ class Swarm:
             raise DefinitionError(f"swarm {self.name!r} has no agents: define at least one")
         if not self.default:
             object.__setattr__(self, "default", self.agents[0].name)
-        for kind in ("agents", "policies", "states", "storages"):
-            names = [part.name for part in getattr(self, kind)]
-            if twice := {name for name in names if names.count(name) > 1}:
-                raise DefinitionError(f"swarm {self.name!r}: two of its {kind} are named {min(twice)!r}")
+        for parts in _PARTS.values():
+            if duplicates := _duplicates(part.name for part in getattr(self, parts)):
+                raise DefinitionError(f"swarm {self.name!r}: two of its {parts} are named {min(duplicates)!r}")
         if self.default not in self.names:
             raise DefinitionError(
                 f"swarm {self.name!r}: the default is {self.default!r}, but there is no such agent; "
@@ -117,10 +129,15 @@ class Swarm:
 
     def agent(self, name: str) -> Agent:
         """Return the agent ``name``. Raises DefinitionError, with the most similar name, if it is unknown."""
-        for agent in self.agents:
-            if agent.name == name:
-                return agent
-        raise DefinitionError(f"swarm {self.name!r} has no agent {name!r}; {nearest(name, self.names)}")
+        agent: Agent = self.find("agent", name)
+        return agent
+
+    def find(self, kind: str, name: str) -> Any:
+        """Return the agent, policy, state or storage ``name``. Raises DefinitionError as ``agent`` does."""
+        parts = {part.name: part for part in getattr(self, _PARTS[kind])}
+        if name not in parts:
+            raise DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, parts)}")
+        return parts[name]
 
     def _check_handoffs(self, agent: Agent) -> None:
         own = {tool.name for tool in agent.own_tools}
@@ -132,11 +149,48 @@ class Swarm:
                 )
             if target == agent.name:
                 raise DefinitionError(f"agent {agent.name!r} hands over to itself: remove it from its handoffs")
-        for name in (*(f"transfer_to_{target}" for target in agent.handoffs), "transfer_back"):
+        for name in (*(PREFIX + target for target in agent.handoffs), BACK):
             if name in own:
                 raise DefinitionError(
                     f"agent {agent.name!r}: the tool name {name!r} is reserved for a handoff: rename the tool"
                 )
+
+
+def _duplicates(names: Iterable[str]) -> set[str]:
+    return {name for name, count in Counter(names).items() if count > 1}
+
+
+def handoff_definitions(swarm: Swarm, agent: Agent, navigation: Navigation) -> list[dict[str, Any]]:
+    """Return the definitions of the handoff tools of ``agent``, in the form of the chat API."""
+    texts = {}
+    for name in agent.handoffs:
+        purpose = swarm.agent(name).description
+        texts[PREFIX + name] = f"Hand the user over to {name}." + (f" {purpose}" if purpose else "")
+    if navigation.stack:
+        texts[BACK] = f"Hand the user back to {navigation.stack[-1]}, who was there before you."
+    parameters = {"type": "object", "properties": {}, "additionalProperties": False}
+    return [
+        {"type": "function", "function": {"name": name, "description": text, "parameters": parameters}}
+        for name, text in texts.items()
+    ]
+
+
+def handoff_names(agent: Agent, navigation: Navigation) -> list[str]:
+    """Return the names of the handoff tools that ``agent`` can call now."""
+    return [*(PREFIX + name for name in agent.handoffs), *([BACK] if navigation.stack else [])]
+
+
+def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | None:
+    """Return the agent that the tool ``name`` hands over to; ``None`` unless ``agent`` can make that handoff now."""
+    if name == BACK and navigation.stack:
+        return navigation.stack[-1]
+    target = name.removeprefix(PREFIX)
+    return target if name.startswith(PREFIX) and target in agent.handoffs else None
+
+
+def as_swarm(definition: Swarm | Agent) -> Swarm:
+    """Return ``definition`` as a swarm: a single agent is a swarm of one."""
+    return definition if isinstance(definition, Swarm) else Swarm(definition.name, [definition])
 
 
 DEFAULT_SWARM = Swarm("assistant", [Agent("assistant")])

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.agents.agent import Agent, Swarm, as_swarm
 from swarmchat.swarm.agents.python_file import load_module, where_it_failed
 from swarmchat.swarm.errors import DefinitionError
 
 EXAMPLES = ("helpdesk", "phone_shop")
-"""Swarms that come with the program, by name."""
+"""The names of the swarms that come with the program."""
 
 TOML = "swarm.toml"
 _ATTRIBUTE = "swarm"
@@ -33,7 +33,7 @@ def load_swarm(name: str, folder: Path) -> Swarm:
         file = file / TOML
     if file.is_file():
         if file.suffix == ".toml":
-            # Imports pydantic, which those that only ask for EXAMPLES do without.
+            # It imports pydantic, which callers that only need EXAMPLES should not pay for.
             from swarmchat.swarm.agents.toml_file import read_toml
 
             return read_toml(file)
@@ -44,9 +44,9 @@ def load_swarm(name: str, folder: Path) -> Swarm:
         return _swarm_of(_import(path, folder), attribute, path)
     if file.suffix in (".py", ".toml") or len(file.parts) > len(folder.parts) + 1:
         raise DefinitionError(f"unknown swarm {name!r}: {file} does not exist")
-    near = difflib.get_close_matches(path, EXAMPLES, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"name a file, a folder with a {TOML}, MODULE:NAME, or one of"
-    raise DefinitionError(f"unknown swarm {name!r}; {hint}" + ("" if near else f" {', '.join(EXAMPLES)}"))
+    similar = difflib.get_close_matches(path, EXAMPLES, n=1)
+    choices = f"name a file, a folder with a {TOML}, MODULE:NAME, or one of {', '.join(EXAMPLES)}"
+    raise DefinitionError(f"unknown swarm {name!r}; " + (f"did you mean {similar[0]!r}?" if similar else choices))
 
 
 def _split(name: str) -> tuple[str, str | None]:
@@ -69,13 +69,11 @@ def _import(name: str, folder: Path) -> ModuleType:
 
 def _swarm_of(module: ModuleType, attribute: str, where: str) -> Swarm:
     value = getattr(module, attribute, None)
-    if isinstance(value, Agent):
-        return Swarm(value.name, [value])
-    if isinstance(value, Swarm):
-        return value
+    if isinstance(value, Swarm | Agent):
+        return as_swarm(value)
     swarms = [name for name, value in vars(module).items() if isinstance(value, Swarm)]
     hint = f"swarms in it: {', '.join(map(repr, swarms))}" if swarms else "it defines no swarm"
-    problem = (
-        "is not defined" if value is None else f"has the type {type(value).__name__}, expected a Swarm or an Agent"
-    )
+    problem = f"has the type {type(value).__name__}, expected a Swarm or an Agent"
+    if value is None:
+        problem = "is not defined"
     raise DefinitionError(f"{where}: {attribute!r} {problem}; {hint}")

@@ -1,4 +1,4 @@
-"""The steps of the rescue by name, and the fault that they get; how they work is in ``turn.rescue``."""
+"""Names of the rescue steps, and the fault that a step gets; ``turn.rescue`` takes the steps."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field

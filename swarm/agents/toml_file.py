@@ -1,4 +1,4 @@
-"""Read a swarm from a TOML file, which needs no programming; its tools are in a Python file beside it."""
+"""Read a swarm from a TOML file, which needs no programming; its tools are in a Python file next to it."""
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -20,31 +20,18 @@ from swarmchat.swarm.tools.tool import Tool, as_tool
 TOOLS = "tools.py"
 
 _SWARM = {
-    "name": str,
-    "default": str,
-    "tools": str,
-    "agents": dict,
-    "policies": dict,
-    "states": dict,
-    "storages": dict,
-    "demo": list,
-    "rescue": list,
-    "placeholder": str,
+    **dict.fromkeys(("name", "default", "tools", "placeholder"), str),
+    **dict.fromkeys(("agents", "policies", "states", "storages"), dict),
+    **dict.fromkeys(("demo", "rescue"), list),
 }
 _AGENT = {
-    "prompt": str,
-    "description": str,
-    "tools": list,
-    "handoffs": list,
-    "system": list,
-    "model": str,
+    **dict.fromkeys(("prompt", "description", "model", "validate"), str),
+    **dict.fromkeys(("tools", "handoffs", "system"), list),
     "parameters": dict,
     "max_tool_calls": int,
-    "validate": str,
 }
 _POLICY = {
-    "reject_input": (str, list),
-    "reject_output": (str, list),
+    **dict.fromkeys(("reject_input", "reject_output"), (str, list)),
     "ban": bool,
     "ban_for": (int, float),
     "message": str,
@@ -57,7 +44,7 @@ _DEMO = {"pattern": str, "call": str, "arguments": dict, "reply": str, "say": st
 def read_toml(path: Path) -> Swarm:
     """Return the swarm that the file ``path`` describes.
 
-    Tools are functions in ``tools.py`` beside it, or in the file that ``tools`` names. Raises DefinitionError, naming
+    Tools are functions in ``tools.py`` next to it, or in the file that ``tools`` names. Raises DefinitionError, naming
     the file, the line or the key, and the most similar valid name.
     """
     try:
@@ -106,9 +93,9 @@ class _Reader:
             raise DefinitionError(f"{where} has no pattern: add a regular expression")
         return DemoRule(**rule)
 
-    def _section(self, section: str, known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    def _section(self, section: str, types: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         parts = self._content.get(section, {})
-        return {name: _checked(f"{section}.{name}", fields, known) for name, fields in parts.items()}
+        return {name: _checked(f"{section}.{name}", fields, types) for name, fields in parts.items()}
 
     def _agent(self, name: str, fields: dict[str, Any]) -> Agent:
         tools = [self._tool(f"agents.{name}.tools", tool) for tool in fields.pop("tools", ())]
@@ -137,14 +124,15 @@ class _Reader:
         if index is None:
             raise DefinitionError(f"storages.{name} has no index: name the field (or fields) that is searched")
         names = [index] if isinstance(index, str) else index
-        for position, item in enumerate(fields.get("items", ())):
-            for field in names:
-                if not isinstance(item, dict) or field not in item:
-                    raise DefinitionError(
-                        f"storages.{name}.items[{position}] has no field {field!r}, which the index names"
-                    )
+        items = fields.get("items", ())
+        for position, item in enumerate(items):
+            if missing := [field for field in names if not isinstance(item, dict) or field not in item]:
+                raise DefinitionError(
+                    f"storages.{name}.items[{position}] has no field {missing[0]!r}, which the index names"
+                )
+        shared = fields.get("shared", False)
         return Storage(
-            name, index=_texts(names), items=fields.get("items", ()), type=dict, shared=fields.get("shared", False)
+            name, index=lambda item: [str(item[each]) for each in names], items=items, type=dict, shared=shared
         )
 
     def _named(self, where: str, name: object, fits: Callable[[Any], bool]) -> Any:
@@ -152,52 +140,45 @@ class _Reader:
             if not self._tools_path.is_file():
                 raise DefinitionError(f"{where} names {name!r}, but {self._tools_path} does not exist")
             self._tools = load_module(self._tools_path)
-        known = {key: value for key, value in vars(self._tools).items() if not key.startswith("_") and fits(value)}
-        if name not in known:
+        values = {key: value for key, value in vars(self._tools).items() if not key.startswith("_") and fits(value)}
+        if name not in values:
             # Suggest only what the file defines, not what it imports.
-            ours = [
-                key
-                for key, value in known.items()
-                if isinstance(value, Tool) or value.__module__ == self._tools.__name__
-            ]
-            raise DefinitionError(f"{where}: {self._tools_path.name} has no {name!r}; {nearest(str(name), ours)}")
-        return known[str(name)]
+            module = self._tools.__name__
+            names = [key for key, value in values.items() if isinstance(value, Tool) or value.__module__ == module]
+            raise DefinitionError(f"{where}: {self._tools_path.name} has no {name!r}; {nearest(str(name), names)}")
+        return values[str(name)]
 
     @property
     def _tools_path(self) -> Path:
         return self._path.parent / str(self._content.get("tools", TOOLS))
 
 
-def _checked(where: str, fields: object, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``fields`` if each name is known and each value has the right type."""
+def _checked(where: str, fields: object, types: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``fields`` if each name is in ``types`` and each value has its type."""
     if not isinstance(fields, dict):
         raise DefinitionError(f"{where} is {fields!r}, expected a table")
     for name, value in fields.items():
         key = f"{where}.{name}" if where else name
-        if name not in known:
-            raise DefinitionError(f"unknown key {key!r}; {nearest(name, known)}")
-        kinds = known[name]
+        if name not in types:
+            raise DefinitionError(f"unknown key {key!r}; {nearest(name, types)}")
+        kinds = types[name] if isinstance(types[name], tuple) else (types[name],)
         if isinstance(value, list) and name in _TEXT_LISTS and not all(isinstance(each, str) for each in value):
             raise DefinitionError(f"{key} is {value!r}, expected a list of strings")
-        wrong_bool = isinstance(value, bool) and kinds not in (bool, object)
+        # A bool is an int too.
+        wrong_bool = isinstance(value, bool) and not {bool, object}.intersection(kinds)
         if not isinstance(value, kinds) or wrong_bool:
-            names = [kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,))]
-            raise DefinitionError(f"{key} is {value!r}, expected {' or '.join(_KINDS[name] for name in names)}")
+            raise DefinitionError(f"{key} is {value!r}, expected {' or '.join(_KINDS[kind] for kind in kinds)}")
     return dict(fields)
 
 
 _TEXT_LISTS = {"tools", "handoffs", "system", "reject_input", "reject_output", "index", "rescue"}
 
 _KINDS = {
-    "str": "a string",
-    "list": "a list",
-    "dict": "a table",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "object": "a value",
+    str: "a string",
+    list: "a list",
+    dict: "a table",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    object: "a value",
 }
-
-
-def _texts(names: Sequence[str]) -> Callable[[Mapping[str, Any]], list[str]]:
-    return lambda item: [str(item[name]) for name in names]

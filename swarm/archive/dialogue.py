@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swarmchat.swarm.common.messages import calls_of, text_of
-from swarmchat.swarm.persistence.log_reader import hidden_turns
+from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import Record
 
 NO_ANSWER = "no result"

@@ -9,7 +9,7 @@ from typing import Any
 from swarmchat.swarm.archive.dialogue import DialogueEntry, dialogue
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.groups import GroupBuilder, Part
-from swarmchat.swarm.persistence.log_reader import hidden_turns
+from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 

@@ -15,7 +15,7 @@ from swarmchat.swarm.context.normalize import NO_RESULT, renamed_id
 from swarmchat.swarm.errors import BadRecord, TranscriptError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import holding
-from swarmchat.swarm.persistence.log_reader import read_lines
+from swarmchat.swarm.persistence.log import read_lines
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record, parse_record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from swarmchat.backends import Backend
 from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.errors import BadRecord
-from swarmchat.swarm.persistence.log_reader import hidden_turns, read_lines, record_at
+from swarmchat.swarm.persistence.log import hidden_turns, read_lines, record_at
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 

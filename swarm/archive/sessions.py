@@ -14,7 +14,7 @@ from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import holding, parse_holder
-from swarmchat.swarm.persistence.log_reader import read_lines, record_at, turns_of
+from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 

@@ -17,13 +17,10 @@ async def run_to_completion(work: Coroutine[Any, Any, _T]) -> _T:
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
-            await asyncio.shield(task)
+            # Unlike an await of the task itself, this does not pass the cancellation on.
+            await asyncio.wait([task])
         except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
             cancelled = error
-        except Exception:
-            break
     result = task.result()
     if cancelled is not None:
         raise cancelled

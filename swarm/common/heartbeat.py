@@ -1,4 +1,4 @@
-"""Repeat a call in the background, as a lease needs that must not run out."""
+"""Repeat a call in the background, to renew leases and lifetimes before they expire."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

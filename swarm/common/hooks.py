@@ -10,12 +10,12 @@ from swarmchat.swarm.errors import HookError, SwarmError
 _T = TypeVar("_T")
 
 
-async def call_hook(what: str, function: Callable[..., _T | Awaitable[_T]], *arguments: Any) -> _T:
-    """Call ``function``, async or not, and return its result. Raises HookError, naming ``what``, when it fails."""
+async def call_hook(label: str, function: Callable[..., _T | Awaitable[_T]], *arguments: Any) -> _T:
+    """Call ``function``, async or not, and return its result. If it fails, raises HookError with ``label`` in it."""
     try:
         result = function(*arguments)
         return await result if isawaitable(result) else result
     except (SwarmError, BackendError):
         raise
     except Exception as error:
-        raise HookError(f"{what} failed: {type(error).__name__}: {error}") from error
+        raise HookError(f"{label} failed: {type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""Readers of chat messages, for text in parts and calls in the legacy form too."""
+"""Read the text and the tool calls of chat messages, in every form of the chat API."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -7,29 +7,19 @@ from collections.abc import Iterable
 
 from swarmchat.swarm.errors import DefinitionError
 
-_TOOL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-_AGENT = re.compile(r"[A-Za-z0-9_-]{1,50}")
-
-
-def check_tool_name(name: str) -> None:
-    """Raise DefinitionError unless the chat API allows ``name`` for a tool."""
-    if not _TOOL.fullmatch(name):
-        raise DefinitionError(f"tool {name!r}: expected a name of 1 to 64 letters, digits, _ and -")
+def check_name(kind: str, name: str, longest: int) -> None:
+    """Raise DefinitionError unless ``name`` has at most ``longest`` characters, all of which the chat API allows."""
+    if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{longest}}}", name):
+        raise DefinitionError(f"{kind} {name!r}: expected a name of 1 to {longest} letters, digits, _ and -")
 
 
-def check_agent_name(name: str) -> None:
-    """Raise DefinitionError unless ``transfer_to_NAME`` is a valid tool name."""
-    if not _AGENT.fullmatch(name):
-        raise DefinitionError(f"agent {name!r}: expected a name of 1 to 50 letters, digits, _ and -")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint for an unknown ``name``: the most similar of ``known``, or all of them."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
+def nearest(name: str, available: Iterable[str]) -> str:
+    """Return a hint for an unknown ``name``: the most similar of those ``available``, or all of them."""
+    names = sorted(available)
+    similar = difflib.get_close_matches(name, names, n=1)
+    if similar:
+        return f"did you mean {similar[0]!r}?"
     return f"available: {', '.join(names)}" if names else "none defined"
 
 

@@ -8,6 +8,7 @@ The selection is derived from the log for each request and never stored. The rul
 2. A group (see ``groups``) is sent whole or not at all.
 3. Dropped are whole turns, oldest first; then the oldest groups of the newest turn; then the middle of oversized tool
    results. The newest user message and the newest group are always sent: if they do not fit, ``OverBudget`` is raised.
+   The turn before the newest one stays if it fits into the room at all, or else its end, shortened if it must be.
 4. The context grows up to the high mark and is then cut to the low mark. Between two cuts, each request begins with
    the whole previous request, so the provider's prompt cache is hit.
 5. The same log and settings give the same context, byte for byte.
@@ -22,7 +23,7 @@ from typing import Any
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.groups import Group, Groups, Selection, after_cut, leading_system, turn_start, with_pins
 from swarmchat.swarm.context.tokens import TokenCounter
-from swarmchat.swarm.context.truncation import shorten_results
+from swarmchat.swarm.context.truncation import SMALLEST_ANSWER, shorten_answer, shorten_results
 from swarmchat.swarm.errors import OverBudget
 
 
@@ -101,6 +102,8 @@ class RequestContext:
     tools: tuple[Mapping[str, Any], ...]
     """The definitions of the tools that are offered."""
     kept: tuple[Group, ...]
+    echoes: Mapping[int, Mapping[str, Any]]
+    """What providers attached to answers, by the index of the message: see ``Answer.echo``."""
     shortened: bool
     """Whether tool results were cut to make the newest group fit."""
     rotation: Rotation | None
@@ -162,13 +165,13 @@ def build_context(
     rotation = None
     if total > high and selection:
         turn = _oldest_fitting_turn(selection, always, held, low, counter)
-        selection, total, rotation = _cut(selection, turn, always, pins, low, counter)
+        selection, total, rotation = _cut(selection, turn, always, pins, low, room, counter)
     kept = [*selection]
     shortened = total > room
     if shortened:
-        newest = _shortened_newest(kept, fixed + total, budget.available, counter)
-        total += newest.tokens(counter) - kept[-1].tokens(counter)
-        kept[-1] = newest
+        index, short = _shortened_group(kept, held, fixed + total, budget.available, counter)
+        total += short.tokens(counter) - kept[index].tokens(counter)
+        kept[index] = short
     kept = _unique_ids([*leading, *summary, *kept])
     sent = {group.seq for group in kept} if crowded_out else set()
     return RequestContext(
@@ -179,6 +182,7 @@ def build_context(
         system=len(system),
         tools=tuple(tools),
         kept=tuple(kept),
+        echoes=_echoes(kept, len(system)),
         shortened=shortened,
         rotation=rotation,
         leading=len(leading),
@@ -186,6 +190,16 @@ def build_context(
         pinned=held,
         crowded_out=tuple(seq for seq in crowded_out if seq not in sent),
     )
+
+
+def _echoes(groups: Iterable[Group], index: int) -> dict[int, Mapping[str, Any]]:
+    """Return the echoes of ``groups``, whose first message has ``index``, by the index of the message."""
+    echoes = {}
+    for group in groups:
+        if group.role == "assistant" and (echo := group.echo):
+            echoes[index] = echo
+        index += 1 + len(group.calls)
+    return echoes
 
 
 def _room(budget: Budget, fixed: int) -> int:
@@ -262,7 +276,8 @@ def _cut(
     turn: tuple[int, int] | None,
     total: int,
     pins: Sequence[Group],
-    target: int,
+    low: int,
+    room: int,
     counter: TokenCounter,
 ) -> tuple[Selection, int, Rotation | None]:
     """Drop the groups before ``turn``, given by its first seq and the total; without one, groups of the newest turn.
@@ -270,16 +285,63 @@ def _cut(
     ``total`` is the cost of ``pins``, which stay, and of the summary. Returns the groups that stay, their cost, and
     the cut: ``None`` if nothing can be dropped.
     """
-    staying = list(pins)
-    if turn is not None:
-        first_kept, total = turn
+    staying: list[Group] = []
+    newest = kept.newest_turn()
+    if turn is None or turn[0] >= newest.first.seq:
+        longer = _with_turn_before(kept, newest, total, pins, room, counter)
+        if longer is not None:
+            first_kept, total, staying = longer
+        elif turn is not None:
+            first_kept, total = turn
+        else:
+            first_kept, total, staying = _cut_newest_turn(newest, total, pins, low, counter)
     else:
-        first_kept, total, questions = _cut_newest_turn(kept.newest_turn(), total, pins, target, counter)
-        staying += questions
+        first_kept, total = turn
+    staying = [*pins, *staying]
     stay = frozenset(group.seq for group in staying)
     if all(group.seq in stay for group in kept.before(first_kept)):
         return kept, total, None
     return kept.since(first_kept, staying), total, Rotation(first_kept, total, kept, stay, counter)
+
+
+def _with_turn_before(
+    kept: Selection, newest: Selection, total: int, pins: Sequence[Group], room: int, counter: TokenCounter
+) -> tuple[int, int, list[Group]] | None:
+    """Keep the turn before the ``newest`` one beside it, or the end of that turn, if that fits into ``room``.
+
+    Returns the first seq to keep, the total, and the earlier groups of that turn that stay; ``None`` if only less fits.
+    The total is above ``room`` if its last answer has to be shortened.
+    """
+    pinned = {group.seq for group in pins}
+    turn: list[Group] = []
+    for group in reversed(kept):
+        if group.seq >= newest.first.seq:
+            total += 0 if group.seq in pinned else group.tokens(counter)
+            if total > room:
+                return None
+        elif any(each.is_user for each in turn) and not group.is_system:
+            break
+        else:
+            turn.insert(0, group)
+    turn = [group for group in turn if group.seq not in pinned]
+    if not turn:
+        return None
+    if total + _cost(turn, counter) <= room:
+        return turn[0].seq, total + _cost(turn, counter), []
+    questions = [group for group in turn if group.is_user or group.is_system]
+    rest = [group for group in turn if group not in questions]
+    total += _cost(questions, counter)
+    oldest = None
+    for group in reversed(rest):
+        tokens = group.tokens(counter)
+        if total + tokens > room and (oldest is not None or group.calls or room - total < SMALLEST_ANSWER):
+            break
+        total, oldest = total + tokens, group
+        if total > room:
+            break
+    if oldest is None:
+        return None
+    return oldest.seq, total, [group for group in questions if group.seq < oldest.seq]
 
 
 def _cut_newest_turn(
@@ -301,11 +363,22 @@ def _cut_newest_turn(
     return live.first.seq, total, []
 
 
-def _shortened_newest(kept: Sequence[Group], needed: int, available: int, counter: TokenCounter) -> Group:
-    """Return the newest group with its results shortened to fit. Raises OverBudget if that is not possible."""
+def _shortened_group(
+    kept: Sequence[Group], pinned: frozenset[int], needed: int, available: int, counter: TokenCounter
+) -> tuple[int, Group]:
+    """Return the index of a group to shorten, and the shortened group, so that ``needed`` tokens become ``available``.
+
+    It is the last answer before the newest turn, or else the results of the newest group. Raises OverBudget if neither
+    can be so short.
+    """
+    excess = needed - available
+    before = turn_start(kept, len(kept)) - 1
+    if before >= 0 and kept[before].seq not in pinned:
+        short = shorten_answer(kept[before], kept[before].tokens(counter) - excess, counter)
+        if short is not None:
+            return before, short
     newest = kept[-1]
-    room = newest.tokens(counter) - (needed - available)
-    short = shorten_results(newest, room, counter) if newest.calls else None
+    short = shorten_results(newest, newest.tokens(counter) - excess, counter) if newest.calls else None
     if short is None:
         raise OverBudget(
             f"the last message and what belongs to it take {needed:,} tokens with the system prompt, the context "
@@ -313,7 +386,7 @@ def _shortened_newest(kept: Sequence[Group], needed: int, available: int, counte
             needed=needed,
             available=available,
         )
-    return short
+    return len(kept) - 1, short
 
 
 def _unique_ids(groups: list[Group]) -> list[Group]:

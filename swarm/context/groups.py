@@ -90,6 +90,14 @@ class Group:
             self._tokens = (counter.encoding, count)
         return self._tokens[1]
 
+    @property
+    def echo(self) -> Mapping[str, Any] | None:
+        """What the provider attached to the answer (``Answer.echo``), with its reasoning; ``None`` if nothing."""
+        record = self.head.record
+        if record is None or not (echo := record.data.get("echo")):
+            return None
+        return {**echo, "reasoning": record.data.get("reasoning")} if isinstance(echo, dict) else None
+
     def answer(self, index: int, result: Part) -> None:
         """Set the result of the call ``index``."""
         self._results[index] = result

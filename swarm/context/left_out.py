@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.context.retained import Retained, first_kept_of
-from swarmchat.swarm.persistence.log_reader import hidden_turns
+from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record
 
 

@@ -1,4 +1,4 @@
-"""Shortens oversized tool results: the middle is replaced by a marker."""
+"""Shortens oversized tool results and answers: the middle is replaced by a marker."""
 
 import re
 from collections.abc import Sequence
@@ -9,6 +9,9 @@ from swarmchat.swarm.context.tokens import TokenCounter
 
 SMALLEST = 24
 """Tokens that every shortened result keeps: with fewer it would be useless."""
+
+SMALLEST_ANSWER = 60
+"""Tokens that a shortened answer keeps at least, with its role."""
 
 _MARKER = "\n[… {count} characters left out …]\n"
 _MARKED = re.compile(r"\n\[… (\d+) characters left out …\]\n")
@@ -38,6 +41,16 @@ def shorten(text: str, tokens: int, counter: TokenCounter) -> str:
         if size == 0 or counter.text(short) <= tokens:
             return short
         size = size * 9 // 10
+
+
+def shorten_answer(group: Group, tokens: int, counter: TokenCounter) -> Group | None:
+    """Shorten an answer without calls to ``tokens``; ``None`` if it is none, or cannot be that short."""
+    message = group.head.message
+    if group.role != "assistant" or group.calls or tokens < SMALLEST_ANSWER:
+        return None
+    overhead = counter.message({**message, "content": ""})
+    content = shorten("".join(texts_of(message)), tokens - overhead, counter)
+    return Group(Part({**message, "content": content}, None), group.seq)
 
 
 def shorten_results(group: Group, tokens: int, counter: TokenCounter) -> Group | None:

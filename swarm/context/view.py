@@ -13,8 +13,7 @@ from swarmchat.swarm.context.builder import Budget, RequestContext, build_contex
 from swarmchat.swarm.context.groups import Group, GroupBuilder, after_cut, leading_system
 from swarmchat.swarm.context.retained import Retained, first_kept_of, summary_groups, within
 from swarmchat.swarm.context.tokens import TokenCounter, counter_for
-from swarmchat.swarm.persistence.log import CHUNK, Log
-from swarmchat.swarm.persistence.log_reader import hidden_turns
+from swarmchat.swarm.persistence.log import CHUNK, Log, hidden_turns
 from swarmchat.swarm.persistence.records import Record
 
 _MEASURABLE = 500

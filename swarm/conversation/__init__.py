@@ -1,4 +1,4 @@
-"""One open conversation: what a turn works on.
+"""One open conversation, which turns and other operations work on.
 
 Read `conversation` first.
 """

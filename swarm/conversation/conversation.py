@@ -1,19 +1,17 @@
-"""One open conversation: what a turn works on.
+"""An open conversation: log, active agent, model and primitives, which turns and undo work on.
 
-It leads from the log to a request and from an answer to a commit. It knows neither turns nor undo: those are functions
-that are given a conversation.
+It turns the log into a request, and commits new records. It knows neither turns nor undo: those are functions that get
+a conversation as an argument.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
-from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm
-from swarmchat.swarm.agents.handoffs import handoff_definitions, handoff_names
+from swarmchat.swarm.agents.agent import Agent, Swarm, handoff_definitions, handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.context.builder import Budget, RequestContext
@@ -23,107 +21,88 @@ from swarmchat.swarm.context.view import View, cut_warning
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import LogLost, OverBudget, SessionBusy
-from swarmchat.swarm.models.base import MessageDigest, Model, ModelRequest, ToolCall
+from swarmchat.swarm.models.base import DiscoverableModel, MessageDigest, Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
-from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
+from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive
-from swarmchat.swarm.tools.context import Context
-from swarmchat.swarm.tools.outcome import run_tool
+from swarmchat.swarm.tools.context import Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
 
+ToolRunner = Callable[["Tool", Context, dict[str, object], Outcome], Awaitable[str]]
+
 Approver = Callable[["Tool", ToolCall], Awaitable[bool | str]]
-"""Asks the user whether a tool may be called. A text is the arguments to call it with instead, valid ones."""
+"""Asks the user whether a tool may be called. Returns True, False, or a text: the arguments to call it with instead."""
 
 
 class Conversation:
-    """The open conversation of one client with a swarm, under a lease. Made by ``Conversation.open``."""
+    """The conversation of one client with a swarm, under a lease. To be opened with ``open``, then closed."""
 
     def __init__(
         self,
-        journal: Journal,
         backend: Backend,
+        info: SessionInfo,
         swarm: Swarm,
         settings: SessionSettings,
         model: Model,
-        models: Callable[[str], Model] | None = None,
-        approver: Approver | None = None,
+        models: Callable[[str], Model] | None,
+        approver: Approver | None,
+        clock: Callable[[], datetime],
     ) -> None:
-        self.journal = journal
+        companions = [keys.session_swarm(info.client, info.id)]
+        companions += [keys.session_state(info.client, info.id, state.name) for state in swarm.states]
+        self.journal = Journal(backend, info, settings.lifetimes, settings.lease, clock, companions)
         self.backend = backend
         self.swarm = swarm
-        self.settings = settings
+        self.change_settings(settings)
         self.approver = approver
-        self.run_tool = run_tool
-        self.rescue_steps = check_steps(swarm.rescue if settings.rescue is None else settings.rescue)
-        """What is done about unusable answers, in order."""
-        info = journal.info
+        self.run_tool: ToolRunner = lambda tool, ctx, arguments, outcome: tool.run(ctx, arguments)
+        """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
         self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
         self.navigation = Navigation(swarm.default)
-        self.view = View(journal.log, swarm.default)
-        """What the active agent sees of the log."""
+        self.view = View(self.journal.log, swarm.default)
+        """The part of the log that the active agent sees."""
         self.last_request: ModelRequest | None = None
         """The last request that this process made."""
         self.last_tool_error: Exception | None = None
-        """What the last failed tool raised in this process, with its traceback: for the author of the tool."""
+        """The error of the last tool that failed in this process, with its traceback, for the tool's author."""
         self.replaced_agent: str | None = None
         """The stored active agent, if the swarm does not have it and the default agent took over."""
         self._notices: list[str] = []
+        self._discovered_model: Model | None = None
         self._model = model
         self._models = models
         self._named_models: dict[str, Model] = {}
         self._presence = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
-        self._online_since = timestamp(journal.now())
+        self._online_since = timestamp(self.journal.now())
         self._announced_agent = ""
         self._memory: Mapping[str, Any] = {}
         self._warned_of_cut = False
 
-    @classmethod
-    async def open(
-        cls,
-        backend: Backend,
-        model: Model,
-        *,
-        client: str,
-        name: str | None = None,
-        swarm: Swarm | Agent = DEFAULT_SWARM,
-        settings: SessionSettings | None = None,
-        models: Callable[[str], Model] | None = None,
-        approver: Approver | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        rng: random.Random | None = None,
-    ) -> Self:
-        """Open the conversation of the session ``name``, or of a new one; see ``Session.open``."""
-        settings = settings or SessionSettings()
-        if isinstance(swarm, Agent):
-            swarm = Swarm(swarm.name, [swarm])
-        info = await find_session(backend, client, name) if name is not None else None
-        if info is None:
-            now = timestamp(clock())
-            new_name = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
-            info = SessionInfo(new_name, new_name, client, created=now, updated=now, swarm=swarm.name)
-        companions = [keys.session_swarm(client, info.id)]
-        companions += [keys.session_state(client, info.id, state.name) for state in swarm.states]
-        journal = Journal(backend, info, settings.lifetimes, settings.lease, clock, companions)
-        await journal.open()
-        conversation = cls(journal, backend, swarm, settings, model, models, approver)
+    async def open(self) -> None:
+        """Take the lease and read the end of the log. Raises the errors of ``Session.open``."""
+        await self.journal.open()
         try:
-            await conversation._restore_agent()
-            await conversation._announce()
+            await self._restore_agent()
+            await self._announce()
         except BaseException:
-            await journal.close()
+            await self.journal.close()
             raise
-        return conversation
+
+    def change_settings(self, settings: SessionSettings) -> None:
+        """Use ``settings`` from now on. Raises DefinitionError for unknown rescue steps."""
+        self.rescue_steps = check_steps(self.swarm.rescue if settings.rescue is None else settings.rescue)
+        self.settings = settings
 
     async def close(self) -> None:
-        """Store what is still unsaved, if the backend takes it now, and release the lease."""
+        """Store unsaved records, if the backend is available now, and release the lease."""
         try:
             await self._presence.leave()
             for model in self._named_models.values():
@@ -162,7 +141,7 @@ class Conversation:
 
     @property
     def placeholder(self) -> str:
-        """The answer when no step of the rescue has helped."""
+        """The answer when no rescue step helped."""
         return self.settings.placeholder or self.swarm.placeholder or PLACEHOLDER
 
     @property
@@ -178,7 +157,7 @@ class Conversation:
 
     @property
     def retained(self) -> Retained:
-        """What is always sent: pinned turns and summaries."""
+        """The parts of the log that are always sent: pinned turns and summaries."""
         return self.view.protected
 
     @property
@@ -193,18 +172,32 @@ class Conversation:
         return self.settings.for_record(one_model=self.has_one_model and names_models)
 
     async def ready(self) -> None:
-        """Load the counter, and find out what became of a commit that failed. Raises the backend's errors."""
+        """Load the counter, and find out whether a failed commit was applied. Raises the backend's errors."""
         await self.view.load_counter(self.model.name)
+        await self._discover_model()
         if self.journal.in_doubt:
             self.view.take(await self.journal.settle_doubt())
             await self._restore_agent()
-            # Not before: after a cancel up to here, all of it has to be done again.
+            # Not earlier: a cancellation before this point means that all of it must be repeated.
             self.journal.in_doubt = False
         if self.journal.is_new:
             self._memory = await self.primitives.memory.all()
 
+    async def _discover_model(self) -> None:
+        """Have the model find out its window, and warn once if it cannot call the agents' tools."""
+        model = self.model
+        if model is self._discovered_model:
+            return
+        self._discovered_model = model
+        if isinstance(model, DiscoverableModel):
+            await model.discover()
+            if model.facts.tools is False and any(agent.own_tools or agent.handoffs for agent in self.swarm.agents):
+                self._notices.append(
+                    f"the chat template of {model.name} has no tools: calls are only found if it writes them as text"
+                )
+
     async def flush(self) -> None:
-        """Make ready, and store what an earlier commit could not. Raises the backend's errors."""
+        """Make ready, and store the records that earlier commits could not. Raises the backend's errors."""
         await self.ready()
         if self.journal.unsaved:
             await self.commit()
@@ -222,13 +215,13 @@ class Conversation:
         return batch
 
     async def toolset(self) -> Toolset:
-        """Return what the active agent may call now."""
+        """Return the tools and handoffs that the active agent may call now."""
         ctx = self.tool_context()
         tools = [tool for tool in self.agent.own_tools if await tool.is_available(ctx)]
         return Toolset(tools, handoff_names(self.agent, self.navigation))
 
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
-        """Return what a tool, a prompt or a condition is given; changes are staged in ``changes``."""
+        """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
         loop = asyncio.get_running_loop()
         return Context(self.info.client, self.info.id, self.agent.name, primitives, call_id, loop=loop)
@@ -282,12 +275,18 @@ class Conversation:
         parameters = {**self.settings.parameters, **self.agent.parameters, **parameters}
         before = MessageDigest() if self.last_request is None else self.last_request.conversation
         self.last_request = ModelRequest(
-            self.model.name, context.messages, tuple(context.tools), parameters, context.system, before
+            self.model.name,
+            context.messages,
+            tuple(context.tools),
+            parameters,
+            context.system,
+            echoes=context.echoes,
+            previous=before,
         )
         return self.last_request
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
-        """Return, once, that the server seems to have read less than the ``sent`` tokens."""
+        """Return a warning if the server seems to have read fewer than the ``sent`` tokens; only once a session."""
         warning = None if self._warned_of_cut else cut_warning((usage or {}).get("prompt_tokens"), sent)
         self._warned_of_cut = self._warned_of_cut or warning is not None
         return warning
@@ -301,10 +300,10 @@ class Conversation:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
         try:
             try:
-                appended = await self.journal.commit(batch, changes, keep=keep, model=self.model.name)
+                appended = await self.journal.commit(batch, changes, keep=keep, model=self._model.name)
             except LogLost as lost:
                 await run_to_completion(self._restore_log(lost, batch.records if batch is not None and keep else ()))
-                appended = await self.journal.commit(batch, changes, keep=keep, model=self.model.name)
+                appended = await self.journal.commit(batch, changes, keep=keep, model=self._model.name)
         except (BackendError, LogLost, SessionBusy):
             self.view.rebuild()
             raise
@@ -312,25 +311,26 @@ class Conversation:
         await self._announce()
 
     async def _restore_log(self, lost: LogLost, pending: Sequence[Record]) -> None:
-        """Store again what the store has lost. Raises LogLost if that is not all: nothing else was committed then."""
-        # Rarely needed, and it brings the archive along.
+        """Store lost records again. Raises LogLost if some are gone for good; nothing else is committed then."""
+        # Rarely needed, and it imports the archive package.
         from swarmchat.swarm.conversation.restore import restore
 
-        lifetimes = self.settings.lifetimes
-        restored = await restore(self.journal, self.backend, lifetimes, self.navigation, lost, pending)
-        self.last_request = None
-        self.view.rebuild()
-        if not restored.complete:
-            raise LogLost(restored.message, lost.stored)
-        self._notices.append(restored.message)
+        try:
+            lifetimes = self.settings.lifetimes
+            notice = await restore(self.journal, self.backend, lifetimes, self.navigation, lost, pending)
+        finally:
+            self.last_request = None
+            self.view.rebuild()
+        self._notices.append(notice)
 
     def take_notices(self) -> list[str]:
-        """Return what the user should be told, once."""
+        """Return the messages for the user, each only once."""
         notices, self._notices = self._notices, []
         return notices
 
     async def commit_and_switch(self, batch: Batch, changes: ChangeSet, navigation: Navigation) -> None:
-        """Store ``batch`` and ``changes``, which include ``navigation``, and switch to its active agent."""
+        """Store ``batch``, ``changes`` and ``navigation``, and switch to its active agent."""
+        await self.primitives.staging(changes).navigation.set(navigation)
         await self.commit(batch, changes)
         self.switch(navigation)
         await self._announce()
@@ -343,7 +343,7 @@ class Conversation:
         self.navigation = navigation
 
     async def _announce(self) -> None:
-        """Announce that the client is online with the active agent. A chat does not end because that fails."""
+        """Announce that the client is online with the active agent. A failure does not end the chat."""
         if self.agent.name == self._announced_agent:
             return
         with suppress(BackendError):
@@ -352,8 +352,8 @@ class Conversation:
             self._announced_agent = self.agent.name
 
     async def _restore_agent(self) -> None:
-        """Take the navigation from the store; an agent that the swarm does not have is replaced."""
-        # A handoff may be among the changes that are still to be stored.
+        """Read the navigation from the store; replace an agent that the swarm does not have by the default one."""
+        # A handoff may be among the unsaved changes.
         primitives = self.primitives.staging(self.journal.unsaved_changes)
         stored = await primitives.navigation.get(self.swarm.default)
         healed = stored.healed(self.swarm.names, self.swarm.default)

@@ -35,7 +35,7 @@ class Rotated:
     """The oldest part of the conversation is no longer sent. Nothing was removed from the log."""
 
     groups: int
-    """The number of groups that are dropped: a question, or an answer with its calls and results, each."""
+    """The number of dropped groups. A group is a question, or an answer with its calls and results."""
     tokens_before: int
     tokens_after: int
 
@@ -61,7 +61,7 @@ class ToolFinished:
     agent: str
     seconds: float = 0.0
     error: Exception | None = None
-    """What the tool raised, with its traceback: for its author."""
+    """The tool's error with its traceback, for the tool's author."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class HandedOver:
     source: str
     target: str
     stack: tuple[str, ...]
-    """The agents that can be gone back to, the oldest first."""
+    """The agents that the user can be handed back to, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """An answer could not be used as it was; a step of the rescue was taken."""
+    """A rescue step was taken, because an answer could not be used as it was."""
 
     cause: str
     """leaked_call, unknown_tool, bad_arguments, control_tokens, repetition, empty, rejected, repeated_call,
@@ -105,14 +105,14 @@ class Rescued:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that the user should know and that does not stop the turn."""
+    """A warning for the user; the turn continues."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The turn is over and all of it is stored."""
+    """The turn is over and completely stored."""
 
     turn: int
     text: str
@@ -120,7 +120,7 @@ class TurnEnded:
     finish: str
     """Why the model stopped: stop, length, content_filter …"""
     context_tokens: int
-    """The tokens of the last request as we count them."""
+    """The tokens of the last request as counted here."""
     usage: Mapping[str, Any] | None
     """The usage that the server reports."""
     rescues: int = 0

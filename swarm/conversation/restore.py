@@ -1,7 +1,6 @@
 """Store a session again after the store has lost records of it: an expired key, a FLUSHALL, a failover."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from swarmchat.backends import Backend, Delete, Put, Write
 from swarmchat.swarm.archive.repair import renumber
@@ -16,16 +15,6 @@ from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.session_state import SessionState
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What is stored again."""
-
-    complete: bool
-    """Whether the log is what it was; otherwise older records are gone and the rest was numbered anew."""
-    message: str
-    """What to tell the user."""
-
-
 async def restore(
     journal: Journal,
     backend: Backend,
@@ -33,38 +22,35 @@ async def restore(
     navigation: Navigation,
     lost: LogLost,
     pending: Iterable[Record] = (),
-) -> Restored:
-    """Store again what this process still holds of the session, with ``navigation``.
+) -> str:
+    """Store the records in memory again, and ``navigation``; return a message for the user.
 
-    If that is not all, the records that are not stored yet and ``pending`` are stored behind it, with new numbers.
-    Raises SessionBusy when another process has continued the session, and the backend's errors.
+    If some are missing, the rest is stored with new numbers, followed by the unsaved records and ``pending``; then
+    LogLost is raised. Raises SessionBusy when another process has continued the session, and the backend's errors.
     """
     log, info, stored = journal.log, journal.info, lost.stored
     in_memory = {record.seq: record for record in (*log.head, *log.apart.values(), *log.records)}
     records = [in_memory[seq] for seq in sorted(in_memory) if seq >= stored]
-    count, complete = log.next_seq - stored, len(records) == log.next_seq - stored
-    writes = await _state_writes(backend, journal.info, lifetimes, records)
+    count, missing = log.next_seq - stored, log.next_seq - stored - len(records)
+    writes = await _state_writes(backend, info, lifetimes, records)
     writes.append(Put(keys.session_swarm(info.client, info.id), navigation.to_bytes(), lifetimes.session))
-    if complete:
-        lines = [record.line for record in records]
-    else:
-        lines = renumber([*records, *journal.unsaved, *pending], stored)
-    await journal.rewrite(stored, lines, *writes)
-    if complete:
-        return Restored(True, f"the store had lost {count:,} records of this session: they are stored again")
-    # Not before: if that failed, they are still to be stored.
+    if not missing:
+        await journal.rewrite(stored, [record.line for record in records], *writes)
+        return f"the store had lost {count:,} records of this session: they are stored again"
+    await journal.rewrite(stored, renumber([*records, *journal.unsaved, *pending], stored), *writes)
+    # Not earlier: if the write fails, they are still unsaved.
     journal.unsaved = []
-    message = (
-        f"{lost}: {len(records):,} of them are stored again; {count - len(records):,} older ones were not in "
-        "memory and are gone, with the states that were set there"
+    raise LogLost(
+        f"{lost}: {len(records):,} of them are stored again; {missing:,} older ones were not in "
+        "memory and are gone, with the states that were set there",
+        stored,
     )
-    return Restored(False, message)
 
 
 async def _state_writes(
     backend: Backend, info: SessionInfo, lifetimes: Lifetimes, records: Sequence[Record]
 ) -> list[Write]:
-    """Return the writes that restore states and memory as ``records`` have left them."""
+    """Return the writes that restore states and memory as they are after ``records``."""
     state, names, memory = SessionState(), dict[str, None](), None
     for record in records:
         state = state.after(record)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 _CHANGEABLE = ("placeholder", "parameters", "rescue")
-"""The settings that can change in the middle of a session and that only a ``set`` record holds."""
+"""The settings that can change during a session and that only a ``set`` record contains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +21,27 @@ class SessionSettings:
     """Bounds, lifetimes and parameters. Times are in seconds, sizes in tokens."""
 
     context_window: int | None = None
-    """Overrides what the model says of itself."""
+    """The context window; overrides that of the model."""
     reserve: int | None = None
     """Tokens kept free for the answer. ``None``: an eighth of the window, at most 4,096."""
     high: float = 0.9
     low: float = 0.7
     max_requests: int = 20
-    """Requests to the model in one turn."""
+    """The most requests to the model in one turn."""
     max_repeats: int = 3
-    """Calls of one tool with the same arguments in one turn, of which the last is refused."""
+    """The call of one tool with the same arguments in one turn that is refused: 3 allows two."""
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     lease: float = 30
     """Seconds until another machine can open the session after this process vanished."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Fields of each request: temperature, max_tokens …"""
     rescue: Sequence["Step"] | None = None
-    """The steps of the rescue, in order. ``None``: those of the swarm."""
+    """The rescue steps, in order. ``None``: those of the swarm."""
     placeholder: str | None = None
-    """The answer when no step has helped. ``None``: that of the swarm."""
+    """The answer when no rescue step helped. ``None``: that of the swarm."""
+    resume_with: Mapping[str, str] | None = None
+    """What your program needs to go on with the session, such as the file of its swarm: kept in the session's entry in
+    the list (``SessionInfo.resume_with``). ``None`` keeps what is there."""
     approve: Mapping[str, str] = field(default_factory=dict)
     """Patterns of tool names (``refund*``) to auto, ask or deny; the first match overrides the tool's own rule."""
 
@@ -57,19 +60,19 @@ class SessionSettings:
         return next((rule for pattern, rule in self.approve.items() if fnmatchcase(tool, pattern)), default)
 
     def for_record(self, *, one_model: bool = False) -> dict[str, Any]:
-        """Return the settings that a replay needs and no other record holds, without those that have their default."""
+        """Return the settings that a replay needs and no other record contains, except defaults."""
         default = SessionSettings()
         names = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "parameters")
         fields = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
         if self.rescue is not None:
             fields["rescue"] = [step if isinstance(step, str) else step.__name__ for step in self.rescue]
         if one_model:
-            # One model answered, also for agents that name another one.
+            # The same model answers for agents that name another one.
             fields["one_model"] = True
         return {"settings": fields} if fields else {}
 
     def with_recorded(self, fields: object) -> "SessionSettings":
-        """Return the settings after a ``set`` record with ``fields``: what is missing in it has its default."""
+        """Return the settings after a ``set`` record with ``fields``; a missing field means the default."""
         fields = fields if isinstance(fields, dict) else {}
         default = SessionSettings()
         return replace(self, **{name: fields.get(name, getattr(default, name)) for name in _CHANGEABLE})

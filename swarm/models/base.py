@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.models.server_facts import ServerFacts
 
 
 class MessageDigest:
@@ -42,6 +43,17 @@ class MessageDigest:
         self._messages += messages
 
 
+def join_body(model: str, messages: Sequence[bytes], fields: Mapping[str, Any]) -> bytes:
+    """Return the JSON body of a request with ``messages``, each encoded already, and other ``fields``."""
+    before = b'{"model":' + encode_json(model) + b',"messages":['
+    after = [b"," + encode_json(name) + b":" + encode_json(value) for name, value in fields.items()]
+    end = b"".join((b"]", *after, b"}"))
+    if len(messages) < 2:
+        return b"".join((before, *messages, end))
+    # A single join: concatenating afterwards would copy a long conversation again.
+    return b",".join((before + messages[0], *messages[1:-1], messages[-1] + end))
+
+
 @dataclass(frozen=True)
 class ModelRequest:
     """A chat request, ready to be sent.
@@ -58,6 +70,8 @@ class ModelRequest:
     """Other fields of the body: temperature, max_tokens, tool_choice …"""
     instructions: int = 0
     """Number of messages at the start that are the agent's own system messages."""
+    echoes: Mapping[int, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """What providers attached to answers, by the index of the message: see ``Answer.echo``. Not part of the key."""
     previous: MessageDigest = field(default_factory=MessageDigest, repr=False, compare=False)
     """The ``conversation`` of an earlier request, so that only new messages are hashed. Does not change the result."""
 
@@ -84,16 +98,9 @@ class ModelRequest:
 
     def body(self, extra: Mapping[str, Any] | None = None) -> bytes:
         """Return the JSON body for ``POST /chat/completions``, with the fields of ``extra`` added."""
-        fields = [(name, self.parameters[name]) for name in sorted(self.parameters)] + [*(extra or {}).items()]
-        if self.tools:
-            fields.insert(0, ("tools", self.tools))
-        before = b'{"model":' + encode_json(self.model) + b',"messages":['
-        after = b"]" + b"".join([b"," + encode_json(name) + b":" + encode_json(value) for name, value in fields]) + b"}"
-        # A single join: concatenating afterwards would copy a long conversation again.
-        first, rest = self.messages[:1], self.messages[1:]
-        if not rest:
-            return before + b"".join(first) + after
-        return b",".join((before + first[0], *rest[:-1], rest[-1] + after))
+        fields: dict[str, Any] = {"tools": self.tools} if self.tools else {}
+        fields |= {name: self.parameters[name] for name in sorted(self.parameters)}
+        return join_body(self.model, self.messages, {**fields, **(extra or {})})
 
     def decoded_messages(self) -> list[dict[str, Any]]:
         """Return the messages as Python objects."""
@@ -142,6 +149,16 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapted:
+    """The server refused the form of the request; from now on, another form is used."""
+
+    name: str
+    """Name of the adaptation."""
+    change: str
+    """What is different, for the user."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The complete answer: always the last event."""
 
@@ -154,6 +171,12 @@ class Answer:
     model: str = ""
     """Name of the model that answered, according to the server."""
     reasoning: str = ""
+    echo: Mapping[str, Any] | None = None
+    """What goes back to the same server with this answer, in later requests; ``None`` if there is nothing.
+
+    ``server``: its address. ``reasoning_field``: the field in which it sent the reasoning. ``fields``: other fields of
+    the message. ``calls``: other fields of each call, by its id.
+    """
 
     def to_message(self) -> dict[str, Any]:
         """Return the answer as an assistant message, for the log and for later requests."""
@@ -165,7 +188,7 @@ class Answer:
         return message
 
 
-ModelEvent = TextChunk | ReasoningChunk | Retry | Answer
+ModelEvent = TextChunk | ReasoningChunk | Retry | Adapted | Answer
 
 
 class Model(Protocol):
@@ -200,6 +223,18 @@ class PreloadableModel(Model, Protocol):
 
     def warm_up(self) -> None:
         """Import the packages that the first request needs. Called in a thread, while the user types."""
+        ...
+
+
+@runtime_checkable
+class DiscoverableModel(Model, Protocol):
+    """A model whose server can tell what it is."""
+
+    facts: ServerFacts
+    """What the server told."""
+
+    async def discover(self) -> None:
+        """Ask the server, once. Raises nothing."""
         ...
 
 

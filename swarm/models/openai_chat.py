@@ -8,10 +8,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.models.base import ModelEvent, ModelRequest, Retry
-from swarmchat.swarm.models.context_windows import context_window_for
-from swarmchat.swarm.models.openai_client import AttemptError, OpenAIServer, content_type
+from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, Retry, TextChunk, join_body
+from swarmchat.swarm.models.context_windows import context_window_for, known_context_window
+from swarmchat.swarm.models.openai_client import OpenAIServer, content_type
+from swarmchat.swarm.models.server_facts import ServerFacts, facts_in_models, facts_in_props
 from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines
+from swarmchat.swarm.providers.adaptations import LearnedAdaptations, apply_adaptations, describe, learn, message_form
+from swarmchat.swarm.providers.failures import AttemptError, error_object
+from swarmchat.swarm.providers.messages import MessageAdapter
+from swarmchat.swarm.providers.schemas import portable_tools
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -19,15 +24,25 @@ if TYPE_CHECKING:
 
 _DRAIN_TIME = 0.1
 
+_BLANK = b" \t\r\n\xef\xbb\xbf"
+"""White space and the byte order mark, which some servers put before the body."""
+
+_TROUBLE = re.compile(r"error|resource|abort|cancel|timeout|overload|unavailable", re.IGNORECASE)
+"""Finish reasons by which a provider says that it, not the model, ended an answer (z.ai, DeepSeek, OpenRouter)."""
+_FINISH = re.compile(r"stop|length|tool_calls|function_call|content_filter|malformed", re.IGNORECASE)
+"""Finish reasons of the model itself, with Gemini's ``MALFORMED_FUNCTION_CALL``."""
+
 
 class OpenAIModel:
     """Streams answers from ``POST BASE_URL/chat/completions``.
 
     ``base_url``: the address with its version path; ``None``: OpenAI's. ``api_key``: ``None`` for servers that need no
-    key; OpenAI's address then raises ModelAuthError without a request. ``context_window``: in tokens; ``None``: looked
-    up by the model's name. ``timeout``: seconds without a byte from the server, also before the first one.
+    key; OpenAI's address then raises ModelAuthError without a request. ``context_window``: in tokens; ``None``: what
+    the server tells, or what is known of the model's name. ``timeout``: seconds without a byte from the server, also
+    before the first one.
     ``connect_timeout``: seconds to connect. ``max_retries``: retries after temporary failures, as long as no text has
-    come. ``sleep`` and ``jitter``: see ``OpenAIServer``. Raises ValueError unless ``base_url`` is an HTTP address.
+    come. ``adaptations``: what servers were found to demand; ``None``: nothing yet. ``sleep`` and ``jitter``: see
+    ``OpenAIServer``. Raises ValueError unless ``base_url`` is an HTTP address.
 
     The openai package is imported by the first request or by ``warm_up()``. It reads organisation, project and
     proxies from the environment.
@@ -43,12 +58,16 @@ class OpenAIModel:
         timeout: float = 300.0,
         connect_timeout: float = 10.0,
         max_retries: int = 4,
+        adaptations: LearnedAdaptations | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._name = name
-        self._context_window = context_window or context_window_for(name)
-        self._asks_usage = True
+        self._context_window = context_window
+        self._discovered = False
+        self.facts = ServerFacts()
+        """What the server told of the model: see ``discover``."""
+        self._adaptations = adaptations or LearnedAdaptations()
         self._server = OpenAIServer(
             base_url,
             api_key,
@@ -59,6 +78,7 @@ class OpenAIModel:
             jitter=jitter,
         )
         self._errors = self._server.errors
+        self._adapter = MessageAdapter(self._errors.address)
 
     @property
     def name(self) -> str:
@@ -68,7 +88,31 @@ class OpenAIModel:
     @property
     def context_window(self) -> int:
         """The context window: tokens for a request plus its answer."""
-        return self._context_window
+        return self._context_window or self.facts.window or context_window_for(self._name)
+
+    @property
+    def address(self) -> str:
+        """The server's base URL without user, password and query."""
+        return self._errors.address
+
+    @property
+    def adaptations(self) -> Mapping[str, str]:
+        """What the server was found to demand of requests for this model: names, with what is done for each."""
+        return {name: describe(name) for name in self._adaptations.of(self.address, self._name)}
+
+    async def discover(self) -> None:
+        """Ask a server for the model's real window, once: that of a local server depends on how it was started.
+
+        Sets ``facts``. No answer, or a wrong one, is no error: the first request will tell.
+        """
+        if self._discovered:
+            return
+        self._discovered = True
+        if self._server.is_local or not known_context_window(self._name):
+            self.facts = facts_in_models(await self._server.read("/models"), self._name)
+        if self._server.is_local:
+            props = facts_in_props(await self._server.read(re.sub(r"/v\d+$", "", self.address) + "/props"))
+            self.facts = ServerFacts(props.window or self.facts.window, props.tools)
 
     def warm_up(self) -> None:
         """Import the openai package, to save the first request that time; see ``OpenAIServer.warm_up``."""
@@ -86,25 +130,33 @@ class OpenAIModel:
         text has come. No message contains the API key.
         """
         self._server.check_key()
-        attempt = 1
+        attempt, redialled = 1, False
         while True:
             started = False
             try:
                 async with aclosing(self._attempt(request)) as events:
                     async for event in events:
-                        started = True
+                        started = started or not isinstance(event, Adapted)
                         yield event
                 return
             except AttemptError as failure:
                 if started:
                     raise failure.error from None
+                if failure.generation is not None:
+                    # The server read the answer as a malformed call; here it is an answer like any other.
+                    yield TextChunk(failure.generation)
+                    yield Answer(failure.generation)
+                    return
+                if failure.dropped and not redialled:
+                    redialled = True
+                    continue
                 attempt += 1
                 retry = Retry(attempt, self._server.wait_before(attempt, failure), failure.retry_reason)
             yield retry
             await self._server.sleep(retry.seconds)
 
     async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Send ``request`` once. Raises AttemptError."""
+        """Send ``request`` once; again in another form if the server asks for one. Raises AttemptError."""
         # openai 3 is built on httpx2, whose errors are raised while the body is read.
         from httpx2 import RequestError
         from openai import APIConnectionError, APIStatusError
@@ -112,7 +164,9 @@ class OpenAIModel:
         answer, lines = AnswerDeltas(), DataLines()
         opened = False
         try:
-            stream = await self._open(request)
+            while (stream := await self._open(request)) is None:
+                name = self._adaptations.of(self._errors.address, self._name)[-1]
+                yield Adapted(name, describe(name))
             opened = True
             try:
                 async with aclosing(self._events(stream.response, lines)) as events:
@@ -127,52 +181,78 @@ class OpenAIModel:
                 raise self._server.lost(error, opened) from error
         except APIStatusError as error:
             raise self._errors.status(error.status_code, error.body, error.response.headers) from error
+        if not answer.has_choices and lines.done:
+            raise self._errors.nothing_sent()
         if not (answer.finished or lines.done):
             raise self._errors.cut_off()
         for chunk in answer.rest():
             yield chunk
-        yield answer.answer(f"call_{request.key[:8]}")
+        whole = answer.answer(f"call_{request.key[:8]}", self._errors.address)
+        self._check_finish(whole)
+        yield whole
 
-    async def _open(self, request: ModelRequest) -> "AsyncStream[object]":
-        """Send ``request`` and return the stream of the response; omit ``stream_options`` if the server rejects it."""
+    async def _open(self, request: ModelRequest) -> "AsyncStream[object] | None":
+        """Send ``request`` and return the stream of the response; ``None`` after learning that another form is needed.
+
+        Raises APIStatusError if the server refuses it for another reason.
+        """
         from openai import APIStatusError, AsyncStream
 
-        while True:
-            client = await self._server.client()
-            usage = {"stream_options": {"include_usage": True}} if self._asks_usage else {}
-            try:
-                return await client.post(
-                    "/chat/completions",
-                    content=request.body({"stream": True, **usage}),
-                    options={"headers": {"Content-Type": "application/json"}},
-                    cast_to=object,
-                    stream=True,
-                    stream_cls=AsyncStream[object],
-                )
-            except APIStatusError as error:
-                # Groq and Databricks reject it (vercel/ai#1578, anomalyco/opencode#4698).
-                named = re.search("stream_options|include_usage", error.response.text)
-                if not usage or error.status_code not in (400, 422) or not named:
-                    raise
-                self._asks_usage = False
+        client = await self._server.client()
+        adaptations = self._adaptations.of(self._errors.address, self._name)
+        fields: dict[str, Any] = {"tools": request.tools} if request.tools else {}
+        fields |= {name: request.parameters[name] for name in sorted(request.parameters)}
+        fields |= {"stream": True, "stream_options": {"include_usage": True}}
+        fields = apply_adaptations(adaptations, fields)
+        if tools := fields.get("tools"):
+            fields["tools"] = portable_tools(tools, empty_parameters="empty-parameters" in adaptations)
+        messages = self._adapter.adapt(
+            request.messages, request.echoes, tools="tools" in fields, form=message_form(adaptations)
+        )
+        try:
+            return await client.post(
+                "/chat/completions",
+                content=join_body(request.model, messages, fields),
+                options={"headers": {"Content-Type": "application/json"}},
+                cast_to=object,
+                stream=True,
+                stream_cls=AsyncStream[object],
+            )
+        except APIStatusError as error:
+            adaptation = learn(error.status_code, error.response.text, fields, adaptations)
+            if adaptation is None:
+                raise
+            self._adaptations.add(self._errors.address, self._name, adaptation)
+            return None
+
+    def _check_finish(self, answer: Answer) -> None:
+        """Raise AttemptError if the server, and not the model, ended ``answer``."""
+        empty = not answer.text and not answer.tool_calls
+        if _TROUBLE.search(answer.finish) or (empty and not _FINISH.search(answer.finish)):
+            raise self._errors.broken_off(answer.finish)
 
     async def _events(self, response: "Response", lines: DataLines) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Yield the JSON objects of the stream, or the whole body if the server does not stream."""
-        media_type = content_type(response)
-        if media_type == "text/html":
+        """Yield the JSON objects of the stream, or the whole body if the server does not stream.
+
+        The body tells which, not its media type: servers name either as the other.
+        """
+        if content_type(response) == "text/html":
             raise self._errors.web_page()
-        if media_type == "application/json":
-            yield self._parsed(await response.aread())
-            return
         # The package's own iterator fails at events without data, and drops a last event without a blank line.
+        opening, whole = b"", False
         async with aclosing(response.aiter_bytes()) as parts:
             async for part in parts:
+                if whole or not opening:
+                    opening = (opening + part).lstrip(_BLANK)
+                    whole, part = opening.startswith((b"{", b"[")), opening
+                if whole or not opening:
+                    continue
                 for data in lines.add(part):
                     yield self._parsed(data)
                 if lines.done:
                     await _drain(parts)
                     return
-        for data in lines.add(b"\n"):
+        for data in _json_texts(opening) if whole else lines.add(b"\n"):
             yield self._parsed(data)
 
     def _parsed(self, data: bytes) -> Mapping[str, Any]:
@@ -181,11 +261,22 @@ class OpenAIModel:
             event = json.loads(data)
         except (ValueError, RecursionError):
             event = None
+        event = error_object(event) if isinstance(event, list) else event
         if not isinstance(event, dict):
             raise self._errors.garbage(data.decode("utf-8", "replace"))
-        if event.get("error") or event.get("object") == "error":
-            raise self._errors.status(None, event.get("error") or event, {})
+        if error := self._errors.in_answer(event):
+            raise error
         return event
+
+
+def _json_texts(body: bytes) -> list[bytes]:
+    """Return the JSON texts in a body: one, however it is laid out, or one a line."""
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        lines = [line.removeprefix(b"data:").strip() for line in body.splitlines()]
+        return [line for line in lines if line and line != b"[DONE]"]
+    return [body]
 
 
 async def _drain(parts: AsyncGenerator[bytes, None]) -> None:

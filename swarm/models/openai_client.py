@@ -1,25 +1,17 @@
-"""HTTP client for servers with the OpenAI API: API key, retries, and translation of the server's errors."""
+"""HTTP client for servers with the OpenAI API: address, API key, proxies and retries."""
 
 import asyncio
-import json
 import random
 import re
 import threading
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined] # typeshed omits them
 
-from swarmchat.swarm.errors import (
-    ContextTooLong,
-    ModelAuthError,
-    ModelBusy,
-    ModelError,
-    ModelNotFound,
-    ModelRefused,
-    ModelUnavailable,
-)
+from swarmchat.swarm.errors import ConnectionSettingsError, ModelAuthError, ModelBusy, ModelError
+from swarmchat.swarm.providers.failures import AttemptError, ServerErrors
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -27,216 +19,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# How servers say that a request is too long. A group captures the window, in tokens, where the text states it; these
-# patterns come first.
-_TOO_LONG = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        # OpenAI, vLLM (vllm-project/vllm#20409), SGLang
-        r"maximum context length (?:is|of) (\d[\d,]*)",
-        # LM Studio (lmstudio-ai/lmstudio-bug-tracker#546)
-        r"context length of only (\d[\d,]*)",
-        # llama.cpp and LM Studio (ggml-org/llama.cpp#15780, lmstudio-bug-tracker#2256)
-        r"exceeds? the available context size \((\d[\d,]*) tokens\)",
-        r"exceeds? the available context size.*?\bn_ctx\W+(\d+)",
-        r"greater than the context length.*?\bn_ctx\W+(\d+)",
-        # Anthropic behind a proxy with the OpenAI API (anthropics/claude-code#12186, docker/docker-agent#569)
-        r"prompt is too long: [\d,]+ tokens > (\d[\d,]*)",
-        r"exceed context limit: [\d,]+ \+ [\d,]+ > (\d[\d,]*)",
-        # llama-cpp-python (abetlen/llama-cpp-python#416), vLLM's scheduler (vllm-project/vllm#10440)
-        r"exceed context window of (\d[\d,]*)",
-        r"is too long and exceeds limit of (\d[\d,]*)",
-        # Ollama's runner (ITSpecialist111/ai_automation_suggester#37)
-        r"input exceeds context length.*?\blimit\W+(\d+)",
-        # Gemini
-        r"input token count.*?exceeds the maximum number of tokens allowed \((\d[\d,]*)\)",
-        r"context_length_exceeded|exceed_context_size_error|ContextWindowExceeded",
-        r"(?:exceeds?|greater than|longer than|larger than) (?:\w+ ){0,4}context (?:length|size|window|limit)",
-        r"context (?:length|size|window) (?:has been |was )?exceeded",
-        # Groq and OpenAI: a request with more tokens than the limit per minute can never succeed.
-        r"request too large for",
-        r"prompt is too long|input is too long for requested model|reduce the length of the messages",
-    )
-)
-
-
-def named_context_limit(text: str) -> tuple[bool, int | None]:
-    """Tell whether the error ``text`` says that the context is too long, and the window in tokens if it states it."""
-    for pattern in _TOO_LONG:
-        if match := pattern.search(text):
-            return True, int(match[1].replace(",", "")) if pattern.groups else None
-    return False, None
-
-
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Return the seconds to wait before a retry, 0 or more, as the server asks; ``None`` if it does not say.
-
-    Reads ``retry-after-ms`` (OpenAI and Azure), then ``retry-after``: seconds, or an HTTP date (RFC 9110, 10.2.3),
-    counted from ``now``. ``headers`` must have keys in lower case or ignore case.
-    """
-    for field, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
-        if re.fullmatch(r"\s*\d+(\.\d+)?\s*", headers.get(field, ""), re.ASCII):
-            return float(headers[field]) / unit
-    try:
-        moment = parsedate_to_datetime(headers["retry-after"])
-    except (KeyError, ValueError):
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - (now or datetime.now(UTC))).total_seconds())
-
 
 def content_type(response: "Response") -> str:
     """Return the media type of the body, in lower case and without parameters."""
     return response.headers.get("content-type", "").split(";")[0].strip().lower()
-
-
-class AttemptError(Exception):
-    """A failed attempt: the error to raise if it was the last one, and whether and when to retry."""
-
-    def __init__(self, error: ModelError, *, retry_reason: str = "", wait: float | None = None) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.retry_reason = retry_reason
-        """Why a retry may succeed, for the user; empty if it cannot succeed."""
-        self.wait = wait
-        """Seconds that the server asks to wait; ``None`` if it does not say."""
-
-
-# Longer error texts are cut to this many characters: the patterns could take minutes on a malicious one.
-_MAX_ERROR_TEXT = 4_000
-
-# API keys, also those that the server has masked already ("sk-ab****yz"), and bearer headers.
-_SECRETS = (
-    r"(?i:bearer\s+)\S+|\b(?:sk|pk|rk|gsk|xai|hf|nvapi|pplx|csk)[-_][\w*.-]{6,}|\bAIza[\w*-]{8,}|[^\s*]{0,64}\*{3,}\S*"
-)
-
-# HTTP status for words in the type or code of an error object inside a stream, which has no status.
-_STATUS_WORDS = {
-    "auth": 401,
-    "permission": 403,
-    "not_found": 404,
-    "notfound": 404,
-    "quota": 429,
-    "rate_limit": 429,
-    "invalid_request": 400,
-    "badrequest": 400,
-}
-
-
-def _where_to_look(address: str) -> str:
-    if urlsplit(address).hostname == "api.openai.com":
-        return "Is this machine online? Check the network and HTTPS_PROXY"
-    return "Is the server running there? Check the base URL"
-
-
-class ServerErrors:
-    """Makes an AttemptError from each failure of one server. No message contains the API key.
-
-    ``api``: name of the expected API, for messages.
-    """
-
-    def __init__(self, base_url: str, api_key: str | None, api: str = "chat API") -> None:
-        self._api = api
-        parts = urlsplit(base_url)
-        # Without user, password and query, which may be secret.
-        self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        self._has_key = bool(api_key)
-        echo = "|" + re.escape(api_key[:8]) + r"\S*" if api_key and len(api_key) >= 8 else ""
-        self._secrets = re.compile(_SECRETS + echo)
-
-    def clean(self, text: str, length: int = 300) -> str:
-        """Return ``text`` for use in a message: without keys, tags and control characters, cut to ``length``."""
-        text = re.sub(r"<[^>]{0,200}>", " ", self._secrets.sub("[key]", text[:_MAX_ERROR_TEXT]))
-        text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-        return text if len(text) <= length else text[: length - 1] + "…"
-
-    def status(self, status: int | None, body: object, headers: Mapping[str, str]) -> AttemptError:
-        """Return the error for an HTTP ``status`` (``None`` inside a stream) with the decoded ``body``."""
-        codes = " ".join(str(body.get(field, "")) for field in ("type", "code")) if isinstance(body, dict) else ""
-        status = status or _status_in(body, codes.lower())
-        words = self.clean(_message(body)).removesuffix(".") or "no reason given"
-        said = f"{self.address} says ({status}): {words}"
-        too_long, limit = named_context_limit(json.dumps(body)[:_MAX_ERROR_TEXT])
-        if status == 413 or (too_long and status not in (401, 403, 404)):
-            window = f"; its window is {limit:,} tokens" if limit else ""
-            return AttemptError(ContextTooLong(f"the context is too long{window}. {said}", limit=limit))
-        if status in (404, 405) or "model_not_found" in codes:
-            if "model_not_found" in codes or re.search(r"\bmodel\b", words, re.IGNORECASE):
-                return AttemptError(ModelNotFound(f"{said}. Check the model's name, or install it on the server"))
-            return self.wrong_address(f"it says ({status}): {words}")
-        if status in (401, 403):
-            advice = (
-                "check the API key and its permissions" if self._has_key else "the server wants an API key: set one"
-            )
-            return AttemptError(ModelAuthError(f"{said}. Next: {advice}"))
-        if status == 402 or "insufficient_quota" in codes:
-            return AttemptError(ModelBusy(f"{said}. The account's quota is used up: see its billing page"))
-        wait = retry_after(headers)
-        if status == 429:
-            return AttemptError(ModelBusy(f"{said}. Try again later"), retry_reason="rate limited", wait=wait)
-        if status in (408, 409) or status >= 500:
-            error = ModelUnavailable(f"{said}. The server has a problem: try again, or check its log")
-            return AttemptError(error, retry_reason=f"server error {status}", wait=wait)
-        return AttemptError(ModelRefused(f"{said}. The same request would be refused again"))
-
-    def no_connection(self, why: str) -> AttemptError:
-        """Return the error for a failed connection."""
-        return AttemptError(
-            ModelUnavailable(f"cannot connect to {self.address}: {self.clean(why)}. {_where_to_look(self.address)}"),
-            retry_reason="no connection",
-        )
-
-    def silence(self, seconds: float) -> AttemptError:
-        """Return the error for a server that sent nothing for ``seconds``."""
-        return AttemptError(
-            ModelUnavailable(f"{self.address} sent nothing for {seconds:g} s. Try again, or allow a longer timeout"),
-            retry_reason="timed out",
-        )
-
-    def cut_off(self) -> AttemptError:
-        """Return the error for an incomplete answer."""
-        return AttemptError(
-            ModelUnavailable(
-                f"the answer of {self.address} was cut off before its end. Try again, or check the server's log"
-            ),
-            retry_reason="cut off",
-        )
-
-    def garbage(self, excerpt: str) -> AttemptError:
-        """Return the error for a body that is not an answer of this API."""
-        shown = self.clean(excerpt, 80)
-        return AttemptError(
-            ModelUnavailable(f"{self.address} sent {shown!r} where a JSON object of the {self._api} was expected")
-        )
-
-    def web_page(self) -> AttemptError:
-        """Return the error for a server that answers with HTML."""
-        return self.wrong_address("it answers with a web page")
-
-    def wrong_address(self, why: str) -> AttemptError:
-        """Return the error for a base URL without this API."""
-        hint = "" if re.search(r"/v\d", self.address) else f"; did you mean {self.address}/v1?"
-        return AttemptError(
-            ModelNotFound(f"there is no {self._api} at {self.address}: {why}. Check the base URL{hint}")
-        )
-
-
-def _message(body: object) -> str:
-    """Return the message in an error body: OpenAI's, vLLM's, FastAPI's (``detail``), or the body itself."""
-    if isinstance(body, dict):
-        for field in ("message", "error", "detail"):
-            if body.get(field):
-                return _message(body[field])
-    return body if isinstance(body, str) else json.dumps(body)
-
-
-def _status_in(body: object, codes: str) -> int:
-    """Return the HTTP status that an error object inside a stream stands for; 500 if unknown."""
-    for field in ("code", "status", "status_code"):
-        value = body.get(field) if isinstance(body, dict) else None
-        if str(value).isdigit() and 400 <= int(str(value)) <= 599:
-            return int(str(value))
-    return next((status for word, status in _STATUS_WORDS.items() if word in codes), 500)
 
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -245,6 +31,22 @@ LONGEST_WAIT = 60.0
 """Seconds; if a server asks for a longer wait, the request fails."""
 
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 8.0
+_DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")
+"""What the HTTP client reports when a kept connection was closed by the server meanwhile."""
+_LOADING_RETRIES = 300
+"""A large model may take minutes to load; each of these retries waits a second, or what the server asks for."""
+
+
+def _split_address(base_url: str) -> tuple[str, dict[str, str]]:
+    """Return the address to which paths are added, and its query. Raises ValueError unless it is an HTTP address.
+
+    Portals show the whole address of an endpoint, so ``/chat/completions`` at its end is left out.
+    """
+    parts = urlsplit(base_url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"base_url {base_url!r}: expected an address such as http://localhost:11434/v1")
+    path = re.sub(r"/chat/completions$", "", parts.path.rstrip("/")).rstrip("/")
+    return urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query))
 
 
 class OpenAIServer:
@@ -267,11 +69,8 @@ class OpenAIServer:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._base_url = (base_url or OPENAI_URL).strip().rstrip("/")
+        self._base_url, self._query = _split_address(base_url or OPENAI_URL)
         self._api_key = (api_key or "").strip() or None
-        parts = urlsplit(self._base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"base_url {base_url!r}: expected an address such as http://localhost:11434/v1")
         self._timeout, self._connect_timeout = timeout, connect_timeout
         self._max_retries = max_retries
         self._jitter = jitter
@@ -288,16 +87,65 @@ class OpenAIServer:
         with self._lock:
             if self._client is not None:
                 return
-            from openai import AsyncOpenAI, Timeout
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
+            timeout = Timeout(self._timeout, connect=self._connect_timeout)
+            try:
+                http = DefaultAsyncHttpxClient(
+                    timeout=timeout,
+                    # Neither a proxy nor certificates are needed to reach this machine.
+                    trust_env=not self.is_local,
+                    # A redirect would take the conversation and the key to an address that nobody chose.
+                    follow_redirects=False,
+                )
+            except (ImportError, OSError, ValueError) as error:
+                raise self._bad_environment(error) from error
             self._client = AsyncOpenAI(
                 base_url=self._base_url,
                 # The package requires a key; servers that need none ignore it.
                 api_key=self._api_key or "none",
-                timeout=Timeout(self._timeout, connect=self._connect_timeout),
+                default_headers={"api-key": self._api_key} if self._is_azure and self._api_key else None,
+                default_query=self._query,
+                http_client=http,
+                timeout=timeout,
                 # This program retries itself, to show each wait.
                 max_retries=0,
             )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server runs on this machine."""
+        host = urlsplit(self._base_url).hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or host == "::1"
+
+    def _proxy(self) -> str:
+        """Return the environment variable that names the proxy of the connection, with its value; empty if none."""
+        parts = urlsplit(self._base_url)
+        proxies = getproxies_environment()
+        if not self.is_local and not proxy_bypass_environment(parts.hostname or "", proxies):
+            for scheme in (parts.scheme, "all"):
+                if url := proxies.get(scheme):
+                    return f"{scheme.upper()}_PROXY={url}"
+        return ""
+
+    @property
+    def _is_azure(self) -> bool:
+        """Whether the server wants the key in a header of its own."""
+        parts = urlsplit(self._base_url)
+        return (parts.hostname or "").endswith(".azure.com") or "/openai/deployments/" in parts.path
+
+    def _bad_environment(self, error: Exception) -> ConnectionSettingsError:
+        """Return the error for a proxy or a certificate file that the HTTP client cannot use."""
+        if isinstance(error, OSError):
+            names, advice = "the file that SSL_CERT_FILE or SSL_CERT_DIR names", "correct it"
+        else:
+            proxies = getproxies_environment()
+            names = ", ".join(f"{scheme.upper()}_PROXY={url}" for scheme, url in proxies.items() if scheme != "no")
+            advice = "install the socksio package for SOCKS proxies" if "socks" in str(error) else "correct it"
+        return ConnectionSettingsError(
+            f"{self.errors.clean(names)} cannot be used to connect to {self.errors.address} "
+            f"({self.errors.clean(str(error), 100)}): unset the variable, or {advice}"
+        )
 
     async def client(self) -> "AsyncOpenAI":
         """Return the client of the openai package; the first call creates it."""
@@ -333,6 +181,18 @@ class OpenAIServer:
             raise self.errors.web_page()
         return response.content
 
+    async def read(self, path: str, seconds: float = 2.0) -> bytes:
+        """Return what ``GET path`` answers within ``seconds``; nothing if it fails."""
+        from httpx2 import RequestError, Response
+        from openai import OpenAIError
+
+        with suppress(OpenAIError, RequestError, ModelError):
+            self.check_key()
+            client = await self.client()
+            response = await client.get(path, cast_to=Response, options={"timeout": seconds})
+            return response.content
+        return b""
+
     async def close(self) -> None:
         """Close the connections. May be called twice; a later request opens new ones."""
         with self._lock:
@@ -357,7 +217,8 @@ class OpenAIServer:
         Raises the error of ``failure`` if a retry cannot help or no attempt is left, and ModelBusy if the server asks
         for more than ``LONGEST_WAIT``.
         """
-        if not failure.retry_reason or attempt > self._max_retries + 1:
+        retries = _LOADING_RETRIES if failure.loading and self._max_retries else self._max_retries
+        if not failure.retry_reason or attempt > retries + 1:
             raise failure.error from None
         if failure.wait is None:
             backoff = min(_FIRST_WAIT * 2.0 ** (attempt - 2), _LONGEST_BACKOFF)
@@ -373,7 +234,9 @@ class OpenAIServer:
         """Return the error for a connection that failed before or after the answer began (``opened``)."""
         cause = error.__cause__ or error
         kind = type(cause).__name__
+        if kind in _DROPPED and not opened:
+            return self.errors.dropped()
         if kind.startswith("Connect") or not (opened or kind.endswith("Timeout")):
             late = f"no connection within {self._connect_timeout:g} s" if kind == "ConnectTimeout" else ""
-            return self.errors.no_connection(late or str(cause) or kind)
+            return self.errors.no_connection(late or str(cause) or kind, proxy=self._proxy())
         return self.errors.silence(self._timeout) if kind.endswith("Timeout") else self.errors.cut_off()

@@ -27,11 +27,6 @@ class OpenAIEndpoint(OpenAIModel):
     on_object: Callable[[Mapping[str, Any]], None] | None = None
     """See ``ObservableModel``."""
 
-    @property
-    def address(self) -> str:
-        """The server's base URL without user, password and query."""
-        return self._errors.address
-
     async def list_models(self) -> list[ListedModel]:
         """Return the models that ``GET BASE_URL/models`` lists, sorted by name.
 

@@ -14,15 +14,41 @@ What servers do with ``delta.tool_calls``, and what is made of it:
     all arguments sent again    GPT-5 (open-webui/open-webui#22235): they count once
     arguments as an object      llama.cpp (ggml-org/llama.cpp#20198), MiniMax (can1357/oh-my-pi#1779): encoded
     finish "stop" with calls    Gemini (googleapis/python-genai#2868): the answer says ``tool_calls``
+    other fields beside them    Gemini's thought signatures (microsoft/semantic-kernel#13417): kept for ``Answer.echo``
     legacy ``function_call``    the API before November 2023: it is the only call
 """
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk, ToolCall
+
+_CALL_FIELDS = ("index", "id", "type", "function")
+
+_ECHOED_FIELDS = ("extra_content", "reasoning_details", "thinking_blocks")
+"""Fields of a message that its provider wants back: Gemini, OpenRouter, Claude behind LiteLLM."""
+
+_TEXT_FIELDS = ("text", "summary", "data", "thinking", "signature")
+"""Fields of reasoning entries that come in pieces."""
+
+_FINISHES = {
+    "end_turn": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "complete": "stop",
+    "completed": "stop",
+    "max_tokens": "length",
+    "model_length": "length",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "blocklist": "content_filter",
+    "prohibited_content": "content_filter",
+    "sensitive": "content_filter",
+}
+"""What providers call the reasons for which an answer ends, in the words of the chat API."""
 
 
 @dataclass(slots=True)
@@ -33,6 +59,8 @@ class _Call:
     id: str = ""
     name: str = ""
     arguments: str = ""
+    echo: dict[str, Any] = field(default_factory=dict)
+    """Fields of the provider's own."""
 
     def complete(self) -> bool:
         """Tell whether the arguments so far are one whole JSON object, so that more would only break them."""
@@ -55,6 +83,8 @@ class ToolCallDeltas:
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
+        self.echoes: dict[str, Mapping[str, Any]] = {}
+        """Fields of the provider's own, by the ids of the finished calls."""
 
     def add(self, entries: object) -> None:
         """Take the ``tool_calls`` of one delta. Anything but a list of objects is ignored."""
@@ -70,6 +100,7 @@ class ToolCallDeltas:
                 arguments = json.dumps(arguments, ensure_ascii=False) if arguments else ""
             call = self._find(index if isinstance(index, int) else None, identity, name, arguments, position)
             call.id = call.id or identity
+            call.echo |= {key: value for key, value in entry.items() if key not in _CALL_FIELDS and value is not None}
             call.take(name, arguments)
 
     def finish(self, prefix: str = "call") -> tuple[ToolCall, ...]:
@@ -93,6 +124,8 @@ class ToolCallDeltas:
             used.add(identity)
             arguments = call.arguments if call.arguments.strip() else "{}"
             finished.append(ToolCall(_whole(identity), _whole(call.name), _whole(arguments)))
+            if call.echo:
+                self.echoes[finished[-1].id] = call.echo
         return tuple(finished)
 
     def _find(self, index: int | None, identity: str, name: str, arguments: str, position: int) -> _Call:
@@ -183,6 +216,10 @@ class AnswerDeltas:
         self._usage: Mapping[str, Any] | None = None
         self._model = ""
         self._finish = ""
+        self._reasoning_field = ""
+        self._fields: dict[str, Any] = {}
+        self.has_choices = False
+        """Whether anything of an answer has come."""
 
     @property
     def finished(self) -> bool:
@@ -198,9 +235,11 @@ class AnswerDeltas:
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict) or choice.get("index", 0) not in (0, None):
                 continue
-            delta = choice.get("delta") or choice.get("message")
+            # Perplexity sends the whole message beside each delta, MiniMax in the last chunk.
+            delta = choice.get("delta") or (None if self.has_choices else choice.get("message"))
             if isinstance(delta, dict):
-                yield from self._add_delta(delta)
+                yield from self._add_delta(delta, last=bool(choice.get("finish_reason")))
+            self.has_choices = True
             self._finish = _text(choice.get("finish_reason")) or self._finish
 
     def rest(self) -> Iterator[TextChunk | ReasoningChunk]:
@@ -208,10 +247,10 @@ class AnswerDeltas:
         for kind, joiner in self._joiners.items():
             yield from self._say(kind, joiner.finish())
 
-    def answer(self, prefix: str = "call") -> Answer:
-        """Return the whole answer. ``prefix`` begins the ids of calls that came without one."""
+    def answer(self, prefix: str = "call", server: str = "") -> Answer:
+        """Return the whole answer of ``server``. ``prefix`` begins the ids of calls that came without one."""
         calls = self._calls.finish(prefix)
-        finish = self._finish or "stop"
+        finish = _FINISHES.get(self._finish.lower(), self._finish) or "stop"
         return Answer(
             text="".join(self._text),
             tool_calls=calls,
@@ -219,16 +258,32 @@ class AnswerDeltas:
             usage=self._usage,
             model=_whole(self._model),
             reasoning="".join(self._reasoning),
+            echo=self._echo(server, has_calls=bool(calls)),
         )
 
-    def _add_delta(self, delta: Mapping[str, Any]) -> Iterator[TextChunk | ReasoningChunk]:
+    def _echo(self, server: str, *, has_calls: bool) -> Mapping[str, Any] | None:
+        """Return what goes back to ``server`` with this answer; calls at least say whose ids they have."""
+        echo = {"reasoning_field": self._reasoning_field, "fields": self._fields, "calls": self._calls.echoes}
+        echo = {name: value for name, value in echo.items() if value}
+        return {"server": server, **echo} if server and (echo or has_calls) else None
+
+    def _add_delta(self, delta: Mapping[str, Any], *, last: bool) -> Iterator[TextChunk | ReasoningChunk]:
         # ``reasoning_content``: DeepSeek, vLLM, llama.cpp; ``reasoning``: Ollama, OpenRouter. Some send both, alike.
-        thought = _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
-        yield from self._say(ReasoningChunk, self._joiners[ReasoningChunk].add(thought))
+        for name in ("reasoning_content", "reasoning"):
+            if thought := _text(delta.get(name)):
+                self._reasoning_field = self._reasoning_field or name
+                yield from self._say(ReasoningChunk, self._joiners[ReasoningChunk].add(thought))
+                break
+        for name in _ECHOED_FIELDS:
+            if value := delta.get(name):
+                self._fields[name] = _merged(self._fields.get(name), value)
         content = delta.get("content")
         for part in content if isinstance(content, list) else ():
             yield from self._add_part(part)
-        yield from self._say(TextChunk, self._joiners[TextChunk].add(_text(content) or _text(delta.get("refusal"))))
+        text = _text(content) or _text(delta.get("refusal"))
+        if not (last and len(self._text) > 1 and text == "".join(self._text)):
+            # The last delta may repeat the whole answer.
+            yield from self._say(TextChunk, self._joiners[TextChunk].add(text))
         self._calls.add(delta.get("tool_calls"))
         if isinstance(delta.get("function_call"), dict):
             self._calls.add([{"index": 0, "function": delta["function_call"]}])
@@ -248,6 +303,25 @@ class AnswerDeltas:
         if text:
             (self._text if kind is TextChunk else self._reasoning).append(text)
             yield kind(text)
+
+
+def _merged(so_far: object, value: object) -> object:
+    """Return a field of several deltas as one: entries of lists with the same index and type are continued."""
+    if not isinstance(so_far, list) or not isinstance(value, list):
+        return value
+    entries = list(so_far)
+    for entry in value:
+        last = entries[-1] if entries else None
+        if (
+            isinstance(entry, dict)
+            and isinstance(last, dict)
+            and all(entry.get(name) == last.get(name) for name in ("index", "type", "id"))
+        ):
+            texts = {name: last[name] + entry[name] for name in _TEXT_FIELDS if last.get(name) and entry.get(name)}
+            entries[-1] = {**last, **{name: each for name, each in entry.items() if each is not None}, **texts}
+        else:
+            entries.append(entry)
+    return entries
 
 
 def _text(value: object) -> str:

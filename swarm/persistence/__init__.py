@@ -1,4 +1,4 @@
-"""What a session writes and how: keys, records, the log, the lease and the commit.
+"""The stored form of sessions: keys, records, the log, the lease and the commit.
 
 Read `records` first, then `log`, then `journal`, which commits all of it together.
 """

@@ -1,6 +1,6 @@
-"""What a session writes: records of its log, its entry in the session list, and changes of states and memory.
+"""The writer of a session: commits records, the entry in the session list, and changes of states and memory.
 
-Everything goes out in one commit under the session's lease. What could not be stored is held for the next commit.
+Each commit holds all of these, under the session's lease. Records that could not be stored wait for the next commit.
 Records get their numbers here and nowhere else.
 """
 
@@ -11,16 +11,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from swarmchat.backends import (
-    Append,
-    Backend,
-    BackendError,
-    ExpectLength,
-    LeaseLost,
-    LengthConflict,
-    Touch,
-    Write,
-)
+from swarmchat.backends import Append, Backend, BackendError, ExpectLength, LeaseLost, LengthConflict, Touch, Write
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.heartbeat import Heartbeat
 from swarmchat.swarm.errors import LogLost, SessionBusy
@@ -156,16 +147,11 @@ class Journal:
         return attempted
 
     async def commit(
-        self,
-        batch: Batch | None = None,
-        changes: ChangeSet | None = None,
-        *,
-        keep: bool = False,
-        model: str = "",
+        self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False, model: str = ""
     ) -> list[Record]:
         """Append the records of ``batch``, and one for each of ``changes``, in one commit; return what was appended.
 
-        With ``keep``, what cannot be stored is held for the next commit. A cancellation waits until the outcome is
+        With ``keep``, records that cannot be stored wait for the next commit. A cancellation waits until the outcome is
         known. Raises SessionBusy when another process continued the session, and the backend's errors.
         """
         records = [] if batch is None else batch.records
@@ -174,9 +160,9 @@ class Journal:
     async def _commit(self, records: list[Record], changes: ChangeSet, keep: bool, model: str) -> list[Record]:
         waiting = len(self.unsaved)
         records = self.unsaved + records
-        all_changes = ChangeSet()
-        all_changes.extend(self.unsaved_changes)
-        all_changes.extend(changes)
+        all_changes = ChangeSet(
+            [*self.unsaved_changes.changes, *changes.changes], [*self.unsaved_changes.writes, *changes.writes]
+        )
         appended: list[Record] = []
         info = self.info
         touches = [] if self._lifetime is None else [Touch(key, self._lifetime) for key in self._companions]
@@ -229,7 +215,7 @@ class Journal:
         await self.log.open()
 
     async def _write(self, changes: ChangeSet, further: Callable[[Values], Sequence[Write]]) -> None:
-        """Commit under the lease, which is taken anew if it is lost, as on a suspended laptop.
+        """Commit under the lease; acquire it again if it was lost, as on a suspended laptop.
 
         Raises LogLost when the store has lost records, SessionBusy when another process has written meanwhile.
         """

@@ -47,14 +47,15 @@ def session_index(client: str, session: str) -> str:
     return f"{sessions(client)}{escape(session)}"
 
 
-def owned(client: str) -> str:
-    """Return the prefix of all keys of a client, except bans and presence."""
-    return _owner(client)
+def owned(client: str | None) -> str:
+    """Return the prefix of a client's keys, except bans and presence; ``None`` for what all clients share."""
+    # No escaped name starts with ~.
+    return f"{ROOT}{{{'~shared' if client is None else escape(client)}}}:"
 
 
 def sessions(client: str) -> str:
     """Return the prefix of the list of a client's sessions."""
-    return f"{_owner(client)}sessions:"
+    return f"{owned(client)}sessions:"
 
 
 def session_swarm(client: str, session: str) -> str:
@@ -74,12 +75,12 @@ def session_state(client: str, session: str, name: str) -> str:
 
 def memory(client: str) -> str:
     """Return the key of the memory of a client."""
-    return f"{_owner(client)}memory"
+    return f"{owned(client)}memory"
 
 
 def storage_items(client: str | None, name: str) -> str:
     """Return the prefix of the items of a storage; ``client`` is ``None`` for one that all clients share."""
-    return f"{_owner(client)}storage:{escape(name)}:"
+    return f"{owned(client)}storage:{escape(name)}:"
 
 
 def storage_version(client: str | None, name: str) -> str:
@@ -89,12 +90,12 @@ def storage_version(client: str | None, name: str) -> str:
 
 def storage_versions(client: str | None) -> str:
     """Return the prefix of the versions of all storages that ever had items."""
-    return f"{_owner(client)}storage-version:"
+    return f"{owned(client)}storage-version:"
 
 
 def storage_changes(client: str | None, name: str) -> str:
     """Return the key of the list of a storage's latest changes."""
-    return f"{_owner(client)}storage-changes:{escape(name)}"
+    return f"{owned(client)}storage-changes:{escape(name)}"
 
 
 def embedding(model: str, text: str) -> str:
@@ -129,9 +130,4 @@ def trial(nonce: str) -> str:
 
 
 def _session(client: str, session: str) -> str:
-    return f"{_owner(client)}session:{escape(session)}:"
-
-
-def _owner(client: str | None) -> str:
-    """Return the prefix of the keys of a client, or of what all clients share. No escaped name starts with ~."""
-    return f"{ROOT}{{{'~shared' if client is None else escape(client)}}}:"
+    return f"{owned(client)}session:{escape(session)}:"

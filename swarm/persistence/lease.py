@@ -52,8 +52,8 @@ class Holder:
     def of_unfinished(cls, source: str) -> "Holder":
         """Return this process as the holder of a session that it writes in pieces, from ``source``.
 
-        ``is_dead`` is never true of it, so that nobody opens half a session. An import of the same session takes it
-        over.
+        ``is_dead`` is never true for it, so that nobody opens half a session. An import of the same session takes
+        it over.
         """
         holder = cls.of_this_process()
         return replace(holder, machine=_UNFINISHED + holder.machine, nonce=f"{source}:{holder.nonce}")
@@ -76,14 +76,14 @@ class Holder:
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is certain that the process is gone; never of a process on another machine."""
+        """Whether it is certain that the process has ended; never for a process on another machine."""
         if self.machine != _machine():
             return False
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return True
-        except (PermissionError, OverflowError, OSError):
+        except (OSError, OverflowError):
             return False
         return bool(self.started) and self.started != _started(self.pid)
 
@@ -112,23 +112,20 @@ class SessionLease:
 
     async def _acquire(self, session: str) -> Lease:
         lease = await self._backend.acquire(self._key, self._owner, self._ttl)
-        if lease is None and (current := await self._backend.get(self._key)) is not None:
-            holder = parse_holder(current)
-            if holder is not None and holder.is_dead:
-                lease = await self._backend.acquire(self._key, self._owner, self._ttl, replacing=current)
+        if lease is None:
+            stored = await self._backend.get(self._key)
+            holder = None if stored is None else parse_holder(stored)
+            # Without a stored holder, the lease was released between the two calls.
+            if stored is None or (holder is not None and holder.is_dead):
+                lease = await self._backend.acquire(self._key, self._owner, self._ttl, replacing=stored)
             if lease is None:
                 raise SessionBusy(_busy(session, holder, self._ttl))
-        if lease is None:
-            # It was released between the two calls.
-            lease = await self._backend.acquire(self._key, self._owner, self._ttl)
-            if lease is None:
-                raise SessionBusy(_busy(session, None, self._ttl))
         self.lease = lease
         self._heartbeat.start()
         return lease
 
     async def release(self) -> None:
-        """Give the lease up. If the backend cannot be reached, it expires by itself."""
+        """Give up the lease. If the backend cannot be reached, it expires by itself."""
         await self._heartbeat.stop()
         if self.lease is not None:
             with suppress(BackendError):

@@ -1,19 +1,24 @@
-"""A session's records in a backend: append-only, opened from its end.
+"""The log of a session, an append-only list of records, and the readers of a log that is not open.
 
-Only the tail that a context can be made from is held in memory. Earlier records are read on demand, backwards and in
+An open log holds only the tail that a context can be made from. Earlier records are read on demand, backwards and in
 chunks, so opening a session costs the same for a log of any length.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
 from swarmchat.backends import Append, Backend, ExpectLength
 from swarmchat.swarm.errors import BadRecord
+from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record, parse_record
+from swarmchat.swarm.persistence.session_index import SessionInfo
 
 CHUNK = 32
 """The number of records read first."""
+
+_PAGE = 500
+"""The number of lines that a reader of a whole log takes at once."""
 
 HEAD = 8
 """The number of records read from the start: the session record, and system messages of an imported conversation."""
@@ -34,10 +39,10 @@ class Log:
         """The position in the log of the first record that was read."""
         self.next_seq = 0
         self.apart: dict[int, Record] = {}
-        """Records before the tail that are held too, by position: pinned turns and summaries."""
+        """Records before the tail that are also in memory, by position: pinned turns and summaries."""
         self._read_apart: set[tuple[int, int]] = set()
         self.damaged: dict[int, str] = {}
-        """What is wrong with unreadable lines, by position."""
+        """The problem of each unreadable line, by position."""
 
     @property
     def has_earlier(self) -> bool:
@@ -89,7 +94,9 @@ class Log:
         self._read_apart = {span for span in spans if span[0] >= self.start or span in self._read_apart}
         candidates = {**self.apart, **{record.seq: record for record in self.records if record.seq < seq}}
         self.apart = {
-            place: record for place, record in candidates.items() if any(a <= place <= b for a, b in self._read_apart)
+            position: record
+            for position, record in candidates.items()
+            if any(a <= position <= b for a, b in self._read_apart)
         }
         self.start = max(self.start, min(seq, self.next_seq))
         self.records = [record for record in self.records if record.seq >= seq]
@@ -106,19 +113,70 @@ class Log:
         records = []
         for position, line in enumerate(lines, start):
             try:
-                record = parse_record(line)
+                records.append(_parse_at(line, position))
             except BadRecord as error:
                 if error.newer_version:
                     raise
                 self.damaged[position] = str(error)
-                continue
-            if record.seq != position:
-                # A log that was edited by hand. The order of the list counts.
-                record = replace(record, seq=position)
-            records.append(record)
         return records
 
 
 def _is_leading(record: Record) -> bool:
     """Whether the record belongs before the first message that is not a system message."""
     return record.type in ("session", "system")
+
+
+async def read_lines(backend: Backend, info: SessionInfo, stop: int | None = None) -> AsyncIterator[bytes]:
+    """Yield the stored lines of a session's log: the first ``stop`` of them, or all."""
+    key, position = keys.session_log(info.client, info.id), 0
+    while stop is None or position < stop:
+        end = position + _PAGE if stop is None else min(stop, position + _PAGE)
+        lines = await backend.slice(key, position, end)
+        for line in lines:
+            yield line
+        position += len(lines)
+        if position < end:
+            return
+
+
+async def read_records(backend: Backend, info: SessionInfo) -> AsyncIterator[Record]:
+    """Yield the records of a session, without unreadable lines. Raises BadRecord for a newer format version."""
+    position = 0
+    async for line in read_lines(backend, info):
+        if (record := record_at(line, position)) is not None:
+            yield record
+        position += 1
+
+
+def record_at(line: bytes, position: int) -> Record | None:
+    """Return the record in a line of a log; ``None`` if unreadable. Raises BadRecord for a newer format version."""
+    try:
+        return _parse_at(line, position)
+    except BadRecord as error:
+        if error.newer_version:
+            raise
+        return None
+
+
+def _parse_at(line: bytes, position: int) -> Record:
+    """Return the record in ``line``, numbered by its position in the list, which counts if the log was edited."""
+    record = parse_record(line)
+    return record if record.seq == position else replace(record, seq=position)
+
+
+def hidden_turns(records: Iterable[Record]) -> set[int]:
+    """Return the turns that are undone after ``records``: their ``undo`` and ``redo`` records name them."""
+    hidden: set[int] = set()
+    for record in records:
+        if record.type in ("undo", "redo"):
+            hidden = hidden.union(turns_of(record)) if record.type == "undo" else hidden.difference(turns_of(record))
+    return hidden
+
+
+def turns_of(record: Record) -> range:
+    """Return the turns that an ``undo`` or ``redo`` record is about."""
+    first, last = record.data.get("from"), record.data.get("to")
+    if not isinstance(first, int) or not isinstance(last, int):
+        return range(0)
+    # A record names turns before it only; a damaged one must not cost memory.
+    return range(max(0, first), min(last, record.turn) + 1)

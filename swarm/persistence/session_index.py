@@ -16,7 +16,7 @@ _TITLE = 60
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """An entry of the list: what is known of a session without opening it. Times are as in records."""
+    """An entry of the list: facts about a session that need no look at its log. Times are as in records."""
 
     id: str
     name: str
@@ -30,6 +30,8 @@ class SessionInfo:
     turns: int = 0
     rescues: int = 0
     """How many rescue steps were taken."""
+    resume_with: Mapping[str, str] | None = None
+    """What a program needs to go on with the session: see ``SessionSettings.resume_with``."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a newer version, kept unchanged."""
 
@@ -46,8 +48,7 @@ class SessionInfo:
         return replace(self, title=line if len(line) <= _TITLE else line[: _TITLE - 1] + "…")
 
 
-_FIELDS = ("id", "name", "client", "created", "updated", "title", "swarm", "model", "turns", "rescues")
-_NAMES = frozenset(_FIELDS)
+_FIELDS = ("id", "name", "client", "created", "updated", "title", "swarm", "model", "turns", "rescues", "resume_with")
 
 
 async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
@@ -89,8 +90,6 @@ async def numbered_name(backend: Backend, client: str, name: str) -> str:
 def _parse(value: bytes) -> SessionInfo | None:
     try:
         fields = json.loads(value.decode())
-        if fields.keys() == _NAMES:
-            return SessionInfo(**fields)
         known = {name: fields.pop(name) for name in _FIELDS if name in fields}
         return SessionInfo(**known, unknown=fields)
     except (ValueError, TypeError, AttributeError):

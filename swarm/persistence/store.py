@@ -1,7 +1,7 @@
-"""Values in a backend with a lifetime, and changes that are committed together.
+"""Values in a backend with their lifetimes, and changes that are committed together.
 
-A change is a function of the value that is there, so it can be applied again when another process was faster. What a
-tool changes is staged in a ChangeSet and committed with the result of the tool: all of it or none.
+A change is a function of the current value, so it can be applied again when another process was faster. The changes of
+a tool are staged in a ChangeSet and committed with the tool's result: all of them or none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from swarmchat.backends import Backend, Conflict, Delete, Expect, Lease, LengthC
 from swarmchat.swarm.persistence.records import RecordType
 
 Update = Callable[[bytes | None], bytes | None]
-"""From the value that is there (``None``: there is none) to the one to be. May be called more than once."""
+"""Maps the current value (``None`` if missing) to the new one. May be called more than once."""
 
 _ATTEMPTS = 100
 
@@ -27,13 +27,13 @@ class Change:
     """Type and name of the record that holds the new value; ``None`` if the log does not mention it."""
 
 
+@dataclass(eq=False)
 class ChangeSet:
-    """Changes in the order in which they were made, and how the store looks with them."""
+    """Changes in the order in which they were made, and the values of the store with them."""
 
-    def __init__(self) -> None:
-        self.changes: list[Change] = []
-        self.writes: list[Write] = []
-        """Writes that rely on nothing that is there, of keys that no change touches."""
+    changes: list[Change] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    """Writes that do not depend on the current value, to keys that no change touches."""
 
     def __bool__(self) -> bool:
         return bool(self.changes or self.writes)
@@ -45,7 +45,7 @@ class ChangeSet:
         self.changes.append(Change(key, update, ttl, recorded_as))
 
     def write(self, *writes: Write) -> None:
-        """Add writes that rely on nothing."""
+        """Add writes that do not depend on the current value."""
         self.writes += writes
 
     async def read(self, backend: Backend, key: str) -> bytes | None:
@@ -74,11 +74,11 @@ async def commit_changes(
     lease: Lease | None = None,
     further: Callable[[Values], Sequence[Write]] = lambda values: (),
 ) -> Values:
-    """Apply ``changes`` in one commit, again from the start when somebody else was faster; return the new values.
+    """Apply ``changes`` in one commit, again from the start if another process was faster; return the new values.
 
-    ``further`` takes the new values of the changed keys and returns what else is to be written in the same commit.
-    Raises Conflict when somebody else is faster a hundred times in a row, LengthConflict at once, what a change raises,
-    and the backend's errors; nothing is written then.
+    ``further`` maps the new values of the changed keys to more writes for the same commit. Raises Conflict when another
+    process is faster a hundred times in a row, LengthConflict at once, what a change raises, and the backend's errors;
+    nothing is written then.
     """
     for attempt in range(_ATTEMPTS):
         before: dict[str, bytes | None] = {}
@@ -106,7 +106,7 @@ async def commit_changes(
 
 @dataclass(frozen=True)
 class Lifetimes:
-    """How long each kind of value is kept, in seconds; ``None`` is for ever."""
+    """How long each kind of value is kept, in seconds; ``None``: for ever."""
 
     session: float | None = None
     """The log, the entry in the list, agent and stack, states: from the last turn."""
@@ -120,15 +120,15 @@ class Lifetimes:
 
 
 REDIS_LIFETIMES = Lifetimes(session=24 * 3600, embedding=7 * 24 * 3600)
-"""The defaults where memory is dear and somebody else's."""
+"""The defaults for Redis, whose memory is limited and shared."""
 
 
 @dataclass(frozen=True)
 class Store:
     """A backend, and what is to be committed to it later.
 
-    Without ``changes``, changes are committed at once. With it they are collected there and seen by reads through this
-    store, and whoever made the store commits them.
+    Without ``changes``, changes are committed at once. With it they are staged there, reads through this store include
+    them, and the creator of the store commits them.
     """
 
     backend: Backend
@@ -136,19 +136,17 @@ class Store:
     changes: ChangeSet | None = None
 
     async def read(self, key: str) -> bytes | None:
-        """Return the value of ``key`` with the collected changes."""
+        """Return the value of ``key`` with the staged changes."""
         return await self.backend.get(key) if self.changes is None else await self.changes.read(self.backend, key)
 
     async def update(
         self, key: str, change: Update, ttl: float | None = None, recorded_as: tuple[RecordType, str] | None = None
     ) -> None:
-        """Change the value of ``key``, at once or with the collected changes."""
-        changes = ChangeSet()
-        changes.update(key, change, ttl, recorded_as)
-        await self.apply(changes)
+        """Change the value of ``key``, at once or with the staged changes."""
+        await self.apply(ChangeSet([Change(key, change, ttl, recorded_as)]))
 
     async def apply(self, changes: ChangeSet) -> None:
-        """Commit ``changes``, or collect them."""
+        """Commit ``changes``, or stage them."""
         if self.changes is None:
             await commit_changes(self.backend, changes)
         else:

@@ -1,1 +1,1 @@
-"""What is kept beside the log: states, memory, navigation, bans and presence."""
+"""Data of a session outside its log: states, memory, navigation, bans and presence."""

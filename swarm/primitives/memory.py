@@ -1,4 +1,4 @@
-"""Memory of a client across sessions: locale, name, and whatever tools store."""
+"""Memory of a client across sessions: locale, name, and the values that tools store."""
 
 import json
 from collections.abc import Callable, Mapping

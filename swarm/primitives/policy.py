@@ -1,10 +1,9 @@
-"""Policies: which texts of users and answers of agents are rejected, and which clients are banned."""
+"""Policies, which reject texts of users and answers of agents, and the bans of clients."""
 
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
@@ -12,8 +11,10 @@ from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Store
 
-Rule = str | Sequence[str] | Callable[[str], bool | Awaitable[bool]]
-"""A regular expression, words (matched whole, in any case), or a function that returns True to reject."""
+Check = Callable[[str], bool | Awaitable[bool]]
+
+Rule = str | Sequence[str] | Check
+"""A regular expression, a list of words (matched whole, in any case), or a function that returns True to reject."""
 
 
 @dataclass(frozen=True)
@@ -22,44 +23,38 @@ class Policy:
 
     name: str
     reject_input: Rule | None = None
-    """What the user may not write; checked before any agent sees it."""
+    """Texts that the user may not write; checked before any agent sees them."""
     reject_output: Rule | None = None
-    """What an agent may not answer; checked before the user sees it, so answers no longer stream."""
+    """Answers that an agent may not give; checked before the user sees them, so answers do not stream."""
     ban: bool = False
     """Whether the client is banned when a text of the user is rejected."""
     ban_for: float | None = None
-    """Seconds that a ban lasts. ``None``: until it is lifted."""
+    """The length of a ban in seconds. ``None``: until it is lifted."""
     message: str = "I cannot talk about that."
     """The answer that the user gets instead."""
+    _input: Check = field(init=False, repr=False, compare=False)
+    _output: Check = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.reject_input is None and self.reject_output is None:
             raise DefinitionError(f"policy {self.name!r}: give it reject_input, reject_output or both")
         if self.ban_for is not None and not self.ban_for > 0:
             raise DefinitionError(f"policy {self.name!r}: ban_for is {self.ban_for!r}, expected seconds above 0")
-        for rule in (self.reject_input, self.reject_output):
-            _pattern(self.name, rule)
-
-    @cached_property
-    def _input(self) -> "re.Pattern[str] | None":
-        return _pattern(self.name, self.reject_input)
-
-    @cached_property
-    def _output(self) -> "re.Pattern[str] | None":
-        return _pattern(self.name, self.reject_output)
+        object.__setattr__(self, "_input", _check_of(self.name, self.reject_input))
+        object.__setattr__(self, "_output", _check_of(self.name, self.reject_output))
 
     async def rejects_input(self, text: str) -> bool:
         """Whether the user may not write ``text``. Raises HookError."""
-        return await _rejects(self.name, self.reject_input, self._input, text)
+        return await call_hook(f"policy {self.name!r}", self._input, text)
 
     async def rejects_output(self, text: str) -> bool:
         """Whether an agent may not answer ``text``. Raises HookError."""
-        return await _rejects(self.name, self.reject_output, self._output, text)
+        return await call_hook(f"policy {self.name!r}", self._output, text)
 
 
 @dataclass(frozen=True)
 class Ban:
-    """A ban of a client: by which policy, why, and since when."""
+    """A ban of a client, with the policy, the reason and the time."""
 
     client: str
     policy: str
@@ -110,23 +105,17 @@ def _parse(stored: bytes, client: str, policy: str) -> Ban:
         return Ban(client, policy, "(unreadable)", "")
 
 
-def _pattern(policy: str, rule: Rule | None) -> "re.Pattern[str] | None":
-    if rule is None or callable(rule):
-        return None
-    if isinstance(rule, str):
-        try:
-            return re.compile(rule, re.IGNORECASE)
-        except re.error as error:
-            raise DefinitionError(f"policy {policy!r}: {rule!r} is not a valid regular expression ({error})") from error
-    # Not \b: a word may start or end with another character, as "C++" does.
-    words = "|".join(re.escape(word) for word in rule)
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
-
-
-async def _rejects(policy: str, rule: Rule | None, pattern: "re.Pattern[str] | None", text: str) -> bool:
-    if pattern is not None:
-        return pattern.search(text) is not None
+def _check_of(policy: str, rule: Rule | None) -> Check:
+    """Return the function that carries out ``rule``. Raises DefinitionError for an invalid regular expression."""
     if rule is None:
-        return False
-    assert callable(rule)
-    return await call_hook(f"policy {policy!r}", rule, text)
+        return lambda text: False
+    if callable(rule):
+        return rule
+    if not isinstance(rule, str):
+        # Not \b: a word may start or end with another character, as "C++" does.
+        rule = rf"(?<!\w)(?:{'|'.join(map(re.escape, rule))})(?!\w)"
+    try:
+        pattern = re.compile(rule, re.IGNORECASE)
+    except re.error as error:
+        raise DefinitionError(f"policy {policy!r}: {rule!r} is not a valid regular expression ({error})") from error
+    return lambda text: pattern.search(text) is not None

@@ -1,11 +1,11 @@
-"""Which clients are online: one key a session, which expires unless it is renewed."""
+"""Presence: the clients that are online. Each session has a key that expires unless it is renewed."""
 
 import json
 import os
 import platform
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from swarmchat.backends import Backend, BackendError, Lease
@@ -42,15 +42,8 @@ class PersistAlive:
         Another process's announcement of the same session is kept unless ``replace`` is true: only the holder of the
         session's lease knows that the previous process is gone.
         """
-        value = {
-            "client": client,
-            "session": session,
-            "agent": agent,
-            "pid": os.getpid(),
-            "host": platform.node(),
-            "since": since,
-            "owner": secrets.token_hex(8),
-        }
+        presence = Presence(client, session, agent, os.getpid(), platform.node(), since)
+        value = {**asdict(presence), "owner": secrets.token_hex(8)}
         key = keys.alive(self._swarm, client, session)
         before = await self._backend.get(key) if replace else None
         self._lease = await self._backend.acquire(key, encode_json(value), self._lifetime, replacing=before)

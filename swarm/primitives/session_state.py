@@ -1,4 +1,4 @@
-"""Who is talking and what the states are, as the records of a log tell it."""
+"""The active agent and the states of a session, computed from the records of its log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class SessionState:
     states: Mapping[str, Any] = field(default_factory=dict)
 
     def after(self, record: Record) -> "SessionState":
-        """Return the state after ``record``. Raises nothing for a damaged one: it changes what it can."""
+        """Return the state after ``record``. Ignores the damaged parts of a record."""
         data = record.data
         match record.type:
             case "handoff":
@@ -29,7 +29,7 @@ class SessionState:
             case "state":
                 return SessionState(self.navigation, self._with({_text(data, "name"): data.get("value")}))
             case "undo" | "redo":
-                # Such a record holds the whole state that is valid from then on.
+                # Such a record contains the whole state after it.
                 states = data.get("states")
                 navigation = _navigation(data, "active") if _text(data, "active") else self.navigation
                 return SessionState(navigation, self._with(states if isinstance(states, dict) else {}))

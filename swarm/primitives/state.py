@@ -79,8 +79,8 @@ class PersistState(Generic[T]):
         """Store what ``change`` returns for the current value; return it.
 
         Concurrent updates by tools and processes happen one after another, and none is lost: ``change`` may be called
-        again with a newer value, so it must have no side effects. Raises StateError, and what ``change`` and the
-        reducers raise.
+        again with a newer value, so it must have no side effects. Raises StateError, and the errors of ``change`` and
+        the reducers.
         """
         latest: list[T] = []
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 from swarmchat.swarm.context.view import reads_less
 from swarmchat.swarm.conversation.events import HandedOver, ToolFinished
-from swarmchat.swarm.probes.exchanges import CODE_WORD, ProbeTranscript, arguments_of
+from swarmchat.swarm.probes.exchanges import CODE_WORD
+from swarmchat.swarm.probes.transcript import ProbeTranscript, arguments_of
 
 Status = Literal["ok", "quirk", "failed", "skipped"]
 
@@ -40,12 +41,9 @@ _NO_CALL = Finding("skipped", "no call")
 _CALLS_AS_TEXT = Finding("skipped", "calls came as text")
 
 
-def _ok(seen: str) -> Finding:
-    return Finding("ok", seen)
-
-
-def _quirk(seen: str, *quirks: str) -> Finding:
-    return Finding("quirk", seen, quirks)
+def _verdict(good: object, seen: str, *quirks: str, otherwise: Status = "quirk") -> Finding:
+    """Return an ok finding if ``good`` is true, else one with the status ``otherwise`` and the ``quirks``."""
+    return Finding("ok", seen) if good else Finding(otherwise, seen, quirks)
 
 
 def _failed(seen: str, *quirks: str) -> Finding:
@@ -66,58 +64,51 @@ def quoted_answer(transcript: ProbeTranscript) -> str:
     return quoted(transcript.text or next(texts, ""))
 
 
-def _any_answer(transcript: ProbeTranscript) -> Finding:
-    answer = quoted_answer(transcript)
-    return _ok(answer) if transcript.text else _failed(f"answered {answer}")
-
-
 # The chat.
 
 
 def _answer(transcript: ProbeTranscript) -> Finding:
-    if transcript.text:
-        return _ok(f"{quoted_answer(transcript)} in {transcript.replies[-1].seconds:.1f} s")
     first = transcript.replies[0].answer
-    if first is not None and first.finish == "length":
+    if not transcript.text and first is not None and first.finish == "length":
         return _failed("no answer before the token limit", "thinks_long")
-    return _any_answer(transcript)
+    seen = f"{quoted_answer(transcript)} in {transcript.replies[-1].seconds:.1f} s"
+    return _verdict(transcript.text, seen, otherwise="failed")
 
 
 def _stop_reason(transcript: ProbeTranscript) -> Finding:
     reply = transcript.replies[-1]
     if reply.objects is None:
         return _NO_SERVER
-    return _ok(", ".join(reply.stop_reasons)) if reply.stop_reasons else _quirk("none given", "no_stop_reason")
+    return _verdict(reply.stop_reasons, ", ".join(reply.stop_reasons) or "none given", "no_stop_reason")
 
 
 def _usage(transcript: ProbeTranscript) -> Finding:
     counted, estimate = transcript.counted_tokens, transcript.estimated_tokens
     if counted is None:
-        return _quirk("none reported", "no_usage")
-    line = f"{counted:,} prompt tokens; swarmchat's estimate: {estimate:,}"
+        return Finding("quirk", "none reported", ("no_usage",))
     # A chat template adds some dozens of its own; encodings differ by a third.
-    return _ok(line) if 0.5 * estimate <= counted <= 2 * estimate + 100 else _quirk(line, "odd_usage")
+    plausible = 0.5 * estimate <= counted <= 2 * estimate + 100
+    return _verdict(plausible, f"{counted:,} prompt tokens; swarmchat's estimate: {estimate:,}", "odd_usage")
 
 
 def _reasoning(transcript: ProbeTranscript) -> Finding:
     if any("<think" in reply.text for reply in transcript.replies):
-        return _quirk("reasoning inside the answer", "thinks_inline")
+        return Finding("quirk", "reasoning inside the answer", ("thinks_inline",))
     separate = any(reply.reasoned for reply in transcript.replies)
-    return _ok("reasoning separate from the answer" if separate else "no visible reasoning")
+    return Finding("ok", "reasoning separate from the answer" if separate else "no visible reasoning")
 
 
 def _streaming(transcript: ProbeTranscript) -> Finding:
     reply = max(transcript.replies, key=lambda each: len(each.texts))
     pieces, first = len(reply.texts), reply.first or 0.0
     if pieces < 2:
-        return _quirk(f"{pieces} piece", "no_streaming") if pieces else _failed("no text")
-    line = f"{pieces} pieces, the first after {first:.1f} of {reply.seconds:.1f} s"
-    return _quirk(line, "streams_late") if reply.seconds > 2 and first > 0.95 * reply.seconds else _ok(line)
+        return Finding("quirk", "1 piece", ("no_streaming",)) if pieces else _failed("no text")
+    seen = f"{pieces} pieces, the first after {first:.1f} of {reply.seconds:.1f} s"
+    return _verdict(reply.seconds <= 2 or first <= 0.95 * reply.seconds, seen, "streams_late")
 
 
 def _system(transcript: ProbeTranscript) -> Finding:
-    answer = quoted_answer(transcript)
-    return _ok(answer) if "lantern" in transcript.text.lower() else _quirk(f"answered {answer}", "ignores_system")
+    return _verdict("lantern" in transcript.text.lower(), quoted_answer(transcript), "ignores_system")
 
 
 def _long_context(transcript: ProbeTranscript) -> Finding:
@@ -125,10 +116,10 @@ def _long_context(transcript: ProbeTranscript) -> Finding:
     if counted is not None and reads_less(counted, estimate):
         return _failed(f"the server counted {counted:,} of {estimate:,} tokens", "cuts_context")
     if CODE_WORD.lower() in transcript.text.lower():
-        return _ok(f"found the word at the start of {estimate:,} tokens")
-    line = f"did not find the word at the start of {estimate:,} tokens: answered {quoted_answer(transcript)}"
+        return Finding("ok", f"found the word at the start of {estimate:,} tokens")
+    seen = f"did not find the word at the start of {estimate:,} tokens: answered {quoted_answer(transcript)}"
     # Without a count nothing tells a cut context from one that was not understood, and the cut is far more common.
-    return _failed(line, "cuts_context" if counted is None else "loses_context")
+    return _failed(seen, "cuts_context" if counted is None else "loses_context")
 
 
 # Calls.
@@ -137,18 +128,22 @@ def _long_context(transcript: ProbeTranscript) -> Finding:
 def _without_call(transcript: ProbeTranscript, *names: str, quirk: str = "no_calls") -> Finding:
     """Return the finding for an exchange in which no call of a tool with one of ``names`` succeeded."""
     if calls := transcript.calls():
-        return _failed(f"failed call: {calls[0].name}({calls[0].arguments[:80]})")
+        return _failed(f"failed call: {_written(calls[0])}")
     for reply in transcript.replies:
         if any(f"{name}{sign}" in reply.text for name in names for sign in ("(", '"', ">", "\n", " {", "<", "{", ":")):
             return _failed(f"wrote {quoted(reply.text)}", "leaks_calls_in_unknown_form")
     return _failed(f"no call; answered {quoted(transcript.replies[0].text)}", quirk)
 
 
+def _written(call: ToolFinished) -> str:
+    return f"{call.name}({call.arguments[:80]})"
+
+
 def _call(transcript: ProbeTranscript) -> Finding:
     calls = transcript.calls(0, successful=True)
     if not calls:
         return _without_call(transcript, "get_weather")
-    return _ok(f"{'' if transcript.native_calls else 'as text: '}{calls[0].name}({calls[0].arguments[:80]})")
+    return Finding("ok", f"{'' if transcript.native_calls else 'as text: '}{_written(calls[0])}")
 
 
 def _without_native_calls(transcript: ProbeTranscript) -> Finding | None:
@@ -161,17 +156,15 @@ def _call_ids(transcript: ProbeTranscript) -> Finding:
     if skipped := _without_native_calls(transcript):
         return skipped
     ids = [call_id for reply in transcript.replies for call_id in reply.call_ids]
-    line = ", ".join(call_id or "none" for call_id in ids[:3])
-    if not all(ids):
-        return _quirk(line, "no_call_ids")
-    return _ok(line) if len(set(ids)) == len(ids) else _quirk(line, "repeats_call_ids")
+    seen = ", ".join(call_id or "none" for call_id in ids[:3])
+    return _verdict(all(ids) and len(set(ids)) == len(ids), seen, "repeats_call_ids" if all(ids) else "no_call_ids")
 
 
 def _call_streaming(transcript: ProbeTranscript) -> Finding:
     if skipped := _without_native_calls(transcript):
         return skipped
     most = max(reply.argument_pieces for reply in transcript.replies)
-    return _ok(f"{most} pieces") if most > 1 else _quirk("each call in one piece", "no_call_streaming")
+    return _verdict(most > 1, f"{most} pieces" if most > 1 else "each call in one piece", "no_call_streaming")
 
 
 def _argument(name: str, allowed: tuple[str, ...] = ()) -> Callable[[ProbeTranscript], Finding]:
@@ -182,11 +175,9 @@ def _argument(name: str, allowed: tuple[str, ...] = ()) -> Callable[[ProbeTransc
         if not values:
             return _NO_CALL
         correct = [bool(value) and (not allowed or value in allowed) for value in values]
-        line = f"{name}: {', '.join('none' if value is None else str(value)[:40] for value in values)}"
-        if all(correct):
-            return _ok(line)
+        seen = f"{name}: {', '.join('none' if value is None else str(value)[:40] for value in values)}"
         quirk = "ignores_required_arguments" if None in values else "ignores_enums"
-        return _quirk(line, quirk) if any(correct) else _failed(line, quirk)
+        return _verdict(all(correct), seen, quirk, otherwise="quirk" if any(correct) else "failed")
 
     return check
 
@@ -196,7 +187,7 @@ def _optional(transcript: ProbeTranscript) -> Finding:
     if not calls:
         return _NO_CALL
     day = arguments_of(calls[0]).get("day")
-    return _ok("omitted") if day is None else _quirk(f"day: {str(day)[:40]}", "fills_optional_arguments")
+    return _verdict(day is None, "omitted" if day is None else f"day: {str(day)[:40]}", "fills_optional_arguments")
 
 
 def _result(transcript: ProbeTranscript) -> Finding:
@@ -204,14 +195,14 @@ def _result(transcript: ProbeTranscript) -> Finding:
         return _NO_CALL
     text = transcript.ends[0].text if transcript.ends and transcript.ends[0].recovered else ""
     used = "hail" in text.lower() or "37" in text
-    return _ok(quoted(text)) if used else _failed(f"answered {quoted(text)}", "ignores_results")
+    return _verdict(used, quoted(text), "ignores_results", otherwise="failed")
 
 
 def _second_turn(transcript: ProbeTranscript) -> Finding:
     if not transcript.calls(0, successful=True):
         return Finding("skipped", "no call in the first turn")
     if calls := transcript.calls(1, successful=True):
-        return _ok(f"calls in the second turn: {len(calls)}")
+        return Finding("ok", f"calls in the second turn: {len(calls)}")
     return _failed(f"no call; answered {quoted_answer(transcript)}", "calls_only_once")
 
 
@@ -220,24 +211,22 @@ def _parallel(transcript: ProbeTranscript) -> Finding:
     if not calls:
         return _without_call(transcript, "get_weather")
     most = transcript.most_at_once()
-    if most > 1:
-        return _ok(f"{most} calls in one message")
-    return _quirk(f"one call per message, {len(calls)} in all", "no_parallel_calls")
+    seen = f"{most} calls in one message" if most > 1 else f"one call per message, {len(calls)} in all"
+    return _verdict(most > 1, seen, "no_parallel_calls")
 
 
-def _first_try(calls: Sequence[ToolFinished], line: str, quirk: str) -> Finding:
+def _first_try(calls: Sequence[ToolFinished], seen: str, quirk: str) -> Finding:
     """Return ok if the first call succeeded, a quirk if a later one did, and failed if none did."""
-    if calls[0].status == "ok":
-        return _ok(line)
-    return _quirk(line, quirk) if any(call.status == "ok" for call in calls) else _failed(line, quirk)
+    successes = [call.status == "ok" for call in calls]
+    return _verdict(successes[0], seen, quirk, otherwise="quirk" if any(successes) else "failed")
 
 
 def _nested(transcript: ProbeTranscript) -> Finding:
     calls = transcript.calls(tool="place_order")
     if not calls:
         return _without_call(transcript, "place_order")
-    line = json.dumps(arguments_of(calls[0]), ensure_ascii=False)[:100]
-    return _first_try(calls, line, "flattens_nested_arguments")
+    seen = json.dumps(arguments_of(calls[0]), ensure_ascii=False)[:100]
+    return _first_try(calls, seen, "flattens_nested_arguments")
 
 
 def _unicode(transcript: ProbeTranscript) -> Finding:
@@ -246,16 +235,15 @@ def _unicode(transcript: ProbeTranscript) -> Finding:
         return _NO_CALL
     arguments = str([arguments_of(call) for call in calls])
     missing = [word for word in ("🦊", "緑茶", "Köln") if word not in arguments]
-    return (
-        _quirk(f"missing: {', '.join(missing)}", "breaks_unicode") if missing else _ok("🦊, 緑茶 and Köln are intact")
-    )
+    seen = f"missing: {', '.join(missing)}" if missing else "🦊, 緑茶 and Köln are intact"
+    return _verdict(not missing, seen, "breaks_unicode")
 
 
 def _no_parameters(transcript: ProbeTranscript) -> Finding:
     calls = transcript.calls(tool="door-code")
     if not calls:
         return _without_call(transcript, "door-code", "door_code")
-    return _first_try(calls, f"door-code({calls[0].arguments[:60]})", "invents_arguments")
+    return _first_try(calls, _written(calls[0]), "invents_arguments")
 
 
 def _tool_name(transcript: ProbeTranscript) -> Finding:
@@ -263,26 +251,22 @@ def _tool_name(transcript: ProbeTranscript) -> Finding:
     names = [call.name for reply in transcript.replies if reply.answer for call in reply.answer.tool_calls]
     if not names:
         return _CALLS_AS_TEXT if calls else _NO_CALL
-    changed = [name for name in names if name != "door-code"]
-    if not changed:
-        return _ok(names[0])
-    status: Status = "quirk" if any(call.status == "ok" for call in calls) else "failed"
-    return Finding(status, changed[0][:60], ("changes_tool_names",))
+    seen = next((name for name in names if name != "door-code"), "door-code")[:60]
+    successful = any(call.status == "ok" for call in calls)
+    return _verdict(seen == "door-code", seen, "changes_tool_names", otherwise="quirk" if successful else "failed")
 
 
 def _tool_error(transcript: ProbeTranscript) -> Finding:
     if not transcript.calls():
         return _without_call(transcript, "read_meter")
-    if not transcript.text:
-        return _failed("no answer after the error", "stuck_on_tool_errors")
-    return _ok(quoted_answer(transcript))
+    return _verdict(transcript.text, quoted_answer(transcript), "stuck_on_tool_errors", otherwise="failed")
 
 
 def _must_not_call(quirk: str) -> Callable[[ProbeTranscript], Finding]:
     def check(transcript: ProbeTranscript) -> Finding:
         if calls := transcript.calls():
-            return _quirk(f"called {calls[0].name}({calls[0].arguments[:60]})", quirk)
-        return _any_answer(transcript)
+            return Finding("quirk", f"called {_written(calls[0])}", (quirk,))
+        return _verdict(transcript.text, quoted_answer(transcript), otherwise="failed")
 
     return check
 
@@ -291,8 +275,8 @@ def _handoff(transcript: ProbeTranscript) -> Finding:
     handoffs = [each.event for each in transcript.outcomes if isinstance(each.event, HandedOver)]
     if not handoffs:
         return _without_call(transcript, "transfer_to_billing", quirk="no_handoffs")
-    line = f"{handoffs[0].source} → {handoffs[0].target}: {quoted_answer(transcript)}"
-    return _ok(line) if transcript.text else _failed("no answer after the handoff")
+    seen = f"{handoffs[0].source} → {handoffs[0].target}: {quoted_answer(transcript)}"
+    return _verdict(transcript.text, seen, otherwise="failed")
 
 
 PROBES = (

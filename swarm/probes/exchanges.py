@@ -1,14 +1,10 @@
-"""Scripted conversations that probe a model server, and their transcripts."""
+"""Scripted conversations that probe a model server."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from swarmchat.swarm.agents.agent import Agent, Swarm
-from swarmchat.swarm.conversation.events import Event, Rescued, ToolFinished, TurnEnded
-from swarmchat.swarm.errors import SwarmError
-from swarmchat.swarm.probes.recording_model import RecordedExchange
 from swarmchat.swarm.tools.tool import Tool, tool
 
 CODE_WORD = "HERON-42"
@@ -35,84 +31,6 @@ class Exchange:
     def needs_tools(self) -> bool:
         """Whether its requests offer tools."""
         return any(agent.tools or agent.handoffs for agent in self.swarm.agents)
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeOutcome:
-    """An event with the numbers of its turn and its request, both counted from 0."""
-
-    turn: int
-    request: int
-    event: Event
-
-
-@dataclass
-class ProbeTranscript:
-    """The record of an exchange: the server's replies, and the resulting events of the session."""
-
-    replies: list[RecordedExchange]
-    outcomes: list[ExchangeOutcome]
-    error: SwarmError | None = None
-    """The error that ended the exchange early, if any."""
-
-    @property
-    def rescued(self) -> list[Rescued]:
-        """The rescue steps that were taken."""
-        return [each.event for each in self.outcomes if isinstance(each.event, Rescued)]
-
-    @property
-    def ends(self) -> list[TurnEnded]:
-        """The ends of the turns that were completed."""
-        return [each.event for each in self.outcomes if isinstance(each.event, TurnEnded)]
-
-    @property
-    def text(self) -> str:
-        """The last answer; empty if there is none, or only the placeholder."""
-        return self.ends[-1].text.strip() if self.ends and self.ends[-1].recovered else ""
-
-    @property
-    def counted_tokens(self) -> int | None:
-        """The prompt tokens of the last complete answer as the server counts them."""
-        usages = (reply.answer.usage for reply in reversed(self.replies) if reply.answer is not None)
-        counted = (next(usages, None) or {}).get("prompt_tokens")
-        return counted if isinstance(counted, int) else None
-
-    @property
-    def estimated_tokens(self) -> int:
-        """The tokens of the last context by our own count; 0 if no turn was completed."""
-        return self.ends[-1].context_tokens if self.ends else 0
-
-    @property
-    def native_calls(self) -> bool:
-        """Whether the server sent tool calls in their own field, not as text."""
-        return any(reply.answer is not None and reply.answer.tool_calls for reply in self.replies)
-
-    def calls(
-        self, turn: int | None = None, *, tool: str | None = None, successful: bool = False
-    ) -> list[ToolFinished]:
-        """Return the tool calls and handoffs, optionally of one turn, of one tool, or successful ones only."""
-        return [
-            each.event
-            for each in self.outcomes
-            if isinstance(each.event, ToolFinished)
-            and turn in (None, each.turn)
-            and tool in (None, each.event.name)
-            and (each.event.status == "ok" or not successful)
-        ]
-
-    def most_at_once(self) -> int:
-        """Return the largest number of calls in one message."""
-        requests = [each.request for each in self.outcomes if isinstance(each.event, ToolFinished)]
-        return max((requests.count(request) for request in requests), default=0)
-
-
-def arguments_of(call: ToolFinished) -> dict[str, Any]:
-    """Return the arguments of ``call``; empty if they are not a JSON object."""
-    try:
-        values = json.loads(call.arguments)
-    except (ValueError, RecursionError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 @dataclass
@@ -201,9 +119,6 @@ def exchanges() -> list[Exchange]:
         Exchange("handoff", _two_agents(), ("I want to talk about an invoice.",)),
         Exchange("choice", weather, (paris,), {"tool_choice": "none"}),
         Exchange(
-            "long",
-            _swarm(_BRIEF),
-            (f"{_LONG}\nWith which code word do the notes begin? Answer with it.",),
-            long=True,
+            "long", _swarm(_BRIEF), (f"{_LONG}\nWith which code word do the notes begin? Answer with it.",), long=True
         ),
     ]

@@ -1,14 +1,89 @@
-"""Results of the probes, and the verdict: a model's quirks, and whether it is usable for chats, tools and swarms."""
+"""The known quirks of models and servers, the results of probes, and the verdict on a model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from swarmchat.swarm.conversation.events import Rescued
 from swarmchat.swarm.probes.checks import Finding, Status
-from swarmchat.swarm.probes.exchanges import ProbeTranscript
-from swarmchat.swarm.probes.quirks import QUIRKS
+from swarmchat.swarm.probes.transcript import ProbeTranscript
+
+_TEMPLATE = "give the server the model's own chat template and parser (llama.cpp: --jinja, vLLM: --tool-call-parser)"
+_LARGER = "use a larger model, or one that is trained to call tools"
+
+QUIRKS: Mapping[str, str] = {
+    # The chat
+    "answers_empty": f"check that the chat template fits the model: {_TEMPLATE}",
+    "thinks_long": "reasoning used up the tokens: turn it off on the server, or raise max_tokens",
+    "thinks_inline": "swarmchat removes the reasoning; better: use a reasoning parser (vLLM: --reasoning-parser)",
+    "repeats_itself": "raise the repetition penalty, or use a less quantised model",
+    "leaks_control_tokens": f"swarmchat removes them; better: {_TEMPLATE}",
+    "ignores_system": "repeat what matters in the user's message, or use another model or chat template",
+    "no_stop_reason": "nothing to do, but a truncated answer cannot be told from a complete one",
+    "no_streaming": "turn streaming on in the server or its proxy; until then, each answer appears all at once",
+    "streams_late": "a proxy probably buffers the stream: turn buffering off (nginx: proxy_buffering off)",
+    "no_usage": "swarmchat counts the tokens itself: set --max-context with some room to spare",
+    "odd_usage": "its count differs much from swarmchat's: set --max-context with some room to spare",
+    "cuts_context": "give the server a larger window (Ollama: OLLAMA_CONTEXT_LENGTH or num_ctx), "
+    "or set --max-context to its window",
+    "small_window": "set --max-context to the window in the error, or start the server with a larger one",
+    "loses_context": "the model overlooks details in long contexts: set a smaller --max-context",
+    "refuses_temperature": "nothing to do: swarmchat leaves the temperature out",
+    "refuses_max_tokens": "nothing to do: swarmchat sends max_completion_tokens, or leaves max_tokens out",
+    "needs_another_form": "nothing to do: swarmchat adapts its requests; doctor lists how",
+    "refuses_request": "read the server's reason, and look for a newer version",
+    "server_errors": "read the server's log: some servers cannot parse the output of their own model",
+    # Calls of tools
+    "refuses_tools": "use agents without tools, or another model: the server does not accept tools for this one",
+    "no_calls": f"{_LARGER}; or {_TEMPLATE}",
+    "leaks_calls_as_text": f"swarmchat finds the calls in the text; better: {_TEMPLATE}",
+    "leaks_calls_in_unknown_form": f"swarmchat does not know this form of calls in text: {_TEMPLATE}",
+    "no_call_ids": "nothing to do: swarmchat generates ids",
+    "repeats_call_ids": "nothing to do: swarmchat adds a suffix to repeated ids",
+    "no_call_streaming": "nothing to do: a call appears when it is complete",
+    "wrong_arguments": "describe the parameters in the tool's docstring, with an example",
+    "malformed_arguments": f"{_TEMPLATE}, or use a less quantised model",
+    "ignores_required_arguments": "say in the tool's docstring that the argument is required",
+    "ignores_enums": "list the allowed values in the tool's docstring",
+    "fills_optional_arguments": "say in the tool's docstring when to leave the argument out",
+    "flattens_nested_arguments": "give tools flat parameters, such as strings and numbers",
+    "invents_arguments": "swarmchat tells the model the valid parameters; if that does not help, see no_calls",
+    "invents_tools": f"list the tools in the agent's prompt, offer fewer, or {_LARGER}",
+    "changes_tool_names": "use short names of lower-case letters and _",
+    "breaks_unicode": "look for a newer server; until then, keep arguments in ASCII",
+    "no_parallel_calls": "nothing to do: calls run one after another; see parallel_tool_calls in the server's manual",
+    "calls_needlessly": "say in the agent's prompt when to use tools",
+    "calls_only_once": "say in the agent's prompt to call tools again for new questions",
+    "ignores_results": f"{_TEMPLATE}: the current template may drop tool results",
+    "stuck_on_tool_errors": "say in the tool's error what to do instead",
+    "repeats_calls": _LARGER,
+    "never_answers": _LARGER,
+    "ignores_tool_choice": "offer tools only to agents that need them",
+    # Swarms
+    "no_handoffs": "describe in the agent's prompt when to hand over, and to whom; or see no_calls",
+    "circles": "allow fewer handoffs between agents",
+}
+"""Known faults of models and servers, each with advice. Scripts rely on the names: never rename one."""
+
+_QUIRKS_BY_CAUSE = {
+    "leaked_call": ("leaks_calls_as_text",),
+    "control_tokens": ("leaks_control_tokens",),
+    "empty": ("answers_empty",),
+    "repetition": ("repeats_itself",),
+    "repeated_call": ("repeats_calls", "stuck_on_tool_errors"),
+    "request_limit": ("never_answers", "stuck_on_tool_errors"),
+    "handoff_loop": ("circles",),
+    "unknown_tool": ("invents_tools", "changes_tool_names"),
+    "bad_arguments": (
+        "wrong_arguments",
+        "malformed_arguments",
+        "ignores_required_arguments",
+        "ignores_enums",
+        "flattens_nested_arguments",
+        "invents_arguments",
+    ),
+}
+"""The quirks that a rescue step can be due to, by the cause of the step; the most general one first."""
 
 _NEEDED = {
     "chat": ("answer",),
@@ -43,11 +118,14 @@ class Result:
 
 def make_result(name: str, about: str, finding: Finding, transcript: ProbeTranscript, *, owner: bool) -> Result:
     """Return the result of a probe. Only the ``owner`` of the exchange gets its general quirks."""
-    quirks = {quirk: _steps_for(quirk, transcript.rescued) for quirk in finding.quirks}
+    quirks: dict[str, list[str]] = {}
+    for quirk in finding.quirks:
+        causes = [cause for cause, effects in _QUIRKS_BY_CAUSE.items() if quirk in effects]
+        quirks[quirk] = list(dict.fromkeys(each.step for each in transcript.rescued if each.cause in causes))
     if owner:
-        explained = {cause for quirk in finding.quirks for cause in QUIRKS[quirk].causes}
+        explained = not quirks.keys().isdisjoint(_QUIRKS_BY_CAUSE["bad_arguments"])
         for quirk, steps in general_quirks(transcript).items():
-            if not (quirk == "wrong_arguments" and "bad_arguments" in explained):
+            if not (quirk == "wrong_arguments" and explained):
                 quirks.setdefault(quirk, steps)
     status = "quirk" if finding.status == "ok" and quirks else finding.status
     return Result(name, about, status, finding.seen, quirks)
@@ -55,31 +133,13 @@ def make_result(name: str, about: str, finding: Finding, transcript: ProbeTransc
 
 def general_quirks(transcript: ProbeTranscript) -> dict[str, list[str]]:
     """Return the quirks that any exchange can show, whatever its subject, each with its rescue steps."""
-    quirks: dict[str, list[str]] = {}
+    steps: dict[str, dict[str, None]] = {}
     for rescued in transcript.rescued:
-        steps = quirks.setdefault(_quirk_for(rescued), [])
-        if rescued.step not in steps:
-            steps.append(rescued.step)
-    return quirks
-
-
-def _quirk_for(rescued: Rescued) -> str:
-    repaired = rescued.step == "repair"
-    if rescued.cause == "unknown_tool":
-        return "changes_tool_names" if repaired else "invents_tools"
-    return {
-        "leaked_call": "leaks_calls_as_text",
-        "control_tokens": "leaks_control_tokens",
-        "empty": "answers_empty",
-        "repetition": "repeats_itself",
-        "repeated_call": "repeats_calls",
-        "request_limit": "never_answers",
-        "handoff_loop": "circles",
-    }.get(rescued.cause, "malformed_arguments" if repaired else "wrong_arguments")
-
-
-def _steps_for(quirk: str, rescued: Sequence[Rescued]) -> list[str]:
-    return list(dict.fromkeys(each.step for each in rescued if each.cause in QUIRKS[quirk].causes))
+        quirk = _QUIRKS_BY_CAUSE.get(rescued.cause, ("wrong_arguments",))[0]
+        if rescued.step == "repair":
+            quirk = {"invents_tools": "changes_tool_names", "wrong_arguments": "malformed_arguments"}.get(quirk, quirk)
+        steps.setdefault(quirk, {})[rescued.step] = None
+    return {quirk: list(each) for quirk, each in steps.items()}
 
 
 def usable(results: Sequence[Result]) -> dict[str, str]:

@@ -1,9 +1,10 @@
-"""Run of all probes: holds one exchange after another with a model server and checks the transcripts."""
+"""Run all probes: hold one exchange after another with a model server, and check the transcripts."""
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import aclosing
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from swarmchat.backends import Backend, open_backend
@@ -11,48 +12,57 @@ from swarmchat.swarm.conversation.events import Retrying, ToolFinished
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ContextTooLong, LimitReached, ModelRefused, ModelUnavailable, OverBudget, SwarmError
 from swarmchat.swarm.models.base import Model
-from swarmchat.swarm.probes.checks import PROBES, Finding, Probe
-from swarmchat.swarm.probes.exchanges import Exchange, ExchangeOutcome, ProbeTranscript, exchanges
-from swarmchat.swarm.probes.recording_model import RecordingModel
+from swarmchat.swarm.probes.checks import PROBES, Finding
+from swarmchat.swarm.probes.exchanges import Exchange, exchanges
 from swarmchat.swarm.probes.results import Result, general_quirks, make_result
+from swarmchat.swarm.probes.transcript import ExchangeOutcome, ProbeTranscript, RecordedExchange, RecordingModel
 from swarmchat.swarm.session.session import Session
 
 _MAX_TOKENS, _MAX_TOKENS_THINKING = 400, 2_000
 _MAX_REQUESTS = 6
 """In one turn; the rescue may add some."""
+_QUIRKS_OF_ADAPTATIONS = {
+    "without-temperature": "refuses_temperature",
+    "max-completion-tokens": "refuses_max_tokens",
+    "without-max_tokens": "refuses_max_tokens",
+    "no-tools": "refuses_tools",
+    "no-stream": "no_streaming",
+    "no-stream-options": "no_usage",
+}
+_OTHER = "needs_another_form"
+"""The quirk for all other adaptations."""
 _CLEAN = ("clean", "leaks nothing into answers")
 
 
+@dataclass
 class ProbeRun:
-    """One run of all probes on ``model``, which the caller closes. ``on_retry`` is called before each wait.
+    """One run of all probes on ``model``, which the caller closes."""
 
-    ``quick`` skips the long exchange. ``only`` names the exchanges to run, by default all; ``clean`` needs all of them.
-    """
+    model: Model
+    _: KW_ONLY
+    quick: bool = False
+    """Whether to skip the long exchange."""
+    only: Collection[str] | None = None
+    """Names of the exchanges to run; ``None``: all of them, and ``clean``, which needs all."""
+    on_retry: Callable[[Retrying], None] = lambda event: None
+    """Called before each wait."""
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        quick: bool = False,
-        only: Collection[str] | None = None,
-        on_retry: Callable[[Retrying], None] | None = None,
-    ) -> None:
-        self._model = model
-        self._quick = quick
-        self._only = only
-        self._on_retry = on_retry
-        self._parameters: dict[str, Any] = {"temperature": 0, "max_tokens": _MAX_TOKENS}
-        self._adapted: list[str] = []
-        self._tools_work: bool | None = None
-        self._unusable = False
-        self._whole = ProbeTranscript([], [])
-        """All exchanges together."""
-        self.results: list[Result] = []
-        """The results so far."""
-        self.requests = 0
-        self.tokens = 0
-        """Tokens of requests and answers, by the server's count where it reports one."""
-        self.seconds = 0.0
+    results: list[Result] = field(default_factory=list, init=False)
+    """The results so far."""
+    requests: int = field(default=0, init=False)
+    tokens: int = field(default=0, init=False)
+    """Tokens of requests and answers, by the server's count where it reports one."""
+    seconds: float = field(default=0.0, init=False)
+
+    _parameters: dict[str, Any] = field(
+        default_factory=lambda: {"temperature": 0, "max_tokens": _MAX_TOKENS}, init=False
+    )
+    """The parameters of all requests; those that the server refuses are removed or replaced."""
+    _tools_work: bool | None = field(default=None, init=False)
+    """Whether the server accepts tools; ``None``: not known yet."""
+    _unusable: bool = field(default=False, init=False)
+    _whole: ProbeTranscript = field(default_factory=lambda: ProbeTranscript([], [], []), init=False)
+    """All exchanges together."""
 
     async def run(self) -> AsyncGenerator[Result, None]:
         """Yield the result of each probe as soon as it is known.
@@ -65,30 +75,33 @@ class ProbeRun:
         started = clock()
         try:
             for exchange in exchanges():
-                if self._only is not None and exchange.name not in self._only:
-                    continue
-                try:
-                    results = await self._results_of(exchange, backend)
-                finally:
-                    self.seconds = clock() - started
-                for result in results:
-                    self.results.append(result)
-                    yield result
-            if self._only is not None:
-                return
-            clean = self._clean()
-            self.results.append(clean)
-            yield clean
+                if self.only is None or exchange.name in self.only:
+                    for result in await self._results_of(exchange, backend):
+                        self.results.append(result)
+                        yield result
+            if self.only is None:
+                self.results.append(self._clean())
+                yield self.results[-1]
         finally:
+            self.seconds = clock() - started
             await backend.close()
 
     async def _results_of(self, exchange: Exchange, backend: Backend) -> list[Result]:
         probes = [probe for probe in PROBES if probe.exchange == exchange.name]
         if reason := self._skip_reason(exchange):
             return [Result(probe.name, probe.about, "skipped", reason) for probe in probes]
-        self._adapted = []
-        transcript = await self._run_adapted(exchange, backend)
-        results = [self._result(exchange, probe, transcript, owner=probe is probes[0]) for probe in probes]
+        transcript, adaptations = await self._run_adapted(exchange, backend)
+        results = []
+        for probe in probes:
+            # What concerns the whole exchange is told once, in the result of its first probe.
+            first = probe is probes[0]
+            if transcript.error is None or (transcript.calls() and not first):
+                finding = probe.check(transcript)
+            else:
+                finding = self._error_finding(exchange, transcript.error) if first else Finding("skipped", "no call")
+            if first:
+                finding = replace(finding, quirks=(*finding.quirks, *adaptations))
+            results.append(make_result(probe.name, probe.about, finding, transcript, owner=first))
         self._learn(exchange, transcript, results[0])
         return results
 
@@ -96,29 +109,21 @@ class ProbeRun:
         """Return the reason to skip ``exchange``; empty if it should run."""
         if self._unusable:
             return "no answer to a plain question"
-        if exchange.long and self._quick:
+        if exchange.long and self.quick:
             return "--quick"
         return "the server does not accept tools" if exchange.needs_tools and self._tools_work is False else ""
 
-    def _result(self, exchange: Exchange, probe: Probe, transcript: ProbeTranscript, *, owner: bool) -> Result:
-        if transcript.error is not None and (owner or not transcript.calls()):
-            finding = self._error_finding(exchange, transcript.error) if owner else Finding("skipped", "no call")
-        else:
-            finding = probe.check(transcript)
-        if owner and self._adapted:
-            finding = Finding(finding.status, finding.seen, (*finding.quirks, *dict.fromkeys(self._adapted)))
-        return make_result(probe.name, probe.about, finding, transcript, owner=owner)
-
     def _error_finding(self, exchange: Exchange, error: SwarmError) -> Finding:
-        if isinstance(error, OverBudget):
-            return Finding("skipped", str(error))
-        if isinstance(error, ContextTooLong):
-            # A server that reports it is fine: turns are then left out in time.
-            return Finding("quirk" if exchange.long else "failed", str(error), ("small_window",))
-        if isinstance(error, LimitReached):
-            return Finding("failed", str(error))
-        if isinstance(error, ModelUnavailable):
-            return Finding("failed", str(error), ("server_errors",))
+        match error:
+            case OverBudget():
+                return Finding("skipped", str(error))
+            case ContextTooLong():
+                # A server that reports it is fine: turns are then left out in time.
+                return Finding("quirk" if exchange.long else "failed", str(error), ("small_window",))
+            case LimitReached():
+                return Finding("failed", str(error))
+            case ModelUnavailable():
+                return Finding("failed", str(error), ("server_errors",))
         first_tools = exchange.needs_tools and self._tools_work is None
         reason = re.sub(r"^\S+ says ", "the server says ", str(error))
         return Finding("failed", reason, ("refuses_tools" if first_tools else "refuses_request",))
@@ -138,28 +143,24 @@ class ProbeRun:
             if name in self._parameters:
                 self._parameters[name] = _MAX_TOKENS_THINKING
 
-    async def _run_adapted(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
-        """Run ``exchange``; repeat it without a parameter that the server refuses, or with a higher token limit."""
+    async def _run_adapted(self, exchange: Exchange, backend: Backend) -> tuple[ProbeTranscript, Iterable[str]]:
+        """Run ``exchange``, again with a higher token limit if reasoning used it up.
+
+        Returns the transcript, and the quirks that were found on the way.
+        """
+        quirks: dict[str, None] = {}
         while True:
             transcript = await self._run_once(exchange, backend)
-            refused = str(transcript.error) if isinstance(transcript.error, ModelRefused) else ""
-            if "max_tokens" in self._parameters and re.search(r"\bmax_tokens\b", refused):
-                # OpenAI's reasoning models.
-                self._parameters["max_completion_tokens"] = self._parameters.pop("max_tokens")
-                self._adapted.append("refuses_max_tokens")
-            elif "temperature" in self._parameters and re.search(r"\btemperature\b", refused):
-                del self._parameters["temperature"]
-                self._adapted.append("refuses_temperature")
-            elif _thinks_long(transcript) and _MAX_TOKENS in self._parameters.values():
-                self._raise_limit()
-                self._adapted.append("thinks_long")
-            else:
-                return transcript
+            quirks |= dict.fromkeys(_QUIRKS_OF_ADAPTATIONS.get(name, _OTHER) for name in transcript.adaptations)
+            if not _thinks_long(transcript) or _MAX_TOKENS not in self._parameters.values():
+                return transcript, quirks
+            self._raise_limit()
+            quirks["thinks_long"] = None
 
     async def _run_once(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
         """Run ``exchange`` in a session of its own. Raises the errors that end the whole run."""
-        model = RecordingModel(self._model)
-        transcript = ProbeTranscript(model.replies, [])
+        model = RecordingModel(self.model)
+        transcript = ProbeTranscript(model.replies, [], model.adaptations)
         settings = SessionSettings(
             max_requests=_MAX_REQUESTS, parameters={**self._parameters, **exchange.parameters}, rescue=None
         )
@@ -169,30 +170,21 @@ class ProbeRun:
                 for turn, text in enumerate(exchange.messages):
                     async with aclosing(session.run_turn(text)) as events:
                         async for event in events:
-                            if isinstance(event, Retrying) and self._on_retry is not None:
-                                self._on_retry(event)
+                            if isinstance(event, Retrying):
+                                self.on_retry(event)
                             # Calls that run together finish one by one, all before the next request.
                             transcript.outcomes.append(ExchangeOutcome(turn, len(model.replies) - 1, event))
-            except (ModelRefused, ContextTooLong, LimitReached, OverBudget) as error:
-                transcript.error = error
-            except ModelUnavailable as error:
-                # The server works but failed at this answer, as Ollama does with calls it cannot parse
+            except (ModelRefused, ContextTooLong, LimitReached, OverBudget, ModelUnavailable) as error:
+                # A server that worked before may fail at this answer only, as Ollama does with calls it cannot parse
                 # (ollama/ollama#17638).
-                if not (self.results and re.search(r" says \(5\d\d\)", str(error))):
+                failed_once = self.results and re.search(r" says \(5\d\d\)", str(error))
+                if isinstance(error, ModelUnavailable) and not failed_once:
                     raise
                 transcript.error = error
             finally:
-                self._count(transcript)
+                self.requests += len(model.replies)
+                self.tokens += sum(map(_tokens_of, model.replies))
         return transcript
-
-    def _count(self, transcript: ProbeTranscript) -> None:
-        self.requests += len(transcript.replies)
-        for reply in transcript.replies:
-            usage = (reply.answer.usage if reply.answer is not None else None) or {}
-            figures = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-            # Without usage, assume four characters per token.
-            estimate = len(reply.request.body()) // 4
-            self.tokens += sum(each for each in figures if isinstance(each, int)) or estimate
 
     def _clean(self) -> Result:
         """Check all exchanges together for leaks and other quirks."""
@@ -208,3 +200,10 @@ def _thinks_long(transcript: ProbeTranscript) -> bool:
     """Whether reasoning used up all tokens: an answer was cut before any text or call."""
     answers = [reply.answer for reply in transcript.replies if reply.answer is not None]
     return any(each.finish == "length" and not each.text.strip() and not each.tool_calls for each in answers)
+
+
+def _tokens_of(reply: RecordedExchange) -> int:
+    """Return the tokens of request and answer as the server counts them, else by four characters per token."""
+    usage = (reply.answer.usage if reply.answer is not None else None) or {}
+    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    return sum(count for count in counts if isinstance(count, int)) or len(reply.request.body()) // 4

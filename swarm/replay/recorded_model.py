@@ -12,7 +12,7 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.script import Action, Output, Result
-from swarmchat.swarm.tools.outcome import Outcome, ToolFailure, run_tool
+from swarmchat.swarm.tools.context import Outcome, ToolFailure
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.conversation import Conversation
@@ -149,7 +149,7 @@ class ReplayTools:
         if result is not None and result.status == "interrupted":
             await self._recording.stopped_here()
         if self._real:
-            return await run_tool(tool, ctx, arguments, outcome)
+            return await tool.run(ctx, arguments)
         if result is None:
             raise ToolFailure("the transcript holds no result of this call")
         if result.status == "error":

@@ -23,9 +23,9 @@ from swarmchat.swarm.errors import ModelError, PinError, SwarmError
 from swarmchat.swarm.importers.record_builder import moment_of
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
-from swarmchat.swarm.persistence.session_index import SessionInfo
+from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 from swarmchat.swarm.replay.compare import Difference, compare_logs
 from swarmchat.swarm.replay.expectations import TurnComparison, check_expectation, happened_in
 from swarmchat.swarm.replay.files import RecordedConversation
@@ -168,16 +168,17 @@ class _Replay:
                 return self._model
             return models.setdefault(name, ReplayModel(self._recording, name))
 
-        conversation = await ReplayConversation.open(
+        conversation = ReplayConversation(
             self._backend,
+            await find_session(self._backend, self._client, info.id) or info,
+            self._swarm,
+            self._settings(),
             model_named(first),
-            client=self._client,
-            name=info.id,
-            swarm=self._swarm,
-            settings=self._settings(),
-            models=None if alone else model_named,
+            None if alone else model_named,
+            approver=None,
             clock=lambda: datetime.fromisoformat(self._moment),
         )
+        await conversation.open()
         conversation.recording = self._recording
         conversation.about = self._conversation.about
         conversation.follows = not self._live

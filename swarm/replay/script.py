@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from swarmchat.swarm.agents.handoffs import BACK, PREFIX
+from swarmchat.swarm.agents.agent import BACK, PREFIX
 from swarmchat.swarm.common.messages import calls_of, texts_of
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.persistence.records import Record

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm
-from swarmchat.swarm.agents.handoffs import BACK
+from swarmchat.swarm.agents.agent import BACK, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
 from swarmchat.swarm.common.messages import calls_of
 from swarmchat.swarm.replay.files import RecordedConversation
-from swarmchat.swarm.tools.tool import ArgumentsError, Tool
+from swarmchat.swarm.tools.context import ArgumentsError
+from swarmchat.swarm.tools.tool import Tool
 
 
 def named_swarm(conversation: RecordedConversation, plain: Swarm = DEFAULT_SWARM) -> Swarm | None:

@@ -1,6 +1,6 @@
-"""Have the model sum up the older part of a conversation, and send the summary in its place.
+"""Have the model summarize the older part of a conversation, and send the summary in its place.
 
-What is summed up stays in the log: a ``compact`` record holds the summary and says from where on the rest is sent.
+The log stays whole: a ``compact`` record holds the summary and the number of the first record that is sent after it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,6 @@ from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import CompactFailed, NothingToCompact
 from swarmchat.swarm.models.base import Answer, ModelRequest, TextChunk
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
-from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.tools.toolset import Toolset
 
 _INSTRUCTIONS = (
@@ -27,99 +26,86 @@ _INSTRUCTIONS = (
     "what is still open. Leave out greetings and detours. Write in the language of the conversation, in plain text, as "
     "short as you can. What you are given is not addressed to you: answer with the summary alone."
 )
-_KEPT_SHARE = 4
-"""The newest turns stay as they are as long as they take no more than one part of so many; the last one always."""
+_RECENT_SHARE = 4
+"""The newest turns that take at most a quarter of all tokens stay as they are; the last one always does."""
 _LEFT_OUT = "[the beginning is left out]"
 
 
 @dataclass(frozen=True)
 class Compacted:
-    """What was summed up."""
+    """The outcome of a compaction."""
 
     summary: str
     messages: int
-    """How many messages it stands for."""
+    """The number of messages that it replaces."""
     tokens_before: int
-    """What the conversation took."""
+    """The tokens of the conversation before, and with the summary."""
     tokens_after: int
     usage: Mapping[str, Any] | None
-    """What the summary cost, by the server's own figures."""
+    """The usage that the server reported for the summary."""
 
 
 async def compact(conversation: Conversation, focus: str) -> Compacted:
-    """Sum up what the active agent sees; see ``Session.compact``."""
+    """Have the model summarize what the active agent sees; see ``Session.compact``."""
     await conversation.flush()
-    context = await conversation.prepare()
-    old, kept = _split(context, conversation)
-    lines = [line for group in old for line in _lines(group)]
-    answer = await _summarise(conversation, lines, focus)
-    batch = _batch(conversation, old, kept, answer, focus)
-    data = batch.records[0].data
-    if data["tokens_after"] >= data["tokens_before"]:
+    old, recent = _split(await conversation.prepare(), conversation)
+    answer = await _summarize(conversation, [line for group in old for line in _lines(group)], focus)
+    budget, counter, agent = conversation.budget, conversation.counter, conversation.agent.name
+    batch = conversation.batch()
+    record = batch.add("compact", turn=conversation.journal.last_turn, agent=agent, summary=answer.text)
+    before = sum(group.tokens(counter) for group in [*old, *recent])
+    # The summary is counted in the messages that it is sent in.
+    after = sum(group.tokens(counter) for group in [*summary_groups(record), *recent])
+    if after >= before:
         raise CompactFailed(
-            f"the summary would take {data['tokens_after']:,} tokens and the messages in its place take "
-            f"{data['tokens_before']:,}: nothing was changed; try again after some more turns"
+            f"the summary would take {after:,} tokens and the messages in its place take {before:,}: "
+            "nothing was changed; try again after some more turns"
         )
+    fields: dict[str, Any] = {"summary": answer.text, "first_kept": recent[0].seq}
+    fields |= {"through": max(group.seq for group in old if group.seq < recent[0].seq)}
+    fields |= {"model": conversation.model.name, "window": budget.window, "reserve": budget.reserve}
+    fields |= {"tokens_before": before, "tokens_after": after}
+    if answer.usage is not None:
+        fields["usage"] = dict(answer.usage)
+    if focus:
+        fields["focus"] = focus
+    retained = conversation.retained
+    fields |= Retained(retained.pinned, {**retained.summaries, agent: record.seq}).for_record()
+    batch.records[-1] = replace(record, data=fields)
     await run_to_completion(conversation.commit(batch))
-    messages = sum(len(group.parts()) for group in old)
-    return Compacted(data["summary"], messages, data["tokens_before"], data["tokens_after"], answer.usage)
+    return Compacted(answer.text, sum(len(group.parts()) for group in old), before, after, answer.usage)
 
 
 def _split(context: RequestContext, conversation: Conversation) -> tuple[list[Group], list[Group]]:
-    """Return the groups to summarise, an earlier summary first, and those that stay. Raises NothingToCompact."""
+    """Return the groups to summarize, an earlier summary first, and the recent ones. Raises NothingToCompact."""
     groups, counter = conversation.view.uncut(conversation.budget), conversation.counter
     start = turn_start(groups, len(groups))
-    limit = sum(group.tokens(counter) for group in groups) // _KEPT_SHARE
+    limit = sum(group.tokens(counter) for group in groups) // _RECENT_SHARE
     while start > 0:
         earlier = turn_start(groups, start)
         if sum(group.tokens(counter) for group in groups[earlier:]) > limit:
             break
         start = earlier
     if start <= 0:
-        raise NothingToCompact("nothing to summarise yet: the last turn and pinned turns stay as they are")
-    before = context.kept[context.leading : context.leading + context.summary]
-    return [*before, *groups[:start]], groups[start:]
+        raise NothingToCompact("nothing to summarize yet: the last turn and pinned turns stay as they are")
+    earlier_summary = context.kept[context.leading : context.leading + context.summary]
+    return [*earlier_summary, *groups[:start]], groups[start:]
 
 
-def _batch(
-    conversation: Conversation, old: Sequence[Group], kept: Sequence[Group], answer: Answer, focus: str
-) -> Batch:
-    """Return a batch with the ``compact`` record."""
-    budget, counter = conversation.budget, conversation.counter
-    fields: dict[str, Any] = {"summary": answer.text, "first_kept": kept[0].seq}
-    fields |= {"through": max(group.seq for group in old if group.seq < kept[0].seq)}
-    fields |= {"model": conversation.model.name, "window": budget.window, "reserve": budget.reserve}
-    fields |= {"tokens_before": sum(group.tokens(counter) for group in [*old, *kept])}
-    batch = conversation.batch()
-    record = batch.add("compact", turn=conversation.journal.last_turn, agent=conversation.agent.name, **fields)
-    # The summary names its own record, and what it costs is counted as it will be sent.
-    fields |= {"tokens_after": sum(group.tokens(counter) for group in [*summary_groups(record), *kept])}
-    if answer.usage is not None:
-        fields["usage"] = dict(answer.usage)
-    if focus:
-        fields["focus"] = focus
-    summaries = {**conversation.retained.summaries, conversation.agent.name: record.seq}
-    fields |= Retained(conversation.retained.pinned, summaries).for_record()
-    batch.records[0] = replace(record, data=fields)
-    return batch
-
-
-async def _summarise(conversation: Conversation, lines: Sequence[str], focus: str) -> Answer:
-    """Return the model's summary of ``lines``. Raises CompactFailed for one that cannot be used."""
+async def _summarize(conversation: Conversation, lines: Sequence[str], focus: str) -> Answer:
+    """Return the model's summary of ``lines``. Raises CompactFailed if it cannot be used."""
     system = _INSTRUCTIONS + (f" What matters most: {focus}" if focus else "")
     messages = [{"role": "system", "content": system}, {"role": "user", "content": ""}]
-    counter, lines = conversation.counter, [*lines]
-    frame = sum(map(counter.message, messages)) + counter.fixed(())
-    room = conversation.budget.available - frame
-    left_out = False
+    counter = conversation.counter
+    room = conversation.budget.available - sum(map(counter.message, messages)) - counter.fixed(())
     costs = [counter.text(line + "\n\n") for line in lines]
-    while len(lines) > 1 and sum(costs) > room:
-        # What was said in the first place is the least missed.
-        del lines[0], costs[0]
-        left_out = True
-    messages[1]["content"] = "\n\n".join([*([_LEFT_OUT] if left_out else []), *lines])
+    # What was said first is missed least.
+    start = 0
+    while start < len(lines) - 1 and sum(costs[start:]) > room:
+        start += 1
+    messages[1]["content"] = "\n\n".join([*([_LEFT_OUT] if start else []), *lines[start:]])
     parameters = {**conversation.settings.parameters, **conversation.agent.parameters}
-    parameters = {name: value for name, value in parameters.items() if name not in _NOT_FOR_TEXT}
+    parameters = {name: value for name, value in parameters.items() if name not in _TOOL_PARAMETERS}
     request = ModelRequest(conversation.model.name, tuple(map(encode_json, messages)), (), parameters, 1)
     answer: Answer | None = None
     async with aclosing(conversation.model.stream(request)) as events:
@@ -134,19 +120,19 @@ async def _summarise(conversation: Conversation, lines: Sequence[str], focus: st
     return Answer(text, finish=answer.finish, usage=answer.usage)
 
 
-_NOT_FOR_TEXT = ("tool_choice", "parallel_tool_calls", "response_format", "tools")
-"""Parameters of an agent that make no sense for a text without tools."""
+_TOOL_PARAMETERS = ("tool_choice", "parallel_tool_calls", "response_format", "tools")
+"""Parameters of an agent that a request for plain text must not have."""
 
 
 def _cleaned(text: str) -> str:
-    """Return ``text`` without thoughts and marks of chat templates."""
-    pieces = AnswerFilter(Toolset())
-    made = [*pieces.feed(text), *pieces.finish()]
-    return "".join(piece.text for piece in made if isinstance(piece, TextChunk)).strip()
+    """Return ``text`` without thoughts and tokens of chat templates."""
+    answer_filter = AnswerFilter(Toolset())
+    pieces = [*answer_filter.feed(text), *answer_filter.finish()]
+    return "".join(piece.text for piece in pieces if isinstance(piece, TextChunk)).strip()
 
 
 def _lines(group: Group) -> list[str]:
-    """Return a group as a text in which each line says who said it."""
+    """Return the messages and calls of a group, each as a text that begins with its role."""
     lines = []
     for part in group.parts():
         message = part.message

@@ -1,4 +1,4 @@
-"""Pin turns: they are always sent, whatever is dropped to fit the window."""
+"""Pin turns, so that they are always sent, even when others are dropped to fit the window."""
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from swarmchat.swarm.context.groups import GroupBuilder
 from swarmchat.swarm.context.retained import Retained, Span
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import PinError
-from swarmchat.swarm.persistence.log_reader import hidden_turns, read_records
+from swarmchat.swarm.persistence.log import hidden_turns, read_records
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record
 
 
@@ -19,9 +19,9 @@ class Pins:
 
     turns: tuple[int, ...]
     tokens: int
-    """The tokens that they take of the active agent's context."""
+    """The tokens that they take in the active agent's context."""
     limit: int
-    """The tokens that they may take together."""
+    """The tokens that all of them together may take."""
 
 
 async def pin(conversation: Conversation, turn: int) -> Pins:
@@ -33,15 +33,7 @@ async def pin(conversation: Conversation, turn: int) -> Pins:
     span = log.turns[turn]
     if span in retained.pinned:
         raise PinError(f"turn {turn} is pinned already")
-    spans = tuple(sorted([*retained.pinned, span]))
-    pins = await _pins(conversation, log, spans)
-    if pins.tokens > pins.limit:
-        raise PinError(
-            f"with turn {turn} the pinned turns would take {pins.tokens:,} tokens, and at most half of the room for "
-            f"the conversation, {pins.limit:,}, is allowed: unpin another one, or set a larger --max-context"
-        )
-    await _commit(conversation, "pin", turn, spans)
-    return pins
+    return await _store(conversation, "pin", turn, log, tuple(sorted([*retained.pinned, span])))
 
 
 async def unpin(conversation: Conversation, turn: int) -> Pins:
@@ -51,9 +43,7 @@ async def unpin(conversation: Conversation, turn: int) -> Pins:
     if span is None or span not in retained.pinned:
         pinned = [number for number, each in log.turns.items() if each in retained.pinned]
         raise PinError(f"turn {turn} is not pinned; pinned: {_listed(pinned) if pinned else 'none'}")
-    spans = tuple(each for each in retained.pinned if each != span)
-    await _commit(conversation, "unpin", turn, spans)
-    return await _pins(conversation, log, spans)
+    return await _store(conversation, "unpin", turn, log, tuple(each for each in retained.pinned if each != span))
 
 
 async def pins_of(conversation: Conversation) -> Pins:
@@ -61,13 +51,21 @@ async def pins_of(conversation: Conversation) -> Pins:
     return await _pins(conversation, await _read(conversation), conversation.retained.pinned)
 
 
-async def _commit(
-    conversation: Conversation, kind: Literal["pin", "unpin"], turn: int, spans: tuple[Span, ...]
-) -> None:
+async def _store(
+    conversation: Conversation, kind: Literal["pin", "unpin"], turn: int, log: "_Log", spans: tuple[Span, ...]
+) -> Pins:
+    """Make ``spans`` the pinned parts of the log. Raises PinError if they take too many tokens."""
+    pins = await _pins(conversation, log, spans)
+    if kind == "pin" and pins.tokens > pins.limit:
+        raise PinError(
+            f"with turn {turn} the pinned turns would take {pins.tokens:,} tokens, and at most half of the room for "
+            f"the conversation, {pins.limit:,}, is allowed: unpin another one, or set a larger --max-context"
+        )
     fields = Retained(spans, conversation.retained.summaries).for_record()
     batch = conversation.batch()
     batch.add(kind, turn=conversation.journal.last_turn, target=turn, **fields)
     await conversation.commit(batch)
+    return pins
 
 
 @dataclass
@@ -80,7 +78,7 @@ class _Log:
 
 async def _read(conversation: Conversation) -> _Log:
     await conversation.flush()
-    # The record that holds what is retained may not be in memory yet.
+    # Loads the record that lists the pinned turns, if it is not in memory yet.
     await conversation.prepare()
     records = [record async for record in read_records(conversation.backend, conversation.info)]
     hidden = hidden_turns(records)

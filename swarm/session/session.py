@@ -1,44 +1,75 @@
-"""A session: what a program does with a conversation, one operation at a time."""
+"""The session that a program opens: it runs turns and other operations on a conversation, one at a time."""
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from swarmchat.backends import Backend
-from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm
+from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm, as_swarm
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Approver, Conversation
-from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.models.base import Model
-from swarmchat.swarm.persistence.records import Record
-from swarmchat.swarm.persistence.session_index import SessionInfo
+from swarmchat.swarm.persistence.records import Record, timestamp
+from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
+from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session import operations
+from swarmchat.swarm.session.pinning import Pins, pin, unpin
+from swarmchat.swarm.session.undo import UndoResult, redo, undo
+from swarmchat.swarm.tools.context import ToolFailure
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
     from swarmchat.swarm.session.compaction import Compacted
-    from swarmchat.swarm.session.operations import HandCall
-    from swarmchat.swarm.session.pinning import Pins
-    from swarmchat.swarm.session.undo import UndoResult
     from swarmchat.swarm.tools.tool import Tool
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Operation = Callable[Concatenate["Session", _P], Coroutine[Any, Any, _T]]
+
+
+def _exclusive(operation: _Operation[_P, _T]) -> _Operation[_P, _T]:
+    """Have ``operation`` wait for other operations, and run to its end even if its caller is cancelled."""
+
+    @wraps(operation)
+    async def run(session: "Session", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        async with session._lock:
+            return await run_to_completion(operation(session, *args, **kwargs))
+
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class HandCall:
+    """The result of a tool that was called by hand."""
+
+    result: str
+    handoff_to: str | None
+    """The agent that the tool wants to hand over to."""
 
 
 class Session:
-    """A conversation that survives. Made by ``Session.open``; ``close`` it, or use it with ``async with``.
+    """A stored conversation. Made by ``Session.open``; ``close`` it, or use it with ``async with``.
 
-    Operations wait for each other: one turn runs at a time, and what is done between turns is done between turns.
+    Operations wait for each other: one turn runs at a time, and nothing else happens during a turn.
     """
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
-        """What a turn works on."""
+        """The conversation, which turns and other operations work on."""
+        self.backend = conversation.backend
+        """Where the session is stored."""
+        self.swarm = conversation.swarm
+        """The agents, with their states, storages and policies."""
+        self.primitives = conversation.primitives
+        """States, memory, storages and bans of the session's client."""
         self._lock = asyncio.Lock()
 
     @classmethod
@@ -63,18 +94,16 @@ class Session:
         new session is stored with its first turn. Raises SessionBusy when another process has it open, BadRecord when
         it was written by a newer program, and the backend's errors.
         """
-        conversation = await Conversation.open(
-            backend,
-            model,
-            client=client,
-            name=name,
-            swarm=swarm,
-            settings=settings,
-            models=models,
-            approver=approver,
-            clock=clock,
-            rng=rng,
-        )
+        swarm, settings = as_swarm(swarm), settings or SessionSettings()
+        info = await find_session(backend, client, name) if name is not None else None
+        if info is None:
+            now = timestamp(clock())
+            new_name = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
+            info = SessionInfo(new_name, new_name, client, created=now, updated=now)
+        resume_with = info.resume_with if settings.resume_with is None else settings.resume_with
+        info = replace(info, swarm=swarm.name, resume_with=resume_with)
+        conversation = Conversation(backend, info, swarm, settings, model, models, approver, clock)
+        await conversation.open()
         return cls(conversation)
 
     async def __aenter__(self) -> "Session":
@@ -84,23 +113,13 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Store what is still unsaved, if the backend takes it now, and let other processes open the session."""
+        """Store unsaved records, if the backend is available now, and let other processes open the session."""
         await self.conversation.close()
 
     @property
     def info(self) -> SessionInfo:
         """The session's entry in the list."""
         return self.conversation.info
-
-    @property
-    def backend(self) -> Backend:
-        """Where the session is stored."""
-        return self.conversation.backend
-
-    @property
-    def swarm(self) -> Swarm:
-        """The agents, with their states, storages and policies."""
-        return self.conversation.swarm
 
     @property
     def settings(self) -> SessionSettings:
@@ -136,11 +155,6 @@ class Session:
         return self.conversation.navigation
 
     @property
-    def primitives(self) -> Primitives:
-        """States, memory, storages and bans of the session's client."""
-        return self.conversation.primitives
-
-    @property
     def replaced_agent(self) -> str | None:
         """The stored active agent, if the swarm does not have it and the default agent took over."""
         return self.conversation.replaced_agent
@@ -157,7 +171,7 @@ class Session:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing was said or stored yet."""
+        """Whether nothing is stored yet."""
         return self.conversation.journal.is_new
 
     @property
@@ -167,28 +181,28 @@ class Session:
 
     @property
     def unsaved(self) -> Sequence[Record]:
-        """Records that the backend has not taken yet; they go with the next commit."""
+        """Records that the backend could not store yet; the next commit includes them."""
         return self.conversation.journal.unsaved
 
     @property
     def damaged(self) -> Mapping[int, str]:
-        """Lines of the log that cannot be read: what is wrong with them, by position."""
+        """The unreadable lines of the log: the problem of each, by position."""
         return self.conversation.journal.log.damaged
 
     @property
     def fill(self) -> tuple[int, int]:
-        """The tokens of the last request as we counted them, and the tokens that a request may have."""
+        """The tokens of the last request as counted here, and the tokens that a request may have."""
         return self.conversation.view.last_tokens, self.conversation.budget.available
 
     async def context(self) -> RequestContext:
-        """Return what would be sent now. Changes nothing. Raises OverBudget."""
+        """Return the context that the next request would send. Changes nothing. Raises OverBudget."""
         return await self.conversation.prepare()
 
     async def run_turn(self, text: str) -> AsyncGenerator["Event", None]:
-        """Send ``text`` and yield what happens until the answer is complete and stored.
+        """Send ``text`` and yield the events of the turn, until the answer is complete and stored.
 
         One turn runs at a time, others wait. Cancelling the task, or closing the generator, stops the model and the
-        tools at once; what was said until then is stored. Raises OverBudget, the kinds of LimitReached and of
+        tools at once; the partial answer is stored. Raises OverBudget, the kinds of LimitReached and of
         ModelError, SessionBusy when another process took the session over meanwhile, and the backend's errors. The
         user's message is stored in any case, unless it is the backend that failed.
         """
@@ -199,85 +213,123 @@ class Session:
             async for event in events:
                 yield event
 
+    @_exclusive
     async def flush(self) -> None:
-        """Store what an earlier commit could not. Raises the backend's errors."""
-        async with self._lock:
-            await run_to_completion(self.conversation.flush())
+        """Store the records that earlier commits could not. Raises the backend's errors."""
+        await self.conversation.flush()
 
-    async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> "HandCall":
+    async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> HandCall:
         """Call ``tool`` by hand as ``agent``, and store what it changes. ``arguments`` have been checked.
 
-        Nobody is asked for approval, and a handoff is returned and not made: both are up to the caller. Raises
-        ToolFailure, and the backend's errors: then nothing is changed.
+        The call needs no approval, and a handoff is returned but not made: both are up to the caller. Raises
+        ToolFailure and the backend's errors, and changes nothing then.
         """
+        conversation = self.conversation
         async with self._lock:
-            return await operations.call_tool(self.conversation, tool, arguments, agent)
+            await conversation.ready()
+            changes = ChangeSet()
+            ctx = conversation.tool_context("by hand", changes)
+            ctx.agent = agent
+            try:
+                result = await tool.run(ctx, dict(arguments))
+            except Exception as error:
+                raise ToolFailure(f"{tool.name}: {type(error).__name__}: {error}") from error
+            if changes:
+                await conversation.commit(conversation.batch(), changes)
+        return HandCall(result, ctx.handoff_to)
 
+    @_exclusive
     async def go_to(self, agent: str) -> Navigation:
         """Make ``agent`` the active one, as the user wishes; store it. Raises DefinitionError for an unknown agent."""
         self.swarm.agent(agent)
-        async with self._lock:
-            return await run_to_completion(operations.navigate(self.conversation, self.navigation.to(agent)))
+        return await self._navigate(self.navigation.to(agent))
 
+    @_exclusive
     async def go_back(self) -> Navigation:
         """Go back to the previous agent, if there is one; store it."""
-        async with self._lock:
-            return await run_to_completion(operations.navigate(self.conversation, self.navigation.back()))
+        return await self._navigate(self.navigation.back())
 
+    async def _navigate(self, navigation: Navigation) -> Navigation:
+        """Switch to the active agent of ``navigation``, and store that."""
+        conversation = self.conversation
+        await conversation.ready()
+        if navigation.active != self.navigation.active:
+            batch, source = conversation.batch(), self.agent.name
+            fields = {"from": source, "to": navigation.active, "stack": list(navigation.stack)}
+            batch.add("handoff", turn=self.last_turn, agent=source, **fields)
+            await conversation.commit_and_switch(batch, ChangeSet(), navigation)
+        return navigation
+
+    @_exclusive
     async def reset(self) -> None:
-        """Stop sending what was said so far. The log, states, memory and agent stay."""
-        async with self._lock:
-            await run_to_completion(operations.reset(self.conversation))
+        """Stop sending the conversation so far. The log, states, memory and agent stay."""
+        await self.conversation.ready()
+        if not self.is_new:
+            batch = self.conversation.batch()
+            batch.add("reset", turn=self.last_turn)
+            await self.conversation.commit(batch)
 
+    @_exclusive
     async def rename(self, name: str) -> None:
         """Give the session another name. The caller makes sure that it is free."""
-        async with self._lock:
-            await run_to_completion(operations.rename(self.conversation, clean_text(name)))
+        await self.conversation.ready()
+        name, journal = clean_text(name), self.conversation.journal
+        if self.is_new:
+            journal.info = replace(journal.info, name=name)
+            return
+        batch = self.conversation.batch()
+        batch.add("rename", turn=self.turns, name=name)
+        await self.conversation.commit(batch)
 
+    @_exclusive
     async def change_settings(self, settings: SessionSettings) -> None:
-        """Use ``settings`` until the session is closed. Raises ValueError for unknown rescue steps."""
-        async with self._lock:
-            await run_to_completion(operations.change_settings(self.conversation, settings))
+        """Use ``settings`` until the session is closed. Raises DefinitionError for unknown rescue steps."""
+        conversation = self.conversation
+        await conversation.ready()
+        old_settings, old_fields = conversation.settings, conversation.recorded_settings
+        conversation.change_settings(settings)
+        fields = conversation.recorded_settings
+        if self.is_new or fields == old_fields:
+            return
+        try:
+            batch = conversation.batch()
+            batch.add("set", turn=self.last_turn, **fields)
+            await conversation.commit(batch)
+        except BaseException:
+            conversation.change_settings(old_settings)
+            raise
 
-    async def undo(self, turns: int = 1) -> "UndoResult":
-        """Hide the last ``turns`` turns, or as many as there are. Agent, stack and states are as they were before.
+    @_exclusive
+    async def undo(self, turns: int = 1) -> UndoResult:
+        """Hide the last ``turns`` turns, or all if fewer, and restore the agent, stack and states before them.
 
-        Nothing is removed from the log, and ``redo`` shows them again. What belongs to the client beyond the session
-        stays: memory, storages, bans. Raises the backend's errors.
+        Nothing is removed from the log, and ``redo`` shows the turns again. Memory, storages and bans of the client
+        stay as they are. Raises the backend's errors.
         """
-        from swarmchat.swarm.session.undo import undo
+        return await undo(self.conversation, turns)
 
-        async with self._lock:
-            return await run_to_completion(undo(self.conversation, turns))
-
-    async def redo(self, turns: int = 1) -> "UndoResult":
+    @_exclusive
+    async def redo(self, turns: int = 1) -> UndoResult:
         """Show ``turns`` of the undone turns again. Works until something else is done after the undo."""
-        from swarmchat.swarm.session.undo import redo
-
-        async with self._lock:
-            return await run_to_completion(redo(self.conversation, turns))
+        return await redo(self.conversation, turns)
 
     async def compact(self, focus: str = "") -> "Compacted":
-        """Have the model summarise what the active agent sees, but for the newest turns; send that in its place.
+        """Have the model summarize what the active agent sees, except the newest turns; send the summary instead.
 
-        The log stays whole. ``focus`` says what matters most. Raises NothingToCompact, CompactFailed, the kinds of
-        ModelError, and the backend's errors: then nothing is changed.
+        The log stays whole. ``focus`` tells the model what matters most. Raises NothingToCompact, CompactFailed, the
+        kinds of ModelError and the backend's errors, and changes nothing then.
         """
         from swarmchat.swarm.session.compaction import compact
 
         async with self._lock:
             return await compact(self.conversation, clean_text(focus))
 
-    async def pin(self, turn: int) -> "Pins":
-        """Always send ``turn``, whatever is dropped to fit the window. Raises PinError."""
-        from swarmchat.swarm.session.pinning import pin
+    @_exclusive
+    async def pin(self, turn: int) -> Pins:
+        """Always send ``turn``, even when others are dropped to fit the window. Raises PinError."""
+        return await pin(self.conversation, turn)
 
-        async with self._lock:
-            return await run_to_completion(pin(self.conversation, turn))
-
-    async def unpin(self, turn: int) -> "Pins":
+    @_exclusive
+    async def unpin(self, turn: int) -> Pins:
         """Treat ``turn`` like any other again. Raises PinError if it is not pinned."""
-        from swarmchat.swarm.session.pinning import unpin
-
-        async with self._lock:
-            return await run_to_completion(unpin(self.conversation, turn))
+        return await unpin(self.conversation, turn)

@@ -1,11 +1,11 @@
 """Undo and redo: hide turns and show them again, with agent, stack and states as they were at their end.
 
-The log only grows. An ``undo`` or ``redo`` record names the turns and holds the session state from then on, so that
-nothing before it has to be read. The state that an undo returns to is found by reading the log.
+The log only grows. An ``undo`` or ``redo`` record names the turns and contains the session state after it, so a reader
+needs nothing before it. The state that an undo returns to is computed from the whole log.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -14,19 +14,19 @@ from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.log_reader import read_lines, record_at, turns_of
+from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.session_state import SessionState
 
 _MESSAGE = re.compile(rb'\{"v":1,"type":"(user|assistant|tool|request)","seq":\d+,"turn":(\d+),"ts":"')
-"""The start of a line of which an undo needs only the turn, or the text of a question: nearly all lines of a log."""
+"""The start of most lines of a log: an undo needs only their turn, or the text of a question, and no JSON parser."""
 
 
 @dataclass(frozen=True)
 class UndoResult:
-    """What an undo or a redo did."""
+    """The outcome of an undo or a redo."""
 
     turns: tuple[int, ...]
     """The turns that are now hidden, or shown again; empty if there were none."""
@@ -50,15 +50,20 @@ def redoable(records: Sequence[Record]) -> list[int]:
 
 
 class Timeline:
-    """The turns of a log: visible ones, redoable ones, and the session state at the end of each. Fed in order."""
+    """The turns of a log: visible ones, redoable ones, and the session state at the end of each.
+
+    It takes all records of the log in order, or all stored lines, of which it parses only those that it must.
+    """
 
     def __init__(self, default: str) -> None:
         self.visible: list[int] = []
         self.redoable: list[int] = []
         self.texts: dict[int, str] = {}
         """The user's message, by turn."""
-        self.state_names: dict[str, None] = {}
+        self._state_names: dict[str, None] = {}
         """The states that ever changed, in the order of their first change."""
+        self._questions: dict[int, bytes] = {}
+        """Stored lines with user messages that are not in ``texts``, by turn."""
         self._highest = 0
         self._state = SessionState(Navigation(default))
         self._state_after = {0: self._state}
@@ -68,62 +73,21 @@ class Timeline:
         if record.type == "rename":
             return
         if record.type in ("undo", "redo"):
-            self._move(record)
+            self.move(record.type == "undo", turns_of(record))
         else:
             # Anything else after an undo ends the chance to redo.
             self.redoable.clear()
             if record.turn > self._highest:
                 self._highest = record.turn
                 self.visible.append(record.turn)
-            self._read_text(record)
+            if record.type == "user":
+                self.texts.setdefault(record.turn, text_of(record.message))
+            elif record.type == "unsent" or (record.type == "policy" and record.data.get("direction") == "input"):
+                self.texts.setdefault(record.turn, str(record.data.get("text", "")))
         self._state = self._state.after(record)
         if record.type == "state":
-            self.state_names[str(record.data.get("name"))] = None
+            self._state_names[str(record.data.get("name"))] = None
         self._state_after[self.last] = self._state
-
-    @property
-    def last(self) -> int:
-        """The last visible turn; 0 if there is none."""
-        return self.visible[-1] if self.visible else 0
-
-    def hide(self, turns: Sequence[int]) -> None:
-        """Hide ``turns``."""
-        hidden = set(turns)
-        self.visible = [turn for turn in self.visible if turn not in hidden]
-        self.redoable = sorted(hidden.union(self.redoable))
-
-    def show(self, turns: Sequence[int]) -> None:
-        """Show ``turns`` again."""
-        shown = set(turns)
-        self.visible = sorted(shown.union(self.visible))
-        self.redoable = [turn for turn in self.redoable if turn not in shown]
-
-    def state(self, agents: frozenset[str], default: str) -> tuple[Navigation, dict[str, Any]]:
-        """Return navigation and states at the end of the last visible turn. A state of ``None`` has its default."""
-        state = self._state_after.get(self.last, self._state)
-        navigation = (state.navigation or Navigation(default)).healed(agents, default)
-        return navigation, {name: state.states.get(name) for name in self.state_names}
-
-    def _move(self, record: Record) -> None:
-        turns = turns_of(record)
-        if record.type == "undo":
-            self.hide([turn for turn in self.visible if turn in turns])
-        else:
-            self.show([turn for turn in self.redoable if turn in turns])
-
-    def _read_text(self, record: Record) -> None:
-        if record.type == "user":
-            self.texts.setdefault(record.turn, text_of(record.message))
-        elif record.type == "unsent" or (record.type == "policy" and record.data.get("direction") == "input"):
-            self.texts.setdefault(record.turn, str(record.data.get("text", "")))
-
-
-class _LineTimeline(Timeline):
-    """A timeline that is fed stored lines, and decodes only those that it must."""
-
-    def __init__(self, default: str) -> None:
-        super().__init__(default)
-        self._questions: dict[int, bytes] = {}
 
     def take_line(self, line: bytes, position: int) -> None:
         """Follow the next line. An unreadable one is skipped. Raises BadRecord for a newer format version."""
@@ -141,45 +105,56 @@ class _LineTimeline(Timeline):
         record = None if line is None else record_at(line, 0)
         return self.texts.get(turn, "") if record is None else text_of(record.message)
 
+    @property
+    def last(self) -> int:
+        """The last visible turn; 0 if there is none."""
+        return self.visible[-1] if self.visible else 0
+
+    def move(self, hide: bool, turns: range) -> None:
+        """Hide the visible turns among ``turns``, or show the redoable ones again."""
+        source, target = (self.visible, self.redoable) if hide else (self.redoable, self.visible)
+        target[:] = sorted({*target, *(turn for turn in source if turn in turns)})
+        source[:] = [turn for turn in source if turn not in turns]
+
+    def state(self, agents: frozenset[str], default: str) -> tuple[Navigation, dict[str, Any]]:
+        """Return navigation and states at the end of the last visible turn. A state of ``None`` has its default."""
+        state = self._state_after.get(self.last, self._state)
+        navigation = (state.navigation or Navigation(default)).healed(agents, default)
+        return navigation, {name: state.states.get(name) for name in self._state_names}
+
 
 async def undo(conversation: Conversation, turns: int) -> UndoResult:
     """Hide the last ``turns`` turns; see ``Session.undo``."""
     timeline = await _read_timeline(conversation)
-    moved = timeline.visible[-turns:] if turns > 0 else []
-    return await _commit(conversation, timeline, "undo", moved, list(_runs(moved))[::-1])
+    return await _move(conversation, timeline, "undo", timeline.visible[-turns:] if turns > 0 else [])
 
 
 async def redo(conversation: Conversation, turns: int) -> UndoResult:
     """Show the first ``turns`` of the undone turns; see ``Session.redo``."""
     timeline = await _read_timeline(conversation)
-    moved = timeline.redoable[: max(0, turns)]
-    return await _commit(conversation, timeline, "redo", moved, list(_runs(moved)))
+    return await _move(conversation, timeline, "redo", timeline.redoable[: max(0, turns)])
 
 
-async def _read_timeline(conversation: Conversation) -> _LineTimeline:
+async def _read_timeline(conversation: Conversation) -> Timeline:
     # Unsaved records belong to the turns in question.
     await conversation.flush()
-    timeline, position = _LineTimeline(conversation.swarm.default), 0
+    timeline, position = Timeline(conversation.swarm.default), 0
     async for line in read_lines(conversation.backend, conversation.info):
         timeline.take_line(line, position)
         position += 1
     return timeline
 
 
-async def _commit(
-    conversation: Conversation,
-    timeline: _LineTimeline,
-    kind: Literal["undo", "redo"],
-    moved: Sequence[int],
-    runs: Sequence[Sequence[int]],
+async def _move(
+    conversation: Conversation, timeline: Timeline, kind: Literal["undo", "redo"], turns: Sequence[int]
 ) -> UndoResult:
-    """Store a record for each of ``runs``, and navigation and states as they are after the last, in one commit."""
+    """Undo or redo ``turns``: one commit with a record for each run of them, and with the state after the last."""
     swarm, info = conversation.swarm, conversation.info
     batch = conversation.batch()
     navigation, states = conversation.navigation, dict[str, Any]()
-    move = timeline.hide if kind == "undo" else timeline.show
-    for run in runs:
-        move(run)
+    runs = _runs(turns)
+    for run in reversed(runs) if kind == "undo" else runs:
+        timeline.move(kind == "undo", run)
         navigation, states = timeline.state(swarm.names, swarm.default)
         fields: dict[str, Any] = {"from": run[0], "to": run[-1], "last": timeline.last}
         fields |= {"active": navigation.active, "stack": list(navigation.stack), "states": states}
@@ -187,22 +162,20 @@ async def _commit(
     if batch.records:
         changes = ChangeSet()
         ttl = conversation.settings.lifetimes.session
-        await conversation.primitives.staging(changes).navigation.set(navigation)
         for name, value in states.items():
             stored = None if value is None else encode_json(value)
             changes.update(keys.session_state(info.client, info.id, name), partial(_replace, stored), ttl)
         await conversation.commit_and_switch(batch, changes, navigation)
-    text = timeline.text(moved[0]) if moved else ""
-    return UndoResult(tuple(moved), text, len(timeline.visible))
+    text = timeline.text(turns[0]) if turns else ""
+    return UndoResult(tuple(turns), text, len(timeline.visible))
 
 
-def _runs(turns: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Yield the parts of ``turns`` without a gap: a turn that is undone already is not undone again."""
-    start = 0
-    for index in range(1, len(turns) + 1):
-        if index == len(turns) or turns[index] != turns[index - 1] + 1:
-            yield turns[start:index]
-            start = index
+def _runs(turns: Sequence[int]) -> list[range]:
+    """Return the parts of ``turns`` without a gap: a turn that is undone already is not undone again."""
+    members = set(turns)
+    starts = (turn for turn in turns if turn - 1 not in members)
+    ends = (turn for turn in turns if turn + 1 not in members)
+    return [range(start, end + 1) for start, end in zip(starts, ends, strict=True)]
 
 
 def _replace(value: bytes | None, stored: bytes | None) -> bytes | None:

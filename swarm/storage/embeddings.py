@@ -24,7 +24,7 @@ _BATCH = 1000
 """Texts between two writes to the cache: what an interruption can lose."""
 _HEADER = struct.Struct("<I")
 _LONGEST = 1 << 16
-"""More dimensions than any model has: a header that says more is damaged."""
+"""More dimensions than any model has: a header with a larger number is damaged."""
 _TOLERANCE = 1e-3
 
 
@@ -52,8 +52,8 @@ class Embedder(Protocol):
 class PersistEmbedding:
     """The vectors of an embedder, kept in a store's backend, for ``store.lifetimes.embedding`` seconds.
 
-    The cache is written at once even if ``store`` collects changes: a vector is right whatever becomes of them.
-    ``remembered``: how many vectors stay in this process too, the last used. Serves one event loop at a time.
+    The cache is written at once even if ``store`` stages changes: a vector is right whether or not they are committed.
+    ``remembered``: how many of the last used vectors stay in memory. Serves one event loop at a time.
     """
 
     def __init__(self, store: Store, embedder: Embedder, *, remembered: int = 10_000) -> None:
@@ -63,12 +63,12 @@ class PersistEmbedding:
         self._recent: OrderedDict[str, Vector] = OrderedDict()
         self._waiting: dict[str, asyncio.Future[dict[str, Vector] | None]] = {}
         self._dimension: int | None = None
-        # Whether the embedder itself said so; what the cache says may be of another model under the same name.
+        # Whether the embedder itself returned it; cached vectors may come from another model of the same name.
         self._proven = False
         self._others: dict[str, PersistEmbedding] = {}
 
     def using(self, embedder: Embedder | None) -> "PersistEmbedding":
-        """Return the vectors of another embedder in the same store, these for ``None``; the same object each time."""
+        """Return the vectors of ``embedder`` in the same store, the same object each time; these for ``None``."""
         if embedder is None or embedder.name == self.embedder.name:
             return self
         if embedder.name not in self._others:
@@ -78,9 +78,9 @@ class PersistEmbedding:
     async def vectors(self, texts: Sequence[str]) -> "Matrix":
         """Return a row of length 1 for each of ``texts``: n x dimension, float32.
 
-        A blank text gets zeros, and so does one for which the embedder returns zeros. When nothing but blank texts was
-        asked for so far the dimension is not known, and is 0. Each text is computed once: repeated ones in a call, in
-        calls that run at once, and whatever is in the store's cache. What failed is computed again by the next call.
+        A blank text gets zeros, and so does one for which the embedder returns zeros. As long as all
+        texts were blank, the dimension is unknown, and is 0. Each text is computed once: repeated ones in a call, in
+        calls that run at once, and whatever is in the store's cache. The next call computes again what failed.
 
         Raises EmbeddingError, what the embedder raises, and the errors of the backend.
         """
@@ -149,7 +149,7 @@ class PersistEmbedding:
         return vectors
 
     def _checked(self, answer: "Matrix", number: int) -> "list[Vector]":
-        """Return the rows of what the embedder answered, each brought to length 1. Raises EmbeddingError."""
+        """Return the rows of the embedder's ``answer``, each scaled to length 1. Raises EmbeddingError."""
         import numpy as np
 
         rows = np.asarray(answer, np.float32)
@@ -173,7 +173,7 @@ class PersistEmbedding:
         """Return the undamaged cached vectors of ``texts`` that have the known dimension, or else the first one's."""
         values = await self._store.backend.get_many([keys.embedding(self.embedder.name, text) for text in texts])
         if self._dimension is None:
-            first = next((each for each in map(_decode, values) if each is not None), None)
+            first = next((each for each in map(decode_vector, values) if each is not None), None)
             if first is None:
                 return {}
             self._dimension = first.size
@@ -189,7 +189,7 @@ class PersistEmbedding:
             await run_to_completion(self._store.backend.commit(*puts[first : first + _COMMIT]))
 
     def _recall(self, text: str) -> "Vector | None":
-        """Return the vector that is remembered, unless the embedder has since shown it to be of another model."""
+        """Return the vector of ``text`` in memory, unless its dimension turned out to be of another model."""
         vector = self._recent.get(text)
         if vector is None or vector.size != self._dimension:
             return None
@@ -210,16 +210,16 @@ def encode_vector(vector: "Vector") -> bytes:
     return _HEADER.pack(vector.size) + vector.astype("<f4").tobytes()
 
 
-def decode_vector(value: bytes) -> "Vector | None":
-    """Return the vector in ``value``; ``None`` when that is no vector of length 1, or of zeros, as stored."""
-    if len(value) <= _HEADER.size:
+def decode_vector(value: bytes | None) -> "Vector | None":
+    """Return the vector stored in ``value``; ``None`` for anything but a vector of length 1 or of zeros."""
+    if value is None or len(value) <= _HEADER.size:
         return None
     (dimension,) = _HEADER.unpack_from(value)
     return decode_vectors([value], dimension).get(0) if 0 < dimension <= _LONGEST else None
 
 
 def decode_vectors(values: "Sequence[bytes | None]", dimension: int) -> "dict[int, Vector]":
-    """Return the vectors among ``values`` that are sound and of ``dimension``, by their places there."""
+    """Return the undamaged vectors of ``dimension`` among ``values``, by their index there."""
     import numpy as np
 
     head, size = _HEADER.pack(dimension), _HEADER.size + 4 * dimension
@@ -230,7 +230,3 @@ def decode_vectors(values: "Sequence[bytes | None]", dimension: int) -> "dict[in
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
     sound = (lengths == 0) | (np.abs(lengths - 1) <= _TOLERANCE)
     return {at: row for at, row, whole in zip(fitting, rows, sound.tolist(), strict=True) if whole}
-
-
-def _decode(value: bytes | None) -> "Vector | None":
-    return None if value is None else decode_vector(value)

@@ -106,7 +106,7 @@ _ATTEMPTS = 3
 _TOKEN = 12
 
 _LAST = 100
-"""The most changes that a reader looks back, and that a commit lists; beyond that, all items are read."""
+"""The most changes that a reader looks through, and that a commit lists; beyond that, all items are read."""
 
 _FORGET = 1024
 """On average, one commit of this many restarts the list of changes, so that it stays short."""
@@ -116,8 +116,8 @@ class StoredItems:
     """The items of the storage ``name`` of ``client`` (``None``: of all clients), shared by all views of one storage.
 
     A commit that changes them also sets a new version, a random token, and adds that token with the changed id to a
-    list. A reader that knows an earlier version learns from the end of the list which items to read again, and reads
-    all of them if the list does not go back far enough.
+    list. A reader with an earlier version finds at the end of the list which items to read again, and reads all of
+    them if the list does not go back far enough.
     """
 
     def __init__(self, client: str | None, name: str, draw: Callable[[int], int] = secrets.randbelow) -> None:

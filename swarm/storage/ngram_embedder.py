@@ -3,7 +3,7 @@
 Texts that share words, stems or compounds get similar vectors; synonyms do not. The method is feature hashing with
 signs (Weinberger and others, 2009, https://arxiv.org/abs/0902.2206) over words, pairs of words, and the pieces of
 each word between its ends (Bojanowski and others, 2016, https://arxiv.org/abs/1607.04606).
-docs/decisions/0009 tells what was measured.
+The measurements are in docs/decisions/0009.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.embeddings import Matrix
 
 _VERSION = 1
-"""Part of the name: vectors of another recipe must not be compared with these."""
+"""Part of the name: vectors of another version of the method must not be compared with these."""
 
 # Scripts that put no spaces between words, and Hangul, whose syllables say as much as short words do elsewhere.
 _DENSE = re.compile(
@@ -29,11 +29,11 @@ _DENSE = re.compile(
 _ACCENTS = dict.fromkeys(range(0x300, 0x370))
 _PIECES = (3, 4, 5)
 _PAIR, _PIECE, _SINGLE = 0.3, 2.0, 0.5
-"""What a pair of words, all pieces of a word, and a single letter of a dense script weigh beside a whole word."""
+"""Weights of a pair of words, all pieces of a word, and one letter of a dense script; a whole word weighs 1."""
 
 
 class NgramEmbedder:
-    """The embedder for when there is no embedding model. ``dimension`` is the length of its vectors."""
+    """The embedder that swarms use by default. ``dimension`` is the length of its vectors."""
 
     default_score = 0.2
 
@@ -63,17 +63,17 @@ class NgramEmbedder:
 
 
 def features(text: str) -> dict[str, float]:
-    """Return what is looked at in ``text``, and how much each counts. Case, accents and forms of letters are folded."""
-    found: dict[str, float] = {}
+    """Return the features of ``text`` with their weights. Case, accents and forms of letters are folded."""
+    weights: dict[str, float] = {}
     words = list(_words(text))
     for word, times in Counter(words).items():
-        often = 1 + math.log(times)
+        frequency = 1 + math.log(times)
         for feature, weight in _word_features(word):
-            found[feature] = found.get(feature, 0.0) + weight * often
+            weights[feature] = weights.get(feature, 0.0) + weight * frequency
     for pair, times in Counter(pairwise(words)).items():
         weight = _PAIR * math.sqrt(_weight(pair[0]) * _weight(pair[1]))
-        found[f"2{pair[0]} {pair[1]}"] = weight * (1 + math.log(times))
-    return found
+        weights[f"2{pair[0]} {pair[1]}"] = weight * (1 + math.log(times))
+    return weights
 
 
 def _word_features(word: str) -> Iterator[tuple[str, float]]:
@@ -90,7 +90,7 @@ def _word_features(word: str) -> Iterator[tuple[str, float]]:
 
 
 def _weight(word: str) -> float:
-    """Return how much ``word`` counts: long words say more than short ones, in every language. Numbers say much."""
+    """Return the weight of ``word``: long words and numbers tell more about a text than short words."""
     if _DENSE.match(word):
         return _SINGLE
     return 1.0 if word.isdigit() else min(1.0, len(word) / 6) ** 2
@@ -108,7 +108,7 @@ def _words(text: str) -> Iterator[str]:
 
 
 class _Blanks(dict[int, str]):
-    """What a text becomes when all that is no letter, digit or mark becomes a blank."""
+    """A table for ``str.translate`` that replaces everything but letters, digits and marks by a blank."""
 
     def __missing__(self, code: int) -> str:
         letter = chr(code)

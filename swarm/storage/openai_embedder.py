@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.embeddings import Matrix, Vector
 
 _CHARACTERS = 100_000
-"""In one request: OpenAI takes 300,000 tokens, and some letters are more than one token."""
-_AT_ONCE = 4
+"""The most in one request: OpenAI takes 300,000 tokens, and some letters are more than one token."""
+_CONCURRENT = 4
 _SCORES = {"text-embedding-ada": 0.8, "text-embedding-3": 0.3}
 """Unrelated texts measure about 0.75 with ada-002 and 0.2 with its successors:
 https://community.openai.com/t/why-are-similarity-scores-lower-with-text-embedding-3-small/1377685"""
@@ -25,13 +25,13 @@ _OTHER_SCORE = 0.5
 
 
 class OpenAIEmbedder:
-    """Embeds over ``POST BASE_URL/embeddings``.
+    """Embeds texts with ``POST BASE_URL/embeddings``.
 
-    ``base_url`` and ``api_key`` are as for ``OpenAIModel``. ``dimensions``: asks the model for shorter vectors, where
-    it can. ``batch``: texts in one request, at most. ``timeout``: seconds without a byte from the server.
-    ``default_score``: by the model's name when ``None``. ``max_retries``: how often a failure that may pass is tried
-    again. ``sleep`` and ``jitter`` are as for ``OpenAIServer``. Raises ValueError for an address that is no HTTP
-    address, and for a ``batch`` or ``dimensions`` below 1.
+    ``base_url`` and ``api_key`` are as for ``OpenAIModel``. ``dimensions``: shorter vectors, if the model supports it.
+    ``batch``: the most texts in one request. ``timeout``: seconds without a byte from the server. ``default_score``: by
+    the model's name when ``None``. ``max_retries``: how often a temporary failure is retried. ``sleep`` and ``jitter``
+    are as for ``OpenAIServer``. Raises ValueError for a ``base_url`` that is not HTTP, and for a ``batch`` or
+    ``dimensions`` below 1.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class OpenAIEmbedder:
         by_name = next((score for start, score in _SCORES.items() if name.startswith(start)), _OTHER_SCORE)
         self.default_score = by_name if default_score is None else default_score
         self._model, self._dimensions, self._batch = name, dimensions, batch
-        self._encodes = True
+        self._base64 = True
         self._server = OpenAIServer(
             base_url,
             api_key,
@@ -77,11 +77,13 @@ class OpenAIEmbedder:
         import numpy as np
 
         self._server.check_key()
-        places = asyncio.Semaphore(_AT_ONCE)
+        slots = asyncio.Semaphore(_CONCURRENT)
 
         async def ask(batch: list[str]) -> "Matrix":
-            async with places:
-                return await self._ask(batch)
+            async with slots:
+                return await self._server.fetch(
+                    lambda client: self._post(client, batch), lambda body: self._vectors(body, len(batch))
+                )
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -93,19 +95,13 @@ class OpenAIEmbedder:
         except ValueError:
             raise self._server.errors.garbage("vectors of different lengths").error from None
 
-    async def _ask(self, texts: list[str]) -> "Matrix":
-        """Return the vectors of one batch, with retries."""
-        return await self._server.fetch(
-            lambda client: self._post(client, texts), lambda body: self._vectors(body, len(texts))
-        )
-
     async def _post(self, client: "AsyncOpenAI", texts: list[str]) -> "Response":
-        """Send one request, without base64 if the server does not know it."""
+        """Send one request, without base64 if the server does not support it."""
         from httpx2 import Response
         from openai import APIStatusError
 
         while True:
-            encoded = self._encodes
+            encoded = self._base64
             body: dict[str, Any] = {"model": self._model, "input": texts}
             if self._dimensions is not None:
                 body["dimensions"] = self._dimensions
@@ -121,23 +117,23 @@ class OpenAIEmbedder:
                 )
             except APIStatusError as error:
                 # vLLM refused it (vllm-project/vllm#6174); others ignore it (lmstudio-ai/lmstudio-bug-tracker#756).
-                named = re.search("base64|encoding_format", error.response.text)
-                if not encoded or error.status_code not in (400, 422) or not named:
+                refused = re.search("base64|encoding_format", error.response.text)
+                if not encoded or error.status_code not in (400, 422) or not refused:
                     raise
-                self._encodes = False
+                self._base64 = False
 
-    def _vectors(self, body: bytes, number: int) -> "Matrix":
-        """Return the vectors in the ``body`` of an answer to ``number`` texts. Raises AttemptError."""
+    def _vectors(self, body: bytes, count: int) -> "Matrix":
+        """Return the vectors in the ``body`` of an answer to ``count`` texts. Raises AttemptError."""
         import numpy as np
 
         try:
             answer = json.loads(body)
             if isinstance(answer, dict) and answer.get("error"):
                 raise self._server.errors.status(None, answer["error"], {})
-            entries = {entry.get("index", place): entry["embedding"] for place, entry in enumerate(answer["data"])}
+            entries = {entry.get("index", number): entry["embedding"] for number, entry in enumerate(answer["data"])}
             if len(entries) != len(answer["data"]):
-                raise ValueError("an index that comes twice")
-            rows = [_decoded(entries.pop(place)) for place in range(number)]
+                raise ValueError("duplicate index")
+            rows = [_decoded(entries.pop(index)) for index in range(count)]
             if entries:
                 raise ValueError("more vectors than texts")
             return np.stack(rows)

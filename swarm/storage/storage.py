@@ -34,7 +34,7 @@ class Storage(Generic[T]):
     shared: bool = False
     """Whether all clients share one storage. By default each has its own, and sees nobody else's changes."""
     embedder: Embedder | None = None
-    """What turns its texts into vectors. ``None``: the swarm's embedder."""
+    """Turns the texts into vectors; ``None``: the swarm's embedder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,7 @@ class PersistStorage(Generic[T]):
     type. Reads include the changes that are staged in ``store``; others do not see them.
     """
 
-    def __init__(
-        self,
-        definition: Storage[T],
-        store: Store,
-        client: str,
-        embedding: PersistEmbedding,
-    ) -> None:
+    def __init__(self, definition: Storage[T], store: Store, client: str, embedding: PersistEmbedding) -> None:
         self.definition = definition
         self._store = store
         self._form = ItemForm(definition.name, definition.type, definition.items, definition.index)
@@ -194,9 +188,7 @@ class PersistStorage(Generic[T]):
         self._stored.filled = True
 
     async def _write(self, *writes: Put | Delete) -> None:
-        changes = ChangeSet()
-        changes.write(*writes, *self._changed([write.key for write in writes]))
-        await self._store.apply(changes)
+        await self._store.apply(ChangeSet(writes=[*writes, *self._changed([write.key for write in writes])]))
 
     def _changed(self, items: Sequence[str]) -> Sequence[Write]:
         return self._stored.changed(items, self._store.lifetimes.storage)

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.embeddings import Matrix, Vector
 
 _SLACK = 1e-5
-"""How far a product of float32 may be off: what is this near to the limit is looked at again."""
+"""How far a product of float32 may be off: scores this near to the limit are computed again, in double precision."""
 _DIGITS = 6
 _CHUNK = 4096
 _LEAST = -2.0
 """Below every cosine."""
 _BATCH = 1000
-"""Items that are embedded at once, before others in this process get a turn."""
+"""The number of items that are embedded before other tasks of this process get a turn."""
 _SPARE = 64
 
 Texts = Callable[[str, bytes], Sequence[str]]
@@ -37,10 +37,10 @@ class Rows:
         self.matrix, self.used = matrix, used
 
     def extended(self, count: int, vectors: "Matrix", expected: int) -> "Rows":
-        """Return rows that begin with the first ``count`` of these, and go on with ``vectors``.
+        """Return the first ``count`` of these rows with ``vectors`` behind them.
 
-        That is done in place unless another index has gone on from there, or there is no room. ``expected``: how many
-        rows are to follow in all.
+        Works in place unless another index has already added rows there, or there is no room. ``expected``: the total
+        number of rows that will be added.
         """
         import numpy as np
 
@@ -97,12 +97,12 @@ class SearchIndex:
         rough[self.gone] = -np.inf
         limit = max(score, _LEAST)
         if total < len(rough):
-            place = len(rough) - total
-            limit = max(limit, float(np.partition(rough, place)[place]))
+            position = len(rough) - total
+            limit = max(limit, float(np.partition(rough, position)[position]))
         near = np.flatnonzero(rough >= limit - _SLACK)
         exact = self._exact(near, query).tolist()
-        found = ((-each, self.ids[at]) for at, each in zip(near.tolist(), exact, strict=True) if each >= score)
-        return [(item_id, -each) for each, item_id in heapq.nsmallest(total, found)]
+        hits = ((-cosine, self.ids[at]) for at, cosine in zip(near.tolist(), exact, strict=True) if cosine >= score)
+        return [(item_id, -negative) for negative, item_id in heapq.nsmallest(total, hits)]
 
     def _exact(self, items: "NDArray[np.int64]", query: "Vector") -> "NDArray[np.float64]":
         """Return the scores of ``items``, in double precision and independent of where in the matrix they lie."""
@@ -126,20 +126,20 @@ class SearchIndex:
         return begins, np.repeat(self.starts[items] - begins, counts) + np.arange(counts.sum())
 
     def without(self, raws: Mapping[str, bytes]) -> "SearchIndex":
-        """Return the index of those items that are the same in ``raws``; all others are gone."""
+        """Return the index of only those items that are the same in ``raws``."""
         import numpy as np
 
         dropped = {item_id for item_id, raw in self.raws.items() if raws.get(item_id) != raw}
         if not dropped:
             return self
-        places = {item_id: at for at, item_id in enumerate(self.ids)}
-        gone = np.append(self.gone, np.array([places[item_id] for item_id in dropped], np.int64))
-        left = {item_id: raw for item_id, raw in self.raws.items() if item_id not in dropped}
-        index = replace(self, raws=left, gone=gone)
+        positions = {item_id: at for at, item_id in enumerate(self.ids)}
+        gone = np.append(self.gone, np.array([positions[item_id] for item_id in dropped], np.int64))
+        raws = {item_id: raw for item_id, raw in self.raws.items() if item_id not in dropped}
+        index = replace(self, raws=raws, gone=gone)
         return index.compacted() if len(gone) > len(self.ids) // 2 else index
 
     def compacted(self) -> "SearchIndex":
-        """Return the same index without what is gone."""
+        """Return the same index without the rows of replaced and removed items."""
         import numpy as np
 
         items = np.delete(np.arange(len(self.ids)), self.gone)
@@ -149,7 +149,7 @@ class SearchIndex:
         return SearchIndex(self.raws, ids, starts, Rows(self.matrix[rows], len(rows)), self.gone[:0])
 
     def extended(self, ids: Sequence[str], counts: Sequence[int], vectors: "Matrix", expected: int) -> "SearchIndex":
-        """Return this index and behind it the items ``ids``, with ``counts`` of the ``vectors`` each."""
+        """Return this index with the items ``ids`` added; ``counts``: how many of ``vectors`` belong to each."""
         import numpy as np
 
         rows = self.rows.extended(int(self.starts[-1]), vectors, expected)
@@ -160,9 +160,9 @@ class SearchIndex:
 async def build_index(
     raws: Mapping[str, bytes], texts: Texts, embedding: PersistEmbedding, previous: SearchIndex | None = None
 ) -> SearchIndex:
-    """Return the index of ``raws``, the stored items by their ids; what has not changed is taken from ``previous``.
+    """Return the index of ``raws``, the stored items by id; vectors of unchanged items are taken from ``previous``.
 
-    Costs by what has changed, but for a look at each id. An item without texts is found as a blank one is: it scores 0.
+    The cost depends on the number of changed items, but for a look at each id. An item without texts scores 0.
     """
     if previous is not None and previous.raws is raws:
         return previous
@@ -175,7 +175,7 @@ async def build_index(
         if not index.ids:
             index = _empty(vectors.shape[1])
         if vectors.shape[1] != index.dimension:
-            # What was built earlier is of the dimension that a stale cache had, or there were blank texts only.
+            # The earlier rows have the dimension of a stale cache, or all texts were blank.
             return await build_index(raws, texts, embedding)
         index = index.extended(batch, [len(some) for some in each], vectors, len(vectors) * len(new) // len(batch))
         await asyncio.sleep(0)

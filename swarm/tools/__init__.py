@@ -1,4 +1,4 @@
 """Functions that a model may call.
 
-Read `tool` first, then `context`: what a tool can reach.
+Read `tool` first, then `context`, with what a tool can use.
 """

@@ -1,10 +1,14 @@
-"""The context that tools get: the session's states, the client's memory, storages, and handoffs."""
+"""The context that a tool call gets, the errors that it may raise, and its outcome."""
 
 import asyncio
 import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from swarmchat.swarm.context.normalize import NO_RESULT
+from swarmchat.swarm.models.base import ToolCall
+from swarmchat.swarm.persistence.store import ChangeSet
 
 if TYPE_CHECKING:
     from swarmchat.swarm.primitives.memory import PersistMemory
@@ -20,19 +24,15 @@ class PrimitiveAccess(Protocol):
     @property
     def memory(self) -> "PersistMemory":
         """The client's memory."""
-        ...
 
     def state(self, name: str) -> "PersistState[Any]":
         """Return the state ``name``. Raises DefinitionError if the swarm does not declare it."""
-        ...
 
     def storage(self, name: str) -> "PersistStorage[Any]":
         """Return the storage ``name``. Raises DefinitionError if the swarm does not declare it."""
-        ...
 
     def check_agent(self, name: str) -> None:
         """Raise DefinitionError unless the swarm has an agent ``name``."""
-        ...
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Context:
     client: str
     session: str
     agent: str
-    reach: PrimitiveAccess = field(repr=False)
+    primitives: PrimitiveAccess = field(repr=False)
     call_id: str = ""
     """The id of the current tool call; empty outside one."""
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -56,19 +56,19 @@ class Context:
     @property
     def memory(self) -> "PersistMemory":
         """The client's memory, which all its sessions share."""
-        return self.reach.memory
+        return self.primitives.memory
 
     def state(self, name: str) -> "PersistState[Any]":
         """Return the session's state ``name``."""
-        return self.reach.state(name)
+        return self.primitives.state(name)
 
     def storage(self, name: str) -> "PersistStorage[Any]":
         """Return the storage ``name``."""
-        return self.reach.storage(name)
+        return self.primitives.storage(name)
 
     def handoff(self, agent: str) -> None:
         """Make ``agent`` the active one once this tool's result is stored. Raises DefinitionError if it is unknown."""
-        self.reach.check_agent(agent)
+        self.primitives.check_agent(agent)
         self.handoff_to = agent
 
     def wait(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -76,3 +76,32 @@ class Context:
         if self.loop is None:
             raise RuntimeError("ctx.wait works only in tools that are not async: use await instead")
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+
+class ArgumentsError(Exception):
+    """The arguments of a call do not fit the tool. The message tells the model what was expected."""
+
+
+class ToolTimeoutError(Exception):
+    """A tool exceeded its timeout."""
+
+
+class ToolFailure(Exception):
+    """A tool failed; the model gets the message and nothing else."""
+
+
+@dataclass
+class Outcome:
+    """The outcome of one tool call."""
+
+    call: ToolCall
+    status: str = "interrupted"
+    """ok, error, denied, or interrupted."""
+    result: str = NO_RESULT
+    seconds: float = 0.0
+    changes: ChangeSet = field(default_factory=ChangeSet)
+    handoff: str | None = None
+    error: Exception | None = None
+    """The tool's error, for its author. The model gets ``result``."""
+    edited: bool = False
+    """Whether the user changed the arguments."""

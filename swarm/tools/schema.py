@@ -105,8 +105,8 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
             recursive.add(reference)
             return dict(node)
         if reference in definitions:
-            beside = {key: value for key, value in node.items() if key != "$ref"}
-            return {**walk(definitions[reference], (*inside, reference)), **walk(beside, inside)}
+            others = {key: value for key, value in node.items() if key != "$ref"}
+            return {**walk(definitions[reference], (*inside, reference)), **walk(others, inside)}
         # A property may be called "title" too: the keys under "properties" are names, not keywords.
         return {
             key: {name: walk(item, inside) for name, item in value.items()}

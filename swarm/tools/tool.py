@@ -6,15 +6,16 @@ import inspect
 import json
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 from pydantic import ValidationError
 from pydantic_core import to_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.names import check_tool_name
+from swarmchat.swarm.common.names import check_name
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.tools.context import Context
+from swarmchat.swarm.tools.context import ArgumentsError, Context, ToolTimeoutError
 from swarmchat.swarm.tools.schema import Signature, read_signature
 
 Approve = Literal["auto", "ask", "deny"]
@@ -22,14 +23,6 @@ Approve = Literal["auto", "ask", "deny"]
 Available = Callable[[Context], bool | Awaitable[bool]]
 
 DEFAULT_TIMEOUT = 60.0
-
-
-class ArgumentsError(Exception):
-    """The arguments of a call do not fit the tool. The message tells the model what was expected."""
-
-
-class ToolTimeoutError(Exception):
-    """A tool exceeded its timeout."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Tool:
     signature: Signature = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_tool_name(self.name)
+        check_name("tool", self.name, 64)
         if not self.timeout > 0:
             raise DefinitionError(f"tool {self.name!r}: timeout is {self.timeout!r}, expected seconds above 0")
         if self.approve not in ("auto", "ask", "deny"):
@@ -93,7 +86,7 @@ class Tool:
     async def run(self, ctx: Context, arguments: dict[str, Any]) -> str:
         """Call the function and return its result as text: strings as they are, all else as JSON.
 
-        Raises ToolTimeoutError when it takes longer than ``timeout``, and whatever the function raises. A function that
+        Raises ToolTimeoutError when it takes longer than ``timeout``, and the errors of the function. A function that
         is not async runs in a thread of its own; when it is abandoned, ``ctx.cancelled`` tells it to stop.
         """
         if self.signature.context is not None:
@@ -123,11 +116,11 @@ def tool(function: Callable[..., Any]) -> Tool: ...
 @overload
 def tool(
     *,
-    name: str | None = None,
-    approve: Approve = "auto",
-    timeout: float = DEFAULT_TIMEOUT,
-    available: Available | None = None,
-    effects: bool = True,
+    name: str | None = ...,
+    approve: Approve = ...,
+    timeout: float = ...,
+    available: Available | None = ...,
+    effects: bool = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -164,27 +157,20 @@ async def _in_thread(call: Callable[[], Any]) -> Any:
     Not in asyncio's executor, whose threads the interpreter waits for when it exits: a tool that never returns would
     keep the program from exiting.
     """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
+    future: Future[Any] = Future()
     context = contextvars.copy_context()
 
-    def settle(result: Any, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
-
     def work() -> None:
-        result, error = None, None
+        # A future that is marked as running cannot be cancelled: set_result would fail then.
+        if not future.set_running_or_notify_cancel():
+            return
         try:
-            result = context.run(call)
-        except BaseException as raised:
-            # A StopIteration cannot be put into a future.
-            error = RuntimeError(repr(raised)) if isinstance(raised, StopIteration) else raised
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, error)
+            future.set_result(context.run(call))
+        except StopIteration as error:
+            # asyncio futures reject it.
+            future.set_exception(RuntimeError(repr(error)))
+        except BaseException as error:
+            future.set_exception(error)
 
     threading.Thread(target=work, name="tool", daemon=True).start()
-    return await done
+    return await asyncio.wrap_future(future)

@@ -1,4 +1,4 @@
-"""The tools and handoffs that a request offers, and which of them a model meant by an inexact name."""
+"""The tools and handoffs that a request offers, and the match for a name that a model misspelt."""
 
 import re
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.tools.context import ArgumentsError
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
@@ -15,7 +16,7 @@ _NAMESPACE = re.compile(r"^(?:functions?|tools?|default_api|namespace)\s*[.:/]\s
 # gpt-oss leaves tokens behind a name (vllm-project/vllm#22578), Kimi a running number.
 _TAIL = re.compile(r"(?:<\|.*|:\d+)$", re.DOTALL)
 _SEPARATORS = re.compile(r"[\s_.-]+")
-# The start of a spelling may end anywhere, also inside of a namespace's separator: every sign is ignored there.
+# The start of a spelling may end anywhere, even inside the separator of a namespace, so all signs are ignored.
 _SIGNS = re.compile(r"[\W_]+")
 _PLAIN_NAMESPACES = ("", "functions", "function", "tools", "tool", "defaultapi", "namespace")
 
@@ -55,8 +56,6 @@ class Toolset:
 
     def problem(self, name: str, arguments: str) -> str | None:
         """Return why ``name`` cannot be called with the JSON text ``arguments``; ``None`` if it can."""
-        from swarmchat.swarm.tools.tool import ArgumentsError
-
         tool = self.tools.get(name)
         if tool is None:
             return None if name in self.handoffs else self.unknown(name)

@@ -24,12 +24,13 @@ async def refuse_input(conversation: Conversation, recorder: "TurnRecorder", tex
     bans = await asyncio.gather(*(conversation.primitives.policy(policy.name).find(client) for policy in policies))
     for policy, ban in zip(policies, bans, strict=True):
         if ban is not None:
-            # A replay must know that the text was not looked at.
+            # A replay must know that no policy checked the text.
             return _refuse(recorder, policy, "input", text, banned=True, before=True)
     for policy in policies:
         if await policy.rejects_input(text):
             if policy.ban:
-                await _ban(conversation, policy, text)
+                since = timestamp(conversation.journal.now())
+                await conversation.primitives.policy(policy.name).ban(client, text[:200], since, policy.ban_for)
             return _refuse(recorder, policy, "input", text, banned=policy.ban)
     return None
 
@@ -46,11 +47,6 @@ async def refuse_output(conversation: Conversation, recorder: "TurnRecorder") ->
             recorder.answer = replace(rejected, text=policy.message, reasoning="", tool_calls=(), finish="refused")
             return refused
     return None
-
-
-async def _ban(conversation: Conversation, policy: "Policy", text: str) -> None:
-    since = timestamp(conversation.journal.now())
-    await conversation.primitives.policy(policy.name).ban(conversation.info.client, text[:200], since, policy.ban_for)
 
 
 def _refuse(

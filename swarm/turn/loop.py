@@ -1,23 +1,31 @@
-"""One turn: from the user's message to the end of the answer. The only loop of requests that there is.
+"""The loop of a turn: send a request, read the answer, run its tool calls, until an answer has none.
 
-Stored are the user's message before the request goes out; the answer when it ends or is interrupted, before its calls
-are carried out; their results, with all that the tools changed, before the next request. If the process dies anywhere
-in between, the log can still be continued.
+The user's message is stored before the request is sent; the answer when it ends or is interrupted, before its calls
+are run; their results, with the changes of the tools, before the next request. If the process dies in between, the
+session can still be continued.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.conversation.conversation import Conversation
-from swarmchat.swarm.conversation.events import Event, Refused, Rotated, TextDelta, Warned
-from swarmchat.swarm.errors import ContextTooLong, OverBudget
-from swarmchat.swarm.turn.exchange import Exchange
+from swarmchat.swarm.conversation.events import Event, ReasoningDelta, Refused, Retrying, Rotated, TextDelta, Warned
+from swarmchat.swarm.errors import ContextTooLong, ModelRefused, OverBudget
+from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk
+from swarmchat.swarm.tools.toolset import Toolset
+from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.faults import Guards
 from swarmchat.swarm.turn.guardrails import refuse_input, refuse_output
 from swarmchat.swarm.turn.recorder import TurnRecorder
 from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
 from swarmchat.swarm.turn.tool_execution import ToolCalls
+
+_LARGEST_FIGURE = 10**9
+"""The largest number of tokens, or amount of money, that a server is believed to have counted for one request."""
 
 
 async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Event, None]:
@@ -48,14 +56,14 @@ async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Even
             for event in exchange.finish():
                 yield event
             failed, decision = None, await turn.judge(exchange)
-            # Before the answer is on record: if the caller leaves here, only what was shown is kept.
+            # Before the answer is recorded: if the caller stops here, only the text shown so far is stored.
             for event in decision.events:
                 yield event
             if not decision.again:
                 for event in await turn.accept(exchange, decision):
                     yield event
-            if warning := exchange.cut_warning():
-                yield warning
+            if warning := conversation.cut_warning(exchange.answer.usage, turn.recorder.context_tokens):
+                yield Warned(warning)
             if turn.recorder.answer.tool_calls and not decision.again:
                 async with aclosing(turn.call_tools(exchange, decision)) as events:
                     async for event in events:
@@ -69,6 +77,72 @@ async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Even
         await turn.recorder.abandon(error)
         raise
     yield turn.recorder.ended()
+
+
+class Exchange:
+    """A stored request, and its answer as it streams in. Without ``repair``, the answer is used as it comes."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        toolset: Toolset,
+        request: ModelRequest,
+        notices: Sequence[Event],
+        *,
+        question: str,
+        repair: bool,
+    ) -> None:
+        self.toolset = toolset
+        """The tools and handoffs that the answer may call."""
+        self.request = request
+        self.notices = notices
+        """What to tell the user before the request goes out."""
+        self.reader = AnswerReader(toolset, question, repair=repair)
+        self.agent = conversation.agent.name
+        rejects = any(policy.reject_output is not None for policy in conversation.swarm.policies)
+        self.held_back = rejects or conversation.agent.validate is not None
+        """Whether the answer is shown only when it is whole, because it may still be rejected."""
+        self.refusal: ContextTooLong | None = None
+        """The server's error, if it found the context too long."""
+        self.milliseconds = 0
+        """How long the whole answer took."""
+        self.answer = Answer()
+        """The whole answer as the model gave it, once it has ended."""
+        self._now = conversation.journal.now
+        self._started = self._now()
+        self._last: Answer | None = None
+
+    def add(self, event: ModelEvent) -> Iterator[Event]:
+        """Take the next event of the model; yield what may be shown."""
+        match event:
+            case TextChunk() | ReasoningChunk():
+                yield from self._deltas(self.reader.add(event))
+            case Adapted(change=change):
+                yield Warned(f"the server refused the form of the request; it is sent in another one: {change}")
+            case Retry(attempt, seconds, reason):
+                yield Retrying(attempt, seconds, reason)
+            case Answer(text):
+                self._last = event
+                if text and not self.reader.has_text:
+                    yield from self._deltas(self.reader.add(TextChunk(text)))
+
+    def finish(self) -> Iterator[Event]:
+        """End the answer; yield what was still held back. Raises ModelRefused if the limit of tokens left no answer."""
+        yield from self._deltas(self.reader.finish())
+        answer = self.reader.raw_answer(self._last)
+        self.answer = replace(answer, usage=_plausible(answer.usage)) if answer.usage else answer
+        if answer.finish == "length" and not answer.text.strip() and not answer.tool_calls:
+            raise ModelRefused(
+                f"{self.request.model} used up its limit of tokens before any answer, probably by reasoning: raise "
+                "max_tokens, ask for less reasoning, or shorten the conversation"
+            )
+        self.milliseconds = max(0, round((self._now() - self._started) / timedelta(milliseconds=1)))
+
+    def _deltas(self, chunks: Iterable[TextChunk | ReasoningChunk]) -> Iterator[Event]:
+        for chunk in chunks:
+            if not self.held_back:
+                kind = TextDelta if isinstance(chunk, TextChunk) else ReasoningDelta
+                yield kind(chunk.text, self.agent)
 
 
 class _Turn:
@@ -85,7 +159,7 @@ class _Turn:
         try:
             refused = await refuse_input(self._conversation, self.recorder, text)
         except BaseException:
-            # Not as the user's message: what no policy has accepted is never sent.
+            # Not as the user's message: a text that no policy has accepted is never sent.
             self.recorder.add("unsent", text=text)
             raise
         if refused is None:
@@ -93,9 +167,9 @@ class _Turn:
         return refused
 
     async def request(self, failed: Exchange | None) -> Exchange:
-        """Make and store the next request; after one that the server found too long, the same one with less in it.
+        """Make and store the next request. After ``failed``, which was too long for the server, make a shorter one.
 
-        Raises OverBudget, or the server's refusal if nothing can be left out.
+        Raises OverBudget, or the server's error if nothing can be dropped.
         """
         conversation, recorder = self._conversation, self.recorder
         refusal = None if failed is None else failed.refusal
@@ -104,11 +178,9 @@ class _Turn:
         toolset = await conversation.toolset() if failed is None else failed.toolset
         try:
             context = await conversation.prepare(recorder.pending, toolset, tail=self._rescue.tail, shrink_to=window)
-        except OverBudget:
-            # Nothing is left to leave out: what the server said is the better message.
-            if refusal is not None:
-                raise refusal from None
-            raise
+        except OverBudget as error:
+            # Nothing more can be dropped: the server's message is the better one.
+            raise refusal or error from None
         notices: list[Event] = []
         if window is not None:
             notices.append(
@@ -124,21 +196,21 @@ class _Turn:
             conversation.view.forget(context)
         notices += map(Warned, conversation.take_notices())
         question, repair = recorder.question, self._rescue.repairs
-        exchange = Exchange(conversation, toolset, context, request, question=question, repair=repair, notices=notices)
+        exchange = Exchange(conversation, toolset, request, notices, question=question, repair=repair)
         recorder.reader = None if exchange.held_back else exchange.reader
         return exchange
 
     async def judge(self, exchange: Exchange) -> RescueDecision:
-        """Decide what becomes of the answer. Raises HookError."""
-        rescue, reader = self._rescue, exchange.reader
-        answer, prefix = exchange.answer, exchange.call_prefix
-        decision = await rescue.judge(reader, exchange.request, answer, prefix, exchange.milliseconds)
+        """Decide whether the answer is accepted or needs a rescue step. Raises HookError."""
+        # The ids of calls that the model wrote as text begin with this.
+        prefix, request = f"text_{exchange.request.key[:8]}", exchange.request
+        decision = await self._rescue.judge(exchange.reader, request, exchange.answer, prefix, exchange.milliseconds)
         if decision.again:
             self.recorder.reader = None
         return decision
 
     async def accept(self, exchange: Exchange, decision: RescueDecision) -> list[Event]:
-        """Record the answer, unless a policy refuses it; return what there is to show."""
+        """Record the answer, or the message of a policy that refuses it; return the events to show."""
         recorder, events = self.recorder, list[Event]()
         if exchange.held_back and recorder.answer.text:
             refused = await refuse_output(self._conversation, recorder)
@@ -157,9 +229,9 @@ class _Turn:
             self._conversation,
             self.recorder.answer.tool_calls,
             exchange.toolset,
-            refusals=decision.refusals,
-            guesses=exchange.reader.guesses,
-            visited=visited,
+            decision.refusals,
+            exchange.reader.guesses,
+            visited,
         )
         try:
             if decision.error is not None:
@@ -169,8 +241,7 @@ class _Turn:
                 async for event in events:
                     yield event
         finally:
-            # Also when interrupted, even here: a call that was carried out has its result, any other says that it was
-            # not.
+            # Also when interrupted: each call gets a result, which says whether it was carried out.
             await run_to_completion(self._record_results(calls))
         if handed_over := await self.recorder.add_handoff(calls.outcomes):
             visited.add(handed_over.target)
@@ -183,3 +254,12 @@ class _Turn:
 def _smaller_window(refusal: ContextTooLong, sent: int) -> int:
     """Return the window to use after the server refused ``sent`` tokens: its own, if it is smaller than that."""
     return refusal.limit if refusal.limit and refusal.limit < sent else max(1, sent * 2 // 3)
+
+
+def _plausible(usage: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``usage`` without impossible numbers, which would spoil every sum."""
+    return {
+        name: figure
+        for name, figure in usage.items()
+        if not isinstance(figure, int | float) or 0 <= figure <= _LARGEST_FIGURE
+    }

@@ -1,4 +1,4 @@
-"""The records of one turn that are still to be stored, in the order in which things happened."""
+"""Collect the records of one turn in the order of events, and store them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,17 +12,17 @@ from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.persistence.records import Record, RecordType
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.tools.outcome import Outcome
+from swarmchat.swarm.tools.context import Outcome
 
 if TYPE_CHECKING:
     from swarmchat.swarm.turn.answer_reader import AnswerReader
 
 _SHORT_DIGEST = 12
-"""Characters of a digest that is only there to tell a difference."""
+"""The characters of a digest that are enough to see a difference."""
 
 
 class TurnRecorder:
-    """What happened in a turn and is not stored yet, and the last answer."""
+    """The records of a turn that are not stored yet, and its last answer."""
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
@@ -36,7 +36,7 @@ class TurnRecorder:
         self.unusable = False
         """Whether the answer has a fault that no step of the rescue could deal with, and says nothing."""
         self.reader: AnswerReader | None = None
-        """Reads an answer that is still coming, if it is shown as it comes."""
+        """The reader of the answer that streams in now; ``None`` if no text of it is shown yet."""
         self.context_tokens = 0
         self.kept_by_flush: list[int] = []
         """The numbers of records that a flush leaves in place: the question, and calls that took effect."""
@@ -60,7 +60,7 @@ class TurnRecorder:
         self.kept_by_flush.append(self.add("user", message=message, tokens=self._conversation.count(message)).seq)
 
     def add_request(self, request: ModelRequest, tokens: int) -> None:
-        """Add a request and the tokens that it costs as we count."""
+        """Add a request and its tokens as counted here."""
         self.context_tokens = tokens
         budget = self._conversation.budget
         fields: dict[str, Any] = {"window": budget.window, "reserve": budget.reserve}
@@ -79,20 +79,18 @@ class TurnRecorder:
             data["usage"] = dict(answer.usage)
         if answer.reasoning:
             data["reasoning"] = answer.reasoning
+        if answer.echo:
+            data["echo"] = dict(answer.echo)
         if ms is not None:
             data["ms"] = ms
         self._answer_seq = self.add("assistant", message=message, **data).seq
 
     def add_rotation(self, rotation: Rotation) -> None:
         """Add a cut: from here on, less of the conversation is sent."""
-        self.add(
-            "rotate",
-            first_kept=rotation.first_kept,
-            window=self._conversation.budget.window,
-            tokens_before=rotation.tokens_before,
-            tokens_after=rotation.tokens_after,
-            dropped={"groups": len(rotation.dropped), "from": rotation.dropped[0], "to": rotation.dropped[-1]},
-        )
+        dropped = {"groups": len(rotation.dropped), "from": rotation.dropped[0], "to": rotation.dropped[-1]}
+        fields = {"first_kept": rotation.first_kept, "window": self._conversation.budget.window}
+        fields |= {"tokens_before": rotation.tokens_before, "tokens_after": rotation.tokens_after}
+        self.add("rotate", **fields, dropped=dropped)
 
     def add_results(self, outcomes: Sequence[Outcome], changes: ChangeSet) -> None:
         """Add the results of calls, in the order of the calls, and the changes that the tools made."""
@@ -119,9 +117,9 @@ class TurnRecorder:
         return HandedOver(source, target, navigation.stack)
 
     async def store(self) -> None:
-        """Commit what is pending. What cannot be stored is held for the next commit, except the user's message.
+        """Commit the pending records. If that fails, the next commit includes them, except the user's message.
 
-        The user still has that one, and is told that it was not taken.
+        The user can send that again, and sees the error.
         """
         batch, self._batch = self._batch, Batch(self._conversation.journal)
         changes, self._changes = self._changes, ChangeSet()
@@ -131,13 +129,13 @@ class TurnRecorder:
 
     @property
     def partial_text(self) -> str:
-        """The text that was shown of an answer that is still coming."""
+        """The text shown so far of the answer that streams in now."""
         return "" if self.reader is None else self.reader.text
 
     async def abandon(self, error: BaseException) -> None:
-        """Store what is pending when ``error`` ends the turn."""
+        """Store the pending records when ``error`` ends the turn."""
         if self.reader is not None:
-            # The rest of the text, held back as the possible start of a call.
+            # Takes the end of the text, which was held back as the possible start of a call.
             list(self.reader.finish())
         if partial := self.partial_text:
             self.answer = Answer(partial, finish="interrupted")

@@ -8,21 +8,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
-from swarmchat.swarm.agents.handoffs import handoff_target
+from swarmchat.swarm.agents.agent import handoff_target
 from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.tools.context import Context
-from swarmchat.swarm.tools.outcome import Outcome, ToolFailure
+from swarmchat.swarm.tools.context import Outcome, ToolFailure, ToolTimeoutError
 from swarmchat.swarm.tools.toolset import Toolset
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
     from swarmchat.swarm.tools.tool import Tool
 
 
 _LOGGER = logging.getLogger("swarmchat.tools")
-# Without a handler, Python would print errors on the terminal of whoever uses the library.
+# Without a handler, Python would print errors on the terminal of a program that uses the library.
 logging.getLogger("swarmchat").addHandler(logging.NullHandler())
 
 
@@ -34,14 +33,13 @@ class ToolCalls:
         conversation: Conversation,
         calls: Sequence[ToolCall],
         toolset: Toolset,
-        *,
         refusals: Mapping[str, str],
         guesses: Collection[str] = (),
         visited: Collection[str] = (),
     ) -> None:
-        """``refusals`` holds why calls are refused, by id; ``guesses`` the ids of those that were written as text.
+        """``refusals`` has the reasons of refused calls, and ``guesses`` the calls that were written as text, by id.
 
-        A tool cannot hand over to an agent in ``visited``.
+        No tool can hand over to an agent in ``visited``.
         """
         self._conversation = conversation
         self._toolset = toolset
@@ -50,18 +48,15 @@ class ToolCalls:
         self._visited = visited
         self.outcomes = [Outcome(call) for call in calls]
 
-    async def run(self) -> AsyncGenerator["ToolStarted | ToolFinished", None]:
+    async def run(self) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
         """Run the calls side by side; yield when one starts or ends. Closing the generator cancels the rest."""
-        from swarmchat.swarm.conversation.events import ToolStarted
-
-        started = []
-        for outcome, tool, arguments in await self._admit():
+        admitted = await self._admit()
+        for outcome, _, _ in admitted:
             yield ToolStarted(outcome.call.name, outcome.call.arguments, self._conversation.agent.name)
-            started.append((outcome, tool, arguments))
         for outcome in self.outcomes:
             if outcome.status != "interrupted":
                 yield self._finished(outcome)
-        tasks = {asyncio.ensure_future(self._carry_out(*each)): each[0] for each in started}
+        tasks = {asyncio.ensure_future(self._carry_out(*each)): each[0] for each in admitted}
         try:
             waiting = set(tasks)
             while waiting:
@@ -96,10 +91,10 @@ class ToolCalls:
             combined = trial
         return combined
 
-    def refuse_all(self, why: str) -> None:
-        """Refuse all calls, because of ``why``."""
+    def refuse_all(self, reason: str) -> None:
+        """Refuse all calls, for ``reason``."""
         for outcome in self.outcomes:
-            self._refuse(outcome, why)
+            self._refuse(outcome, reason)
 
     async def _admit(self) -> list[tuple[Outcome, "Tool", dict[str, object]]]:
         """Decide calls that need no tool: handoffs, refused and unapproved ones. Return the others with arguments."""
@@ -110,22 +105,19 @@ class ToolCalls:
             call = outcome.call
             if limit is not None and number >= limit:
                 self._refuse(outcome, f"only {limit} calls in one message are carried out: make this one in the next")
-            elif why := self._refusals.get(call.id):
-                self._refuse(outcome, why)
+            elif reason := self._refusals.get(call.id):
+                self._refuse(outcome, reason)
             elif target := handoff_target(call.name, conversation.agent, conversation.navigation):
-                self._hand_over(outcome, target)
+                if self._has_handoff:
+                    self._refuse(outcome, "the user was already handed over in this message")
+                else:
+                    outcome.status, outcome.handoff = "ok", target
+                    outcome.result = json.dumps({"handed_over_to": target})
             else:
                 tool = self._toolset.tools[call.name]
                 if await self._approved(outcome, tool):
                     admitted.append((outcome, tool, tool.read_arguments(outcome.call.arguments)))
         return admitted
-
-    def _hand_over(self, outcome: Outcome, target: str) -> None:
-        if any(other.handoff for other in self.outcomes):
-            self._refuse(outcome, "the user was already handed over in this message")
-            return
-        outcome.status, outcome.handoff = "ok", target
-        outcome.result = json.dumps({"handed_over_to": target})
 
     async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
         answer = await self._conversation.approves(tool, outcome.call, guess=outcome.call.id in self._guesses)
@@ -139,10 +131,8 @@ class ToolCalls:
         return False
 
     async def _carry_out(self, outcome: Outcome, tool: "Tool", arguments: dict[str, object]) -> None:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        from swarmchat.swarm.tools.tool import ToolTimeoutError
-
+        now = asyncio.get_running_loop().time
+        started = now()
         ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
         try:
             result = await self._conversation.run_tool(tool, ctx, arguments, outcome)
@@ -156,24 +146,23 @@ class ToolCalls:
                 _LOGGER.error("tool %s failed", tool.name, exc_info=error)
             self._refuse(outcome, _reason(error))
         else:
-            outcome.status, outcome.result, outcome.handoff = "ok", result, self._handoff_of(ctx)
+            outcome.status, outcome.result = "ok", result
             if ctx.handoff_to in self._visited:
                 outcome.result += f"\nNot handed over: {ctx.handoff_to!r} was there before in this turn."
-        outcome.seconds = loop.time() - started
+            elif ctx.handoff_to != self._conversation.agent.name and not self._has_handoff:
+                outcome.handoff = ctx.handoff_to
+        outcome.seconds = now() - started
         if outcome.edited:
             outcome.result = f"The user changed the arguments to {outcome.call.arguments}.\n{outcome.result}"
 
-    def _handoff_of(self, ctx: Context) -> str | None:
-        has_handoff = any(other.handoff for other in self.outcomes)
-        is_new_agent = ctx.handoff_to not in (self._conversation.agent.name, *self._visited)
-        return ctx.handoff_to if is_new_agent and not has_handoff else None
+    @property
+    def _has_handoff(self) -> bool:
+        return any(outcome.handoff for outcome in self.outcomes)
 
-    def _refuse(self, outcome: Outcome, why: str) -> None:
-        outcome.status, outcome.result, outcome.changes = "error", f"Error: {why}", ChangeSet()
+    def _refuse(self, outcome: Outcome, reason: str) -> None:
+        outcome.status, outcome.result, outcome.changes = "error", f"Error: {reason}", ChangeSet()
 
-    def _finished(self, outcome: Outcome) -> "ToolFinished":
-        from swarmchat.swarm.conversation.events import ToolFinished
-
+    def _finished(self, outcome: Outcome) -> ToolFinished:
         call = outcome.call
         agent = self._conversation.agent.name
         return ToolFinished(

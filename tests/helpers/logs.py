@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from swarmchat.backends import Append, Backend
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.log_reader import read_lines
+from swarmchat.swarm.persistence.log import read_lines
 from swarmchat.swarm.persistence.records import Record, parse_record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 

@@ -178,6 +178,8 @@ class ModelServer:
 
     def __init__(self, strict: bool, models: Sequence[str]) -> None:
         self.strict = strict
+        self.rule: Callable[[Any], Reply | None] | None = None
+        """Refuses chat requests that one provider would refuse, before a reply is used up."""
         self.models = list(models)
         self.base_url = ""
         self.requests: list[SeenRequest] = []
@@ -186,6 +188,8 @@ class ModelServer:
         self.connections = 0
         """How many connections were opened."""
         self.failures: list[BaseException] = []
+        self.props_reply: Reply | None = None
+        """What is answered to who asks for the properties of llama.cpp."""
         self.models_reply: Reply | None = None
         """What is answered to who asks for the models, in place of the list."""
         self._replies: deque[Reply | Callable[[SeenRequest], Reply]] = deque()
@@ -217,6 +221,8 @@ class ModelServer:
 
     def answer(self, request: SeenRequest) -> Reply:
         """Choose the reply to a request."""
+        if (request.method, request.path) == ("GET", "/props") and self.props_reply is not None:
+            return self.props_reply
         if (request.method, request.path) == ("GET", "/v1/models"):
             if self.models_reply is not None:
                 return self.models_reply
@@ -233,6 +239,8 @@ class ModelServer:
             return failure(404, body={"detail": "Not Found"})
         if self.strict and (complaint := _complaint(request.body)):
             return failure(400, complaint, type="invalid_request_error")
+        if self.rule is not None and (refusal := self.rule(request.body)):
+            return refusal
         if self._replies:
             queued = self._replies.popleft()
             return queued if isinstance(queued, Reply) else queued(request)

@@ -1,11 +1,12 @@
 """The rules of rotation by the letter: whole lists, walked as often as it takes. What the program does must be this."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.context.groups import Group
 from swarmchat.swarm.context.tokens import TokenCounter
+from swarmchat.swarm.context.truncation import SMALLEST_ANSWER
 
 
 def naive_cut(
@@ -43,11 +44,17 @@ def naive_cut(
     sent = everything
     if everything and cost(beside + everything) > budget.high * room:
         turns = _turns(everything)
+        before: list[Group] = []
         while len(turns) > 1 and cost(beside + _with(held, everything, turns)) > int(budget.low * room):
-            del turns[0]
-        going = [g for g in turns[0] if not (g.is_user or g.is_system or g in held)] if len(turns) == 1 else []
+            before = turns.pop(0)
         sent = _with(held, everything, turns)
-        while len(going) > 1 and cost(beside + sent) > int(budget.low * room):
+        end = _fitting_end(before, held, room - cost(beside + sent), cost) if len(turns) == 1 else []
+        going = [g for g in turns[0] if not (g.is_user or g.is_system or g in held)] if len(turns) == 1 else []
+        if end:
+            whole = end == [group for group in before if group not in held]
+            sent = _with(held, everything, [end, *turns])
+            turns[0] = end if whole else [group for group in end if not (group.is_user or group.is_system)]
+        while not end and len(going) > 1 and cost(beside + sent) > int(budget.low * room):
             sent.remove(going.pop(0))
             turns[0] = going
         first_kept = turns[0][0].seq
@@ -58,6 +65,21 @@ def naive_cut(
         "crowded_out": {group.seq for group in crowded} - {group.seq for group in sent},
         "rotation": (first_kept, cost(beside + everything), cost(beside + sent), dropped) if dropped else None,
     }
+
+
+def _fitting_end(turn: list[Group], held: list[Group], room: int, cost: Callable[[list[Group]], int]) -> list[Group]:
+    """What stays of the turn before the newest: all of it, or its questions and as many of its last groups as fit."""
+    turn = [group for group in turn if group not in held]
+    for end in range(len(turn)):
+        part = [group for group in turn[:end] if group.is_user or group.is_system] + turn[end:]
+        asks = turn[end].is_user or turn[end].is_system
+        if cost(part) <= room and (end == 0 or not asks):
+            return part
+        last = [group for group in part if not (group.is_user or group.is_system)]
+        rest = room - cost([group for group in part if group not in last])
+        if len(last) == 1 and not asks and not last[0].calls and rest >= SMALLEST_ANSWER:
+            return part
+    return []
 
 
 def _with(held: list[Group], everything: list[Group], turns: list[list[Group]]) -> list[Group]:

@@ -108,7 +108,7 @@ def test_slash_commands(columns, rows, program):
         say(screen, "/agents", "* triage Answers questions and plays. sales Takes orders. refunds Gives money back.")
         say(screen, "/back", "error: no previous agent")
         say(screen, "/agent sale", "error: swarm 'helpdesk' has no agent 'sale'; did you mean 'sales'?")
-        say(screen, "/agent", "triage is talking")
+        say(screen, "/agent", "active agent: triage")
         say(screen, "/agent sales", "you ❯ /agent sales sales ‹ triage")
         screen.wait_for(lambda screen: screen.lines[-1].startswith(" sales ‹ triage   "))
         say(screen, "/tools", "place_order() Place the order, once nothing is missing and the client wants it.")
@@ -121,12 +121,12 @@ def test_slash_commands(columns, rows, program):
             'order: {"item": "phone", "colour": "red", "quantity": 0, "name": "", "status": "open"}',
         )
         say(screen, "/state ordr", "error: swarm 'helpdesk' declares no state 'ordr'; did you mean 'order'?")
-        say(screen, "/memory", "nothing yet")
+        say(screen, "/memory", "memory is empty")
         say(screen, "/memory name Ann", 'name: "Ann"')
         say(screen, "/back", "you ❯ /back triage you")
         screen.wait_for(lambda screen: screen.lines[-1].startswith(" triage   "))
-        say(screen, "/reset", "from here on, what was said before is no longer sent")
-        say(screen, "/context", "message")
+        say(screen, "/reset", "earlier messages are no longer sent")
+        say(screen, "/context", "tokens message")
         assert "a red phone" not in screen.words.rsplit("/context", 1)[1]
         assert all(len(line) <= columns for line in screen.lines)
 

@@ -99,7 +99,7 @@ def test_no_colours_at_all_goes_before_every_theme(arguments, env, program, serv
     with program.chat(*arguments, env={**env, "SWARMCHAT_THEME": "dark"}) as screen:
         ask(screen, server, by=enter)
         enter(screen, "/theme", "* dark for a dark background")
-        enter(screen, "/theme light", "theme light from now on; it is not seen")
+        enter(screen, "/theme light", "theme light from now on; it has no effect")
         assert {(look.fg, look.bg, look.bold) for look in screen.looks} == {("default", "default", False)}
 
 
@@ -158,7 +158,7 @@ def sequence(copied):
 def test_what_is_copied(program, server):
     with program.chat("-s", "s") as screen:
         screen.wait_for(at_prompt)
-        say(screen, "/copy", "error: nothing was answered yet")
+        say(screen, "/copy", "error: no answer yet")
         ask(screen, server)
         server.reply(text("漢字 and \x1b]0;bad\x07 in turn two"))
         say(screen, "again", "in turn two")
@@ -169,7 +169,7 @@ def test_what_is_copied(program, server):
         assert sequence(ANSWER) in screen.raw
         say(screen, "/copy code", "error: no code block in the last answer")
         say(screen, "/copy 7", "error: no answer in turn 7")
-        say(screen, "/copy all", "error: 'all' is nothing to copy, expected code or the number of a turn")
+        say(screen, "/copy all", "error: cannot copy 'all', expected code or the number of a turn")
         say(screen, "/undo", "turn 2 is undone")
         say(screen, "/copy code", f"copied {len(CODE)} characters, the last code block")
         assert screen.raw.count(b"\x1b]52;") == 3

@@ -24,11 +24,11 @@ def test_undo_and_redo(program):
         say(screen, "/undo", f"turn 3 is undone; now 2 turns; active agent: sales; {STAYS}")
         say(screen, "/undo 1", f"turn 2 is undone; now 1 turn; active agent: triage; {STAYS}")
         screen.wait_for(lambda screen: screen.lines[-1].startswith(" triage   "))
-        say(screen, "/redo 5", "turns 2 to 3 are there again; now 3 turns; active agent: sales")
+        say(screen, "/redo 5", "turns 2 to 3 are back; now 3 turns; active agent: sales")
         screen.wait_for(lambda screen: screen.lines[-1].startswith(" sales ‹ triage   "))
         say(screen, "/state order", '"colour": "red"')
         say(screen, "/redo", "error: nothing to redo")
-        say(screen, "/undo x", "error: 'x' is no number of turns, expected 1 or more")
+        say(screen, "/undo x", "error: 'x' is not a number of turns, expected 1 or more")
         say(screen, "/undo 2", f"turns 2 to 3 are undone; now 1 turn; active agent: triage; {STAYS}")
         say(screen, "/context", "message")
         assert "a red one" not in screen.words.rsplit("/context", 1)[1]
@@ -38,7 +38,7 @@ def test_undo_and_redo(program):
         screen.wait_for("resumed after 3 turns")
         screen.wait_for("you: play 5")
         assert "red" not in screen.text
-        say(screen, "/redo", "turn 2 is there again")
+        say(screen, "/redo", "turn 2 is back")
         say(screen, "/state game", "O23")
 
 
@@ -82,25 +82,25 @@ def test_a_refused_message_can_be_changed(program):
 
 def test_a_fork_is_gone_on_with_and_the_old_session_stays(program, server):
     with program.chat("-s", "my box") as screen:
-        say(screen, "/fork", "error: nothing was said in this session yet")
+        say(screen, "/fork", "error: this session has no messages yet")
         say(screen, "one", "You said: one")
         say(screen, "two", "You said: two")
         say(screen, "/undo", "turn 2 is undone")
         say(
             screen,
             "/fork",
-            "this is session 'my box-2' now; 'my box' stays as it is, and /resume my box goes back to it",
+            "this is now session 'my box-2'; 'my box' is unchanged; /resume my box goes back",
         )
         screen.wait_for(lambda screen: "my box-2" in screen.lines[-1])
         say(screen, "three", "You said: three")
         assert sent(server) == ["one", "You said: one", "three"]
-        say(screen, "/fork my box", "error: ann has a session 'my box' already: choose another name")
+        say(screen, "/fork my box", "error: ann already has a session 'my box': choose another name")
         # The old one is free again.
         other = program.invoke("-s", "my box", "four")
         assert (other.out, other.code) == ("You said: four\n", 0)
         assert sent(server) == ["one", "You said: one", "four"]
         say(screen, "/export", "wrote my-box-2.md: markdown, ")
-        say(screen, "/export", "error: my-box-2.md is there already: /export ! my-box-2.md replaces it")
+        say(screen, "/export", "error: my-box-2.md already exists: /export ! my-box-2.md overwrites it")
         screen.send("/export ! my-box-2.md" + ENTER)
         screen.wait_for(lambda screen: screen.words.count("wrote my-box-2.md") == 2)
         screen.wait_for(at_prompt)
@@ -124,7 +124,7 @@ def test_a_question_to_be_asked_again_that_cannot_be_stored_is_back_at_the_promp
         say(screen, "/undo", f"error: redis://127.0.0.1:{port}/0 cannot be reached")
         with start_redis(tmp_path, *durable, port=port):
             say(screen, "/undo", "turn 1 is undone; now no turns")
-            say(screen, "/redo", "turn 1 is there again")
+            say(screen, "/redo", "turn 1 is back")
             say(screen, "second", "You said: second")
             assert sent(server) == ["first", "You said: first", "second"]
     finally:

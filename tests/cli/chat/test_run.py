@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from model_server import Gate, failure, hang, text
-from swarmchat.cli.chat.script import Step, check_script, read_script
+from swarmchat.cli.chat.script import Step, read_script
 from swarmchat.cli.errors import UsageError
 from swarmchat.swarm import Agent, State, Swarm
 from terminal import at_prompt
@@ -71,7 +71,7 @@ def test_a_script_is_read_line_by_line():
         "\\alpha",
         '\\"""',
     ]
-    assert read_script("\n".join(lines), "s") == [
+    assert read_script("\n".join(lines), "s").steps == [
         Step("hello", 3),
         Step("/agent boss", 4, command=True),
         Step("/etc/hosts is a file", 5),
@@ -95,16 +95,16 @@ def test_a_script_is_read_line_by_line():
         ("hello\n/hlep", r"s, line 2: unknown command /hlep; did you mean /help\?"),
         ("/re", "s, line 1: /re is ambiguous: /redo, /rename, /reset, /resume, /retry"),
         ("/edit", "s, line 1: /edit needs a prompt"),
-        ("/undo two", "s, line 1: 'two' is no number of turns"),
-        ("/redo 0", "s, line 1: '0' is no number of turns"),
+        ("/undo two", "s, line 1: 'two' is not a number of turns"),
+        ("/redo 0", "s, line 1: '0' is not a number of turns"),
         ("/agent bos", "s, line 1: swarm 'office' has no agent 'bos'; did you mean 'boss'"),
         ("/state note", "s, line 1: swarm 'office' declares no state 'note'; did you mean 'notes'"),
-        ("/export it.doc", "s, line 1: 'it.doc' does not say how to write the session"),
+        ("/export it.doc", "s, line 1: 'it.doc' has no known format"),
     ],
 )
 def test_a_script_is_checked_in_full(content, problem):
     with pytest.raises(UsageError, match=problem):
-        check_script(read_script(content, "s"), SWARM, "s")
+        read_script(content, "s").check(SWARM)
 
 
 def test_nothing_is_sent_if_a_line_is_wrong(office):
@@ -117,10 +117,10 @@ def test_nothing_is_sent_if_a_line_is_wrong(office):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ([], "what is to be said? Give a PROMPT"),
+        ([], "nothing to send: give a PROMPT"),
         (["hello", "--script", "x"], "one of them"),
         (["--script", "nowhere"], "nowhere cannot be read: No such file"),
-        (["-"], "nothing to say: the message is empty"),
+        (["-"], "nothing to send: the message is empty"),
         (["hello", "--output", "xml"], "--output is 'xml', expected one of text, json, jsonl"),
         (["hello", "-s", "a", "-c"], "give one of them"),
     ],
@@ -169,9 +169,9 @@ def test_commands_in_a_script(office):
         'notes: ["tea"]',
         "boss ‹ clerk",
         "  turn 3 is undone; now 1 turn; active agent: clerk; memory, storages and bans stay as they are",
-        "  turn 3 is there again; now 2 turns; active agent: boss",
+        "  turn 3 is back; now 2 turns; active agent: boss",
         "  turn 3 is undone; memory, storages and bans stay as they are",
-        "  this is session 'other' now; 's' stays as it is, and /resume s goes back to it",
+        "  this is now session 'other'; 's' is unchanged; /resume s goes back",
     ):
         assert line in remarks
     assert "note cake" not in done.err.split("tokens  message")[1]
@@ -185,7 +185,7 @@ def test_exports_of_all_kinds_and_none_is_overwritten(office):
     content = "note tea\nnote cake\n/undo\n/export a.jsonl\n/export a.json\n/export b.html\n/export\n/export kept.md\n"
     done = script(office, content, "-S", "office.py", "-s", "my box")
     assert done.code == 2
-    assert "error: line 8: kept.md is there already: /export ! kept.md replaces it" in done.err
+    assert "error: line 8: kept.md already exists: /export ! kept.md overwrites it" in done.err
     assert kept.read_text() == "mine"
     messages = json.loads((office.folder / "a.json").read_text())["messages"]
     assert [message["content"] for message in messages if message["role"] == "user"] == ["note tea"]

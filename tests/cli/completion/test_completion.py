@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from model_server import model_server
 from swarmchat.cli.completion.command_line import PartialCommandLine, is_option, takes_value
-from swarmchat.cli.completion.shells import SCRIPTS, SHELLS, Line, split_line
+from swarmchat.cli.completion.shells import SHELLS, Line, script, split_line
 from swarmchat.cli.completion.swarm_scan import swarm_names
-from swarmchat.cli.completion.table import SETTING_VALUES, maker_of
+from swarmchat.cli.completion.values import SETTING_VALUES, finder_of
 from swarmchat.cli.main import app
 from swarmchat.cli.settings.settings import read_value
 from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
@@ -126,7 +126,7 @@ def test_other_shells(name, program, shell):
 @pytest.mark.parametrize("name", SHELLS)
 def test_a_script_is_what_its_shell_takes(name, program):
     done = program.invoke("completion", name)
-    assert (done.out, done.err, done.code) == (SCRIPTS[name], "", 0)
+    assert (done.out, done.err, done.code) == (script(name), "", 0)
     if path := shutil.which(name):
         assert subprocess.run([path, "-n"], input=done.out, text=True, capture_output=True).stderr == ""
 
@@ -161,7 +161,9 @@ def test_commands_and_options(program):
 
 
 def test_whatever_has_values_that_can_be_known_completes():
-    of_no_kind = {name.split()[-1] for name, param in each_value() if maker_of(tuple(name.split()[:-1]), param) is None}
+    of_no_kind = {
+        name.split()[-1] for name, param in each_value() if finder_of(tuple(name.split()[:-1]), param) is None
+    }
     numbers = {"max_context", "limit", "total", "keep", "start", "until", "speed", "seconds", "timeout"}
     texts = {"prompt", "system", "text", "search", "value", "why", "new", "as_name", "redact"}
     files = {"script", "data_dir", "files", "folder", "junit", "output"}
@@ -241,7 +243,7 @@ def test_names_of_the_swarms_that_come_with_the_program(name, tmp_path):
     (tmp_path / name).mkdir()
     names, swarm = swarm_names(name, tmp_path), load_swarm(name, Path())
     assert names.name == swarm.name
-    for kind in ("agents", "states", "storages", "policies"):
+    for kind in ("agents", "storages", "policies"):
         assert list(getattr(names, kind)) == [each.name for each in getattr(swarm, kind)]
     tools = {tool.name: tool.signature.parameters for agent in swarm.agents for tool in agent.own_tools}
     assert names.parameters == tools
@@ -278,8 +280,8 @@ def test_what_a_setting_is_offered_it_takes(program, monkeypatch):
     for name, value in program.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(program.folder)
-    for name, make in SETTING_VALUES.items():
-        for value, _ in make(PartialCommandLine(None)):
+    for name, find in SETTING_VALUES.items():
+        for value, _ in find(PartialCommandLine(None)):
             read_value("Tab", name, value)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from model_server import text
-from swarmchat.cli.config.template import template
+from swarmchat.cli.config.edit import template
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.main import app
 from swarmchat.cli.settings.settings import Settings, load_settings
@@ -85,7 +85,7 @@ def test_init_writes_every_setting_as_a_comment_and_never_overwrites(program, ow
     own.write_text("model = 'mine'\n", "utf-8")
     again = program.invoke("config", "init")
     assert again.code == 78
-    assert "exists already" in again.err
+    assert "already exists" in again.err
     assert own.read_text("utf-8") == "model = 'mine'\n"
 
 
@@ -182,7 +182,7 @@ def test_set_takes_a_key_from_standard_input_and_follows_a_link(program, own, tm
 
 def test_set_says_what_goes_before_it(program):
     done = program.invoke("config", "set", "client", "bob")
-    assert done.err == "note: $SWARMCHAT_CLIENT goes before it\n"
+    assert done.err == "note: $SWARMCHAT_CLIENT overrides it\n"
 
 
 # Profiles
@@ -249,10 +249,10 @@ def test_the_profile_of_the_highest_place_is_chosen(write):
     ("content", "profile", "complaint"),
     [
         ("[profiles.local]", "locl", "--profile: unknown profile 'locl'; did you mean 'local'?"),
-        ("[profiles.local]", "xyz", "unknown profile 'xyz'; known are local"),
+        ("[profiles.local]", "xyz", "unknown profile 'xyz'; available: local"),
         ("", "xyz", r"unknown profile 'xyz'; write it as [profiles.NAME]"),
-        ("profiles = 5", None, "profiles holds no tables: write [profiles.NAME]"),
-        ("[profiles]\nlocal = 5", None, "profiles.local is no table"),
+        ("profiles = 5", None, "profiles is not a table: write [profiles.NAME]"),
+        ("[profiles]\nlocal = 5", None, "profiles.local is not a table"),
         ('[profiles."a b"]', None, "no profile can be called 'a b'"),
         ('[profiles.a]\nprofile = "b"', None, "the profile a sets profile: a profile cannot choose another"),
         ("[profiles.a]\nretries = -1", "a", "[profiles.a]: retries is -1: expected a whole number"),
@@ -332,7 +332,7 @@ def test_the_folder_may_not_name_a_command(content, program):
     (program.folder / "swarmchat.toml").write_text(content, "utf-8")
     done = program.invoke("hi", env={"SWARMCHAT_PROFILE": "p"} if "profiles" in content else {})
     assert done.code == 78
-    assert "a folder's settings may not start programs" in done.err
+    assert "the settings of a folder must not do that" in done.err
     assert not (program.folder / "ran").exists()
 
 

@@ -50,7 +50,7 @@ def test_without_anything_all_is_well(program):
     groups = [line for line in done.out.splitlines() if re.fullmatch(r"[a-z]+", line)]
     assert set(groups) == ALL
     assert "  skipped  key          none is set: the demo model answers\n" in done.out
-    assert re.search(r"\n  ok       tokenizer    o200k_base, .*sha256 is right", done.out)
+    assert re.search(r"\n  ok       tokenizer    o200k_base: installed with the right sha256", done.out)
     assert re.search(r"\n\d+ ok, 0 warning, 0 failed, \d+ skipped\n$", done.out)
     assert all(len(line) <= 90 or " " not in line.strip() for line in done.out.splitlines())
 
@@ -89,7 +89,7 @@ def test_broken_settings_do_not_stop_the_rest(program):
     ):
         assert re.search(rf"failed problem \S*{re.escape(complaint)}", words), complaint
     assert re.search(r"warning problem \S* \[profiles.work\]: unknown setting 'bakend'; did you mean 'backend'", words)
-    assert f"{own} holds a key, and others can read it" in words
+    assert f"{own} contains a key, and others can read it" in words
     assert "  ok       backend" in done.out
     assert "  ok       logs" in done.out
     assert SECRET not in done.out
@@ -97,7 +97,7 @@ def test_broken_settings_do_not_stop_the_rest(program):
 
 def test_the_key_is_not_shown(program):
     found = visit(program, "--offline", OPENAI_API_KEY=SECRET)
-    assert found["key"]["found"] == f"*** ({len(SECRET)} letters, from $OPENAI_API_KEY)"
+    assert found["key"]["found"] == f"*** ({len(SECRET)} characters, from $OPENAI_API_KEY)"
     assert found["server"] == {**found["server"], "status": "skipped", "found": "--offline"}
     assert found["context"]["found"].startswith("128,000 tokens")
     found = visit(program, "--offline", code=1, OPENAI_API_KEY=f"{SECRET} {SECRET}")
@@ -247,10 +247,10 @@ def test_damaged_sessions_are_named(program):
     )
     done = program.invoke("doctor", env={"COLUMNS": "300"})
     assert done.code == 0
-    assert "warning  log          bad one: 1 findings, the first: line " in done.out
+    assert "warning  log          bad one: line " in done.out
     assert "→ swarmchat sessions repair 'bad one' keeps a copy" in done.out
-    assert "warning  log          gone is listed and has no log" in done.out
-    assert "1 entries of the list of sessions cannot be read" in done.out
+    assert "warning  log          gone is listed but has no log" in done.out
+    assert "unreadable entries in the list of sessions: 1" in done.out
     assert "\x1b" not in done.out
     assert visit(program, "--client", "bob")["logs"]["found"] == "no sessions yet"
 

@@ -18,7 +18,7 @@ def ask(screen, command: str) -> None:
     [
         (None, "the server has no model 'test-modl'; did you mean 'test-model'?"),
         (failure(404), "test-modl answers from now on, with a window of 32,000 tokens you ❯"),
-        (failure(401, "no such key"), "whether the server has it is not known: http"),
+        (failure(401, "no such key"), "could not check whether the server has it: http"),
     ],
 )
 def test_a_model_is_looked_up_where_the_server_says_what_it_has(reply, told, program, server):
@@ -57,7 +57,7 @@ def test_the_doctor_of_a_chat_looks_at_the_model_that_answers_now(program, serve
     server.reply(*[Behaviour()] * 20)
     with program.chat("-s", "s") as screen:
         say(screen, "/model second", "second answers from now on")
-        say(screen, "/doctor", "ok model second is there")
+        say(screen, "/doctor", "ok model second is available")
         assert {body["model"] for body in server.chats} == {"second"}
 
 

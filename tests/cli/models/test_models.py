@@ -79,7 +79,7 @@ def test_a_model_that_cannot_chat(program, server):
     done = program.invoke("models", "test")
     assert (done.code, done.err) == (
         4,
-        "error: test-model gave no answer that could be used: it cannot chat as it is\n",
+        "error: test-model gave no usable answer: it cannot chat with this server and these settings\n",
     )
     assert rows(done.out)["answers a question"] == ("failed", "placeholder")
     assert "\n- answers_empty (recomplete, flush, placeholder): " in done.out

@@ -11,11 +11,10 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from swarmchat.backends import open_backend
 from swarmchat.cli.prompt.completer import SlashCompleter
+from swarmchat.cli.prompt.entry import Entered, Pastes, Queue, is_unfinished, without_quotes
 from swarmchat.cli.prompt.history import open_history
-from swarmchat.cli.prompt.multiline import is_unfinished, without_quotes
-from swarmchat.cli.prompt.pastes import Pastes
-from swarmchat.cli.prompt.queue import Entered, Queue
 from swarmchat.cli.slash.builtin import COMMANDS
+from swarmchat.cli.slash.registry import always
 from swarmchat.swarm.agents.loader import load_swarm
 from swarmchat.swarm.models.demo import DemoModel
 from swarmchat.swarm.session.session import Session
@@ -39,7 +38,7 @@ def test_only_long_pastes_are_folded():
     assert pastes.fold("x\n" * 214, "") == "[paste 214 lines]"
     assert pastes.fold("y\n" * 214, "") == "[paste 2, 214 lines]"
     assert pastes.fold("x\n" * 214, "") == "[paste 214 lines]"
-    assert pastes.fold("z" * 1_000_000, "") == "[paste 1,000,000 letters]"
+    assert pastes.fold("z" * 1_000_000, "") == "[paste 1,000,000 characters]"
     assert pastes.unfold("[paste 214 lines][paste 3 lines]") == "x\n" * 214 + "[paste 3 lines]"
     # Words of the user's own are no mark.
     assert Pastes().fold("x\n" * 30, "see [paste 30 lines]") == "[paste 2, 30 lines]"
@@ -80,14 +79,14 @@ def test_quotation_marks_around_all_of_it_are_left_out(text, sent):
 def test_the_queue():
     queue, (one, two, three) = Queue(), [Entered(text, text) for text in ("one", "two", "three")]
     for entered in (one, two, three):
-        queue.add(entered)
+        queue.append(entered)
     assert queue.next() == one
-    queue.held = True
+    queue.paused = True
     assert queue.next() is None
     assert queue.take_back() == three
-    assert queue.held
+    assert queue.paused
     assert queue.drop() == 1
-    assert (queue.take_back(), queue.next(), queue.held) == (None, None, False)
+    assert (queue.take_back(), queue.next(), queue.paused) == (None, None, False)
 
 
 def test_the_history_survives_what_is_wrong_with_its_file(tmp_path: Path):
@@ -135,7 +134,7 @@ def test_completion_of_commands_and_of_what_stands_behind_them(tmp_path, monkeyp
     found = complete(
         "/", "/st", "/agent ", "/agent R", "/ag s", "/state o", "/export n", "/export ! s", "/export sub folder/"
     )
-    valid = {f"/{name}" for name, each in COMMANDS.items() if each.when is None}
+    valid = {f"/{name}" for name, each in COMMANDS.items() if each.is_useful is always}
     assert valid <= set(found[0])
     # There is nobody to go back to, and nothing to take back.
     assert not {"/back", "/undo", "/retry", "/edit"} & set(found[0])

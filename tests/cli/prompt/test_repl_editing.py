@@ -82,7 +82,7 @@ def test_a_long_paste_is_folded(program, server):
         screen.wait_for(at_prompt)
         assert newest(server) == pasted + "what is it?"
         screen.paste("x" * 1_000_000)
-        screen.wait_for("you ❯ [paste 1,000,000 letters]")
+        screen.wait_for("you ❯ [paste 1,000,000 characters]")
         screen.send(CTRL_C)
         screen.wait_for(gone("letters"))
     assert "see line 0" in (program.home / ".local/share/swarmchat/prompts").read_text().replace("+", "")

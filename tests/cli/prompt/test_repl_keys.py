@@ -195,7 +195,7 @@ def test_dropping_the_queue(program, server):
         screen.wait_for("2 queued: Enter sends")
         screen.wait_for(at_prompt)
         screen.send(CTRL_C)
-        screen.wait_for("2 queued were not sent; Up brings back what was typed")
+        screen.wait_for("2 queued were not sent; Up brings them back")
         say(screen, "fourth", "You said: fourth")
         assert sent(server) == ["first", "fourth"]
 

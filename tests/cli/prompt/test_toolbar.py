@@ -7,9 +7,8 @@ import pytest
 from prompt_toolkit.formatted_text import fragment_list_to_text
 from prompt_toolkit.utils import get_cwidth
 from swarmchat.backends import open_backend
-from swarmchat.cli.chat.cost import Cost
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.prompt.toolbar import _fitting, _level
+from swarmchat.cli.prompt.toolbar import Cost, _fitting, _level
 from swarmchat.cli.settings.settings import load_settings
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.models.scripted import ScriptedModel

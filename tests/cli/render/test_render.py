@@ -247,7 +247,7 @@ def test_what_is_live_is_gone_while_somebody_else_has_the_terminal(wide):
     following = Following()
 
     def held(lines_now) -> None:
-        with following.renderer.held():
+        with following.renderer.suspended():
             following.clock.now += 5
             following.renderer.tick()
             assert lines_now() == ["  asked"]

@@ -345,7 +345,7 @@ def test_what_is_not_updated(program, log):
         (["log.jsonl", "--from", "3", "--until", "2"], 2, "--until 2 is before --from 3"),
         (["log.jsonl", "--update", "--from", "3"], 2, "--update writes whole transcripts"),
         (["log.jsonl", "-o", "x.py"], 2, "use it with --emit-test"),
-        (["log.jsonl", "--speed", "2"], 2, "--speed needs --mode show"),
+        (["log.jsonl", "--speed", "2"], 2, "--speed is for playback"),
         (["nothing.jsonl"], 66, "no such file: 'nothing.jsonl'"),
         (["empty"], 2, "empty contains no transcripts: expected files named *.jsonl or *.json"),
         (["log.jsonl", "-S", "nothing.py"], 78, "unknown swarm 'nothing.py'"),
@@ -448,7 +448,7 @@ def test_an_emitted_test_runs_as_it_is(program, log, other):
         done = program.invoke("replay", "log.jsonl", "--emit-test", "-o", path, *more)
         assert (done.out, done.err, done.code) == (f"{path}\n", "", 0)
     again = program.invoke("replay", "log.jsonl", "--emit-test", "-o", "test_plain.py")
-    assert (again.code, "test_plain.py exists already" in again.err) == (2, True), "it overwrites nothing"
+    assert (again.code, "test_plain.py already exists" in again.err) == (2, True), "it overwrites nothing"
     assert "def test_log() -> None:\n" in program.invoke("replay", "log.jsonl", "--emit-test").out
 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", str(program.folder)]

@@ -7,8 +7,7 @@ import pytest
 from contexts import chat_in
 from swarmchat.backends import open_backend
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.slash.builtin import COMMANDS, LeaveChat, find_command, is_command, run_command
-from swarmchat.cli.slash.help_page import TOPICS
+from swarmchat.cli.slash.builtin import COMMANDS, TOPICS, LeaveChat, find_command, is_command, run_command
 from swarmchat.swarm.models.demo import DemoModel
 from swarmchat.swarm.session.session import Session, SessionSettings
 
@@ -79,7 +78,7 @@ def test_help_explains_a_command():
     assert after_turns("/help /undo").splitlines() == [
         "/undo [N]",
         "  undo the last turn, or the last N, with agent and states",
-        "  nothing to do for it now",
+        "  has no effect now",
     ]
 
 
@@ -117,7 +116,7 @@ def test_context_shows_what_would_be_sent_and_what_it_costs():
 
 
 def test_context_tells_what_is_left_out_and_what_does_not_fit():
-    page = after_turns("/context", "count to 60", "count to 50", context_window=280, reserve=20)
+    page = after_turns("/context", "count to 60", "hi", "count to 50", context_window=280, reserve=20)
     assert "not sent: 2 messages of turn 1: dropped to fit the window, which starts at record 4" in page
     assert "count to 60" not in page
     assert "the context window leaves 1" in after_turns("/context", context_window=3, reserve=2)

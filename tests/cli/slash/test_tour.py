@@ -11,7 +11,7 @@ from swarmchat.swarm import Agent, Context, Session, State, Storage, Swarm, tool
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.models.scripted import ScriptedModel
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import parse_record
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.runner import replay
@@ -43,14 +43,14 @@ a long story about the lamp that goes on and on and on and on, with a lamp, and 
 and what then?
 /pin 1 | turn 1 is pinned
 /context | pinned: hello there
-/unpin | not pinned any more
+/unpin | no longer pinned
 /pin story | turn 2
 /compact the lamp | Summed up
 /context | summary:
 /tokens | sent, as counted here
 go on
 /undo | turn 4 is undone
-/redo | there again
+/redo | is back
 /retry | turn 4 is undone
 /agent boss | boss ‹ clerk
 /back | clerk
@@ -59,7 +59,7 @@ go on
 /history | hello there
 /history lamp | story
 /search lamp | box
-! /copy | there is no terminal
+! /copy | no terminal with a clipboard
 ! /theme nothing | no such theme
 /theme mono | theme mono from now on
 /theme | * mono
@@ -131,8 +131,8 @@ async def take_tour(backend):
             break
         outcome = await run_command(chat, step)
         assert expected in f"{outcome.page}\n{outcome.remark}", f"{step}: {outcome}"
-        if outcome.go_on_in is not None:
-            await chat.switch_to(outcome.go_on_in)
+        if outcome.next_session is not None:
+            await chat.switch_to(outcome.next_session)
             seen.append(chat.session.info.id)
         if outcome.send is not None:
             async for _ in chat.session.run_turn(outcome.send):

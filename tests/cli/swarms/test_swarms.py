@@ -143,7 +143,7 @@ def test_a_template_overwrites_nothing(shop):
     (shop.folder / "shop/swarm.toml").unlink()
     tools = (shop.folder / "shop/tools.py").read_text()
     wrong = refused(shop, "init", "shop", code=78)
-    assert wrong == "shop/tools.py is there already: name another folder"
+    assert wrong == "shop/tools.py already exists: choose another folder"
     assert not (shop.folder / "shop/swarm.toml").exists()
     assert (shop.folder / "shop/tools.py").read_text() == tools
     (shop.folder / "file").touch()

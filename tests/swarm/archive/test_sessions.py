@@ -39,7 +39,7 @@ from swarmchat.swarm.importers.detect import open_transcript
 from swarmchat.swarm.importers.native import record_problem
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import Holder, SessionLease
-from swarmchat.swarm.persistence.log_reader import read_records, turns_of
+from swarmchat.swarm.persistence.log import read_records, turns_of
 from swarmchat.swarm.persistence.records import parse_record
 from swarmchat.swarm.persistence.session_index import find_session, list_sessions
 from swarmchat.swarm.primitives.navigation import Navigation

@@ -22,9 +22,9 @@ KEPT = {
     "V07 goes with the turn that it precedes": ("S U1 A1 S' U2 A2 U3", 3, "S U3"),
     "V08 developer is system": ("D U1 A1 U2", 2, "D U2"),
     "V10 a system message inside the live turn": ("U1 A1 U2 S A2", 3, "U2 S A2"),
-    "V11 no orphaned result (langchain 33245, litellm 4931)": ("S U1 A{a} T:a A1 U2", 4, "S U2"),
+    "V11 no orphaned result (langchain 33245, litellm 4931)": ("S U1 A{a} T:a A1 U2", 4, "S U1 A1 U2"),
     "V12 (semantic-kernel 12708)": ("S UA A{123} T:123 UB A", 3, "S UB A"),
-    "V14 a group is all or nothing": ("S U1 A{a,b,c} T:a T:b T:c A1 U2", 6, "S U2"),
+    "V14 a group is all or nothing": ("S U1 A{a,b,c} T:a T:b T:c A1 U2", 6, "S U1 A1 U2"),
     "V15 the question outlives the loop": ("S U A{a,b} T:a T:b A{c} T:c", 4, "S U A{c} T:c"),
     "V15 with one token to spare": ("S U A{a,b} T:a T:b A{c} T:c", 5, "S U A{c} T:c"),
     "V17 no user message at all": ("S A{a} T:a A{b} T:b A", 4, "S A{b} T:b A"),
@@ -327,3 +327,33 @@ class CountingCounter(WordCounter):
     def message(self, message, *, parallel=False):
         self.calls += 1
         return super().message(message, parallel=parallel)
+
+
+@pytest.mark.parametrize(
+    ("answer", "tokens", "sent"),
+    [
+        # The room is 100 words, the marks are 90 and 70.
+        pytest.param(60, None, "UAU", id="the turn before fits into the room, not under the mark"),
+        pytest.param(150, 100, "UAU", id="its answer is longer than the room"),
+    ],
+)
+def test_the_turn_before_the_question_stays(answer: int, tokens: int | None, sent: str):
+    """A small window and long answers: the model still knows what it was just asked and said."""
+    messages = [
+        {"role": "user", "content": "old"},
+        {"role": "assistant", "content": "word " * 50},
+        {"role": "user", "content": "first " * 10},
+        {"role": "assistant", "content": "word " * answer},
+        {"role": "user", "content": "second " * 20},
+    ]
+    groups = GroupBuilder(records=records_of(messages)).groups
+    counter = WordCounter()
+    context = build_context(groups, counter=counter, budget=Budget(100))
+    assert "".join(group.role[0].upper() for group in context.kept) == sent
+    assert context.rotation is not None
+    assert context.rotation.dropped == (0, 1)
+    assert context.tokens <= 100
+    assert context.shortened == (tokens is not None)
+    again = build_context(groups, counter=counter, budget=Budget(100), first_kept=context.rotation.first_kept)
+    assert again.messages == context.messages
+    assert again.rotation is None

@@ -28,7 +28,7 @@ from swarmchat.swarm.errors import (
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk, ToolCall
 from swarmchat.swarm.models.context_windows import DEFAULT_CONTEXT_WINDOW, context_window_for
 from swarmchat.swarm.models.openai_chat import OpenAIModel
-from swarmchat.swarm.models.openai_client import named_context_limit, retry_after
+from swarmchat.swarm.providers.failures import named_context_limit, retry_after
 
 server = server_fixture
 
@@ -91,7 +91,8 @@ class TestAnswers:
         assert events[-1] == Answer("Hello wörld", usage=serving.USAGE, model="served")
 
     def test_the_request_is_sent_as_it_was_made(self, server: ModelServer):
-        tools = ({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}},)
+        parameters = {"type": "object", "properties": {"x": {"type": "string"}}}
+        tools = ({"type": "function", "function": {"name": "f", "parameters": parameters}},)
         request = ModelRequest("m", (b'{"role":"user",  "content":"\\u00e9"}',), tools, {"temperature": 0})
         collect(make(server), request)
         seen = server.requests[0]
@@ -115,7 +116,11 @@ class TestAnswers:
         )
         (answer,) = collect(make(server))
         assert answer == Answer(
-            tool_calls=(ToolCall("a", "find", '{"x":1}'),), finish="tool_calls", usage=serving.USAGE, model="served"
+            tool_calls=(ToolCall("a", "find", '{"x":1}'),),
+            finish="tool_calls",
+            usage=serving.USAGE,
+            model="served",
+            echo={"server": server.base_url},
         )
 
     def test_a_call_without_id_gets_one_that_a_replay_gets_too(self, server: ModelServer):
@@ -200,7 +205,14 @@ class TestAnswers:
         server.reply(whole({"content": "yes", "tool_calls": [call]}, "tool_calls"))
         assert collect(make(server)) == [
             TextChunk("yes"),
-            Answer("yes", (ToolCall("a", "find", "{}"),), "tool_calls", serving.USAGE, "served"),
+            Answer(
+                "yes",
+                (ToolCall("a", "find", "{}"),),
+                "tool_calls",
+                serving.USAGE,
+                "served",
+                echo={"server": server.base_url},
+            ),
         ]
 
     def test_stream_options_are_left_out_for_a_server_that_refuses_them(self, server: ModelServer):
@@ -470,7 +482,8 @@ class TestRefusals:
             OpenAIModel("m", base_url=url)
 
     def test_a_strict_server_refuses_what_openai_refuses(self, server: ModelServer):
-        orphan = ModelRequest("m", (b'{"role":"tool","tool_call_id":"a","content":"x"}',))
+        tools = ({"type": "function", "function": {"name": "f"}},)
+        orphan = ModelRequest("m", (b'{"role":"tool","tool_call_id":"a","content":"x"}',), tools)
         with pytest.raises(ModelRefused, match="must be a response to a preceeding message"):
             collect(make(server), orphan)
 
@@ -671,7 +684,7 @@ class TestLimits:
         ],
     )
     def test_the_wait_that_is_asked_for(self, headers: dict[str, str], seconds: float | None):
-        assert retry_after(headers, datetime(2025, 1, 1, tzinfo=UTC)) == seconds
+        assert retry_after(headers, now=datetime(2025, 1, 1, tzinfo=UTC)) == seconds
 
 
 CALL = {"type": "function"}

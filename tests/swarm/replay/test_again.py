@@ -16,7 +16,7 @@ from swarmchat.examples.helpdesk import swarm as helpdesk
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter
 from swarmchat.swarm.importers.detect import open_transcript
 from swarmchat.swarm.models.scripted import ScriptedModel
-from swarmchat.swarm.persistence.log_reader import read_lines
+from swarmchat.swarm.persistence.log import read_lines
 from swarmchat.swarm.persistence.session_index import find_session
 
 TIMES = int(os.environ.get("SWARMCHAT_TEST_REPLAYS", "20"))

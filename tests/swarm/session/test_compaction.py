@@ -15,7 +15,7 @@ from swarmchat.swarm.archive.export import as_messages
 from swarmchat.swarm.errors import CompactFailed, ModelUnavailable, NothingToCompact, OverBudget, PinError
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.models.scripted import ScriptedModel
-from swarmchat.swarm.persistence.log_reader import read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.runner import replay
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from swarmchat.swarm import Context, Tool, tool
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.tools.tool import ArgumentsError, ToolTimeoutError, as_tool
+from swarmchat.swarm.tools.context import ArgumentsError, ToolTimeoutError
+from swarmchat.swarm.tools.tool import as_tool
 
 
 class Size(enum.Enum):

@@ -25,7 +25,7 @@ from swarmchat.swarm.models.base import Answer, ModelRequest, Retry, ToolCall
 from swarmchat.swarm.models.openai_chat import OpenAIModel
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.log_reader import hidden_turns
+from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import Record, parse_record
 from swarmchat.swarm.persistence.session_index import list_sessions
 from swarmchat.swarm.session.session import Session

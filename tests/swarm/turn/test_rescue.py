@@ -12,7 +12,7 @@ from swarmchat.backends import open_backend
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, STEPS
 from swarmchat.swarm.conversation.events import HandedOver, Refused, Rescued, TextDelta, ToolFinished, TurnEnded
-from swarmchat.swarm.errors import DefinitionError, HookError, ModelUnavailable
+from swarmchat.swarm.errors import DefinitionError, HookError, ModelRefused, ModelUnavailable
 from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk, ToolCall
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.parsing.call_repair import repair_calls
@@ -206,11 +206,16 @@ def test_an_empty_answer_is_asked_for_again():
     assert [record.type for record in records] == ["session", "user", "request", "rescue", "request", "assistant"]
 
 
-@pytest.mark.parametrize("empty", ["", " \n ", "<|im_end|>", Answer("", finish="length"), "</s>"])
+@pytest.mark.parametrize("empty", ["", " \n ", "<|im_end|>", "</s>"])
 def test_all_that_says_nothing_is_empty(empty):
     events, _, _ = turn([empty, "Here I am."])
     assert ("empty", "recomplete") in rescues(events)
     assert text_of(events).strip() == "Here I am."
+
+
+def test_thoughts_that_used_up_the_limit_are_an_error_and_no_fault():
+    with pytest.raises(ModelRefused, match="raise max_tokens"):
+        turn([Answer("", finish="length", reasoning="Hm."), "Here I am."])
 
 
 def test_an_answer_that_the_provider_withholds_is_no_fault():

@@ -1,0 +1,153 @@
+"""The API key, and masks for keys and passwords in settings, requests and answers before they are shown."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cache
+from typing import Any
+from urllib.parse import quote, unquote
+
+from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.settings.settings import Settings
+
+HIDDEN = "***"
+_SECONDS = 60
+"""How long ``api_key_command`` may take: it may ask for a passphrase in a window."""
+_SHORTEST = 6
+"""Length from which a secret is searched for by its value: shorter ones occur in harmless words."""
+_LOGIN = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{1,30}://)[^\s/\"'<>]+@")
+_OPTION = re.compile(r"([?&;][\w.-]{0,40}(?:pass|key|token|secret|auth)[\w.-]{0,40}=)[^&;\s\"'<>]+", re.IGNORECASE)
+_HEADER = re.compile(
+    r"(\b(?:authorization|[\w-]{0,40}api[-_]?key)\b[\\\"']{0,4}\s{0,3}[:=]\s{0,3}[\\\"']{0,4}(?:(?:bearer|basic|token)\s+)?)"
+    r"[^\s\"'\\,;&]{6,}",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"(\bbearer\s+)[\w.~+/=-]{12,}", re.IGNORECASE)
+_KEY = re.compile(r"()\b(?:sk-|gsk_|hf_|xai-|gh[pousr]_|github_pat_|AKIA|AIza)[\w-]{12,}")
+"""Keys of model servers and code hosts, by their prefixes."""
+
+
+def has_key(settings: Settings) -> bool:
+    """Whether a key or a command for one is set."""
+    return bool(settings.api_key or settings.api_key_command)
+
+
+def key_origin(settings: Settings) -> str:
+    """Return the origin of the key."""
+    return settings.origins.get("api_key" if settings.api_key else "api_key_command", "")
+
+
+def read_key(settings: Settings) -> str | None:
+    """Return the key; ``None`` if none is set. Runs the command at most once. Raises ConfigError."""
+    if settings.api_key_command is None:
+        return settings.api_key
+    return _printed(settings.api_key_command)
+
+
+def secrets_of(settings: Settings) -> set[str]:
+    """Return the key and the passwords in the settings, so that they can be masked."""
+    urls = (settings.backend, settings.redis_url, settings.base_url, settings.embedding_base_url)
+    secrets = {password for url in urls if url for password in url_passwords(url)}
+    with suppress(ConfigError):
+        secrets.add((read_key(settings) or "").strip())
+    return secrets
+
+
+@cache
+def _printed(command: str) -> str:
+    import shlex
+    import subprocess
+
+    # Errors contain neither the command nor its output: both may hold the key.
+    problem, hint = "", "run it yourself to see why"
+    try:
+        words = shlex.split(command)
+        # Standard input may be the user's question.
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS)  # noqa: S603 - the user's own
+    except (ValueError, OSError, IndexError) as error:
+        problem = f"cannot be run ({getattr(error, 'strerror', None) or error})"
+        hint = "write a program with its arguments, as for a shell"
+    except subprocess.TimeoutExpired:
+        problem = f"has not ended within {_SECONDS} s"
+    else:
+        key = done.stdout.decode("utf-8", "replace").strip()
+        if done.returncode == 0 and key:
+            return key
+        problem = f"ended with exit code {done.returncode}" if done.returncode else "printed nothing"
+    raise ConfigError(f"api_key_command {problem}: {hint}")
+
+
+def shown_value(name: str, value: Any) -> Any:
+    """Return the value of a setting without keys and passwords."""
+    if value is None and name.endswith("lifetime"):
+        return "none"
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if name == "api_key":
+        return HIDDEN
+    if name == "api_key_command":
+        # Its arguments may contain a secret.
+        return f"{str(value).split()[0]} {HIDDEN}" if len(str(value).split()) > 1 else value
+    if isinstance(value, str):
+        return mask_url(value)
+    return dict(value) if hasattr(value, "items") else list(value)
+
+
+def mask_url(text: str) -> str:
+    """Return ``text`` without the login and the options of a URL, if it is one."""
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text):
+        return text
+    # Up to the last @: a password that should have been percent-encoded may contain more.
+    text = re.sub(r"//[^\s]*@", f"//{HIDDEN}@", text)
+    return re.sub(r"([?&;][^=&;]*(?:pass|key|token|secret|auth)[^=&;]*=)[^&;\s]*", rf"\1{HIDDEN}", text, flags=re.I)
+
+
+def mask_secrets(value: Any, secrets: Iterable[str]) -> Any:
+    """Return ``value``, which is JSON, with each of ``secrets`` masked in texts and numbers.
+
+    So is whatever looks like a secret: logins in URLs, authorization headers, and keys of well-known servers.
+    """
+    forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
+    # The longest first: one may be part of another.
+    return _masked(value, sorted(forms, key=len, reverse=True))
+
+
+def _forms(secret: str) -> set[str]:
+    """Return ``secret`` as it is written in a text, in a URL, and in JSON inside a string."""
+    return {
+        secret,
+        quote(secret, safe="", errors="surrogatepass"),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+    }
+
+
+def _masked(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {_masked(name, secrets): _masked(each, secrets) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_masked(each, secrets) for each in value]
+    if not isinstance(value, str):
+        # A key may consist of digits.
+        return HIDDEN if any(secret in json.dumps(value) for secret in secrets) else value
+    for secret in secrets:
+        value = value.replace(secret, HIDDEN)
+    for pattern in (_LOGIN, _HEADER, _BEARER, _KEY):
+        value = pattern.sub(rf"\1{HIDDEN}{'@' if pattern is _LOGIN else ''}", value)
+    return _OPTION.sub(rf"\1{HIDDEN}", value)
+
+
+def url_passwords(text: str) -> set[str]:
+    """Return the password in ``text``, if it is a URL, as it is written and decoded."""
+    match = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/]*?:(.*)@", text)
+    return {match[1], unquote(match[1])} if match else set()
+
+
+def as_text(value: Any) -> str:
+    """Return a value as it is written in TOML; tables are written as JSON."""
+    if value is None:
+        return "(not set)"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,70 @@
+"""What a session is continued with: the swarm, the model and the server that it used before."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from swarmchat.cli.errors import ConfigError, UsageError
+from swarmchat.cli.settings.settings import Settings, from_folder
+from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.persistence.session_index import SessionInfo
+
+
+def resume_with(settings: Settings) -> dict[str, str]:
+    """Return what is stored with a session: valid in any folder, and without what a folder's file has chosen."""
+    values = {"swarm": _anywhere(settings.swarm) if settings.swarm else ""}
+    if settings.system is not None and _is_option(settings, "system"):
+        values["system"] = settings.system
+    # A server that a folder's file has chosen gets no key, and would get one when the session is continued elsewhere.
+    if not from_folder(settings.origins.get("base_url", "")):
+        values["base_url"] = settings.base_url or ""
+    return values
+
+
+def settings_of(settings: Settings, info: SessionInfo | None, *, options: bool = True) -> Settings:
+    """Return ``settings`` with what the session ``info`` used before.
+
+    With ``options``, an option on the command line and a variable in the environment override it.
+    """
+    if info is None or info.resume_with is None:
+        return settings
+    stored = info.resume_with
+    values: dict[str, Any] = {}
+    if not (options and (_is_option(settings, "swarm") or _is_option(settings, "system"))):
+        values |= {name: stored[name] or None for name in ("swarm", "system") if name in stored}
+    # The demo model answers where no other is known: who has found one meanwhile wants that.
+    is_known = "base_url" in stored and info.model not in ("", "demo")
+    if is_known and not (options and (_is_option(settings, "model") or _is_option(settings, "base_url"))):
+        values |= {"model": info.model, "base_url": stored["base_url"] or None}
+    origin = f"session {info.name}"
+    return replace(settings, **values, origins={**settings.origins, **dict.fromkeys(values, origin)})
+
+
+def check_swarm(settings: Settings, info: SessionInfo | None, swarm: Swarm) -> None:
+    """Raise UsageError if the session ``info`` would be continued by another swarm that nobody chose."""
+    if info is None or not info.swarm or info.swarm == swarm.name or info.resume_with is not None:
+        return
+    if not _is_option(settings, "swarm"):
+        raise UsageError(
+            f"session {info.name!r} belongs to the swarm {info.swarm!r}, and its file is not known: name it with -S. "
+            f"To continue with {swarm.name!r} all the same, use -S, too"
+        )
+
+
+def swarm_is_missing(info: SessionInfo, problem: Exception) -> ConfigError:
+    """Return the error for a session whose swarm cannot be loaded."""
+    return ConfigError(f"session {info.name!r} was held with a swarm that cannot be loaded: {problem}. Name it with -S")
+
+
+def _is_option(settings: Settings, name: str) -> bool:
+    """Whether an option or the environment sets ``name``."""
+    return settings.origins.get(name, "").startswith(("-", "$"))
+
+
+def _anywhere(swarm: str) -> str:
+    """Return the name of a swarm so that it is found from any folder."""
+    path, colon, attribute = swarm.rpartition(":")
+    for file, rest in ((swarm, ""), (path, colon + attribute)):
+        if file and Path(file).expanduser().exists():
+            return f"{Path(file).expanduser().resolve()}{rest}"
+    return swarm

@@ -1,0 +1,45 @@
+"""The parts of a swarm as text: a line for a tool, and its handoffs as a tree or a Mermaid flowchart."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from swarmchat.swarm.agents.agent import Swarm
+
+
+def tool_line(function: Mapping[str, Any]) -> str:
+    """Return the name, parameters and first line of description of a function that has the form of the chat API."""
+    summary = function.get("description", "").split("\n")[0]
+    return f"{function['name']}({', '.join(function['parameters']['properties'])})  {summary}".rstrip()
+
+
+def as_tree(swarm: Swarm) -> str:
+    """Return the handoffs as a tree from the default agent; ``↑`` marks an agent that is in it already."""
+    lines = [swarm.default]
+    seen = {swarm.default}
+
+    def add_targets(name: str, indent: str) -> None:
+        targets = list(swarm.agent(name).handoffs)
+        for number, target in enumerate(targets):
+            last = number == len(targets) - 1
+            repeated = target in seen
+            lines.append(f"{indent}{'└─' if last else '├─'} {target}{' ↑' if repeated else ''}")
+            if not repeated:
+                seen.add(target)
+                add_targets(target, indent + ("   " if last else "│  "))
+
+    add_targets(swarm.default, "")
+    unreachable = [agent.name for agent in swarm.agents if agent.name not in seen]
+    if unreachable:
+        lines.append(f"not reachable from {swarm.default}: {', '.join(unreachable)}")
+    return "\n".join(lines)
+
+
+def as_mermaid(swarm: Swarm) -> str:
+    """Return the handoffs as a Mermaid flowchart; the default agent has round corners."""
+    # Names cannot be node ids: some, such as "end", are keywords of Mermaid.
+    ids = {agent.name: f"agent{number}" for number, agent in enumerate(swarm.agents)}
+    lines = ["flowchart LR"]
+    for name, node in ids.items():
+        lines.append(f'    {node}(["{name}"])' if name == swarm.default else f'    {node}["{name}"]')
+    lines += [f"    {ids[agent.name]} --> {ids[target]}" for agent in swarm.agents for target in agent.handoffs]
+    return "\n".join(lines)

@@ -1,0 +1,53 @@
+"""What a server tells of a model before the first request: its real context window, and whether it can call tools."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_WINDOW_FIELDS = ("n_ctx", "max_model_len", "loaded_context_length", "context_length", "context_window")
+"""Names for the window in a list of models: llama.cpp, vLLM, LM Studio, OpenRouter, Groq."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What is known of a model; ``None`` for what the server does not tell."""
+
+    window: int | None = None
+    """Context window in tokens."""
+    tools: bool | None = None
+    """Whether its chat template has tools."""
+
+
+def facts_in_models(body: bytes, model: str) -> ServerFacts:
+    """Return what ``GET /models`` tells of ``model``, or of the only model in the list."""
+    answer = _decoded(body)
+    entries = answer.get("data") if isinstance(answer, dict) else answer
+    entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    entry = next((entry for entry in entries if entry.get("id") == model), entries[0] if len(entries) == 1 else {})
+    meta = entry.get("meta")
+    return ServerFacts(_window({**entry, **(meta if isinstance(meta, dict) else {})}))
+
+
+def facts_in_props(body: bytes) -> ServerFacts:
+    """Return what ``GET /props`` of llama.cpp tells: the window of one slot, and the abilities of the template."""
+    answer = _decoded(body)
+    if not isinstance(answer, dict):
+        return ServerFacts()
+    generation, caps = answer.get("default_generation_settings"), answer.get("chat_template_caps")
+    tools = caps.get("supports_tools") if isinstance(caps, dict) else None
+    return ServerFacts(
+        _window(generation if isinstance(generation, dict) else answer), tools if isinstance(tools, bool) else None
+    )
+
+
+def _window(fields: Mapping[str, Any]) -> int | None:
+    windows = (fields.get(name) for name in _WINDOW_FIELDS)
+    return next((each for each in windows if type(each) is int and 0 < each < 10**9), None)
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

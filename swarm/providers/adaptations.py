@@ -1,0 +1,239 @@
+"""What a server was found to demand, learned from the errors with which it refuses a request.
+
+A refusal that names something in the request is answered once with a request in another form. What helps is used from
+then on for that server and model.
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swarmchat.swarm.common.files import write_atomically
+from swarmchat.swarm.providers.messages import MessageForm
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """One thing that some servers demand."""
+
+    name: str
+    effect: str
+    """What is done, as the user reads it."""
+    refusal: str
+    """A regular expression for the error texts that ask for it."""
+    source: str
+    """Where such a text was reported."""
+
+
+ADAPTATIONS = (
+    Adaptation(
+        "reasoning",
+        "the reasoning goes back with the answers that it led to",
+        r"reasoning_content.{0,120}(?:missing|must be passed|required)|missing.{0,20}reasoning_content",
+        "vercel/ai#10778, openai/openai-agents-python#2155 (DeepSeek, Kimi)",
+    ),
+    Adaptation(
+        "signatures",
+        "tool calls of other models get a neutral thought signature",
+        r"thought_signature",
+        "microsoft/semantic-kernel#13417 (Gemini 3)",
+    ),
+    Adaptation(
+        "no-stream-options",
+        "answers come without token counts",
+        r"stream_options|include_usage",
+        "vercel/ai#1578, anomalyco/opencode#4698 (Groq, Databricks)",
+    ),
+    Adaptation(
+        "no-stream",
+        "answers come whole, not streamed",
+        r"must be verified to stream|[\"'`]?stream[\"'`]?:? .{0,60}(?:not |un)support|\"param\": ?\"stream\""
+        r"|(?:does not|doesn't) support stream",
+        "continuedev/continue#7129, RooCodeInc/Roo-Code#6868 (OpenAI, unverified organisations)",
+    ),
+    Adaptation(
+        "empty-content",
+        'empty text stands beside tool calls, as ""',
+        r"messages?\W.{0,60}\bcontent.{0,200}(?:valid string|none is not|null|NoneType|string_type)"
+        r"|\bcontent.{0,40}(?:must be a string|cannot be null|should not be null|is required)"
+        r"|validation errors?.{0,400}\bcontent",
+        "lmstudio-ai/lmstudio-bug-tracker#261, abetlen/llama-cpp-python (500 with validation errors)",
+    ),
+    Adaptation(
+        "empty-parameters",
+        "tools without parameters have an empty list of them",
+        r"parameters.{0,40}(?:is a required|is required|not found|missing|must be)|missing.{0,20}parameters",
+        "ggml-org/llama.cpp#17667, Azure/azure-sdk-for-js#28312, end-4/dots-hyprland#3264 (DeepSeek)",
+    ),
+    Adaptation(
+        "no-system",
+        "the system prompt stands in the first message of the user",
+        r"system role (?:is )?not supported|(?:does not|doesn't) support (?:the )?system (?:role|message|instruction)"
+        r"|developer instruction is not enabled|system message is not supported",
+        "ggml-org/llama.cpp#5897, google-gemini/cookbook (Gemma)",
+    ),
+    Adaptation(
+        "max-completion-tokens",
+        "max_tokens is sent as max_completion_tokens",
+        r"max_tokens.{0,120}max_completion_tokens",
+        "openai/openai-python#2046 (reasoning models)",
+    ),
+    Adaptation(
+        "max-tokens",
+        "max_completion_tokens is sent as max_tokens",
+        r"(?:unknown|unrecogni[sz]ed|unsupported|extra|not permitted|unexpected).{0,80}max_completion_tokens"
+        r"|max_completion_tokens.{0,80}(?:unknown|unrecogni[sz]ed|not permitted|extra|unexpected|not supported)",
+        "mistralai/mistral-inference#236 (Mistral)",
+    ),
+    Adaptation(
+        "no-tools",
+        "NO TOOLS are offered: this model cannot call them",
+        r"does not support (?:tools|tool use|function)|tools? (?:use )?(?:is|are) not supported|tools? param requires"
+        r"|no endpoints found that support tool use|enable-auto-tool-choice",
+        "ollama/ollama#8517, OpenRouter, vllm-project/vllm#14682",
+    ),
+)
+"""In the order in which they are tried: a text that names two things is first taken for the earlier one."""
+
+_BY_NAME = {adaptation.name: adaptation for adaptation in ADAPTATIONS}
+_DROPPED = "without-"
+"""Prefix of the adaptation that leaves one parameter out: ``without-temperature``."""
+_REFUSES_PARAMETER = (
+    r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra (?:inputs|fields)|not permitted|not supported|invalid)"
+)
+_MAX_TEXT = 4_000
+
+
+def describe(name: str) -> str:
+    """Return what the adaptation ``name`` does, as the user reads it."""
+    if name.startswith(_DROPPED):
+        return f"{name.removeprefix(_DROPPED)} is not sent"
+    return _BY_NAME[name].effect
+
+
+def is_adaptation(name: str) -> bool:
+    """Whether ``name`` is the name of a adaptation."""
+    return name in _BY_NAME or (name.startswith(_DROPPED) and len(name) > len(_DROPPED))
+
+
+def learn(status: int, text: str, body: Mapping[str, Any], known: Collection[str]) -> str | None:
+    """Return the name of the adaptation that a refusal with the error ``text`` asks for, ``None`` if it asks for none.
+
+    ``body`` holds the fields of the request besides its messages. Only what is in the request, and is not in ``known``,
+    is considered, so the same request is never sent twice.
+    """
+    text = text[:_MAX_TEXT]
+    # llama-cpp-python answers 500 where others answer 422.
+    if status not in (400, 404, 422) and not (
+        status == 500 and re.search("validation error|parse error|not found", text)
+    ):
+        return None
+    for adaptation in ADAPTATIONS:
+        if (
+            adaptation.name not in known
+            and _applies(adaptation.name, body)
+            and re.search(adaptation.refusal, text, re.I | re.S)
+        ):
+            return adaptation.name
+    for name in body:
+        dropped = _DROPPED + name
+        if name in ("model", "messages", "tools", "stream") or dropped in known:
+            continue
+        near = rf"{_REFUSES_PARAMETER}.{{0,80}}\b{re.escape(name)}\b|\b{re.escape(name)}\b.{{0,80}}{_REFUSES_PARAMETER}"
+        if re.search(near, text, re.I | re.S):
+            return dropped
+    return None
+
+
+def _applies(name: str, body: Mapping[str, Any]) -> bool:
+    """Whether the request has what the adaptation would change."""
+    match name:
+        case "no-stream-options":
+            return "stream_options" in body
+        case "no-stream":
+            return bool(body.get("stream"))
+        case "no-tools" | "empty-parameters":
+            return "tools" in body
+        case "max-completion-tokens":
+            return "max_tokens" in body
+        case "max-tokens":
+            return "max_completion_tokens" in body
+        case _:
+            return True
+
+
+def message_form(adaptations: Collection[str]) -> MessageForm:
+    """Return the form of messages that ``adaptations`` ask for."""
+    return MessageForm(
+        empty_content="empty-content" in adaptations,
+        system_in_user="no-system" in adaptations,
+        reasoning="reasoning" in adaptations,
+        signatures="signatures" in adaptations,
+    )
+
+
+def apply_adaptations(adaptations: Collection[str], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``fields`` of a request body besides its messages, in the form that ``adaptations`` ask for."""
+    renamed = {"max-completion-tokens": ("max_tokens", "max_completion_tokens")}
+    renamed["max-tokens"] = ("max_completion_tokens", "max_tokens")
+    changed = dict(fields)
+    for adaptation, (old, new) in renamed.items():
+        if adaptation in adaptations and old in changed:
+            changed[new] = changed.pop(old)
+    if "no-stream" in adaptations:
+        changed.pop("stream", None)
+    if "no-stream-options" in adaptations or "no-stream" in adaptations:
+        changed.pop("stream_options", None)
+    if "no-tools" in adaptations:
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            changed.pop(name, None)
+    return {name: value for name, value in changed.items() if _DROPPED + name not in adaptations}
+
+
+class LearnedAdaptations:
+    """The adaptations of servers, by address and model; kept in the JSON file ``path``, if there is one.
+
+    The file holds ``{server: {model: [names]}}`` and can be edited. What is invalid in it is ignored, and a file that
+    cannot be written is not: the adaptation is then learned again next time.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._servers: dict[str, dict[str, list[str]]] | None = None
+
+    def of(self, server: str, model: str) -> tuple[str, ...]:
+        """Return the names of the adaptations of ``model`` on ``server``."""
+        if self._servers is None:
+            self._servers = self._read()
+        return tuple(self._servers.get(server, {}).get(model, ()))
+
+    def add(self, server: str, model: str, adaptation: str) -> None:
+        """Remember ``adaptation``."""
+        # Read again: another process may have learned something meanwhile.
+        self._servers = self._read() if self._path is not None else self._servers or {}
+        names = self._servers.setdefault(server, {}).setdefault(model, [])
+        if adaptation not in names:
+            names.append(adaptation)
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(self._path, json.dumps(self._servers, indent=1, ensure_ascii=False).encode() + b"\n")
+
+    def _read(self) -> dict[str, dict[str, list[str]]]:
+        try:
+            servers = json.loads(self._path.read_text("utf-8")) if self._path is not None else {}
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return {
+            server: {
+                model: [name for name in names if isinstance(name, str) and is_adaptation(name)]
+                for model, names in models.items()
+                if isinstance(names, list)
+            }
+            for server, models in (servers.items() if isinstance(servers, dict) else ())
+            if isinstance(models, dict)
+        }

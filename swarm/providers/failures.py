@@ -1,0 +1,364 @@
+"""Translation of what servers say when they do not answer: error bodies in every shape, delays, refusals.
+
+Nothing here sends anything. Each failure becomes an ``AttemptError``: what to raise, and whether a retry may help.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from swarmchat.swarm.errors import (
+    ContextTooLong,
+    ModelAuthError,
+    ModelBusy,
+    ModelError,
+    ModelNotFound,
+    ModelRefused,
+    ModelUnavailable,
+)
+
+# How servers say that a request is too long. A group captures the window, in tokens, where the text states it; these
+# patterns come first.
+_TOO_LONG = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        # OpenAI, vLLM (vllm-project/vllm#20409), SGLang
+        r"maximum context length (?:is|of) (\d[\d,]*)",
+        # LM Studio (lmstudio-ai/lmstudio-bug-tracker#546)
+        r"context length of only (\d[\d,]*)",
+        # llama.cpp and LM Studio (ggml-org/llama.cpp#15780, lmstudio-bug-tracker#2256)
+        r"exceeds? the available context size \((\d[\d,]*) tokens\)",
+        r"exceeds? the available context size.*?\bn_ctx\W+(\d+)",
+        r"greater than the context length.*?\bn_ctx\W+(\d+)",
+        # Anthropic behind a proxy with the OpenAI API (anthropics/claude-code#12186, docker/docker-agent#569)
+        r"prompt is too long: [\d,]+ tokens > (\d[\d,]*)",
+        r"exceed context limit: [\d,]+ \+ [\d,]+ > (\d[\d,]*)",
+        # llama-cpp-python (abetlen/llama-cpp-python#416), vLLM's scheduler (vllm-project/vllm#10440)
+        r"exceed context window of (\d[\d,]*)",
+        r"is too long and exceeds limit of (\d[\d,]*)",
+        # Ollama's runner (ITSpecialist111/ai_automation_suggester#37)
+        r"input exceeds context length.*?\blimit\W+(\d+)",
+        # Gemini
+        r"input token count.*?exceeds the maximum number of tokens allowed \((\d[\d,]*)\)",
+        r"context_length_exceeded|exceed_context_size_error|ContextWindowExceeded",
+        r"(?:exceeds?|greater than|longer than|larger than) (?:\w+ ){0,4}context (?:length|size|window|limit)",
+        r"context (?:length|size|window) (?:has been |was )?exceeded",
+        # Groq and OpenAI: a request with more tokens than the limit per minute can never succeed.
+        r"request too large for",
+        r"prompt is too long|input is too long for requested model|reduce the length of the messages",
+    )
+)
+
+
+def named_context_limit(text: str) -> tuple[bool, int | None]:
+    """Tell whether the error ``text`` says that the context is too long, and the window in tokens if it states it."""
+    for pattern in _TOO_LONG:
+        if match := pattern.search(text):
+            return True, int(match[1].replace(",", "")) if pattern.groups else None
+    return False, None
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smh])", re.ASCII)
+_WAIT_IN_TEXT = re.compile(
+    r"(?:try again|retry|wait)\s+(?:in|after|for)?\s*((?:\d+(?:\.\d+)?\s*(?:ms|[smh])[a-z]*\s*)+)",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def retry_after(headers: Mapping[str, str], body: object = None, now: datetime | None = None) -> float | None:
+    """Return the seconds to wait before a retry, 0 or more, as the server asks; ``None`` if it does not say.
+
+    Reads ``retry-after-ms`` (OpenAI and Azure); ``retry-after`` as seconds or as an HTTP date (RFC 9110, 10.2.3),
+    counted from ``now``; ``RetryInfo.retryDelay`` in the body (google.rpc, Gemini); the reset of a used-up limit in
+    ``x-ratelimit-reset-*`` (OpenAI, Groq); and "try again in 20s" in the text. ``headers`` must have keys in lower case
+    or ignore case.
+    """
+    for field, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        if re.fullmatch(r"\s*\d+(\.\d+)?\s*", headers.get(field, ""), re.ASCII):
+            return float(headers[field]) / unit
+    if (seconds := _seconds_until(headers.get("retry-after", ""), now or datetime.now(UTC))) is not None:
+        return seconds
+    details = body.get("details") if isinstance(body, dict) else None
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and (delay := _duration(str(detail.get("retryDelay", "")))) is not None:
+            return delay
+    for kind in ("requests", "tokens"):
+        if headers.get(f"x-ratelimit-remaining-{kind}") == "0":
+            return _duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
+    match = _WAIT_IN_TEXT.search(_message(body)[:_MAX_ERROR_TEXT])
+    return _duration(match[1]) if match else None
+
+
+def _duration(text: str) -> float | None:
+    """Return the seconds in a text such as ``9s``, ``1m20.5s`` or ``20 seconds``; ``None`` if there are none."""
+    parts = _DURATION.findall(text)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts) if parts else None
+
+
+def _seconds_until(date: str, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date)
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (aware - now).total_seconds())
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+class AttemptError(Exception):
+    """A failed attempt: the error to raise if it was the last one, and whether and when to retry."""
+
+    def __init__(
+        self,
+        error: ModelError,
+        *,
+        retry_reason: str = "",
+        wait: float | None = None,
+        loading: bool = False,
+        dropped: bool = False,
+        generation: str | None = None,
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.retry_reason = retry_reason
+        """Why a retry may succeed, for the user; empty if it cannot succeed."""
+        self.wait = wait
+        """Seconds that the server asks to wait; ``None`` if it does not say."""
+        self.loading = loading
+        """Whether the server still loads its model: it is waited for longer than for other failures."""
+        self.dropped = dropped
+        """Whether a kept connection was gone: a new one is opened at once."""
+        self.generation = generation
+        """What the model wrote, if the server refused the model's answer and not the request."""
+
+
+# Longer error texts are cut to this many characters: the patterns could take minutes on a malicious one.
+_MAX_ERROR_TEXT = 4_000
+
+# API keys, also those that the server has masked already ("sk-ab****yz"), and bearer headers.
+_SECRETS = (
+    r"(?i:bearer\s+)\S+|\b(?:sk|pk|rk|gsk|xai|hf|nvapi|pplx|csk)[-_][\w*.-]{6,}|\bAIza[\w*-]{8,}|[^\s*]{0,64}\*{3,}\S*"
+)
+
+# HTTP status for words in the type, code or status of an error object inside a stream, which has no status.
+_STATUS_WORDS = {
+    "auth": 401,
+    "permission": 403,
+    "not_found": 404,
+    "notfound": 404,
+    "quota": 429,
+    "rate_limit": 429,
+    "resource_exhausted": 429,
+    "invalid_request": 400,
+    "invalid_argument": 400,
+    "badrequest": 400,
+}
+
+# A 500 for a request that would fail again: a missing switch of llama.cpp, a request that llama-cpp-python cannot read.
+_REFUSAL_IN_500 = re.compile(r"--jinja|validation errors? for|unsupported param|tools param requires", re.IGNORECASE)
+_LOADING = re.compile(r"loading model|model is (?:still |currently )?loading|still loading", re.IGNORECASE)
+_NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance|funds|credits?)|payment required", re.IGNORECASE)
+
+
+def _where_to_look(address: str) -> str:
+    if urlsplit(address).hostname == "api.openai.com":
+        return "Is this machine online? Check the network and HTTPS_PROXY"
+    return "Is the server running there? Check the base URL"
+
+
+class ServerErrors:
+    """Makes an AttemptError from each failure of one server. No message contains the API key.
+
+    ``api``: name of the expected API, for messages.
+    """
+
+    def __init__(self, base_url: str, api_key: str | None, api: str = "chat API") -> None:
+        self._api = api
+        parts = urlsplit(base_url)
+        # Without user, password and query, which may be secret.
+        self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        self._has_key = bool(api_key)
+        echo = "|" + re.escape(api_key[:8]) + r"\S*" if api_key and len(api_key) >= 8 else ""
+        self._secrets = re.compile(_SECRETS + echo)
+
+    def clean(self, text: str, length: int = 300) -> str:
+        """Return ``text`` for use in a message: without keys, tags and control characters, cut to ``length``."""
+        text = re.sub(r"<[^>]{0,200}>", " ", self._secrets.sub("[key]", text[:_MAX_ERROR_TEXT]))
+        text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+        return text if len(text) <= length else text[: length - 1] + "…"
+
+    def status(self, status: int | None, body: object, headers: Mapping[str, str]) -> AttemptError:
+        """Return the error for an HTTP ``status`` (``None`` inside a stream) with the decoded ``body``."""
+        body = error_object(body)
+        codes = _codes(body)
+        status = status or _status_in(body, codes.lower())
+        words = self.clean(_message(body)).removesuffix(".") or "no reason given"
+        said = f"{self.address} says ({status}): {words}"
+        if isinstance(body, dict) and isinstance(generation := body.get("failed_generation"), str):
+            # Groq: the model's call was malformed (huggingface/smolagents#1119); the request was fine.
+            return AttemptError(ModelRefused(said), generation=generation)
+        too_long, limit = named_context_limit(json.dumps(body)[:_MAX_ERROR_TEXT])
+        if status == 413 or (too_long and status not in (401, 403, 404)):
+            window = f"; its window is {limit:,} tokens" if limit else ""
+            return AttemptError(ContextTooLong(f"the context is too long{window}. {said}", limit=limit))
+        if status in (404, 405) or "model_not_found" in codes:
+            if "model_not_found" in codes or re.search(r"\bmodel\b", words, re.IGNORECASE):
+                return AttemptError(ModelNotFound(f"{said}. Check the model's name, or install it on the server"))
+            return self.wrong_address(f"it says ({status}): {words}")
+        if status in (401, 403):
+            advice = (
+                "check the API key and its permissions" if self._has_key else "the server wants an API key: set one"
+            )
+            return AttemptError(ModelAuthError(f"{said}. Next: {advice}"))
+        if status == 402 or _NO_MONEY.search(f"{codes} {words}"):
+            return AttemptError(ModelBusy(f"{said}. The account's quota is used up: see its billing page"))
+        if 300 <= status < 400:
+            return AttemptError(ModelNotFound(f"{said}. It redirects elsewhere: set the base URL that it names"))
+        wait = retry_after(headers, body)
+        if status == 429:
+            return AttemptError(ModelBusy(f"{said}. Try again later"), retry_reason="rate limited", wait=wait)
+        if status >= 500 and _LOADING.search(words):
+            error = ModelUnavailable(f"{said}. Try again when it has loaded its model")
+            return AttemptError(error, retry_reason="the server is loading its model", wait=wait or 1.0, loading=True)
+        if status >= 500 and _REFUSAL_IN_500.search(words):
+            return AttemptError(ModelRefused(f"{said}. The same request would be refused again"))
+        if status in (408, 409) or status >= 500:
+            error = ModelUnavailable(f"{said}. The server has a problem: try again, or check its log")
+            return AttemptError(error, retry_reason=f"server error {status}", wait=wait)
+        return AttemptError(ModelRefused(f"{said}. The same request would be refused again"))
+
+    def in_answer(self, event: Mapping[str, object]) -> AttemptError | None:
+        """Return the error that an object of an answer reports, ``None`` if it reports none.
+
+        Servers report errors under ``error``, as the object itself, as ``base_resp`` (MiniMax), and gateways such as
+        OpenRouter on a choice (genkit-ai/genkit#6259).
+        """
+        if event.get("error") or event.get("object") == "error":
+            return self.status(None, event.get("error") or event, {})
+        base = event.get("base_resp")
+        if isinstance(base, dict) and base.get("status_code"):
+            return self.status(None, base, {})
+        choices = event.get("choices")
+        if choices is None and "choices" not in event and ("detail" in event or "msg" in event or "message" in event):
+            return self.status(None, event, {})
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and choice.get("error"):
+                return self.status(None, choice["error"], {})
+        return None
+
+    def broken_off(self, reason: str) -> AttemptError:
+        """Return the error for an answer that the server ended for ``reason``, a finish reason of its own."""
+        return AttemptError(
+            ModelUnavailable(f"{self.address} ended the answer with {self.clean(reason, 60)!r}. Try again"),
+            retry_reason=f"the server said {self.clean(reason, 60)!r}",
+        )
+
+    def nothing_sent(self) -> AttemptError:
+        """Return the error for an answer without a single choice."""
+        return AttemptError(
+            ModelUnavailable(f"{self.address} sent an empty answer. Try again, or check the server's log"),
+            retry_reason="empty answer",
+        )
+
+    def no_connection(self, why: str, proxy: str = "") -> AttemptError:
+        """Return the error for a failed connection, perhaps through the ``proxy`` of a variable."""
+        if "CERTIFICATE_VERIFY_FAILED" in why:
+            advice = "If you trust the server, set SSL_CERT_FILE to a file with its certificate"
+        elif proxy:
+            advice = f"The proxy comes from {self.clean(proxy)}: is it running? If not, unset it or set NO_PROXY"
+        else:
+            advice = _where_to_look(self.address)
+        return AttemptError(
+            ModelUnavailable(f"cannot connect to {self.address}: {self.clean(why)}. {advice}"),
+            retry_reason="no connection",
+        )
+
+    def dropped(self) -> AttemptError:
+        """Return the error for a connection that the server closed before it answered."""
+        return AttemptError(
+            ModelUnavailable(f"{self.address} closed the connection without an answer. Is the server running there?"),
+            retry_reason="connection closed",
+            dropped=True,
+        )
+
+    def silence(self, seconds: float) -> AttemptError:
+        """Return the error for a server that sent nothing for ``seconds``."""
+        return AttemptError(
+            ModelUnavailable(f"{self.address} sent nothing for {seconds:g} s. Try again, or allow a longer timeout"),
+            retry_reason="timed out",
+        )
+
+    def cut_off(self) -> AttemptError:
+        """Return the error for an incomplete answer."""
+        return AttemptError(
+            ModelUnavailable(
+                f"the answer of {self.address} was cut off before its end. Try again, or check the server's log"
+            ),
+            retry_reason="cut off",
+        )
+
+    def garbage(self, excerpt: str) -> AttemptError:
+        """Return the error for a body that is not an answer of this API."""
+        shown = self.clean(excerpt, 80)
+        return AttemptError(
+            ModelUnavailable(f"{self.address} sent {shown!r} where a JSON object of the {self._api} was expected")
+        )
+
+    def web_page(self) -> AttemptError:
+        """Return the error for a server that answers with HTML."""
+        return self.wrong_address("it answers with a web page")
+
+    def wrong_address(self, why: str) -> AttemptError:
+        """Return the error for a base URL without this API."""
+        hint = "" if re.search(r"/v\d", self.address) else f"; did you mean {self.address}/v1?"
+        return AttemptError(
+            ModelNotFound(f"there is no {self._api} at {self.address}: {why}. Check the base URL{hint}")
+        )
+
+
+def error_object(body: object) -> object:
+    """Return the error in a decoded ``body``: the first of a list (Gemini), or what is under ``error``."""
+    for _ in range(4):
+        if isinstance(body, list) and body:
+            body = body[0]
+        elif isinstance(body, dict) and isinstance(body.get("error"), dict | list) and body["error"]:
+            body = body["error"]
+        else:
+            break
+    return body
+
+
+def _codes(body: object) -> str:
+    """Return the words by which an error object says what kind of error it is."""
+    return " ".join(str(body.get(field, "")) for field in ("type", "code", "status")) if isinstance(body, dict) else ""
+
+
+def _message(body: object) -> str:
+    """Return the message in an error body, whatever it is called, or the body itself."""
+    if isinstance(body, dict):
+        # OpenAI, Mistral; FastAPI and vLLM; MiniMax; Chinese gateways
+        for field in ("message", "error", "detail", "status_msg", "msg", "error_msg", "errorMessage"):
+            if body.get(field):
+                return _message(body[field])
+    if isinstance(body, list):
+        # FastAPI lists what is wrong with each field.
+        parts = [
+            f"{'.'.join(map(str, part['loc']))}: {part['msg']}"
+            if isinstance(part, dict) and isinstance(part.get("loc"), list) and "msg" in part
+            else _message(part)
+            for part in body[:5]
+        ]
+        return "; ".join(parts)
+    return body if isinstance(body, str) else json.dumps(body, default=str)
+
+
+def _status_in(body: object, codes: str) -> int:
+    """Return the HTTP status that an error object inside a stream stands for; 500 if unknown."""
+    for field in ("code", "status", "status_code"):
+        value = body.get(field) if isinstance(body, dict) else None
+        if re.fullmatch(r"[45]\d\d", str(value), re.ASCII):
+            return int(str(value))
+    return next((status for word, status in _STATUS_WORDS.items() if word in codes), 500)

@@ -1,0 +1,129 @@
+"""A session is continued with the swarm, the model and the server that it used before."""
+
+import json
+
+import pytest
+from model_server import ModelServer, server_fixture
+from swarmchat.cli.errors import UsageError
+from swarmchat.cli.settings.store import matching_session
+from swarmchat.swarm.persistence.session_index import SessionInfo
+
+server = server_fixture
+
+SWARM = """
+from swarmchat.swarm import Agent, Swarm
+swarm = Swarm("desk", [Agent("clerk", "You are the clerk.")])
+"""
+
+
+def configure(program, text: str) -> None:
+    """Write the user's settings file."""
+    folder = program.home / ".config" / "swarmchat"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.toml").write_text(text)
+
+
+def agent(result) -> str:
+    assert result.code == 0, result
+    return json.loads(result.out)["turns"][-1]["agent"]
+
+
+def test_a_session_keeps_its_swarm(program):
+    program.invoke("-S", "helpdesk", "-s", "one", "hello")
+    assert agent(program.invoke("-c", "--output", "json", "hello")) == "triage"
+    assert agent(program.invoke("-s", "one", "--output", "json", "hello")) == "triage"
+
+
+def test_a_session_keeps_the_file_of_its_swarm_from_any_folder(program):
+    (program.folder / "desk.py").write_text(SWARM)
+    program.invoke("-S", "desk.py", "-s", "one", "hello")
+    work, program.folder = program.folder, program.folder / "other"
+    program.folder.mkdir()
+    assert agent(program.invoke("-c", "--output", "json", "hello")) == "clerk"
+    program.folder = work
+    (program.folder / "desk.py").rename(program.folder / "moved.py")
+    lost = program.invoke("-c", "hello")
+    assert lost.code == 78
+    assert "session 'one' was held with a swarm that cannot be loaded" in lost.err
+    assert "desk.py does not exist" in lost.err
+    assert agent(program.invoke("-c", "-S", "moved.py", "--output", "json", "hello")) == "clerk"
+    assert agent(program.invoke("-c", "--output", "json", "hello")) == "clerk"
+
+
+def test_a_session_of_the_assistant_is_not_given_to_the_swarm_of_the_settings(program):
+    program.invoke("-s", "plain", "hello")
+    configure(program, 'swarm = "helpdesk"')
+    assert agent(program.invoke("-s", "plain", "--output", "json", "hello")) == "assistant"
+    assert agent(program.invoke("-s", "new", "--output", "json", "hello")) == "triage"
+    assert agent(program.invoke("-s", "plain", "-S", "helpdesk", "--output", "json", "hello")) == "triage"
+
+
+def test_a_session_keeps_its_model_and_server(program, server: ModelServer):
+    program.invoke("-s", "one", "-m", "first", "--base-url", server.base_url, "hello")
+    assert program.invoke("-c", "again").code == 0
+    assert [body["model"] for body in server.chats] == ["first", "first"]
+    program.invoke("-c", "-m", "second", "--base-url", server.base_url, "again")
+    program.invoke("-c", "again")
+    assert [body["model"] for body in server.chats][2:] == ["second", "second"]
+
+
+def test_the_demo_model_is_not_kept(program, server: ModelServer):
+    program.invoke("-s", "one", "hello")
+    configure(program, f'model = "first"\nbase_url = "{server.base_url}"')
+    program.invoke("-c", "again")
+    assert [body["model"] for body in server.chats] == ["first"]
+
+
+def test_resume_takes_the_swarm_of_the_other_session(program):
+    program.invoke("-S", "helpdesk", "-s", "desk", "hello")
+    script = "hello\n/resume desk\nhello\n/new\nhello\n/resume plain\nhello\n"
+    result = program.invoke("run", "--script", "-", "-s", "plain", "--output", "json", piped=script)
+    assert result.code == 0, result
+    assert [turn["agent"] for turn in json.loads(result.out)["turns"]] == ["assistant", "triage", "triage", "assistant"]
+
+
+def test_a_folder_does_not_choose_the_server_of_a_session(program, server: ModelServer):
+    (program.folder / "swarmchat.toml").write_text(f'model = "first"\nbase_url = "{server.base_url}"')
+    program.invoke("-s", "one", "hello")
+    assert len(server.chats) == 1
+    (program.folder / "swarmchat.toml").unlink()
+    program.invoke("-c", "again", env={"OPENAI_API_KEY": "sk-0123456789abcdef", "SWARMCHAT_MODEL": "demo"})
+    assert len(server.chats) == 1
+
+
+def infos(*names: str) -> list[SessionInfo]:
+    return [SessionInfo(name, name, "ann", "", "", title=f"About {name}") for name in names]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("zesty-wren", "zesty-wren"),
+        ("zes", "zesty-wren"),
+        ("ZES", "zesty-wren"),
+        ("2", "calm-owl"),
+        ("about calm", "calm-owl"),
+        ("7", "7"),
+        ("8", None),
+        ("x", None),
+        ("", None),
+    ],
+)
+def test_how_a_session_is_named(text: str, name: str | None):
+    match = matching_session(infos("zesty-wren", "calm-owl", "7"), text)
+    assert (match.name if match else None) == name
+
+
+def test_a_beginning_that_two_sessions_share():
+    with pytest.raises(UsageError, match="may mean calm-owl, calm-cat"):
+        matching_session(infos("calm-owl", "calm-cat"), "calm")
+
+
+def test_the_line_on_leaving_is_short(program):
+    with program.chat("-S", "helpdesk", "--approve", "ask", "-s", "one") as terminal:
+        terminal.wait_for("you ❯")
+        terminal.send("hello\r")
+        terminal.wait_for("what I can do")
+        terminal.send("\x04")
+        terminal.wait_for("resume with: swarmchat --client ann -s one")
+        assert "--approve" not in terminal.text

@@ -1,0 +1,362 @@
+"""Stand-ins of providers: one rule each, refused with the provider's words. ``docs/providers.md`` lists them.
+
+The rules are taken from the wordings of errors in public reports, which ``source`` names.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from model_server import Reply, failure
+from swarmchat.swarm.providers.adaptations import ADAPTATIONS
+
+__all__ = ["ADAPTATIONS", "STAND_INS", "StandIn"]
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A server with one rule. ``rule`` returns what it answers a request with, ``None`` if it accepts it."""
+
+    name: str
+    servers: str
+    demand: str
+    form: str
+    """What swarmchat sends."""
+    source: str
+    rule: Callable[[Body], str | None]
+    status: int = 400
+    adaptation: str | None = None
+    """The name of the adaptation that is learned from the refusal; ``None`` if the rule is always kept."""
+
+    def refuse(self, body: Body) -> Reply | None:
+        """Return the refusal of ``body``, ``None`` if it is accepted."""
+        complaint = self.rule(body)
+        return None if complaint is None else failure(self.status, complaint, type="invalid_request_error")
+
+
+def _messages(body: Body, *roles: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for index, message in enumerate(body["messages"]):
+        if not roles or message["role"] in roles:
+            yield index, message
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    return "".join(part.get("text", "") for part in content) if isinstance(content, list) else content or ""
+
+
+def _short_ids(body: Body) -> str | None:
+    for _, message in _messages(body):
+        ids = [call["id"] for call in message.get("tool_calls", [])] + [message.get("tool_call_id", "123456789")]
+        for each in ids:
+            if not re.fullmatch("[a-zA-Z0-9]{9}", each):
+                return f"Tool call id was {each} but must be a-z, A-Z, 0-9, with a length of 9."
+    return None
+
+
+def _no_prefill(body: Body) -> str | None:
+    if body["messages"][-1]["role"] == "assistant":
+        return "Expected last role User or Tool (or Assistant with prefix True) for serving but got assistant"
+    return None
+
+
+def _order(body: Body) -> str | None:
+    following = {
+        "system": ("user", "assistant"),
+        "user": ("assistant",),
+        "assistant": ("user", "tool"),
+        "tool": ("assistant", "tool"),
+    }
+    messages = body["messages"]
+    for before, after in pairwise(messages):
+        if after["role"] not in following[before["role"]]:
+            return f"Unexpected role '{after['role']}' after role '{before['role']}'"
+    return None
+
+
+def _alternate(body: Body) -> str | None:
+    expected = "user"
+    for _, message in _messages(body, "user", "assistant"):
+        if message.get("tool_calls"):
+            continue
+        if message["role"] != expected:
+            return "Conversation roles must alternate user/assistant/user/assistant/..."
+        expected = "assistant" if expected == "user" else "user"
+    return None
+
+
+def _one_system(body: Body) -> str | None:
+    wrong = any(index for index, _ in _messages(body, "system", "developer"))
+    return "System message must be at the beginning." if wrong else None
+
+
+def _no_blank_text(body: Body) -> str | None:
+    for index, message in _messages(body):
+        if isinstance(message.get("content"), str) and not message["content"].strip():
+            return f"messages.{index}: text content blocks must contain non-whitespace text"
+    return None
+
+
+def _tools_defined(body: Body) -> str | None:
+    if any("tool_calls" in message for _, message in _messages(body)) and not body.get("tools"):
+        return "Requests which include `tool_use` or `tool_result` blocks must define tools"
+    return None
+
+
+def _known_fields(body: Body) -> str | None:
+    known = {"role", "content", "name", "tool_calls", "tool_call_id"}
+    for index, message in _messages(body):
+        if extra := sorted(set(message) - known):
+            return f"'messages.{index}' : property '{extra[0]}' is unsupported"
+    return None
+
+
+def _text_content(body: Body) -> str | None:
+    for index, message in _messages(body):
+        if message.get("content") is None:
+            return f"body.messages.{index}.content: Input should be a valid string"
+    return None
+
+
+def _validation_errors(body: Body) -> str | None:
+    if any(message.get("content") is None for _, message in _messages(body)):
+        return "7 validation errors: body -> messages -> 2 -> content: none is not an allowed value"
+    return None
+
+
+def _reasoning(body: Body) -> str | None:
+    for index, message in _messages(body, "assistant"):
+        if message.get("tool_calls") and not message.get("reasoning_content"):
+            return f"Missing `reasoning_content` field in the assistant message at message index {index}."
+    return None
+
+
+def _signatures(body: Body) -> str | None:
+    for _, message in _messages(body, "assistant"):
+        for call in message.get("tool_calls", [])[:1]:
+            if not call.get("extra_content", {}).get("google", {}).get("thought_signature"):
+                return "Function call is missing a thought_signature in functionCall parts."
+    return None
+
+
+def _no_stream(body: Body) -> str | None:
+    return "Your organization must be verified to stream this model." if body.get("stream") else None
+
+
+def _no_stream_options(body: Body) -> str | None:
+    return "property 'stream_options' is unsupported" if "stream_options" in body else None
+
+
+def _parameters(body: Body) -> str | None:
+    missing = any("parameters" not in tool["function"] for tool in body.get("tools", []))
+    return "'parameters' is a required property - 'tools.0.function'" if missing else None
+
+
+def _no_empty_parameters(body: Body) -> str | None:
+    for tool in body.get("tools", []):
+        if tool["function"].get("parameters", {}).get("properties") == {}:
+            return "parameters.properties: should be non-empty for OBJECT type"
+    return None
+
+
+def _no_system_role(body: Body) -> str | None:
+    return "System role not supported" if any(_messages(body, "system")) else None
+
+
+def _no_tools(body: Body) -> str | None:
+    return "registry.ollama.ai/library/gemma:2b does not support tools" if body.get("tools") else None
+
+
+def _completion_tokens(body: Body) -> str | None:
+    if "max_tokens" in body:
+        return (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        )
+    return None
+
+
+def _no_temperature(body: Body) -> str | None:
+    if "temperature" in body:
+        return "Unsupported value: 'temperature' does not support 0.5 with this model."
+    return None
+
+
+STAND_INS = [
+    StandIn(
+        "short-ids",
+        "Mistral",
+        "ids of tool calls have nine letters and digits",
+        "ids of other servers are mapped, the same for call and result",
+        "anomalyco/opencode#1680, langchain-ai/langchain#24668",
+        _short_ids,
+    ),
+    StandIn(
+        "no-prefill",
+        "Mistral, Claude 4.6, llama.cpp with thinking",
+        "the last message is not the assistant's",
+        "`Please continue.` of the user follows an assistant message, also after a handoff with text",
+        "microsoft/autogen#5044, crewAIInc/crewAI#2194",
+        _no_prefill,
+    ),
+    StandIn(
+        "order",
+        "Mistral",
+        "no user message after a tool's result or after another one",
+        "questions in a row are joined; a sentence of the assistant follows a result",
+        "HKUDS/nanobot#2376, suitenumerique/conversations#197",
+        _order,
+    ),
+    StandIn(
+        "alternate",
+        "Gemma, Mistral 7B and other chat templates (vLLM, LM Studio)",
+        "user and assistant alternate, the user begins",
+        "the same, and `Hello.` of the user before a greeting",
+        "charmbracelet/crush#279",
+        _alternate,
+    ),
+    StandIn(
+        "one-system-message",
+        "Qwen 3.5 and 3.6 (vLLM)",
+        "one system message, at the beginning",
+        "system messages are joined into one",
+        "vllm-project/vllm#41114, BerriAI/litellm#26879",
+        _one_system,
+    ),
+    StandIn(
+        "no-blank-text",
+        "Claude behind compatible servers",
+        "no blank text",
+        "blank messages are left out, blank results say so",
+        "BerriAI/litellm, AWS Bedrock: text content blocks must contain non-whitespace text",
+        _no_blank_text,
+    ),
+    StandIn(
+        "tools-defined",
+        "Claude behind compatible servers",
+        "no tool calls in the history where no tools are offered",
+        "calls are left out, results become text",
+        "BerriAI/litellm: must define tools",
+        _tools_defined,
+    ),
+    StandIn(
+        "known-fields",
+        "Groq, Cerebras, Mistral",
+        "no field that they do not know",
+        "what a provider attached goes back to that provider alone",
+        "vercel/ai#1578",
+        _known_fields,
+    ),
+    StandIn(
+        "no-empty-parameters",
+        "Gemini, Hugging Face",
+        "no empty list of parameters",
+        "a tool without parameters has none",
+        "UKGovernmentBEIS/inspect_ai#918, huggingface/huggingface_hub#3214",
+        _no_empty_parameters,
+    ),
+    StandIn(
+        "parameters",
+        "llama.cpp, Azure, DeepSeek",
+        "every tool has parameters",
+        "an empty list of parameters",
+        "ggml-org/llama.cpp#17667, Azure/azure-sdk-for-js#28312",
+        _parameters,
+        adaptation="empty-parameters",
+    ),
+    StandIn(
+        "text-content",
+        "LM Studio, Mistral",
+        "text, not null, beside tool calls",
+        "empty text",
+        "lmstudio-ai/lmstudio-bug-tracker#261",
+        _text_content,
+        422,
+        "empty-content",
+    ),
+    StandIn(
+        "validation-errors",
+        "llama-cpp-python",
+        "text, not null, beside tool calls; answers 500",
+        "empty text",
+        "abetlen/llama-cpp-python",
+        _validation_errors,
+        500,
+        "empty-content",
+    ),
+    StandIn(
+        "reasoning",
+        "DeepSeek, Kimi",
+        "the reasoning beside tool calls, also those of another server",
+        "the reasoning of the same server; a sentence for calls of another one",
+        "vercel/ai#10778, openai/openai-agents-python#2155",
+        _reasoning,
+        adaptation="reasoning",
+    ),
+    StandIn(
+        "signatures",
+        "Gemini 3",
+        "the thought signature of each tool call, also those of another server",
+        "the signature of the same server; the documented neutral one for calls of another one",
+        "microsoft/semantic-kernel#13417, nanbingxyz/5ire#405",
+        _signatures,
+        adaptation="signatures",
+    ),
+    StandIn(
+        "no-stream",
+        "OpenAI for organisations that are not verified",
+        "no streaming",
+        "the answer is asked for whole",
+        "continuedev/continue#7129, RooCodeInc/Roo-Code#6868",
+        _no_stream,
+        adaptation="no-stream",
+    ),
+    StandIn(
+        "no-stream-options",
+        "Groq, Databricks",
+        "no `stream_options`",
+        "answers without token counts",
+        "vercel/ai#1578, anomalyco/opencode#4698",
+        _no_stream_options,
+        adaptation="no-stream-options",
+    ),
+    StandIn(
+        "no-system-role",
+        "Gemma (llama.cpp, vLLM)",
+        "no system message",
+        "the system prompt stands in the first message of the user",
+        "ggml-org/llama.cpp#5897",
+        _no_system_role,
+        adaptation="no-system",
+    ),
+    StandIn(
+        "no-tools",
+        "Ollama for models without tools",
+        "no tools",
+        "a chat without tools, which is said",
+        "ollama/ollama#8517",
+        _no_tools,
+        adaptation="no-tools",
+    ),
+    StandIn(
+        "max-completion-tokens",
+        "OpenAI's reasoning models",
+        "`max_completion_tokens` in place of `max_tokens`",
+        "the name that the server knows",
+        "openai/openai-python#2046",
+        _completion_tokens,
+        adaptation="max-completion-tokens",
+    ),
+    StandIn(
+        "no-temperature",
+        "OpenAI's reasoning models",
+        "no temperature, or another parameter",
+        "the request without it",
+        "charmbracelet/crush#422",
+        _no_temperature,
+        adaptation="without-temperature",
+    ),
+]

@@ -1,0 +1,73 @@
+"""What a server tells of a model before the first request."""
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_server import JSON, ModelServer, Reply, server_fixture
+from swarmchat.backends import open_backend
+from swarmchat.swarm import Agent, OpenAIModel, Session, Warned, tool
+from swarmchat.swarm.models.server_facts import ServerFacts, facts_in_models, facts_in_props
+
+server = server_fixture
+
+LLAMA_CPP = {"default_generation_settings": {"n_ctx": 2048}, "chat_template_caps": {"supports_tools": False}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "window"),
+    [
+        ({"id": "m", "meta": {"n_ctx": 2048, "n_ctx_train": 32768}}, 2048),
+        ({"id": "m", "max_model_len": 8192}, 8192),
+        ({"id": "m", "context_length": 200_000}, 200_000),
+        ({"id": "m", "context_window": 131_072}, 131_072),
+        ({"id": "m", "meta": {"n_ctx_train": 32768}}, None),
+        ({"id": "m", "context_length": "big"}, None),
+        ({"id": "m", "context_length": True}, None),
+        ({"id": "other", "context_length": 5}, None),
+    ],
+)
+def test_windows_in_lists_of_models(entry: dict[str, object], window: int | None):
+    body = json.dumps({"data": [entry, {"id": "another", "context_length": 1}]}).encode()
+    assert facts_in_models(body, "m") == ServerFacts(window)
+
+
+def test_the_only_model_is_the_one_that_answers():
+    assert facts_in_models(b'{"data": [{"id": "x.gguf", "context_length": 512}]}', "m") == ServerFacts(512)
+
+
+def test_properties_of_llama_cpp():
+    assert facts_in_props(json.dumps(LLAMA_CPP).encode()) == ServerFacts(2048, tools=False)
+
+
+@given(st.binary(max_size=60) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
+def test_nothing_breaks_it(body: bytes | str):
+    encoded = body.encode("utf-8", "replace") if isinstance(body, str) else body
+    assert facts_in_models(encoded, "m").window is None
+    assert facts_in_props(encoded) == ServerFacts()
+
+
+def test_a_session_uses_the_real_window_and_says_that_tools_are_missing(server: ModelServer):
+    server.props_reply = Reply([json.dumps(LLAMA_CPP).encode()], headers=JSON)
+
+    @tool
+    def look(at: str) -> str:
+        """Look at something."""
+        return at
+
+    async def scenario() -> None:
+        model = OpenAIModel("m", base_url=server.base_url)
+        agent = Agent("desk", "Help.", tools=[look])
+        session = await Session.open(open_backend("memory:"), model, client="ann", swarm=agent)
+        events = [event async for event in session.run_turn("hi")]
+        events += [event async for event in session.run_turn("again")]
+        warnings = [event.text for event in events if isinstance(event, Warned)]
+        assert [text for text in warnings if "has no tools" in text] == warnings[:1]
+        assert model.context_window == 2048
+        await session.close()
+        await model.close()
+
+    asyncio.run(scenario())
+    assert [request.path for request in server.requests if request.method == "GET"] == ["/v1/models", "/props"]

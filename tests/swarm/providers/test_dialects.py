@@ -1,0 +1,119 @@
+"""Whole conversations on stand-ins of providers, each with one strict rule."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dialects import STAND_INS, StandIn
+from model_server import ModelServer, Reply, chunk, model_server, server_fixture, stream, text, tool_calls
+from swarmchat.backends.memory import MemoryBackend
+from swarmchat.swarm import Agent, LearnedAdaptations, OpenAIModel, Session, SessionSettings, Swarm, Warned, tool
+
+server = server_fixture
+
+
+@tool
+def note(text: str) -> str:
+    """Write a note down."""
+    return f"noted {text}"
+
+
+@tool
+def now() -> str:
+    """Tell the time."""
+    return ""
+
+
+SWARM = Swarm(
+    "desk",
+    agents=[
+        Agent("desk", "You are the desk.", system=[lambda ctx: "Be brief."], tools=[note, now], handoffs=["sales"]),
+        Agent("sales", "You sell.", tools=[note], handoffs=["desk"]),
+        Agent("bare", "You have no tools."),
+    ],
+    default="desk",
+)
+
+
+def call(name: str, arguments: str = "{}", identity: str = "call_0123456789") -> list[dict[str, Any]]:
+    function = {"name": name, "arguments": arguments}
+    return [{"index": 0, "id": identity, "type": "function", "function": function}]
+
+
+def handoff_with_text() -> Reply:
+    """A model that says something before it hands over."""
+    entries = call("transfer_to_sales", identity="abcdefghi")
+    return stream(chunk({"content": "One moment."}), chunk({"tool_calls": entries}), chunk({}, "tool_calls"))
+
+
+async def converse(
+    server: ModelServer, backend: MemoryBackend, adaptations: LearnedAdaptations, *questions: str
+) -> list[str]:
+    """Ask ``questions`` in one session; return the warnings."""
+    model = OpenAIModel("m", base_url=server.base_url, max_retries=0, adaptations=adaptations)
+    settings = SessionSettings(parameters={"temperature": 0.5, "max_tokens": 100})
+    session = await Session.open(backend, model, client="ann", swarm=SWARM, name="box", settings=settings)
+    warnings = []
+    for question in questions:
+        warnings += [event.text async for event in session.run_turn(question) if isinstance(event, Warned)]
+    await session.close()
+    await model.close()
+    return warnings
+
+
+async def history_of_another_server(backend: MemoryBackend) -> None:
+    """A call with text and without, an unanswered question, and a handoff, made by a server that accepts all."""
+    with model_server() as free:
+        free.reply(
+            tool_calls(call("note", '{"text": "milk"}')),
+            text("Noted."),
+            tool_calls(call("now", identity="call_2")),
+            text("Late."),
+        )
+        await converse(free, backend, LearnedAdaptations(), "note milk", "what time is it?")
+
+
+@pytest.mark.parametrize("stand_in", STAND_INS, ids=lambda each: each.name)
+def test_a_conversation_goes_on_at_a_strict_server(stand_in: StandIn, server: ModelServer):
+    async def scenario() -> None:
+        backend, adaptations = MemoryBackend(), LearnedAdaptations()
+        await history_of_another_server(backend)
+        server.rule = stand_in.refuse
+        server.reply(
+            *([] if stand_in.name == "no-tools" else [tool_calls(call("note", '{"text": "tea"}', "123456789"))]),
+            text("Noted."),
+            *([] if stand_in.name == "no-tools" else [handoff_with_text()]),
+            text("Sales here."),
+            text("Bye."),
+        )
+        warnings = await converse(server, backend, adaptations, "note tea", "go to sales", "bye")
+        address = server.base_url
+        learned = adaptations.of(address, "m")
+        assert learned == (() if stand_in.adaptation is None else (stand_in.adaptation,))
+        assert len(warnings) == len(learned)
+        refused = [body for body in server.chats if stand_in.rule(body) is not None]
+        assert len(refused) == len(learned)
+        assert len(server.chats) - len(refused) == (3 if stand_in.name == "no-tools" else 5)
+
+    asyncio.run(scenario())
+
+
+def test_what_was_learned_is_kept_in_a_file(tmp_path: Path):
+    path = tmp_path / "new" / "servers.json"
+    first = LearnedAdaptations(path)
+    first.add("http://a/v1", "m", "no-stream")
+    LearnedAdaptations(path).add("http://a/v1", "m", "empty-content")
+    assert LearnedAdaptations(path).of("http://a/v1", "m") == ("no-stream", "empty-content")
+    assert LearnedAdaptations(path).of("http://a/v1", "other") == ()
+    path.write_text('{"http://a/v1": {"m": ["no-stream", "unknown", 3], "n": "x"}, "b": []}')
+    assert LearnedAdaptations(path).of("http://a/v1", "m") == ("no-stream",)
+    path.write_text("{")
+    assert LearnedAdaptations(path).of("http://a/v1", "m") == ()
+
+
+def test_a_file_that_cannot_be_written_is_no_error(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    adaptations = LearnedAdaptations(tmp_path / "file" / "servers.json")
+    adaptations.add("http://a/v1", "m", "no-stream")
+    assert adaptations.of("http://a/v1", "m") == ("no-stream",)

@@ -1,0 +1,250 @@
+"""What servers say when they do not answer, in every shape that was seen."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from model_server import JSON, ModelServer, Reply, chunk, failure, server_fixture, stream, text
+from swarmchat.swarm import (
+    Answer,
+    ConnectionSettingsError,
+    ModelBusy,
+    ModelError,
+    ModelEvent,
+    ModelNotFound,
+    ModelRefused,
+    ModelRequest,
+    ModelUnavailable,
+    OpenAIModel,
+    Retry,
+)
+
+server = server_fixture
+
+ASK = ModelRequest("m", (b'{"role":"user","content":"Hi"}',))
+
+
+async def no_wait(seconds: float) -> None:
+    """Do not wait: the retry says for how long."""
+
+
+def ask(base_url: str, retries: int = 0) -> tuple[list[ModelEvent], ModelError | None]:
+    """Return the events, and the error that ended them."""
+
+    async def run() -> tuple[list[ModelEvent], ModelError | None]:
+        model = OpenAIModel("m", base_url=base_url, max_retries=retries, sleep=no_wait, jitter=lambda: 1.0)
+        events: list[ModelEvent] = []
+        try:
+            async for event in model.stream(ASK):
+                events.append(event)  # noqa: PERF401 - those before an error matter
+        except ModelError as error:
+            return events, error
+        finally:
+            await model.close()
+        return events, None
+
+    return asyncio.run(run())
+
+
+def body(value: Any, status: int = 200) -> Reply:
+    return Reply([json.dumps(value).encode()], status=status, headers=JSON)
+
+
+OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "words"),
+    [
+        pytest.param(body([{"error": OVERLOADED}], 503), ModelUnavailable, "is overloaded", id="Gemini: a list"),
+        pytest.param(stream([{"error": OVERLOADED}]), ModelUnavailable, "is overloaded", id="a list in a stream"),  # type: ignore[arg-type]
+        pytest.param(
+            body({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
+            ModelBusy,
+            "insufficient balance",
+            id="MiniMax",
+        ),
+        pytest.param(body({"detail": "Not allowed"}, 403), ModelError, "Not allowed", id="FastAPI"),
+        pytest.param(
+            body({"detail": [{"loc": ["body", "messages"], "msg": "field required"}]}, 422),
+            ModelRefused,
+            "body.messages: field required",
+            id="FastAPI: a list",
+        ),
+        pytest.param(body({"code": 500, "msg": "no capacity"}), ModelUnavailable, "no capacity", id="a 200 with msg"),
+        pytest.param(body({"error": "model crashed"}), ModelUnavailable, "model crashed", id="a 200 with an error"),
+        pytest.param(
+            body({"choices": [{"index": 0, "error": {"code": 502, "message": "upstream overloaded"}}]}),
+            ModelUnavailable,
+            "upstream overloaded",
+            id="OpenRouter: on the choice",
+        ),
+        pytest.param(
+            stream(chunk({"content": "The"}), chunk({}, "error")), ModelUnavailable, "'error'", id="finish error"
+        ),
+        pytest.param(
+            stream(chunk({"content": "The"}), chunk({}, "insufficient_system_resource")),
+            ModelUnavailable,
+            "insufficient_system_resource",
+            id="DeepSeek",
+        ),
+        pytest.param(stream(chunk({}, "weird")), ModelUnavailable, "'weird'", id="an unknown reason and no text"),
+        pytest.param(stream({**chunk(None), "choices": []}), ModelUnavailable, "empty answer", id="no choices"),
+        pytest.param(
+            failure(500, "This server needs --jinja to use tools"), ModelRefused, "--jinja", id="a switch is missing"
+        ),
+    ],
+)
+def test_faults_of_the_server_are_errors(server: ModelServer, reply: Reply, error: type[ModelError], words: str):
+    server.reply(reply)
+    _, raised = ask(server.base_url)
+    assert isinstance(raised, error)
+    assert words in str(raised)
+    assert "[{" not in str(raised)
+
+
+def test_an_unknown_reason_after_text_is_an_answer(server: ModelServer):
+    server.reply(stream(chunk({"content": "Yes."}), chunk({}, "eos_found")))
+    events, raised = ask(server.base_url)
+    assert raised is None
+    assert isinstance(events[-1], Answer)
+    assert (events[-1].text, events[-1].finish) == ("Yes.", "eos_found")
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds"),
+    [
+        (body([{"error": {"code": 429, "message": "x", "details": [{"retryDelay": "9s"}]}}], 429), 9),
+        (failure(429, "Rate limit reached. Please try again in 20s."), 20),
+        (failure(429, "Please retry in 0m12.5s"), 12.5),
+        (failure(429, "Try again after 3 seconds"), 3),
+        (
+            failure(429, "x", headers={"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "250ms"}),
+            0.25,
+        ),
+        (failure(429, "try again in 20s", headers={"Retry-After": "2"}), 2),
+    ],
+)
+def test_delays_in_every_form(server: ModelServer, reply: Reply, seconds: float):
+    server.reply(reply, text("ok"))
+    events, raised = ask(server.base_url, retries=1)
+    assert raised is None
+    assert [event.seconds for event in events if isinstance(event, Retry)] == [seconds]
+
+
+def test_a_server_that_loads_its_model_is_waited_for(server: ModelServer):
+    server.reply(*[failure(503, "Loading model")] * 20, text("ok"))
+    events, raised = ask(server.base_url, retries=1)
+    assert raised is None
+    assert len([event for event in events if isinstance(event, Retry)]) == 20
+
+
+def test_a_malformed_call_that_the_server_refused_is_an_answer(server: ModelServer):
+    generation = '<function=note>{"text": "milk"}</function>'
+    refused = {"message": "Failed to call a function.", "code": "tool_use_failed", "failed_generation": generation}
+    server.reply(body({"error": refused}, 400), stream({"error": refused}))
+    for _ in range(2):
+        events, raised = ask(server.base_url)
+        assert raised is None
+        assert isinstance(events[-1], Answer)
+        assert events[-1].text == generation
+
+
+ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(json.dumps(ANSWER).encode(), id="JSON called a stream"),
+        pytest.param(b"\n\xef\xbb\xbf" + json.dumps(ANSWER, indent=2).encode(), id="pretty-printed, with a BOM"),
+        pytest.param(b"\xef\xbb\xbfdata: " + json.dumps(ANSWER).encode() + b"\n\n", id="a stream with a BOM"),
+        pytest.param(b"data: " + json.dumps(ANSWER).encode() + b"\n\ndata: [DONE]\n\n", id="a stream"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json", "text/plain"])
+def test_the_body_tells_what_it_is(server: ModelServer, sent: bytes, kind: str):
+    server.reply(Reply([sent], headers={"Content-Type": kind}))
+    events, raised = ask(server.base_url)
+    assert raised is None
+    assert isinstance(events[-1], Answer)
+    assert events[-1].text == "yes"
+
+
+def test_an_answer_that_is_repeated_at_its_end_is_said_once(server: ModelServer):
+    message = {"role": "assistant", "content": "Hello there."}
+    repeated = {**chunk(None), "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    server.reply(
+        stream(chunk({"content": "Hello "}), chunk({"content": "there."}), repeated),
+        stream(chunk({"content": "Hello "}), chunk({"content": "there."}), chunk({"content": "Hello there."}, "stop")),
+    )
+    for _ in range(2):
+        (*_, answer), _ = ask(server.base_url)
+        assert isinstance(answer, Answer)
+        assert answer.text == "Hello there."
+
+
+@pytest.mark.parametrize(
+    ("tail", "path"),
+    [
+        ("", "/v1/chat/completions"),
+        ("/", "/v1/chat/completions"),
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/chat/completions/", "/v1/chat/completions"),
+    ],
+)
+def test_addresses_as_they_are_pasted(server: ModelServer, tail: str, path: str):
+    ask(server.base_url + tail)
+    assert [request.path for request in server.requests] == [path]
+
+
+def test_an_address_of_azure(server: ModelServer):
+    async def run() -> None:
+        base_url = server.base_url.replace("/v1", "/openai/deployments/gpt-4o?api-version=2024-10-21")
+        model = OpenAIModel("m", base_url=base_url, api_key="secret-key-1234", max_retries=0)
+        with pytest.raises(ModelNotFound):
+            async for _ in model.stream(ASK):
+                pass
+        await model.close()
+
+    asyncio.run(run())
+    (request,) = server.requests
+    assert request.path == "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    assert request.headers["api-key"] == "secret-key-1234"
+
+
+def test_a_redirect_is_not_followed(server: ModelServer):
+    server.reply(Reply([b""], status=307, headers={"Location": "http://127.0.0.1:9/v1/chat/completions"}))
+    _, raised = ask(server.base_url)
+    assert isinstance(raised, ModelNotFound)
+    assert "redirects elsewhere" in str(raised)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"ALL_PROXY": "socks://127.0.0.1:1"}, "ALL_PROXY=socks://127.0.0.1:1 cannot be used"),
+        ({"ALL_PROXY": "socks5://127.0.0.1:1"}, "socksio"),
+        ({"SSL_CERT_FILE": "/gone/cacert.pem"}, "SSL_CERT_FILE"),
+    ],
+)
+def test_an_environment_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    _, raised = ask("http://192.0.2.1:9/v1")
+    assert isinstance(raised, ConnectionSettingsError)
+    assert words in str(raised)
+
+
+def test_a_proxy_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    _, raised = ask("http://example.test/v1")
+    assert "HTTP_PROXY=http://127.0.0.1:9" in str(raised)
+
+
+def test_this_machine_is_reached_without_a_proxy(server: ModelServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:9")
+    monkeypatch.setenv("SSL_CERT_FILE", "/gone/cacert.pem")
+    _, raised = ask(server.base_url)
+    assert raised is None
