@@ -178,6 +178,8 @@ class CallFinder:
         call = LeakedCall(name, arguments if arguments.strip() else "{}")
         if parsed.broken:
             return call.refused(CUT_OFF)
+        if not name:
+            return call.refused("it does not name a tool")
         if name not in self.toolset.names:
             return replace(call, problem=self.toolset.unknown(name[:100]))
         if is_example:

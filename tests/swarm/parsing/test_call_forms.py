@@ -79,6 +79,7 @@ REFUSED = [
     ('{"name": "get_weather", "arguments": "city": "Paris"}', "get_weather", "cannot be read"),
     ("<toolcall>get_weather Paris</toolcall>", "get_weather", "cannot be read"),
     ("<toolcall> nothing of the kind </toolcall>", "", "cannot be read"),
+    (f"<tool_call>{ARGUMENTS}</tool_call>", "", "does not name a tool"),
     ('{"name": "get_wether", "arguments": {"city": "Paris"}}', "get_wether", "did you mean 'get_weather'?"),
     ('```json\n{"name": "get_wether", "parameters": {"city": "Paris"}}\n```', "get_wether", "did you mean"),
     ("<toolcall> get_wether city=Paris </toolcall>", "get_wether", "did you mean 'get_weather'?"),
