@@ -187,6 +187,7 @@ WEATHER = '{"city": "Paris", "unit": "celsius", "day": "today"}'
                 "wrong_arguments": ["feedback"],
                 "malformed_arguments": ["repair"],
                 "flattens_nested_arguments": ["feedback"],
+                "invents_arguments": ["repair"],
                 "breaks_unicode": [],
             },
         ),
