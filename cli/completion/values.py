@@ -164,6 +164,7 @@ SETTING_VALUES: Mapping[str, Finder] = {
     "embedding_base_url": _addresses,
     "approve": _APPROVALS,
     "rescue": _choices(*STEPS, "none"),
+    "rescue_confirm": _choices("ask", "always", "never"),
     "plain": _FLAG,
     "theme": _choices(**ABOUT),
     "editing": _choices("emacs", "vi"),

@@ -19,11 +19,12 @@ _REPAIRED = {
 }
 _FAULTS = {
     "unknown_tool": "the model called an unknown tool",
-    "bad_arguments": "the model called a tool with arguments that do not fit",
+    "leaked_call": "the model wrote a call that cannot be read",
+    "bad_arguments": "the model made a call that cannot be carried out",
     "repeated_call": "the model made the same call again and again",
     "handoff_loop": "the agents hand over in a circle",
     "request_limit": "the model kept calling tools and did not answer",
-    "repetition": "the answer repeated itself without end",
+    "repetition": "the answer is a repetition",
     "empty": "the model answered with nothing",
     "rejected": "the answer was not accepted",
 }

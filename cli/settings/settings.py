@@ -102,6 +102,9 @@ class Settings:
     rescue: Sequence[str] | None = _setting(read_steps, None)
     """Steps tried after an unusable answer: repair, feedback, recomplete, flush, placeholder. None: those of the
     swarm, or all."""
+    rescue_confirm: str = _setting(one_of("ask", "never", "always"), "ask")
+    """Whether to ask before a tool with effects runs that the model called in its text: ask (at a terminal), always
+    (denied elsewhere), or never."""
     placeholder: str | None = _setting(read_text, None)
     """The answer if no rescue step helped. None: that of the swarm."""
     locale: str | None = _setting(read_text, None)

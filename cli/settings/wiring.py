@@ -190,6 +190,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         lifetimes=lifetimes,
         approve=settings.approve or {},
         rescue=settings.rescue,
+        rescue_confirm=settings.rescue_confirm,
         placeholder=settings.placeholder,
         resume_with=resume_with(settings),
     )

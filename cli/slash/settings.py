@@ -71,6 +71,7 @@ _SETTINGS: Mapping[str, _Setting] = {
     "max_context": _Setting("context_window"),
     "approve": _Setting("approve", words=_MODES),
     "rescue": _Setting("rescue", words=(*STEPS, "none")),
+    "rescue_confirm": _Setting("rescue_confirm", words=("ask", "always", "never")),
     "placeholder": _Setting("placeholder"),
     "temperature": _Setting(read=_number(0, 2)),
     "top_p": _Setting(read=_number(0, 1)),

@@ -226,9 +226,15 @@ class Conversation:
         loop = asyncio.get_running_loop()
         return Context(self.info.client, self.info.id, self.agent.name, primitives, call_id, loop=loop)
 
-    async def approves(self, tool: "Tool", call: ToolCall) -> bool | str:
-        """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver."""
+    async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str:
+        """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver.
+
+        ``guess`` says that the model wrote the call as text.
+        """
         rule = self.settings.rule_for(tool.name, tool.approve)
+        can_ask = self.approver is not None
+        if guess and rule == "auto" and tool.effects and self.settings.asks_about_guess(tool.name, can_ask):
+            rule = "ask"
         if rule == "ask":
             return False if self.approver is None else await self.approver(tool, call)
         return rule == "auto"

@@ -37,6 +37,8 @@ class Tool:
     """Seconds until a call is abandoned."""
     available: Available | None = None
     """Called before each request: whether the tool is offered. ``None``: always."""
+    effects: bool = True
+    """Whether a call changes anything. The rescue asks before it runs such a call that the model wrote as text."""
     signature: Signature = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -113,7 +115,12 @@ def tool(function: Callable[..., Any]) -> Tool: ...
 
 @overload
 def tool(
-    *, name: str | None = ..., approve: Approve = ..., timeout: float = ..., available: Available | None = ...
+    *,
+    name: str | None = ...,
+    approve: Approve = ...,
+    timeout: float = ...,
+    available: Available | None = ...,
+    effects: bool = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -124,15 +131,17 @@ def tool(
     approve: Approve = "auto",
     timeout: float = DEFAULT_TIMEOUT,
     available: Available | None = None,
+    effects: bool = True,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Turn a function into a tool: ``@tool``, or ``@tool(name="…", approve="ask", …)``.
 
     The model gets a description made from the signature and the docstring; a line ``parameter: text`` in the docstring
-    describes that parameter. Raises DefinitionError for a signature that cannot be described as JSON schema.
+    describes that parameter. ``effects=False`` marks a tool that only looks things up. Raises DefinitionError for a
+    signature that cannot be described as JSON schema.
     """
 
     def make(function: Callable[..., Any]) -> Tool:
-        return Tool(name or function.__name__, function, approve, timeout, available)
+        return Tool(name or function.__name__, function, approve, timeout, available, effects)
 
     return make if function is None else make(function)
 

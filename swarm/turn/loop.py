@@ -89,6 +89,7 @@ class Exchange:
         request: ModelRequest,
         notices: Sequence[Event],
         *,
+        question: str,
         repair: bool,
     ) -> None:
         self.toolset = toolset
@@ -96,7 +97,7 @@ class Exchange:
         self.request = request
         self.notices = notices
         """What to tell the user before the request goes out."""
-        self.reader = AnswerReader(toolset, repair=repair)
+        self.reader = AnswerReader(toolset, question, repair=repair)
         self.agent = conversation.agent.name
         rejects = any(policy.reject_output is not None for policy in conversation.swarm.policies)
         self.held_back = rejects or conversation.agent.validate is not None
@@ -194,15 +195,16 @@ class _Turn:
         if rotation:
             conversation.view.forget(context)
         notices += map(Warned, conversation.take_notices())
-        exchange = Exchange(conversation, toolset, request, notices, repair=self._rescue.repairs)
+        question, repair = recorder.question, self._rescue.repairs
+        exchange = Exchange(conversation, toolset, request, notices, question=question, repair=repair)
         recorder.reader = None if exchange.held_back else exchange.reader
         return exchange
 
     async def judge(self, exchange: Exchange) -> RescueDecision:
         """Decide whether the answer is accepted or needs a rescue step. Raises HookError."""
         # The ids of calls that the model wrote as text begin with this.
-        prefix = f"text_{exchange.request.key[:8]}"
-        decision = await self._rescue.judge(exchange.reader, exchange.answer, prefix, exchange.milliseconds)
+        prefix, request = f"text_{exchange.request.key[:8]}", exchange.request
+        decision = await self._rescue.judge(exchange.reader, request, exchange.answer, prefix, exchange.milliseconds)
         if decision.again:
             self.recorder.reader = None
         return decision
@@ -224,7 +226,12 @@ class _Turn:
         await self.recorder.store()
         visited = self._guards.visited
         calls = ToolCalls(
-            self._conversation, self.recorder.answer.tool_calls, exchange.toolset, decision.refusals, visited
+            self._conversation,
+            self.recorder.answer.tool_calls,
+            exchange.toolset,
+            decision.refusals,
+            exchange.reader.guesses,
+            visited,
         )
         try:
             if decision.error is not None:

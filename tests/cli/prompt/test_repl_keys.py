@@ -143,7 +143,7 @@ def test_what_can_be_said_to_a_tool_that_asks(workshop):
         screen.wait_for("Done: drilled iron 1")
         say(screen, "drill gold", "Done: drilled gold 1")
         assert holes.read_text() == "stone:3 iron:1 gold:1 "
-    assert "[the user changed the arguments to" in workshop.invoke("sessions", "export", "s", "--format", "openai").out
+    assert "The user changed the arguments to" in workshop.invoke("sessions", "export", "s", "--format", "openai").out
 
 
 def test_messages_in_the_queue(program, server):
