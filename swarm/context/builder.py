@@ -145,7 +145,7 @@ def build_context(
         system: The agent's system messages, as JSON.
         tools: The definitions of the tools that are offered.
         first_kept: The seq of the first group that the last cut kept.
-        tail: Messages at the end of this request that are not in the log.
+        tail: Messages at the end of this request that are not in the log. They give way to what must be sent.
         summary: The groups that replace the compacted conversation.
         pinned: The first and last seq of each pinned turn.
 
@@ -153,9 +153,10 @@ def build_context(
     """
     leading = leading_system(groups)
     fixed = counter.fixed(system, tools) + sum(group.tokens(counter) for group in leading)
+    selection = after_cut(groups, first_kept)
+    tail = _fitting_tail(tail, budget.available - fixed, selection, counter)
     fixed += sum(counter.message(message) for message in tail)
     room = _room(budget, fixed)
-    selection = after_cut(groups, first_kept)
     summary, pins, crowded_out = _fitting_extras(summary, groups.within(pinned), room, selection, counter)
     held = frozenset(group.seq for group in pins)
     selection = with_pins(selection, pins)
@@ -212,6 +213,19 @@ def _room(budget: Budget, fixed: int) -> int:
             available=budget.available,
         )
     return budget.available - fixed
+
+
+def _fitting_tail(
+    tail: Sequence[Mapping[str, Any]], room: int, kept: Selection, counter: TokenCounter
+) -> Sequence[Mapping[str, Any]]:
+    """Return the last messages of ``tail`` that fit beside what must be sent."""
+    if not tail:
+        return tail
+    must = {group.seq: group for group in (*kept.newest_turn().staying(), *kept.newest())} if kept else {}
+    room -= _cost(must.values(), counter)
+    while tail and sum(counter.message(message) for message in tail) > room:
+        tail = tail[1:]
+    return tail
 
 
 def _fitting_extras(
