@@ -6,7 +6,7 @@ from typing import Any
 
 from swarmchat.cli.errors import ConfigError, UsageError
 from swarmchat.cli.settings.settings import Settings, from_folder
-from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Swarm
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 
@@ -46,8 +46,8 @@ def check_swarm(settings: Settings, info: SessionInfo | None, swarm: Swarm) -> N
         return
     if not _is_option(settings, "swarm"):
         raise UsageError(
-            f"session {info.name!r} belongs to the swarm {info.swarm!r}, and its file is not known: name it with -S. "
-            f"To continue with {swarm.name!r} all the same, use -S, too"
+            f"session {info.name!r} belongs to the swarm {info.swarm!r}, and its file is not known: name it with -S; "
+            f"-S {DEFAULT_SWARM.name} continues with the plain assistant"
         )
 
 

@@ -150,7 +150,7 @@ def test_rename_and_delete(program, place, tea):
     sessions(program, "rename", "tea", "breakfast", *place)
     for name in ("tea", "breakfast"):
         assert "  renamed to breakfast" in sessions(program, "show", name, *place)
-    assert program.invoke("chat", "-s", "breakfast", *place, "Hello").code == 0
+    assert program.invoke("chat", "-S", "assistant", "-s", "breakfast", *place, "Hello").code == 0
     assert json.loads(sessions(program, "list", "--json", *place))[0]["turns"] == 3
     sessions(program, "import", str(write_file(tea, lines_of([asked("x")], "other"))), *place)
     assert "has a session 'other'" in refused(program, "rename", "tea", "other", *place, code=2)
@@ -331,7 +331,7 @@ def test_copy_takes_everything_along_and_later_what_was_added(program, tea, redi
     assert sessions(program, "export", "tea", *there) == sessions(program, "export", "tea")
     mine, theirs = (json.loads(sessions(program, "list", "--json", *each))[0] for each in ([], there))
     assert mine == theirs | {"backend": "disk"}
-    assert program.invoke("chat", "-s", "tea", "Another one").code == 0
+    assert program.invoke("chat", "-S", "assistant", "-s", "tea", "Another one").code == 0
     assert json.loads(sessions(program, "copy", "tea", *to, "--json"))[0]["status"] == "continued"
     assert sessions(program, "export", "tea", *there) == sessions(program, "export", "tea")
     for arguments, complaint in (([], "which sessions?"), (["tea", "--all"], "which sessions?")):
