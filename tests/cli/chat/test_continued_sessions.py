@@ -77,7 +77,7 @@ def test_a_session_keeps_its_model_and_server(program, server: ModelServer):
     program.invoke("-s", "one", "-m", "first", "--base-url", server.base_url, "hello")
     assert program.invoke("-c", "again").code == 0
     assert [body["model"] for body in server.chats] == ["first", "first"]
-    program.invoke("-c", "-m", "second", "--base-url", server.base_url, "again")
+    program.invoke("-c", "-m", "second", "again")
     program.invoke("-c", "again")
     assert [body["model"] for body in server.chats][2:] == ["second", "second"]
 
