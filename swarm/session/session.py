@@ -108,6 +108,7 @@ class Session:
         settings: SessionSettings | None = None,
         models: Callable[[str], Model] | None = None,
         approver: Approver | None = None,
+        deps: object = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
     ) -> SessionOpening["Session"]:
@@ -118,8 +119,9 @@ class Session:
         ``backend`` may be a URL (``disk:FOLDER``, ``redis://HOST``, ``memory:``), and ``model`` a name, for the server
         and with the key of the openai package's variables; what is opened for them is closed with the session.
         ``swarm`` may be a single agent. ``models`` makes the model for an agent that names one; without it, ``model``
-        answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied. A
-        new session is stored with its first turn. Raises SessionBusy if it is open already, BadRecord when it was
+        answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied.
+        ``deps`` is what tools, prompts and conditions get as ``ctx.deps``; nothing of it is stored. A new session is
+        stored with its first turn. Raises SessionBusy if it is open already, BadRecord when it was
         written by a newer program, and the backend's errors.
         """
 
@@ -137,7 +139,7 @@ class Session:
                     owned.append(answering)
                 info = await _find_or_make(store, client, name, agents, settings, clock, rng)
                 options = settings or SessionSettings()
-                conversation = Conversation(store, info, agents, options, answering, models, approver, clock)
+                conversation = Conversation(store, info, agents, options, answering, models, approver, clock, deps)
                 await conversation.open()
             except BaseException:
                 for each in owned:
