@@ -23,13 +23,13 @@ from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
-from swarmchat.swarm.session.reply import Reply, make_reply
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.context import ToolFailure
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
     from swarmchat.swarm.session.compaction import Compacted
+    from swarmchat.swarm.session.reply import Reply
     from swarmchat.swarm.tools.tool import Tool
 
 _P = ParamSpec("_P")
@@ -163,13 +163,15 @@ class Session:
             for each in self._owned:
                 await each.close()
 
-    async def ask(self, text: str) -> Reply:
+    async def ask(self, text: str) -> "Reply":
         """Run a turn with the user's message ``text`` and return what came of it; see ``run_turn``."""
+        from swarmchat.swarm.session.reply import make_reply
+
         events = [event async for event in self.run_turn(text)]
         records = [record for record in self.records if record.turn == self.turns]
         return make_reply(events, self.agent.name, records)
 
-    def ask_sync(self, text: str) -> Reply:
+    def ask_sync(self, text: str) -> "Reply":
         """Do as ``ask`` does, in a session that was opened with ``with``. Raises RuntimeError in any other one."""
         if self.background is None:
             raise RuntimeError("ask_sync needs a session that was opened with `with Session.open(…)`: use await ask()")

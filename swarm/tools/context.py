@@ -11,7 +11,6 @@ from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.agents.agent import Agent
     from swarmchat.swarm.primitives.memory import PersistMemory
     from swarmchat.swarm.primitives.state import PersistState, State
     from swarmchat.swarm.storage.storage import PersistStorage, Storage
@@ -25,6 +24,14 @@ else:
     DepsT = TypeVar("DepsT")
 
 _T = TypeVar("_T")
+
+
+class Named(Protocol):
+    """An agent, which is known by its name."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
 
 
 class PrimitiveAccess(Protocol):
@@ -91,7 +98,7 @@ class Context(Generic[DepsT]):
         """Return the storage with this definition or name."""
         return self.primitives.storage(storage if isinstance(storage, str) else storage.name)
 
-    def handoff(self, agent: "Agent | str") -> None:
+    def handoff(self, agent: Named | str) -> None:
         """Make ``agent`` the active one once this tool's result is stored. Raises DefinitionError if it is unknown."""
         name = agent if isinstance(agent, str) else agent.name
         self.primitives.check_agent(name)
