@@ -142,10 +142,12 @@ class Swarm:
 
     def find(self, kind: str, name: str) -> Any:
         """Return the agent, policy, state or storage ``name``. Raises DefinitionError as ``agent`` does."""
-        parts = {part.name: part for part in getattr(self, _PARTS[kind])}
-        if name not in parts:
-            raise DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, parts)}")
-        return parts[name]
+        parts = getattr(self, _PARTS[kind])
+        for part in parts:
+            if part.name == name:
+                return part
+        names = [part.name for part in parts]
+        raise DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, names)}")
 
     def _check_handoffs(self, agent: Agent) -> None:
         own = {tool.name for tool in agent.own_tools}
