@@ -110,7 +110,7 @@ class OpenAIEmbedder:
                 body["encoding_format"] = "base64"
             try:
                 return await client.post(
-                    "/embeddings",
+                    self._server.version_path + "/embeddings",
                     content=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
                     options={"headers": {"Content-Type": "application/json"}},
                     cast_to=Response,
