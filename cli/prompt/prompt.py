@@ -43,7 +43,7 @@ class Prompt:
     def __init__(self, chat: ChatContext, renderer: Renderer, stop: Callable[[], None]) -> None:
         self._chat = chat
         self._backend = wiring.backend_name(chat.settings)
-        self._cost = Cost(chat.settings.prices or {})
+        self._cost = Cost(chat.settings.all_prices)
         self._editor = Editor(renderer, stop, swapped=chat.settings.multiline)
         self.queue = self._editor.queue
         self._completer = SlashCompleter(chat, on_done=self._editor.completed)

@@ -159,6 +159,15 @@ class Adapted:
 
 
 @dataclass(frozen=True, slots=True)
+class FellBack:
+    """Another model answers this request, because the server of the first one is down or too busy."""
+
+    model: str
+    """Name of the model that answers."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The complete answer: always the last event."""
 
@@ -170,6 +179,8 @@ class Answer:
     """Token counts of the server (``prompt_tokens``, ``completion_tokens`` …); ``None`` if it reports none."""
     model: str = ""
     """Name of the model that answered, according to the server."""
+    fallback: str = ""
+    """Name of the model that answered in place of the one that was asked; empty for that one."""
     reasoning: str = ""
     echo: Mapping[str, Any] | None = None
     """What goes back to the same server with this answer, in later requests; ``None`` if there is nothing.
@@ -188,7 +199,7 @@ class Answer:
         return message
 
 
-ModelEvent = TextChunk | ReasoningChunk | Retry | Adapted | Answer
+ModelEvent = TextChunk | ReasoningChunk | Retry | Adapted | FellBack | Answer
 
 
 class Model(Protocol):

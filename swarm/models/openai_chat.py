@@ -79,7 +79,8 @@ class OpenAIModel:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._name = name
-        self._served = served_as or name
+        self.served_as = served_as or name
+        """The name that the server knows."""
         self._context_window = context_window
         self._discovered = False
         self.facts = ServerFacts()
@@ -108,7 +109,7 @@ class OpenAIModel:
     @property
     def context_window(self) -> int:
         """The context window: tokens for a request plus its answer."""
-        return self._context_window or self.facts.window or context_window_for(self._served)
+        return self._context_window or self.facts.window or context_window_for(self.served_as)
 
     @property
     def address(self) -> str:
@@ -121,14 +122,14 @@ class OpenAIModel:
         return {name: describe(name) for name in self._adaptations()}
 
     def _adaptations(self) -> tuple[str, ...]:
-        learned = self._learned.of(self.address, self._served)
+        learned = self._learned.of(self.address, self.served_as)
         return (*(name for name in self._demands if name not in learned), *learned)
 
     def _version_path(self) -> str:
         return "/v1" if VERSION_PATH in self._adaptations() else ""
 
     def _learn(self, name: str) -> Adapted:
-        self._learned.add(self.address, self._served, name)
+        self._learned.add(self.address, self.served_as, name)
         return Adapted(name, describe(name))
 
     async def discover(self) -> None:
@@ -139,9 +140,9 @@ class OpenAIModel:
         if self._discovered or self._context_window is not None:
             return
         self._discovered = True
-        if self._server.is_local or not known_context_window(self._served):
+        if self._server.is_local or not known_context_window(self.served_as):
             self.facts = facts_in_models(
-                await self._server.read(self.address + self._server.version_path + "/models"), self._served
+                await self._server.read(self.address + self._server.version_path + "/models"), self.served_as
             )
         if self._server.is_local:
             props = facts_in_props(await self._server.read(re.sub(r"/v\d+$", "", self.address) + "/props"))
@@ -254,7 +255,7 @@ class OpenAIModel:
         try:
             return await client.post(
                 self._server.version_path + "/chat/completions",
-                content=join_body(self._served, messages, fields),
+                content=join_body(self.served_as, messages, fields),
                 options={"headers": {"Content-Type": "application/json"}},
                 cast_to=object,
                 stream=True,
