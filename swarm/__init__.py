@@ -74,6 +74,8 @@ if TYPE_CHECKING:
         RecordedConversation as RecordedConversation, read_conversations as read_conversations,
     )
     from swarmchat.swarm.replay.runner import Replayed as Replayed
+    from swarmchat.swarm.session.opening import SessionOpening as SessionOpening
+    from swarmchat.swarm.session.reply import Reply as Reply
     from swarmchat.swarm.session.session import Session as Session
     from swarmchat.swarm.storage.embeddings import Embedder as Embedder, PersistEmbedding as PersistEmbedding
     from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder as NgramEmbedder
@@ -126,6 +128,8 @@ _NAMES = {
     "replay.compare": "Difference compare_logs",
     "replay.files": "RecordedConversation read_conversations",
     "replay.runner": "Replayed",
+    "session.opening": "SessionOpening",
+    "session.reply": "Reply",
     "session.session": "Session",
     "storage.embeddings": "Embedder PersistEmbedding",
     "storage.ngram_embedder": "NgramEmbedder",

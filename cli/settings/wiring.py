@@ -222,7 +222,7 @@ def is_connected(settings: Settings) -> bool:
 
 def make_swarm(settings: Settings) -> Swarm:
     """Return the swarm that answers. Raises DefinitionError if it is missing or invalid."""
-    if settings.swarm is not None:
+    if settings.swarm not in (None, DEFAULT_SWARM.name):
         from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
 
         origin = settings.origins.get("swarm", "")

@@ -179,8 +179,6 @@ class Answer:
     """Token counts of the server (``prompt_tokens``, ``completion_tokens`` …); ``None`` if it reports none."""
     model: str = ""
     """Name of the model that answered, according to the server."""
-    fallback: str = ""
-    """Name of the model that answered in place of the one that was asked; empty for that one."""
     reasoning: str = ""
     echo: Mapping[str, Any] | None = None
     """What goes back to the same server with this answer, in later requests; ``None`` if there is nothing.
@@ -188,6 +186,8 @@ class Answer:
     ``server``: its address. ``reasoning_field``: the field in which it sent the reasoning. ``fields``: other fields of
     the message. ``calls``: other fields of each call, by its id.
     """
+    fallback: str = ""
+    """Name of the model that answered in place of the one that was asked; empty for that one."""
 
     def to_message(self) -> dict[str, Any]:
         """Return the answer as an assistant message, for the log and for later requests."""

@@ -231,7 +231,7 @@ class OpenAIModel:
         for chunk in answer.rest():
             yield chunk
         whole = answer.answer(f"call_{request.key[:8]}", self._errors.address)
-        self._check_finish(whole)
+        self._check_finish(whole, answer.native_finish)
         yield whole
 
     async def _open(self, request: ModelRequest) -> "AsyncStream[object] | Adapted":
@@ -267,9 +267,12 @@ class OpenAIModel:
                 raise
             return self._learn(adaptation)
 
-    def _check_finish(self, answer: Answer) -> None:
-        """Raise AttemptError if the server, and not the model, ended ``answer``."""
+    def _check_finish(self, answer: Answer, native: str) -> None:
+        """Raise AttemptError if the server ended ``answer``, not the model; ``native`` is a provider's own reason."""
         empty = not answer.text and not answer.tool_calls
+        if empty and _TROUBLE.search(native):
+            # OpenRouter calls some failures of providers a normal end.
+            raise self._errors.broken_off(native)
         if _TROUBLE.search(answer.finish) or (empty and not _FINISH.search(answer.finish)):
             raise self._errors.broken_off(answer.finish)
 

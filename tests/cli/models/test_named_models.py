@@ -42,7 +42,7 @@ def test_a_named_model_is_chosen_and_kept(program, server, other):
     assert [body["model"] for body in other.chats] == ["real", "real"]
     assert not server.chats
     listed = json.loads(program.invoke("sessions", "list", "--json").out)
-    assert listed["sessions"][0]["model"] == "fast"
+    assert listed[0]["model"] == "fast"
     assert program.invoke("models", "list").out == "  demo\n  fast\n* test-model\n"
 
 

@@ -89,6 +89,12 @@ OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNA
             "insufficient_system_resource",
             id="DeepSeek",
         ),
+        pytest.param(
+            stream({**chunk({}), "choices": [{"index": 0, "finish_reason": "stop", "native_finish_reason": "error"}]}),
+            ModelUnavailable,
+            "'error'",
+            id="OpenRouter: a normal end",
+        ),
         pytest.param(stream(chunk({}, "weird")), ModelUnavailable, "'weird'", id="an unknown reason and no text"),
         pytest.param(stream({**chunk(None), "choices": []}), ModelUnavailable, "empty answer", id="no choices"),
         pytest.param(
