@@ -199,7 +199,8 @@ def _connection(settings: Settings, most_retries: int | None = None) -> dict[str
         "served_as": table.get("model"),
         "headers": settings.headers,
         "query": settings.query,
-        "context_window": table.get("max_context"),
+        # A window in its table is this model's alone. Any other is the session's, also for other models.
+        "context_window": settings.max_context if "max_context" in table else None,
         "demands": table.get("adaptations", ()),
         "timeout": settings.timeout,
         "max_retries": settings.retries if most_retries is None else min(settings.retries, most_retries),
@@ -250,7 +251,6 @@ def session_settings(settings: Settings) -> SessionSettings:
         alive=settings.alive_lifetime,
     )
     return SessionSettings(
-        # A window of the model's own is no window for others that the session is continued with.
         context_window=None if "max_context" in settings.of_this_model else settings.max_context,
         lifetimes=lifetimes,
         approve=settings.approve or {},

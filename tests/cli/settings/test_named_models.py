@@ -74,6 +74,16 @@ def test_an_option_overrides_the_table_of_its_model_alone(write):
     assert load(write, TABLE, base_url="http://here:1/v1", model="x").for_model("fast").base_url != "http://here:1/v1"
 
 
+def test_a_window_in_a_table_is_that_of_its_model_alone(write, monkeypatch):
+    monkeypatch.setenv("TEST_KEY_OF_MISTRAL", "sk-of-mistral")
+    for flags, window in (({}, 9_000), ({"max_context": 5_000}, 5_000)):
+        settings = load(write, "max_context = 7_000\n" + MAIN + TABLE, **flags)
+        assert wiring.make_model(settings, interactive=False).context_window == window
+        assert wiring.session_settings(settings).context_window is None
+    settings = load(write, "max_context = 7_000\n" + MAIN + TABLE, model="other")
+    assert wiring.session_settings(settings).context_window == 7_000
+
+
 def test_a_profile_may_have_tables(write):
     settings = load(
         write, '[profiles.p.models.fast]\nbase_url = "http://other.example/v1"\n', profile="p", model="fast"
