@@ -85,6 +85,7 @@ def _models(typed: PartialCommandLine) -> list[Candidate]:
 
     settings = typed.settings()
     models = {"demo": "built in: scripted answers, no AI", **dict(_set_in_files("model"))}
+    models |= dict.fromkeys(settings.models or (), "in your settings")
     ports = settings.discover
     if from_folder(settings.origins.get("base_url", "")):
         # Nobody has said yet that this server may be asked.
