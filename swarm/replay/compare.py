@@ -23,29 +23,38 @@ class Difference:
     record: int | None
     """The seq of the record in the transcript; of the last one, where there is one too many now."""
     type: str
-    """The type of the record, with its agent; ``expect`` and ``transcript`` for what the turn as a whole lacks."""
+    """The type of the record, with its agent.
+
+    For a hand-written turn: ``expect`` is an expectation, ``result`` the result of a tool, ``call`` a call that failed,
+    ``transcript`` an answer or result that is missing, or that nothing asked for.
+    """
     field: str
-    """The path to the field, with dots; empty where the whole record is too much or missing."""
+    """The path to the field, with dots; empty for a whole record. For ``result`` the tool, for ``call`` the problem."""
     expected: Any
     actual: Any
 
     def __str__(self) -> str:
-        if self.type == "expect":
-            return f"turn {self.turn}: expected {self.field}"
-        if self.type == "transcript":
-            if self.actual is None:
-                return f"turn {self.turn}: {self.expected} was asked for, and is not in the transcript"
-            return f"turn {self.turn}: {self.actual} is in the transcript, and nothing asked for it"
-        where = f"turn {self.turn}, record {self.record} ({self.type})"
-        if not self.field:
-            if self.actual is None:
-                return f"{where}: it is not there any more"
-            return f"turn {self.turn}, after record {self.record}: there is a further record, {self.type!r}"
-        return f"{where}: {self.field}{_explained(self)}"
+        where = f"turn {self.turn}"
+        match self.type:
+            case "expect":
+                return f"{where}: expected {self.field}"
+            case "result":
+                return f"{where}: the result of {self.field} differs from the one in the transcript"
+            case "call":
+                intended = "if this is intended, expect it with 'failed' or 'rescues'"
+                return f"{where}: {self.field} ({self.actual}); {intended}"
+            case "transcript" if self.actual is None:
+                return f"{where}: {self.expected} was asked for, and is not in the transcript"
+            case "transcript":
+                return f"{where}: {self.actual} is in the transcript, and nothing asked for it"
+        if not self.field and self.expected is None:
+            return f"{where}, after record {self.record}: new record {self.type!r}"
+        where += f", record {self.record} ({self.type})"
+        return f"{where}: {self.field}{_explained(self)}" if self.field else f"{where}: missing in the replay"
 
     def diff(self) -> list[str]:
         """Return the two values as lines that begin with - and +, cut to where they differ."""
-        if self.type == "transcript":
+        if self.type in ("transcript", "call"):
             return []
         expected, actual = _shown(self.expected), _shown(self.actual)
         start = next((i for i, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b), 0)
