@@ -449,6 +449,8 @@ def test_an_update_writes_what_comes_out_and_keeps_the_expectations(program, log
 
     done = program.invoke("replay", "log.jsonl", "-S", other, "--update")
     assert done.code == 0
+    assert re.search(r"log\.jsonl: \d+ changes to accept\n +\d+  ", done.out)
+    assert re.search(r"^ +\d+  the system prompt of 'sales' has changed$", done.out, re.MULTILINE)
     assert re.search(r"log\.jsonl: updated, \d+ of \d+ lines changed\n", done.out)
     after = log.read_bytes().splitlines()
     assert after[second] == expected
@@ -458,6 +460,45 @@ def test_an_update_writes_what_comes_out_and_keeps_the_expectations(program, log
     assert program.invoke("replay", "log.jsonl", "-S", other).code == 0
     assert program.invoke("replay", "log.jsonl").code == DIFFERENT
     assert set(os.listdir(program.folder)) - {"__pycache__"} == {"log.jsonl", "other.py"}
+
+
+@pytest.fixture
+def breaking(program) -> str:
+    """The help desk without a tool that the log uses."""
+    import swarmchat.examples.helpdesk as helpdesk
+
+    code = Path(helpdesk.__file__).read_text("utf-8")
+    assert "find_fact" in code
+    (program.folder / "breaking.py").write_text(code.replace("find_fact", "look_up"), "utf-8")
+    return "breaking.py"
+
+
+def test_an_update_with_breaking_changes_needs_a_yes(program, log, breaking):
+    before = log.read_bytes()
+    done = program.invoke("replay", "log.jsonl", "-S", breaking, "--update")
+    assert done.code == DIFFERENT
+    assert re.match(r"log\.jsonl: turn 1, record ", done.out)
+    assert re.search(r"^log\.jsonl: \d+ changes to accept$", done.out, re.MULTILINE)
+    assert re.search(r"^ +\d+  the tools of 'triage' have changed$", done.out, re.MULTILINE)
+    assert "new record 'rescue'" in done.out
+    assert "log.jsonl was not updated: the conversation takes another course" in done.err
+    assert "pass --yes" in done.err
+    assert "1 file not updated" in done.err
+    assert log.read_bytes() == before
+
+    done = program.invoke("replay", "log.jsonl", "-S", breaking, "--update", "--yes")
+    assert (done.code, "log.jsonl: updated" in done.out) == (0, True)
+    assert program.invoke("replay", "log.jsonl", "-S", breaking).code == 0
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", DIFFERENT), ("", DIFFERENT)])
+def test_an_update_asks_at_a_terminal(answer, code, program, log, breaking):
+    before = log.read_bytes()
+    with program.chat("replay", "log.jsonl", "-S", breaking, "--update") as screen:
+        screen.wait_for("Write these changes into log.jsonl? [y/N]")
+        screen.send(answer + "\r")
+        assert screen.wait_for_end() == code
+    assert (log.read_bytes() == before) == (code != 0)
 
 
 def test_what_is_not_updated(program, log):
@@ -476,6 +517,7 @@ def test_what_is_not_updated(program, log):
         (["log.jsonl", "-m", "demo"], 2, "use it with --mode live"),
         (["log.jsonl", "--from", "3", "--until", "2"], 2, "--until 2 is before --from 3"),
         (["log.jsonl", "--update", "--from", "3"], 2, "--update writes whole transcripts"),
+        (["log.jsonl", "--yes"], 2, "--yes accepts an update: use it with --update"),
         (["log.jsonl", "-o", "x.py"], 2, "use it with --emit-test"),
         (["log.jsonl", "--speed", "2"], 2, "--speed is for playback"),
         (["nothing.jsonl"], 66, "no such file: 'nothing.jsonl'"),
