@@ -178,12 +178,57 @@ def read_approvals(value: object) -> Mapping[str, str]:
 def read_prices(value: object) -> Mapping[str, Sequence[float]]:
     """Read a table of two prices per model."""
     expected = 'expected prices of a million tokens of input and of output by model: { "gpt-4o-mini" = [0.15, 0.60] }'
-    if not isinstance(value, dict) or not all(_are_prices(prices) for prices in value.values()):
+    try:
+        return {name: read_pair_of_prices(prices) for name, prices in read_table(value, expected).items()}
+    except ValueError as error:
+        raise ValueError(expected) from error
+
+
+def read_pair_of_prices(value: object) -> Sequence[float]:
+    """Read the prices of a million tokens of input and of output."""
+    are_prices = isinstance(value, list) and all(type(price) in (int, float) and price >= 0 for price in value)
+    if not isinstance(value, list) or not are_prices or len(value) != 2:
+        raise ValueError("expected prices of a million tokens of input and of output, such as [0.15, 0.60]")
+    return tuple(value)
+
+
+def read_texts(value: object) -> Mapping[str, str]:
+    """Read a table of texts by name."""
+    expected = 'expected a table of texts, such as { "X-Title" = "swarmchat" }'
+    table = read_table(value, expected)
+    if not all(isinstance(text, str) and name and (name + text).isprintable() for name, text in table.items()):
+        raise ValueError(f"{expected}, in one line each")
+    return table
+
+
+def read_score(value: object) -> float:
+    """Read a number from 0 to 1."""
+    number = float(value) if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1:
+        raise ValueError("expected a number from 0 to 1")
+    return float(number)
+
+
+def read_prefixes(value: object) -> tuple[str, str]:
+    """Read two texts."""
+    match value:
+        case [str(before_search), str(before_item)]:
+            return before_search, before_item
+        case _:
+            raise ValueError('expected two texts, such as ["query: ", "passage: "]')
+
+
+def read_names(value: object) -> Sequence[str]:
+    """Read names: a list, or a text with commas."""
+    has_commas = isinstance(value, str) and not value.lstrip().startswith("[")
+    names = str(value).split(",") if has_commas else value
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValueError('expected names, such as ["gpt-4o-mini", "qwen3:8b"]')
+    return tuple(name.strip() for name in names)
+
+
+def read_table(value: object, expected: str) -> Mapping[str, Any]:
+    """Read a table; ``expected`` is the error for anything else."""
+    if not isinstance(value, dict):
         raise ValueError(expected)
-    return {name: tuple(prices) for name, prices in value.items()}
-
-
-def _are_prices(value: object) -> bool:
-    if not isinstance(value, list) or len(value) != 2:
-        return False
-    return all(type(price) in (int, float) and price >= 0 for price in value)
+    return value

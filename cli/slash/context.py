@@ -13,7 +13,7 @@ from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.context.left_out import Reason, left_out
-from swarmchat.swarm.errors import CompactFailed, OverBudget
+from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.session.session import Session
@@ -78,7 +78,7 @@ async def _tokens(chat: ChatContext, argument: str) -> str:
 @Command("compact", "replace older turns by a summary in requests; the log keeps them", "[FOCUS]", is_useful=has_turns)
 async def _compact(chat: ChatContext, argument: str) -> CommandResult:
     if chat.session.model.name == "demo":
-        raise CompactFailed("the demo model writes no summaries: choose another one with /model NAME")
+        raise UsageError("the demo model cannot write summaries: connect a model, or see /help model")
     done = await chat.session.compact(argument)
     cost = f"; it cost {_cost(done.usage)}" if done.usage else ""
     remark = (

@@ -4,24 +4,9 @@ import re
 from collections.abc import Iterator
 
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
-from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext
+from swarmchat.swarm.parsing import formats
+from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext, asks_about_calls
 from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
-from swarmchat.swarm.parsing.formats import (
-    CONTROL,
-    ENDS,
-    HARMONY,
-    HARMONY_END,
-    HARMONY_HEADER,
-    HARMONY_HEADER_START,
-    OTHER_ROLES,
-    ROLE,
-    ROLE_START,
-    STARTS,
-    THOUGHT_ENDS,
-    THOUGHTS,
-    alternatives,
-    marks_for,
-)
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -38,7 +23,7 @@ _RECIPIENT = re.compile(r"\bto=([\w.-]{1,100})")
 _THOUGHT_KEPT = 20_000
 _SENTENCE_ENDS = ".!?…:。！？)"
 _SPACE = re.compile(r"\s*+")
-_CONTROL = re.compile(alternatives(CONTROL))
+_CONTROL = re.compile(formats.alternatives(formats.CONTROL))
 
 
 class AnswerFilter:
@@ -47,14 +32,17 @@ class AnswerFilter:
     The result does not depend on how the answer is cut. Never raises, whatever the answer contains.
     """
 
-    def __init__(self, toolset: Toolset) -> None:
+    def __init__(self, toolset: Toolset, question: str = "") -> None:
+        """``question``: what the user asked. If it is about calls, those in the answer are examples."""
         self.toolset = toolset
         self.control_tokens: list[str] = []
         """Tokens of chat templates that were cut from the text."""
         self._finder = CallFinder(toolset)
         self._output = AnswerText()
+        self._explains = asks_about_calls(question, toolset.names)
+        self._wants_json = self._explains or "json" in question.casefold()
         self._line = LineContext()
-        self._marks = marks_for(toolset.names)
+        self._marks = formats.marks_for(toolset.names)
         self._parts: list[str] = []
         self._length = self._retry = 0
         self._text, self._final = "", False
@@ -63,7 +51,7 @@ class AnswerFilter:
         self._recipient: str | None = None
         self._thinking = ""
         """The last part of the current thought, in which calls are looked for."""
-        self._thought_said = self._dropping = False
+        self._thought_said = self._dropping = self._is_result = False
 
     def feed(self, text: str) -> Iterator[Piece]:
         """Take the next piece of the answer; return the pieces that are decided now."""
@@ -144,12 +132,15 @@ class AnswerFilter:
         found, refuted = None, position + 1
         if self.toolset and not self._line.indented:
             try:
-                found = self._finder.bare(text, position, self._final, self._line.code)
+                first = not self._output.prose and not self._wants_json
+                found = self._finder.bare(text, position, self._final, self._line.code, first)
             except NotACall as no:
                 refuted = max(no.position, refuted)
         if found:
             leak, end = found
-            if self._output.prose:
+            if leak.calls and self._is_example:
+                return self._say(position, end)
+            if self._output.prose or not all(call.name in self.toolset.names for call in leak.calls):
                 self._line.note(text[position:end], call=True)
                 self._output.wait(text[position:end], leak)
             else:
@@ -189,28 +180,42 @@ class AnswerFilter:
         end = position + len(mark)
         if self._line.quoted:
             return self._say(position, end)
-        if mark in THOUGHTS:
+        if mark in formats.THOUGHTS:
             if self._output.prose:
                 self._thought_said = True
                 return self._say(position, end)
             self._output.remove()
-            self._begin_thought(re.compile(re.escape(THOUGHTS[mark])))
+            self._begin_thought(re.compile(re.escape(formats.THOUGHTS[mark])))
             return end
-        if mark in THOUGHT_ENDS:
+        if mark == formats.RESULT:
+            if not self._line.blank:
+                return self._say(position, end)
+            self._output.remove()
+            self._begin_thought(re.compile(re.escape(formats.RESULT_END)), is_result=True)
+            return end
+        if mark in formats.THOUGHT_ENDS:
             return self._thought_end(position, mark)
-        if mark == HARMONY:
+        if mark == formats.HARMONY:
             return self._harmony(position)
-        if mark in CONTROL:
+        if mark in formats.CONTROL:
             return self._control(position)
         try:
             leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)
         except NotACall as refuted:
             return self._say(position, min(refuted.position, len(self._text)))
-        self._output.remove(leak)
+        self._remove(leak)
         return end
 
-    def _begin_thought(self, closing: "re.Pattern[str]") -> None:
-        self._thought = closing
+    @property
+    def _is_example(self) -> bool:
+        """Whether a call that comes now is an example."""
+        return self._explains or self._output.explains
+
+    def _remove(self, leak: Leak) -> None:
+        self._output.remove(leak.as_example() if self._is_example else leak)
+
+    def _begin_thought(self, closing: "re.Pattern[str]", is_result: bool = False) -> None:
+        self._thought, self._is_result = closing, is_result
         self._thinking = ""
 
     def _thought_end(self, position: int, mark: str) -> int:
@@ -245,6 +250,8 @@ class AnswerFilter:
         return end
 
     def _think(self, thought: str) -> None:
+        if self._is_result:
+            return
         self._output.think(thought)
         self._thinking = (self._thinking + thought)[-_THOUGHT_KEPT:] if self.toolset else ""
 
@@ -270,24 +277,24 @@ class AnswerFilter:
 
     def _harmony(self, position: int) -> int:
         """Read the header of one of gpt-oss's messages: a thought, text, or a call."""
-        text, end = self._text, position + len(HARMONY)
-        header = HARMONY_HEADER.match(text, end)
+        text, end = self._text, position + len(formats.HARMONY)
+        header = formats.HARMONY_HEADER.match(text, end)
         if header is None:
-            if not self._final and HARMONY_HEADER_START.match(text, end):
+            if not self._final and formats.HARMONY_HEADER_START.match(text, end):
                 raise NeedMore
             return self._say(position, end)
         recipient = _RECIPIENT.search(header["header"])
         name = recipient[1] if recipient else self._recipient
         if name and self.toolset:
             leak, end = self._finder.header(text, position, header.end(), name, self._final)
-            self._output.remove(leak)
+            self._remove(leak)
             self._recipient = None
             return end
         self._recipient = None
-        self.control_tokens += [HARMONY, "<|message|>"]
+        self.control_tokens += [formats.HARMONY, "<|message|>"]
         self._output.remove()
         if header["channel"] == "analysis":
-            self._begin_thought(HARMONY_END)
+            self._begin_thought(formats.HARMONY_END)
         return header.end()
 
     def _control(self, position: int) -> int:
@@ -298,11 +305,11 @@ class AnswerFilter:
         while match := _CONTROL.match(text, after):
             tokens.append(match[0])
             end = match.end()
-            other |= match[0] in OTHER_ROLES and bool(tokens[:-1] or self._line.blank)
-            if match[0] in STARTS:
-                if not self._final and ROLE_START.match(text, end):
+            other |= match[0] in formats.OTHER_ROLES and bool(tokens[:-1] or self._line.blank)
+            if match[0] in formats.STARTS:
+                if not self._final and formats.ROLE_START.match(text, end):
                     raise NeedMore
-                found = ROLE.match(text, end)
+                found = formats.ROLE.match(text, end)
                 if found:
                     role, end, recipient = True, found.end(), found["to"]
                     other |= found["other"] is not None
@@ -312,6 +319,10 @@ class AnswerFilter:
             if not self._final and (after == len(text) or text[after : after + 40] in self._marks.beginnings):
                 raise NeedMore
         first = tokens[0]
+        if first in formats.ENDS:
+            if not self._final and formats.OTHER_TURN_START.match(text, after):
+                raise NeedMore
+            other |= formats.OTHER_TURN.match(text, after) is not None
         nothing = not self._output.prose
         line_ends = after >= len(text) or "\n" in text[end:after]
         cut = nothing or other or role or len(tokens) > 1 or line_ends or bool(self._marks.any.match(text, after))
@@ -319,13 +330,13 @@ class AnswerFilter:
             cut = nothing and (after > end or len(tokens) > 1)
         elif first == "</s>" and self._line.struck:
             cut = False
-        elif first in OTHER_ROLES and not other:
+        elif first in formats.OTHER_ROLES and not other:
             cut = nothing
         if not cut:
             return self._say(position, position + len(first))
         self.control_tokens += tokens
         self._output.remove()
         self._recipient = recipient
-        turned = first in ENDS or not nothing or first in STARTS
+        turned = first in formats.ENDS or not nothing or first in formats.STARTS
         self._dropping = other and turned
         return end

@@ -11,8 +11,9 @@ from swarmchat.swarm.tools.toolset import Toolset
 
 _SPACE = re.compile(r"\s*+")
 # Brackets too many: only where nothing else stands on the line, or a closing mark.
-_STRAY = re.compile(r"[}\]]{1,3}(?=\s*(?:\Z|\n|</|<\||\[/|\[END))")
-_STRAY_START = re.compile(r"[}\]]{1,3}[ \t]*(?:<|\[E?N?)?\Z")
+_STRAY = re.compile(r"[)}\]]{1,3}(?=\s*(?:\Z|\n|</|<\||\[/|\[END))")
+_STRAY_START = re.compile(r"[)}\]]{1,3}[ \t]*(?:<|\[E?N?)?\Z")
+_CUT_CLOSER = re.compile(r"(?:</?[\w|｜▁:]{0,40}|\[/?[A-Z_]{0,20})\Z")
 _CALL_FOLLOWS = re.compile(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}[\[({\n<])")
 _CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}\Z")
 
@@ -43,10 +44,10 @@ class Cursor:
 
     def json_arguments(self, name: str, position: int) -> tuple[ParsedCall, int]:
         """Read the JSON object with the arguments of ``name``; return the call and where the object ends."""
-        arguments, end, broken = parse_loose(self.text, position, self.final, None, CLOSERS)
+        arguments, end, broken, unclosed = parse_loose(self.text, position, self.final, None, CLOSERS)
         if not isinstance(arguments, dict):
             raise NotACall(end)
-        return ParsedCall(name, arguments, broken, True), end
+        return ParsedCall(name, arguments, broken or unclosed > 0, True), end
 
     def partial(self, mark: str, position: int) -> None:
         """Raise NeedMore if the text ends within what may become ``mark`` at ``position``."""
@@ -82,6 +83,8 @@ class Cursor:
                 position = match.end()
             elif self._repeats(end, mark):
                 return end + len(mark)
+            elif self.final and end < len(self.text) and _CUT_CLOSER.match(self.text, end):
+                return len(self.text)
             else:
                 return position
 

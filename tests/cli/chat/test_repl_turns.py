@@ -89,7 +89,7 @@ def test_a_reset_is_taken_back_alone(program, server):
 def test_the_demo_model_writes_no_summaries(program):
     with program.chat("-s", "s") as screen:
         say(screen, "hello", "Hello!")
-        say(screen, "/compact", "error: the demo model writes no summaries")
+        say(screen, "/compact", "error: the demo model cannot write summaries")
 
 
 def test_a_refused_message_can_be_changed(program):

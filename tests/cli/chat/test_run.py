@@ -98,7 +98,7 @@ def test_a_script_is_read_line_by_line():
         ("/undo two", "s, line 1: 'two' is not a number of turns"),
         ("/redo 0", "s, line 1: '0' is not a number of turns"),
         ("/agent bos", "s, line 1: swarm 'office' has no agent 'bos'; did you mean 'boss'"),
-        ("/state note", "s, line 1: swarm 'office' declares no state 'note'; did you mean 'notes'"),
+        ("/state note", "s, line 1: swarm 'office' has no state 'note'; did you mean 'notes'"),
         ("/export it.doc", "s, line 1: 'it.doc' has no known format"),
     ],
 )
@@ -306,7 +306,7 @@ def test_the_first_error_ends_it_unless_told_otherwise(program, server):
     done = script(program, "a\n\nb\nc\nd\n", "-s", "s", "--keep-going")
     assert done.code == 75
     assert [line[:15] for line in done.err.splitlines() if "error" in line] == ["error: line 3: ", "error: line 4: "]
-    assert done.out == "fine\n\f\n\f\n\f\nYou said: d\n"
+    assert done.out == "fine\n\f\n\f\n\f\nYou said: b\n\nc\n\nd\n"
     server.reply(failure(429, "slow down", {"Retry-After": "3600"}))
     done = script(program, "a\nb\n", "-s", "t")
     assert (done.code, done.out) == (75, "")

@@ -164,6 +164,7 @@ def _forms(problem: str) -> list[str]:
     expected = problem.split("expected ", 1)[1]
     if choices := re.match(r"(?:one|some) of ([\w, ]+)", expected):
         return choices[1].removesuffix(" or none").replace(", in the order in which they are tried,", "").split(", ")
+    expected = expected.removeprefix("tables [models.NAME], or ")
     forms = re.findall(r'\{.*\}|\[.*\]|"[^"]+"|https?://\S+', expected)
     return forms + [word for word in ("true", "false") if re.search(rf"\b{word}\b", expected)]
 
@@ -173,7 +174,7 @@ def test_the_environment_takes_each_form_that_a_message_shows(name):
     with pytest.raises(ConfigError) as raised:
         load_settings({name: [[]]}, {}, [])
     forms = _forms(str(raised.value))
-    assert forms or re.search("expected (text|a whole number)", str(raised.value))
+    assert forms or re.search("expected (text|a whole number|a number)", str(raised.value))
     for form in forms:
         in_environment = load_settings({}, {f"SWARMCHAT_{name.upper()}": form}, [])
         assert in_environment.origins == {name: f"$SWARMCHAT_{name.upper()}"}

@@ -227,8 +227,11 @@ def test_ordinary_text_flows(text: str) -> None:
 
 def test_what_is_no_call_is_let_go_at_the_first_value_that_shows_it() -> None:
     output = AnswerFilter(TOOLSET)
-    assert list(output.feed('{"name": "Alice')) == []
-    assert list(output.feed('"')) == [TextChunk('{"name": "Alice"')]
+    assert list(output.feed('{"name": "Alice Ross')) == []
+    assert list(output.feed('"')) == [TextChunk('{"name": "Alice Ross"')]
+    output = AnswerFilter(TOOLSET)
+    assert list(output.feed('{"name": "Alice", ')) == []
+    assert list(output.feed('"age')) == [TextChunk('{"name": "Alice", "age')]
     output = AnswerFilter(TOOLSET)
     assert list(output.feed('{"ti')) == [TextChunk('{"ti')]
 
