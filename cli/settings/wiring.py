@@ -253,7 +253,7 @@ def session_settings(settings: Settings) -> SessionSettings:
     return SessionSettings(
         context_window=None if "max_context" in settings.of_this_model else settings.max_context,
         lifetimes=lifetimes,
-        approve=settings.approve or {},
+        approve=_approvals(settings),
         rescue=settings.rescue,
         rescue_confirm=settings.rescue_confirm,
         placeholder=settings.placeholder,
@@ -261,10 +261,21 @@ def session_settings(settings: Settings) -> SessionSettings:
     )
 
 
+def _approvals(settings: Settings) -> Mapping[str, str]:
+    """Return the rules for approval. A folder's file can make them stricter only: it must not let tools run unasked."""
+    rules = settings.approve or {}
+    if not from_folder(settings.origins.get("approve", "")):
+        return rules
+    return {pattern: rule for pattern, rule in rules.items() if rule != "auto"}
+
+
 def project_settings(settings: Settings) -> list[str]:
     """Return a line with the settings from the current folder's file, if there are any."""
     names = [name for name, origin in settings.origins.items() if from_folder(origin)]
-    return [f"./{PROJECT_FILE} sets {', '.join(names)}"] if names else []
+    if not names:
+        return []
+    server = f"; messages go to {settings.base_url}" if "base_url" in names else ""
+    return [f"./{PROJECT_FILE} sets {', '.join(names)}{server}"]
 
 
 def warm_up(model: Model) -> None:

@@ -6,8 +6,10 @@ import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import TYPE_CHECKING, TypeVar
+from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from urllib.request import (  # type: ignore[attr-defined] # typeshed omits them
     HTTPRedirectHandler,
@@ -239,11 +241,16 @@ class OpenAIServer:
         with suppress(OSError, HTTPException, ValueError):
             opener = build_opener(_NoRedirect, *proxies)
             request = Request(url, headers=headers)  # noqa: S310 - the base URL is one of http or https
-            with opener.open(request, timeout=seconds) as response:
+            try:
+                response = opener.open(request, timeout=seconds)
+            except HTTPError as error:
+                # Read to its end, too: a server takes a connection that ends before for a fault.
+                response = error
+            with response:
                 body = b""
                 while len(body) < _MAX_FACTS and (part := response.read(65_536)):
                     body += part
-                return body
+            return body if response.status == HTTPStatus.OK else b""
         return b""
 
     async def close(self) -> None:
