@@ -1,12 +1,13 @@
-"""JSON that any reader takes."""
+"""JSON that any reader takes, and texts of any editor."""
 
 import json
 import math
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.encoding import decode_text, encode_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -34,3 +35,19 @@ def test_everything_is_json(value: Any) -> None:
 def test_what_is_not_finite_is_null() -> None:
     usage = {"prompt_tokens": math.nan, "cost": math.inf, "details": [{"cached": -math.inf, "audio": 1.5}]}
     assert encode_json(usage) == b'{"prompt_tokens":null,"cost":null,"details":[{"cached":null,"audio":1.5}]}'
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff")),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_a_text_is_decoded_with_and_without_a_byte_order_mark(text, encoding):
+    assert decode_text(text.encode(encoding)) == text
+
+
+@given(st.binary(), st.binary())
+def test_binary_data_is_no_text(before, after):
+    with pytest.raises(UnicodeDecodeError):
+        decode_text(b"\x89PNG" + before + b"\0" + after)
+    with pytest.raises(UnicodeDecodeError):
+        decode_text(b"text\0" + after)
