@@ -30,8 +30,15 @@ _DAMAGED_LINE = re.compile(
     r"""\s*["'](?P<name>[^"'\n]{1,100})["']\s*,?\s*["'](?:arguments|parameters|args|input)["']"""
 )
 _TAG = re.compile(r"<([a-zA-Z_]{1,40})>")
+# A tag that the text ends in, and that can only be the beginning of a call.
+_CUT_TAG = re.compile(
+    r"""<[\w:|｜]+(?:[=(]["']?[\w.:/-]*|[ \t]+\w+[ \t]*=[^<>\n]*)\Z"""
+    r"""|<(?:tool_?call|function_?call|[\w:|｜]*invoke)[ \t]+\w*\Z"""
+)
 _GENERAL_TAGS = frozenset({"tool", "tools", "tool_use", "tool_code", "function_calls"})
 """Tags that other XML has too."""
+# What is left of a call that ends right behind its mark.
+_FIRST_WORD = re.compile(r"[\[{(\s]*(?:<\w{1,40}>\s*)*<?[\w.:-]{0,64}\s*\Z")
 _WORD = re.compile(r"[\w-]{2,64}")
 _PLACEHOLDER = re.compile(
     r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
@@ -54,7 +61,7 @@ class LeakedCall:
     name: str
     """The offered name that is meant; otherwise the name as written."""
     arguments: str
-    """The JSON text of an object, repaired; as written if it cannot be parsed."""
+    """The JSON text of an object, repaired; as written if only they cannot be parsed."""
     problem: str | None = None
     doubtful: bool = False
     """Whether it must not be carried out, even if it fits: it is cut off, cannot be read, or is an example."""
@@ -102,7 +109,7 @@ class CallFinder:
             body = position
             parser.need(position)
             if position >= len(text) and line_start:
-                return self._refused(self._formats[mark], text[start:], "", "", CUT_OFF), position
+                return self._refused(self._formats[mark], text[start:], "", CUT_OFF), position
             calls, position = parser.body(position)
         except NotACall as refuted:
             seen = max(refuted.position, start + 1)
@@ -148,7 +155,7 @@ class CallFinder:
             # With these keys, JSON is a call even if its tool is unknown: no data looks like it.
             keys = ("arguments", "parameters") if len(parsed) == 1 else ("arguments",)
             is_known = call.name in self.toolset.names or (first and parsed_call.key in keys)
-            cut_off = parsed_call.broken and number > 0
+            cut_off = parsed_call.broken and (number > 0 or self.toolset.may_begin(call.name))
             if call.problem is not None and not cut_off and not (parsed_call.explicit and is_known):
                 raise NotACall(end)
             if call.problem == EXAMPLE.format(call.name):
@@ -212,12 +219,16 @@ class CallFinder:
         It is one if it begins like a call in JSON, or if it is a tag alone on its lines.
         """
         text, tag = parser.text, _TAG.fullmatch(mark) if line_start else None
+        if line_start and parser.final and _CUT_TAG.match(text, start):
+            return self.cut_off(text[start:], self._formats[mark]), len(text)
         parser.need(refuted + 20)
         is_json = _DAMAGED.match(text, body, refuted + 20)
-        if not is_json and not tag:
+        is_cut = line_start and parser.final and _FIRST_WORD.match(text, body)
+        if not is_json and not tag and not is_cut:
             return None
         limit = refuted + _WINDOW
-        closer, again = CLOSERS.search(text, refuted, limit), text.find(mark, refuted, limit)
+        closer = None if is_cut else CLOSERS.search(text, refuted if is_json else body, limit)
+        again = text.find(mark, refuted, limit)
         if closer is None and again < 0 and len(text) < limit:
             parser.need(len(text))
         if 0 <= again < (closer.start() if closer else limit):
@@ -235,13 +246,22 @@ class CallFinder:
         else:
             words = _WORD.findall(content) if closer else _WORD.findall(content)[:1]
             name = next(filter(self.toolset.resolve, words), "")
-            is_alone = closer and parser.match(_LINE_END, _LINE_END_START, end) and tag and tag[1] not in _GENERAL_TAGS
-            if not content or not (name or is_alone):
+            is_call = not tag or tag[1] not in _GENERAL_TAGS
+            if is_cut:
+                is_call |= "<" in content or self.toolset.may_begin(content)
+            else:
+                is_call &= closer is not None and parser.match(_LINE_END, _LINE_END_START, end) is not None
+            if not (name or is_call):
                 return None
-        return self._refused(self._formats[mark], text[start:end], name, content, why), end
+        return self._refused(self._formats[mark], text[start:end], name, why), end
 
-    def _refused(self, format_name: str, text: str, name: str, content: str, why: str) -> Leak:
-        call = LeakedCall(self.toolset.resolve(name) or name, content)
+    def cut_off(self, text: str, format_name: str = "cut off") -> Leak:
+        """Return the leak of a ``text`` that is the beginning of an opening mark."""
+        name = next(filter(self.toolset.resolve, _WORD.findall(text)), "")
+        return self._refused(format_name, text, name, CUT_OFF)
+
+    def _refused(self, format_name: str, text: str, name: str, why: str) -> Leak:
+        call = LeakedCall(self.toolset.resolve(name) or name, "{}")
         return Leak(format_name, text, (call.refused(why),))
 
     def _damaged_line(self, parser: CallParser, start: int, refuted: int) -> tuple[Leak, int]:
@@ -261,7 +281,7 @@ class CallFinder:
         with suppress(ValueError, RecursionError):
             json.loads(text[match.end("fence") if match["fence"] else start : end.start() if end else stop])
             raise NotACall(refuted)
-        return self._refused("damaged JSON", text[start:stop], name, text[start:stop], UNREADABLE), stop
+        return self._refused("damaged JSON", text[start:stop], name, UNREADABLE), stop
 
 
 def _has_placeholder(value: object) -> bool:

@@ -14,8 +14,8 @@ _SPACE = re.compile(r"\s*+")
 _STRAY = re.compile(r"[)}\]]{1,3}(?=\s*(?:\Z|\n|</|<\||\[/|\[END))")
 _STRAY_START = re.compile(r"[)}\]]{1,3}[ \t]*(?:<|\[E?N?)?\Z")
 _CUT_CLOSER = re.compile(r"(?:</?[\w|｜▁:]{0,40}|\[/?[A-Z_]{0,20})\Z")
-_CALL_FOLLOWS = re.compile(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}[\[({\n<])")
-_CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}\Z")
+_CALL_FOLLOWS = re.compile(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}\s*(?:[\[({\n<]|\w{1,100}\s{0,3}[=:]))")
+_CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}(?:\s+\w{0,100}\s{0,3})?\Z")
 
 
 class Cursor:

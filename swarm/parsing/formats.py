@@ -184,6 +184,8 @@ STATEMENT = re.compile(
 )
 
 _KEPT = 64
+_LEAST_MARK = 6
+"""Characters of an opener by which it is known when the text ends in it."""
 
 # What a line that is a bare call may begin with, besides a name.
 _LINE_WORDS = (
@@ -196,11 +198,13 @@ class Marks(NamedTuple):
     """The patterns for one set of offered tools."""
 
     openers: dict[str, str]
-    """Marks that open a frame of calls, with the names of their formats; empty if no tools are offered."""
+    """Marks that open a frame of calls, with the names of their formats."""
     any: "re.Pattern[str]"
     """Any mark."""
     beginnings: frozenset[str]
     """Every text that a mark begins with."""
+    cut_openers: frozenset[str]
+    """Texts that openers begin with, long enough to be nothing else."""
     heads: frozenset[str]
     """The first characters of all marks."""
     line: "re.Pattern[str]"
@@ -212,13 +216,14 @@ class Marks(NamedTuple):
 @lru_cache(_KEPT)
 def marks_for(names: tuple[str, ...]) -> Marks:
     """Return the patterns to search for while tools with these names are offered."""
-    openers = {**OPENERS, **{functionary(name): "Functionary" for name in names if name != "all"}} if names else {}
-    marks = {*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, *openers, *([RESULT] if names else [])}
+    openers = {**OPENERS, **{functionary(name): "Functionary" for name in names if name != "all"}}
+    marks = {*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, RESULT, *openers}
     pattern, line = alternatives(marks), _line_start(names)
     return Marks(
         openers,
         re.compile(pattern),
         beginnings(marks),
+        frozenset(text for text in beginnings(openers) if len(text) >= _LEAST_MARK and not text[0].isalpha()),
         frozenset(mark[0] for mark in marks),
         re.compile(rf"[ \t]*(?={line})"),
         re.compile(rf"(?P<line>\n[ \t]*(?={line}))|{pattern}"),

@@ -239,7 +239,7 @@ class _Reader:
             if end == len(self.text) and not self.final:
                 raise NeedMore
             self.broken |= end == len(self.text)
-        if self.watch and not self.watch(objects, key, UNREAD):
+        if self.watch and not self.watch(objects, key, MORE if self.broken else UNREAD):
             raise NotACall(position + 1)
         return key, end
 

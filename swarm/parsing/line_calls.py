@@ -199,7 +199,9 @@ class LineCallParser(CallParser):
             raise NotACall(name.end())
         label = self.match(_REACT_INPUT, _REACT_INPUT_START, name.end())
         if label is None:
-            raise NotACall(name.end())
+            if not _REACT_INPUT_START.match(self.text, name.end()):
+                raise NotACall(name.end())
+            return [ParsedCall(name[1], None, True)], len(self.text)
         position = self.space(label.end())
         fence = self.match(_FENCE, _FENCE_START, position) if self.text.startswith("`", position) else None
         position = fence.end() if fence else position

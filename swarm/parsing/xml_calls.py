@@ -142,7 +142,10 @@ class XmlCallParser(Cursor):
                 end = self._wrapper_end(position) if wrapper else position
                 is_closed, position = end > position, end
                 if not is_closed and self.breaks_off(position):
-                    return ParsedCall(name, arguments, True), position
+                    return ParsedCall(name, arguments, True), len(self.text)
+                if wrapper and not is_closed and "<" not in self.text[position:]:
+                    self.need(len(self.text))
+                    return ParsedCall(name, arguments, True), len(self.text)
                 if not arguments and not closing and not is_closed and not self.match(CLOSERS, CLOSER_START, position):
                     raise NotACall(position)
                 return ParsedCall(name, arguments), position
@@ -201,6 +204,9 @@ class XmlCallParser(Cursor):
                 if not arguments and not (is_closed and self.toolset.resolve(name)):
                     raise NotACall(position + 1)
                 broken = not is_closed and self.text[position : position + 1] in ("", "<")
+                # In <tool>NAME</tool>, the tag ends the name only: the arguments may still have come behind it.
+                name_end = self.match(NAME_END, CLOSER_START, position) if self.properties(name) else None
+                broken |= name_end is not None and self.breaks_off(self.space(name_end.end()))
                 return [ParsedCall(name, arguments, broken)], position
             prefix = match["p"] or ""
             start, key = self.space(match.end()), match[2].strip()
