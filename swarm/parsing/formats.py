@@ -13,10 +13,8 @@ from typing import NamedTuple
 _FORMATS: dict[str, tuple[str, ...]] = {
     # Hermes, Qwen 2.5 and 3, GLM-4.5, Granite 3 (vLLM: hermes, qwen3_coder, glm45, granite); a space: with attributes
     "tool_call tags": ("<tool_call>", "<toolcall>", "<TOOL_CALL>", "<tool_call ", "<toolcall "),
-    "tool_calls tags": (
-        "<tool_calls>",
-        "<toolcalls>",
-    ),  # Jamba, MiniMax M1, Hunyuan (vLLM: jamba, minimax, hunyuan_a13b)
+    # Jamba, MiniMax M1, Hunyuan (vLLM: jamba, minimax, hunyuan_a13b)
+    "tool_calls tags": ("<tool_calls>", "<toolcalls>"),
     # Glaive, NexusRaven's data (glaive-function-calling-v2)
     "function_call tags": ("<function_call>", "<functioncall>", "<function_call "),
     "function_calls tags": ("<function_calls>",),  # Anthropic's XML; Olmo 3 with Python inside (vLLM: olmo3)
@@ -45,11 +43,8 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "Functionary": ("<|recipient|>",),  # v2
     "InternLM": ("<|action_start|>",),  # (vLLM: internlm)
     "Command": ("<|START_ACTION|>",),  # Command-R7B, Command A (Ollama, llama.cpp)
-    "Kimi": (
-        "<|tool_calls_section_begin|>",
-        "<|tool_call_section_begin|>",
-        "<|tool_call_begin|>",
-    ),  # K2 (vLLM: kimi_k2)
+    # K2 (vLLM: kimi_k2)
+    "Kimi": ("<|tool_calls_section_begin|>", "<|tool_call_section_begin|>", "<|tool_call_begin|>"),
     "Mistral": ("[TOOL_CALLS]",),  # (vLLM: mistral)
     "LM Studio": ("[TOOL_REQUEST]",),
     "Qwen-Agent": ("✿FUNCTION✿",),

@@ -93,8 +93,9 @@ def read_string(text: str, position: int, final: bool) -> Parsed:
     """Read the quoted string at ``position``, in any kind of quotes. Raises as ``parse_loose`` does."""
     if not final and text[position : position + 3] in ('""', "''"):
         raise NeedMore
-    marks = _RAW_STRINGS.items() if text.startswith(_RAW_MARKS, position) else ()
-    raw = next((pattern for mark, pattern in marks if text.startswith(mark, position)), None)
+    raw = None
+    if text.startswith(_RAW_MARKS, position):
+        raw = next(pattern for mark, pattern in _RAW_STRINGS.items() if text.startswith(mark, position))
     pattern = raw or _STRINGS.get(text[position : position + 1])
     match = pattern and pattern.match(text, position)
     if not match:
