@@ -178,18 +178,13 @@ class AnswerFilter:
         end = position + len(mark)
         if self._line.quoted:
             return self._say(position, end)
-        if mark in formats.THOUGHTS:
-            if self._output.prose:
-                self._thought_said = True
+        if mark in formats.THOUGHTS or mark == formats.RESULT:
+            self._is_result = mark == formats.RESULT
+            if not self._line.blank if self._is_result else self._output.prose:
+                self._thought_said |= not self._is_result
                 return self._say(position, end)
             self._output.remove()
-            self._begin_thought(re.compile(re.escape(formats.THOUGHTS[mark])))
-            return end
-        if mark == formats.RESULT:
-            if not self._line.blank:
-                return self._say(position, end)
-            self._output.remove()
-            self._begin_thought(re.compile(re.escape(formats.RESULT_END)), is_result=True)
+            self._thought = re.compile(re.escape(formats.THOUGHTS.get(mark, mark.replace("<", "</"))))
             return end
         if mark in formats.THOUGHT_ENDS:
             return self._thought_end(position, mark)
@@ -212,9 +207,6 @@ class AnswerFilter:
     def _remove(self, leak: Leak) -> None:
         self._output.remove(leak.as_example() if self._is_example else leak)
 
-    def _begin_thought(self, closing: "re.Pattern[str]", is_result: bool = False) -> None:
-        self._thought, self._is_result = closing, is_result
-
     def _thought_end(self, position: int, mark: str) -> int:
         """Cut the closing mark of a thought without an opening one, at the start or after one line of the answer."""
         text, end, line = self._text, position + len(mark), self._line
@@ -234,21 +226,17 @@ class AnswerFilter:
     def _step_thought(self, position: int, closing: "re.Pattern[str]") -> int:
         text = self._text
         match = closing.search(text, position)
-        if match:
-            self._thought = None
-            self._think(text[position : match.start()])
-            self._output.remove()
-            return match.end()
-        tail = None if self._final else _THOUGHT_TAIL.search(text, max(position, len(text) - 40))
-        end = tail.start() if tail else len(text)
-        if end == position:
+        tail = None if match or self._final else _THOUGHT_TAIL.search(text, max(position, len(text) - 40))
+        end = match.start() if match else tail.start() if tail else len(text)
+        if not match and end == position:
             raise NeedMore
-        self._think(text[position:end])
-        return end
-
-    def _think(self, thought: str) -> None:
         if not self._is_result:
-            self._output.think(thought)
+            self._output.think(text[position:end])
+        if match is None:
+            return end
+        self._thought = None
+        self._output.remove()
+        return match.end()
 
     def _harmony(self, position: int) -> int:
         """Read the header of one of gpt-oss's messages: a thought, text, or a call."""
@@ -269,7 +257,7 @@ class AnswerFilter:
         self.control_tokens += [formats.HARMONY, "<|message|>"]
         self._output.remove()
         if header["channel"] == "analysis":
-            self._begin_thought(formats.HARMONY_END)
+            self._thought, self._is_result = formats.HARMONY_END, False
         return header.end()
 
     def _control(self, position: int) -> int:

@@ -50,14 +50,12 @@ def repair_calls(
     return tuple(repaired), repairs
 
 
-def same_call(one: ToolCall, other: ToolCall) -> bool:
-    """Tell whether two calls are the same: some servers send a call and leave it in the text as well."""
-    if one.name != other.name:
-        return False
+def identity(call: ToolCall) -> tuple[str, str]:
+    """Return what two calls have in common if they are the same call: the name, and the arguments in one form."""
     try:
-        return bool(json.loads(one.arguments) == json.loads(other.arguments))
+        return call.name, json.dumps(json.loads(call.arguments), sort_keys=True)
     except (ValueError, RecursionError):
-        return one.arguments == other.arguments
+        return call.name, call.arguments
 
 
 def is_cut_off(arguments: str) -> bool:

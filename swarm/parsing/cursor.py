@@ -49,14 +49,10 @@ class Cursor:
             raise NotACall(end)
         return ParsedCall(name, arguments, broken or unclosed > 0, True), end
 
-    def partial(self, mark: str, position: int) -> None:
-        """Raise NeedMore if the text ends within what may become ``mark`` at ``position``."""
-        if not self.final and len(self.text) - position < len(mark) and mark.startswith(self.text[position:]):
-            raise NeedMore
-
     def at(self, mark: str, position: int) -> bool:
         """Tell whether ``mark`` stands at ``position``; raises NeedMore if it may still become ``mark``."""
-        self.partial(mark, position)
+        if not self.final and len(self.text) - position < len(mark) and mark.startswith(self.text[position:]):
+            raise NeedMore
         return self.text.startswith(mark, position)
 
     def begins(self, beginnings: frozenset[str], position: int) -> None:

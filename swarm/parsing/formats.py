@@ -75,7 +75,7 @@ def functionary(name: str) -> str:
 
 
 # What only servers write: a result that the model invents, or repeats.
-RESULT, RESULT_END = "<tool_response>", "</tool_response>"
+RESULT = "<tool_response>"
 
 _GAP = r"(?:[▁_ ]|\\_)"
 
