@@ -243,9 +243,14 @@ class AnswerFilter:
         text, end = self._text, position + len(formats.HARMONY)
         header = formats.HARMONY_HEADER.match(text, end)
         if header is None:
-            if not self._final and formats.HARMONY_HEADER_START.match(text, end):
+            if not formats.HARMONY_HEADER_START.match(text, end):
+                return self._say(position, end)
+            if not self._final:
                 raise NeedMore
-            return self._say(position, end)
+            if not formats.HARMONY_CHANNEL_START.match(text, end):
+                return self._say(position, end)
+            self._remove(self._finder.cut_off(text[position:]))
+            return len(text)
         recipient = _RECIPIENT.search(header["header"])
         name = recipient[1] if recipient else self._recipient
         if name:

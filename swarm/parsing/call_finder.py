@@ -32,13 +32,12 @@ _DAMAGED_LINE = re.compile(
 _TAG = re.compile(r"<([a-zA-Z_]{1,40})>")
 # A tag that the text ends in, and that can only be the beginning of a call.
 _CUT_TAG = re.compile(
-    r"""<[\w:|｜]+(?:[=(]["']?[\w.:/-]*|[ \t]+\w+[ \t]*=[^<>\n]*)\Z"""
+    r"""<[\w:|｜]+(?:[=(]["']?[\w.:/-]*[),=]?|[ \t]+\w+[ \t]*=[^<>\n]*)\Z"""
     r"""|<(?:tool_?call|function_?call|[\w:|｜]*invoke)[ \t]+\w*\Z"""
 )
 _GENERAL_TAGS = frozenset({"tool", "tools", "tool_use", "tool_code", "function_calls"})
 """Tags that other XML has too."""
-# What is left of a call that ends right behind its mark.
-_FIRST_WORD = re.compile(r"[\[{(\s]*(?:<\w{1,40}>\s*)*<?[\w.:-]{0,64}\s*\Z")
+_WORD = re.compile(r"[\[{(\s]*(?:<\w{1,40}>\s*)*<?[\w.:-]{0,64}\s*\Z")
 _WORD = re.compile(r"[\w-]{2,64}")
 _PLACEHOLDER = re.compile(
     r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
@@ -97,21 +96,14 @@ class CallFinder:
     def frame(self, text: str, start: int, mark: str, final: bool, line_start: bool) -> tuple[Leak, int]:
         """Read the calls behind ``mark``, which stands at ``start``, and return where the frame ends."""
         parser = CallParser(text, final, self.toolset)
-        whole = self_starting(mark)
-        position = body = start if whole else start + (3 if mark.startswith(">>>") else len(mark))
+        body = self._body_start(parser, start, mark)
+        if body >= len(text) and line_start:
+            return self._refused(self._formats[mark], text[start:], "", CUT_OFF), body
         try:
-            for _ in range(3):
-                position = parser.space(position)
-                inside = parser.match(INSIDE_OPENER, CLOSER_START, position)
-                if inside is None and not (text.startswith(mark, position) and not whole):
-                    break
-                position = inside.end() if inside else position + len(mark)
-            body = position
-            parser.need(position)
-            if position >= len(text) and line_start:
-                return self._refused(self._formats[mark], text[start:], "", CUT_OFF), position
-            calls, position = parser.body(position)
+            calls, position = parser.body(body)
         except NotACall as refuted:
+            if final and line_start and self._breaks_off(text, start, mark):
+                return self.cut_off(text[start:], self._formats[mark]), len(text)
             seen = max(refuted.position, start + 1)
             leak = self._unreadable(parser, mark, start, body, seen, line_start)
             if leak is None and mark == _PROGRAM and line_start:
@@ -121,6 +113,32 @@ class CallFinder:
             return leak
         position = parser.closers(position, mark)
         return Leak(self._formats[mark], text[start:position], tuple(map(self.call, calls))), position
+
+    def _body_start(self, parser: CallParser, start: int, mark: str) -> int:
+        """Return where the calls of the frame at ``start`` begin, behind its marks."""
+        whole = self_starting(mark)
+        position = start if whole else start + (3 if mark.startswith(">>>") else len(mark))
+        for _ in range(3):
+            position = parser.space(position)
+            inside = parser.match(INSIDE_OPENER, CLOSER_START, position)
+            if inside is None and (whole or not parser.text.startswith(mark, position)):
+                break
+            position = inside.end() if inside else position + len(mark)
+        parser.need(position)
+        return position
+
+    def _breaks_off(self, text: str, start: int, mark: str) -> bool:
+        """Tell whether ``text`` ends in the frame at ``start``: with more of it, there might be a call."""
+        if self_starting(mark) and ">" not in text[start:] and not _CUT_TAG.match(text, start):
+            return False
+        parser = CallParser(text, False, self.toolset)
+        try:
+            parser.body(self._body_start(parser, start, mark))
+        except NeedMore:
+            return True
+        except NotACall:
+            pass
+        return False
 
     def header(self, text: str, start: int, position: int, name: str, final: bool) -> tuple[Leak, int]:
         """Read the arguments of a call that gpt-oss names in a message's header, which ends at ``position``."""
@@ -219,15 +237,12 @@ class CallFinder:
         It is one if it begins like a call in JSON, or if it is a tag alone on its lines.
         """
         text, tag = parser.text, _TAG.fullmatch(mark) if line_start else None
-        if line_start and parser.final and _CUT_TAG.match(text, start):
-            return self.cut_off(text[start:], self._formats[mark]), len(text)
         parser.need(refuted + 20)
         is_json = _DAMAGED.match(text, body, refuted + 20)
-        is_cut = line_start and parser.final and _FIRST_WORD.match(text, body)
-        if not is_json and not tag and not is_cut:
+        if not is_json and not tag:
             return None
         limit = refuted + _WINDOW
-        closer = None if is_cut else CLOSERS.search(text, refuted if is_json else body, limit)
+        closer = CLOSERS.search(text, refuted if is_json else body, limit)
         again = text.find(mark, refuted, limit)
         if closer is None and again < 0 and len(text) < limit:
             parser.need(len(text))
@@ -246,12 +261,8 @@ class CallFinder:
         else:
             words = _WORD.findall(content) if closer else _WORD.findall(content)[:1]
             name = next(filter(self.toolset.resolve, words), "")
-            is_call = not tag or tag[1] not in _GENERAL_TAGS
-            if is_cut:
-                is_call |= "<" in content or self.toolset.may_begin(content)
-            else:
-                is_call &= closer is not None and parser.match(_LINE_END, _LINE_END_START, end) is not None
-            if not (name or is_call):
+            is_alone = closer and parser.match(_LINE_END, _LINE_END_START, end) and tag and tag[1] not in _GENERAL_TAGS
+            if not (name or is_alone):
                 return None
         return self._refused(self._formats[mark], text[start:end], name, why), end
 

@@ -129,6 +129,8 @@ HARMONY_HEADER_START = re.compile(
     r"\s{0,9}\w{0,12}(?:[^<>{}\n]|<\|(?:constrain|channel)\|>){0,160}(?:<[|a-z]{0,12})?\s{0,9}\Z"
 )
 
+HARMONY_CHANNEL_START = re.compile(r"\s{0,9}(?:(?:analysis|final|commentary)\b|[acf]?[a-z]{0,9}\Z)")
+
 HARMONY_END = re.compile(r"<\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)")
 
 # Ends of turns.
@@ -218,7 +220,11 @@ def marks_for(names: tuple[str, ...]) -> Marks:
         openers,
         re.compile(pattern),
         beginnings(marks),
-        frozenset(text for text in beginnings(openers) if len(text) >= _LEAST_MARK and not text[0].isalpha()),
+        frozenset(
+            text
+            for text in beginnings((*openers, HARMONY, "<|start|>"))
+            if len(text) >= _LEAST_MARK and not text[0].isalpha()
+        ),
         frozenset(mark[0] for mark in marks),
         re.compile(rf"[ \t]*(?={line})"),
         re.compile(rf"(?P<line>\n[ \t]*(?={line}))|{pattern}"),
