@@ -134,10 +134,8 @@ class CallFinder:
         parser = CallParser(text, False, self.toolset)
         try:
             parser.body(self._body_start(parser, start, mark))
-        except NeedMore:
-            return True
-        except NotACall:
-            pass
+        except (NeedMore, NotACall) as stop:
+            return isinstance(stop, NeedMore)
         return False
 
     def header(self, text: str, start: int, position: int, name: str, final: bool) -> tuple[Leak, int]:

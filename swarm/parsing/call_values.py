@@ -69,7 +69,10 @@ def calls_of(value: object, broken: bool = False, resolve: Resolve | None = None
     if not names:
         # A call in place of the arguments.
         inner = calls_of(value[key], broken) if key and isinstance(value[key], dict) else None
-        return inner if inner and inner[0].explicit else None
+        if inner and inner[0].explicit:
+            return inner
+        # Of a call whose "type" comes first, the name may be missing.
+        return [ParsedCall("", None, True)] if broken and value.get("type") in TYPES else None
     name = value[next(iter(names))]
     if isinstance(name, dict):
         return _function(name, value[key] if key else None, broken) if names == {"function"} else None
