@@ -167,10 +167,16 @@ _EXAMPLES = {
     "model": "qwen3:8b",
     "base_url": "http://localhost:11434/v1",
     "api_key": "sk-…",
+    "api_key_env": "MY_KEY",
     "api_key_command": "pass show openai",
+    "headers": {"X-Title": "swarmchat"},
+    "query": {"api-version": "2024-10-21"},
+    "fallback": ["gpt-4o-mini"],
     "swarm": "helpdesk",
     "embedding_model": "nomic-embed-text",
     "embedding_base_url": "http://localhost:11434/v1",
+    "embedding_score": 0.86,
+    "embedding_prefixes": ["query: ", "passage: "],
     "approve": "ask",
     "placeholder": "Sorry, please say that again.",
     "locale": "en",
@@ -189,6 +195,15 @@ _HEAD = """\
 # Settings of swarmchat. To set one, remove the # before its name.
 # These override this file: options, SWARMCHAT_… in the environment, the chosen profile, ./swarmchat.toml.
 """
+_MODELS = """
+# Models with settings of their own, chosen like others: -m fast, /model fast, model = "fast" of an agent.
+# [models.fast]
+# model = "mistral-small-latest"
+# base_url = "https://api.mistral.ai/v1"
+# api_key_env = "MISTRAL_API_KEY"
+# max_context = 32_000
+# prices = [0.1, 0.3]
+"""
 _PROFILES = """
 # Profiles: named groups of settings, chosen with --profile NAME, SWARMCHAT_PROFILE, or profile above.
 # [profiles.local]
@@ -202,7 +217,7 @@ def template() -> str:
     descriptions = _descriptions()
     parts = [_HEAD]
     for each in fields(Settings):
-        if not each.metadata:
+        if not each.metadata or each.name == "models":
             continue
         # TOML has no null.
         default = "none" if each.default is None and each.name.endswith("_lifetime") else each.default
@@ -212,7 +227,7 @@ def template() -> str:
         lines = textwrap.wrap(text, 110, initial_indent="# ", subsequent_indent="# ")
         note = "   # an example" if is_example else ""
         parts.append("\n".join(["", *lines, f"# {each.name} = {value}{note}", ""]))
-    return "".join([*parts, _PROFILES])
+    return "".join([*parts, _MODELS, _PROFILES])
 
 
 def _as_toml(value: Any) -> str:

@@ -13,6 +13,7 @@ from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.key_binding import KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from swarmchat.cli.prompt.entry import Entered, Pastes, Queue, is_unfinished, without_quotes
+from swarmchat.cli.prompt.key_parser import pasted_text
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.registry import is_command
 from swarmchat.cli.terminal.external_editor import edit_text
@@ -108,7 +109,7 @@ class Editor:
         buffer = event.current_buffer
         if buffer.selection_state:
             buffer.cut_selection()
-        buffer.insert_text(self._pastes.fold(event.data, buffer.text))
+        buffer.insert_text(self._pastes.fold(pasted_text(event.data), buffer.text))
 
     def backspace(self, event: KeyPressEvent) -> None:
         """Delete the folded paste or the characters before the cursor."""

@@ -23,6 +23,7 @@ from swarmchat.cli.prompt.editor import Editor
 from swarmchat.cli.prompt.entry import Entered
 from swarmchat.cli.prompt.history import open_history
 from swarmchat.cli.prompt.key_bindings import key_bindings
+from swarmchat.cli.prompt.key_parser import read_all_keys
 from swarmchat.cli.prompt.style import colour_depth, prompt_style
 from swarmchat.cli.prompt.toolbar import Cost, toolbar
 from swarmchat.cli.prompt.typeahead import Pause, quiet_terminal, typing_kept
@@ -42,7 +43,7 @@ class Prompt:
     def __init__(self, chat: ChatContext, renderer: Renderer, stop: Callable[[], None]) -> None:
         self._chat = chat
         self._backend = wiring.backend_name(chat.settings)
-        self._cost = Cost(chat.settings.prices or {})
+        self._cost = Cost(chat.settings.all_prices)
         self._editor = Editor(renderer, stop, swapped=chat.settings.multiline)
         self.queue = self._editor.queue
         self._completer = SlashCompleter(chat, on_done=self._editor.completed)
@@ -64,6 +65,7 @@ class Prompt:
             vi_mode=chat.settings.editing == "vi",
             style=DynamicStyle(prompt_style),
         )
+        read_all_keys(self._session.input)
         self.app = self._session.app
         """Runs while the prompt is on the screen."""
         follow_reflow(self.app)

@@ -58,9 +58,22 @@ async def _rows(store: OpenStore, infos: Sequence[SessionInfo]) -> list[dict[str
             "agent": Navigation.from_bytes(navigation, info.swarm).active,
             "model": info.model,
             "backend": store.name,
+            "expires": _expiry(info, store.ttl),
         }
         for info, navigation in zip(infos, navigations, strict=True)
     ]
+
+
+def _expiry(info: SessionInfo, lifetime: float | None) -> str | None:
+    """Return when a session is deleted unless it is opened before, as records write it.
+
+    ``None`` for never, and for a session that was imported later than it was used: the store alone knows then.
+    """
+    try:
+        expiry = timestamp(datetime.fromisoformat(info.updated) + timedelta(seconds=lifetime or 0))
+    except (ValueError, OverflowError):
+        return None
+    return expiry if lifetime is not None and expiry > timestamp(datetime.now(UTC)) else None
 
 
 async def show(store: OpenStore, name: str, as_json: bool) -> None:

@@ -137,15 +137,21 @@ class Swarm:
 
     def agent(self, name: str) -> Agent:
         """Return the agent ``name``. Raises DefinitionError, with the most similar name, if it is unknown."""
-        agent: Agent = self.find("agent", name)
-        return agent
+        for agent in self.agents:
+            if agent.name == name:
+                return agent
+        raise self._unknown("agent", name)
 
     def find(self, kind: str, name: str) -> Any:
         """Return the agent, policy, state or storage ``name``. Raises DefinitionError as ``agent`` does."""
-        parts = {part.name: part for part in getattr(self, _PARTS[kind])}
-        if name not in parts:
-            raise DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, parts)}")
-        return parts[name]
+        for part in getattr(self, _PARTS[kind]):
+            if part.name == name:
+                return part
+        raise self._unknown(kind, name)
+
+    def _unknown(self, kind: str, name: str) -> DefinitionError:
+        names = [part.name for part in getattr(self, _PARTS[kind])]
+        return DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, names)}")
 
     def _check_handoffs(self, agent: Agent) -> None:
         own = {tool.name for tool in agent.own_tools}

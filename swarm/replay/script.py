@@ -241,4 +241,7 @@ def _from_message(message: Mapping[str, Any], finish: str, data: Mapping[str, An
     text = "".join(texts_of(message))
     calls = tuple(ToolCall(*call) for call in calls_of(message))
     usage = data.get("usage")
-    return Answer(text, calls, finish, usage if isinstance(usage, dict) else None, reasoning=reasoning)
+    fallback = str(data.get("model") or "")
+    return Answer(
+        text, calls, finish, usage if isinstance(usage, dict) else None, fallback=fallback, reasoning=reasoning
+    )

@@ -349,6 +349,8 @@ class Session:
         await conversation.ready()
         old_settings, old_fields = conversation.settings, conversation.recorded_settings
         conversation.change_settings(settings)
+        if settings.resume_with is not None:
+            conversation.journal.info = replace(conversation.journal.info, resume_with=settings.resume_with)
         fields = conversation.recorded_settings
         if self.is_new or fields == old_fields:
             return
