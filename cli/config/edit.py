@@ -17,7 +17,7 @@ from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import as_text, shown_value
 from swarmchat.cli.settings.settings import PROFILES, PROJECT_FILE, Settings, check_name, read_value
 from swarmchat.cli.terminal.printing import as_line, print_json
-from swarmchat.swarm.common.files import write_atomically
+from swarmchat.swarm.common.files import read_text_file, write_atomically
 
 
 async def show_settings(flags: Mapping[str, Any], *, origin: bool, as_json: bool) -> None:
@@ -70,9 +70,13 @@ async def change_value(name: str, value: str | None, *, profile: str | None, uns
         if name == "profile":
             raise UsageError("a profile cannot choose another one")
     path = _own_file()
-    new = None if value is None else _typed(name, sys.stdin.readline().rstrip("\r\n") if value == "-" else value)
+    new = (
+        None
+        if value is None
+        else _typed(name, sys.stdin.readline().removeprefix("\ufeff").rstrip("\r\n") if value == "-" else value)
+    )
     try:
-        before = path.read_text("utf-8") if path.exists() else ""
+        before = read_text_file(path) if path.exists() else ""
         tomllib.loads(before)
         document, table = _parse(before if unset or profile else _uncommented(before, name), profile)
         if not unset:

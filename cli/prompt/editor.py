@@ -30,6 +30,8 @@ class Editor:
         self.queue = Queue()
         self.postponed: list[KeyPress] = []
         """Keys to handle at the next prompt."""
+        self.revising = False
+        """Whether an undone turn is being edited: Ctrl-C gives that up."""
         self._pastes = Pastes()
         self._completing = False
         self._enter_after_completion: Application[Any] | None = None
@@ -82,9 +84,12 @@ class Editor:
         asyncio.get_running_loop().call_soon(enter)
 
     def clear(self, event: KeyPressEvent) -> None:
-        """Empty the prompt; the up arrow brings the text back."""
+        """Empty the prompt; the up arrow brings the text back. If ``revising``, leave it."""
         self.add_to_history(event.current_buffer)
-        event.current_buffer.reset()
+        if self.revising:
+            self.interrupt(event)
+        else:
+            event.current_buffer.reset()
 
     def add_to_history(self, buffer: Buffer) -> None:
         """Add the text to the history, with its pastes in full."""
@@ -162,7 +167,7 @@ class Editor:
         run_in_terminal(self._renderer.show_results)
 
     def edit(self, event: KeyPressEvent) -> None:
-        """Open the text in the user's editor, then put it back at the prompt."""
+        """Open the text in the user's editor, then put it back; leave the prompt if ``revising`` changed nothing."""
         buffer = event.current_buffer
         text = self._pastes.unfold(buffer.text)
 
@@ -172,6 +177,9 @@ class Editor:
             except (OSError, ValueError) as error:
                 self._remark_above(f"no editor: {error}")
             else:
+                if self.revising and edited == text and event.app.is_running:
+                    self.interrupt(event)
+                    return
                 buffer.save_to_undo_stack()
                 buffer.document = Document(edited)
 

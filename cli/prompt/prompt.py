@@ -72,12 +72,13 @@ class Prompt:
         # Seconds after which Esc is a key of its own, not the start of Alt and another key.
         self.app.ttimeoutlen = 0.1
 
-    async def ask(self, message: str, prefill: str = "") -> Entered:
+    async def ask(self, message: str, prefill: str = "", *, revising: bool = False) -> Entered:
         """Return what the user enters at the prompt ``message``; ``prefill`` is put before the current draft.
 
-        Raises EOFError when they leave, KeyboardInterrupt for Ctrl-C at an empty prompt.
+        Raises EOFError when they leave, KeyboardInterrupt for Ctrl-C at an empty prompt, and if ``revising`` at any.
         """
         self._completer.forget()
+        self._editor.revising = revising
         draft, self._draft = self._draft, Document()
         if prefill:
             draft = Document(f"{prefill}\n{draft.text}" if draft.text else prefill)
@@ -87,7 +88,10 @@ class Prompt:
             message += sanitize(draft.text)
         self.app.timeoutlen = 0.3 if self.app.editing_mode == EditingMode.VI else 1.0
         # Its own handling of signals would replace that of the chat.
-        return await self._session.prompt_async(ANSI(message), default=draft, handle_sigint=False)
+        try:
+            return await self._session.prompt_async(ANSI(message), default=draft, handle_sigint=False)
+        finally:
+            self._editor.revising = False
 
     @contextmanager
     def quiet(self) -> Iterator[None]:

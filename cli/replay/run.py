@@ -61,6 +61,8 @@ async def replay_transcripts(request: ReplayRequest) -> int:
     report = Report(every=request.every, verbose=request.verbose, as_json=request.as_json, drift=request.mode == "live")
     # The sessions of a replay are removed again, so by default they are never written to disk.
     settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
+    if request.mode == "live" and not request.models:
+        settings = await wiring.choose_model(settings)
     errors: list[CliError | SwarmError | BackendError] = []
     try:
         async with AsyncExitStack() as stack:

@@ -7,6 +7,7 @@ from typing import Any
 from swarmchat.cli.settings.readers import (
     read_address,
     read_count,
+    read_or_parse,
     read_pair_of_prices,
     read_seconds,
     read_table,
@@ -48,11 +49,12 @@ KEYS = ("api_key", "api_key_env", "api_key_command")
 """The settings for a key: one of them is used."""
 
 
+_EXPECTED = 'expected tables [models.NAME], or { fast = { model = "gpt-4o-mini" } }'
+
+
 def read_models(value: object) -> Mapping[str, Mapping[str, Any]]:
-    """Read tables of settings by the name of a model, or the same as JSON text."""
-    return {
-        name: _read_model(name, table) for name, table in read_table(value, "expected tables [models.NAME]").items()
-    }
+    """Read tables of settings by the name of a model."""
+    return {name: _read_model(name, table) for name, table in read_table(value, _EXPECTED).items()}
 
 
 def _read_model(name: str, table: object) -> Mapping[str, Any]:
@@ -65,7 +67,7 @@ def _read_model(name: str, table: object) -> Mapping[str, Any]:
         if field not in _FIELDS:
             raise ValueError(f"{name} has no setting {field!r}; {nearest(field, _FIELDS)}")
         try:
-            fields[field] = _FIELDS[field](value)
+            fields[field] = read_or_parse(_FIELDS[field], value)
         except ValueError as error:
             raise ValueError(f"{field} of {name}: {error}") from error
     if len(both := [key for key in KEYS if key in fields]) > 1:

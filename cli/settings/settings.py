@@ -25,6 +25,7 @@ from swarmchat.cli.settings.readers import (
     read_duration,
     read_flag,
     read_names,
+    read_or_parse,
     read_ports,
     read_prefixes,
     read_prices,
@@ -38,6 +39,7 @@ from swarmchat.cli.settings.readers import (
 )
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import DEFAULT
+from swarmchat.swarm.common.files import read_text_file
 from swarmchat.swarm.common.names import nearest
 
 PROJECT_FILE = "swarmchat.toml"
@@ -265,7 +267,7 @@ def read_file(path: Path) -> dict[str, Any]:
             return {}
         import tomllib
 
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(read_text_file(path))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -348,7 +350,7 @@ def read_value(origin: str, name: str, value: object) -> Any:
             "Set it in your own config file, or in the environment"
         )
     try:
-        return _READERS[name](value)
+        return read_or_parse(_READERS[name], value)
     except ValueError as error:
         secret = name in (*KEYS, "redis_url", "headers", "query", "models") or "@" in str(value)
         shown = "a hidden value" if secret else one_line(repr(value), 60)

@@ -11,7 +11,7 @@ def can_confirm() -> bool:
 
 async def confirm(question: str) -> bool:
     """Ask ``question`` on standard error; return whether the answer is yes."""
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{question} [y/N], then Enter: ", end="", file=sys.stderr, flush=True)
     return (await _read_line()).strip().lower() in ("y", "yes")
 
 

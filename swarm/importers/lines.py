@@ -1,5 +1,6 @@
 """Read the lines of a file one by one, with the errors of a file that cannot be imported."""
 
+import codecs
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ def read_lines(file: BinaryIO, name: str, start: int = 0, number: int = 1) -> It
         if length > LONGEST_LINE and not data.endswith(b"\n"):
             raise at_line(name, number, f"has {_size(length + _rest(file))}, expected {_size(LONGEST_LINE)} at most")
         text = data.removesuffix(b"\n").removesuffix(b"\r")
+        text = text.removeprefix(codecs.BOM_UTF8) if start == 0 else text
         if text.strip():
             try:
                 text.decode("utf-8")

@@ -275,8 +275,6 @@ class _Replay:
             case "go":
                 stack = session.navigation.stack
                 await (session.go_back() if stack and stack[-1] == action.agent else session.go_to(action.agent))
-            case "reset":
-                await session.reset()
             case "undo":
                 await session.undo(action.turns)
             case "redo":
@@ -293,7 +291,7 @@ class _Replay:
                     await (session.pin if action.kind == "pin" else session.unpin)(action.turns)
             case "set":
                 await session.change_settings(session.settings.with_recorded(action.records[0].data.get("settings")))
-            case "rename" | "change":
+            case "rename" | "change" | "reset":
                 await conversation.repeat_records(action)
             case _:
                 await conversation.set_bans(action.records[0])

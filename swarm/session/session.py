@@ -323,11 +323,11 @@ class Session:
 
     @_exclusive
     async def reset(self) -> None:
-        """Stop sending the conversation so far. The log, states, memory and agent stay."""
+        """Stop sending the conversation so far, as a turn of its own. The log, states, memory and agent stay."""
         await self.conversation.ready()
         if not self.is_new:
             batch = self.conversation.batch()
-            batch.add("reset", turn=self.last_turn)
+            batch.add("reset", turn=self.turns + 1)
             await self.conversation.commit(batch)
 
     @_exclusive

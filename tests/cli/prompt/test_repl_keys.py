@@ -139,7 +139,8 @@ def test_what_can_be_said_to_a_tool_that_asks(workshop):
         os.kill(screen.process.pid, signal.SIGINT)
         screen.wait_for('drill({"place": "tin"}) denied')
         ask("drill iron")
-        screen.send("a" + ENTER)
+        # Terminals report that the window has lost the focus, and has it again.
+        screen.send("\x1b[O\x1b[Ia" + ENTER)
         screen.wait_for("Done: drilled iron 1")
         say(screen, "drill gold", "Done: drilled gold 1")
         assert holes.read_text() == "stone:3 iron:1 gold:1 "
