@@ -35,8 +35,8 @@ def url_of(program, place: list[str]) -> str:
 def sessions(program, *arguments: str) -> str:
     """Return what the command prints, which must end well and complain of nothing."""
     done = program.invoke("sessions", *arguments)
-    left_behind = "  memory, bans and storages of ann stay on disk: copies do not take them along\n"
-    expected = left_behind if arguments[0] == "copy" and "--json" not in arguments else ""
+    left_behind = "  memory, bans and storages of ann stay on disk: --all takes them along\n"
+    expected = left_behind if arguments[0] == "copy" and not {"--json", "--all"} & {*arguments} else ""
     assert (done.err, done.code) == (expected, 0), done
     return done.out
 
@@ -344,6 +344,20 @@ def test_copy_takes_everything_along_and_later_what_was_added(program, tea, redi
     for arguments, complaint in (([], "which sessions?"), (["tea", "--all"], "which sessions?")):
         assert complaint in refused(program, "copy", *arguments, *to, code=2)
     assert "are the same store" in refused(program, "copy", "tea", "--to", "disk", code=2)
+
+
+def test_copying_all_takes_memory_bans_and_storages(program, redis_url):
+    to, swarm = ["--to", "redis", "--redis-url", redis_url], ["-S", "helpdesk"]
+    there = ["-b", "redis", "--redis-url", redis_url]
+    assert program.invoke("-s", "one", *swarm, "--locale", "de", "hello").code == 0
+    assert program.invoke("bans", "add", "ann", *swarm, "--for", "3600").code == 0
+    copied = program.invoke("sessions", "copy", "--all", *to)
+    assert copied.code == 0
+    assert "memory: copied" in copied.err
+    assert "ban by no-politics: copied" in copied.err
+    assert "memory: already there, not changed" in program.invoke("sessions", "copy", "--all", *to).err
+    for command in (["memory", "--json"], ["bans", "list", "--json", *swarm]):
+        assert program.invoke(*command, *there).out == program.invoke(*command).out
 
 
 def test_fork(program, place, tea):
