@@ -20,7 +20,6 @@ _FENCE = re.compile(r"(`{3,100})(?!`)[^`\n]{0,100}(?![^\n])|(`{3,100})(?!`)[^`\n
 _FENCE_START = re.compile(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
 _THOUGHT_TAIL = re.compile(r"[<\[◁][^>\]▷\n]{0,30}\Z")
 _RECIPIENT = re.compile(r"\bto=([\w.-]{1,100})")
-_THOUGHT_KEPT = 20_000
 _SENTENCE_ENDS = ".!?…:。！？)"
 _SPACE = re.compile(r"\s*+")
 _CONTROL = re.compile(formats.alternatives(formats.CONTROL))
@@ -49,8 +48,6 @@ class AnswerFilter:
         self._fence: str | None = None
         self._thought: re.Pattern[str] | None = None
         self._recipient: str | None = None
-        self._thinking = ""
-        """The last part of the current thought, in which calls are looked for."""
         self._thought_said = self._dropping = self._is_result = False
 
     def feed(self, text: str) -> Iterator[Piece]:
@@ -64,8 +61,6 @@ class AnswerFilter:
     def finish(self) -> Iterator[Piece]:
         """End the answer; return the remaining pieces."""
         self._run(True)
-        if self._thought:
-            self._calls_of_thought()
         self._output.finish()
         return self._output.take()
 
@@ -96,6 +91,9 @@ class AnswerFilter:
         if match and match["line"] is None:
             return self._mark(position, match[0])
         if self._line.blank:
+            if self._final and text[position : position + 40] in self._marks.cut_openers:
+                self._remove(self._finder.cut_off(text[position:]))
+                return len(text)
             start = self._marks.line.match(text, position)
             if start and start.end() > position:
                 return self._say(position, start.end())
@@ -180,18 +178,13 @@ class AnswerFilter:
         end = position + len(mark)
         if self._line.quoted:
             return self._say(position, end)
-        if mark in formats.THOUGHTS:
-            if self._output.prose:
-                self._thought_said = True
+        if mark in formats.THOUGHTS or mark == formats.RESULT:
+            self._is_result = mark == formats.RESULT
+            if not self._line.blank if self._is_result else self._output.prose:
+                self._thought_said |= not self._is_result
                 return self._say(position, end)
             self._output.remove()
-            self._begin_thought(re.compile(re.escape(formats.THOUGHTS[mark])))
-            return end
-        if mark == formats.RESULT:
-            if not self._line.blank:
-                return self._say(position, end)
-            self._output.remove()
-            self._begin_thought(re.compile(re.escape(formats.RESULT_END)), is_result=True)
+            self._thought = re.compile(re.escape(formats.THOUGHTS.get(mark, mark.replace("<", "</"))))
             return end
         if mark in formats.THOUGHT_ENDS:
             return self._thought_end(position, mark)
@@ -214,10 +207,6 @@ class AnswerFilter:
     def _remove(self, leak: Leak) -> None:
         self._output.remove(leak.as_example() if self._is_example else leak)
 
-    def _begin_thought(self, closing: "re.Pattern[str]", is_result: bool = False) -> None:
-        self._thought, self._is_result = closing, is_result
-        self._thinking = ""
-
     def _thought_end(self, position: int, mark: str) -> int:
         """Cut the closing mark of a thought without an opening one, at the start or after one line of the answer."""
         text, end, line = self._text, position + len(mark), self._line
@@ -237,55 +226,34 @@ class AnswerFilter:
     def _step_thought(self, position: int, closing: "re.Pattern[str]") -> int:
         text = self._text
         match = closing.search(text, position)
-        if match:
-            self._thought = None
-            self._think(text[position : match.start()])
-            self._output.remove()
-            return match.end()
-        tail = None if self._final else _THOUGHT_TAIL.search(text, max(position, len(text) - 40))
-        end = tail.start() if tail else len(text)
-        if end == position:
+        tail = None if match or self._final else _THOUGHT_TAIL.search(text, max(position, len(text) - 40))
+        end = match.start() if match else tail.start() if tail else len(text)
+        if not match and end == position:
             raise NeedMore
-        self._think(text[position:end])
-        return end
-
-    def _think(self, thought: str) -> None:
-        if self._is_result:
-            return
-        self._output.think(thought)
-        self._thinking = (self._thinking + thought)[-_THOUGHT_KEPT:] if self.toolset else ""
-
-    def _calls_of_thought(self) -> None:
-        """Take the calls at the end of a thought that never ended: the model had meant to end it before them."""
-        text, position = self._thinking, 0
-        leaks: list[Leak] = []
-        while match := self._marks.any.search(text, position):
-            mark = match[0]
-            if leaks and text[position : match.start()].strip():
-                leaks = []
-            position = match.end()
-            if mark in self._marks.openers:
-                try:
-                    leak, position = self._finder.frame(text, match.start(), mark, True, False)
-                    leaks.append(leak)
-                except NotACall as refuted:
-                    position = max(position, min(refuted.position, len(text)))
-                    leaks = []
-        if not text[position:].strip() and all(call.problem is None for leak in leaks for call in leak.calls):
-            for leak in leaks:
-                self._output.remove(leak)
+        if not self._is_result:
+            self._output.think(text[position:end])
+        if match is None:
+            return end
+        self._thought = None
+        self._output.remove()
+        return match.end()
 
     def _harmony(self, position: int) -> int:
         """Read the header of one of gpt-oss's messages: a thought, text, or a call."""
         text, end = self._text, position + len(formats.HARMONY)
         header = formats.HARMONY_HEADER.match(text, end)
         if header is None:
-            if not self._final and formats.HARMONY_HEADER_START.match(text, end):
+            if not formats.HARMONY_HEADER_START.match(text, end):
+                return self._say(position, end)
+            if not self._final:
                 raise NeedMore
-            return self._say(position, end)
+            if not formats.HARMONY_CHANNEL_START.match(text, end):
+                return self._say(position, end)
+            self._remove(self._finder.cut_off(text[position:]))
+            return len(text)
         recipient = _RECIPIENT.search(header["header"])
         name = recipient[1] if recipient else self._recipient
-        if name and self.toolset:
+        if name:
             leak, end = self._finder.header(text, position, header.end(), name, self._final)
             self._remove(leak)
             self._recipient = None
@@ -294,7 +262,7 @@ class AnswerFilter:
         self.control_tokens += [formats.HARMONY, "<|message|>"]
         self._output.remove()
         if header["channel"] == "analysis":
-            self._begin_thought(formats.HARMONY_END)
+            self._thought, self._is_result = formats.HARMONY_END, False
         return header.end()
 
     def _control(self, position: int) -> int:

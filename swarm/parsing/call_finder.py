@@ -30,8 +30,14 @@ _DAMAGED_LINE = re.compile(
     r"""\s*["'](?P<name>[^"'\n]{1,100})["']\s*,?\s*["'](?:arguments|parameters|args|input)["']"""
 )
 _TAG = re.compile(r"<([a-zA-Z_]{1,40})>")
+# A tag that the text ends in, and that can only be the beginning of a call.
+_CUT_TAG = re.compile(
+    r"""<[\w:|｜]+(?:[=(]["']?[\w.:/-]*[),=]?|[ \t]+\w+[ \t]*=[^<>\n]*)\Z"""
+    r"""|<(?:tool_?call|function_?call|[\w:|｜]*invoke)[ \t]+\w*\Z"""
+)
 _GENERAL_TAGS = frozenset({"tool", "tools", "tool_use", "tool_code", "function_calls"})
 """Tags that other XML has too."""
+_WORD = re.compile(r"[\[{(\s]*(?:<\w{1,40}>\s*)*<?[\w.:-]{0,64}\s*\Z")
 _WORD = re.compile(r"[\w-]{2,64}")
 _PLACEHOLDER = re.compile(
     r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
@@ -54,7 +60,7 @@ class LeakedCall:
     name: str
     """The offered name that is meant; otherwise the name as written."""
     arguments: str
-    """The JSON text of an object, repaired; as written if it cannot be parsed."""
+    """The JSON text of an object, repaired; as written if only they cannot be parsed."""
     problem: str | None = None
     doubtful: bool = False
     """Whether it must not be carried out, even if it fits: it is cut off, cannot be read, or is an example."""
@@ -90,21 +96,14 @@ class CallFinder:
     def frame(self, text: str, start: int, mark: str, final: bool, line_start: bool) -> tuple[Leak, int]:
         """Read the calls behind ``mark``, which stands at ``start``, and return where the frame ends."""
         parser = CallParser(text, final, self.toolset)
-        whole = self_starting(mark)
-        position = body = start if whole else start + (3 if mark.startswith(">>>") else len(mark))
+        body = self._body_start(parser, start, mark)
+        if body >= len(text) and line_start:
+            return self._refused(self._formats[mark], text[start:], "", CUT_OFF), body
         try:
-            for _ in range(3):
-                position = parser.space(position)
-                inside = parser.match(INSIDE_OPENER, CLOSER_START, position)
-                if inside is None and not (text.startswith(mark, position) and not whole):
-                    break
-                position = inside.end() if inside else position + len(mark)
-            body = position
-            parser.need(position)
-            if position >= len(text) and line_start:
-                return self._refused(self._formats[mark], text[start:], "", "", CUT_OFF), position
-            calls, position = parser.body(position)
+            calls, position = parser.body(body)
         except NotACall as refuted:
+            if final and line_start and self._breaks_off(text, start, mark):
+                return self.cut_off(text[start:], self._formats[mark]), len(text)
             seen = max(refuted.position, start + 1)
             leak = self._unreadable(parser, mark, start, body, seen, line_start)
             if leak is None and mark == _PROGRAM and line_start:
@@ -114,6 +113,30 @@ class CallFinder:
             return leak
         position = parser.closers(position, mark)
         return Leak(self._formats[mark], text[start:position], tuple(map(self.call, calls))), position
+
+    def _body_start(self, parser: CallParser, start: int, mark: str) -> int:
+        """Return where the calls of the frame at ``start`` begin, behind its marks."""
+        whole = self_starting(mark)
+        position = start if whole else start + (3 if mark.startswith(">>>") else len(mark))
+        for _ in range(3):
+            position = parser.space(position)
+            inside = parser.match(INSIDE_OPENER, CLOSER_START, position)
+            if inside is None and (whole or not parser.text.startswith(mark, position)):
+                break
+            position = inside.end() if inside else position + len(mark)
+        parser.need(position)
+        return position
+
+    def _breaks_off(self, text: str, start: int, mark: str) -> bool:
+        """Tell whether ``text`` ends in the frame at ``start``: with more of it, there might be a call."""
+        if self_starting(mark) and ">" not in text[start:] and not _CUT_TAG.match(text, start):
+            return False
+        parser = CallParser(text, False, self.toolset)
+        try:
+            parser.body(self._body_start(parser, start, mark))
+        except (NeedMore, NotACall) as stop:
+            return isinstance(stop, NeedMore)
+        return False
 
     def header(self, text: str, start: int, position: int, name: str, final: bool) -> tuple[Leak, int]:
         """Read the arguments of a call that gpt-oss names in a message's header, which ends at ``position``."""
@@ -148,7 +171,7 @@ class CallFinder:
             # With these keys, JSON is a call even if its tool is unknown: no data looks like it.
             keys = ("arguments", "parameters") if len(parsed) == 1 else ("arguments",)
             is_known = call.name in self.toolset.names or (first and parsed_call.key in keys)
-            cut_off = parsed_call.broken and number > 0
+            cut_off = parsed_call.broken and (number > 0 or self.toolset.may_begin(call.name))
             if call.problem is not None and not cut_off and not (parsed_call.explicit and is_known):
                 raise NotACall(end)
             if call.problem == EXAMPLE.format(call.name):
@@ -217,7 +240,8 @@ class CallFinder:
         if not is_json and not tag:
             return None
         limit = refuted + _WINDOW
-        closer, again = CLOSERS.search(text, refuted, limit), text.find(mark, refuted, limit)
+        closer = CLOSERS.search(text, refuted if is_json else body, limit)
+        again = text.find(mark, refuted, limit)
         if closer is None and again < 0 and len(text) < limit:
             parser.need(len(text))
         if 0 <= again < (closer.start() if closer else limit):
@@ -236,12 +260,17 @@ class CallFinder:
             words = _WORD.findall(content) if closer else _WORD.findall(content)[:1]
             name = next(filter(self.toolset.resolve, words), "")
             is_alone = closer and parser.match(_LINE_END, _LINE_END_START, end) and tag and tag[1] not in _GENERAL_TAGS
-            if not content or not (name or is_alone):
+            if not (name or is_alone):
                 return None
-        return self._refused(self._formats[mark], text[start:end], name, content, why), end
+        return self._refused(self._formats[mark], text[start:end], name, why), end
 
-    def _refused(self, format_name: str, text: str, name: str, content: str, why: str) -> Leak:
-        call = LeakedCall(self.toolset.resolve(name) or name, content)
+    def cut_off(self, text: str, format_name: str = "cut off") -> Leak:
+        """Return the leak of a ``text`` that is the beginning of an opening mark."""
+        name = next(filter(self.toolset.resolve, _WORD.findall(text)), "")
+        return self._refused(format_name, text, name, CUT_OFF)
+
+    def _refused(self, format_name: str, text: str, name: str, why: str) -> Leak:
+        call = LeakedCall(self.toolset.resolve(name) or name, "{}")
         return Leak(format_name, text, (call.refused(why),))
 
     def _damaged_line(self, parser: CallParser, start: int, refuted: int) -> tuple[Leak, int]:
@@ -261,7 +290,7 @@ class CallFinder:
         with suppress(ValueError, RecursionError):
             json.loads(text[match.end("fence") if match["fence"] else start : end.start() if end else stop])
             raise NotACall(refuted)
-        return self._refused("damaged JSON", text[start:stop], name, text[start:stop], UNREADABLE), stop
+        return self._refused("damaged JSON", text[start:stop], name, UNREADABLE), stop
 
 
 def _has_placeholder(value: object) -> bool:

@@ -72,7 +72,7 @@ class CallParser(XmlCallParser):
             value, position, broken, unclosed = parse_loose(self.text, position, self.final, watch, CLOSERS)
             # Where a closing mark follows, the brackets around whole arguments may be missing.
             broken = broken or unclosed > (2 if isinstance(value, list) else 1)
-            read = self.calls_of(value, broken)
+            read = calls_of(value, broken, self.toolset.resolve)
             if read is None:
                 if watch or not isinstance(value, dict) or calls:
                     raise NotACall(position)
@@ -84,17 +84,6 @@ class CallParser(XmlCallParser):
             if not self.text.startswith("{", match.end()):
                 return calls, position
             position = match.end()
-
-    def calls_of(self, value: object, broken: bool) -> list[ParsedCall] | None:
-        """Return the calls in a JSON value; ``{NAME: {…}}`` is one as well."""
-        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-            read = [self.calls_of(item, broken and item is value[-1]) for item in value]
-            return [call for calls in read for call in calls or ()] if read and None not in read else None
-        if isinstance(value, dict) and len(value) == 1:
-            name, arguments = next(iter(value.items()))
-            if isinstance(arguments, dict) and self.toolset.resolve(name) is not None:
-                return [ParsedCall(name, arguments, broken)]
-        return calls_of(value, broken)
 
     # A name first
 

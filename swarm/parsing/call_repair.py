@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from swarmchat.swarm.models.base import ToolCall
-from swarmchat.swarm.parsing.call_values import PARALLEL, kinds_of, read_whole
+from swarmchat.swarm.parsing.call_values import PARALLEL, calls_of, kinds_of, read_whole
 from swarmchat.swarm.parsing.lenient_json import NotACall, parse_loose
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -50,14 +50,12 @@ def repair_calls(
     return tuple(repaired), repairs
 
 
-def same_call(one: ToolCall, other: ToolCall) -> bool:
-    """Tell whether two calls are the same: some servers send a call and leave it in the text as well."""
-    if one.name != other.name:
-        return False
+def identity(call: ToolCall) -> tuple[str, str]:
+    """Return what two calls have in common if they are the same call: the name, and the arguments in one form."""
     try:
-        return bool(json.loads(one.arguments) == json.loads(other.arguments))
+        return call.name, json.dumps(json.loads(call.arguments), sort_keys=True)
     except (ValueError, RecursionError):
-        return one.arguments == other.arguments
+        return call.name, call.arguments
 
 
 def is_cut_off(arguments: str) -> bool:
@@ -70,24 +68,16 @@ def is_cut_off(arguments: str) -> bool:
 
 def _unpacked(calls: Iterable[ToolCall], toolset: Toolset, repairs: list[Repair]) -> Iterable[ToolCall]:
     for call in calls:
-        parts = _parallel_calls(call) if call.name.endswith(PARALLEL) and not toolset.resolve(call.name) else None
-        if parts:
-            repairs.append(Repair("unknown_tool", f"{PARALLEL} is {', '.join(part.name for part in parts)}"))
-            yield from parts
-        else:
+        parts = None
+        if call.name.endswith(PARALLEL) and not toolset.resolve(call.name):
+            with suppress(NotACall):
+                parts = calls_of(read_whole(call.arguments))
+        if not parts:
             yield call
-
-
-def _parallel_calls(call: ToolCall) -> list[ToolCall] | None:
-    try:
-        uses = json.loads(call.arguments)["tool_uses"]
-        return [
-            ToolCall(f"{call.id}_{index}", use["recipient_name"], json.dumps(use["parameters"], ensure_ascii=False))
-            for index, use in enumerate(uses)
-            if isinstance(use["recipient_name"], str)
-        ]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
+            continue
+        repairs.append(Repair("unknown_tool", f"{PARALLEL} is {', '.join(part.name for part in parts)}"))
+        for index, part in enumerate(parts):
+            yield ToolCall(f"{call.id}_{index}", part.name, json.dumps(part.arguments or {}, ensure_ascii=False))
 
 
 def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> tuple[str, list[str]] | None:

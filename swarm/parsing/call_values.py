@@ -1,6 +1,6 @@
 """Interpret parsed values: which JSON is a call, and the type of an argument written without quotes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,7 @@ PARALLEL = "multi_tool_use.parallel"
 """A tool that OpenAI's models call though nobody offers it (community.openai.com/t/490653)."""
 
 
-def is_parallel(name: str) -> bool:
-    """Tell whether ``name`` is ``PARALLEL``, with or without a namespace."""
-    return name in (PARALLEL, f"functions.{PARALLEL}")
+Resolve = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +37,25 @@ class ParsedCall:
     """The key of the arguments, in such JSON."""
 
 
-def calls_of(value: object, broken: bool = False) -> list[ParsedCall] | None:
-    """Return the calls in a JSON value; ``None`` if it is not made of calls, and definitions of tools, alone."""
+def calls_of(value: object, broken: bool = False, resolve: Resolve | None = None) -> list[ParsedCall] | None:
+    """Return the calls in a JSON value; ``None`` if it is not made of calls, and definitions of tools, alone.
+
+    With ``resolve``, ``{NAME: {…}}`` is a call as well, if the name can be resolved.
+    """
     if isinstance(value, list):
         calls: list[ParsedCall] = []
         for item in value:
-            read = calls_of(item, broken and item is value[-1]) if isinstance(item, dict) else None
+            read = calls_of(item, broken and item is value[-1], resolve) if isinstance(item, dict) else None
             if read is None:
                 return None
             calls += read
         return calls if value else None
-    if not isinstance(value, dict) or str(value.get("type", "function")) not in TYPES:
+    if not isinstance(value, dict):
+        return None
+    only = next(iter(value), "") if len(value) == 1 else ""
+    if only and resolve and isinstance(value[only], dict) and resolve(only) is not None:
+        return [ParsedCall(only, value[only], broken)]
+    if str(value.get("type", "function")) not in TYPES:
         return None
     if value.keys() <= DEFINITION_KEYS and _is_schema(value.get("parameters")):
         return []
@@ -63,13 +69,16 @@ def calls_of(value: object, broken: bool = False) -> list[ParsedCall] | None:
     if not names:
         # A call in place of the arguments.
         inner = calls_of(value[key], broken) if key and isinstance(value[key], dict) else None
-        return inner if inner and inner[0].explicit else None
+        if inner and inner[0].explicit:
+            return inner
+        # Of a call whose "type" comes first, the name may be missing.
+        return [ParsedCall("", None, True)] if broken and value.get("type") in TYPES else None
     name = value[next(iter(names))]
     if isinstance(name, dict):
         return _function(name, value[key] if key else None, broken) if names == {"function"} else None
     if not isinstance(name, str):
         return None
-    if is_parallel(name) and key and isinstance(value[key], dict):
+    if name.endswith(PARALLEL) and key and isinstance(value[key], dict):
         return calls_of(value[key], broken)
     return [ParsedCall(name, value[key] if key else None, broken, key is not None, key or "")]
 

@@ -14,8 +14,8 @@ _SPACE = re.compile(r"\s*+")
 _STRAY = re.compile(r"[)}\]]{1,3}(?=\s*(?:\Z|\n|</|<\||\[/|\[END))")
 _STRAY_START = re.compile(r"[)}\]]{1,3}[ \t]*(?:<|\[E?N?)?\Z")
 _CUT_CLOSER = re.compile(r"(?:</?[\w|｜▁:]{0,40}|\[/?[A-Z_]{0,20})\Z")
-_CALL_FOLLOWS = re.compile(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}[\[({\n<])")
-_CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}\Z")
+_CALL_FOLLOWS = re.compile(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}\s*(?:[\[({\n<]|\w{1,100}\s{0,3}[=:]))")
+_CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}(?:\s+\w{0,100}\s{0,3})?\Z")
 
 
 class Cursor:
@@ -49,14 +49,10 @@ class Cursor:
             raise NotACall(end)
         return ParsedCall(name, arguments, broken or unclosed > 0, True), end
 
-    def partial(self, mark: str, position: int) -> None:
-        """Raise NeedMore if the text ends within what may become ``mark`` at ``position``."""
-        if not self.final and len(self.text) - position < len(mark) and mark.startswith(self.text[position:]):
-            raise NeedMore
-
     def at(self, mark: str, position: int) -> bool:
         """Tell whether ``mark`` stands at ``position``; raises NeedMore if it may still become ``mark``."""
-        self.partial(mark, position)
+        if not self.final and len(self.text) - position < len(mark) and mark.startswith(self.text[position:]):
+            raise NeedMore
         return self.text.startswith(mark, position)
 
     def begins(self, beginnings: frozenset[str], position: int) -> None:

@@ -13,10 +13,8 @@ from typing import NamedTuple
 _FORMATS: dict[str, tuple[str, ...]] = {
     # Hermes, Qwen 2.5 and 3, GLM-4.5, Granite 3 (vLLM: hermes, qwen3_coder, glm45, granite); a space: with attributes
     "tool_call tags": ("<tool_call>", "<toolcall>", "<TOOL_CALL>", "<tool_call ", "<toolcall "),
-    "tool_calls tags": (
-        "<tool_calls>",
-        "<toolcalls>",
-    ),  # Jamba, MiniMax M1, Hunyuan (vLLM: jamba, minimax, hunyuan_a13b)
+    # Jamba, MiniMax M1, Hunyuan (vLLM: jamba, minimax, hunyuan_a13b)
+    "tool_calls tags": ("<tool_calls>", "<toolcalls>"),
     # Glaive, NexusRaven's data (glaive-function-calling-v2)
     "function_call tags": ("<function_call>", "<functioncall>", "<function_call "),
     "function_calls tags": ("<function_calls>",),  # Anthropic's XML; Olmo 3 with Python inside (vLLM: olmo3)
@@ -45,11 +43,8 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "Functionary": ("<|recipient|>",),  # v2
     "InternLM": ("<|action_start|>",),  # (vLLM: internlm)
     "Command": ("<|START_ACTION|>",),  # Command-R7B, Command A (Ollama, llama.cpp)
-    "Kimi": (
-        "<|tool_calls_section_begin|>",
-        "<|tool_call_section_begin|>",
-        "<|tool_call_begin|>",
-    ),  # K2 (vLLM: kimi_k2)
+    # K2 (vLLM: kimi_k2)
+    "Kimi": ("<|tool_calls_section_begin|>", "<|tool_call_section_begin|>", "<|tool_call_begin|>"),
     "Mistral": ("[TOOL_CALLS]",),  # (vLLM: mistral)
     "LM Studio": ("[TOOL_REQUEST]",),
     "Qwen-Agent": ("✿FUNCTION✿",),
@@ -80,7 +75,7 @@ def functionary(name: str) -> str:
 
 
 # What only servers write: a result that the model invents, or repeats.
-RESULT, RESULT_END = "<tool_response>", "</tool_response>"
+RESULT = "<tool_response>"
 
 _GAP = r"(?:[▁_ ]|\\_)"
 
@@ -134,6 +129,8 @@ HARMONY_HEADER_START = re.compile(
     r"\s{0,9}\w{0,12}(?:[^<>{}\n]|<\|(?:constrain|channel)\|>){0,160}(?:<[|a-z]{0,12})?\s{0,9}\Z"
 )
 
+HARMONY_CHANNEL_START = re.compile(r"\s{0,9}(?:(?:analysis|final|commentary)\b|[acf]?[a-z]{0,9}\Z)")
+
 HARMONY_END = re.compile(r"<\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)")
 
 # Ends of turns.
@@ -184,6 +181,8 @@ STATEMENT = re.compile(
 )
 
 _KEPT = 64
+_LEAST_MARK = 6
+"""Characters of an opener by which it is known when the text ends in it."""
 
 # What a line that is a bare call may begin with, besides a name.
 _LINE_WORDS = (
@@ -196,11 +195,13 @@ class Marks(NamedTuple):
     """The patterns for one set of offered tools."""
 
     openers: dict[str, str]
-    """Marks that open a frame of calls, with the names of their formats; empty if no tools are offered."""
+    """Marks that open a frame of calls, with the names of their formats."""
     any: "re.Pattern[str]"
     """Any mark."""
     beginnings: frozenset[str]
     """Every text that a mark begins with."""
+    cut_openers: frozenset[str]
+    """Texts that openers begin with, long enough to be nothing else."""
     heads: frozenset[str]
     """The first characters of all marks."""
     line: "re.Pattern[str]"
@@ -212,13 +213,18 @@ class Marks(NamedTuple):
 @lru_cache(_KEPT)
 def marks_for(names: tuple[str, ...]) -> Marks:
     """Return the patterns to search for while tools with these names are offered."""
-    openers = {**OPENERS, **{functionary(name): "Functionary" for name in names if name != "all"}} if names else {}
-    marks = {*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, *openers, *([RESULT] if names else [])}
+    openers = {**OPENERS, **{functionary(name): "Functionary" for name in names if name != "all"}}
+    marks = {*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, RESULT, *openers}
     pattern, line = alternatives(marks), _line_start(names)
     return Marks(
         openers,
         re.compile(pattern),
         beginnings(marks),
+        frozenset(
+            text
+            for text in beginnings((*openers, HARMONY, "<|start|>"))
+            if len(text) >= _LEAST_MARK and not text[0].isalpha()
+        ),
         frozenset(mark[0] for mark in marks),
         re.compile(rf"[ \t]*(?={line})"),
         re.compile(rf"(?P<line>\n[ \t]*(?={line}))|{pattern}"),

@@ -5,7 +5,6 @@ raw newlines in strings, unknown escapes, zeros before numbers, doubled braces (
 bracket in place of the last brace. What the text breaks off in is read as far as it goes, and is ``broken``.
 """
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -93,8 +92,9 @@ def read_string(text: str, position: int, final: bool) -> Parsed:
     """Read the quoted string at ``position``, in any kind of quotes. Raises as ``parse_loose`` does."""
     if not final and text[position : position + 3] in ('""', "''"):
         raise NeedMore
-    marks = _RAW_STRINGS.items() if text.startswith(_RAW_MARKS, position) else ()
-    raw = next((pattern for mark, pattern in marks if text.startswith(mark, position)), None)
+    raw = None
+    if text.startswith(_RAW_MARKS, position):
+        raw = next(pattern for mark, pattern in _RAW_STRINGS.items() if text.startswith(mark, position))
     pattern = raw or _STRINGS.get(text[position : position + 1])
     match = pattern and pattern.match(text, position)
     if not match:
@@ -113,11 +113,6 @@ def unescape(raw: str) -> str:
     """Return the inside of a quoted string as what it means; escapes that JSON does not know stay as they are."""
     if "\\" not in raw:
         return raw
-    try:
-        if '"' not in _ESCAPE.sub("", raw):
-            return str(json.loads(f'"{raw}"', strict=False))
-    except ValueError:
-        pass
     text = _ESCAPE.sub(_meaning, raw)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
@@ -140,10 +135,8 @@ class _Reader:
             raise NotACall(position)
         position = skip_space(self.text, position, self.final)
         first = self.text[position : position + 1]
-        if first == "{":
-            return self._object(position, depth, objects + 1)
-        if first == "[":
-            return self._array(position, depth, objects)
+        if first and first in "{[":
+            return self._container(position, depth, objects + (first == "{"))
         if _is_string(self.text, position):
             string = read_string(self.text, position, self.final)
             self.broken |= string.broken
@@ -153,19 +146,21 @@ class _Reader:
             return None, position
         return self._plain(position, depth)
 
+    def _need(self, position: int) -> None:
+        """Raise NeedMore if the text ends before ``position`` and may still grow."""
+        if position >= len(self.text) and not self.final:
+            raise NeedMore
+
     def _plain(self, position: int, depth: int) -> tuple[Any, int]:
         """Read a number or a word such as ``true``."""
         match = _WORD.match(self.text, position) or _NUMBER.match(self.text, position)
         if not match:
-            if not self.final and position + 1 >= len(self.text):
-                raise NeedMore
+            self._need(position + 1)
             raise NotACall(position)
-        if match.end() == len(self.text) and not self.final:
-            raise NeedMore
+        self._need(match.end())
         word, end = match[0], match.end()
         if _NUMBER_OR_WORD_GOES_ON.match(self.text, end):
-            if not self.final and len(self.text) - end < 3:
-                raise NeedMore
+            self._need(end + 2)
             raise NotACall(end)
         if word in _WORDS:
             return _WORDS[word], end
@@ -182,52 +177,45 @@ class _Reader:
             # Python refuses to read integers of thousands of digits.
             raise NotACall(end) from error
 
-    def _array(self, position: int, depth: int, objects: int) -> tuple[list[Any], int]:
-        values: list[Any] = []
-        position += 1
-        while True:
-            position = skip_space(self.text, position, self.final)
-            if self.text.startswith("]", position):
-                return values, position + 1
-            if self._ends(position):
-                return values, position
-            value, position = self.value(position, depth + 1, objects)
-            values.append(value)
-            position, ended = self._after(position, "]")
-            if ended:
-                return values, position
-
-    def _object(self, position: int, depth: int, objects: int) -> tuple[dict[str, Any], int]:
-        if not self.final and position + 1 == len(self.text):
-            raise NeedMore
-        doubled = self.text.startswith("{{", position)
-        closer = "}}" if doubled else "}"
-        members: dict[str, Any] = {}
+    def _container(self, position: int, depth: int, objects: int) -> tuple[Any, int]:
+        """Read an array or an object, which is ``objects`` deep in objects."""
+        self._need(position + 1)
+        is_object = self.text[position] == "{"
+        closer = "]" if not is_object else "}}" if self.text.startswith("{{", position) else "}"
+        members, values, goes_on = dict[str, Any](), list[Any](), True
         position += len(closer)
         while True:
             position = skip_space(self.text, position, self.final)
-            if length := self._closes(position, closer):
-                return members, position + length
-            if self._ends(position):
-                return members, position
-            key, position = self._key(position, objects)
+            length = self._closes(position, closer)
+            if length or self._ends(position):
+                return members if is_object else values, position + length
+            if not goes_on:
+                raise NotACall(position)
+            if is_object:
+                key, position = self._key(position, objects)
+                position = skip_space(self.text, position, self.final)
+                if self.broken or self._ends(position):
+                    self.broken = True
+                    return members, position
+                if self.text[position] != ":":
+                    raise NotACall(position)
+                members[key], position = self.value(position + 1, depth + 1, objects)
+                if self.watch and not self.broken and not self.watch(objects, key, members[key]):
+                    raise NotACall(position)
+            else:
+                value, position = self.value(position, depth + 1, objects)
+                values.append(value)
             position = skip_space(self.text, position, self.final)
-            if self.broken or self._ends(position):
-                self.broken = True
-                return members, position
-            if self.text[position] != ":":
-                raise NotACall(position)
-            members[key], position = self.value(position + 1, depth + 1, objects)
-            if self.watch and not self.broken and not self.watch(objects, key, members[key]):
-                raise NotACall(position)
-            position, ended = self._after(position, closer)
-            if ended:
-                return members, position
+            goes_on = self.text.startswith(",", position)
+            position += goes_on
 
     def _key(self, position: int, objects: int) -> tuple[str, int]:
         quoted = _is_string(self.text, position)
         if quoted and self.watch and objects == 1:
-            self._watch_key(position)
+            # A key that is not wanted is refuted before it is read to its end, and one that is too long to be wanted.
+            start = read_string(self.text[position : position + _LONGEST_KEY], 0, True)
+            if start.broken and (start.end == _LONGEST_KEY or not self.watch(1, start.value, MORE)):
+                raise NotACall(position + 1)
         if quoted:
             key, end, broken, _ = read_string(self.text, position, self.final)
             self.broken |= broken
@@ -236,30 +224,11 @@ class _Reader:
             if not match:
                 raise NotACall(position)
             key, end = match[0], match.end()
-            if end == len(self.text) and not self.final:
-                raise NeedMore
+            self._need(end)
             self.broken |= end == len(self.text)
-        if self.watch and not self.watch(objects, key, UNREAD):
+        if self.watch and not self.watch(objects, key, MORE if self.broken else UNREAD):
             raise NotACall(position + 1)
         return key, end
-
-    def _watch_key(self, position: int) -> None:
-        """Refute a key that is not wanted before it is read to its end, and one that is too long to be wanted."""
-        start = self.text[position : position + _LONGEST_KEY]
-        key = read_string(start, 0, True)
-        if key.broken and (len(start) == _LONGEST_KEY or not (self.watch and self.watch(1, key.value, MORE))):
-            raise NotACall(position + 1)
-
-    def _after(self, position: int, closer: str) -> tuple[int, bool]:
-        """Return where to read on behind a value, and whether its container has ended."""
-        position = skip_space(self.text, position, self.final)
-        if length := self._closes(position, closer):
-            return position + length, True
-        if self._ends(position):
-            return position, True
-        if self.text[position] != ",":
-            raise NotACall(position)
-        return position + 1, False
 
     def _closes(self, position: int, closer: str) -> int:
         """Return the length of the bracket at ``position`` that closes a container; 0 if there is none."""

@@ -3,7 +3,7 @@
 import re
 
 from swarmchat.swarm.parsing.call_parser import CallParser
-from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, TYPES, ParsedCall, is_parallel
+from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, PARALLEL, TYPES, ParsedCall
 from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, self_starting
 from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
 from swarmchat.swarm.tools.toolset import Toolset
@@ -73,7 +73,7 @@ class LineCallParser(CallParser):
             return value == "assistant" if key == "role" else value is None or isinstance(value, str)
         if key in NAME_KEYS and isinstance(value, str):
             may_be_unknown = self._whole and key in _UNKNOWN_KEYS and _IDENTIFIER.fullmatch(value) is not None
-            return may_be_unknown or self.toolset.resolve(value) is not None or is_parallel(value)
+            return may_be_unknown or self.toolset.resolve(value) is not None or value.endswith(PARALLEL)
         return key != "type" or value in TYPES
 
     def unframed(self, start: int, inside: bool = False) -> tuple[str, list[ParsedCall], int]:
@@ -117,8 +117,7 @@ class LineCallParser(CallParser):
                 calls += further
             return PYTHONIC, calls, end
         after = self.space(end)
-        self.partial("```", after)
-        if not self.text.startswith(("{", "```"), after):
+        if not self.text.startswith("{", after) and not self.at("```", after):
             raise NotACall(end)
         calls, end = self.named(start)
         return "name and JSON", [ParsedCall(call.name, call.arguments, call.broken) for call in calls], end
@@ -155,12 +154,8 @@ class LineCallParser(CallParser):
             calls += next_calls
             is_empty = False
             after = self.space(position)
-            self.partial(fence[1], after)
-            if (
-                not self.text.startswith((fence[1], "{", "<"), after)
-                and "\n" not in self.text[position:after]
-                and after < len(self.text)
-            ):
+            is_next = self.at(fence[1], after) or self.text.startswith(("{", "<"), after)
+            if not is_next and "\n" not in self.text[position:after] and after < len(self.text):
                 raise NotACall(after)
             position = after
         if is_empty:
@@ -199,15 +194,15 @@ class LineCallParser(CallParser):
             raise NotACall(name.end())
         label = self.match(_REACT_INPUT, _REACT_INPUT_START, name.end())
         if label is None:
-            raise NotACall(name.end())
+            if not _REACT_INPUT_START.match(self.text, name.end()):
+                raise NotACall(name.end())
+            return [ParsedCall(name[1], None, True)], len(self.text)
         position = self.space(label.end())
         fence = self.match(_FENCE, _FENCE_START, position) if self.text.startswith("`", position) else None
         position = fence.end() if fence else position
         if self.text.startswith("{", position):
             call, end = self.json_arguments(name[1], position)
-            if fence:
-                after = self.space(end)
-                end = after + len(fence[1]) if self.text.startswith(fence[1], after) else end
+            end = self.fence_end(end) if fence else end
         else:
             call, end = self._plain_input(name[1], position)
         if not self.final and _OBSERVATION_START.match(self.text, end):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from html import unescape
+from textwrap import dedent
 from typing import Any
 
 from swarmchat.swarm.parsing.call_values import ARGUMENT_KEYS, ParsedCall, read_text
@@ -39,8 +40,12 @@ WRAPPER = re.compile(rf"<{_NAMESPACE}(?:parameters|arguments|args|tool_input|inp
 _WRAPPER_END = re.compile(rf"</{_NAMESPACE}(?:parameters|arguments|args|tool_input|input)>")
 _ELEMENT = re.compile(r"<([A-Za-z_][\w.-]{0,99})>")
 TAG_START = re.compile(r"<[^<>\n]{0,241}\Z")
-_ARGUMENT = re.compile(r"<(?P<p>longcat_)?arg_key>([^<]{1,200})</(?P=p)?arg_key>")
-_ARGUMENT_START = re.compile(r"<(?:longcat_)?arg_key>[^<]{0,200}(?:<[^<>\n]{0,20})?\Z")
+_ARGUMENT = re.compile(r"<(?:longcat_)?arg_key>([^<]{1,200})</(?:longcat_)?arg_key>\s*<(?:longcat_)?arg_value>")
+_ARGUMENT_START = re.compile(
+    r"<(?:longcat_)?(?:arg_key>[^<]{0,200}(?:<[^<>\n]{0,20}(?:>\s*(?:<\w{0,20})?)?)?|\w{0,7})\Z"
+)
+_ARGUMENT_END = re.compile(r"</(?:longcat_)?arg_value>")
+_KEYS = ("<arg_key>", "<longcat_arg_key>")
 _LONE_FENCE = re.compile(r"\A\s*```[\w-]*[ \t]*\n|\n[ \t]*```\s*\Z")
 _LAST_LINE = re.compile(r"\r?\n([ \t]*)\Z")
 
@@ -141,8 +146,11 @@ class XmlCallParser(Cursor):
             if parameter is None:
                 end = self._wrapper_end(position) if wrapper else position
                 is_closed, position = end > position, end
-                if not is_closed and self.breaks_off(position):
-                    return ParsedCall(name, arguments, True), position
+                if not is_closed and (self.breaks_off(position) or self.text.startswith(_KEYS, position)):
+                    return ParsedCall(name, arguments, True), len(self.text)
+                if wrapper and not is_closed and "<" not in self.text[position:]:
+                    self.need(len(self.text))
+                    return ParsedCall(name, arguments, True), len(self.text)
                 if not arguments and not closing and not is_closed and not self.match(CLOSERS, CLOSER_START, position):
                     raise NotACall(position)
                 return ParsedCall(name, arguments), position
@@ -165,6 +173,9 @@ class XmlCallParser(Cursor):
 
     def _parameter(self, position: int, schemas: Mapping[str, Any]) -> tuple[str, Any, int] | None:
         """Return the name and the value of the parameter at ``position``, and where it ends. No value: it does not."""
+        match = self.match(_ARGUMENT, _ARGUMENT_START, position)
+        if match:
+            return self._value(match[1].strip(), schemas.get(match[1].strip()), match.end(), _ARGUMENT_END)
         match = self.match(_PARAMETER_UNENDED, TAG_START, position)
         if match:
             return self._value(match[1], schemas.get(match[1]), match.end(), _PARAMETER_END)
@@ -190,31 +201,18 @@ class XmlCallParser(Cursor):
         return name, read_text(_own_lines(self.text[start : end.start()]), schema), end.end()
 
     def pairs(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
-        """Read ``<arg_key>k</arg_key><arg_value>v</arg_value>``, any number of times (GLM-4.5, LongCat)."""
-        schemas, arguments = self.properties(name), dict[str, Any]()
-        while True:
-            if not self.final and TAG_START.match(self.text, position):
-                raise NeedMore
-            match = self.match(_ARGUMENT, _ARGUMENT_START, position)
-            if match is None:
-                is_closed = self.match(CLOSERS, CLOSER_START, position) is not None
-                if not arguments and not (is_closed and self.toolset.resolve(name)):
-                    raise NotACall(position + 1)
-                broken = not is_closed and self.text[position : position + 1] in ("", "<")
-                return [ParsedCall(name, arguments, broken)], position
-            prefix = match["p"] or ""
-            start, key = self.space(match.end()), match[2].strip()
-            opening, closing = f"<{prefix}arg_value>", f"</{prefix}arg_value>"
-            if not self.text.startswith(opening, start):
-                self.partial(opening, start)
-                return [ParsedCall(name, arguments, True)], start
-            end = self.text.find(closing, start)
-            if end < 0:
-                if not self.final:
-                    raise NeedMore
-                return [ParsedCall(name, arguments, True)], len(self.text)
-            arguments[key] = read_text(self.text[start + len(opening) : end], schemas.get(key))
-            position = self.space(end + len(closing))
+        """Read ``<arg_key>k</arg_key><arg_value>v</arg_value>``, any number of times (GLM-4.5, LongCat), or nothing."""
+        if self.match(CLOSERS, CLOSER_START, position) is None and not self.match(_ARGUMENT, _ARGUMENT_START, position):
+            if not self.text.startswith(_KEYS, position) or not self.final:
+                raise NotACall(position + 1)
+            return [ParsedCall(name, None, True)], len(self.text)
+        call, end = self.function(name, position)
+        if not call.arguments and self.toolset.resolve(name) is None:
+            raise NotACall(position + 1)
+        # In <tool>NAME</tool>, the tag ends the name only: the arguments may still have come behind it.
+        name_end = self.match(NAME_END, CLOSER_START, end) if self.properties(name) else None
+        broken = call.broken or (name_end is not None and self.breaks_off(self.space(name_end.end())))
+        return [ParsedCall(name, call.arguments, broken)], end
 
 
 def _attributes(text: str) -> dict[str, str]:
@@ -229,9 +227,5 @@ def _own_lines(raw: str) -> str:
     if last is None:
         return raw[start:]
     value = raw[start : last.start()]
-    lines = value.split("\n")
-    margins = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line.strip()]
-    margin = min(margins, key=len, default="")
-    if start and last[1] and margin.startswith(last[1]) and all(other.startswith(margin) for other in margins):
-        return "\n".join(line.removeprefix(margin) if line.strip() else line.strip(" \t") for line in lines)
-    return value
+    is_indented = all(line.startswith(last[1]) for line in value.split("\n") if line.strip())
+    return dedent(value) if start and last[1] and is_indented else value

@@ -1,4 +1,4 @@
-"""Compare what a replay did with what the transcript says: aligned records, field by field."""
+"""Compare the records of a replay with those of the transcript: aligned records, field by field."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from swarmchat.swarm.context.normalize import sendable
 from swarmchat.swarm.persistence.records import Record
 
 _CLOCK = frozenset({"ts", "ms", "seq", "program"})
-"""Fields that tell when and by which version something was done, and not what."""
+"""Fields that only hold times, positions and versions: they are not compared."""
 _FIRST = ("type", "turn", "agent", "model", "parts", "parameters", "window", "reserve", "tokens")
-"""Fields that are compared first: those that explain why the others differ."""
+"""Fields that are compared first, because they explain why the others differ."""
 _CONTEXT = 30
 _LONGEST = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first thing in which a replay is not as the transcript."""
+    """One difference between a replay and its transcript."""
 
     turn: int
     record: int | None
-    """The seq of the record in the transcript; of the last one, where there is one too many now."""
+    """The seq of the record in the transcript; of the one before, if the record is new."""
     type: str
     """The type of the record, with its agent.
 
@@ -96,10 +96,9 @@ def _explanation(difference: Difference) -> str:
 
 
 def compare_logs(expected: Sequence[Record], actual: Sequence[Record], *, whole: bool = True) -> Iterator[Difference]:
-    """Yield the differences of two logs, the first one first.
+    """Yield the differences between two logs, in order.
 
-    Unless the transcript is ``whole``, it holds some types of records only, and some of their fields: only those are
-    compared.
+    A transcript that is not ``whole`` has only some types of records and some of their fields: only these are compared.
     """
     if not whole:
         types = {record.type for record in expected}

@@ -26,7 +26,7 @@ _FROM_TEXT = "text_"
 
 
 class Recording:
-    """What model and tools did in the replayed turn. ``stop`` is set where the user stopped it."""
+    """The recorded answers and results of the replayed turn. ``stop`` is set where the user stopped it."""
 
     def __init__(self) -> None:
         self.action: Action | None = None
@@ -34,11 +34,11 @@ class Recording:
         self.killed = False
         """Whether the recorded process died there."""
         self.outputs: list[Output] = []
-        """What the model did so far in this turn."""
+        """The outputs of the model so far in this turn."""
         self.results: list[tuple[str, Result]] = []
         """The recorded results that calls asked for in this turn, with the ids of these calls."""
         self.missing: str | None = None
-        """The first thing that the replay needed and the transcript does not hold."""
+        """The first answer or result that the replay needed and the transcript lacks."""
 
     def begin(self, action: Action) -> None:
         """Continue with ``action``."""
@@ -47,7 +47,7 @@ class Recording:
         self.outputs, self.results, self.missing = [], [], None
 
     def next_output(self) -> Output:
-        """Return what the model did next. Raises ScriptError if there was no further request."""
+        """Return the model's next output. Raises ScriptError if the transcript has none."""
         if self.action is None or not self.action.outputs:
             self.missing = self.missing or "a further answer of the model"
             raise ScriptError("the transcript holds no further answer in this turn: the model was not asked again")
@@ -95,7 +95,7 @@ class Recording:
         ]
 
     async def stopped_here(self, *, killed: bool = False) -> None:
-        """Wait to be cancelled, where the recorded turn was."""
+        """Wait until the turn is cancelled, as the recorded one was."""
         self.killed = killed
         self.stop.set()
         await asyncio.Event().wait()
@@ -196,7 +196,7 @@ def apply_recorded_change(record: Record, conversation: "Conversation", changes:
 
 
 def _error(kind: str, message: str) -> Exception:
-    """Return the recorded error, or one of the same name: the log holds no more of it."""
+    """Return an error with the recorded name and message, which is all that a log holds of it."""
     if kind == "ContextTooLong":
         # No window to cut to: that did not help in the recording either.
         return ContextTooLong(message, limit=1)

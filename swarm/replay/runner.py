@@ -33,7 +33,7 @@ from swarmchat.swarm.replay.expectations import (
     check_expectation,
     check_failed_calls,
     check_results,
-    happened_in,
+    outcome_of,
 )
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
@@ -236,10 +236,10 @@ class _Replay:
                     continue
                 new_records = [record for record in session.records if record.seq >= start]
                 comparison = TurnComparison(
-                    happened_in(
+                    outcome_of(
                         action.turn, action.records, agent_after(action), {}, by_hand=self._conversation.by_hand
                     ),
-                    happened_in(action.turn, new_records, session.agent.name, await _states(session)),
+                    outcome_of(action.turn, new_records, session.agent.name, await _states(session)),
                 )
                 self._turns.append(comparison)
                 differences += self._check_handwritten(action, new_records)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk, ToolCall
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
 from swarmchat.swarm.parsing.call_finder import CUT_OFF, Leak
-from swarmchat.swarm.parsing.call_repair import Repair, is_cut_off, repair_calls, same_call
+from swarmchat.swarm.parsing.call_repair import Repair, identity, is_cut_off, repair_calls
 from swarmchat.swarm.parsing.repetition import RepetitionGuard, cut_repetition
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -28,7 +28,7 @@ class AnswerReader:
         self.guesses: set[str] = set()
         """The ids of calls that were written as text."""
         self.unreadable = ""
-        """What is wrong with a call in the text that does not even have a name; empty if nothing is."""
+        """What is wrong with a call in the text that has no name, or without tools; empty if nothing is."""
         self._filter = AnswerFilter(toolset, question) if repair else None
         self._guards = {TextChunk: RepetitionGuard(), ReasoningChunk: RepetitionGuard()}
         self._raw: list[str] = []
@@ -96,9 +96,10 @@ class AnswerReader:
         leaked_calls = [call for leak in self._leaks for call in leak.calls]
         for number, leaked in enumerate(leaked_calls):
             call = ToolCall(f"{prefix}_{number}", leaked.name, leaked.arguments)
-            if not leaked.name:
+            if not leaked.name or not self.toolset:
                 self.unreadable = str(leaked.problem)
-            elif not any(same_call(call, other) for other in raw.tool_calls):
+            # Some servers send a call and leave it in the text as well.
+            elif identity(call) not in map(identity, raw.tool_calls):
                 calls.append(call)
                 self.guesses.add(call.id)
                 if leaked.doubtful:

@@ -11,6 +11,7 @@ from swarmchat.swarm.agents.rescue_steps import Fault
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import HandoffLoop, LimitReached, RepeatedCall, RequestLimit
 from swarmchat.swarm.models.base import Answer, ModelRequest, ToolCall
+from swarmchat.swarm.parsing.call_repair import identity
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.toolset import Toolset
@@ -64,7 +65,7 @@ class Guards:
 
     def count(self, calls: Sequence[ToolCall]) -> None:
         """Count ``calls`` as made. Two equal ones in one message count once."""
-        self._calls.update({_identity(call) for call in calls})
+        self._calls.update({identity(call) for call in calls})
 
     def _once(self, why: str) -> str:
         """Return ``why``, or a few words if the model was told the same in this turn."""
@@ -84,7 +85,7 @@ class Guards:
                 expected = json.dumps(tool.signature.parameters, ensure_ascii=False)
                 problem = f"{problem}. The parameters are: {expected}"
             return _call_fault("bad_arguments", detail, problem, call, answer)
-        times = self._calls[_identity(call)] + 1
+        times = self._calls[identity(call)] + 1
         if times >= self._conversation.settings.max_repeats:
             why = f"{call.name!r} was called {times} times with the same arguments: go on with what it returned"
             error = RepeatedCall(
@@ -171,10 +172,3 @@ def _call_fault(
 ) -> Fault:
     told = f"The call was not carried out: {why}. Call a tool that fits, or answer in plain text."
     return Fault(cause, detail, told, answer, {call.id: why}, error)
-
-
-def _identity(call: ToolCall) -> tuple[str, str]:
-    try:
-        return call.name, json.dumps(json.loads(call.arguments), sort_keys=True)
-    except (ValueError, RecursionError):
-        return call.name, call.arguments

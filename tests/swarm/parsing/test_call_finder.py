@@ -213,9 +213,23 @@ def test_between_prose_a_bare_call_is_an_example(text: str) -> None:
     assert filter_text(example, TOOLSET) == (example, "", [], [])
 
 
-@pytest.mark.parametrize("text", [*FRAMED.values(), *BARE.values()])
-def test_without_tools_nothing_is_a_call(text: str) -> None:
+NEED_NAMES = ("MiniCPM", "Apertus", "Functionary")
+"""Forms that are known by the names of the tools."""
+
+
+@pytest.mark.parametrize("text", [*BARE.values(), *map(FRAMED.get, NEED_NAMES)])
+def test_without_tools_what_has_no_frame_is_text(text: str) -> None:
     assert leaks_of(text, Toolset()) == []
+
+
+@pytest.mark.parametrize(
+    "text", [text for name, text in FRAMED.items() if name not in {"MiniCPM", "Apertus", "Functionary"}]
+)
+def test_without_tools_frames_are_cut_and_no_call_fits(text: str) -> None:
+    shown, _, leaks, _ = filter_text(text, Toolset())
+    assert shown == ""
+    assert leaks
+    assert all(call.problem for leak in leaks for call in leak.calls)
 
 
 def test_several_calls_in_their_order() -> None:
@@ -339,7 +353,6 @@ def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: s
         '{"thought": "Hm.", "answer": 3}',
         '{"content": "x", "tool_calls": []}',
         "<|python_tag|> is a token.\nYes.",
-        "<find_fact>",
         '<function name="main"><param name="a">1</param></function>',
         "<find_fact><b>x</b></find_fact>",
         "<add><b>1</b></add>",
