@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http.client import HTTPException
@@ -18,6 +19,7 @@ from urllib.request import (  # type: ignore[attr-defined] # typeshed omits them
     proxy_bypass_environment,
 )
 
+from swarmchat.swarm.common.bounds import MAX_ANSWER, MAX_ANSWER_TIME
 from swarmchat.swarm.errors import ConnectionSettingsError, ModelAuthError, ModelBusy, ModelError
 from swarmchat.swarm.providers.failures import AttemptError, ServerErrors
 
@@ -70,8 +72,9 @@ class OpenAIServer:
     """A connection to the server at ``base_url`` (``None``: OpenAI), used by models and embedders.
 
     ``api``: name of the API, for messages. ``timeout``: seconds without a byte from the server. ``connect_timeout``:
-    seconds to connect. ``sleep`` waits between attempts. ``jitter`` returns a random part, 0 to 1, of the second half
-    of a backoff. Raises ValueError unless ``base_url`` is an HTTP address.
+    seconds to connect. ``max_answer``: the most bytes of a body. ``max_answer_time``: the most seconds from a request
+    to the end of its answer. ``sleep`` waits between attempts. ``jitter`` returns a random part, 0 to 1, of the second
+    half of a backoff. Raises ValueError unless ``base_url`` is an HTTP address.
     """
 
     def __init__(
@@ -83,6 +86,8 @@ class OpenAIServer:
         timeout: float,
         connect_timeout: float = 10.0,
         max_retries: int = 4,
+        max_answer: int = MAX_ANSWER,
+        max_answer_time: float = MAX_ANSWER_TIME,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -90,6 +95,7 @@ class OpenAIServer:
         self._api_key = (api_key or "").strip() or None
         self._timeout, self._connect_timeout = timeout, connect_timeout
         self._max_retries = max_retries
+        self.max_answer, self.max_answer_time = max_answer, max_answer_time
         self._jitter = jitter
         self._lock = threading.Lock()
         self._client: AsyncOpenAI | None = None
@@ -104,11 +110,13 @@ class OpenAIServer:
         with self._lock:
             if self._client is not None:
                 return
-            from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
+            from openai import AsyncOpenAI, Timeout
+            from swarmchat.swarm.models.openai_transport import BoundedClient
 
             timeout = Timeout(self._timeout, connect=self._connect_timeout)
             try:
-                http = DefaultAsyncHttpxClient(
+                http = BoundedClient(
+                    max_body=self.max_answer,
                     timeout=timeout,
                     # Neither a proxy nor certificates are needed to reach this machine.
                     trust_env=not self.is_local,
@@ -189,7 +197,10 @@ class OpenAIServer:
 
         client = await self.client()
         try:
-            response = await send(client)
+            async with asyncio.timeout(self.max_answer_time):
+                response = await send(client)
+        except TimeoutError as error:
+            raise self.errors.too_slow(self.max_answer_time) from error
         except APIConnectionError as error:
             raise self.lost(error, opened=False) from error
         except APIStatusError as error:
@@ -214,7 +225,8 @@ class OpenAIServer:
             request = Request(url, headers=headers)  # noqa: S310 - the base URL is one of http or https
             with opener.open(request, timeout=seconds) as response:
                 body = b""
-                while len(body) < _MAX_FACTS and (part := response.read(65_536)):
+                deadline = time.monotonic() + seconds
+                while len(body) < _MAX_FACTS and time.monotonic() < deadline and (part := response.read1(65_536)):
                     body += part
                 return body
         return b""
@@ -260,6 +272,10 @@ class OpenAIServer:
         """Return the error for a connection that failed before or after the answer began (``opened``)."""
         cause = error.__cause__ or error
         kind = type(cause).__name__
+        if kind == "BodyTooLarge":
+            return self.errors.too_long(self.max_answer)
+        if kind == "DecodingError":
+            return self.errors.garbage(str(cause))
         if kind in _DROPPED and not opened:
             return self.errors.dropped()
         if kind.startswith("Connect") or not (opened or kind.endswith("Timeout")):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk, ToolCall
-from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines, SurrogateJoiner, ToolCallDeltas
+from swarmchat.swarm.models.call_deltas import ToolCallDeltas
+from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines, SurrogateJoiner
 
 F = ToolCall("a", "find", '{"x":1}')
 G = ToolCall("b", "get", '{"y":2}')
