@@ -139,6 +139,8 @@ def _connection(settings: Settings, most_retries: int | None = None) -> dict[str
         "base_url": settings.base_url,
         "api_key": read_key(settings),
         "timeout": settings.timeout,
+        "max_answer": settings.max_answer,
+        "max_answer_time": settings.max_answer_time,
         "max_retries": settings.retries if most_retries is None else min(settings.retries, most_retries),
         "adaptations": learned_adaptations(settings),
     }
@@ -188,6 +190,7 @@ def session_settings(settings: Settings) -> SessionSettings:
     return SessionSettings(
         context_window=settings.max_context,
         lifetimes=lifetimes,
+        max_result=settings.max_result,
         approve=settings.approve or {},
         rescue=settings.rescue,
         rescue_confirm=settings.rescue_confirm,

@@ -29,6 +29,18 @@ def decode_json(text: str | bytes) -> Any:
     return value
 
 
+def decode_toml(text: str) -> dict[str, Any]:
+    """Return the content of a TOML ``text``. Raises ValueError as ``decode_json`` does."""
+    import tomllib
+
+    try:
+        content = tomllib.loads(text)
+    except RecursionError:
+        raise _too_deep() from None
+    check_nesting(content)
+    return content
+
+
 def check_nesting(value: object) -> None:
     """Raise NestingError if ``value`` has more than ``MAX_NESTING`` levels of lists and objects."""
     level = [value]

@@ -1,10 +1,10 @@
 """The lines of a file that somebody hands over: one after the other, never more of it in memory than one line."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from swarmchat.swarm.common.encoding import NestingError, decode_json
 from swarmchat.swarm.errors import TranscriptError
 
 LONGEST_LINE = 64 * 1024 * 1024
@@ -51,8 +51,8 @@ def read_lines(file: BinaryIO, name: str, start: int = 0, number: int = 1) -> It
 def parse_json(line: Line, name: str) -> Any:
     """Return what a line of JSON says. Raises TranscriptError."""
     try:
-        return json.loads(line.data)
-    except (ValueError, RecursionError) as error:
+        return decode_json(line.data)
+    except ValueError as error:
         raise at_line(name, line.number, not_json(line, error)) from error
 
 
@@ -60,6 +60,8 @@ def not_json(line: Line, error: Exception) -> str:
     """Return what is wrong with a line that is no JSON."""
     if not line.complete:
         return f"it is the last one and breaks off after {len(line.data):,} bytes, expected a whole JSON object"
+    if isinstance(error, NestingError):
+        return f"it is {error}"
     return f"it is not JSON ({error}), expected a JSON object"
 
 

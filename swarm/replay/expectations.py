@@ -1,11 +1,11 @@
 """What a transcript expects of a turn, beside the records themselves: for regression tests that are written by hand."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.messages import calls_of, texts_of
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import TranscriptError
@@ -156,7 +156,7 @@ def _includes(found: Any, wanted: Any) -> bool:
 
 def _arguments(text: str) -> Mapping[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = decode_json(text)
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
