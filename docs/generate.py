@@ -236,6 +236,7 @@ def adaptations() -> str:
     """Return the table of what is learned from refusals."""
     rows = [f"| `{each.name}` | {each.effect} |" for each in _helper("dialects").ADAPTATIONS]
     rows.append("| `without-NAME` | the parameter NAME is not sent |")
+    rows.append("| `version-path` | `/v1` is added to the base URL |")
     return "\n".join(["| name | effect |", "| --- | --- |", *rows])
 
 

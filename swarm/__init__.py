@@ -49,8 +49,9 @@ if TYPE_CHECKING:
     )
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
     from swarmchat.swarm.models.base import (
-        Adapted as Adapted, Answer as Answer, Model as Model, ModelEvent as ModelEvent, ModelRequest as ModelRequest,
-        ReasoningChunk as ReasoningChunk, Retry as Retry, TextChunk as TextChunk, ToolCall as ToolCall,
+        Adapted as Adapted, Answer as Answer, FellBack as FellBack, Model as Model, ModelEvent as ModelEvent,
+        ModelRequest as ModelRequest, ReasoningChunk as ReasoningChunk, Retry as Retry, TextChunk as TextChunk,
+        ToolCall as ToolCall,
     )
     from swarmchat.swarm.models.demo import DemoModel as DemoModel, DemoRule as DemoRule
     from swarmchat.swarm.models.openai_chat import OpenAIModel as OpenAIModel
@@ -110,7 +111,7 @@ _NAMES = {
         ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
     "importers.detect": "Transcript open_transcript",
-    "models.base": "Adapted Answer Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
+    "models.base": "Adapted Answer FellBack Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
     "models.demo": "DemoModel DemoRule",
     "models.openai_chat": "OpenAIModel",
     "models.scripted": "ScriptedModel",

@@ -6,6 +6,7 @@ from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.chat.script import Script, Step
 from swarmchat.cli.errors import CliError, RescueExhausted, UsageError
 from swarmchat.cli.render.outputs import OUTPUTS, Output
+from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.slash.builtin import LeaveChat, run_command
 from swarmchat.cli.slash.chat_context import ChatContext
@@ -35,6 +36,8 @@ async def run_script(
         async with opening(settings, session, resume, interactive=False) as opener:
             script.check(opener.swarm)
             output = OUTPUTS[form]()
+            for line in wiring.project_settings(opener.settings):
+                output.renderer.remark(line)
             chat = await opener.open_chat(session, resume, output.renderer.remark)
             return await _ScriptRun(chat, opener.backend, output, strict, keep_going).run(script)
 

@@ -145,6 +145,7 @@ def _profile_problems() -> list[str]:
 def check_key(settings: Settings) -> tuple[Checks, bool]:
     """Check the key without showing it. Returns the checks, and whether requests can be sent."""
     checks = Checks("model")
+    settings = settings.for_model(settings.model)
     if not has_key(settings):
         checks.add("skipped", "key", "none is set" + ("" if settings.base_url else ": the demo model answers"))
         return checks, True

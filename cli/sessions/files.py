@@ -139,6 +139,8 @@ async def copy(store: OpenStore, to: str, names: Sequence[str], everything: bool
         infos = await store.sessions() if everything else [await store.session(name) for name in names]
         snapshots = [await snapshot(store.backend, info) for info in infos]
         await _store_all(target, snapshots, None, as_json, "copied")
+        if not as_json:
+            remark(f"memory, bans and storages of {store.client} stay on {store.name}: copies do not take them along")
 
 
 async def _store_all(

@@ -66,6 +66,10 @@ def _is_option(settings: Settings, name: str) -> bool:
 
 def _anywhere(swarm: str) -> str:
     """Return the name of a swarm so that it is found from any folder."""
+    from swarmchat.swarm.agents.loader import EXAMPLES
+
+    if swarm in EXAMPLES:
+        return swarm
     path, colon, attribute = swarm.rpartition(":")
     for file, rest in ((swarm, ""), (path, colon + attribute)):
         if file and Path(file).expanduser().exists():

@@ -1,5 +1,6 @@
 """The lines of a file that somebody hands over: one after the other, never more of it in memory than one line."""
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -36,6 +37,7 @@ def read_lines(file: BinaryIO, name: str, start: int = 0, number: int = 1) -> It
         if length > LONGEST_LINE and not data.endswith(b"\n"):
             raise at_line(name, number, f"has {_size(length + _rest(file))}, expected {_size(LONGEST_LINE)} at most")
         text = data.removesuffix(b"\n").removesuffix(b"\r")
+        text = text.removeprefix(codecs.BOM_UTF8) if start == 0 else text
         if text.strip():
             try:
                 text.decode("utf-8")

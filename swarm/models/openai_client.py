@@ -5,11 +5,13 @@ import random
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.error import HTTPError
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from urllib.request import (  # type: ignore[attr-defined] # typeshed omits them
     HTTPRedirectHandler,
     ProxyHandler,
@@ -45,6 +47,8 @@ _DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")
 """What the HTTP client reports when a kept connection was closed by the server meanwhile."""
 _MAX_FACTS = 1_000_000
 """Bytes of a list of models that are read."""
+_SECRET = re.compile("auth|key|token|secret|pass|cookie", re.IGNORECASE)
+"""Names of headers and parameters whose values no message may contain."""
 _LOADING_RETRIES = 300
 """A large model may take minutes to load; each of these retries waits a second, or what the server asks for."""
 
@@ -71,10 +75,11 @@ class _NoRedirect(HTTPRedirectHandler):
 class OpenAIServer:
     """A connection to the server at ``base_url`` (``None``: OpenAI), used by models and embedders.
 
-    ``api``: name of the API, for messages. ``timeout``: seconds without a byte from the server. ``connect_timeout``:
-    seconds to connect. ``max_answer``: the most bytes of a body. ``max_answer_time``: the most seconds from a request
-    to the end of its answer. ``sleep`` waits between attempts. ``jitter`` returns a random part, 0 to 1, of the second
-    half of a backoff. Raises ValueError unless ``base_url`` is an HTTP address.
+    ``api``: name of the API, for messages. ``headers`` and ``query`` are added to each request; a header replaces one
+    of the same name. ``timeout``: seconds without a byte from the server. ``connect_timeout``: seconds to connect.
+    ``max_answer``: the most bytes of a body. ``max_answer_time``: the most seconds of a request and its answer.
+    ``sleep`` waits between attempts. ``jitter`` returns a random part, 0 to 1, of the second half of a backoff. Raises
+    ValueError unless ``base_url`` is an HTTP address.
     """
 
     def __init__(
@@ -83,6 +88,8 @@ class OpenAIServer:
         api_key: str | None,
         *,
         api: str = "chat API",
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         timeout: float,
         connect_timeout: float = 10.0,
         max_retries: int = 4,
@@ -91,7 +98,11 @@ class OpenAIServer:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._base_url, self._query = _split_address(base_url or OPENAI_URL)
+        self._base_url, in_address = _split_address(base_url or OPENAI_URL)
+        self._query = {**in_address, **(query or {})}
+        self._headers = dict(headers or {})
+        self.version_path = ""
+        """What is added to the base URL: /v1 where that turned out to be missing."""
         self._api_key = (api_key or "").strip() or None
         self._timeout, self._connect_timeout = timeout, connect_timeout
         self._max_retries = max_retries
@@ -100,7 +111,8 @@ class OpenAIServer:
         self._lock = threading.Lock()
         self._client: AsyncOpenAI | None = None
         self.sleep = sleep
-        self.errors = ServerErrors(self._base_url, self._api_key, api)
+        secrets = [value for name, value in {**self._headers, **self._query}.items() if _SECRET.search(name)]
+        self.errors = ServerErrors(self._base_url, [self._api_key or "", *secrets], api)
 
     def warm_up(self) -> None:
         """Import the openai package and create the client, to save the first request that time.
@@ -114,6 +126,7 @@ class OpenAIServer:
             from swarmchat.swarm.models.openai_transport import BoundedClient
 
             timeout = Timeout(self._timeout, connect=self._connect_timeout)
+            key_header = {"api-key": self._api_key} if self._is_azure and self._api_key else {}
             try:
                 http = BoundedClient(
                     max_body=self.max_answer,
@@ -129,7 +142,7 @@ class OpenAIServer:
                 base_url=self._base_url,
                 # The package requires a key; servers that need none ignore it.
                 api_key=self._api_key or "none",
-                default_headers={"api-key": self._api_key} if self._is_azure and self._api_key else None,
+                default_headers=key_header | self._headers,
                 default_query=self._query,
                 http_client=http,
                 timeout=timeout,
@@ -187,9 +200,24 @@ class OpenAIServer:
             try:
                 return parse(await self._body(send))
             except AttemptError as failure:
+                if self.try_version_path(failure):
+                    continue
                 attempt += 1
                 seconds = self.wait_before(attempt, failure)
             await self.sleep(seconds)
+
+    def try_version_path(self, failure: AttemptError) -> bool:
+        """Whether to try again with /v1: ``failure`` says that no API is at the base URL, which has no version.
+
+        If it is not there either, the error is that of the base URL.
+        """
+        if not failure.wrong_address or self._is_azure or re.search(r"/v\d", self._base_url):
+            return False
+        if self.version_path:
+            self.version_path = ""
+            return False
+        self.version_path = "/v1"
+        return True
 
     async def _body(self, send: "Callable[[AsyncOpenAI], Awaitable[Response]]") -> bytes:
         """Send a request once and return the body of the response. Raises AttemptError."""
@@ -218,17 +246,23 @@ class OpenAIServer:
         return b""
 
     def _get(self, url: str, seconds: float) -> bytes:
-        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        headers = ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}) | self._headers
+        url += f"?{urlencode(self._query)}" if self._query else ""
         proxies = [ProxyHandler({})] if self.is_local else []
         with suppress(OSError, HTTPException, ValueError):
             opener = build_opener(_NoRedirect, *proxies)
             request = Request(url, headers=headers)  # noqa: S310 - the base URL is one of http or https
-            with opener.open(request, timeout=seconds) as response:
+            try:
+                response = opener.open(request, timeout=seconds)
+            except HTTPError as error:
+                # Read to its end, too: a server takes a connection that ends before for a fault.
+                response = error
+            with response:
                 body = b""
                 deadline = time.monotonic() + seconds
                 while len(body) < _MAX_FACTS and time.monotonic() < deadline and (part := response.read1(65_536)):
                     body += part
-                return body
+            return body if response.status == HTTPStatus.OK else b""
         return b""
 
     async def close(self) -> None:

@@ -121,18 +121,22 @@ _REFUSES_PARAMETER = (
     r"|input should be)"
 )
 _MAX_TEXT = 4_000
+VERSION_PATH = "version-path"
+"""The adaptation to a base URL without the version: not learned from a refusal, but from what answers there."""
 
 
 def describe(name: str) -> str:
     """Return what the adaptation ``name`` does, as the user reads it."""
     if name.startswith(_DROPPED):
         return f"{name.removeprefix(_DROPPED)} is not sent"
+    if name == VERSION_PATH:
+        return "/v1 is added to the base URL"
     return _BY_NAME[name].effect
 
 
 def is_adaptation(name: str) -> bool:
-    """Whether ``name`` is the name of a adaptation."""
-    return name in _BY_NAME or (name.startswith(_DROPPED) and len(name) > len(_DROPPED))
+    """Whether ``name`` is the name of an adaptation."""
+    return name in _BY_NAME or name == VERSION_PATH or (name.startswith(_DROPPED) and len(name) > len(_DROPPED))
 
 
 def learn(status: int, text: str, body: Mapping[str, Any], known: Collection[str]) -> str | None:

@@ -1,7 +1,9 @@
 """From the records of a log to what is done again: what the user did, what the model said, what tools returned."""
 
+import json
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +11,7 @@ from swarmchat.swarm.agents.agent import BACK, PREFIX
 from swarmchat.swarm.common.messages import calls_of, texts_of
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.turn.tool_execution import EDITED
 
 
 @dataclass(slots=True)
@@ -18,6 +21,8 @@ class Result:
     status: str
     text: str
     name: str = ""
+    arguments: str | None = None
+    """The arguments that the user put in place of the model's."""
     handoff: str | None = None
     changes: list[Record] = field(default_factory=list)
     """The records of states and memory that the call left behind."""
@@ -194,11 +199,22 @@ class _Reader:
 
     def _read_result(self, record: Record) -> None:
         call_id = str(record.message.get("tool_call_id"))
-        status = str(record.data.get("status", "ok"))
-        result = Result(status, "".join(texts_of(record.message)), str(record.data.get("name", "")))
+        result = read_result(record)
         if self._action.outputs:
             self._action.outputs[-1].results.setdefault(call_id, deque()).append(result)
         self._batch[call_id] = result
+
+
+def read_result(record: Record) -> Result:
+    """Return the result in a ``tool`` record, without the sentence on arguments that the user edited."""
+    text = "".join(texts_of(record.message))
+    arguments = None
+    if text.startswith(EDITED):
+        with suppress(ValueError, RecursionError):
+            end = json.JSONDecoder().raw_decode(text, len(EDITED))[1]
+            if text.startswith(".\n", end):
+                arguments, text = text[len(EDITED) : end], text[end + 2 :]
+    return Result(str(record.data.get("status", "ok")), text, str(record.data.get("name", "")), arguments)
 
 
 def _failure(records: Sequence[Record]) -> tuple[str, str] | None:
@@ -225,4 +241,7 @@ def _from_message(message: Mapping[str, Any], finish: str, data: Mapping[str, An
     text = "".join(texts_of(message))
     calls = tuple(ToolCall(*call) for call in calls_of(message))
     usage = data.get("usage")
-    return Answer(text, calls, finish, usage if isinstance(usage, dict) else None, reasoning=reasoning)
+    fallback = str(data.get("model") or "")
+    return Answer(
+        text, calls, finish, usage if isinstance(usage, dict) else None, fallback=fallback, reasoning=reasoning
+    )

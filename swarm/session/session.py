@@ -23,13 +23,13 @@ from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
-from swarmchat.swarm.session.reply import Reply, make_reply
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.context import ToolFailure
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
     from swarmchat.swarm.session.compaction import Compacted
+    from swarmchat.swarm.session.reply import Reply
     from swarmchat.swarm.tools.tool import Tool
 
 _P = ParamSpec("_P")
@@ -108,6 +108,7 @@ class Session:
         settings: SessionSettings | None = None,
         models: Callable[[str], Model] | None = None,
         approver: Approver | None = None,
+        deps: object = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
     ) -> SessionOpening["Session"]:
@@ -118,8 +119,9 @@ class Session:
         ``backend`` may be a URL (``disk:FOLDER``, ``redis://HOST``, ``memory:``), and ``model`` a name, for the server
         and with the key of the openai package's variables; what is opened for them is closed with the session.
         ``swarm`` may be a single agent. ``models`` makes the model for an agent that names one; without it, ``model``
-        answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied. A
-        new session is stored with its first turn. Raises SessionBusy if it is open already, BadRecord when it was
+        answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied.
+        ``deps`` is what tools, prompts and conditions get as ``ctx.deps``; nothing of it is stored. A new session is
+        stored with its first turn. Raises SessionBusy if it is open already, BadRecord when it was
         written by a newer program, and the backend's errors.
         """
 
@@ -137,7 +139,7 @@ class Session:
                     owned.append(answering)
                 info = await _find_or_make(store, client, name, agents, settings, clock, rng)
                 options = settings or SessionSettings()
-                conversation = Conversation(store, info, agents, options, answering, models, approver, clock)
+                conversation = Conversation(store, info, agents, options, answering, models, approver, clock, deps)
                 await conversation.open()
             except BaseException:
                 for each in owned:
@@ -161,13 +163,15 @@ class Session:
             for each in self._owned:
                 await each.close()
 
-    async def ask(self, text: str) -> Reply:
+    async def ask(self, text: str) -> "Reply":
         """Run a turn with the user's message ``text`` and return what came of it; see ``run_turn``."""
+        from swarmchat.swarm.session.reply import make_reply
+
         events = [event async for event in self.run_turn(text)]
         records = [record for record in self.records if record.turn == self.turns]
         return make_reply(events, self.agent.name, records)
 
-    def ask_sync(self, text: str) -> Reply:
+    def ask_sync(self, text: str) -> "Reply":
         """Do as ``ask`` does, in a session that was opened with ``with``. Raises RuntimeError in any other one."""
         if self.background is None:
             raise RuntimeError("ask_sync needs a session that was opened with `with Session.open(…)`: use await ask()")
@@ -319,11 +323,11 @@ class Session:
 
     @_exclusive
     async def reset(self) -> None:
-        """Stop sending the conversation so far. The log, states, memory and agent stay."""
+        """Stop sending the conversation so far, as a turn of its own. The log, states, memory and agent stay."""
         await self.conversation.ready()
         if not self.is_new:
             batch = self.conversation.batch()
-            batch.add("reset", turn=self.last_turn)
+            batch.add("reset", turn=self.turns + 1)
             await self.conversation.commit(batch)
 
     @_exclusive
@@ -345,6 +349,8 @@ class Session:
         await conversation.ready()
         old_settings, old_fields = conversation.settings, conversation.recorded_settings
         conversation.change_settings(settings)
+        if settings.resume_with is not None:
+            conversation.journal.info = replace(conversation.journal.info, resume_with=settings.resume_with)
         fields = conversation.recorded_settings
         if self.is_new or fields == old_fields:
             return

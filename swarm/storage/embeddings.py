@@ -4,7 +4,7 @@ import asyncio
 import struct
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from swarmchat.backends import Put
 from swarmchat.swarm.common.cancellation import run_to_completion
@@ -49,6 +49,14 @@ class Embedder(Protocol):
         ...
 
 
+@runtime_checkable
+class PrefixedEmbedder(Embedder, Protocol):
+    """An embedder of a model that was trained with words before each text, such as e5."""
+
+    prefixes: tuple[str, str]
+    """What stands before a search and before a text of an item: ``("query: ", "passage: ")``."""
+
+
 class PersistEmbedding:
     """The vectors of an embedder, kept in a store's backend, for ``store.lifetimes.embedding`` seconds.
 
@@ -58,6 +66,7 @@ class PersistEmbedding:
 
     def __init__(self, store: Store, embedder: Embedder, *, remembered: int = 10_000) -> None:
         self.embedder = embedder
+        self._prefixes = embedder.prefixes if isinstance(embedder, PrefixedEmbedder) else ("", "")
         self._store = store
         self._remembered = remembered
         self._recent: OrderedDict[str, Vector] = OrderedDict()
@@ -75,8 +84,8 @@ class PersistEmbedding:
             self._others[embedder.name] = PersistEmbedding(self._store, embedder, remembered=self._remembered)
         return self._others[embedder.name]
 
-    async def vectors(self, texts: Sequence[str]) -> "Matrix":
-        """Return a row of length 1 for each of ``texts``: n x dimension, float32.
+    async def vectors(self, texts: Sequence[str], *, searched: bool = False) -> "Matrix":
+        """Return a row of length 1 for each of ``texts``, searches or texts of items: n x dimension, float32.
 
         A blank text gets zeros, and so does one for which the embedder returns zeros. As long as all
         texts were blank, the dimension is unknown, and is 0. Each text is computed once: repeated ones in a call, in
@@ -86,6 +95,8 @@ class PersistEmbedding:
         """
         import numpy as np
 
+        prefix = self._prefixes[0 if searched else 1]
+        texts = [prefix + text if text.strip() else text for text in texts]
         distinct = list(dict.fromkeys(text for text in texts if text.strip()))
         vectors: dict[str, Vector] = {}
         # Cached vectors turn out to have the wrong dimension if the embedder returns another for the rest.

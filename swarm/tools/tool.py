@@ -21,7 +21,7 @@ from swarmchat.swarm.tools.schema import Signature, read_signature
 
 Approve = Literal["auto", "ask", "deny"]
 
-Available = Callable[[Context], bool | Awaitable[bool]]
+Available = Callable[[Context[Any]], bool | Awaitable[bool]]
 
 DEFAULT_TIMEOUT = 60.0
 
@@ -49,6 +49,10 @@ class Tool:
         if self.approve not in ("auto", "ask", "deny"):
             raise DefinitionError(f"tool {self.name!r}: approve is {self.approve!r}, expected auto, ask or deny")
         object.__setattr__(self, "signature", read_signature(self.function, self.name, Context))
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Call the function itself, as a test would."""
+        return self.function(*arguments, **named)
 
     @property
     def definition(self) -> dict[str, Any]:

@@ -15,7 +15,16 @@ from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, ReasoningDelta, Refused, Retrying, Rotated, TextDelta, Warned
 from swarmchat.swarm.errors import ContextTooLong, ModelRefused, OverBudget
-from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk
+from swarmchat.swarm.models.base import (
+    Adapted,
+    Answer,
+    FellBack,
+    ModelEvent,
+    ModelRequest,
+    ReasoningChunk,
+    Retry,
+    TextChunk,
+)
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.faults import Guards
@@ -119,6 +128,8 @@ class Exchange:
                 yield from self._deltas(self.reader.add(event))
             case Adapted(change=change):
                 yield Warned(f"the server refused the form of the request; it is sent in another one: {change}")
+            case FellBack(model, reason):
+                yield Warned(f"{model} answers in place of {self.request.model}: {reason}")
             case Retry(attempt, seconds, reason):
                 yield Retrying(attempt, seconds, reason)
             case Answer(text):

@@ -75,6 +75,8 @@ class TurnRecorder:
         answer = self.answer
         message = answer.to_message()
         data: dict[str, Any] = {"tokens": self._conversation.count(message), "finish": answer.finish}
+        if answer.fallback:
+            data["model"] = answer.fallback
         if answer.usage is not None:
             data["usage"] = dict(answer.usage)
         if answer.reasoning:

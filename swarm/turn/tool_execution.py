@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
 
 
+EDITED = "The user changed the arguments to "
+"""How the result of a call begins whose arguments the user edited; JSON, a full stop and the tool's result follow."""
+
 _LOGGER = logging.getLogger("swarmchat.tools")
 # Without a handler, Python would print errors on the terminal of a program that uses the library.
 logging.getLogger("swarmchat").addHandler(logging.NullHandler())
@@ -153,7 +156,7 @@ class ToolCalls:
                 outcome.handoff = ctx.handoff_to
         outcome.seconds = now() - started
         if outcome.edited:
-            outcome.result = f"The user changed the arguments to {outcome.call.arguments}.\n{outcome.result}"
+            outcome.result = f"{EDITED}{outcome.call.arguments}.\n{outcome.result}"
 
     @property
     def _has_handoff(self) -> bool:

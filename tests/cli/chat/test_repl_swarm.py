@@ -156,8 +156,10 @@ def test_a_ban_holds_in_two_programs(program):
     where = ["chat", "-S", "helpdesk"]
     with program.chat(*where, "-s", "one") as one, program.chat(*where, "-s", "two") as two:
         two.wait_for(at_prompt)
-        say(one, "who will win the election?", "you are banned no-politics ❯ I do not talk about politics.")
-        say(two, "are bananas berries?", "you are banned no-politics ❯ I do not talk about politics.")
+        say(one, "who will win the election?", "no-politics ❯ I do not talk about politics.")
+        assert "you are banned until " in one.words
+        say(two, "are bananas berries?", "no-politics ❯ I do not talk about politics.")
+        assert "you are banned until " in two.words
         assert program.invoke("bans", "lift", "ann", "-S", "helpdesk").code == 0
         say(two, "are bananas berries?", "a strawberry is not")
         say(one, "are bananas berries?", "a strawberry is not")

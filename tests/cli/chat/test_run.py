@@ -51,7 +51,7 @@ def script(program, content, *arguments, **more):
 
 def test_a_script_is_read_line_by_line():
     lines = [
-        "\ufeff# a comment",
+        "# a comment",
         "",
         "  hello  \r",
         "/agent boss",
@@ -134,7 +134,26 @@ def test_what_makes_no_sense_is_told(arguments, problem, program):
 def test_a_script_must_be_text(program):
     (program.folder / "bad").write_bytes(b"hello\n\xff\n")
     done = program.invoke("run", "--script", "bad")
-    assert (done.code, done.err) == (2, "error: bad, line 2: byte 0xff is not UTF-8\n")
+    assert (done.code, done.err) == (
+        2,
+        "error: bad, line 2: byte 0xff is not UTF-8 text: convert it to UTF-8, or leave it out\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "-"], ["run", "--script", "-"], ["chat", "--model", "demo", "what is this?"]]
+)
+def test_what_is_piped_in_must_be_text(words, program):
+    done = program.invoke(*words, piped=b"\x89PNG\r\n\x1a\n\0\0")
+    assert (done.code, done.out) == (2, "")
+    assert "standard input, line 1: byte 0x89 is not UTF-8 text: convert it" in done.err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("words", [["run", "-"], ["run", "--script", "-"], ["chat"]])
+def test_a_byte_order_mark_is_not_sent(words, encoding, program):
+    done = program.invoke(*words, "-s", "tea", piped="grüße".encode(encoding))
+    assert (done.code, program.said("tea")[0]) == (0, "grüße")
 
 
 # Text.
@@ -353,7 +372,7 @@ def test_a_reader_that_leaves_ends_it_after_the_turn(program, server):
 )
 def test_more_than_max_input_is_refused_before_anything_else(program, server, arguments):
     (program.folder / "long").write_text("hello\n" * 400, "utf-8")
-    done = program.invoke(*arguments.split(), piped="hello\n" * 400, env={"SWARMCHAT_MAX_INPUT": "2kB"})
+    done = program.invoke(*arguments, piped="hello\n" * 400, env={"SWARMCHAT_MAX_INPUT": "2kB"})
     source = "long" if "long" in arguments else "standard input"
     assert (done.out, done.code) == ("", 2)
     assert done.err == f"error: {source} has more than the 2,000 bytes that max_input allows: " + (

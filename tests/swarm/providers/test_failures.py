@@ -216,7 +216,7 @@ def test_an_address_of_azure(server: ModelServer):
 
     asyncio.run(run())
     (request,) = server.requests
-    assert request.path == "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    assert (request.path, request.query) == ("/openai/deployments/gpt-4o/chat/completions", "api-version=2024-10-21")
     assert request.headers["api-key"] == "secret-key-1234"
 
 

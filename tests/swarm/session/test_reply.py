@@ -113,7 +113,7 @@ def test_what_was_opened_for_a_session_that_cannot_be_opened_is_closed(tmp_path:
         url = f"disk:{tmp_path}/chats"
         async with Session.open(url, "demo", name="ann") as session:
             await session.ask("hi")
-            with pytest.raises(SessionBusy):
+            with pytest.raises(SessionBusy, match="open in this process already"):
                 await Session.open(url, "demo", name="ann")
         with pytest.raises(DefinitionError):
             await Session.open(open_backend("memory:"), "demo", Swarm("x", []))
