@@ -10,6 +10,7 @@ from swarmchat.cli.prompt.prompt import Prompt, follow_reflow
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.models.base import ToolCall
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ class Approvals:
                         return edited
                 case "?" | "(?)":
                     arguments = call.arguments
-                    with suppress(ValueError, RecursionError):
-                        arguments = json.dumps(json.loads(arguments), ensure_ascii=False, indent=2)
+                    with suppress(ValueError):
+                        arguments = json.dumps(decode_json(arguments), ensure_ascii=False, indent=2)
                     self._renderer.page(f"{tool.name}: {tool.signature.description}\n{arguments}\n\n{_HELP}")
 
     async def _edit_arguments(self, tool: "Tool", call: ToolCall) -> str | None:

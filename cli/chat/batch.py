@@ -1,8 +1,5 @@
 """Run turns without a prompt: one question, or the steps of a script in order."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.app.signals import run_until_signal
 from swarmchat.cli.chat.opener import check_names, opening
@@ -10,6 +7,7 @@ from swarmchat.cli.chat.script import Script, Step
 from swarmchat.cli.errors import CliError, RescueExhausted, UsageError
 from swarmchat.cli.render.outputs import OUTPUTS, Output
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.slash.builtin import LeaveChat, run_command
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.conversation.events import TurnEnded
@@ -17,7 +15,7 @@ from swarmchat.swarm.errors import SwarmError
 
 
 async def run_script(
-    flags: Mapping[str, Any],
+    settings: Settings,
     script: Script,
     form: str,
     *,
@@ -33,7 +31,6 @@ async def run_script(
     check_names(session, resume)
     if form not in OUTPUTS:
         raise UsageError(f"--output is {form!r}, expected one of {', '.join(OUTPUTS)}")
-    settings = wiring.apply_settings(flags)
 
     async def work() -> int:
         async with opening(settings, session, resume, interactive=False) as opener:

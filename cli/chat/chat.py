@@ -28,7 +28,10 @@ def prepare_chat(
     from swarmchat.cli.chat.batch import run_script
     from swarmchat.cli.chat.script import ask_once
 
-    return run_script(flags, ask_once(words), output, session=session, resume=resume, strict=strict)
+    settings = wiring.apply_settings(flags)
+    return run_script(
+        settings, ask_once(words, settings.max_input), output, session=session, resume=resume, strict=strict
+    )
 
 
 async def _chat(settings: Settings, name: str | None, resume: bool) -> None:

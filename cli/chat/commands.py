@@ -66,9 +66,11 @@ def run(
     from swarmchat.cli.app.command_runner import Work, run_to_exit_code
     from swarmchat.cli.chat.batch import run_script
     from swarmchat.cli.chat.script import find_script
+    from swarmchat.cli.settings import wiring
 
     def prepare() -> Work:
-        steps = find_script(prompt or [], script)
-        return run_script(flags, steps, output, session=session, resume=resume, strict=strict, keep_going=keep_going)
+        settings = wiring.apply_settings(flags)
+        steps = find_script(prompt or [], script, settings.max_input)
+        return run_script(settings, steps, output, session=session, resume=resume, strict=strict, keep_going=keep_going)
 
     raise typer.Exit(run_to_exit_code(prepare))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.builtin import is_command, parse_command
@@ -45,27 +46,30 @@ class Script:
                 raise UsageError(f"{self.name}, line {step.line}: {error}") from error
 
 
-def ask_once(words: list[str]) -> Script:
-    """Return one question: ``words``, then what is piped in. Raises UsageError if it is empty."""
+def ask_once(words: list[str], limit: int) -> Script:
+    """Return one question: ``words``, then what is piped in, up to ``limit`` bytes. Raises UsageError."""
     parts = [" ".join(words)]
     if not words or not sys.stdin.isatty():
         # A standard input that cannot be read, such as a folder, adds nothing.
         with suppress(OSError):
-            parts.append(_decoded(_read_stdin("a question"), "standard input"))
+            parts.append(_decoded(_read_stdin("a question", limit), "standard input"))
     question = "\n\n".join(part.strip() for part in parts if part.strip())
     if not question:
         raise UsageError("nothing to ask: give a PROMPT, or pipe one in")
     return Script([Step(question)])
 
 
-def find_script(words: list[str], path: Path | None) -> Script:
-    """Return the message ``words`` or the script in ``path``; ``-`` is standard input. Raises UsageError."""
+def find_script(words: list[str], path: Path | None, limit: int) -> Script:
+    """Return the message ``words`` or the script in ``path``, up to ``limit`` bytes; ``-`` is standard input.
+
+    Raises UsageError.
+    """
     if bool(words) == (path is not None):
         problem = "a PROMPT and --script together" if words else "nothing to send"
         raise UsageError(f"{problem}: give a PROMPT, - to read it from standard input, or --script FILE; one of them")
     if path is not None:
-        return read_script(*_read_text(path))
-    text = _read_text(Path("-"))[0] if words == ["-"] else " ".join(words)
+        return read_script(*_read_text(path, limit))
+    text = _read_text(Path("-"), limit)[0] if words == ["-"] else " ".join(words)
     if not text.strip():
         raise UsageError("nothing to send: the message is empty")
     return Script([Step(text.strip())])
@@ -116,11 +120,15 @@ def _quoted_lines(first: str, number: int, lines: Iterator[tuple[int, str]], nam
     raise UsageError(f"{name}, line {number}: the message that begins here has no {_QUOTES} at its end")
 
 
-def _read_text(path: Path) -> tuple[str, str]:
+def _read_text(path: Path, limit: int) -> tuple[str, str]:
     """Return the text of a file or of standard input, and its name for errors. Raises UsageError."""
     name = "standard input" if str(path) == "-" else str(path)
     try:
-        data = _read_stdin("a message or a script") if str(path) == "-" else path.read_bytes()
+        if str(path) == "-":
+            data = _read_stdin("a message or a script", limit)
+        else:
+            with path.open("rb") as file:
+                data = _read_bounded(file, name, limit)
         return _decoded(data, name), name
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror or error}") from error
@@ -136,8 +144,21 @@ def _decoded(data: bytes, name: str) -> str:
         raise UsageError(f"{problem}: convert it to UTF-8, or leave it out") from error
 
 
-def _read_stdin(expected: str) -> bytes:
-    """Return all of standard input; at a terminal, ask for ``expected``. Raises OSError."""
+def _read_stdin(expected: str, limit: int) -> bytes:
+    """Return all of standard input, up to ``limit`` bytes; at a terminal, ask for ``expected``.
+
+    Raises OSError and UsageError.
+    """
     if sys.stdin.isatty() and sys.stderr is not None:
         print(f"type {expected}, and Ctrl-D at the beginning of a line to send it", file=sys.stderr, flush=True)
-    return sys.stdin.buffer.read()
+    return _read_bounded(sys.stdin.buffer, "standard input", limit)
+
+
+def _read_bounded(file: BinaryIO, name: str, limit: int) -> bytes:
+    """Return what is left of ``file``. Raises UsageError if it is more than ``limit`` bytes."""
+    data = file.read(limit + 1)
+    if len(data) > limit:
+        raise UsageError(
+            f"{name} has more than the {limit:,} bytes that max_input allows: send less, or raise max_input"
+        )
+    return data

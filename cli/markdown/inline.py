@@ -35,7 +35,10 @@ _STYLES = {"strong": "1", "em": "3", "s": "9"}
 _WINDOWS_PATH = re.compile(r"(?:^|.*[\s(\"'`])(?:[A-Za-z]:\\|\\\\)\S*", re.DOTALL)
 _ESCAPES = "*_`~#+-.!|<>$"
 """Characters that a backslash escapes. Before other punctuation, it belongs to LaTeX."""
-_FORMULA = re.compile(r"\\\(.*?\\\)|\\\[.*?\\\]|\$\$[^\x0c]+?\$\$|\$(?=[^\s$])[^$\x0c]{0,119}(?<=[^\s\\])\$(?![0-9$])")
+# A longer formula is plain text: each mark that opens one would search the rest of the line for its end.
+_FORMULA = re.compile(
+    r"\\\(.{0,1000}?\\\)|\\\[.{0,1000}?\\\]|\$\$[^\x0c]{1,1000}?\$\$|\$(?=[^\s$])[^$\x0c]{0,119}(?<=[^\s\\])\$(?![0-9$])"
+)
 _DUNDER = re.compile(r"__[a-z][a-z0-9_]*?__(?![a-z0-9_])")
 _STARS_IN_WORD = re.compile(r"(?<=[A-Za-z0-9)\]])\*+(?=[A-Za-z0-9(])")
 
@@ -85,7 +88,7 @@ def _backslash(state: StateInline, silent: bool) -> bool:
     if _literal_match(state, _FORMULA, silent):
         return True
     following = state.src[state.pos + 1 : min(state.pos + 2, state.posMax)]
-    if following and following in _ESCAPES and not in_path(state.src[: state.pos + 1]):
+    if following and following in _ESCAPES and not in_path(state.src[max(0, state.pos - 300) : state.pos + 1]):
         return _literal(state, 2, silent, following)
     return _literal(state, 1 + (following in "[]()*_`~"), silent)
 
@@ -226,6 +229,9 @@ class InlineText:
             self._settle(spaced=True)
         else:
             self._changed = self._changed or bool(_SPECIAL.search(piece))
+            if len(self._held) > LONGEST_WORD:
+                # Without a space, it is never examined otherwise.
+                self._commit()
 
     def _settle(self, spaced: bool) -> None:
         """Write the held words, if nothing that follows can change what they mean."""

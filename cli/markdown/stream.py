@@ -69,9 +69,12 @@ class MarkdownStream:
     def feed(self, text: str) -> None:
         """Take the next piece of the answer."""
         self._width = max(1, self._measure())
-        self._rest += sanitize(text)
-        while self._rest and self._step():
-            pass
+        clean = sanitize(text)
+        # In parts, as each line that is read copies the rest.
+        for start in range(0, len(clean), _LONGEST_LINE):
+            self._rest += clean[start : start + _LONGEST_LINE]
+            while self._rest and self._step():
+                pass
         self._flush()
 
     def finish(self) -> None:

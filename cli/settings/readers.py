@@ -3,7 +3,6 @@
 The error says what was expected.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 from swarmchat.cli.terminal.themes import check_theme
 from swarmchat.swarm.agents.rescue_steps import STEPS
+from swarmchat.swarm.common.encoding import decode_json
 
 USUAL_PORTS = (11434, 1234, 8080, 8000)
 """Default ports of Ollama, LM Studio, llama.cpp and vLLM."""
@@ -18,6 +18,8 @@ USUAL_PORTS = (11434, 1234, 8080, 8000)
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, "none": False}
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604_800}
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,12})\s*(|kb|mb|gb)", re.ASCII)
+_SIZES = {"": 1, "kb": 1_000, "mb": 1_000_000, "gb": 1_000_000_000}
 _LONGEST = 100 * 366 * 86400
 """A hundred years, in seconds: longer times overflow the clocks of some stores."""
 
@@ -44,7 +46,7 @@ def _parse(text: str) -> Any:
     import tomllib
 
     try:
-        return json.loads(text)
+        return decode_json(text)
     except ValueError:
         return tomllib.loads(f"value = {text.strip()}")["value"]
 
@@ -110,6 +112,15 @@ def read_seconds(value: object, expected: str = 'expected seconds above 0, "90s"
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
         raise ValueError(expected)
     return float(value)
+
+
+def read_size(value: object) -> int:
+    """Read a size from 1,000 to 1,000,000,000: a number, or a text with kB, MB or GB."""
+    size = _SIZE.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    number = int(size[1]) * _SIZES[size[2]] if size else value
+    if type(number) is not int or not 1_000 <= number <= 1_000_000_000:
+        raise ValueError('expected a size from 1 kB to 1 GB, such as 500000, "500kB" or "10MB"')
+    return number
 
 
 def read_age(text: str) -> float:

@@ -31,6 +31,7 @@ from swarmchat.cli.settings.readers import (
     read_prices,
     read_score,
     read_seconds,
+    read_size,
     read_steps,
     read_text,
     read_texts,
@@ -39,6 +40,8 @@ from swarmchat.cli.settings.readers import (
 )
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import DEFAULT
+from swarmchat.swarm.common.bounds import MAX_ANSWER, MAX_ANSWER_TIME, MAX_INPUT, MAX_RESULT
+from swarmchat.swarm.common.encoding import decode_toml
 from swarmchat.swarm.common.files import read_text_file
 from swarmchat.swarm.common.names import nearest
 
@@ -109,6 +112,14 @@ class Settings:
     """Seconds that the model server may be silent."""
     retries: int = _setting(read_count, 4)
     """How often a request is tried again after a temporary failure."""
+    max_answer: int = _setting(read_size, MAX_ANSWER)
+    """The largest answer that is taken from a server, in characters."""
+    max_answer_time: float = _setting(read_seconds, MAX_ANSWER_TIME)
+    """Seconds that one answer may take in all."""
+    max_result: int = _setting(read_size, MAX_RESULT)
+    """The largest result that a tool may return, in characters; more is cut off."""
+    max_input: int = _setting(read_size, MAX_INPUT)
+    """The largest question or script that is read from standard input or a file, in bytes."""
     swarm: str | None = _setting(read_text, None)
     """The swarm that answers: a file, a folder, MODULE:NAME, helpdesk or phone_shop. None: one plain assistant."""
     embedding_model: str | None = _setting(read_text, None)
@@ -265,12 +276,10 @@ def read_file(path: Path) -> dict[str, Any]:
             if path.exists():
                 raise ConfigError(f"{path} cannot be read: it is not a file")
             return {}
-        import tomllib
-
-        return tomllib.loads(read_text_file(path))
+        return decode_toml(read_text_file(path))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 

@@ -203,6 +203,8 @@ def _connection(settings: Settings, most_retries: int | None = None) -> dict[str
         "context_window": settings.max_context if "max_context" in table else None,
         "demands": table.get("adaptations", ()),
         "timeout": settings.timeout,
+        "max_answer": settings.max_answer,
+        "max_answer_time": settings.max_answer_time,
         "max_retries": settings.retries if most_retries is None else min(settings.retries, most_retries),
         "adaptations": learned_adaptations(settings),
     }
@@ -253,6 +255,7 @@ def session_settings(settings: Settings) -> SessionSettings:
     return SessionSettings(
         context_window=None if "max_context" in settings.of_this_model else settings.max_context,
         lifetimes=lifetimes,
+        max_result=settings.max_result,
         approve=_approvals(settings),
         rescue=settings.rescue,
         rescue_confirm=settings.rescue_confirm,

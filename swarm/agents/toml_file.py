@@ -1,6 +1,5 @@
 """Read a swarm from a TOML file, which needs no programming; its tools are in a Python file next to it."""
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +8,7 @@ from typing import Any
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.agents.python_file import load_module
 from swarmchat.swarm.agents.rescue_steps import STEPS, Step
+from swarmchat.swarm.common.encoding import decode_toml
 from swarmchat.swarm.common.files import read_text_file
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError
@@ -49,7 +49,7 @@ def read_toml(path: Path) -> Swarm:
     the file, the line or the key, and the most similar valid name.
     """
     try:
-        content = tomllib.loads(read_text_file(path))
+        content = decode_toml(read_text_file(path))
     except (OSError, ValueError) as error:
         raise DefinitionError(f"{path}: {error}") from error
     try:

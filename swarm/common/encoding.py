@@ -1,12 +1,60 @@
-"""Compact JSON and valid Unicode."""
+"""Compact JSON, limited nesting and valid Unicode."""
 
 import codecs
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
+
+MAX_NESTING = 100
+"""The levels of lists and objects in a JSON or TOML text of others. Python itself fails at some 950."""
 
 # Created once: json.dumps creates an encoder at each call.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+class NestingError(ValueError):
+    """A value has more levels of lists and objects than ``MAX_NESTING``."""
+
+
+def decode_json(text: str | bytes) -> Any:
+    """Return the value of a JSON ``text``. Raises ValueError if it is none, and NestingError if it is too deep."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise _too_deep() from None
+    # With fewer brackets than levels allowed, nothing can be too deep.
+    brackets = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    if brackets > MAX_NESTING:
+        check_nesting(value)
+    return value
+
+
+def decode_toml(text: str) -> dict[str, Any]:
+    """Return the content of a TOML ``text``. Raises ValueError as ``decode_json`` does."""
+    import tomllib
+
+    try:
+        content = tomllib.loads(text)
+    except RecursionError:
+        raise _too_deep() from None
+    check_nesting(content)
+    return content
+
+
+def check_nesting(value: object) -> None:
+    """Raise NestingError if ``value`` has more than ``MAX_NESTING`` levels of lists and objects."""
+    level = [value]
+    for _ in range(MAX_NESTING + 1):
+        inner = [each for each in level if isinstance(each, dict | list)]
+        if not inner:
+            return
+        level = [each for outer in inner for each in (outer.values() if isinstance(outer, dict) else outer)]
+    raise _too_deep()
+
+
+def _too_deep() -> NestingError:
+    return NestingError(f"nested more than {MAX_NESTING} levels deep")
 
 
 def encode_json(value: object) -> bytes:

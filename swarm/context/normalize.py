@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from swarmchat.swarm.common.encoding import decode_json
+
 NO_RESULT = "[no result: the call was interrupted, and may or may not have taken effect]"
 """Stands in for the result of a call that was never answered: the API takes no call without one."""
 
@@ -118,9 +120,9 @@ def _arguments(arguments: object) -> str:
     """
     if isinstance(arguments, str):
         try:
-            if isinstance(json.loads(arguments), dict):
+            if isinstance(decode_json(arguments), dict):
                 return arguments
-        except (ValueError, RecursionError):
+        except ValueError:
             pass
         return json.dumps({"invalid_json": arguments}, ensure_ascii=False) if arguments.strip() else "{}"
     if isinstance(arguments, Mapping):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from swarmchat.swarm.common.bounds import MAX_RESULT
 from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.persistence.store import Lifetimes
 
@@ -28,6 +29,8 @@ class SessionSettings:
     low: float = 0.7
     max_requests: int = 20
     """The most requests to the model in one turn."""
+    max_result: int = MAX_RESULT
+    """Characters of a tool's result; the rest is cut off, and the model is told."""
     max_repeats: int = 3
     """The call of one tool with the same arguments in one turn that is refused: 3 allows two."""
     lifetimes: Lifetimes = field(default_factory=Lifetimes)

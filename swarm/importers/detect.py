@@ -1,6 +1,5 @@
 """Files of conversations: their format, and the sessions in them, checked in full before anything is stored."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from swarmchat.swarm.archive.writer import SessionSnapshot
+from swarmchat.swarm.common.encoding import NestingError, decode_json
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.codex import find_rollout
 from swarmchat.swarm.importers.lines import read_lines
@@ -43,8 +43,8 @@ def open_transcript(path: Path, client: str, format: str | None = None) -> Itera
     try:
         with path.open("rb") as file:
             yield _read(path, file, name, client, format or find_format(file, name))
-    except RecursionError as error:
-        raise TranscriptError(f"{name} is nested too deeply to be a conversation") from error
+    except NestingError as error:
+        raise TranscriptError(f"{name} is no conversation: it is {error}") from error
     except OSError as error:
         raise TranscriptError(f"{name} cannot be read: {error.strerror or error}") from error
 
@@ -58,8 +58,8 @@ def find_format(file: BinaryIO, name: str) -> str:
     if first is None:
         raise TranscriptError(f"{name} is empty, expected {_EXPECTED}")
     try:
-        value = json.loads(first.data)
-    except (ValueError, RecursionError):
+        value = decode_json(first.data)
+    except ValueError:
         # Either a damaged line, or a value over several lines: whoever reads message lists tells which.
         return "jsonl" if b'"seq"' in first.data[:500] else "openai"
     if isinstance(value, dict):

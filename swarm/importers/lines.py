@@ -1,11 +1,11 @@
 """Read the lines of a file one by one, with the errors of a file that cannot be imported."""
 
 import codecs
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from swarmchat.swarm.common.encoding import NestingError, decode_json
 from swarmchat.swarm.errors import TranscriptError
 
 LONGEST_LINE = 64 * 1024 * 1024
@@ -53,8 +53,8 @@ def read_lines(file: BinaryIO, name: str, start: int = 0, number: int = 1) -> It
 def parse_json(line: Line, name: str) -> Any:
     """Return the JSON value in a line. Raises TranscriptError."""
     try:
-        return json.loads(line.data)
-    except (ValueError, RecursionError) as error:
+        return decode_json(line.data)
+    except ValueError as error:
         raise at_line(name, line.number, not_json(line, error)) from error
 
 
@@ -62,6 +62,8 @@ def not_json(line: Line, error: Exception) -> str:
     """Return what is wrong with a line that is no JSON."""
     if not line.complete:
         return f"it is the last one and breaks off after {len(line.data):,} bytes, expected a whole JSON object"
+    if isinstance(error, NestingError):
+        return f"it is {error}"
     return f"it is not JSON ({error}), expected a JSON object"
 
 

@@ -1,7 +1,6 @@
 """The log of the `llm` tool: its SQLite database `logs.db`, in the layouts before and since version 0.32."""
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from swarmchat.swarm.archive.writer import SessionSnapshot
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.record_builder import (
     RecordMaker,
@@ -102,7 +102,7 @@ def _turns(database: sqlite3.Connection, thread: str) -> list[sqlite3.Row]:
 
 def _parts(database: sqlite3.Connection, message: str) -> Iterator[dict[str, Any]]:
     for row in database.execute("select * from parts where message_hash = ? order by position", (message,)):
-        part = json.loads(row["payload"]) if row["payload"] else {}
+        part = decode_json(row["payload"]) if row["payload"] else {}
         part["type"] = row["type"]
         if row["text"] is not None:
             part["text"] = row["text"]
@@ -221,7 +221,7 @@ def _call(call: dict[str, Any], response: str) -> dict[str, Any]:
     arguments = call["arguments"] or "{}"
     with suppress(ValueError):
         # llm escapes every character beyond ASCII.
-        arguments = as_json_text(json.loads(arguments))
+        arguments = as_json_text(decode_json(arguments))
     return tool_call(call["tool_call_id"] or f"{call['name']}-{response}", call["name"], arguments)
 
 

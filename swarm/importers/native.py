@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.archive.writer import SessionSnapshot, reader
+from swarmchat.swarm.common.encoding import NestingError, check_nesting
 from swarmchat.swarm.errors import BadRecord, TranscriptError
 from swarmchat.swarm.importers.lines import Line, at_line, not_json, read_lines, short_repr
 from swarmchat.swarm.persistence.records import Record, parse_record
@@ -57,8 +58,11 @@ class _Found:
     def take(self, line: Line, name: str) -> None:
         try:
             record = parse_record(line.data)
+            check_nesting(record.data)
         except BadRecord as error:
             raise _bad_line(line, name, error) from error
+        except NestingError as error:
+            raise at_line(name, line.number, str(error)) from error
         if problem := record_problem(record, self.summary.count):
             raise at_line(name, line.number, problem)
         self.summary.take(record)

@@ -1,11 +1,11 @@
 """Message lists of the chat completions API: ``{"messages": […]}`` or a bare list, one a line, or one a file."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from swarmchat.swarm.archive.writer import SessionSnapshot
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.lines import LONGEST_LINE, Line, at_line, parse_json, read_lines, short_repr
 from swarmchat.swarm.importers.record_builder import (
@@ -93,8 +93,8 @@ def _is_one_value(file: BinaryIO, name: str) -> bool:
     if first is None:
         return False
     try:
-        value = json.loads(first.data)
-    except (ValueError, RecursionError):
+        value = decode_json(first.data)
+    except ValueError:
         return first.data.lstrip()[:1] in b"[{" and not _looks_like_lines(file, name)
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict | list) and "role" not in value[0]
 
@@ -105,8 +105,8 @@ def _looks_like_lines(file: BinaryIO, name: str) -> bool:
     next(lines, None)
     second = next(lines, None)
     try:
-        return second is not None and isinstance(json.loads(second.data), dict | list)
-    except (ValueError, RecursionError):
+        return second is not None and isinstance(decode_json(second.data), dict | list)
+    except ValueError:
         return False
 
 
@@ -118,8 +118,8 @@ def _whole(file: BinaryIO, name: str) -> list[_Place]:
         raise at_line(name, 1, f"one JSON value is longer than {limit} MB, expected one conversation a line")
     line = Line(1, 0, b"", True)
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        value = decode_json(data)
+    except ValueError as error:
         number = getattr(error, "lineno", 1)
         raise at_line(name, number, f"it is not JSON ({error}), {_EXPECTED}") from error
     many = isinstance(value, list) and bool(value) and not (isinstance(value[0], dict) and "role" in value[0])

@@ -1,12 +1,14 @@
 """Find model servers on this machine by asking well-known ports for their list of models."""
 
 import http.client
-import json
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+
+from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.models.server_facts import MAX_MODELS, is_model_name
 
 _PROGRAMS = {11434: "Ollama", 1234: "LM Studio", 8080: "llama.cpp", 8000: "vLLM"}
 """Default ports of the servers."""
@@ -48,7 +50,7 @@ def find_servers(ports: Sequence[int], seconds: float = 1.0) -> list[LocalServer
 def _probe(port: int, deadline: float, answers: "SimpleQueue[tuple[int, LocalServer | None]]") -> None:
     try:
         answers.put((port, _list_models(port, deadline)))
-    except (OSError, http.client.HTTPException, ValueError, RecursionError):
+    except (OSError, http.client.HTTPException, ValueError):
         # Something else listens there.
         answers.put((port, None))
 
@@ -60,18 +62,18 @@ def _list_models(port: int, deadline: float) -> LocalServer | None:
         response = connection.getresponse()
         if response.status != 200:
             return None
-        body = b""
+        body = bytearray()
         while piece := response.read1(65536):
             body += piece
             if len(body) > _MAX_BODY or time.monotonic() > deadline:
                 return None
     finally:
         connection.close()
-    answer = json.loads(body)
+    answer = decode_json(bytes(body))
     entries = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(entries, list):
         return None
-    models = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+    models = [entry for entry in entries if isinstance(entry, dict) and is_model_name(entry.get("id"))][:MAX_MODELS]
     if not models:
         return None
     program = _OWNERS.get(str(models[0].get("owned_by"))) or _PROGRAMS.get(port, "a model server")

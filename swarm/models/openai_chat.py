@@ -1,13 +1,14 @@
 """A model of OpenAI, or of any server with OpenAI's chat completions API."""
 
 import asyncio
-import json
 import random
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from swarmchat.swarm.common.bounds import MAX_ANSWER, MAX_ANSWER_TIME
+from swarmchat.swarm.common.encoding import NestingError, decode_json
 from swarmchat.swarm.errors import ModelError
 from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, Retry, TextChunk, join_body
 from swarmchat.swarm.models.context_windows import context_window_for, known_context_window
@@ -29,6 +30,8 @@ from swarmchat.swarm.providers.schemas import portable_tools
 if TYPE_CHECKING:
     from httpx2 import Response
     from openai import AsyncStream
+
+T = TypeVar("T")
 
 _DRAIN_TIME = 0.1
 
@@ -52,7 +55,9 @@ class OpenAIModel:
     if it is not ``name``. ``headers`` and ``query`` are added to each request. ``context_window``: in tokens;
     ``None``: what the server tells, or what is known of the model's name. ``timeout``: seconds without a byte from the
     server, also before the first one. ``connect_timeout``: seconds to connect. ``max_retries``: retries after temporary
-    failures, as long as no text has come. ``adaptations``: what servers were found to demand; ``None``: nothing yet.
+    failures, as long as no text has come. ``max_answer``: the most characters of an answer, and bytes of a line.
+    ``max_answer_time``: the most seconds from a request to the end of its answer.
+    ``adaptations``: what servers were found to demand; ``None``: nothing yet.
     ``demands``: names of adaptations that this server is known to demand. ``sleep`` and ``jitter``: see
     ``OpenAIServer``. Raises ValueError unless ``base_url`` is an HTTP address.
 
@@ -73,6 +78,8 @@ class OpenAIModel:
         timeout: float = 300.0,
         connect_timeout: float = 10.0,
         max_retries: int = 4,
+        max_answer: int = MAX_ANSWER,
+        max_answer_time: float = MAX_ANSWER_TIME,
         adaptations: LearnedAdaptations | None = None,
         demands: Sequence[str] = (),
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -95,6 +102,8 @@ class OpenAIModel:
             timeout=timeout,
             connect_timeout=connect_timeout,
             max_retries=max_retries,
+            max_answer=max_answer,
+            max_answer_time=max_answer_time,
             sleep=sleep,
             jitter=jitter,
         )
@@ -206,16 +215,19 @@ class OpenAIModel:
         from openai import APIConnectionError, APIStatusError
 
         answer, lines = AnswerDeltas(), DataLines()
+        deadline = asyncio.get_running_loop().time() + self._server.max_answer_time
         opened = False
         try:
-            while isinstance(stream := await self._open(request), Adapted):
+            while isinstance(stream := await self._before(deadline, self._open(request)), Adapted):
                 yield stream
             opened = True
             try:
-                async with aclosing(self._events(stream.response, lines)) as events:
+                async with aclosing(self._events(stream.response, lines, deadline)) as events:
                     async for event in events:
                         for chunk in answer.add(event):
                             yield chunk
+                        if answer.size > self._server.max_answer:
+                            raise self._errors.too_long(self._server.max_answer)
             finally:
                 await stream.close()
         except (APIConnectionError, RequestError) as error:
@@ -276,7 +288,19 @@ class OpenAIModel:
         if _TROUBLE.search(answer.finish) or (empty and not _FINISH.search(answer.finish)):
             raise self._errors.broken_off(answer.finish)
 
-    async def _events(self, response: "Response", lines: DataLines) -> AsyncGenerator[Mapping[str, Any], None]:
+    async def _before(self, deadline: float, step: Awaitable[T]) -> T:
+        """Return the result of ``step``. Raises AttemptError if it takes until ``deadline``."""
+        try:
+            async with asyncio.timeout_at(deadline) as limit:
+                return await step
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise self._errors.too_slow(self._server.max_answer_time) from error
+
+    async def _events(
+        self, response: "Response", lines: DataLines, deadline: float
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
         """Yield the JSON objects of the stream, or the whole body if the server does not stream.
 
         The body tells which, not its media type: servers name either as the other.
@@ -284,33 +308,41 @@ class OpenAIModel:
         if content_type(response) == "text/html":
             raise self._errors.web_page()
         # The package's own iterator fails at events without data, and drops a last event without a blank line.
-        opening, whole = b"", False
+        whole, body, limit = None, bytearray(), self._server.max_answer
+        opening = b""
         async with aclosing(response.aiter_bytes()) as parts:
-            async for part in parts:
-                if whole or not opening:
-                    opening = (opening + part).lstrip(_BLANK)
-                    whole, part = opening.startswith((b"{", b"[")), opening
-                if whole or not opening:
-                    continue
-                for data in lines.add(part):
-                    yield self._parsed(data)
+            while (part := await self._before(deadline, anext(parts, None))) is not None:
+                if whole is None:
+                    part = part.lstrip(_BLANK)
+                    whole = part.startswith((b"{", b"[")) if part else None
+                    opening = part
+                if whole:
+                    body += part
+                else:
+                    for data in lines.add(part):
+                        yield self._parsed(data)
                 if lines.done:
                     await _drain(parts)
                     return
+                if max(len(body), lines.pending, lines.ignored) > limit:
+                    raise self._errors.too_long(limit)
         if opening and not whole and not _STREAM.match(opening):
-            raise self._errors.garbage(opening.decode("utf-8", "replace"))
-        for data in _json_texts(opening) if whole else lines.add(b"\n"):
+            raise self._errors.garbage(opening[:1000].decode("utf-8", "replace"))
+        for data in _json_texts(bytes(body)) if whole else lines.add(b"\n"):
             yield self._parsed(data)
 
     def _parsed(self, data: bytes) -> Mapping[str, Any]:
         """Return the JSON object in ``data``. Raises AttemptError if it is none, or an error of the server."""
+        why = ""
         try:
-            event = json.loads(data)
-        except (ValueError, RecursionError):
+            event = decode_json(data)
+        except NestingError as too_deep:
+            event, why = None, str(too_deep)
+        except ValueError:
             event = None
         event = error_object(event) if isinstance(event, list) else event
         if not isinstance(event, dict):
-            raise self._errors.garbage(data.decode("utf-8", "replace"))
+            raise self._errors.garbage(data[:1000].decode("utf-8", "replace"), why)
         if error := self._errors.in_answer(event):
             raise error
         return event
@@ -319,8 +351,10 @@ class OpenAIModel:
 def _json_texts(body: bytes) -> list[bytes]:
     """Return the JSON texts in a body: one, however it is laid out, or one a line."""
     try:
-        json.loads(body)
-    except (ValueError, RecursionError):
+        decode_json(body)
+    except NestingError:
+        return [body]
+    except ValueError:
         lines = [line.removeprefix(b"data:").strip() for line in body.splitlines()]
         return [line for line in lines if line and line != b"[DONE]"]
     return [body]

@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -20,6 +21,7 @@ from urllib.request import (  # type: ignore[attr-defined] # typeshed omits them
     proxy_bypass_environment,
 )
 
+from swarmchat.swarm.common.bounds import MAX_ANSWER, MAX_ANSWER_TIME
 from swarmchat.swarm.errors import ConnectionSettingsError, ModelAuthError, ModelBusy, ModelError
 from swarmchat.swarm.providers.failures import AttemptError, ServerErrors
 
@@ -75,6 +77,7 @@ class OpenAIServer:
 
     ``api``: name of the API, for messages. ``headers`` and ``query`` are added to each request; a header replaces one
     of the same name. ``timeout``: seconds without a byte from the server. ``connect_timeout``: seconds to connect.
+    ``max_answer``: the most bytes of a body. ``max_answer_time``: the most seconds of a request and its answer.
     ``sleep`` waits between attempts. ``jitter`` returns a random part, 0 to 1, of the second half of a backoff. Raises
     ValueError unless ``base_url`` is an HTTP address.
     """
@@ -90,6 +93,8 @@ class OpenAIServer:
         timeout: float,
         connect_timeout: float = 10.0,
         max_retries: int = 4,
+        max_answer: int = MAX_ANSWER,
+        max_answer_time: float = MAX_ANSWER_TIME,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -101,6 +106,7 @@ class OpenAIServer:
         self._api_key = (api_key or "").strip() or None
         self._timeout, self._connect_timeout = timeout, connect_timeout
         self._max_retries = max_retries
+        self.max_answer, self.max_answer_time = max_answer, max_answer_time
         self._jitter = jitter
         self._lock = threading.Lock()
         self._client: AsyncOpenAI | None = None
@@ -116,12 +122,14 @@ class OpenAIServer:
         with self._lock:
             if self._client is not None:
                 return
-            from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
+            from openai import AsyncOpenAI, Timeout
+            from swarmchat.swarm.models.openai_transport import BoundedClient
 
             timeout = Timeout(self._timeout, connect=self._connect_timeout)
             key_header = {"api-key": self._api_key} if self._is_azure and self._api_key else {}
             try:
-                http = DefaultAsyncHttpxClient(
+                http = BoundedClient(
+                    max_body=self.max_answer,
                     timeout=timeout,
                     # Neither a proxy nor certificates are needed to reach this machine.
                     trust_env=not self.is_local,
@@ -217,7 +225,10 @@ class OpenAIServer:
 
         client = await self.client()
         try:
-            response = await send(client)
+            async with asyncio.timeout(self.max_answer_time):
+                response = await send(client)
+        except TimeoutError as error:
+            raise self.errors.too_slow(self.max_answer_time) from error
         except APIConnectionError as error:
             raise self.lost(error, opened=False) from error
         except APIStatusError as error:
@@ -248,7 +259,8 @@ class OpenAIServer:
                 response = error
             with response:
                 body = b""
-                while len(body) < _MAX_FACTS and (part := response.read(65_536)):
+                deadline = time.monotonic() + seconds
+                while len(body) < _MAX_FACTS and time.monotonic() < deadline and (part := response.read1(65_536)):
                     body += part
             return body if response.status == HTTPStatus.OK else b""
         return b""
@@ -294,6 +306,10 @@ class OpenAIServer:
         """Return the error for a connection that failed before or after the answer began (``opened``)."""
         cause = error.__cause__ or error
         kind = type(cause).__name__
+        if kind == "BodyTooLarge":
+            return self.errors.too_long(self.max_answer)
+        if kind == "DecodingError":
+            return self.errors.garbage(str(cause))
         if kind in _DROPPED and not opened:
             return self.errors.dropped()
         if kind.startswith("Connect") or not (opened or kind.endswith("Timeout")):

@@ -1,12 +1,13 @@
 """A model that also gives access to its server: the list of models, and the raw objects of the answers."""
 
-import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.models.openai_chat import OpenAIModel
+from swarmchat.swarm.models.server_facts import MAX_MODEL_NAME, MAX_MODELS, is_model_name
 from swarmchat.swarm.models.streaming import DataLines
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ class OpenAIEndpoint(OpenAIModel):
             lambda client: client.get(server.version_path + "/models", cast_to=Response), self._listed
         )
 
-    async def _events(self, response: "Response", lines: DataLines) -> AsyncGenerator[Mapping[str, Any], None]:
-        async with aclosing(super()._events(response, lines)) as events:
+    async def _events(
+        self, response: "Response", lines: DataLines, deadline: float
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
+        async with aclosing(super()._events(response, lines, deadline)) as events:
             async for event in events:
                 if self.on_object is not None:
                     self.on_object(event)
@@ -50,8 +53,8 @@ class OpenAIEndpoint(OpenAIModel):
     def _listed(self, body: bytes) -> list[ListedModel]:
         """Return the models in the ``body`` of the list, sorted by name. Raises AttemptError."""
         try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
+            answer = decode_json(body)
+        except ValueError:
             answer = None
         # Some servers send the bare list.
         entries = answer.get("data") if isinstance(answer, dict) else answer
@@ -63,8 +66,8 @@ class OpenAIEndpoint(OpenAIModel):
         if not isinstance(entries, list):
             raise self._errors.garbage(body[:200].decode("utf-8", "replace"))
         models = [
-            ListedModel(entry["id"], str(entry.get("owned_by") or ""))
+            ListedModel(entry["id"], str(entry.get("owned_by") or "")[:MAX_MODEL_NAME])
             for entry in entries
-            if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+            if isinstance(entry, dict) and is_model_name(entry.get("id"))
         ]
-        return sorted(models, key=lambda model: model.id)
+        return sorted(models, key=lambda model: model.id)[:MAX_MODELS]

@@ -1,12 +1,22 @@
 """What a server tells of a model before the first request: its real context window, and whether it can call tools."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
+
+from swarmchat.swarm.common.encoding import decode_json
 
 _WINDOW_FIELDS = ("n_ctx", "max_model_len", "loaded_context_length", "context_length", "context_window")
 """Names for the window in a list of models: llama.cpp, vLLM, LM Studio, OpenRouter, Groq."""
+
+
+MAX_MODELS, MAX_MODEL_NAME = 5_000, 200
+"""The most models of a list, and characters of a name: OpenRouter lists some 500."""
+
+
+def is_model_name(value: object) -> TypeGuard[str]:
+    """Whether ``value``, from a list of models, can be the name of one."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_MODEL_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,6 @@ def _window(fields: Mapping[str, Any]) -> int | None:
 
 def _decoded(body: bytes) -> object:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return decode_json(body)
+    except ValueError:
         return None

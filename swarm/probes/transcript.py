@@ -1,12 +1,12 @@
 """The record of an exchange with a model server: requests, raw answers, and the events of the session."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.conversation.events import Event, Rescued, ToolFinished, TurnEnded
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models import base
@@ -184,7 +184,7 @@ class ProbeTranscript:
 def arguments_of(call: ToolFinished) -> dict[str, Any]:
     """Return the arguments of ``call``; empty if they are not a JSON object."""
     try:
-        values = json.loads(call.arguments)
-    except (ValueError, RecursionError):
+        values = decode_json(call.arguments)
+    except ValueError:
         return {}
     return values if isinstance(values, dict) else {}

@@ -57,7 +57,9 @@ def named_context_limit(text: str) -> tuple[bool, int | None]:
     """Tell whether the error ``text`` says that the context is too long, and the window in tokens if it states it."""
     for pattern in _TOO_LONG:
         if match := pattern.search(text):
-            return True, int(match[1].replace(",", "")) if pattern.groups else None
+            limit = match[1].replace(",", "") if pattern.groups else ""
+            # A longer number is no window of any model.
+            return True, int(limit) if 0 < len(limit) < 12 else None
     return False, None
 
 
@@ -304,11 +306,32 @@ class ServerErrors:
             retry_reason="cut off",
         )
 
-    def garbage(self, excerpt: str) -> AttemptError:
+    def too_long(self, limit: int) -> AttemptError:
+        """Return the error for an answer, or another body, that is longer than ``limit``."""
+        return AttemptError(
+            ModelUnavailable(
+                f"the answer of {self.address} is longer than the {limit:,} characters that max_answer allows. "
+                "Ask for less, or raise max_answer"
+            )
+        )
+
+    def too_slow(self, seconds: float) -> AttemptError:
+        """Return the error for an answer that did not end within ``seconds``."""
+        return AttemptError(
+            ModelUnavailable(
+                f"the answer of {self.address} did not end within the {seconds:g} s that max_answer_time allows. "
+                "Ask for less, or raise max_answer_time"
+            )
+        )
+
+    def garbage(self, excerpt: str, why: str = "") -> AttemptError:
         """Return the error for a body that is not an answer of this API."""
         shown = self.clean(excerpt, 80)
+        because = f" ({why})" if why else ""
         return AttemptError(
-            ModelUnavailable(f"{self.address} sent {shown!r} where a JSON object of the {self._api} was expected"),
+            ModelUnavailable(
+                f"{self.address} sent {shown!r} where a JSON object of the {self._api} was expected{because}"
+            ),
             wrong_address=True,
         )
 

@@ -1,6 +1,5 @@
 """Check the outcome of a replayed turn: its expectations, and the calls and results of hand-written transcripts."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.messages import MessageCall, calls_of, texts_of
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import TranscriptError
@@ -165,8 +165,8 @@ def _same_result(expected: Result, actual: Result) -> bool:
         # The program writes the texts of calls that were not carried out.
         return expected.status == actual.status
     texts = [result.text.removeprefix("Error: ") for result in (expected, actual)]
-    with suppress(ValueError, RecursionError):
-        return bool(json.loads(texts[0]) == json.loads(texts[1]))
+    with suppress(ValueError):
+        return bool(decode_json(texts[0]) == decode_json(texts[1]))
     return texts[0] == texts[1]
 
 
@@ -239,7 +239,7 @@ def _includes(actual: Any, expected: Any) -> bool:
 
 def _read_arguments(text: str) -> Mapping[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = decode_json(text)
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

@@ -1,11 +1,11 @@
 """Transcripts to be replayed: whole logs, conversations from elsewhere, and those that somebody wrote by hand."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import BadRecord, TranscriptError
 from swarmchat.swarm.importers.detect import find_format, open_transcript
 from swarmchat.swarm.importers.lines import Line, not_json, read_lines
@@ -65,8 +65,8 @@ def _is_ours(path: Path) -> bool:
         if first is None:
             return True
         try:
-            value = json.loads(first.data)
-        except (ValueError, RecursionError):
+            value = decode_json(first.data)
+        except ValueError:
             # A damaged line of ours, or a value over several lines.
             return b'"type"' in first.data or find_format(file, str(path)) == "jsonl"
         return isinstance(value, dict) and "messages" not in value and "payload" not in value and "type" in value
@@ -80,8 +80,8 @@ def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[
     for line in lines:
         where = f"{name}, line {line.number}"
         try:
-            value = json.loads(line.data)
-        except (ValueError, RecursionError) as error:
+            value = decode_json(line.data)
+        except ValueError as error:
             raise TranscriptError(f"{where}: {not_json(line, error)}") from error
         if not isinstance(value, dict) or not isinstance(value.get("type"), str):
             raise TranscriptError(f"{where}: it is no object with a 'type', expected a record")

@@ -1,11 +1,11 @@
 """Choose the swarm of a replay: the one that the transcript names, or an agent with the tools that it calls."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from swarmchat.swarm.agents.agent import BACK, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.messages import calls_of
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.tools.context import ArgumentsError
@@ -68,8 +68,8 @@ class _AnyTool(Tool):
     def read_arguments(self, arguments: str) -> dict[str, Any]:
         """Return the arguments, whatever they are. Raises ArgumentsError when they are no JSON object."""
         try:
-            values = json.loads(arguments) if arguments.strip() else {}
-        except (ValueError, RecursionError) as error:
+            values = decode_json(arguments) if arguments.strip() else {}
+        except ValueError as error:
             raise ArgumentsError(f"the arguments are no valid JSON ({error})") from error
         if not isinstance(values, dict):
             raise ArgumentsError("the arguments are no JSON object")

@@ -8,6 +8,8 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from swarmchat.swarm.common.bounds import MAX_ANSWER
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.models.openai_client import OpenAIServer
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _CHARACTERS = 100_000
 """The most in one request: OpenAI takes 300,000 tokens, and some letters are more than one token."""
+_VECTOR = 200_000
+"""Bytes of one vector in an answer, at most: 8,192 numbers with 24 characters each."""
 _CONCURRENT = 4
 _SCORES = {"text-embedding-ada": 0.8, "text-embedding-3": 0.3}
 """Unrelated texts measure about 0.75 with ada-002 and 0.2 with its successors:
@@ -69,6 +73,7 @@ class OpenAIEmbedder:
             query=query,
             timeout=timeout,
             max_retries=max_retries,
+            max_answer=max(batch * _VECTOR, MAX_ANSWER),
             sleep=sleep,
             jitter=jitter,
         )
@@ -135,7 +140,7 @@ class OpenAIEmbedder:
         import numpy as np
 
         try:
-            answer = json.loads(body)
+            answer = decode_json(body)
             if isinstance(answer, dict) and answer.get("error"):
                 raise self._server.errors.status(None, answer["error"], {})
             entries = {entry.get("index", number): entry["embedding"] for number, entry in enumerate(answer["data"])}
@@ -145,7 +150,7 @@ class OpenAIEmbedder:
             if entries:
                 raise ValueError("more vectors than texts")
             return np.stack(rows)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             raise self._server.errors.garbage(body[:200].decode("utf-8", "replace")) from None
 
 

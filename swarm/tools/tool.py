@@ -12,6 +12,7 @@ from typing import Any, Literal, overload
 
 from pydantic import ValidationError
 from pydantic_core import to_json
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.names import check_name
 from swarmchat.swarm.errors import DefinitionError
@@ -73,8 +74,8 @@ class Tool:
         Raises ArgumentsError when they are not a JSON object or do not fit the signature.
         """
         try:
-            values = json.loads(arguments) if arguments.strip() else {}
-        except (ValueError, RecursionError) as error:
+            values = decode_json(arguments) if arguments.strip() else {}
+        except ValueError as error:
             raise ArgumentsError(f"the arguments are not valid JSON ({error})") from error
         if not isinstance(values, dict):
             raise ArgumentsError(f"the arguments are {json.dumps(values)[:80]}, expected a JSON object")

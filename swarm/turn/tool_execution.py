@@ -147,9 +147,9 @@ class ToolCalls:
             outcome.error = self._conversation.last_tool_error = error
             if not isinstance(error, ToolFailure):
                 _LOGGER.error("tool %s failed", tool.name, exc_info=error)
-            self._refuse(outcome, _reason(error))
+            self._refuse(outcome, _bounded(_reason(error), self._conversation.settings.max_result))
         else:
-            outcome.status, outcome.result = "ok", result
+            outcome.status, outcome.result = "ok", _bounded(result, self._conversation.settings.max_result)
             if ctx.handoff_to in self._visited:
                 outcome.result += f"\nNot handed over: {ctx.handoff_to!r} was there before in this turn."
             elif ctx.handoff_to != self._conversation.agent.name and not self._has_handoff:
@@ -182,6 +182,13 @@ async def _cancel_all(tasks: Collection["asyncio.Task[None]"]) -> None:
     if tasks:
         # Not gather: when cancelled, it keeps waiting for a tool that does not react.
         await asyncio.wait(tasks)
+
+
+def _bounded(text: str, limit: int) -> str:
+    """Return ``text`` cut to ``limit`` characters, with a line that says so."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}\n[cut: {len(text):,} characters, max_result allows {limit:,}; ask for less]"
 
 
 def _reason(error: Exception) -> str:

@@ -365,3 +365,17 @@ def test_a_reader_that_leaves_ends_it_after_the_turn(program, server):
     assert program.said("s") == ["first", "You said: first"]
     assert running.stderr.read() == ""
     running.stderr.close()
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run", "-"), ("run", "--script", "-"), ("run", "--script", "long"), ("ask", "me")]
+)
+def test_more_than_max_input_is_refused_before_anything_else(program, server, arguments):
+    (program.folder / "long").write_text("hello\n" * 400, "utf-8")
+    done = program.invoke(*arguments, piped="hello\n" * 400, env={"SWARMCHAT_MAX_INPUT": "2kB"})
+    source = "long" if "long" in arguments else "standard input"
+    assert (done.out, done.code) == ("", 2)
+    assert done.err == f"error: {source} has more than the 2,000 bytes that max_input allows: " + (
+        "send less, or raise max_input\n"
+    )
+    assert not server.chats

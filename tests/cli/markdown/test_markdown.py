@@ -6,7 +6,9 @@ import pyte
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from swarmchat.cli.markdown.layout import cells
+from steps import assert_linear
+from swarmchat.cli.markdown.inline import InlineText
+from swarmchat.cli.markdown.layout import LONGEST_WORD, Flow, cells
 from swarmchat.cli.markdown.stream import MarkdownStream
 from swarmchat.cli.render.live_tail import LiveTail
 
@@ -315,3 +317,25 @@ def test_a_terminal_that_breaks_its_lines_anew_is_cleared_too():
     size[0] = 10
     # 11 columns in two rows, 15 columns in two rows.
     assert tail.erase() == "\r\x1b[K\x1b[A" * 3 + "\r\x1b[4C\x1b[K"
+
+
+REPEATED = ["\\(", "\\[", "$$a ", "**a ", "[", "[a](", "`a``", "1. ", "\\(\n"]
+
+
+@pytest.mark.parametrize("mark", REPEATED)
+def test_repeated_marks_take_linear_work(mark: str):
+    def work(size: int) -> None:
+        stream = MarkdownStream(lambda text: None, lambda: 80)
+        stream.feed(mark * size)
+        stream.finish()
+
+    assert_linear(work, 4000)
+
+
+@pytest.mark.parametrize("mark", REPEATED)
+def test_only_so_much_text_is_held_for_markup_to_end(mark: str):
+    written: list[str] = []
+    text = InlineText(Flow(written.append, lambda: 80), styled=True)
+    for _ in range(20_000 // len(mark)):
+        text.feed(mark.strip("\n"))
+        assert len(text.pending) <= 2 * LONGEST_WORD + len(mark)

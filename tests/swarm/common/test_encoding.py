@@ -1,4 +1,4 @@
-"""JSON that any reader takes, and texts of any editor."""
+"""JSON that any reader takes, texts of any editor, and a limit of nesting for what others wrote."""
 
 import json
 import math
@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.swarm.common.encoding import decode_text, encode_json
+from swarmchat.swarm.common.encoding import (
+    MAX_NESTING,
+    NestingError,
+    decode_json,
+    decode_text,
+    decode_toml,
+    encode_json,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -51,3 +58,29 @@ def test_binary_data_is_no_text(before, after):
         decode_text(b"\x89PNG" + before + b"\0" + after)
     with pytest.raises(UnicodeDecodeError):
         decode_text(b"text\0" + after)
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
+@pytest.mark.parametrize("levels", [MAX_NESTING, MAX_NESTING + 2, 5_000, 200_000])
+def test_nesting_has_one_limit(opening: str, levels: int):
+    count = levels // sum(opening.count(mark) for mark in "[{")
+    closing = "".join({"[": "]", "{": "}"}[mark] for mark in reversed(opening) if mark in "[{")
+    text = opening * count + "1" + closing * count
+    for form in (text, text.encode()):
+        if levels <= MAX_NESTING:
+            assert json.loads(form) == decode_json(form)
+        else:
+            with pytest.raises(NestingError, match="100 levels"):
+                decode_json(form)
+
+
+def test_brackets_in_strings_and_in_a_row_are_no_nesting():
+    text = json.dumps({"text": "[{" * 500, "row": [[], {}] * 500})
+    assert decode_json(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5_000, "a = " + "[" * 101 + "]" * 101, ".".join("a" * 102) + " = 1"])
+def test_nesting_of_toml_has_the_same_limit(text: str):
+    with pytest.raises(NestingError, match="100 levels"):
+        decode_toml(text)
+    assert decode_toml("a = [[1]]") == {"a": [[1]]}

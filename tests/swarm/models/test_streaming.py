@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from steps import assert_linear
 from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk, ToolCall
-from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines, SurrogateJoiner, ToolCallDeltas
+from swarmchat.swarm.models.call_deltas import ToolCallDeltas
+from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines, SurrogateJoiner
 
 F = ToolCall("a", "find", '{"x":1}')
 G = ToolCall("b", "get", '{"y":2}')
@@ -357,3 +359,55 @@ def test_data_is_found_however_the_bytes_come(case: str, size: int):
     found = [data for start in range(0, len(received), size) for data in lines.add(received[start : start + size])]
     assert found == expected
     assert lines.done
+
+
+STREAMS = {
+    "no line end": (b"abcd", b"\n"),
+    "comments": (b": hi\n\n", b""),
+    "events": (b'data: {"a":1}\n\n', b""),
+    "cut events": (b"data: 1\ndata: ", b"1\n"),
+}
+
+
+@pytest.mark.parametrize(("piece", "end"), STREAMS.values(), ids=STREAMS)
+def test_splitting_a_stream_takes_linear_work(piece: bytes, end: bytes):
+    def work(size: int) -> None:
+        lines = DataLines()
+        for received in [*[piece] * size, end]:
+            list(lines.add(received))
+
+    assert_linear(work, 400)
+
+
+DELTAS: dict[str, dict[str, Any]] = {
+    "text": {"content": "abc"},
+    "reasoning": {"reasoning": "abc"},
+    "parts": {"content": [{"type": "text", "text": "abc"}]},
+    "halves of characters": {"content": "\ud83d"},
+    "details": {"reasoning_details": [{"type": "text", "text": "abc"}]},
+    "details of their own": {"thinking_blocks": [{"type": "a"}, {"type": "b"}]},
+}
+
+
+@pytest.mark.parametrize("delta", DELTAS.values(), ids=DELTAS)
+@pytest.mark.parametrize("finish", [None, "stop"])
+def test_assembling_an_answer_takes_linear_work_and_counts_its_size(delta: dict[str, Any], finish: str | None):
+    def work(size: int) -> None:
+        answer = AnswerDeltas()
+        for _ in range(size):
+            list(answer.add({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}))
+        assert answer.size >= size - 1
+        answer.answer("call", "http://localhost")
+
+    assert_linear(work, 300)
+
+
+def test_only_plausible_figures_of_usage_are_taken():
+    answer = AnswerDeltas()
+    usage = {"prompt_tokens": 7, "cost": 0.5, "x": "7", "y": -1, "z": 10**30, "n": None, "b": True, "i": float("inf")}
+    nested = {"details": {"cached": 3, "deep": {"deeper": {}}}, **{f"f{number}": 1 for number in range(100)}}
+    list(answer.add({"choices": [], "usage": {**usage, **nested}}))
+    figures = dict(answer.answer().usage or {})
+    assert figures.pop("details") == {"cached": 3}
+    assert {name: figures[name] for name in usage if name in figures} == {"prompt_tokens": 7, "cost": 0.5}
+    assert len(figures) < 50

@@ -1,0 +1,45 @@
+"""Count the work of a function without a clock: its calls, and the characters that they are given."""
+
+import sys
+from collections.abc import Callable
+from io import StringIO
+from types import FrameType
+from typing import Any
+
+_CONSTANT = {"startswith", "endswith", "append", "write", "tell", "clear", "extend"}
+"""Methods whose work does not depend on the length of their object."""
+
+
+def steps(work: Callable[[], object]) -> int:
+    """Run ``work``; return its calls plus the lengths of the texts that each of them gets, or is a method of."""
+    count = 0
+
+    def look(frame: FrameType, event: str, arg: Any) -> None:
+        nonlocal count
+        if event == "call":
+            code = frame.f_code
+            values = [frame.f_locals.get(name) for name in code.co_varnames[: code.co_argcount]]
+            count += 1 + sum(len(value) for value in values if isinstance(value, str | bytes | bytearray))
+        elif event == "c_call":
+            count += 1
+            owner = getattr(arg, "__self__", None)
+            if arg.__name__ not in _CONSTANT:
+                if isinstance(owner, str | bytes | bytearray):
+                    count += len(owner)
+                elif isinstance(owner, StringIO):
+                    count += owner.tell()
+
+    sys.setprofile(look)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def assert_linear(work: Callable[[int], object], size: int) -> None:
+    """Fail unless ``work`` takes about twice as many steps for twice the size, from ``size`` to four times that."""
+    work(1)
+    once, twice, four_times = (steps(lambda size=each: work(size)) for each in (size, 2 * size, 4 * size))  # type: ignore[misc]
+    assert twice < 2.5 * once + 1000, (once, twice, four_times)
+    assert four_times < 2.5 * twice + 1000, (once, twice, four_times)
