@@ -7,6 +7,7 @@ import ast
 import asyncio
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -217,6 +218,19 @@ def corpus() -> str:
     return "\n".join(rows)
 
 
+def raw_answers() -> str:
+    """Return a table: of how many raw answers a whole session makes a sane turn, by their form."""
+    sys.path[:0] = [str(DOCS.parent / "tests" / folder) for folder in ("helpers", "swarm/turn")]
+    tests = import_module("test_raw_answers")
+    answers, sane = Counter[str](), Counter[str]()
+    for entry, outcome in zip(tests.ENTRIES, tests.play_all(), strict=True):
+        answers[entry["form"]] += 1
+        sane[entry["form"]] += tests.problem_of(entry, outcome) is None
+    rows = [f"| {form} | {number} | {sane[form]} |" for form, number in answers.items()]
+    total = f"| **all** | {answers.total()} | {sane.total()} ({sane.total() / answers.total():.0%}) |"
+    return "\n".join(["| form | answers | sane turns |", "| --- | --- | --- |", *rows, total])
+
+
 def _helper(name: str) -> Any:
     """Return a module of the tests' helpers."""
     sys.path.insert(0, str(DOCS.parent / "tests" / "helpers"))
@@ -236,6 +250,7 @@ def adaptations() -> str:
     """Return the table of what is learned from refusals."""
     rows = [f"| `{each.name}` | {each.effect} |" for each in _helper("dialects").ADAPTATIONS]
     rows.append("| `without-NAME` | the parameter NAME is not sent |")
+    rows.append("| `version-path` | `/v1` is added to the base URL |")
     return "\n".join(["| name | effect |", "| --- | --- |", *rows])
 
 
@@ -286,7 +301,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "cli.md": {"help": help_pages, "slash commands": slash_commands},
     "library.md": {"hello": hello},
     "providers.md": {"dialects": dialects, "adaptations": adaptations},
-    "rescue.md": {"corpus": corpus},
+    "rescue.md": {"corpus": corpus, "raw answers": raw_answers},
     "log-format.md": {"example": example_log, "example of a swarm": example_swarm_log},
     "swarms.md": {"library desk": library_desk},
     "../README.md": {"hello": hello},

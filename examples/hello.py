@@ -11,23 +11,14 @@ I was sent these messages of yours, oldest first:
 
 import asyncio
 
-from swarmchat.backends import open_backend
-from swarmchat.swarm import DemoModel, Session, TextDelta
+from swarmchat.swarm import Session
 
 
 async def main() -> None:
-    """Run one turn and print the answer as it comes."""
-    backend = open_backend("disk:hello-sessions")
-    model = DemoModel()
-    try:
-        async with await Session.open(backend, model, client="ann", name="hello") as session:
-            async for event in session.run_turn("What did I say?"):
-                if isinstance(event, TextDelta):
-                    print(event.text, end="", flush=True)
-            print()
-    finally:
-        await model.close()
-        await backend.close()
+    """Run one turn and print the answer."""
+    async with Session.open("disk:hello-sessions", "demo", name="hello") as session:
+        reply = await session.ask("What did I say?")
+        print(reply.text)
 
 
 if __name__ == "__main__":

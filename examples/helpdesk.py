@@ -14,7 +14,7 @@ from swarmchat.swarm import Agent, Context, Policy, State, Storage, Swarm, tool
 # Facts: a storage, whose items are found by description. The model never sees an id.
 
 
-@tool
+@tool(effects=False)
 async def find_fact(ctx: Context, about: str, limit: int = 1) -> str:
     """Find the facts that best match a description.
 
@@ -34,7 +34,7 @@ async def start_game(ctx: Context) -> dict[str, str]:
     return Game.describe(await ctx.state("game").set(Game()))
 
 
-@tool
+@tool(effects=False)
 async def show_board(ctx: Context) -> dict[str, str]:
     """Show the board of tic-tac-toe."""
     return Game.describe(await ctx.state("game").get())
@@ -93,7 +93,7 @@ async def fill_order(ctx: Context, item: str = "", colour: str = "", quantity: i
     return Order.describe(await ctx.state("order").update(fill))
 
 
-@tool
+@tool(effects=False)
 async def show_order(ctx: Context) -> str:
     """Show the order and what is still missing."""
     return Order.describe(await ctx.state("order").get())

@@ -94,7 +94,7 @@ DEMO = [
     # Faults of models, to see them rescued.
     DemoRule(r"^\W*leak\b\W*(?P<topic>.*)", "find_fact", {"about": "{topic}"}, leak=True),
     DemoRule(r"^\W*(?:say nothing|be silent)\b", reply=""),
-    DemoRule(r"^\[Your last answer was empty", reply="I was silent, and the program asked me again."),
+    DemoRule(r"^Your last answer was empty", reply="I was silent, and the program asked me again."),
     DemoRule(_BACK, "transfer_back"),
     DemoRule(_BACK, reply="Here I am again. What can I do for you?"),
     # The game.

@@ -8,7 +8,7 @@ from swarmchat.swarm import Agent, Context, DemoRule, State, Storage, Swarm, too
 NOTES = ["The library is open from 9 to 18, and closed on Sundays.", "A book can be kept for four weeks."]
 
 
-@tool
+@tool(effects=False)
 async def find_note(ctx: Context, question: str) -> str:
     """Find what is known about a question.
 

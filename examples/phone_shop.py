@@ -71,7 +71,7 @@ def merge_lines(old: Basket, new: Basket) -> Basket:
     return Basket([line for line in merged.values() if line.count])
 
 
-@tool
+@tool(effects=False)
 async def search_catalogue(ctx: Context, description: str, limit: int = 3) -> str:
     """Find the phones that best match a description, best first, with their prices.
 
@@ -95,7 +95,7 @@ async def put_in_basket(ctx: Context, description: str, count: int = 1) -> str:
     return str(await ctx.state("basket").update(lambda basket: Basket([*basket.lines, line])))
 
 
-@tool
+@tool(effects=False)
 async def show_basket(ctx: Context) -> str:
     """Show what is in the basket and what it costs."""
     return str(await ctx.state("basket").get())

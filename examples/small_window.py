@@ -2,11 +2,11 @@
 
 $ python examples/small_window.py
 turn 1: 47 of 210 tokens sent
-turn 2: 92 of 210 tokens sent
-turn 3: 137 of 210 tokens sent
-turn 4: 182 of 210 tokens sent
-  4 messages left out: 200 became 110
-turn 5: 137 of 210 tokens sent
+turn 2: 91 of 210 tokens sent
+turn 3: 134 of 210 tokens sent
+turn 4: 179 of 210 tokens sent
+  4 messages left out: 198 became 111
+turn 5: 138 of 210 tokens sent
 turn 6: 182 of 210 tokens sent
 the session has 6 turns; the last 4 questions are in memory
 """
@@ -17,17 +17,24 @@ from swarmchat.backends import open_backend
 from swarmchat.swarm import Rotated, ScriptedModel, Session, SessionSettings, TurnEnded
 
 QUESTION = "What is the longest river of {}, and through which countries does it run?"
-ANSWER = "The Danube, if the sea it ends in counts: ten countries, more than any other river."
-PLACES = ("Europe", "Africa", "Asia", "Australia", "Peru", "Canada")
+ANSWER = "Through {}: the {}, and ten countries, if the sea that it ends in counts."
+RIVERS = {
+    "Europe": "Volga",
+    "Africa": "Nile",
+    "Asia": "Yangtze",
+    "Peru": "Ucayali",
+    "Canada": "Mackenzie",
+    "Spain": "Tagus",
+}
 
 
 async def main() -> None:
     """Run six turns in a window that has room for four."""
     backend = open_backend("memory:")
-    model = ScriptedModel([ANSWER] * len(PLACES))
+    model = ScriptedModel([ANSWER.format(place, river) for place, river in RIVERS.items()])
     settings = SessionSettings(context_window=240, reserve=30)
     async with await Session.open(backend, model, client="ann", settings=settings) as session:
-        for place in PLACES:
+        for place in RIVERS:
             async for event in session.run_turn(QUESTION.format(place)):
                 if isinstance(event, Rotated):
                     print(f"  {event.groups} messages left out: {event.tokens_before} became {event.tokens_after}")

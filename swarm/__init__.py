@@ -49,8 +49,9 @@ if TYPE_CHECKING:
     )
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
     from swarmchat.swarm.models.base import (
-        Adapted as Adapted, Answer as Answer, Model as Model, ModelEvent as ModelEvent, ModelRequest as ModelRequest,
-        ReasoningChunk as ReasoningChunk, Retry as Retry, TextChunk as TextChunk, ToolCall as ToolCall,
+        Adapted as Adapted, Answer as Answer, FellBack as FellBack, Model as Model, ModelEvent as ModelEvent,
+        ModelRequest as ModelRequest, ReasoningChunk as ReasoningChunk, Retry as Retry, TextChunk as TextChunk,
+        ToolCall as ToolCall,
     )
     from swarmchat.swarm.models.demo import DemoModel as DemoModel, DemoRule as DemoRule
     from swarmchat.swarm.models.openai_chat import OpenAIModel as OpenAIModel
@@ -73,6 +74,8 @@ if TYPE_CHECKING:
         RecordedConversation as RecordedConversation, read_conversations as read_conversations,
     )
     from swarmchat.swarm.replay.runner import Replayed as Replayed
+    from swarmchat.swarm.session.opening import SessionOpening as SessionOpening
+    from swarmchat.swarm.session.reply import Reply as Reply
     from swarmchat.swarm.session.session import Session as Session
     from swarmchat.swarm.storage.embeddings import Embedder as Embedder, PersistEmbedding as PersistEmbedding
     from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder as NgramEmbedder
@@ -108,7 +111,7 @@ _NAMES = {
         ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
     "importers.detect": "Transcript open_transcript",
-    "models.base": "Adapted Answer Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
+    "models.base": "Adapted Answer FellBack Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
     "models.demo": "DemoModel DemoRule",
     "models.openai_chat": "OpenAIModel",
     "models.scripted": "ScriptedModel",
@@ -125,6 +128,8 @@ _NAMES = {
     "replay.compare": "Difference compare_logs",
     "replay.files": "RecordedConversation read_conversations",
     "replay.runner": "Replayed",
+    "session.opening": "SessionOpening",
+    "session.reply": "Reply",
     "session.session": "Session",
     "storage.embeddings": "Embedder PersistEmbedding",
     "storage.ngram_embedder": "NgramEmbedder",

@@ -37,13 +37,13 @@ PUBLIC = {
         ModelUnavailable NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel OverBudget PersistAlive
         PersistEmbedding PersistMemory PersistPolicy PersistState PersistStorage PersistSwarm PinError Policy
         Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record RecordedConversation Redaction Refused
-        RepeatedCall Replayed RequestContext RequestLimit Rescued Retry Retrying Rotated ScriptError
-        ScriptedModel Session SessionBusy SessionInfo SessionSettings SessionWriter State StateError Storage
-        StorageError Swarm SwarmError TextChunk TextDelta TokenCounter Tool ToolCall ToolFinished ToolStarted
-        Transcript TranscriptError TurnEnded Warned as_html as_jsonl as_markdown as_messages as_openai
-        build_context compare_logs counter_for delete_session find_session fork_session latest_session
-        list_sessions load_swarm open_transcript parse_record read_conversations read_lines read_records
-        rename_session repair_file repair_session search_sessions tool
+        RepeatedCall Replayed Reply RequestContext RequestLimit Rescued Retry Retrying Rotated ScriptError
+        ScriptedModel Session SessionBusy SessionInfo SessionOpening SessionSettings SessionWriter State
+        StateError Storage StorageError Swarm SwarmError TextChunk TextDelta TokenCounter Tool ToolCall
+        ToolFinished ToolStarted Transcript TranscriptError TurnEnded Warned as_html as_jsonl as_markdown
+        as_messages as_openai build_context compare_logs counter_for delete_session find_session fork_session
+        latest_session list_sessions load_swarm open_transcript parse_record read_conversations read_lines
+        read_records rename_session repair_file repair_session search_sessions tool
     """,
 }
 
@@ -142,14 +142,25 @@ def test_the_program_runs_from_the_wheel(installed: Path, tmp_path: Path):
 
 USER_PROGRAM = """\
 from swarmchat.backends import open_backend
-from swarmchat.swarm import Agent, Swarm, tool
+from swarmchat.swarm import Agent, Context, Session, State, Swarm, tool
+
+rolls: State[list[int]] = State("rolls", default=list)
 
 @tool
-async def roll(sides: int) -> str:
+async def roll(ctx: Context[str], sides: int) -> str:
     \"\"\"Roll a die.\"\"\"
-    return str(sides)
+    await ctx.state(rolls).update(lambda seen: [*seen, sides])
+    return ctx.deps.upper()
 
-swarm: Swarm = Swarm("dice", agents=[Agent("roller", "Roll dice.", tools=[roll])])
+async def is_open(ctx: Context) -> bool:
+    return bool(await ctx.state("rolls").get())
+
+swarm: Swarm = Swarm("dice", agents=[Agent("roller", "Roll dice.", tools=[roll], handoffs=[Agent("bank")])])
+
+async def main() -> str:
+    async with Session.open("memory:", "demo", swarm, deps="x") as session:
+        return (await session.ask("hi")).text
+
 name: int = swarm.name
 backend: int = open_backend("memory:")
 """
@@ -164,8 +175,8 @@ def _types(python: Path, folder: Path, code: str) -> list[str]:
 
 def test_an_editable_install_has_types(editable: Path, dist: Path, tmp_path: Path):
     assert [line.partition("  [")[0] for line in _types(editable, tmp_path, USER_PROGRAM)] == [
-        'mine.py:10: error: Incompatible types in assignment (expression has type "str", variable has type "int")',
-        'mine.py:11: error: Incompatible types in assignment (expression has type "Backend", variable has type "int")',
+        'mine.py:21: error: Incompatible types in assignment (expression has type "str", variable has type "int")',
+        'mine.py:22: error: Incompatible types in assignment (expression has type "Backend", variable has type "int")',
     ]
     # A module that is written later is seen without another install, by type checkers and by Python.
     (dist / "tree" / "swarm" / "common" / "later.py").write_text("VALUE = 7\n", "utf-8")

@@ -6,6 +6,7 @@ import shutil
 import sys
 
 from swarmchat.cli.settings.settings import Settings
+from swarmchat.cli.terminal.printing import duration
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.session.session import Session
@@ -71,8 +72,10 @@ def resume_hint(session: Session, settings: Settings) -> str:
             else:
                 words += [flag, _quoted(value)]
     words += ["-s", _quoted(session.info.name)]
-    note = f"   (with the same {' and '.join(left_out)})" if left_out else ""
-    return f"resume with: {' '.join(words)}{note}"
+    notes = [f"with the same {' and '.join(left_out)}"] if left_out else []
+    lifetime = session.settings.lifetimes.session
+    notes += [] if lifetime is None else [f"kept for {duration(lifetime)}"]
+    return f"resume with: {' '.join(words)}" + (f"   # {', '.join(notes)}" if notes else "")
 
 
 def _program() -> str:

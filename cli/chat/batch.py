@@ -39,6 +39,8 @@ async def run_script(
         async with opening(settings, session, resume, interactive=False) as opener:
             script.check(opener.swarm)
             output = OUTPUTS[form]()
+            for line in wiring.project_settings(opener.settings):
+                output.renderer.remark(line)
             chat = await opener.open_chat(session, resume, output.renderer.remark)
             return await _ScriptRun(chat, opener.backend, output, strict, keep_going).run(script)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from swarmchat.backends import Backend
 from swarmchat.cli.errors import UsageError
@@ -59,12 +59,12 @@ class Opener:
         chat = ChatContext(await self._open(name), self.settings, self.make_model, reopen)
         return chat
 
-    def make_model(self, name: str) -> Model:
-        """Make the model ``name`` for a command. Raises UsageError if no server is known for it, and ConfigError."""
+    def make_model(self, settings: Settings) -> Model:
+        """Make the model of ``settings`` for a command. Raises UsageError if no server is known, and ConfigError."""
         # Without a server the demo model answers in place of all others, but not when the user asks for one of them.
-        if name != "demo" and not wiring.is_connected(replace(self.settings, model=name)):
-            raise UsageError(f"no server to ask for {name!r}: set OPENAI_API_KEY, or give --base-url URL")
-        model = self._make_model(name, replace(self.settings, model=name))
+        if settings.model != "demo" and not wiring.is_connected(settings):
+            raise UsageError(f"no server to ask for {settings.model!r}: set OPENAI_API_KEY, or give --base-url URL")
+        model = wiring.make_model(settings, interactive=self.interactive, swarm=self.swarm)
         self.models.append(model)
         return model
 
@@ -100,8 +100,8 @@ class Opener:
             self.models.append(self.model)
         self.settings = settings
 
-    def _make_model(self, name: str, settings: Settings | None = None) -> Model:
-        return wiring.make_model(settings or self.settings, interactive=self.interactive, swarm=self.swarm, name=name)
+    def _make_model(self, name: str) -> Model:
+        return wiring.make_model(self.settings, interactive=self.interactive, swarm=self.swarm, name=name)
 
 
 def load_swarm_of(settings: Settings, info: SessionInfo | None) -> Swarm:
@@ -122,7 +122,7 @@ async def opening(settings: Settings, session: str | None, resume: bool, *, inte
         if info is None and session is not None and interactive:
             # Not in scripts: a new name must not open another session because that begins so.
             info = matching_session(await store.sessions(), session)
-        settings = settings_of(settings, info)
+        settings = await wiring.choose_model(settings_of(settings, info))
         swarm = load_swarm_of(settings, info)
         check_swarm(settings, info, swarm)
         model = wiring.make_model(settings, interactive=interactive, swarm=swarm)

@@ -32,6 +32,8 @@ class Repl:
         self._renderer = renderer
         self._prefill = ""
         """Text to put at the next prompt."""
+        self._revising = False
+        """Whether the text at the next prompt is that of a turn that ``/edit`` has undone."""
         self._work: asyncio.Future[Any] | None = None
         """The turn or command that is running."""
         self._stopped = False
@@ -51,8 +53,12 @@ class Repl:
                 try:
                     text = await self._next_entry()
                 except EOFError:
+                    await self._end_revision()
                     return
                 except KeyboardInterrupt:
+                    if self._revising:
+                        await self._end_revision()
+                        continue
                     if time.monotonic() - interrupted_at < _AGAIN:
                         return
                     interrupted_at = time.monotonic()
@@ -88,7 +94,7 @@ class Repl:
             self._renderer.entered(_YOU, queued.folded)
             return queued.text
         prefill, self._prefill = self._prefill, ""
-        entered = await self._prompt.ask(self._renderer.head(_YOU), prefill)
+        entered = await self._prompt.ask(self._renderer.head(_YOU), prefill, revising=self._revising)
         if not entered.text.strip():
             # Enter at an empty prompt sends the queue.
             self._queue.paused = False
@@ -103,6 +109,9 @@ class Repl:
     async def _handle(self, text: str) -> None:
         """Carry out a command or send a message."""
         message: str | None = text.removeprefix("/") if text.startswith("//") else text
+        if is_command(text) or not text.strip():
+            await self._end_revision()
+        self._revising = False
         if is_command(text):
             try:
                 message = await self._stoppable(self._run_command(text), lambda: "stopped")
@@ -111,6 +120,18 @@ class Repl:
                 return
         if message and message.strip():
             await self._send(message)
+
+    async def _end_revision(self) -> None:
+        """Bring back the turn that ``/edit`` has undone, if the user gives up changing it."""
+        if not self._revising:
+            return
+        self._revising = False
+        try:
+            redone = await self._chat.session.redo()
+        except (SwarmError, BackendError) as error:
+            self._report(error)
+        else:
+            self._renderer.remark(f"not edited: turn {', '.join(map(str, redone.turns))} is back")
 
     async def _send(self, message: str) -> None:
         """Run a turn; put ``message`` back at the prompt if it could not be stored."""
@@ -152,7 +173,7 @@ class Repl:
         if outcome.remark:
             self._renderer.remark(outcome.remark)
         if outcome.draft is not None:
-            self._prefill = _as_typed(outcome.draft)
+            self._prefill, self._revising = _as_typed(outcome.draft), True
         return outcome.send
 
     async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: Callable[[], str]) -> _T | None:

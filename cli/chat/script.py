@@ -9,6 +9,7 @@ from pathlib import Path
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.builtin import is_command, parse_command
 from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.common.encoding import decode_text
 from swarmchat.swarm.errors import SwarmError
 
 _QUOTES = '"""'
@@ -50,7 +51,7 @@ def ask_once(words: list[str]) -> Script:
     if not words or not sys.stdin.isatty():
         # A standard input that cannot be read, such as a folder, adds nothing.
         with suppress(OSError):
-            parts.append(_read_stdin("a question").decode("utf-8", "replace"))
+            parts.append(_decoded(_read_stdin("a question"), "standard input"))
     question = "\n\n".join(part.strip() for part in parts if part.strip())
     if not question:
         raise UsageError("nothing to ask: give a PROMPT, or pipe one in")
@@ -77,7 +78,7 @@ def read_script(text: str, name: str) -> Script:
     Three quotation marks begin and end a message of several lines. Empty lines and those that begin with ``#`` are
     skipped. A backslash at the start of a line makes the sign after it plain text.
     """
-    steps = list(_steps(text.removeprefix("\ufeff"), name))
+    steps = list(_steps(text, name))
     if not steps:
         raise UsageError(f"{name}: it contains no message and no command")
     return Script(steps, name)
@@ -120,12 +121,19 @@ def _read_text(path: Path) -> tuple[str, str]:
     name = "standard input" if str(path) == "-" else str(path)
     try:
         data = _read_stdin("a message or a script") if str(path) == "-" else path.read_bytes()
-        return data.decode("utf-8"), name
+        return _decoded(data, name), name
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror or error}") from error
+
+
+def _decoded(data: bytes, name: str) -> str:
+    """Return ``data``, which is from ``name``, as text. Raises UsageError."""
+    try:
+        return decode_text(data)
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise UsageError(f"{name}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8") from error
+        problem = f"{name}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8 text"
+        raise UsageError(f"{problem}: convert it to UTF-8, or leave it out") from error
 
 
 def _read_stdin(expected: str) -> bytes:

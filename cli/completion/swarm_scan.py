@@ -13,6 +13,7 @@ from typing import Any
 from swarmchat.cli.completion.command_line import PartialCommandLine
 from swarmchat.cli.settings.settings import from_folder
 from swarmchat.swarm.agents.loader import EXAMPLES, TOML
+from swarmchat.swarm.common.files import read_text_file
 
 Names = Mapping[str, str]
 """Names with their descriptions."""
@@ -60,7 +61,7 @@ def swarm_names(swarm: str, folder: Path) -> SwarmNames:
     # Reading a pipe or a device would block.
     if path.suffix != ".toml" or not path.is_file():
         return SwarmNames()
-    content = tomllib.loads(path.read_text("utf-8"))
+    content = tomllib.loads(read_text_file(path))
     agents = content.get("agents", {})
     return SwarmNames(
         str(content.get("name", path.parent.resolve().name)),

@@ -17,7 +17,7 @@ from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import as_text, shown_value
 from swarmchat.cli.settings.settings import PROFILES, PROJECT_FILE, Settings, check_name, read_value
 from swarmchat.cli.terminal.printing import as_line, print_json
-from swarmchat.swarm.common.files import write_atomically
+from swarmchat.swarm.common.files import read_text_file, write_atomically
 
 
 async def show_settings(flags: Mapping[str, Any], *, origin: bool, as_json: bool) -> None:
@@ -70,9 +70,13 @@ async def change_value(name: str, value: str | None, *, profile: str | None, uns
         if name == "profile":
             raise UsageError("a profile cannot choose another one")
     path = _own_file()
-    new = None if value is None else _typed(name, sys.stdin.readline().rstrip("\r\n") if value == "-" else value)
+    new = (
+        None
+        if value is None
+        else _typed(name, sys.stdin.readline().removeprefix("\ufeff").rstrip("\r\n") if value == "-" else value)
+    )
     try:
-        before = path.read_text("utf-8") if path.exists() else ""
+        before = read_text_file(path) if path.exists() else ""
         tomllib.loads(before)
         document, table = _parse(before if unset or profile else _uncommented(before, name), profile)
         if not unset:
@@ -167,10 +171,16 @@ _EXAMPLES = {
     "model": "qwen3:8b",
     "base_url": "http://localhost:11434/v1",
     "api_key": "sk-…",
+    "api_key_env": "MY_KEY",
     "api_key_command": "pass show openai",
+    "headers": {"X-Title": "swarmchat"},
+    "query": {"api-version": "2024-10-21"},
+    "fallback": ["gpt-4o-mini"],
     "swarm": "helpdesk",
     "embedding_model": "nomic-embed-text",
     "embedding_base_url": "http://localhost:11434/v1",
+    "embedding_score": 0.86,
+    "embedding_prefixes": ["query: ", "passage: "],
     "approve": "ask",
     "placeholder": "Sorry, please say that again.",
     "locale": "en",
@@ -189,6 +199,15 @@ _HEAD = """\
 # Settings of swarmchat. To set one, remove the # before its name.
 # These override this file: options, SWARMCHAT_… in the environment, the chosen profile, ./swarmchat.toml.
 """
+_MODELS = """
+# Models with settings of their own, chosen like others: -m fast, /model fast, model = "fast" of an agent.
+# [models.fast]
+# model = "mistral-small-latest"
+# base_url = "https://api.mistral.ai/v1"
+# api_key_env = "MISTRAL_API_KEY"
+# max_context = 32_000
+# prices = [0.1, 0.3]
+"""
 _PROFILES = """
 # Profiles: named groups of settings, chosen with --profile NAME, SWARMCHAT_PROFILE, or profile above.
 # [profiles.local]
@@ -202,7 +221,7 @@ def template() -> str:
     descriptions = _descriptions()
     parts = [_HEAD]
     for each in fields(Settings):
-        if not each.metadata:
+        if not each.metadata or each.name == "models":
             continue
         # TOML has no null.
         default = "none" if each.default is None and each.name.endswith("_lifetime") else each.default
@@ -212,7 +231,7 @@ def template() -> str:
         lines = textwrap.wrap(text, 110, initial_indent="# ", subsequent_indent="# ")
         note = "   # an example" if is_example else ""
         parts.append("\n".join(["", *lines, f"# {each.name} = {value}{note}", ""]))
-    return "".join([*parts, _PROFILES])
+    return "".join([*parts, _MODELS, _PROFILES])
 
 
 def _as_toml(value: Any) -> str:

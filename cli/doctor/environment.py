@@ -49,7 +49,7 @@ def check_terminal(environment: Mapping[str, str]) -> Checks:
         checks.add("ok", "streams", "stdin, stdout and stderr are a terminal")
     term = environment.get("TERM", "")
     if not sys.stdout.isatty():
-        checks.add("skipped", "kind", f"TERM={term or '(not set)'}, and standard output is not a terminal")
+        checks.add("skipped", "kind", f"TERM={term or '(not set)'}, and the output is not a terminal")
     elif term in ("", "dumb"):
         advice = "set TERM to the type of your terminal, such as xterm-256color"
         checks.add("warning", "kind", f"TERM={term or '(not set)'}: no colours, no status line", advice)
@@ -66,8 +66,8 @@ def check_terminal(environment: Mapping[str, str]) -> Checks:
     checks.judge(
         encoding.replace("-", "").replace("_", "") in ("utf8", "cp65001"),
         "letters",
-        f"standard output can show all of Unicode ({encoding})",
-        problem=f"standard output can show only {encoding}: other characters become ?",
+        f"the output can show all of Unicode ({encoding})",
+        problem=f"the output can show only {encoding}: other characters become ?",
         advice="set LANG to a locale with UTF-8, such as C.UTF-8",
     )
     return checks
@@ -145,6 +145,7 @@ def _profile_problems() -> list[str]:
 def check_key(settings: Settings) -> tuple[Checks, bool]:
     """Check the key without showing it. Returns the checks, and whether requests can be sent."""
     checks = Checks("model")
+    settings = settings.for_model(settings.model)
     if not has_key(settings):
         checks.add("skipped", "key", "none is set" + ("" if settings.base_url else ": the demo model answers"))
         return checks, True

@@ -10,7 +10,7 @@ from swarmchat.cli.doctor.check import Checks, Status
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.models.listing import CONNECT, server_hint
 from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.settings.wiring import OPENAI_DEFAULT, make_endpoint
+from swarmchat.cli.settings.wiring import OPENAI_DEFAULT, choose_model, make_endpoint
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.context.encodings import encoding_name, load_encoding
 from swarmchat.swarm.errors import SwarmError
@@ -30,8 +30,14 @@ _EXCHANGES = ("plain", "count", "weather")
 async def check_model(settings: Settings, *, offline: bool, usable: bool) -> Checks:
     """Check the model that would answer. ``usable`` tells whether its key can be used."""
     checks = Checks("model")
+    try:
+        settings = settings if offline or not usable else await choose_model(settings)
+    except (CliError, SwarmError) as error:
+        checks.add("failed", "model", str(error))
+        return checks
+    settings = settings.for_model(settings.model)
     if not usable:
-        name = settings.model or OPENAI_DEFAULT
+        name = settings.of_this_model.get("model") or settings.model or OPENAI_DEFAULT
         _check_window(checks, settings, name)
         checks.add("skipped", "server", "the key cannot be used")
         await asyncio.to_thread(_check_tokenizer, checks, name)
@@ -50,7 +56,7 @@ async def check_model(settings: Settings, *, offline: bool, usable: bool) -> Che
         else:
             if not offline:
                 await model.discover()
-            _check_window(checks, settings, model.name, model.facts.window)
+            _check_window(checks, settings, model.served_as, model.facts.window)
             if offline:
                 checks.add("skipped", "server", "--offline")
             else:
@@ -91,13 +97,13 @@ async def _check_server(checks: Checks, model: OpenAIEndpoint) -> None:
             checks += probed
         return
     checks.add("ok", "server", f"{model.address} answers in {(time.perf_counter() - started) * 1000:.0f} ms")
-    nearest = difflib.get_close_matches(model.name, names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(model.served_as, names, n=1, cutoff=0.5)
     first = ", ".join(one_line(each, 60) for each in names[:5]) + (", …" if len(names) > 5 else "")
     hint = f"did you mean {one_line(nearest[0], 60)}?" if nearest else f"available: {first};"
     advice = f"{hint} list all: swarmchat models list" if names else "install a model on the server"
-    name = one_line(model.name, 100)
+    name = one_line(model.served_as, 100)
     problem = f"{name} is not in the server's list"
-    checks.judge(model.name in names, "model", f"{name} is available", problem=problem, advice=advice)
+    checks.judge(model.served_as in names, "model", f"{name} is available", problem=problem, advice=advice)
     checks += await _probe(model)
     if model.adaptations:
         checks.add("ok", "form", "adapted to the server: " + "; ".join(model.adaptations.values()))

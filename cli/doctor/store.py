@@ -192,8 +192,7 @@ async def _check_leases(checks: Checks, backend: Backend, infos: list[SessionInf
             problem = f"{name} is incomplete: process {holder.pid}, which was writing it, is gone"
             checks.add("warning", "lock", problem, "run the same command again, or delete the session")
         elif holder.is_dead:
-            problem = f"{name} is locked by process {holder.pid}, which is gone"
-            checks.add("warning", "lock", problem, "nothing to do: whoever opens the session takes over the lock")
+            checks.add("ok", "lock", f"{name} is free: process {holder.pid}, which had it open, is gone")
         else:
             open_ids.add(info.id)
             checks.add("ok", "lock", f"{name} is open in process {holder.pid} on {one_line(holder.host, 60)}")
@@ -210,7 +209,7 @@ async def _check_logs(checks: Checks, backend: Backend, infos: list[SessionInfo]
         name = one_line(info.name, 60)
         try:
             lines = [line async for line in read_lines(backend, info)]
-            findings = repair_log(lines).findings
+            findings = repair_log(lines).damage
         except (SwarmError, BackendError) as error:
             findings, lines = [str(error)], [b""]
         if not lines:

@@ -132,12 +132,15 @@ def memory(
 @bans_app.command("list")
 @options.settings("swarm", "policy", *options.SHARED_STORE)
 def list_bans(policy: PolicyName = None, *, flags: options.Flags, as_json: options.Json = False) -> None:
-    """List the bans: who, by which policy, since when and why."""
+    """List the bans: who, by which policy, since and until when, and why."""
 
     async def work(reader: "StoreReader") -> None:
         primitives = reader.primitives()
         bans = [ban for name in _policies(reader, policy) for ban in await primitives.policy(name).list()]
-        print_rows([asdict(ban) for ban in bans], as_json, "{client}  {policy}  {since}  {why}")
+        rows = [asdict(ban) for ban in bans]
+        if not as_json:
+            rows = [{**row, "until": row["until"] or "lifted"} for row in rows]
+        print_rows(rows, as_json, "{client}  {policy}  {since} until {until}  {why}")
 
     run_on_reader(flags, work)
 

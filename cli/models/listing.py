@@ -23,9 +23,11 @@ _MAX_NAMES = 3
 async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
     """Print the models that the server lists, and the demo model."""
     settings = wiring.apply_settings(flags)
+    settings = settings.for_model(settings.model)
     connected = wiring.is_connected(settings)
     current = settings.model or ("demo" if not connected else None if settings.base_url else wiring.OPENAI_DEFAULT)
-    rows = [{"id": "demo", "owner": "swarmchat", "current": current == "demo"}]
+    ours = {"demo": "swarmchat", **dict.fromkeys(settings.models or (), "your settings")}
+    rows = [{"id": name, "owner": owner, "current": current == name} for name, owner in ours.items()]
     address, servers = None, []
     if connected:
         # The list does not depend on the name.
@@ -50,7 +52,7 @@ async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
     if address is None:
         for line in map(server_hint, servers) if servers else [CONNECT]:
             print(f"  {line}", file=sys.stderr)
-    elif len(rows) == 1:
+    elif len(rows) == len(ours):
         print(f"  {address} lists no models", file=sys.stderr)
 
 
@@ -63,8 +65,7 @@ def server_hints(settings: Settings) -> list[str]:
 
 def server_hint(server: LocalServer) -> str:
     """Return a line with the first models of ``server``, and the command to chat with one."""
-    # The names of models for embeddings follow no rule, but many contain this.
-    chat_models = [name for name in server.models if "embed" not in name.lower()] or list(server.models)
+    chat_models = wiring.for_chat(server.models)
     names = [one_line(name, 100) for name in chat_models[:_MAX_NAMES]]
     more = ", …" if len(chat_models) > _MAX_NAMES else ""
     command = f"swarmchat -m {shlex.quote(names[0])} --base-url {server.base_url}"

@@ -26,7 +26,7 @@ async def run_test(flags: Mapping[str, Any], *, quick: bool, as_json: bool) -> N
 
     Raises the error that ends them early, after the results so far, and RescueExhausted if the model cannot chat.
     """
-    settings = wiring.apply_settings(flags)
+    settings = await wiring.choose_model(wiring.apply_settings(flags))
     model = wiring.make_endpoint(settings, most_retries=1, remember=False)
     progress = (sys.stderr if sys.stderr.isatty() else None) if as_json else sys.stdout
 

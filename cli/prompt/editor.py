@@ -13,6 +13,7 @@ from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.key_binding import KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from swarmchat.cli.prompt.entry import Entered, Pastes, Queue, is_unfinished, without_quotes
+from swarmchat.cli.prompt.key_parser import pasted_text
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.registry import is_command
 from swarmchat.cli.terminal.external_editor import edit_text
@@ -29,6 +30,8 @@ class Editor:
         self.queue = Queue()
         self.postponed: list[KeyPress] = []
         """Keys to handle at the next prompt."""
+        self.revising = False
+        """Whether an undone turn is being edited: Ctrl-C gives that up."""
         self._pastes = Pastes()
         self._completing = False
         self._enter_after_completion: Application[Any] | None = None
@@ -81,9 +84,12 @@ class Editor:
         asyncio.get_running_loop().call_soon(enter)
 
     def clear(self, event: KeyPressEvent) -> None:
-        """Empty the prompt; the up arrow brings the text back."""
+        """Empty the prompt; the up arrow brings the text back. If ``revising``, leave it."""
         self.add_to_history(event.current_buffer)
-        event.current_buffer.reset()
+        if self.revising:
+            self.interrupt(event)
+        else:
+            event.current_buffer.reset()
 
     def add_to_history(self, buffer: Buffer) -> None:
         """Add the text to the history, with its pastes in full."""
@@ -108,7 +114,7 @@ class Editor:
         buffer = event.current_buffer
         if buffer.selection_state:
             buffer.cut_selection()
-        buffer.insert_text(self._pastes.fold(event.data, buffer.text))
+        buffer.insert_text(self._pastes.fold(pasted_text(event.data), buffer.text))
 
     def backspace(self, event: KeyPressEvent) -> None:
         """Delete the folded paste or the characters before the cursor."""
@@ -161,7 +167,7 @@ class Editor:
         run_in_terminal(self._renderer.show_results)
 
     def edit(self, event: KeyPressEvent) -> None:
-        """Open the text in the user's editor, then put it back at the prompt."""
+        """Open the text in the user's editor, then put it back; leave the prompt if ``revising`` changed nothing."""
         buffer = event.current_buffer
         text = self._pastes.unfold(buffer.text)
 
@@ -171,6 +177,9 @@ class Editor:
             except (OSError, ValueError) as error:
                 self._remark_above(f"no editor: {error}")
             else:
+                if self.revising and edited == text and event.app.is_running:
+                    self.interrupt(event)
+                    return
                 buffer.save_to_undo_stack()
                 buffer.document = Document(edited)
 

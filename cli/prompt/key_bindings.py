@@ -12,8 +12,9 @@ from swarmchat.cli.prompt.editor import Editor
 KEYS: dict[str, str] = {
     "Enter": 'sends; takes the choice that was made with Tab; begins a line in a code block or behind `"""` that is '
     "still open",
-    "Alt-Enter": "begins a line; sends where Enter begins one",
-    "Ctrl-J": "begins a line",
+    "Alt-Enter, Ctrl-Enter": "begins a line; sends where Enter begins one",
+    "Shift-Enter, Ctrl-J": "begins a line. A terminal without CSI u or modifyOtherKeys sends Enter for Shift-Enter and "
+    "Ctrl-Enter",
     "F3": "swaps Enter and Alt-Enter (setting: [`multiline`](#settings))",
     "Up, Down": "go through the lines of the message, then through what was entered earlier, in all sessions. Up at an "
     "empty prompt takes the last one back that is queued",

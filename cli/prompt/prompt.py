@@ -23,6 +23,7 @@ from swarmchat.cli.prompt.editor import Editor
 from swarmchat.cli.prompt.entry import Entered
 from swarmchat.cli.prompt.history import open_history
 from swarmchat.cli.prompt.key_bindings import key_bindings
+from swarmchat.cli.prompt.key_parser import read_all_keys
 from swarmchat.cli.prompt.style import colour_depth, prompt_style
 from swarmchat.cli.prompt.toolbar import Cost, toolbar
 from swarmchat.cli.prompt.typeahead import Pause, quiet_terminal, typing_kept
@@ -42,7 +43,7 @@ class Prompt:
     def __init__(self, chat: ChatContext, renderer: Renderer, stop: Callable[[], None]) -> None:
         self._chat = chat
         self._backend = wiring.backend_name(chat.settings)
-        self._cost = Cost(chat.settings.prices or {})
+        self._cost = Cost(chat.settings.all_prices)
         self._editor = Editor(renderer, stop, swapped=chat.settings.multiline)
         self.queue = self._editor.queue
         self._completer = SlashCompleter(chat, on_done=self._editor.completed)
@@ -64,18 +65,20 @@ class Prompt:
             vi_mode=chat.settings.editing == "vi",
             style=DynamicStyle(prompt_style),
         )
+        read_all_keys(self._session.input)
         self.app = self._session.app
         """Runs while the prompt is on the screen."""
         follow_reflow(self.app)
         # Seconds after which Esc is a key of its own, not the start of Alt and another key.
         self.app.ttimeoutlen = 0.1
 
-    async def ask(self, message: str, prefill: str = "") -> Entered:
+    async def ask(self, message: str, prefill: str = "", *, revising: bool = False) -> Entered:
         """Return what the user enters at the prompt ``message``; ``prefill`` is put before the current draft.
 
-        Raises EOFError when they leave, KeyboardInterrupt for Ctrl-C at an empty prompt.
+        Raises EOFError when they leave, KeyboardInterrupt for Ctrl-C at an empty prompt, and if ``revising`` at any.
         """
         self._completer.forget()
+        self._editor.revising = revising
         draft, self._draft = self._draft, Document()
         if prefill:
             draft = Document(f"{prefill}\n{draft.text}" if draft.text else prefill)
@@ -85,7 +88,10 @@ class Prompt:
             message += sanitize(draft.text)
         self.app.timeoutlen = 0.3 if self.app.editing_mode == EditingMode.VI else 1.0
         # Its own handling of signals would replace that of the chat.
-        return await self._session.prompt_async(ANSI(message), default=draft, handle_sigint=False)
+        try:
+            return await self._session.prompt_async(ANSI(message), default=draft, handle_sigint=False)
+        finally:
+            self._editor.revising = False
 
     @contextmanager
     def quiet(self) -> Iterator[None]:

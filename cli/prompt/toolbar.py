@@ -88,7 +88,8 @@ class Cost:
             self._last_seq = record.seq
             if record.type == "request":
                 self._model = str(record.data.get("model"))
-            usage, prices = record.data.get("usage"), self._prices.get(self._model)
+            # An answer names its model if it is not the one that was asked.
+            usage, prices = record.data.get("usage"), self._prices.get(record.data.get("model") or self._model)
             if prices and isinstance(usage, Mapping):
                 counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
                 if isinstance(counts[0], int) and isinstance(counts[1], int):

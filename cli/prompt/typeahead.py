@@ -41,7 +41,7 @@ def quiet_terminal(source: Input) -> Iterator[None]:
         return
     with _terminal_mode(_make_quiet):
         # A terminal that was not quiet yet has sent a line end for Enter, and Ctrl-D for the end of a file.
-        presses = [_ENTER if press.key == Keys.ControlJ else press for press in _waiting_keys(source)]
+        presses = [_ENTER if press.data == "\n" else press for press in _waiting_keys(source)]
         store_typeahead(source, [press for press in presses if press.key != Keys.ControlD])
         yield
 

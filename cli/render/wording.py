@@ -19,11 +19,12 @@ _REPAIRED = {
 }
 _FAULTS = {
     "unknown_tool": "the model called an unknown tool",
-    "bad_arguments": "the model called a tool with arguments that do not fit",
+    "leaked_call": "the model wrote a call that cannot be read",
+    "bad_arguments": "the model made a call that cannot be carried out",
     "repeated_call": "the model made the same call again and again",
     "handoff_loop": "the agents hand over in a circle",
     "request_limit": "the model kept calling tools and did not answer",
-    "repetition": "the answer repeated itself without end",
+    "repetition": "the answer is a repetition",
     "empty": "the model answered with nothing",
     "rejected": "the answer was not accepted",
 }
@@ -52,9 +53,9 @@ def remark_on(event: events.Event, *, chat: bool) -> str:
             return _call_remark(event, chat)
         case events.HandedOver(source, target):
             return f"{one_line(source, _NAME)} → {one_line(target, _NAME)}"
-        case events.Refused(policy, direction, banned):
+        case events.Refused(policy, direction, banned, until=until):
             refused = "your message" if direction == "input" else "the answer"
-            return f"policy {one_line(policy, _NAME)} refused {refused}" + ("; you are banned" if banned else "")
+            return f"policy {one_line(policy, _NAME)} refused {refused}" + _ban(banned, until)
         case events.Rescued():
             return f"rescue: {_rescue(event)}"
         case events.Warned(text):
@@ -66,6 +67,12 @@ def remark_on(event: events.Event, *, chat: bool) -> str:
         case events.TurnEnded(text=text) if not text.strip():
             return "the model answered with nothing: ask again, or ask differently"
     return ""
+
+
+def _ban(banned: bool, until: str | None) -> str:
+    if not banned:
+        return ""
+    return "; you are banned" + (f" until {until[:16].replace('T', ' ')} UTC" if until else "")
 
 
 def _call_remark(event: events.ToolFinished, chat: bool) -> str:

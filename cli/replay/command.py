@@ -27,6 +27,9 @@ def replay(
     update: Annotated[
         bool, typer.Option("--update", help="Accept the changes: write the new results into the file.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("-y", "--yes", help="With --update: do not ask about changes of the conversation's course.")
+    ] = False,
     start: Annotated[int | None, typer.Option("--from", min=1, metavar="TURN", help="First turn to replay.")] = None,
     until: Annotated[int | None, typer.Option(min=1, metavar="TURN", help="Last turn to replay.")] = None,
     speed: Annotated[
@@ -57,7 +60,7 @@ def replay(
 
     flags = {**flags, "swarm": swarm, "backend": backend, "base_url": base_url}
     request = ReplayRequest(
-        files, flags, mode, tuple(model or ()), update, start, until, every, verbose, as_json, junit, speed
+        files, flags, mode, tuple(model or ()), update, yes, start, until, every, verbose, as_json, junit, speed
     )
 
     async def work() -> int:

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -17,6 +17,7 @@ from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.printing import count_of, print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import paint
+from swarmchat.swarm.replay.compare import Difference
 from swarmchat.swarm.replay.expectations import TurnOutcome
 from swarmchat.swarm.replay.runner import Replayed
 
@@ -75,11 +76,12 @@ class Report:
         self._results: list[ReplayResult] = []
         self._failures: list[tuple[Path, str]] = []
         self._updated: set[Path] = set()
+        self._not_updated: set[Path] = set()
 
     @property
     def all_the_same(self) -> bool:
         """Whether nothing differs, or every difference is in an updated file now."""
-        return all(
+        return not self._not_updated and all(
             result.replayed.same or (result.path in self._updated and not result.unmet) for result in self._results
         )
 
@@ -113,6 +115,20 @@ class Report:
         self._failures.append((path, str(error)))
         self._errors.error(str(error))
 
+    def add_changes(self, path: Path, changes: Iterable[Difference]) -> None:
+        """Print what kinds of change an update of a file accepts, and how many of each."""
+        self.clear_progress()
+        kinds = Counter(change.kind for change in changes)
+        if not self._as_json:
+            _print(one_line(f"{path}: {count_of(kinds.total(), 'change')} to accept", _LINE_WIDTH))
+            for kind, count in kinds.most_common():
+                _print(f"{count:>8,}  {one_line(kind, _LINE_WIDTH)}")
+
+    def add_refusal(self, path: Path, reason: str) -> None:
+        """Add and print that a file was not updated."""
+        self._not_updated.add(path)
+        self._errors.error(f"{path} was not updated: {reason}")
+
     def add_update(self, path: Path, changed: int, total: int) -> None:
         """Add and print that a file was updated: ``changed`` of its ``total`` lines."""
         if changed:
@@ -140,6 +156,7 @@ class Report:
         else:
             text = f"all {count:,} conversations are the same {duration}"
         text += f"; {count_of(len(self._updated), 'file')} updated" if self._updated else ""
+        text += f"; {count_of(len(self._not_updated), 'file')} not updated" if self._not_updated else ""
         return text + (f"; {count_of(len(self._failures), 'file')} cannot be used" if self._failures else "")
 
     def end(self) -> None:

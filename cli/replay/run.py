@@ -13,9 +13,12 @@ from swarmchat.cli.replay.report import ReplayResult, Report
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.settings.store import open_store
+from swarmchat.cli.terminal.confirmation import can_confirm, confirm
+from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
 from swarmchat.swarm.models.base import Model
+from swarmchat.swarm.replay.compare import Difference, compare_logs
 from swarmchat.swarm.replay.files import RecordedConversation, read_conversations
 from swarmchat.swarm.replay.runner import MODES, Replayed, replay
 from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
@@ -33,6 +36,7 @@ class ReplayRequest:
     mode: str = "verify"
     models: Sequence[str] = ()
     update: bool = False
+    yes: bool = False
     start: int | None = None
     until: int | None = None
     every: bool = False
@@ -57,6 +61,8 @@ async def replay_transcripts(request: ReplayRequest) -> int:
     report = Report(every=request.every, verbose=request.verbose, as_json=request.as_json, drift=request.mode == "live")
     # The sessions of a replay are removed again, so by default they are never written to disk.
     settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
+    if request.mode == "live" and not request.models:
+        settings = await wiring.choose_model(settings)
     errors: list[CliError | SwarmError | BackendError] = []
     try:
         async with AsyncExitStack() as stack:
@@ -121,8 +127,18 @@ def _check(request: ReplayRequest) -> None:
         raise UsageError(f"--until {request.until} is before --from {request.start}")
     if request.update and (request.mode == "show" or request.start is not None or request.until is not None):
         raise UsageError("--update writes whole transcripts: leave out --from, --until and --mode show")
+    if request.yes and not request.update:
+        raise UsageError("--yes accepts an update: use it with --update")
     if request.update and len(request.models) > 1:
         raise UsageError(f"--update writes the answers of one model, not {len(request.models)}: give one -m")
+
+
+def _read_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file that are not blank. Raises TranscriptError."""
+    try:
+        return [line.rstrip(b"\r") for line in path.read_bytes().split(b"\n") if line.strip()]
+    except OSError as error:
+        raise TranscriptError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True)
@@ -150,7 +166,7 @@ class _Replayer:
                 self.report.add(result, several=len(conversations) > 1)
                 replayed.append(result.replayed)
         if self.request.update:
-            self._update(path, replayed)
+            await self._update(path, replayed)
 
     async def _replay(self, path: Path, conversation: RecordedConversation, model_name: str | None) -> ReplayResult:
         live = self.request.mode == "live"
@@ -183,13 +199,23 @@ class _Replayer:
                 await model.close()
         return ReplayResult(path, replayed, time.monotonic() - started, model.name if model else "", remarks)
 
-    def _update(self, path: Path, replayed: Sequence[Replayed]) -> None:
+    async def _update(self, path: Path, replayed: Sequence[Replayed]) -> None:
         new = [line for each in replayed for line in updated_lines(each)]
-        try:
-            old = [line.rstrip(b"\r") for line in path.read_bytes().split(b"\n") if line.strip()]
-        except OSError as error:
-            raise TranscriptError(f"{path} cannot be read: {error.strerror or error}") from error
+        old = _read_lines(path)
         if new != old:
+            changes = [change for each in replayed for change in compare_logs(each.conversation.records, each.records)]
+            self.report.add_changes(path, changes)
+            if reason := await self._refusal(path, changes):
+                self.report.add_refusal(path, reason)
+                return
             write_whole(path, b"\n".join(new) + b"\n")
         changed = sum(before != after for before, after in zip(old, new, strict=False)) + abs(len(old) - len(new))
         self.report.add_update(path, changed, len(new))
+
+    async def _refusal(self, path: Path, changes: Sequence[Difference]) -> str:
+        """Ask whether to accept ``changes`` if any is breaking; return why not, empty if they are accepted."""
+        if self.request.yes or not any(change.breaking for change in changes):
+            return ""
+        if not can_confirm():
+            return "the conversation takes another course, and nobody can be asked without a terminal: pass --yes"
+        return "" if await confirm(f"Write these changes into {as_line(str(path))}?") else "the changes were declined"

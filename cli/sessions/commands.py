@@ -12,7 +12,7 @@ from swarmchat.cli.app.typer_app import Commands
 
 sessions_app = Commands(help="See, search, keep and move sessions.", no_args_is_help=True)
 
-AllSessions = Annotated[bool, typer.Option("--all", help="All sessions of the client.")]
+AllSessions = Annotated[bool, typer.Option("--all", help="All sessions of the client, with its other data.")]
 AllStores = Annotated[bool, typer.Option("--all", help="On disk and in Redis, whichever can be reached.")]
 Empty = Annotated[bool, typer.Option("--empty", help="Only sessions without a turn.")]
 ExportFormat = Annotated[str, typer.Option("--format", help="jsonl, openai, markdown or html.")]
@@ -140,7 +140,7 @@ def import_files(
 def copy(
     to: Target, names: OptionalSessions = None, everything: AllSessions = False, *, flags: Flags, as_json: Json = False
 ) -> None:
-    """Copy sessions to another store (log, agent, states; not memory, bans or storages).
+    """Copy sessions to another store (log, agent, states; memory, bans and own storages only with --all).
 
     Run it again to add what is new.
     """

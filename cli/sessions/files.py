@@ -22,6 +22,7 @@ from swarmchat.cli.settings.store import OpenStore, open_store
 from swarmchat.cli.terminal.printing import as_line, count_of, print_json
 from swarmchat.cli.terminal.progress import progress_on
 from swarmchat.cli.terminal.sanitize import sanitize
+from swarmchat.swarm.archive.client_data import copy_client_data
 from swarmchat.swarm.archive.export import as_html, as_jsonl, as_markdown, as_openai
 from swarmchat.swarm.archive.redaction import Redaction
 from swarmchat.swarm.archive.sessions import snapshot
@@ -130,7 +131,7 @@ def import_sessions(flags: Flags, files: Sequence[Path], as_name: str | None, fo
 
 
 async def copy(store: OpenStore, to: str, names: Sequence[str], everything: bool, as_json: bool) -> None:
-    """Copy sessions, those called ``names`` or all, to the store that the backend setting ``to`` names."""
+    """Copy sessions to the store ``to``: those called ``names``, or all of them with the client's other data."""
     if bool(names) == everything:
         raise UsageError("which sessions? Give either their names or --all")
     async with open_store(replace(store.settings, backend=to)) as target:
@@ -139,6 +140,12 @@ async def copy(store: OpenStore, to: str, names: Sequence[str], everything: bool
         infos = await store.sessions() if everything else [await store.session(name) for name in names]
         snapshots = [await snapshot(store.backend, info) for info in infos]
         await _store_all(target, snapshots, None, as_json, "copied")
+        if everything:
+            lifetimes = wiring.session_settings(target.settings).lifetimes
+            async for name, copied in copy_client_data(store.backend, target.backend, store.client, lifetimes):
+                remark(f"{name}: {'copied' if copied else 'already there, not changed'}")
+        elif not as_json:
+            remark(f"memory, bans and storages of {store.client} stay on {store.name}: --all takes them along")
 
 
 async def _store_all(

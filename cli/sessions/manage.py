@@ -1,9 +1,7 @@
 """List, show, search, rename, delete, fork and repair sessions."""
 
-import asyncio
 import json
 import re
-import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, replace
@@ -19,6 +17,7 @@ from swarmchat.cli.sessions.pages import print_dialogue, print_hits, print_sessi
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.readers import read_age
 from swarmchat.cli.settings.store import OpenStore, open_store
+from swarmchat.cli.terminal.confirmation import can_confirm, confirm
 from swarmchat.cli.terminal.printing import as_line, count_of, print_json, print_rows
 from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.repair import repair_file, repair_session
@@ -59,9 +58,22 @@ async def _rows(store: OpenStore, infos: Sequence[SessionInfo]) -> list[dict[str
             "agent": Navigation.from_bytes(navigation, info.swarm).active,
             "model": info.model,
             "backend": store.name,
+            "expires": _expiry(info, store.ttl),
         }
         for info, navigation in zip(infos, navigations, strict=True)
     ]
+
+
+def _expiry(info: SessionInfo, lifetime: float | None) -> str | None:
+    """Return when a session is deleted unless it is opened before, as records write it.
+
+    ``None`` for never, and for a session that was imported later than it was used: the store alone knows then.
+    """
+    try:
+        expiry = timestamp(datetime.fromisoformat(info.updated) + timedelta(seconds=lifetime or 0))
+    except (ValueError, OverflowError):
+        return None
+    return expiry if lifetime is not None and expiry > timestamp(datetime.now(UTC)) else None
 
 
 async def show(store: OpenStore, name: str, as_json: bool) -> None:
@@ -227,25 +239,8 @@ async def _confirm(infos: Sequence[SessionInfo], yes: bool) -> None:
     """Ask before deleting ``infos``, and exit unless the answer is yes. Raises UsageError without a terminal."""
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_confirm():
         raise UsageError("cannot ask for confirmation without a terminal: pass --yes")
     names = ", ".join(as_line(info.name) for info in infos[:5]) + ("" if len(infos) <= 5 else ", …")
-    print(f"Delete {count_of(len(infos), 'session')} for good: {names}? [y/N] ", end="", file=sys.stderr, flush=True)
-    if (await _read_line()).strip().lower() not in ("y", "yes"):
+    if not await confirm(f"Delete {count_of(len(infos), 'session')} for good: {names}?"):
         raise typer.Exit(1)
-
-
-async def _read_line() -> str:
-    """Return a line from the terminal. Unlike ``input``, it can be cancelled, by Ctrl-C for example."""
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    try:
-        loop.add_reader(sys.stdin.fileno(), ready.set)
-    except NotImplementedError:
-        # On Windows, Ctrl-C interrupts a read.
-        return sys.stdin.readline()
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(sys.stdin.fileno())
-    return sys.stdin.readline()

@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from swarmchat.cli.render.renderer import Renderer, mark
 from swarmchat.cli.terminal.capabilities import wants_colour
-from swarmchat.cli.terminal.printing import count_of
+from swarmchat.cli.terminal.printing import count_of, duration
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.archive.dialogue import NO_ANSWER, DialogueEntry
@@ -17,14 +17,24 @@ _NAME = 30
 
 
 def print_sessions(rows: Sequence[Mapping[str, Any]], everywhere: bool) -> None:
-    """Print one line per session: name, last use, turns, agent and model, title."""
+    """Print one line per session: name, last use, turns, time until it is deleted, agent and model, title."""
+    left = {row["id"]: _time_left(row["expires"]) for row in rows}
+    longest = max(map(len, left.values()), default=0)
     width = max((len(one_line(row["name"], _NAME)) for row in rows), default=0)
     for row in rows:
         where = f"{row['backend']:<6}  " if everywhere else ""
         who = "/".join(one_line(str(row[name]), _NAME) for name in ("agent", "model") if row[name])
         name = one_line(row["name"], _NAME).ljust(width)
         use = f"{_local(row['updated'])}  {count_of(row['turns'], 'turn'):>9}"
+        use += f"  {left[row['id']]:<{longest}}" if longest else ""
         print(f"{where}{name}  {use}  {who}  {one_line(row['title'], 60)}".rstrip())
+
+
+def _time_left(expires: str | None) -> str:
+    if expires is None:
+        return ""
+    seconds = (datetime.fromisoformat(expires) - datetime.now(UTC)).total_seconds()
+    return f"{duration(seconds)} left"
 
 
 def print_dialogue(entries: Iterable[DialogueEntry]) -> None:

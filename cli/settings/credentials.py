@@ -1,6 +1,7 @@
 """The API key, and masks for keys and passwords in settings, requests and answers before they are shown."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.settings.named_models import KEYS
 from swarmchat.cli.settings.settings import Settings
 
 HIDDEN = "***"
@@ -29,29 +31,37 @@ _KEY = re.compile(r"()\b(?:sk-|gsk_|hf_|xai-|gh[pousr]_|github_pat_|AKIA|AIza)[\
 
 
 def has_key(settings: Settings) -> bool:
-    """Whether a key or a command for one is set."""
-    return bool(settings.api_key or settings.api_key_command)
+    """Whether a key, a variable or a command for one is set."""
+    return any(getattr(settings, name) for name in KEYS)
 
 
 def key_origin(settings: Settings) -> str:
     """Return the origin of the key."""
-    return settings.origins.get("api_key" if settings.api_key else "api_key_command", "")
+    return next((settings.origins.get(name, "") for name in KEYS if getattr(settings, name)), "")
 
 
 def read_key(settings: Settings) -> str | None:
     """Return the key; ``None`` if none is set. Runs the command at most once. Raises ConfigError."""
-    if settings.api_key_command is None:
+    if settings.api_key_command is not None:
+        return _printed(settings.api_key_command)
+    if settings.api_key_env is None:
         return settings.api_key
-    return _printed(settings.api_key_command)
+    if not (key := os.environ.get(settings.api_key_env)):
+        origin = settings.origins.get("api_key_env", "")
+        raise ConfigError(f"{origin}: api_key_env names {settings.api_key_env}, which is not set in the environment")
+    return key
 
 
 def secrets_of(settings: Settings) -> set[str]:
-    """Return the key and the passwords in the settings, so that they can be masked."""
-    urls = (settings.backend, settings.redis_url, settings.base_url, settings.embedding_base_url)
-    secrets = {password for url in urls if url for password in url_passwords(url)}
-    with suppress(ConfigError):
-        secrets.add((read_key(settings) or "").strip())
-    return secrets
+    """Return the keys and the passwords in the settings, so that they can be masked."""
+    urls = [settings.backend, settings.redis_url, settings.embedding_base_url]
+    secrets = set()
+    for each in (settings, *map(settings.for_model, settings.models or ())):
+        urls.append(each.base_url or "")
+        secrets |= {value for table in (each.headers, each.query) for value in (table or {}).values()}
+        with suppress(ConfigError):
+            secrets.add((read_key(each) or "").strip())
+    return secrets | {password for url in urls if url for password in url_passwords(url)}
 
 
 @cache
@@ -84,8 +94,10 @@ def shown_value(name: str, value: Any) -> Any:
         return "none"
     if value is None or isinstance(value, bool | int | float):
         return value
-    if name == "api_key":
-        return HIDDEN
+    if name in ("api_key", "headers", "query"):
+        return dict.fromkeys(value, HIDDEN) if isinstance(value, Mapping) else HIDDEN
+    if name == "models":
+        return {model: {each: shown_value(each, table[each]) for each in table} for model, table in value.items()}
     if name == "api_key_command":
         # Its arguments may contain a secret.
         return f"{str(value).split()[0]} {HIDDEN}" if len(str(value).split()) > 1 else value

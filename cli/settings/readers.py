@@ -6,6 +6,7 @@ The error says what was expected.
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from swarmchat.cli.terminal.themes import check_theme
@@ -19,6 +20,33 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604_800}
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", re.ASCII)
 _LONGEST = 100 * 366 * 86400
 """A hundred years, in seconds: longer times overflow the clocks of some stores."""
+
+
+def read_or_parse(read: Callable[[object], Any], value: object) -> Any:
+    """Return ``read(value)``; a text that ``read`` rejects is parsed as a value of TOML or JSON and read again.
+
+    So the environment and the command line take each value as a settings file has it.
+    """
+    try:
+        return read(value)
+    except ValueError:
+        if not isinstance(value, str):
+            raise
+        try:
+            parsed = _parse(value)
+        except (ValueError, RecursionError):
+            parsed = value
+        return read(parsed)
+
+
+def _parse(text: str) -> Any:
+    """Return the value of ``text`` as TOML or JSON has it. Raises ValueError and RecursionError."""
+    import tomllib
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        return tomllib.loads(f"value = {text.strip()}")["value"]
 
 
 def read_any_text(value: object) -> str:
@@ -143,25 +171,64 @@ def read_approvals(value: object) -> Mapping[str, str]:
     """Read one word for all tools, or a table of words by name pattern."""
     table = {"*": value} if isinstance(value, str) else value
     if not isinstance(table, dict) or not all(rule in ("auto", "ask", "deny") for rule in table.values()):
-        raise ValueError('expected "auto", "ask" or "deny", or a table of these by patterns of tool names')
+        raise ValueError('expected "auto", "ask" or "deny", or a table of these by tool name: { "order_*" = "ask" }')
     return table
 
 
 def read_prices(value: object) -> Mapping[str, Sequence[float]]:
-    """Read a table of two prices per model, or the same as JSON text."""
+    """Read a table of two prices per model."""
     expected = 'expected prices of a million tokens of input and of output by model: { "gpt-4o-mini" = [0.15, 0.60] }'
-    table = value
-    if isinstance(value, str):
-        try:
-            table = json.loads(value)
-        except ValueError as error:
-            raise ValueError(expected) from error
-    if not isinstance(table, dict) or not all(_are_prices(prices) for prices in table.values()):
+    try:
+        return {name: read_pair_of_prices(prices) for name, prices in read_table(value, expected).items()}
+    except ValueError as error:
+        raise ValueError(expected) from error
+
+
+def read_pair_of_prices(value: object) -> Sequence[float]:
+    """Read the prices of a million tokens of input and of output."""
+    are_prices = isinstance(value, list) and all(type(price) in (int, float) and price >= 0 for price in value)
+    if not isinstance(value, list) or not are_prices or len(value) != 2:
+        raise ValueError("expected prices of a million tokens of input and of output, such as [0.15, 0.60]")
+    return tuple(value)
+
+
+def read_texts(value: object) -> Mapping[str, str]:
+    """Read a table of texts by name."""
+    expected = 'expected a table of texts, such as { "X-Title" = "swarmchat" }'
+    table = read_table(value, expected)
+    if not all(isinstance(text, str) and name and (name + text).isprintable() for name, text in table.items()):
+        raise ValueError(f"{expected}, in one line each")
+    return table
+
+
+def read_score(value: object) -> float:
+    """Read a number from 0 to 1."""
+    number = float(value) if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1:
+        raise ValueError("expected a number from 0 to 1")
+    return float(number)
+
+
+def read_prefixes(value: object) -> tuple[str, str]:
+    """Read two texts."""
+    match value:
+        case [str(before_search), str(before_item)]:
+            return before_search, before_item
+        case _:
+            raise ValueError('expected two texts, such as ["query: ", "passage: "]')
+
+
+def read_names(value: object) -> Sequence[str]:
+    """Read names: a list, or a text with commas."""
+    has_commas = isinstance(value, str) and not value.lstrip().startswith("[")
+    names = str(value).split(",") if has_commas else value
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValueError('expected names, such as ["gpt-4o-mini", "qwen3:8b"]')
+    return tuple(name.strip() for name in names)
+
+
+def read_table(value: object, expected: str) -> Mapping[str, Any]:
+    """Read a table; ``expected`` is the error for anything else."""
+    if not isinstance(value, dict):
         raise ValueError(expected)
-    return {name: tuple(prices) for name, prices in table.items()}
-
-
-def _are_prices(value: object) -> bool:
-    if not isinstance(value, list) or len(value) != 2:
-        return False
-    return all(type(price) in (int, float) and price >= 0 for price in value)
+    return value

@@ -6,7 +6,7 @@ from typing import Any
 
 from swarmchat.cli.errors import ConfigError, UsageError
 from swarmchat.cli.settings.settings import Settings, from_folder
-from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Swarm
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 
@@ -33,9 +33,12 @@ def settings_of(settings: Settings, info: SessionInfo | None, *, options: bool =
     if not (options and (_is_option(settings, "swarm") or _is_option(settings, "system"))):
         values |= {name: stored[name] or None for name in ("swarm", "system") if name in stored}
     # The demo model answers where no other is known: who has found one meanwhile wants that.
-    is_known = "base_url" in stored and info.model not in ("", "demo")
-    if is_known and not (options and (_is_option(settings, "model") or _is_option(settings, "base_url"))):
-        values |= {"model": info.model, "base_url": stored["base_url"] or None}
+    if "base_url" in stored and info.model not in ("", "demo"):
+        server = {"model": info.model, "base_url": stored["base_url"] or None}
+        origins = {name: settings.origins.get(name, "")[:1] for name in server} if options else {}
+        # In the environment, the model and the server belong together; an option replaces one of them.
+        if "$" not in origins.values():
+            values |= {name: value for name, value in server.items() if origins.get(name) != "-"}
     origin = f"session {info.name}"
     return replace(settings, **values, origins={**settings.origins, **dict.fromkeys(values, origin)})
 
@@ -46,8 +49,8 @@ def check_swarm(settings: Settings, info: SessionInfo | None, swarm: Swarm) -> N
         return
     if not _is_option(settings, "swarm"):
         raise UsageError(
-            f"session {info.name!r} belongs to the swarm {info.swarm!r}, and its file is not known: name it with -S. "
-            f"To continue with {swarm.name!r} all the same, use -S, too"
+            f"session {info.name!r} belongs to the swarm {info.swarm!r}, and its file is not known: name it with -S; "
+            f"-S {DEFAULT_SWARM.name} continues with the plain assistant"
         )
 
 
@@ -63,6 +66,10 @@ def _is_option(settings: Settings, name: str) -> bool:
 
 def _anywhere(swarm: str) -> str:
     """Return the name of a swarm so that it is found from any folder."""
+    from swarmchat.swarm.agents.loader import EXAMPLES
+
+    if swarm in EXAMPLES:
+        return swarm
     path, colon, attribute = swarm.rpartition(":")
     for file, rest in ((swarm, ""), (path, colon + attribute)):
         if file and Path(file).expanduser().exists():

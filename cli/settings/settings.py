@@ -9,11 +9,12 @@ Every setting has one name: ``max_context`` in a file is ``--max-context`` on th
 import getpass
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.settings.named_models import KEYS, read_models
 from swarmchat.cli.settings.readers import (
     USUAL_PORTS,
     one_of,
@@ -23,16 +24,22 @@ from swarmchat.cli.settings.readers import (
     read_count,
     read_duration,
     read_flag,
+    read_names,
+    read_or_parse,
     read_ports,
+    read_prefixes,
     read_prices,
+    read_score,
     read_seconds,
     read_steps,
     read_text,
+    read_texts,
     read_theme,
     read_tokens,
 )
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import DEFAULT
+from swarmchat.swarm.common.files import read_text_file
 from swarmchat.swarm.common.names import nearest
 
 PROJECT_FILE = "swarmchat.toml"
@@ -42,7 +49,8 @@ _PREFIX = "SWARMCHAT_"
 _TESTS = "SWARMCHAT_TEST_"
 """Prefix of variables that only the test suite reads."""
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-_OF_PROFILE = re.compile(r" \[profiles\.[A-Za-z0-9_.-]{1,60}\]\Z")
+_TABLE = re.compile(r"(?: \[(?:profiles|models)\.[^\]]{1,100}\]){1,2}\Z")
+"""The part of an origin after the file."""
 
 Source = tuple[str, Mapping[str, Any]]
 """An origin, and the settings from there."""
@@ -85,8 +93,18 @@ class Settings:
     """Address of an OpenAI-compatible server, with its /v1."""
     api_key: str | None = _setting(read_text, None, "OPENAI_API_KEY")
     """The server's API key. Never shown, never stored with a session."""
+    api_key_env: str | None = _setting(read_text, None)
+    """The environment variable that holds the API key; replaces api_key. Not allowed in a folder's file."""
     api_key_command: str | None = _setting(read_text, None)
-    """A command that prints the API key; replaces api_key. Only allowed in your own file or the environment."""
+    """A command that prints the API key; replaces api_key. Not allowed in a folder's file."""
+    headers: Mapping[str, str] | None = _setting(read_texts, None)
+    """HTTP headers to add to each request to the server. Not allowed in a folder's file."""
+    query: Mapping[str, str] | None = _setting(read_texts, None)
+    """Parameters to add to the address of each request to the server. Not allowed in a folder's file."""
+    models: Mapping[str, Mapping[str, Any]] | None = _setting(read_models, None)
+    """Models with settings of their own: tables [models.NAME]. Not allowed in a folder's file."""
+    fallback: Sequence[str] | None = _setting(read_names, None)
+    """Models that answer while the server of the first one is down or too busy, in this order."""
     timeout: float = _setting(read_seconds, 600.0)
     """Seconds that the model server may be silent."""
     retries: int = _setting(read_count, 4)
@@ -97,11 +115,18 @@ class Settings:
     """The embedding model for storages. None: the built-in embedder, which needs no server."""
     embedding_base_url: str | None = _setting(read_address, None)
     """The server of the embedding model. None: the server of the chat model."""
+    embedding_score: float | None = _setting(read_score, None)
+    """The similarity, 0 to 1, from which a search in a storage finds an item. None: by the embedding model's name."""
+    embedding_prefixes: tuple[str, str] | None = _setting(read_prefixes, None)
+    """Two texts that the embedding model needs: one before each search, one before each text of an item."""
     approve: Mapping[str, str] | None = _setting(read_approvals, None)
     """Whether tools may run: auto, ask or deny, for all tools or by name pattern. None: as each tool declares."""
     rescue: Sequence[str] | None = _setting(read_steps, None)
     """Steps tried after an unusable answer: repair, feedback, recomplete, flush, placeholder. None: those of the
     swarm, or all."""
+    rescue_confirm: str = _setting(one_of("ask", "never", "always"), "ask")
+    """Whether to ask before a tool with effects runs that the model called in its text: ask (at a terminal), always
+    (denied elsewhere), or never."""
     placeholder: str | None = _setting(read_text, None)
     """The answer if no rescue step helped. None: that of the swarm."""
     locale: str | None = _setting(read_text, None)
@@ -128,6 +153,35 @@ class Settings:
     """Local ports searched for a model server while none is set: true (the usual ports), false, or a list."""
     origins: Mapping[str, str] = field(default_factory=dict)
 
+    def for_model(self, name: str | None) -> "Settings":
+        """Return the settings for the model ``name``, with those of its table [models.NAME], if it has one.
+
+        For the model in use, an option on the command line overrides the table. A server in the table gets no key and
+        no headers but those of the table.
+        """
+        table = (self.models or {}).get(name or "")
+        if table is None:
+            return self if name is None else replace(self, model=name)
+        of_server = dict.fromkeys((*KEYS, "headers", "query")) if "base_url" in table else {}
+        of_key = dict.fromkeys(KEYS) if any(key in table for key in KEYS) else {}
+        options = [field for field, origin in self.origins.items() if name == self.model and origin.startswith("--")]
+        values = {**of_server, **of_key, **table}
+        values = {field: value for field, value in values.items() if field not in (*_NO_SETTINGS, *options)}
+        origin = f"{self.origins.get('models', '')} [models.{name}]"
+        origins = {**self.origins, **dict.fromkeys(values, origin)}
+        return replace(self, **{**values, "model": name}, origins=origins)
+
+    @property
+    def of_this_model(self) -> Mapping[str, Any]:
+        """What the table [models.NAME] of the model sets; empty if it has none."""
+        return (self.models or {}).get(self.model or "", {})
+
+    @property
+    def all_prices(self) -> Mapping[str, Sequence[float]]:
+        """The prices of all models, also those in their tables."""
+        tables = {name: table["prices"] for name, table in (self.models or {}).items() if "prices" in table}
+        return {**(self.prices or {}), **tables}
+
     @property
     def client_name(self) -> str:
         """The client's name: the one that is set, or the login name."""
@@ -141,8 +195,16 @@ class Settings:
 
 
 _READERS: dict[str, Callable[[object], Any]] = {f.name: f.metadata["read"] for f in fields(Settings) if f.metadata}
-_IN_PLACE_OF = {"api_key": "api_key_command", "api_key_command": "api_key"}
-"""Settings that replace each other: the one from the stronger source is used."""
+_NO_SETTINGS = ("model", "prices", "adaptations")
+"""What a table [models.NAME] has in another form than the settings, or alone."""
+_NOT_FROM_FOLDER = {
+    "api_key_command": "starts a program",
+    "api_key_env": "reads your environment",
+    "headers": "goes to the server with your key",
+    "query": "goes to the server with your key",
+    "models": "chooses servers and keys",
+}
+"""Settings that a folder's file must not have, and what each does."""
 
 
 def refuse(error: ConfigError) -> None:
@@ -166,13 +228,17 @@ def load_settings(
     for origin, settings in [*sources, *_chosen_profile(profiles, [*sources, *above], complain), *above]:
         for name, value in settings.items():
             try:
-                values[name], origins[name] = read_value(origin, name, value), origin
+                read = read_value(origin, name, value)
+                # A profile adds tables.
+                values[name], origins[name] = {**values.get(name, {}), **read} if name == "models" else read, origin
             except ConfigError as error:
                 complain(error)
                 continue
-            other = _IN_PLACE_OF.get(name, "")
-            values.pop(other, None)
-            origins.pop(other, None)
+            # The key from the strongest source is used.
+            for other in KEYS if name in KEYS else ():
+                if other != name:
+                    values.pop(other, None)
+                    origins.pop(other, None)
     return Settings(**values, origins=origins)
 
 
@@ -201,7 +267,7 @@ def read_file(path: Path) -> dict[str, Any]:
             return {}
         import tomllib
 
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(read_text_file(path))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -239,7 +305,7 @@ def _above_files(flags: Mapping[str, Any], environment: Mapping[str, str]) -> li
 
 def file_of(origin: str) -> Path:
     """Return the file of an origin that is in one."""
-    return Path(_OF_PROFILE.sub("", origin))
+    return Path(_TABLE.sub("", origin))
 
 
 def check_name(name: str) -> None:
@@ -278,14 +344,14 @@ def read_value(origin: str, name: str, value: object) -> Any:
     """Convert the value of a setting to the form in which it is used. Raises ConfigError."""
     if name not in _READERS:
         raise ConfigError(f"{origin}: unknown setting {name!r}; {nearest(name, _READERS)}")
-    if name == "api_key_command" and from_folder(origin):
+    if name in _NOT_FROM_FOLDER and from_folder(origin):
         raise ConfigError(
-            f"{origin} sets api_key_command, which starts a program: the settings of a folder must not do that. "
+            f"{origin} sets {name}, which {_NOT_FROM_FOLDER[name]}: the settings of a folder must not do that. "
             "Set it in your own config file, or in the environment"
         )
     try:
-        return _READERS[name](value)
+        return read_or_parse(_READERS[name], value)
     except ValueError as error:
-        secret = name in ("api_key", "api_key_command", "redis_url") or "@" in str(value)
+        secret = name in (*KEYS, "redis_url", "headers", "query", "models") or "@" in str(value)
         shown = "a hidden value" if secret else one_line(repr(value), 60)
         raise ConfigError(f"{origin}: {name} is {shown}: {error}") from error

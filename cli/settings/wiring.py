@@ -1,7 +1,7 @@
 """Build the backend, the model and the swarm that the settings choose."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from swarmchat.cli.settings.settings import (
     load_settings,
     refuse,
 )
+from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import use_theme
 from swarmchat.swarm.agents.agent import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.conversation.settings import SessionSettings
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 OPENAI_DEFAULT = "gpt-4o-mini"
 """The model if a key is set but no model."""
 
+_NAMED = 10
+"""Number of models that an error names."""
 _SHORT_FORMS = ("memory", "disk", "redis")
 
 
@@ -104,18 +107,26 @@ def make_model(
     """
     # The demo model replaces the models of agents, too: it is for trying everything without a server.
     name = settings.model if settings.model == "demo" else name or settings.model
+    general, settings = settings, settings.for_model(name)
     if name == "demo" or (name is None and not is_connected(settings)):
         from swarmchat.swarm.models.demo import DemoModel
 
         return DemoModel(delay=0.015 if interactive else 0.0, rules=swarm.demo)
     if name is None:
         if settings.base_url:
-            raise ConfigError(f"which model of {settings.base_url}? Name it with -m MODEL or SWARMCHAT_MODEL")
+            raise _which_model(settings, ())
         name = OPENAI_DEFAULT
     check_key_stays_home(settings)
     from swarmchat.swarm.models.openai_chat import OpenAIModel
 
-    return OpenAIModel(name, **_connection(settings))
+    model = OpenAIModel(name, **_connection(settings))
+    others = [each for each in general.fallback or () if each not in (name, "demo")]
+    if not others:
+        return model
+    from swarmchat.swarm.models.fallback import FallbackModel
+
+    alone = replace(general, fallback=None)
+    return FallbackModel(model, [make_model(alone, interactive=interactive, name=each) for each in others])
 
 
 def make_endpoint(
@@ -127,17 +138,70 @@ def make_endpoint(
     """
     from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 
-    model = make_model(settings, interactive=False, name=name)
+    model = make_model(replace(settings, fallback=None), interactive=False, name=name)
     if model.name == "demo":
         return model
-    connection = _connection(settings, most_retries)
+    connection = _connection(settings.for_model(model.name), most_retries)
     return OpenAIEndpoint(model.name, **connection if remember else {**connection, "adaptations": None})
 
 
+async def choose_model(settings: Settings) -> Settings:
+    """Return ``settings`` with the only model of the server, if they name a server without a model.
+
+    Raises ConfigError if it has several or does not list them, and the errors of the server.
+    """
+    if settings.model is not None or settings.base_url is None:
+        return settings
+    from swarmchat.swarm.errors import ModelNotFound
+
+    try:
+        names = await list_models(settings, most_retries=1)
+    except ModelNotFound:
+        names = []
+    if len(chat_models := for_chat(names)) != 1:
+        raise _which_model(settings, names)
+    origins = {**settings.origins, "model": "the only model of the server"}
+    return replace(settings, model=chat_models[0], origins=origins)
+
+
+def _which_model(settings: Settings, names: Sequence[str]) -> ConfigError:
+    first = ", ".join(one_line(name, 60) for name in names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    listed = f" It lists {first}." if names else ""
+    return ConfigError(f"which model of {settings.base_url}?{listed} Name it with -m MODEL or SWARMCHAT_MODEL")
+
+
+async def list_models(settings: Settings, *, most_retries: int = 0) -> list[str]:
+    """Return the names of the models that the server of ``settings`` lists. Raises its errors."""
+    from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
+
+    # The list does not depend on the name.
+    endpoint = make_endpoint(replace(settings, model=None), name="any", most_retries=most_retries)
+    assert isinstance(endpoint, OpenAIEndpoint)
+    try:
+        return [model.id for model in await endpoint.list_models()]
+    finally:
+        await endpoint.close()
+
+
+def for_chat(names: Sequence[str]) -> list[str]:
+    """Return the names without those of embedding models, unless there are no others.
+
+    They follow no rule, but many contain "embed".
+    """
+    return [name for name in names if "embed" not in name.lower()] or list(names)
+
+
 def _connection(settings: Settings, most_retries: int | None = None) -> dict[str, Any]:
+    table = settings.of_this_model
     return {
         "base_url": settings.base_url,
         "api_key": read_key(settings),
+        "served_as": table.get("model"),
+        "headers": settings.headers,
+        "query": settings.query,
+        # A window in its table is this model's alone. Any other is the session's, also for other models.
+        "context_window": settings.max_context if "max_context" in table else None,
+        "demands": table.get("adaptations", ()),
         "timeout": settings.timeout,
         "max_retries": settings.retries if most_retries is None else min(settings.retries, most_retries),
         "adaptations": learned_adaptations(settings),
@@ -153,12 +217,13 @@ def learned_adaptations(settings: Settings) -> "LearnedAdaptations":
 
 def is_connected(settings: Settings) -> bool:
     """Whether the settings name a server: by an address, or by a key for OpenAI's."""
+    settings = settings.for_model(settings.model)
     return bool(settings.base_url) or has_key(settings)
 
 
 def make_swarm(settings: Settings) -> Swarm:
     """Return the swarm that answers. Raises DefinitionError if it is missing or invalid."""
-    if settings.swarm is not None:
+    if settings.swarm not in (None, DEFAULT_SWARM.name):
         from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
 
         origin = settings.origins.get("swarm", "")
@@ -186,19 +251,31 @@ def session_settings(settings: Settings) -> SessionSettings:
         alive=settings.alive_lifetime,
     )
     return SessionSettings(
-        context_window=settings.max_context,
+        context_window=None if "max_context" in settings.of_this_model else settings.max_context,
         lifetimes=lifetimes,
-        approve=settings.approve or {},
+        approve=_approvals(settings),
         rescue=settings.rescue,
+        rescue_confirm=settings.rescue_confirm,
         placeholder=settings.placeholder,
         resume_with=resume_with(settings),
     )
 
 
+def _approvals(settings: Settings) -> Mapping[str, str]:
+    """Return the rules for approval. A folder's file can make them stricter only: it must not let tools run unasked."""
+    rules = settings.approve or {}
+    if not from_folder(settings.origins.get("approve", "")):
+        return rules
+    return {pattern: rule for pattern, rule in rules.items() if rule != "auto"}
+
+
 def project_settings(settings: Settings) -> list[str]:
     """Return a line with the settings from the current folder's file, if there are any."""
     names = [name for name, origin in settings.origins.items() if from_folder(origin)]
-    return [f"./{PROJECT_FILE} sets {', '.join(names)}"] if names else []
+    if not names:
+        return []
+    server = f"; messages go to {settings.base_url}" if "base_url" in names else ""
+    return [f"./{PROJECT_FILE} sets {', '.join(names)}{server}"]
 
 
 def warm_up(model: Model) -> None:
@@ -224,15 +301,29 @@ def _with_embedder(swarm: Swarm, settings: Settings) -> Swarm:
     check_key_stays_home(settings, name)
     from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder
 
-    url = getattr(settings, name)
-    return replace(swarm, embedder=OpenAIEmbedder(settings.embedding_model, base_url=url, api_key=read_key(settings)))
+    is_shared = settings.embedding_base_url is None
+    embedder = OpenAIEmbedder(
+        settings.embedding_model,
+        base_url=getattr(settings, name),
+        api_key=read_key(settings),
+        default_score=settings.embedding_score,
+        prefixes=settings.embedding_prefixes or ("", ""),
+        headers=settings.headers if is_shared else None,
+        query=settings.query if is_shared else None,
+    )
+    return replace(swarm, embedder=embedder)
 
 
 def check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
-    """Refuse to send the user's key to an address that came with a folder, perhaps somebody else's."""
-    origin, ours = settings.origins.get(name, ""), key_origin(settings)
-    if has_key(settings) and from_folder(origin) and file_of(ours) != file_of(origin):
-        raise ConfigError(
-            f"{origin} sets {name}, and the key comes from {ours}: a folder must not choose who gets your key. "
-            f"If you trust it, set {name} = {getattr(settings, name)} yourself"
-        )
+    """Refuse to send the user's key or headers to an address that came with a folder, perhaps somebody else's."""
+    origin = settings.origins.get(name, "")
+    if not from_folder(origin):
+        return
+    origins = {"key": key_origin(settings) if has_key(settings) else ""}
+    origins |= {each: settings.origins.get(each, "") for each in ("headers", "query") if getattr(settings, each)}
+    for secret, ours in origins.items():
+        if ours and file_of(ours) != file_of(origin):
+            raise ConfigError(
+                f"{origin} sets {name}, and the {secret} comes from {ours}: a folder must not choose who gets your "
+                f"{secret}. If you trust it, set {name} = {getattr(settings, name)} yourself"
+            )

@@ -15,8 +15,8 @@ class ChatContext:
     session: Session
     """The open session, which the caller closes."""
     settings: Settings
-    make_model: Callable[[str], Model]
-    """Make the model with this name. Raises ConfigError, and UsageError if there is no server to ask for it."""
+    make_model: Callable[[Settings], Model]
+    """Make the model of these settings. Raises ConfigError, and UsageError if there is no server to ask for it."""
     open_session: Callable[[str], Awaitable[Session]]
     """Open the session with this name or id; create it if it does not exist."""
 

@@ -77,6 +77,8 @@ async def _tokens(chat: ChatContext, argument: str) -> str:
 
 @Command("compact", "replace older turns by a summary in requests; the log keeps them", "[FOCUS]", is_useful=has_turns)
 async def _compact(chat: ChatContext, argument: str) -> CommandResult:
+    if chat.session.model.name == "demo":
+        raise UsageError("the demo model cannot write summaries: connect a model, or see /help model")
     done = await chat.session.compact(argument)
     cost = f"; it cost {_cost(done.usage)}" if done.usage else ""
     remark = (

@@ -26,7 +26,7 @@ class CommandResult:
     send: str | None = None
     """A message to send now."""
     draft: str | None = None
-    """A message to put at the prompt for editing."""
+    """The message of a turn that was undone, for editing at the prompt. If the user gives up, the turn comes back."""
     next_session: str | None = None
     """The id of the session to switch to."""
 

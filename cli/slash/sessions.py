@@ -11,6 +11,7 @@ from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings.store import matching_session
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, Command, CommandResult
+from swarmchat.cli.terminal.printing import duration
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import clean_text
@@ -242,8 +243,15 @@ async def _session(chat: ChatContext, argument: str) -> str:
         "client": info.client,
         "model": chat.session.model.name,
         "kept in": chat.session.backend.url,
+        "kept": kept_for(chat.session),
     }
     return "\n".join(f"{name:<7}  {value}" for name, value in values.items())
+
+
+def kept_for(session: Session) -> str:
+    """Return for how long a session stays in its store."""
+    lifetime = session.settings.lifetimes.session
+    return "until it is deleted" if lifetime is None else f"for {duration(lifetime)} after it was last open"
 
 
 async def _store_all(session: Session) -> None:

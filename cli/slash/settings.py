@@ -13,6 +13,7 @@ from typing import Any
 from swarmchat.cli.errors import CliError, UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import mask_secrets, secrets_of
+from swarmchat.cli.settings.resumption import resume_with
 from swarmchat.cli.settings.settings import Settings, read_value
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, Command, CommandResult
@@ -71,6 +72,7 @@ _SETTINGS: Mapping[str, _Setting] = {
     "max_context": _Setting("context_window"),
     "approve": _Setting("approve", words=_MODES),
     "rescue": _Setting("rescue", words=(*STEPS, "none")),
+    "rescue_confirm": _Setting("rescue_confirm", words=("ask", "always", "never")),
     "placeholder": _Setting("placeholder"),
     "temperature": _Setting(read=_number(0, 2)),
     "top_p": _Setting(read=_number(0, 1)),
@@ -83,33 +85,45 @@ _SETTINGS: Mapping[str, _Setting] = {
 
 
 async def _model_names(chat: ChatContext, typed: str) -> list[Choice]:
-    """Offer the model in use, those that agents name, and those that the server lists in time."""
+    """Offer the model in use, those of the settings and of agents, and those that the server lists in time."""
     named = {agent.model: f"of {agent.name}" for agent in chat.session.swarm.agents if agent.model}
+    named = {**dict.fromkeys(chat.settings.models or (), "in your settings"), **named}
     models = {**named, chat.session.model.name: "in use", "demo": "built in: scripted answers, no AI"}
-    if wiring.is_connected(chat.settings):
+    if wiring.is_connected(replace(chat.settings, model=None)):
         with suppress(TimeoutError):
             async with asyncio.timeout(_TAB_TIMEOUT):
                 models = {**dict.fromkeys((await _listed_models(chat.settings))[0], ""), **models}
     return list(models.items())
 
 
-@Command("model", "show the model, or switch to another one", "[NAME]", completes=_model_names)
+@Command("model", "show the model, or switch to another one", "[NAME] [--base-url URL]", completes=_model_names)
 async def _model(chat: ChatContext, argument: str) -> str | CommandResult:
     session = chat.session
     if not argument:
         lines = [f"{session.model.name} answers, with a window of {session.model.context_window:,} tokens"]
         lines += [f"agent {agent.name} names {agent.model}" for agent in session.swarm.agents if agent.model]
         return "\n".join(lines)
-    model = chat.make_model(argument)
-    problem = ""
-    if argument != "demo":
-        names, problem = await _listed_models(chat.settings)
-        if names and argument not in names:
-            raise UsageError(f"the server has no model {argument!r}; {nearest(argument, names)}")
+    name, option, address = (part.strip() for part in f" {argument}".partition(" --base-url"))
+    # The options of the command line were for another model.
+    origins = {setting: origin.removeprefix("--") for setting, origin in chat.settings.origins.items()}
+    chosen = replace(chat.settings, model=name or None, origins=origins)
+    if option:
+        origins["base_url"] = option
+        chosen = replace(chosen, base_url=read_value(option, "base_url", address.removeprefix("=")))
+        chosen = await wiring.choose_model(chosen)
+    model, problem = chat.make_model(chosen), ""
+    if model.name != "demo":
+        names, problem = await _listed_models(chosen)
+        served = chosen.of_this_model.get("model", model.name)
+        if names and served not in names:
+            raise UsageError(f"the server has no model {served!r}; {nearest(served, names)}")
     session.model = model
+    if option:
+        chat.settings = chosen
+        await session.change_settings(replace(session.settings, resume_with=resume_with(chosen)))
     if session.model is not model:
         own = f"agent {session.agent.name} has a model of its own, {session.model.name}"
-        return CommandResult(remark=f"{own}; {argument} answers for the others")
+        return CommandResult(remark=f"{own}; {model.name} answers for the others")
     remark = f"{model.name} answers from now on, with a window of {session.conversation.budget.window:,} tokens"
     return CommandResult(
         remark=f"{remark}; could not check whether the server has it: {problem}" if problem else remark
@@ -118,21 +132,13 @@ async def _model(chat: ChatContext, argument: str) -> str | CommandResult:
 
 async def _listed_models(settings: Settings) -> tuple[list[str], str]:
     """Return the models that the server lists, and why it cannot be asked; both are empty if it has no such list."""
-    from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
-
-    settings = replace(settings, model=None, timeout=min(_LIST_TIMEOUT, settings.timeout), retries=0)
+    settings = settings.for_model(settings.model)
     try:
-        endpoint = wiring.make_endpoint(settings, name="any")
-        if isinstance(endpoint, OpenAIEndpoint):
-            try:
-                return [model.id for model in await endpoint.list_models()], ""
-            finally:
-                await endpoint.close()
+        return await wiring.list_models(replace(settings, timeout=min(_LIST_TIMEOUT, settings.timeout))), ""
     except ModelNotFound:
-        pass
+        return [], ""
     except (SwarmError, CliError) as error:
         return [], str(error)
-    return [], ""
 
 
 async def _assignments(chat: ChatContext, typed: str) -> list[Choice]:

@@ -53,7 +53,7 @@ def _check_call(swarm: Swarm, argument: str) -> None:
 
 def _check_declared(swarm: Swarm, kind: str, name: str, names: list[str]) -> None:
     if name not in names:
-        raise UsageError(f"swarm {swarm.name!r} declares no {kind} {name!r}; {nearest(name, names)}")
+        raise UsageError(f"swarm {swarm.name!r} has no {kind} {name!r}; {nearest(name, names)}")
 
 
 async def _other_agents(chat: ChatContext, typed: str) -> list[Choice]:

@@ -36,7 +36,10 @@ async def read_timeline(session: Session) -> Timeline:
 
 def turn_choices(timeline: Timeline, turns: Sequence[int]) -> list[Choice]:
     """Offer ``turns`` by their numbers, each with its question."""
-    return [(str(turn), timeline.texts.get(turn, "")) for turn in turns[:_MAX_CHOICES]]
+    return [
+        (str(turn), "/reset" if turn in timeline.resets else timeline.texts.get(turn, ""))
+        for turn in turns[:_MAX_CHOICES]
+    ]
 
 
 def _counts(timeline: Timeline, turns: Sequence[int]) -> list[Choice]:
@@ -72,8 +75,10 @@ def _check_number(swarm: Swarm, argument: str) -> None:
     is_useful=has_turns,
 )
 async def _undo(chat: ChatContext, argument: str) -> CommandResult:
-    undone = await _undone(chat.session, _number(argument), "nothing to undo: no turn is left")
-    return CommandResult(remark=f"{_named(undone.turns)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}")
+    undone = await chat.session.undo(_number(argument))
+    if not undone.turns:
+        raise UsageError("nothing to undo: no turn is left")
+    return CommandResult(remark=f"{_named(undone)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}")
 
 
 @Command(
@@ -88,13 +93,13 @@ async def _redo(chat: ChatContext, argument: str) -> CommandResult:
     redone = await chat.session.redo(_number(argument))
     if not redone.turns:
         raise UsageError("nothing to redo: redo works only right after an undo")
-    return CommandResult(remark=f"{_named(redone.turns)} back; {_remaining(chat.session, redone)}")
+    return CommandResult(remark=f"{_named(redone)} back; {_remaining(chat.session, redone)}")
 
 
 @Command("retry", "undo the last turn and ask again", is_useful=has_turns)
 async def _retry(chat: ChatContext, argument: str) -> CommandResult:
-    undone = await _undone(chat.session, 1, "no question to ask again")
-    remark = f"{_named(undone.turns)} undone; {_UNCHANGED}"
+    undone = await _undo_question(chat.session, "no question to ask again")
+    remark = f"{_named(undone)} undone; {_UNCHANGED}"
     if not undone.text.strip():
         return CommandResult(remark=f"{remark}; it had no text to ask again")
     return CommandResult(remark=remark, send=undone.text)
@@ -102,20 +107,23 @@ async def _retry(chat: ChatContext, argument: str) -> CommandResult:
 
 @Command("edit", "undo the last turn and edit its question", at_prompt_only=True, is_useful=has_turns)
 async def _edit(chat: ChatContext, argument: str) -> CommandResult:
-    undone = await _undone(chat.session, 1, "no question to edit")
-    remark = f"{_named(undone.turns)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}"
+    undone = await _undo_question(chat.session, "no question to edit")
+    remark = f"{_named(undone)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}"
     return CommandResult(remark=remark, draft=undone.text)
 
 
 @Command("reset", "forget the conversation; states, memory and the log are kept", is_useful=has_turns)
 async def _reset(chat: ChatContext, argument: str) -> str:
     await chat.session.reset()
-    return "earlier messages are no longer sent"
+    return "earlier messages are no longer sent; /undo takes the reset back"
 
 
-async def _undone(session: Session, count: int, otherwise: str) -> UndoResult:
-    """Undo ``count`` turns. Raises UsageError with the message ``otherwise`` if there are none."""
-    undone = await session.undo(count)
+async def _undo_question(session: Session, otherwise: str) -> UndoResult:
+    """Undo the last turn. Raises UsageError if it is a reset, and with the message ``otherwise`` if there is none."""
+    timeline = await read_timeline(session)
+    if timeline.last in timeline.resets:
+        raise UsageError(f"{otherwise} since the reset: /undo takes the reset back")
+    undone = await session.undo()
     if not undone.turns:
         raise UsageError(otherwise)
     return undone
@@ -129,7 +137,10 @@ def _number(argument: str) -> int:
     return int(argument)
 
 
-def _named(turns: Sequence[int]) -> str:
+def _named(result: UndoResult) -> str:
+    turns = result.turns
+    if result.resets.issuperset(turns):
+        return "the reset is" if len(turns) == 1 else f"{len(turns)} resets are"
     if len(turns) == 1:
         return f"turn {turns[0]} is"
     if len(turns) == turns[-1] - turns[0] + 1:

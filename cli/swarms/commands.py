@@ -36,7 +36,7 @@ def list_agents(*, flags: options.Flags, as_json: options.Json = False) -> None:
         for agent in swarm.agents:
             print(f"{'*' if agent.name == swarm.default else ' '} {_head(agent)}")
             tools = [tool.name for tool in agent.own_tools]
-            for kind, names in {"tools": tools, "handoffs": agent.handoffs}.items():
+            for kind, names in {"tools": tools, "handoffs": agent.targets}.items():
                 if names:
                     print(f"    {kind}: {', '.join(names)}")
 
@@ -66,8 +66,8 @@ def show_agent(
             print(f"\n{text}")
         for definition in definitions:
             print(f"\n  {tool_line(definition['function'])}")
-        if agent.handoffs:
-            print(f"\n  hands over to {', '.join(agent.handoffs)}")
+        if agent.targets:
+            print(f"\n  hands over to {', '.join(agent.targets)}")
 
     _run_on_swarm(flags, show)
 
@@ -218,7 +218,7 @@ def _fields(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
         "default": agent.name == swarm.default,
         "description": agent.description,
         "tools": [tool.name for tool in agent.own_tools],
-        "handoffs": list(agent.handoffs),
+        "handoffs": list(agent.targets),
         "model": agent.model,
     }
 

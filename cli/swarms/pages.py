@@ -18,7 +18,7 @@ def as_tree(swarm: Swarm) -> str:
     seen = {swarm.default}
 
     def add_targets(name: str, indent: str) -> None:
-        targets = list(swarm.agent(name).handoffs)
+        targets = list(swarm.agent(name).targets)
         for number, target in enumerate(targets):
             last = number == len(targets) - 1
             repeated = target in seen
@@ -41,5 +41,5 @@ def as_mermaid(swarm: Swarm) -> str:
     lines = ["flowchart LR"]
     for name, node in ids.items():
         lines.append(f'    {node}(["{name}"])' if name == swarm.default else f'    {node}["{name}"]')
-    lines += [f"    {ids[agent.name]} --> {ids[target]}" for agent in swarm.agents for target in agent.handoffs]
+    lines += [f"    {ids[agent.name]} --> {ids[target]}" for agent in swarm.agents for target in agent.targets]
     return "\n".join(lines)

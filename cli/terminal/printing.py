@@ -36,6 +36,15 @@ def count_of(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Return a length of time in its largest unit, rounded down: ``45 s``, ``30 min``, ``23 h``, ``6 days``."""
+    for unit, length in (("day", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return count_of(count, unit) if unit == "day" else f"{count:,} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
 def as_line(value: Any) -> str:
     """Return a text, or any other value as JSON, as one line that is safe to print."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

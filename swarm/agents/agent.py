@@ -39,8 +39,8 @@ class Agent:
     prompt: Text = DEFAULT_PROMPT
     """The system message; none is sent if it is empty."""
     tools: Sequence["Tool | Callable[..., Any]"] = ()
-    handoffs: Sequence[str] = ()
-    """Agents that this one can hand over to: it gets a tool ``transfer_to_NAME`` for each."""
+    handoffs: Sequence["Agent | str"] = ()
+    """Agents that this one can hand over to, or their names: it gets a tool ``transfer_to_NAME`` for each."""
     system: Sequence[Text] = ()
     """More system messages, sent separately."""
     description: str = ""
@@ -64,6 +64,9 @@ class Agent:
             from swarmchat.swarm.tools.tool import as_tool
 
             object.__setattr__(self, "tools", tuple(as_tool(function) for function in self.tools))
+        object.__setattr__(
+            self, "handoffs", tuple(each if isinstance(each, str) else each.name for each in self.handoffs)
+        )
         if duplicates := _duplicates(tool.name for tool in self.own_tools):
             raise DefinitionError(f"agent {self.name!r} has two tools named {min(duplicates)!r}: rename one")
 
@@ -71,6 +74,11 @@ class Agent:
     def own_tools(self) -> tuple["Tool", ...]:
         """The tools of the agent, without handoffs."""
         return tuple(self.tools)  # type: ignore[arg-type]  # __post_init__ has made tools of the functions
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the agents that this one can hand over to."""
+        return tuple(self.handoffs)  # type: ignore[arg-type]  # __post_init__ has made names of the agents
 
     async def system_messages(self, ctx: "Context") -> tuple[bytes, ...]:
         """Return the agent's system messages as JSON, in the order in which they are sent. Raises HookError."""
@@ -129,19 +137,25 @@ class Swarm:
 
     def agent(self, name: str) -> Agent:
         """Return the agent ``name``. Raises DefinitionError, with the most similar name, if it is unknown."""
-        agent: Agent = self.find("agent", name)
-        return agent
+        for agent in self.agents:
+            if agent.name == name:
+                return agent
+        raise self._unknown("agent", name)
 
     def find(self, kind: str, name: str) -> Any:
         """Return the agent, policy, state or storage ``name``. Raises DefinitionError as ``agent`` does."""
-        parts = {part.name: part for part in getattr(self, _PARTS[kind])}
-        if name not in parts:
-            raise DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, parts)}")
-        return parts[name]
+        for part in getattr(self, _PARTS[kind]):
+            if part.name == name:
+                return part
+        raise self._unknown(kind, name)
+
+    def _unknown(self, kind: str, name: str) -> DefinitionError:
+        names = [part.name for part in getattr(self, _PARTS[kind])]
+        return DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, names)}")
 
     def _check_handoffs(self, agent: Agent) -> None:
         own = {tool.name for tool in agent.own_tools}
-        for target in agent.handoffs:
+        for target in agent.targets:
             if target not in self.names:
                 raise DefinitionError(
                     f"agent {agent.name!r} hands over to {target!r}, but there is no such agent; "
@@ -149,7 +163,7 @@ class Swarm:
                 )
             if target == agent.name:
                 raise DefinitionError(f"agent {agent.name!r} hands over to itself: remove it from its handoffs")
-        for name in (*(PREFIX + target for target in agent.handoffs), BACK):
+        for name in (*(PREFIX + target for target in agent.targets), BACK):
             if name in own:
                 raise DefinitionError(
                     f"agent {agent.name!r}: the tool name {name!r} is reserved for a handoff: rename the tool"
@@ -163,7 +177,7 @@ def _duplicates(names: Iterable[str]) -> set[str]:
 def handoff_definitions(swarm: Swarm, agent: Agent, navigation: Navigation) -> list[dict[str, Any]]:
     """Return the definitions of the handoff tools of ``agent``, in the form of the chat API."""
     texts = {}
-    for name in agent.handoffs:
+    for name in agent.targets:
         purpose = swarm.agent(name).description
         texts[PREFIX + name] = f"Hand the user over to {name}." + (f" {purpose}" if purpose else "")
     if navigation.stack:
@@ -177,7 +191,7 @@ def handoff_definitions(swarm: Swarm, agent: Agent, navigation: Navigation) -> l
 
 def handoff_names(agent: Agent, navigation: Navigation) -> list[str]:
     """Return the names of the handoff tools that ``agent`` can call now."""
-    return [*(PREFIX + name for name in agent.handoffs), *([BACK] if navigation.stack else [])]
+    return [*(PREFIX + name for name in agent.targets), *([BACK] if navigation.stack else [])]
 
 
 def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | None:
@@ -185,7 +199,7 @@ def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | Non
     if name == BACK and navigation.stack:
         return navigation.stack[-1]
     target = name.removeprefix(PREFIX)
-    return target if name.startswith(PREFIX) and target in agent.handoffs else None
+    return target if name.startswith(PREFIX) and target in agent.targets else None
 
 
 def as_swarm(definition: Swarm | Agent) -> Swarm:

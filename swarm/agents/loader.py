@@ -21,11 +21,15 @@ _ATTRIBUTE = "swarm"
 def load_swarm(name: str, folder: Path) -> Swarm:
     """Return the swarm ``name``; relative paths are looked up in ``folder``.
 
-    ``name`` is the path of a Python file (``FILE.py`` or ``FILE.py:ATTRIBUTE``), of a TOML file or of a folder with a
-    ``swarm.toml``; or ``MODULE:ATTRIBUTE``; or one of EXAMPLES. The attribute is ``swarm`` unless it is named.
+    ``name`` is one of EXAMPLES, whatever is in the folder; or the path of a Python file (``FILE.py`` or
+    ``FILE.py:ATTRIBUTE``), of a TOML file or of a folder with a ``swarm.toml``; or ``MODULE:ATTRIBUTE``. The attribute
+    is ``swarm`` unless it is named.
     Raises DefinitionError, naming the file, the line or key, and the nearest valid name.
     """
     path, attribute = _split(name)
+    if path in EXAMPLES and attribute is None:
+        # Before the folder, which may be somebody else's, can offer one of the same name: ./helpdesk means that.
+        return _swarm_of(importlib.import_module(f"swarmchat.examples.{path}"), _ATTRIBUTE, path)
     file = (folder / path).expanduser()
     if file.is_dir():
         if not (file / TOML).is_file():
@@ -38,8 +42,6 @@ def load_swarm(name: str, folder: Path) -> Swarm:
 
             return read_toml(file)
         return _swarm_of(load_module(file), attribute or _ATTRIBUTE, str(file))
-    if path in EXAMPLES and attribute is None:
-        return _swarm_of(importlib.import_module(f"swarmchat.examples.{path}"), _ATTRIBUTE, path)
     if attribute is not None and re.fullmatch(r"[\w.]+", path):
         return _swarm_of(_import(path, folder), attribute, path)
     if file.suffix in (".py", ".toml") or len(file.parts) > len(folder.parts) + 1:

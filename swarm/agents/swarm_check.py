@@ -126,7 +126,7 @@ class _Check:
             name = pending.pop()
             if name not in reached:
                 reached.add(name)
-                pending += self._swarm.agent(name).handoffs
+                pending += self._swarm.agent(name).targets
         for agent in self._swarm.agents:
             if agent.name not in reached:
                 problem = f"no handoff leads to it from {self._swarm.default}"

@@ -9,6 +9,7 @@ from typing import Any
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.agents.python_file import load_module
 from swarmchat.swarm.agents.rescue_steps import STEPS, Step
+from swarmchat.swarm.common.files import read_text_file
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.demo import DemoRule
@@ -48,7 +49,7 @@ def read_toml(path: Path) -> Swarm:
     the file, the line or the key, and the most similar valid name.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(read_text_file(path))
     except (OSError, ValueError) as error:
         raise DefinitionError(f"{path}: {error}") from error
     try:

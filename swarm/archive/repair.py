@@ -25,8 +25,21 @@ class RepairedLog:
     """A valid log, and the problems of the damaged one."""
 
     lines: list[bytes] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
-    """Each problem and its repair, with the line number."""
+    unreadable: list[str] = field(default_factory=list)
+    """Invalid lines. This and the other lists hold each problem and its repair, with the line number."""
+    unpaired: list[str] = field(default_factory=list)
+    """Calls and results that do not fit together: each request puts them right without a repair."""
+    misnumbered: list[str] = field(default_factory=list)
+
+    @property
+    def damage(self) -> list[str]:
+        """The problems that only a repair solves."""
+        return [*self.unreadable, *self.misnumbered]
+
+    @property
+    def findings(self) -> list[str]:
+        """All problems."""
+        return [*self.unreadable, *self.unpaired, *self.misnumbered]
 
 
 @dataclass
@@ -50,11 +63,11 @@ def repair_log(lines: Iterable[bytes]) -> RepairedLog:
     duplicate ids get a number, and the records are renumbered. Raises BadRecord for a log of a newer version.
     """
     repaired = RepairedLog()
-    entries = _parsed(lines, repaired.findings)
-    entries = _paired(entries, repaired.findings)
+    entries = _parsed(lines, repaired.unreadable)
+    entries = _paired(entries, repaired.unpaired)
     new_places = {entry.line - 1: place for place, entry in enumerate(entries) if entry.line is not None}
     for place, entry in enumerate(entries):
-        repaired.lines.append(_numbered(entry, place, new_places, repaired.findings))
+        repaired.lines.append(_numbered(entry, place, new_places, repaired.misnumbered))
     return repaired
 
 

@@ -1,5 +1,6 @@
 """Compact JSON and valid Unicode."""
 
+import codecs
 import json
 import math
 from collections.abc import Mapping
@@ -30,6 +31,20 @@ def _finite(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return value
+
+
+def decode_text(data: bytes) -> str:
+    """Decode UTF-8, or UTF-16 that begins with a byte order mark; a mark is left out.
+
+    Raises UnicodeDecodeError, also for a NUL, which binary data has and text does not.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    text = data.decode("utf-8")
+    if (position := data.find(0)) >= 0:
+        raise UnicodeDecodeError("utf-8", data, position, position + 1, "a NUL is not text")
+    return text
 
 
 def clean_text(text: str) -> str:

@@ -1,10 +1,20 @@
-"""Replace files atomically: readers see the old content or the new, never a part."""
+"""Read text files of any editor, and replace files atomically: readers see the old content or the new."""
 
 import os
 import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+
+from swarmchat.swarm.common.encoding import decode_text
+
+
+def read_text_file(path: Path) -> str:
+    """Return the text of a file, decoded by `decode_text`, with ``\\n`` at the end of each line.
+
+    Raises OSError and UnicodeDecodeError.
+    """
+    return decode_text(path.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int | None = None) -> None:

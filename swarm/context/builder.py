@@ -23,7 +23,7 @@ from typing import Any
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.groups import Group, Groups, Selection, after_cut, leading_system, turn_start, with_pins
 from swarmchat.swarm.context.tokens import TokenCounter
-from swarmchat.swarm.context.truncation import SMALLEST_ANSWER, shorten_answer, shorten_results
+from swarmchat.swarm.context.truncation import SMALLEST_ANSWER, shortened_group
 from swarmchat.swarm.errors import OverBudget
 
 
@@ -145,7 +145,7 @@ def build_context(
         system: The agent's system messages, as JSON.
         tools: The definitions of the tools that are offered.
         first_kept: The seq of the first group that the last cut kept.
-        tail: Messages at the end of this request that are not in the log.
+        tail: Messages at the end of this request that are not in the log. They give way to what must be sent.
         summary: The groups that replace the compacted conversation.
         pinned: The first and last seq of each pinned turn.
 
@@ -153,9 +153,10 @@ def build_context(
     """
     leading = leading_system(groups)
     fixed = counter.fixed(system, tools) + sum(group.tokens(counter) for group in leading)
+    selection = after_cut(groups, first_kept)
+    tail = _fitting_tail(tail, budget.available - fixed, selection, counter)
     fixed += sum(counter.message(message) for message in tail)
     room = _room(budget, fixed)
-    selection = after_cut(groups, first_kept)
     summary, pins, crowded_out = _fitting_extras(summary, groups.within(pinned), room, selection, counter)
     held = frozenset(group.seq for group in pins)
     selection = with_pins(selection, pins)
@@ -169,7 +170,7 @@ def build_context(
     kept = [*selection]
     shortened = total > room
     if shortened:
-        index, short = _shortened_group(kept, held, fixed + total, budget.available, counter)
+        index, short = shortened_group(kept, held, fixed + total, budget.available, counter)
         total += short.tokens(counter) - kept[index].tokens(counter)
         kept[index] = short
     kept = _unique_ids([*leading, *summary, *kept])
@@ -212,6 +213,19 @@ def _room(budget: Budget, fixed: int) -> int:
             available=budget.available,
         )
     return budget.available - fixed
+
+
+def _fitting_tail(
+    tail: Sequence[Mapping[str, Any]], room: int, kept: Selection, counter: TokenCounter
+) -> Sequence[Mapping[str, Any]]:
+    """Return the last messages of ``tail`` that fit beside what must be sent."""
+    if not tail:
+        return tail
+    must = {group.seq: group for group in (*kept.newest_turn().staying(), *kept.newest())} if kept else {}
+    room -= _cost(must.values(), counter)
+    while tail and sum(counter.message(message) for message in tail) > room:
+        tail = tail[1:]
+    return tail
 
 
 def _fitting_extras(
@@ -361,32 +375,6 @@ def _cut_newest_turn(
             return oldest, total, staying
         total, oldest = longer, group.seq
     return live.first.seq, total, []
-
-
-def _shortened_group(
-    kept: Sequence[Group], pinned: frozenset[int], needed: int, available: int, counter: TokenCounter
-) -> tuple[int, Group]:
-    """Return the index of a group to shorten, and the shortened group, so that ``needed`` tokens become ``available``.
-
-    It is the last answer before the newest turn, or else the results of the newest group. Raises OverBudget if neither
-    can be so short.
-    """
-    excess = needed - available
-    before = turn_start(kept, len(kept)) - 1
-    if before >= 0 and kept[before].seq not in pinned:
-        short = shorten_answer(kept[before], kept[before].tokens(counter) - excess, counter)
-        if short is not None:
-            return before, short
-    newest = kept[-1]
-    short = shorten_results(newest, newest.tokens(counter) - excess, counter) if newest.calls else None
-    if short is None:
-        raise OverBudget(
-            f"the last message and what belongs to it take {needed:,} tokens with the system prompt, the context "
-            f"window leaves {available:,}: send less at once, or set a larger --max-context",
-            needed=needed,
-            available=available,
-        )
-    return len(kept) - 1, short
 
 
 def _unique_ids(groups: list[Group]) -> list[Group]:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 
 from swarmchat.swarm.common.messages import texts_of
-from swarmchat.swarm.context.groups import Group, Part
+from swarmchat.swarm.context.groups import Group, Part, turn_start
 from swarmchat.swarm.context.tokens import TokenCounter
+from swarmchat.swarm.errors import OverBudget
 
 SMALLEST = 24
 """Tokens that every shortened result keeps: with fewer it would be useless."""
@@ -41,6 +42,32 @@ def shorten(text: str, tokens: int, counter: TokenCounter) -> str:
         if size == 0 or counter.text(short) <= tokens:
             return short
         size = size * 9 // 10
+
+
+def shortened_group(
+    kept: Sequence[Group], pinned: frozenset[int], needed: int, available: int, counter: TokenCounter
+) -> tuple[int, Group]:
+    """Return the index of a group to shorten, and the shortened group, so that ``needed`` tokens become ``available``.
+
+    It is the last answer before the newest turn, or else the results of the newest group. Raises OverBudget if neither
+    can be so short.
+    """
+    excess = needed - available
+    before = turn_start(kept, len(kept)) - 1
+    if before >= 0 and kept[before].seq not in pinned:
+        short = shorten_answer(kept[before], kept[before].tokens(counter) - excess, counter)
+        if short is not None:
+            return before, short
+    newest = kept[-1]
+    short = shorten_results(newest, newest.tokens(counter) - excess, counter) if newest.calls else None
+    if short is None:
+        raise OverBudget(
+            f"the last message and what belongs to it take {needed:,} tokens with the system prompt, the context "
+            f"window leaves {available:,}: send less at once, or set a larger --max-context",
+            needed=needed,
+            available=available,
+        )
+    return len(kept) - 1, short
 
 
 def shorten_answer(group: Group, tokens: int, counter: TokenCounter) -> Group | None:

@@ -55,6 +55,7 @@ class Conversation:
         models: Callable[[str], Model] | None,
         approver: Approver | None,
         clock: Callable[[], datetime],
+        deps: object = None,
     ) -> None:
         companions = [keys.session_swarm(info.client, info.id)]
         companions += [keys.session_state(info.client, info.id, state.name) for state in swarm.states]
@@ -63,6 +64,8 @@ class Conversation:
         self.swarm = swarm
         self.change_settings(settings)
         self.approver = approver
+        self.deps = deps
+        """What tools, prompts and conditions get as ``ctx.deps``."""
         self.run_tool: ToolRunner = lambda tool, ctx, arguments, outcome: tool.run(ctx, arguments)
         """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
         self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
@@ -191,7 +194,7 @@ class Conversation:
         self._discovered_model = model
         if isinstance(model, DiscoverableModel):
             await model.discover()
-            if model.facts.tools is False and any(agent.own_tools or agent.handoffs for agent in self.swarm.agents):
+            if model.facts.tools is False and any(agent.own_tools or agent.targets for agent in self.swarm.agents):
                 self._notices.append(
                     f"the chat template of {model.name} has no tools: calls are only found if it writes them as text"
                 )
@@ -224,11 +227,17 @@ class Conversation:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
         loop = asyncio.get_running_loop()
-        return Context(self.info.client, self.info.id, self.agent.name, primitives, call_id, loop=loop)
+        return Context(self.info.client, self.info.id, self.agent.name, primitives, call_id, loop=loop, deps=self.deps)
 
-    async def approves(self, tool: "Tool", call: ToolCall) -> bool | str:
-        """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver."""
+    async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str:
+        """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver.
+
+        ``guess`` says that the model wrote the call as text.
+        """
         rule = self.settings.rule_for(tool.name, tool.approve)
+        can_ask = self.approver is not None
+        if guess and rule == "auto" and tool.effects and self.settings.asks_about_guess(tool.name, can_ask):
+            rule = "ask"
         if rule == "ask":
             return False if self.approver is None else await self.approver(tool, call)
         return rule == "auto"

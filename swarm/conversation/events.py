@@ -85,6 +85,8 @@ class Refused:
     """Whether the client is banned now."""
     message: str
     """The answer of the policy."""
+    until: str | None = None
+    """When the ban ends by itself, UTC; ``None`` if there is no ban, or if it has to be lifted."""
 
 
 @dataclass(frozen=True, slots=True)

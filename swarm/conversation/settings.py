@@ -45,6 +45,16 @@ class SessionSettings:
     approve: Mapping[str, str] = field(default_factory=dict)
     """Patterns of tool names (``refund*``) to auto, ask or deny; the first match overrides the tool's own rule."""
 
+    rescue_confirm: str = "ask"
+    """Whether a call that the rescue made of text is asked for, if its tool has effects: ask (where there is somebody
+    to ask), always (denied where there is nobody), or never."""
+
+    def asks_about_guess(self, tool: str, can_ask: bool) -> bool:
+        """Tell whether a call of ``tool`` that the model wrote as text needs approval, though the tool does not."""
+        if any(fnmatchcase(tool, pattern) for pattern in self.approve):
+            return False
+        return self.rescue_confirm == "always" or (self.rescue_confirm == "ask" and can_ask)
+
     def rule_for(self, tool: str, default: str) -> str:
         """Return the approval rule for ``tool``: auto, ask or deny; ``default`` is the tool's own."""
         return next((rule for pattern, rule in self.approve.items() if fnmatchcase(tool, pattern)), default)

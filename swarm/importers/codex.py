@@ -11,18 +11,25 @@ from typing import Any, BinaryIO
 
 from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.importers.lines import Line, at_line, parse_json, read_lines
-from swarmchat.swarm.importers.record_builder import RecordMaker, as_json_text, clean_name, made_session, moment_of
+from swarmchat.swarm.importers.record_builder import (
+    RecordMaker,
+    as_json_text,
+    clean_name,
+    made_session,
+    moment_of,
+    tool_call,
+)
 
 _ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 _CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 _RESULTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 _FRAME = ("<environment_context>", "<user_instructions>", "<permissions instructions>", "# AGENTS.md instructions")
-"""What messages begin with that the program wrote in the user's name."""
+"""How messages begin that the program itself wrote in the user's name."""
 
 
 @dataclass(frozen=True)
 class _Item:
-    """What one line says."""
+    """The contents of one line."""
 
     moment: str | None
     kind: str
@@ -139,14 +146,13 @@ def _problem(item: Mapping[str, Any]) -> str | None:
 
 
 def _call(item: Mapping[str, Any]) -> dict[str, Any]:
+    name = "local_shell" if item["type"] == "local_shell_call" else item["name"]
+    arguments: object = item.get("arguments") or "{}"
     if item["type"] == "custom_tool_call":
-        name, arguments = item["name"], as_json_text({"input": item.get("input")})
+        arguments = {"input": item.get("input")}
     elif item["type"] == "local_shell_call":
-        name, arguments = "local_shell", as_json_text(item.get("action") or {})
-    else:
-        name, arguments = item["name"], as_json_text(item.get("arguments") or "{}")
-    call_id = item.get("call_id") or item.get("id")
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+        arguments = item.get("action") or {}
+    return tool_call(item.get("call_id") or item.get("id"), name, arguments)
 
 
 def _content(content: object) -> Any:

@@ -1,5 +1,6 @@
-"""The lines of a file that somebody hands over: one after the other, never more of it in memory than one line."""
+"""Read the lines of a file one by one, with the errors of a file that cannot be imported."""
 
+import codecs
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ class Line:
 
     number: int
     start: int
-    """Where it begins in the file."""
+    """Its offset in the file, in bytes."""
     data: bytes
     complete: bool
     """Whether it has a line end."""
@@ -36,6 +37,7 @@ def read_lines(file: BinaryIO, name: str, start: int = 0, number: int = 1) -> It
         if length > LONGEST_LINE and not data.endswith(b"\n"):
             raise at_line(name, number, f"has {_size(length + _rest(file))}, expected {_size(LONGEST_LINE)} at most")
         text = data.removesuffix(b"\n").removesuffix(b"\r")
+        text = text.removeprefix(codecs.BOM_UTF8) if start == 0 else text
         if text.strip():
             try:
                 text.decode("utf-8")
@@ -49,7 +51,7 @@ def read_lines(file: BinaryIO, name: str, start: int = 0, number: int = 1) -> It
 
 
 def parse_json(line: Line, name: str) -> Any:
-    """Return what a line of JSON says. Raises TranscriptError."""
+    """Return the JSON value in a line. Raises TranscriptError."""
     try:
         return json.loads(line.data)
     except (ValueError, RecursionError) as error:
@@ -68,8 +70,14 @@ def at_line(name: str, number: int, what: str) -> TranscriptError:
     return TranscriptError(f"{name}, line {number}: {what}; nothing of it was imported")
 
 
+def short_repr(value: object) -> str:
+    """Return ``value`` as error messages show it."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
 def _rest(file: BinaryIO) -> int:
-    """Return how much is left of the line that is being read."""
+    """Return the number of bytes left of the current line."""
     count = 0
     while piece := file.readline(_PIECE):
         count += len(piece)

@@ -12,18 +12,27 @@ from urllib.parse import quote
 
 from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.errors import TranscriptError
-from swarmchat.swarm.importers.record_builder import RecordMaker, Said, as_json_text, canonical, made_session, moment_of
+from swarmchat.swarm.importers.record_builder import (
+    RecordMaker,
+    Said,
+    as_json_text,
+    canonical,
+    made_session,
+    moment_of,
+    token_usage,
+    tool_call,
+)
 
 
 def thread_ids(database: sqlite3.Connection) -> list[str]:
-    """Return the threads in which something was said."""
+    """Return the ids of the threads that have messages."""
     return [
         str(row[0]) for row in database.execute("select id from threads where tip_message_hash is not null order by id")
     ]
 
 
 def load_thread(database: sqlite3.Connection, thread: str) -> tuple[list[Said], str]:
-    """Return what was said in ``thread``, and its model."""
+    """Return the messages of ``thread``, and its model."""
     tip = database.execute("select tip_message_hash from threads where id = ?", (thread,)).fetchone()[0]
     turns = {row["tip_message_hash"]: row for row in _turns(database, thread)}
     model = next((str(row["model"]) for row in turns.values() if row["model"]), "")
@@ -33,10 +42,8 @@ def load_thread(database: sqlite3.Connection, thread: str) -> tuple[list[Said], 
         turn = turns.get(row["hash"])
         moment = moment_of(turn["datetime_utc"]) if turn is not None else None
         about: dict[str, Any] = {}
-        if turn is not None and turn["input_tokens"] is not None:
-            about["usage"] = {"prompt_tokens": turn["input_tokens"], "completion_tokens": turn["output_tokens"] or 0}
         if turn is not None:
-            about["ms"] = turn["duration_ms"]
+            about = {"usage": token_usage(turn["input_tokens"], turn["output_tokens"]), "ms": turn["duration_ms"]}
         if row["role"] == "assistant" and (reasoning := _text(parts, "reasoning")):
             about["reasoning"] = reasoning
         said += [(message, moment, about) for message in _thread_messages(row["role"], parts)]
@@ -44,7 +51,7 @@ def load_thread(database: sqlite3.Connection, thread: str) -> tuple[list[Said], 
 
 
 def count_attachments(database: sqlite3.Connection, tables: set[str]) -> int:
-    """Return how many attachments there are, in either form."""
+    """Return the number of attachments, in both layouts."""
     queries = {
         "prompt_attachments": "select count(*) from prompt_attachments",
         "parts": "select count(*) from parts where type = 'attachment'",
@@ -61,14 +68,14 @@ def _thread_messages(role: str, parts: list[dict[str, Any]]) -> Iterator[dict[st
     if role == "tool" or (results and not text):
         return
     message: dict[str, Any] = {"role": role, "content": text}
-    if calls := [_thread_call(part) for part in parts if part["type"] == "tool_call"]:
+    calls = [
+        tool_call(part.get("tool_call_id") or part["name"], part["name"], part.get("arguments") or {})
+        for part in parts
+        if part["type"] == "tool_call"
+    ]
+    if calls:
         message |= {"content": text or None, "tool_calls": calls}
     yield message
-
-
-def _thread_call(part: dict[str, Any]) -> dict[str, Any]:
-    function = {"name": part["name"], "arguments": as_json_text(part.get("arguments") or {})}
-    return {"id": part.get("tool_call_id") or part["name"], "type": "function", "function": function}
 
 
 def _text(parts: list[dict[str, Any]], kind: str) -> str:
@@ -115,7 +122,7 @@ _EXPECTED = "expected the logs.db of llm"
 
 
 def find_llm_log(path: Path, name: str, client: str, moment: str) -> tuple[list[SessionSnapshot], list[str]]:
-    """Return the conversations in the database at ``path``, and what is to be said of them. Raises TranscriptError."""
+    """Return the conversations in the database at ``path``, and remarks on them. Raises TranscriptError."""
     with _opened(path, name) as database:
         return _find(database, partial(_opened, path, name), name, client, moment)
 
@@ -125,7 +132,7 @@ Opened = Callable[[], AbstractContextManager[sqlite3.Connection]]
 
 @contextmanager
 def _opened(path: Path, name: str) -> Iterator[sqlite3.Connection]:
-    """Open the database for reading. Whatever is wrong with it is a TranscriptError."""
+    """Open the database for reading. Raises TranscriptError for any error, also in the context."""
     try:
         database = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)
         database.row_factory = sqlite3.Row
@@ -153,7 +160,7 @@ def _find(
     older = []
     if "responses" in tables:
         ids = database.execute("select distinct coalesce(conversation_id, id) from responses order by 1").fetchall()
-        # One that was gone on with since is a thread, and all of it is there.
+        # A conversation that was continued in the new layout is a thread, with all its messages.
         older = [str(row[0]) for row in ids if str(row[0]) not in chains]
     found = [_session(each, database, again, _load_responses, client, moment) for each in older] + found
     return found, [f"{name}: {attachments} attachments were left out"] if attachments else []
@@ -167,7 +174,7 @@ def _session(
     client: str,
     moment: str,
 ) -> SessionSnapshot:
-    """Return a conversation as a session. What was said is read again when it is wanted: there may be much of it."""
+    """Return a conversation as a session. Its messages are read again when needed, as there may be many."""
     said, model = load(database, name)
     begun = next((when for _, when, _ in said if when), moment)
 
@@ -206,19 +213,16 @@ def _messages(database: sqlite3.Connection, tables: set[str], rows: list[dict[st
         answer: dict[str, Any] = {"role": "assistant", "content": row["response"] or (None if calls else "")}
         if calls:
             answer["tool_calls"] = calls
-        usage = None
-        if row.get("input_tokens") is not None:
-            usage = {"prompt_tokens": row["input_tokens"], "completion_tokens": row.get("output_tokens") or 0}
+        usage = token_usage(row.get("input_tokens"), row.get("output_tokens"))
         yield answer, moment, {"usage": usage, "ms": row.get("duration_ms"), "reasoning": row.get("reasoning") or None}
 
 
 def _call(call: dict[str, Any], response: str) -> dict[str, Any]:
     arguments = call["arguments"] or "{}"
     with suppress(ValueError):
-        # Stored with every letter beyond ASCII escaped.
+        # llm escapes every character beyond ASCII.
         arguments = as_json_text(json.loads(arguments))
-    function = {"name": call["name"], "arguments": arguments}
-    return {"id": call["tool_call_id"] or f"{call['name']}-{response}", "type": "function", "function": function}
+    return tool_call(call["tool_call_id"] or f"{call['name']}-{response}", call["name"], arguments)
 
 
 def _with_fragments(database: sqlite3.Connection, tables: set[str], table: str, response: str, text: str | None) -> str:

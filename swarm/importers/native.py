@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.archive.writer import SessionSnapshot, reader
 from swarmchat.swarm.errors import BadRecord, TranscriptError
-from swarmchat.swarm.importers.lines import Line, at_line, not_json, read_lines
+from swarmchat.swarm.importers.lines import Line, at_line, not_json, read_lines, short_repr
 from swarmchat.swarm.persistence.records import Record, parse_record
 
 
@@ -92,13 +92,13 @@ def record_problem(record: Record, position: int) -> str | None:
         return f"'turn' is {record.turn}, expected 0 or more"
     for name, (fits, expected) in FIELDS.get(record.type, {}).items():
         if not fits(record.data.get(name)):
-            return f"{name!r} of the {record.type!r} record is {_shown(record.data.get(name))}, expected {expected}"
+            return f"{name!r} of the {record.type!r} record is {short_repr(record.data.get(name))}, expected {expected}"
     if record.type in _ROLES and record.message.get("role") not in _ROLES[record.type]:
         roles = " or ".join(map(repr, _ROLES[record.type]))
-        role = _shown(record.message.get("role"))
+        role = short_repr(record.message.get("role"))
         return f"the message of a {record.type!r} record has the role {role}, expected {roles}"
     if record.type == "assistant" and not _OBJECT[0](record.data.get("usage")):
-        return f"'usage' is {_shown(record.data['usage'])}, expected {_OBJECT[1]}"
+        return f"'usage' is {short_repr(record.data['usage'])}, expected {_OBJECT[1]}"
     if record.type in ("undo", "redo") and not (_NAMES[0](record.data.get("stack", [])) and _standing_is_one(record)):
         return f"'active', 'stack' or 'states' of the {record.type!r} record is of the wrong type, expected {_STANDING}"
     if record.type in ("undo", "redo") and not 0 <= record.data["from"] <= record.data["to"] <= record.turn:
@@ -146,8 +146,3 @@ def _incoming(file: BinaryIO, name: str, found: _Found, fallback: str) -> Sessio
 
     info = summary.info("", summary.id or fallback, summary.name or fallback)
     return SessionSnapshot(info, summary.stored_state, summary.count, digest, reader(lines))
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.errors import TranscriptError
-from swarmchat.swarm.importers.lines import LONGEST_LINE, Line, at_line, parse_json, read_lines
+from swarmchat.swarm.importers.lines import LONGEST_LINE, Line, at_line, parse_json, read_lines, short_repr
 from swarmchat.swarm.importers.record_builder import (
     RecordMaker,
     canonical,
@@ -63,7 +63,7 @@ def _incoming(file: BinaryIO, name: str, place: _Place, chosen: str, client: str
     value = _value(file, name, place)
     messages = _messages(value)
     if messages is None:
-        raise at_line(name, line.number, f"{_shown(value)} is no conversation, {_EXPECTED}")
+        raise at_line(name, line.number, f"{short_repr(value)} is no conversation, {_EXPECTED}")
     if not messages:
         raise at_line(name, line.number, f"{where}messages is empty, expected at least one message")
     for position, message in enumerate(messages):
@@ -138,8 +138,3 @@ def _value(file: BinaryIO, name: str, place: _Place) -> Any:
     if read is None:
         raise TranscriptError(f"{name} became shorter while it was read")
     return parse_json(read, name)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:39] + "…"

@@ -9,6 +9,7 @@ from typing import Any
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.archive.writer import SessionSnapshot, reader
 from swarmchat.swarm.common.encoding import clean_text, encode_json
+from swarmchat.swarm.importers.lines import short_repr
 from swarmchat.swarm.persistence.records import Record, RecordType, parse_record, timestamp
 
 TYPES: dict[str, RecordType] = {
@@ -95,18 +96,18 @@ def made_session(
 def message_problem(message: object) -> str | None:
     """Return what is wrong with a chat message, and what was expected; what can be repaired is not wrong."""
     if not isinstance(message, dict):
-        return f"is {_kind(message)}, expected an object"
+        return f"is {_described(message)}, expected an object"
     if message.get("role") not in TYPES:
-        return f".role is {_kind(message.get('role'))}, expected one of {', '.join(TYPES)}"
+        return f".role is {_described(message.get('role'))}, expected one of {', '.join(TYPES)}"
     content = message.get("content")
     if content is not None and not isinstance(content, str):
         if not isinstance(content, list):
-            return f".content is {_kind(content)}, expected text, a list of parts, or null"
+            return f".content is {_described(content)}, expected text, a list of parts, or null"
         for index, part in enumerate(content):
             if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-                return f".content[{index}] is {_kind(part)}, expected an object with a 'type'"
+                return f".content[{index}] is {_described(part)}, expected an object with a 'type'"
     if message["role"] == "tool" and not isinstance(message.get("tool_call_id"), str):
-        return f".tool_call_id is {_kind(message.get('tool_call_id'))}, expected the id of a call"
+        return f".tool_call_id is {_described(message.get('tool_call_id'))}, expected the id of a call"
     return _calls_problem(message.get("tool_calls"))
 
 
@@ -114,17 +115,19 @@ def _calls_problem(calls: object) -> str | None:
     if calls is None:
         return None
     if not isinstance(calls, list):
-        return f".tool_calls is {_kind(calls)}, expected a list"
+        return f".tool_calls is {_described(calls)}, expected a list"
     ids: set[str] = set()
     for index, call in enumerate(calls):
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            return f".tool_calls[{index}] is {_kind(call)}, expected an object with a 'function' that has a 'name'"
+            return f".tool_calls[{index}] is {_described(call)}, expected an object with a 'function' that has a 'name'"
         if not isinstance(function.get("arguments", ""), str | dict):
-            return f".tool_calls[{index}].function.arguments is {_kind(function['arguments'])}, expected JSON as text"
+            return (
+                f".tool_calls[{index}].function.arguments is {_described(function['arguments'])}, expected JSON as text"
+            )
         call_id = call.get("id")
         if call_id is not None and not isinstance(call_id, str):
-            return f".tool_calls[{index}].id is {_kind(call_id)}, expected text"
+            return f".tool_calls[{index}].id is {_described(call_id)}, expected text"
         if call_id in ids:
             return f".tool_calls[{index}].id is {call_id!r}, which an earlier call of the message has"
         ids.add(call_id or f"\n{index}")
@@ -155,13 +158,20 @@ def canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
+def tool_call(call_id: object, name: str, arguments: object) -> dict[str, Any]:
+    """Return a tool call in the form of the chat API."""
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": as_json_text(arguments)}}
+
+
+def token_usage(prompt: int | None, completion: int | None) -> dict[str, int] | None:
+    """Return the usage in the form of the chat API; ``None`` if the tokens of the prompt are unknown."""
+    return None if prompt is None else {"prompt_tokens": prompt, "completion_tokens": completion or 0}
+
+
 def as_json_text(value: object) -> str:
     """Return ``value`` itself if it is text, else its JSON."""
     return value if isinstance(value, str) else encode_json(value).decode()
 
 
-def _kind(value: object) -> str:
-    if value is None:
-        return "missing"
-    text = repr(value)
-    return text if len(text) <= 40 else text[:39] + "…"
+def _described(value: object) -> str:
+    return "missing" if value is None else short_repr(value)

@@ -159,6 +159,15 @@ class Adapted:
 
 
 @dataclass(frozen=True, slots=True)
+class FellBack:
+    """Another model answers this request, because the server of the first one is down or too busy."""
+
+    model: str
+    """Name of the model that answers."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The complete answer: always the last event."""
 
@@ -177,6 +186,8 @@ class Answer:
     ``server``: its address. ``reasoning_field``: the field in which it sent the reasoning. ``fields``: other fields of
     the message. ``calls``: other fields of each call, by its id.
     """
+    fallback: str = ""
+    """Name of the model that answered in place of the one that was asked; empty for that one."""
 
     def to_message(self) -> dict[str, Any]:
         """Return the answer as an assistant message, for the log and for later requests."""
@@ -188,7 +199,7 @@ class Answer:
         return message
 
 
-ModelEvent = TextChunk | ReasoningChunk | Retry | Adapted | Answer
+ModelEvent = TextChunk | ReasoningChunk | Retry | Adapted | FellBack | Answer
 
 
 class Model(Protocol):

@@ -4,16 +4,24 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
+from swarmchat.swarm.errors import ModelError
 from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, Retry, TextChunk, join_body
 from swarmchat.swarm.models.context_windows import context_window_for, known_context_window
 from swarmchat.swarm.models.openai_client import OpenAIServer, content_type
 from swarmchat.swarm.models.server_facts import ServerFacts, facts_in_models, facts_in_props
 from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines
-from swarmchat.swarm.providers.adaptations import LearnedAdaptations, apply_adaptations, describe, learn, message_form
+from swarmchat.swarm.providers.adaptations import (
+    VERSION_PATH,
+    LearnedAdaptations,
+    apply_adaptations,
+    describe,
+    learn,
+    message_form,
+)
 from swarmchat.swarm.providers.failures import AttemptError, error_object
 from swarmchat.swarm.providers.messages import MessageAdapter
 from swarmchat.swarm.providers.schemas import portable_tools
@@ -27,6 +35,9 @@ _DRAIN_TIME = 0.1
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 """White space and the byte order mark, which some servers put before the body."""
 
+_STREAM = re.compile(rb"(?:data|event|id|retry)?:|[a-z]{0,4}\Z")
+"""How a stream of events begins: with a field, a comment, or its first bytes."""
+
 _TROUBLE = re.compile(r"error|resource|abort|cancel|timeout|overload|unavailable", re.IGNORECASE)
 """Finish reasons by which a provider says that it, not the model, ended an answer (z.ai, DeepSeek, OpenRouter)."""
 _FINISH = re.compile(r"stop|length|tool_calls|function_call|content_filter|malformed", re.IGNORECASE)
@@ -37,11 +48,12 @@ class OpenAIModel:
     """Streams answers from ``POST BASE_URL/chat/completions``.
 
     ``base_url``: the address with its version path; ``None``: OpenAI's. ``api_key``: ``None`` for servers that need no
-    key; OpenAI's address then raises ModelAuthError without a request. ``context_window``: in tokens; ``None``: what
-    the server tells, or what is known of the model's name. ``timeout``: seconds without a byte from the server, also
-    before the first one.
-    ``connect_timeout``: seconds to connect. ``max_retries``: retries after temporary failures, as long as no text has
-    come. ``adaptations``: what servers were found to demand; ``None``: nothing yet. ``sleep`` and ``jitter``: see
+    key; OpenAI's address then raises ModelAuthError without a request. ``served_as``: the name that the server knows,
+    if it is not ``name``. ``headers`` and ``query`` are added to each request. ``context_window``: in tokens;
+    ``None``: what the server tells, or what is known of the model's name. ``timeout``: seconds without a byte from the
+    server, also before the first one. ``connect_timeout``: seconds to connect. ``max_retries``: retries after temporary
+    failures, as long as no text has come. ``adaptations``: what servers were found to demand; ``None``: nothing yet.
+    ``demands``: names of adaptations that this server is known to demand. ``sleep`` and ``jitter``: see
     ``OpenAIServer``. Raises ValueError unless ``base_url`` is an HTTP address.
 
     The openai package is imported by the first request or by ``warm_up()``. It reads organisation, project and
@@ -54,23 +66,32 @@ class OpenAIModel:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
+        served_as: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         context_window: int | None = None,
         timeout: float = 300.0,
         connect_timeout: float = 10.0,
         max_retries: int = 4,
         adaptations: LearnedAdaptations | None = None,
+        demands: Sequence[str] = (),
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._name = name
+        self.served_as = served_as or name
+        """The name that the server knows."""
         self._context_window = context_window
         self._discovered = False
         self.facts = ServerFacts()
         """What the server told of the model: see ``discover``."""
-        self._adaptations = adaptations or LearnedAdaptations()
+        self._learned = adaptations or LearnedAdaptations()
+        self._demands = tuple(demands)
         self._server = OpenAIServer(
             base_url,
             api_key,
+            headers=headers,
+            query=query,
             timeout=timeout,
             connect_timeout=connect_timeout,
             max_retries=max_retries,
@@ -88,7 +109,7 @@ class OpenAIModel:
     @property
     def context_window(self) -> int:
         """The context window: tokens for a request plus its answer."""
-        return self._context_window or self.facts.window or context_window_for(self._name)
+        return self._context_window or self.facts.window or context_window_for(self.served_as)
 
     @property
     def address(self) -> str:
@@ -98,18 +119,31 @@ class OpenAIModel:
     @property
     def adaptations(self) -> Mapping[str, str]:
         """What the server was found to demand of requests for this model: names, with what is done for each."""
-        return {name: describe(name) for name in self._adaptations.of(self.address, self._name)}
+        return {name: describe(name) for name in self._adaptations()}
+
+    def _adaptations(self) -> tuple[str, ...]:
+        learned = self._learned.of(self.address, self.served_as)
+        return (*(name for name in self._demands if name not in learned), *learned)
+
+    def _version_path(self) -> str:
+        return "/v1" if VERSION_PATH in self._adaptations() else ""
+
+    def _learn(self, name: str) -> Adapted:
+        self._learned.add(self.address, self.served_as, name)
+        return Adapted(name, describe(name))
 
     async def discover(self) -> None:
-        """Ask a server for the model's real window, once: that of a local server depends on how it was started.
+        """Ask a server for the model's real window, once, unless it is given.
 
         Sets ``facts``. No answer, or a wrong one, is no error: the first request will tell.
         """
-        if self._discovered:
+        if self._discovered or self._context_window is not None:
             return
         self._discovered = True
-        if self._server.is_local or not known_context_window(self._name):
-            self.facts = facts_in_models(await self._server.read("/models"), self._name)
+        if self._server.is_local or not known_context_window(self.served_as):
+            self.facts = facts_in_models(
+                await self._server.read(self.address + self._server.version_path + "/models"), self.served_as
+            )
         if self._server.is_local:
             props = facts_in_props(await self._server.read(re.sub(r"/v\d+$", "", self.address) + "/props"))
             self.facts = ServerFacts(props.window or self.facts.window, props.tools)
@@ -130,12 +164,17 @@ class OpenAIModel:
         text has come. No message contains the API key.
         """
         self._server.check_key()
+        self._server.version_path = self._version_path()
         attempt, redialled = 1, False
+        elsewhere: ModelError | None = None
         while True:
             started = False
             try:
                 async with aclosing(self._attempt(request)) as events:
                     async for event in events:
+                        if elsewhere is not None and not isinstance(event, Adapted):
+                            elsewhere = None
+                            yield self._learn(VERSION_PATH)
                         started = started or not isinstance(event, Adapted)
                         yield event
                 return
@@ -150,6 +189,11 @@ class OpenAIModel:
                 if failure.dropped and not redialled:
                     redialled = True
                     continue
+                if not self._version_path() and self._server.try_version_path(failure):
+                    elsewhere = failure.error
+                    continue
+                if elsewhere is not None and failure.wrong_address:
+                    raise elsewhere from None
                 attempt += 1
                 retry = Retry(attempt, self._server.wait_before(attempt, failure), failure.retry_reason)
             yield retry
@@ -164,9 +208,8 @@ class OpenAIModel:
         answer, lines = AnswerDeltas(), DataLines()
         opened = False
         try:
-            while (stream := await self._open(request)) is None:
-                name = self._adaptations.of(self._errors.address, self._name)[-1]
-                yield Adapted(name, describe(name))
+            while isinstance(stream := await self._open(request), Adapted):
+                yield stream
             opened = True
             try:
                 async with aclosing(self._events(stream.response, lines)) as events:
@@ -188,18 +231,18 @@ class OpenAIModel:
         for chunk in answer.rest():
             yield chunk
         whole = answer.answer(f"call_{request.key[:8]}", self._errors.address)
-        self._check_finish(whole)
+        self._check_finish(whole, answer.native_finish)
         yield whole
 
-    async def _open(self, request: ModelRequest) -> "AsyncStream[object] | None":
-        """Send ``request`` and return the stream of the response; ``None`` after learning that another form is needed.
+    async def _open(self, request: ModelRequest) -> "AsyncStream[object] | Adapted":
+        """Send ``request`` and return the stream of the response, or what was learned: that another form is needed.
 
         Raises APIStatusError if the server refuses it for another reason.
         """
         from openai import APIStatusError, AsyncStream
 
         client = await self._server.client()
-        adaptations = self._adaptations.of(self._errors.address, self._name)
+        adaptations = self._adaptations()
         fields: dict[str, Any] = {"tools": request.tools} if request.tools else {}
         fields |= {name: request.parameters[name] for name in sorted(request.parameters)}
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -211,8 +254,8 @@ class OpenAIModel:
         )
         try:
             return await client.post(
-                "/chat/completions",
-                content=join_body(request.model, messages, fields),
+                self._server.version_path + "/chat/completions",
+                content=join_body(self.served_as, messages, fields),
                 options={"headers": {"Content-Type": "application/json"}},
                 cast_to=object,
                 stream=True,
@@ -222,12 +265,14 @@ class OpenAIModel:
             adaptation = learn(error.status_code, error.response.text, fields, adaptations)
             if adaptation is None:
                 raise
-            self._adaptations.add(self._errors.address, self._name, adaptation)
-            return None
+            return self._learn(adaptation)
 
-    def _check_finish(self, answer: Answer) -> None:
-        """Raise AttemptError if the server, and not the model, ended ``answer``."""
+    def _check_finish(self, answer: Answer, native: str) -> None:
+        """Raise AttemptError if the server ended ``answer``, not the model; ``native`` is a provider's own reason."""
         empty = not answer.text and not answer.tool_calls
+        if empty and _TROUBLE.search(native):
+            # OpenRouter calls some failures of providers a normal end.
+            raise self._errors.broken_off(native)
         if _TROUBLE.search(answer.finish) or (empty and not _FINISH.search(answer.finish)):
             raise self._errors.broken_off(answer.finish)
 
@@ -252,6 +297,8 @@ class OpenAIModel:
                 if lines.done:
                     await _drain(parts)
                     return
+        if opening and not whole and not _STREAM.match(opening):
+            raise self._errors.garbage(opening.decode("utf-8", "replace"))
         for data in _json_texts(opening) if whole else lines.add(b"\n"):
             yield self._parsed(data)
 

@@ -4,11 +4,21 @@ import asyncio
 import random
 import re
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined] # typeshed omits them
+from urllib.error import HTTPError
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.request import (  # type: ignore[attr-defined] # typeshed omits them
+    HTTPRedirectHandler,
+    ProxyHandler,
+    Request,
+    build_opener,
+    getproxies_environment,
+    proxy_bypass_environment,
+)
 
 from swarmchat.swarm.errors import ConnectionSettingsError, ModelAuthError, ModelBusy, ModelError
 from swarmchat.swarm.providers.failures import AttemptError, ServerErrors
@@ -33,6 +43,10 @@ LONGEST_WAIT = 60.0
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 8.0
 _DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")
 """What the HTTP client reports when a kept connection was closed by the server meanwhile."""
+_MAX_FACTS = 1_000_000
+"""Bytes of a list of models that are read."""
+_SECRET = re.compile("auth|key|token|secret|pass|cookie", re.IGNORECASE)
+"""Names of headers and parameters whose values no message may contain."""
 _LOADING_RETRIES = 300
 """A large model may take minutes to load; each of these retries waits a second, or what the server asks for."""
 
@@ -49,12 +63,20 @@ def _split_address(base_url: str) -> tuple[str, dict[str, str]]:
     return urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query))
 
 
+class _NoRedirect(HTTPRedirectHandler):
+    """Follows no redirect: it would take the key to an address that nobody chose."""
+
+    def redirect_request(self, *args: object) -> None:
+        """Refuse."""
+
+
 class OpenAIServer:
     """A connection to the server at ``base_url`` (``None``: OpenAI), used by models and embedders.
 
-    ``api``: name of the API, for messages. ``timeout``: seconds without a byte from the server. ``connect_timeout``:
-    seconds to connect. ``sleep`` waits between attempts. ``jitter`` returns a random part, 0 to 1, of the second half
-    of a backoff. Raises ValueError unless ``base_url`` is an HTTP address.
+    ``api``: name of the API, for messages. ``headers`` and ``query`` are added to each request; a header replaces one
+    of the same name. ``timeout``: seconds without a byte from the server. ``connect_timeout``: seconds to connect.
+    ``sleep`` waits between attempts. ``jitter`` returns a random part, 0 to 1, of the second half of a backoff. Raises
+    ValueError unless ``base_url`` is an HTTP address.
     """
 
     def __init__(
@@ -63,13 +85,19 @@ class OpenAIServer:
         api_key: str | None,
         *,
         api: str = "chat API",
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         timeout: float,
         connect_timeout: float = 10.0,
         max_retries: int = 4,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._base_url, self._query = _split_address(base_url or OPENAI_URL)
+        self._base_url, in_address = _split_address(base_url or OPENAI_URL)
+        self._query = {**in_address, **(query or {})}
+        self._headers = dict(headers or {})
+        self.version_path = ""
+        """What is added to the base URL: /v1 where that turned out to be missing."""
         self._api_key = (api_key or "").strip() or None
         self._timeout, self._connect_timeout = timeout, connect_timeout
         self._max_retries = max_retries
@@ -77,7 +105,8 @@ class OpenAIServer:
         self._lock = threading.Lock()
         self._client: AsyncOpenAI | None = None
         self.sleep = sleep
-        self.errors = ServerErrors(self._base_url, self._api_key, api)
+        secrets = [value for name, value in {**self._headers, **self._query}.items() if _SECRET.search(name)]
+        self.errors = ServerErrors(self._base_url, [self._api_key or "", *secrets], api)
 
     def warm_up(self) -> None:
         """Import the openai package and create the client, to save the first request that time.
@@ -90,6 +119,7 @@ class OpenAIServer:
             from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
             timeout = Timeout(self._timeout, connect=self._connect_timeout)
+            key_header = {"api-key": self._api_key} if self._is_azure and self._api_key else {}
             try:
                 http = DefaultAsyncHttpxClient(
                     timeout=timeout,
@@ -104,7 +134,7 @@ class OpenAIServer:
                 base_url=self._base_url,
                 # The package requires a key; servers that need none ignore it.
                 api_key=self._api_key or "none",
-                default_headers={"api-key": self._api_key} if self._is_azure and self._api_key else None,
+                default_headers=key_header | self._headers,
                 default_query=self._query,
                 http_client=http,
                 timeout=timeout,
@@ -162,9 +192,24 @@ class OpenAIServer:
             try:
                 return parse(await self._body(send))
             except AttemptError as failure:
+                if self.try_version_path(failure):
+                    continue
                 attempt += 1
                 seconds = self.wait_before(attempt, failure)
             await self.sleep(seconds)
+
+    def try_version_path(self, failure: AttemptError) -> bool:
+        """Whether to try again with /v1: ``failure`` says that no API is at the base URL, which has no version.
+
+        If it is not there either, the error is that of the base URL.
+        """
+        if not failure.wrong_address or self._is_azure or re.search(r"/v\d", self._base_url):
+            return False
+        if self.version_path:
+            self.version_path = ""
+            return False
+        self.version_path = "/v1"
+        return True
 
     async def _body(self, send: "Callable[[AsyncOpenAI], Awaitable[Response]]") -> bytes:
         """Send a request once and return the body of the response. Raises AttemptError."""
@@ -181,16 +226,31 @@ class OpenAIServer:
             raise self.errors.web_page()
         return response.content
 
-    async def read(self, path: str, seconds: float = 2.0) -> bytes:
-        """Return what ``GET path`` answers within ``seconds``; nothing if it fails."""
-        from httpx2 import RequestError, Response
-        from openai import OpenAIError
-
-        with suppress(OpenAIError, RequestError, ModelError):
+    async def read(self, url: str, seconds: float = 2.0) -> bytes:
+        """Return what ``GET url``, an address of this server, answers within ``seconds``; nothing if it fails."""
+        with suppress(ModelError):
             self.check_key()
-            client = await self.client()
-            response = await client.get(path, cast_to=Response, options={"timeout": seconds})
-            return response.content
+            # A thread: if the caller is cancelled, the openai package may leave a half-open connection behind.
+            return await asyncio.to_thread(self._get, url, seconds)
+        return b""
+
+    def _get(self, url: str, seconds: float) -> bytes:
+        headers = ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}) | self._headers
+        url += f"?{urlencode(self._query)}" if self._query else ""
+        proxies = [ProxyHandler({})] if self.is_local else []
+        with suppress(OSError, HTTPException, ValueError):
+            opener = build_opener(_NoRedirect, *proxies)
+            request = Request(url, headers=headers)  # noqa: S310 - the base URL is one of http or https
+            try:
+                response = opener.open(request, timeout=seconds)
+            except HTTPError as error:
+                # Read to its end, too: a server takes a connection that ends before for a fault.
+                response = error
+            with response:
+                body = b""
+                while len(body) < _MAX_FACTS and (part := response.read(65_536)):
+                    body += part
+            return body if response.status == HTTPStatus.OK else b""
         return b""
 
     async def close(self) -> None:

@@ -35,7 +35,10 @@ class OpenAIEndpoint(OpenAIModel):
         """
         from httpx2 import Response
 
-        return await self._server.fetch(lambda client: client.get("/models", cast_to=Response), self._listed)
+        server = self._server
+        return await server.fetch(
+            lambda client: client.get(server.version_path + "/models", cast_to=Response), self._listed
+        )
 
     async def _events(self, response: "Response", lines: DataLines) -> AsyncGenerator[Mapping[str, Any], None]:
         async with aclosing(super()._events(response, lines)) as events:

@@ -218,6 +218,8 @@ class AnswerDeltas:
         self._finish = ""
         self._reasoning_field = ""
         self._fields: dict[str, Any] = {}
+        self.native_finish = ""
+        """The word of the provider behind a gateway for why the answer ended."""
         self.has_choices = False
         """Whether anything of an answer has come."""
 
@@ -241,6 +243,7 @@ class AnswerDeltas:
                 yield from self._add_delta(delta, last=bool(choice.get("finish_reason")))
             self.has_choices = True
             self._finish = _text(choice.get("finish_reason")) or self._finish
+            self.native_finish = _text(choice.get("native_finish_reason")) or self.native_finish
 
     def rest(self) -> Iterator[TextChunk | ReasoningChunk]:
         """Yield the rest that was held back as a possible half of a character."""

@@ -4,24 +4,9 @@ import re
 from collections.abc import Iterator
 
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
-from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext
+from swarmchat.swarm.parsing import formats
+from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext, asks_about_calls
 from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
-from swarmchat.swarm.parsing.formats import (
-    CONTROL,
-    ENDS,
-    HARMONY,
-    HARMONY_END,
-    HARMONY_HEADER,
-    HARMONY_HEADER_START,
-    OTHER_ROLES,
-    ROLE,
-    ROLE_START,
-    STARTS,
-    THOUGHT_ENDS,
-    THOUGHTS,
-    alternatives,
-    marks_for,
-)
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -35,10 +20,9 @@ _FENCE = re.compile(r"(`{3,100})(?!`)[^`\n]{0,100}(?![^\n])|(`{3,100})(?!`)[^`\n
 _FENCE_START = re.compile(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
 _THOUGHT_TAIL = re.compile(r"[<\[◁][^>\]▷\n]{0,30}\Z")
 _RECIPIENT = re.compile(r"\bto=([\w.-]{1,100})")
-_THOUGHT_KEPT = 20_000
 _SENTENCE_ENDS = ".!?…:。！？)"
 _SPACE = re.compile(r"\s*+")
-_CONTROL = re.compile(alternatives(CONTROL))
+_CONTROL = re.compile(formats.alternatives(formats.CONTROL))
 
 
 class AnswerFilter:
@@ -47,23 +31,24 @@ class AnswerFilter:
     The result does not depend on how the answer is cut. Never raises, whatever the answer contains.
     """
 
-    def __init__(self, toolset: Toolset) -> None:
+    def __init__(self, toolset: Toolset, question: str = "") -> None:
+        """``question``: what the user asked. If it is about calls, those in the answer are examples."""
         self.toolset = toolset
         self.control_tokens: list[str] = []
         """Tokens of chat templates that were cut from the text."""
         self._finder = CallFinder(toolset)
         self._output = AnswerText()
+        self._explains = asks_about_calls(question, toolset.names)
+        self._wants_json = self._explains or "json" in question.casefold()
         self._line = LineContext()
-        self._marks = marks_for(toolset.names)
+        self._marks = formats.marks_for(toolset.names)
         self._parts: list[str] = []
         self._length = self._retry = 0
         self._text, self._final = "", False
         self._fence: str | None = None
         self._thought: re.Pattern[str] | None = None
         self._recipient: str | None = None
-        self._thinking = ""
-        """The last part of the current thought, in which calls are looked for."""
-        self._thought_said = self._dropping = False
+        self._thought_said = self._dropping = self._is_result = False
 
     def feed(self, text: str) -> Iterator[Piece]:
         """Take the next piece of the answer; return the pieces that are decided now."""
@@ -76,8 +61,6 @@ class AnswerFilter:
     def finish(self) -> Iterator[Piece]:
         """End the answer; return the remaining pieces."""
         self._run(True)
-        if self._thought:
-            self._calls_of_thought()
         self._output.finish()
         return self._output.take()
 
@@ -108,6 +91,9 @@ class AnswerFilter:
         if match and match["line"] is None:
             return self._mark(position, match[0])
         if self._line.blank:
+            if self._final and text[position : position + 40] in self._marks.cut_openers:
+                self._remove(self._finder.cut_off(text[position:]))
+                return len(text)
             start = self._marks.line.match(text, position)
             if start and start.end() > position:
                 return self._say(position, start.end())
@@ -144,12 +130,15 @@ class AnswerFilter:
         found, refuted = None, position + 1
         if self.toolset and not self._line.indented:
             try:
-                found = self._finder.bare(text, position, self._final, self._line.code)
+                first = not self._output.prose and not self._wants_json
+                found = self._finder.bare(text, position, self._final, self._line.code, first)
             except NotACall as no:
                 refuted = max(no.position, refuted)
         if found:
             leak, end = found
-            if self._output.prose:
+            if leak.calls and self._is_example:
+                return self._say(position, end)
+            if self._output.prose or not all(call.name in self.toolset.names for call in leak.calls):
                 self._line.note(text[position:end], call=True)
                 self._output.wait(text[position:end], leak)
             else:
@@ -189,29 +178,34 @@ class AnswerFilter:
         end = position + len(mark)
         if self._line.quoted:
             return self._say(position, end)
-        if mark in THOUGHTS:
-            if self._output.prose:
-                self._thought_said = True
+        if mark in formats.THOUGHTS or mark == formats.RESULT:
+            self._is_result = mark == formats.RESULT
+            if not self._line.blank if self._is_result else self._output.prose:
+                self._thought_said |= not self._is_result
                 return self._say(position, end)
             self._output.remove()
-            self._begin_thought(re.compile(re.escape(THOUGHTS[mark])))
+            self._thought = re.compile(re.escape(formats.THOUGHTS.get(mark, mark.replace("<", "</"))))
             return end
-        if mark in THOUGHT_ENDS:
+        if mark in formats.THOUGHT_ENDS:
             return self._thought_end(position, mark)
-        if mark == HARMONY:
+        if mark == formats.HARMONY:
             return self._harmony(position)
-        if mark in CONTROL:
+        if mark in formats.CONTROL:
             return self._control(position)
         try:
             leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)
         except NotACall as refuted:
             return self._say(position, min(refuted.position, len(self._text)))
-        self._output.remove(leak)
+        self._remove(leak)
         return end
 
-    def _begin_thought(self, closing: "re.Pattern[str]") -> None:
-        self._thought = closing
-        self._thinking = ""
+    @property
+    def _is_example(self) -> bool:
+        """Whether a call that comes now is an example."""
+        return self._explains or self._output.explains
+
+    def _remove(self, leak: Leak) -> None:
+        self._output.remove(leak.as_example() if self._is_example else leak)
 
     def _thought_end(self, position: int, mark: str) -> int:
         """Cut the closing mark of a thought without an opening one, at the start or after one line of the answer."""
@@ -232,62 +226,43 @@ class AnswerFilter:
     def _step_thought(self, position: int, closing: "re.Pattern[str]") -> int:
         text = self._text
         match = closing.search(text, position)
-        if match:
-            self._thought = None
-            self._think(text[position : match.start()])
-            self._output.remove()
-            return match.end()
-        tail = None if self._final else _THOUGHT_TAIL.search(text, max(position, len(text) - 40))
-        end = tail.start() if tail else len(text)
-        if end == position:
+        tail = None if match or self._final else _THOUGHT_TAIL.search(text, max(position, len(text) - 40))
+        end = match.start() if match else tail.start() if tail else len(text)
+        if not match and end == position:
             raise NeedMore
-        self._think(text[position:end])
-        return end
-
-    def _think(self, thought: str) -> None:
-        self._output.think(thought)
-        self._thinking = (self._thinking + thought)[-_THOUGHT_KEPT:] if self.toolset else ""
-
-    def _calls_of_thought(self) -> None:
-        """Take the calls at the end of a thought that never ended: the model had meant to end it before them."""
-        text, position = self._thinking, 0
-        leaks: list[Leak] = []
-        while match := self._marks.any.search(text, position):
-            mark = match[0]
-            if leaks and text[position : match.start()].strip():
-                leaks = []
-            position = match.end()
-            if mark in self._marks.openers:
-                try:
-                    leak, position = self._finder.frame(text, match.start(), mark, True, False)
-                    leaks.append(leak)
-                except NotACall as refuted:
-                    position = max(position, min(refuted.position, len(text)))
-                    leaks = []
-        if not text[position:].strip() and all(call.problem is None for leak in leaks for call in leak.calls):
-            for leak in leaks:
-                self._output.remove(leak)
+        if not self._is_result:
+            self._output.think(text[position:end])
+        if match is None:
+            return end
+        self._thought = None
+        self._output.remove()
+        return match.end()
 
     def _harmony(self, position: int) -> int:
         """Read the header of one of gpt-oss's messages: a thought, text, or a call."""
-        text, end = self._text, position + len(HARMONY)
-        header = HARMONY_HEADER.match(text, end)
+        text, end = self._text, position + len(formats.HARMONY)
+        header = formats.HARMONY_HEADER.match(text, end)
         if header is None:
-            if not self._final and HARMONY_HEADER_START.match(text, end):
+            if not formats.HARMONY_HEADER_START.match(text, end):
+                return self._say(position, end)
+            if not self._final:
                 raise NeedMore
-            return self._say(position, end)
+            if not formats.HARMONY_CHANNEL_START.match(text, end):
+                return self._say(position, end)
+            self._remove(self._finder.cut_off(text[position:]))
+            return len(text)
         recipient = _RECIPIENT.search(header["header"])
         name = recipient[1] if recipient else self._recipient
-        if name and self.toolset:
+        if name:
             leak, end = self._finder.header(text, position, header.end(), name, self._final)
-            self._output.remove(leak)
+            self._remove(leak)
             self._recipient = None
             return end
         self._recipient = None
-        self.control_tokens += [HARMONY, "<|message|>"]
+        self.control_tokens += [formats.HARMONY, "<|message|>"]
         self._output.remove()
         if header["channel"] == "analysis":
-            self._begin_thought(HARMONY_END)
+            self._thought, self._is_result = formats.HARMONY_END, False
         return header.end()
 
     def _control(self, position: int) -> int:
@@ -298,11 +273,11 @@ class AnswerFilter:
         while match := _CONTROL.match(text, after):
             tokens.append(match[0])
             end = match.end()
-            other |= match[0] in OTHER_ROLES and bool(tokens[:-1] or self._line.blank)
-            if match[0] in STARTS:
-                if not self._final and ROLE_START.match(text, end):
+            other |= match[0] in formats.OTHER_ROLES and bool(tokens[:-1] or self._line.blank)
+            if match[0] in formats.STARTS:
+                if not self._final and formats.ROLE_START.match(text, end):
                     raise NeedMore
-                found = ROLE.match(text, end)
+                found = formats.ROLE.match(text, end)
                 if found:
                     role, end, recipient = True, found.end(), found["to"]
                     other |= found["other"] is not None
@@ -312,6 +287,10 @@ class AnswerFilter:
             if not self._final and (after == len(text) or text[after : after + 40] in self._marks.beginnings):
                 raise NeedMore
         first = tokens[0]
+        if first in formats.ENDS:
+            if not self._final and formats.OTHER_TURN_START.match(text, after):
+                raise NeedMore
+            other |= formats.OTHER_TURN.match(text, after) is not None
         nothing = not self._output.prose
         line_ends = after >= len(text) or "\n" in text[end:after]
         cut = nothing or other or role or len(tokens) > 1 or line_ends or bool(self._marks.any.match(text, after))
@@ -319,13 +298,13 @@ class AnswerFilter:
             cut = nothing and (after > end or len(tokens) > 1)
         elif first == "</s>" and self._line.struck:
             cut = False
-        elif first in OTHER_ROLES and not other:
+        elif first in formats.OTHER_ROLES and not other:
             cut = nothing
         if not cut:
             return self._say(position, position + len(first))
         self.control_tokens += tokens
         self._output.remove()
         self._recipient = recipient
-        turned = first in ENDS or not nothing or first in STARTS
+        turned = first in formats.ENDS or not nothing or first in formats.STARTS
         self._dropping = other and turned
         return end

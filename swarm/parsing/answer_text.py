@@ -1,6 +1,7 @@
 """The text of an answer for the user: holds back calls at its end, and closes the gaps where something was cut."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
@@ -9,6 +10,32 @@ from swarmchat.swarm.parsing.formats import STATEMENT
 
 _QUOTES = "\"'“‘„‚«"
 _LOOKED_AT = 120
+_TAIL = 300
+"""Characters before a call in which words show that it is an example."""
+_EXPLAINS = re.compile(
+    r"\b(?:examples?|for instance|formats?|formatted|syntax|schema|you would(?! like)|looks? like this"
+    r"|you (?:could|can|should|may) (?:call|write|use)|beispiel\w*|ejemplo|exemple|esempio|exemplo)\b"
+    r"|\be\.g\.|пример|例如|示例|例子|例え",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(r"\b(?:what|which|how|explain|describe|show|write|give|list|print|example)\b|\?", re.IGNORECASE)
+_ABOUT_CALLS = re.compile(
+    r"\b(?:(?:tool|function)[ _-]?(?:calls?|calling|definitions?)|(?:what|which|your) (?:tools|functions))\b",
+    re.IGNORECASE,
+)
+_ABOUT_ARGUMENTS = re.compile(r"\b(?:arguments?|parameters?|schemas?|syntax|json|formats?)\b", re.IGNORECASE)
+
+
+def asks_about_calls(question: str, names: Iterable[str]) -> bool:
+    """Tell whether ``question`` is about the tools with these ``names``, or how tools are called.
+
+    What looks like a call in the answer then explains one.
+    """
+    if not _ASKS.search(question):
+        return False
+    words = f" {re.sub(r'[^a-z0-9]+', ' ', question.casefold())} "
+    is_named = any(f" {re.sub(r'[^a-z0-9]+', ' ', name.casefold())} " in words for name in names)
+    return bool(_ABOUT_CALLS.search(question) or (is_named and _ABOUT_ARGUMENTS.search(question)))
 
 
 class LineContext:
@@ -90,6 +117,8 @@ class AnswerText:
     def __init__(self) -> None:
         self.prose = False
         """Whether there was text other than white space."""
+        self._tail = ""
+        self._showed_call = False
         self._pieces: list[TextChunk | ReasoningChunk | Leak] = []
         self._waiting: list[tuple[str, Leak | None]] = []
         self._space: list[str] = []
@@ -103,6 +132,11 @@ class AnswerText:
                 yield from run
             else:
                 yield kind("".join(piece.text for piece in run))
+
+    @property
+    def explains(self) -> bool:
+        """Whether the text so far is about calls, so that the next one is an example."""
+        return self._showed_call or _EXPLAINS.search(self._tail) is not None
 
     def say(self, text: str) -> None:
         """Add text. Prose behind a waiting call makes that call an example."""
@@ -141,6 +175,7 @@ class AnswerText:
         for text, leak in waiting:
             if text and (leak is None or not calls):
                 self._say(text)
+                self._showed_call |= leak is not None
             else:
                 self._remove(leak)
 
@@ -152,6 +187,7 @@ class AnswerText:
 
     def _say(self, text: str) -> None:
         body = text.strip()
+        self._tail = (self._tail + text)[-_TAIL:]
         if not body:
             self._space.append(text)
             return

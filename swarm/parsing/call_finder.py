@@ -2,22 +2,48 @@
 
 import json
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from swarmchat.swarm.parsing.call_parser import CallParser
-from swarmchat.swarm.parsing.call_values import ParsedCall
+from swarmchat.swarm.parsing.call_values import ParsedCall, read_whole
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
-from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
+from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
 from swarmchat.swarm.parsing.line_calls import PYTHONIC, LineCallParser
 from swarmchat.swarm.tools.toolset import Toolset
 
-_BROKEN = "the call breaks off"
+CUT_OFF = "the call of {} is cut off: write it again, whole"
+EXAMPLE = (
+    "the call of {} looks like an example, so it was not carried out: "
+    "make it with the values that you mean, or answer the user in words"
+)
+UNREADABLE = "the call of {} cannot be read: write it again, as valid JSON"
 _LINE_END = re.compile(r"[ \t]*(?:\r?\n|\Z)|[ \t]*(?=</?[\w|｜]|\[/?[A-Z_]+\])")
 _LINE_END_START = re.compile(r"[ \t]*(?:\r?|\[/?[A-Z_]*|</?)\Z")
 _DAMAGED = re.compile(
     r"""[\[{\s]*\{\s*["'“]?(name|tool|tool_name|function|arguments|parameters|type|id|action)["'”]?\s*:"""
 )
 _NAME_IN_DAMAGED = re.compile(r"""["'](?:name|tool|tool_name|function|action)["']\s*:\s*["']([^"'\n]{1,100})["']""")
+# A line, or a block of code, that begins like the JSON of a call.
+_DAMAGED_LINE = re.compile(
+    r"""(?P<fence>`{3,20}[\w-]{0,20}\s*\n)?\s*\[?\s*\{{1,2}\s*["'](?:name|tool|tool_name|function)["']\s*:"""
+    r"""\s*["'](?P<name>[^"'\n]{1,100})["']\s*,?\s*["'](?:arguments|parameters|args|input)["']"""
+)
+_TAG = re.compile(r"<([a-zA-Z_]{1,40})>")
+# A tag that the text ends in, and that can only be the beginning of a call.
+_CUT_TAG = re.compile(
+    r"""<[\w:|｜]+(?:[=(]["']?[\w.:/-]*[),=]?|[ \t]+\w+[ \t]*=[^<>\n]*)\Z"""
+    r"""|<(?:tool_?call|function_?call|[\w:|｜]*invoke)[ \t]+\w*\Z"""
+)
+_GENERAL_TAGS = frozenset({"tool", "tools", "tool_use", "tool_code", "function_calls"})
+"""Tags that other XML has too."""
+_WORD = re.compile(r"[\[{(\s]*(?:<\w{1,40}>\s*)*<?[\w.:-]{0,64}\s*\Z")
+_WORD = re.compile(r"[\w-]{2,64}")
+_PLACEHOLDER = re.compile(
+    r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
+    r"|string|str|integer|number|boolean|array|object",
+    re.IGNORECASE,
+)
 _WINDOW = 2000
 _PARAGRAPH = re.compile(r"\n[ \t]*\r?\n")
 _LINE = 120
@@ -34,8 +60,14 @@ class LeakedCall:
     name: str
     """The offered name that is meant; otherwise the name as written."""
     arguments: str
-    """The JSON text of an object, repaired; as written if it cannot be parsed."""
+    """The JSON text of an object, repaired; as written if only they cannot be parsed."""
     problem: str | None = None
+    doubtful: bool = False
+    """Whether it must not be carried out, even if it fits: it is cut off, cannot be read, or is an example."""
+
+    def refused(self, why: str) -> "LeakedCall":
+        """Return the call with the reason why it must not be carried out, in which ``{}`` is its name."""
+        return replace(self, problem=why.format(self.name or "a tool"), doubtful=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +79,11 @@ class Leak:
     text: str
     """The piece as written, for the log."""
     calls: tuple[LeakedCall, ...]
+    """Empty if it is the definition of a tool."""
+
+    def as_example(self) -> "Leak":
+        """Return the leak of a text that explains: none of its calls may be carried out."""
+        return replace(self, calls=tuple(call.refused(EXAMPLE) for call in self.calls))
 
 
 class CallFinder:
@@ -59,29 +96,47 @@ class CallFinder:
     def frame(self, text: str, start: int, mark: str, final: bool, line_start: bool) -> tuple[Leak, int]:
         """Read the calls behind ``mark``, which stands at ``start``, and return where the frame ends."""
         parser = CallParser(text, final, self.toolset)
-        whole = self_starting(mark)
-        position = body = start if whole else start + (3 if mark.startswith(">>>") else len(mark))
+        body = self._body_start(parser, start, mark)
+        if body >= len(text) and line_start:
+            return self._refused(self._formats[mark], text[start:], "", CUT_OFF), body
         try:
-            for _ in range(3):
-                position = parser.space(position)
-                inside = parser.match(INSIDE_OPENER, CLOSER_START, position)
-                if inside is None and not (text.startswith(mark, position) and not whole):
-                    break
-                position = inside.end() if inside else position + len(mark)
-            body = position
-            parser.need(position)
-            if position >= len(text) and line_start:
-                return Leak(self._formats[mark], text[start:], (LeakedCall("", "", _BROKEN),)), position
-            calls, position = parser.body(position)
+            calls, position = parser.body(body)
         except NotACall as refuted:
-            leak = self._damaged(parser, mark, start, body, max(refuted.position, start + 1))
+            if final and line_start and self._breaks_off(text, start, mark):
+                return self.cut_off(text[start:], self._formats[mark]), len(text)
+            seen = max(refuted.position, start + 1)
+            leak = self._unreadable(parser, mark, start, body, seen, line_start)
             if leak is None and mark == _PROGRAM and line_start:
                 leak = self._program(parser, start, body)
             if leak is None:
-                raise NotACall(max(refuted.position, start + 1)) from None
+                raise NotACall(seen) from None
             return leak
         position = parser.closers(position, mark)
         return Leak(self._formats[mark], text[start:position], tuple(map(self.call, calls))), position
+
+    def _body_start(self, parser: CallParser, start: int, mark: str) -> int:
+        """Return where the calls of the frame at ``start`` begin, behind its marks."""
+        whole = self_starting(mark)
+        position = start if whole else start + (3 if mark.startswith(">>>") else len(mark))
+        for _ in range(3):
+            position = parser.space(position)
+            inside = parser.match(INSIDE_OPENER, CLOSER_START, position)
+            if inside is None and (whole or not parser.text.startswith(mark, position)):
+                break
+            position = inside.end() if inside else position + len(mark)
+        parser.need(position)
+        return position
+
+    def _breaks_off(self, text: str, start: int, mark: str) -> bool:
+        """Tell whether ``text`` ends in the frame at ``start``: with more of it, there might be a call."""
+        if self_starting(mark) and ">" not in text[start:] and not _CUT_TAG.match(text, start):
+            return False
+        parser = CallParser(text, False, self.toolset)
+        try:
+            parser.body(self._body_start(parser, start, mark))
+        except (NeedMore, NotACall) as stop:
+            return isinstance(stop, NeedMore)
+        return False
 
     def header(self, text: str, start: int, position: int, name: str, final: bool) -> tuple[Leak, int]:
         """Read the arguments of a call that gpt-oss names in a message's header, which ends at ``position``."""
@@ -97,27 +152,36 @@ class CallFinder:
         end = parser.closers(end, "<|call|>")
         return Leak("Harmony", text[start:end], (self.call(parsed),)), end
 
-    def bare(self, text: str, start: int, final: bool, code: bool) -> tuple[Leak, int]:
+    def bare(self, text: str, start: int, final: bool, code: bool, first: bool) -> tuple[Leak, int]:
         """Read the call that may begin with the line at ``start``. It ends its line, and its tool is offered.
 
         ``code`` says that the line before it is a statement of a program: a call in Python is another one then.
+        ``first`` says that the answer has no text before it: then JSON may name an unknown tool.
         """
-        parser = LineCallParser(text, final, self.toolset)
+        parser = LineCallParser(text, final, self.toolset, first)
         fenced = text[start : start + 1] in "`~"
         try:
             format_name, parsed, end = parser.fenced(start) if fenced else parser.unframed(start)
             if code and not fenced and format_name == PYTHONIC:
                 raise NotACall(end)
         except NotACall as refuted:
-            raise NotACall(max(refuted.position, start + 1)) from None
+            return self._damaged_line(parser, start, max(refuted.position, start + 1))
         calls = tuple(map(self.call, parsed))
-        for parsed_call, call in zip(parsed, calls, strict=True):
-            if call.problem is not None and not (parsed_call.explicit and call.name in self.toolset.names):
+        for number, (parsed_call, call) in enumerate(zip(parsed, calls, strict=True)):
+            # With these keys, JSON is a call even if its tool is unknown: no data looks like it.
+            keys = ("arguments", "parameters") if len(parsed) == 1 else ("arguments",)
+            is_known = call.name in self.toolset.names or (first and parsed_call.key in keys)
+            cut_off = parsed_call.broken and (number > 0 or self.toolset.may_begin(call.name))
+            if call.problem is not None and not cut_off and not (parsed_call.explicit and is_known):
+                raise NotACall(end)
+            if call.problem == EXAMPLE.format(call.name):
                 raise NotACall(end)
         if not fenced:
             end = parser.closers(end, _NO_MARK)
         line_end = parser.match(_LINE_END, _LINE_END_START, end)
-        if not calls or (line_end is None and end < len(text)):
+        defined = None if calls or not first else _NAME_IN_DAMAGED.search(text, start, end)
+        is_call = calls or (defined and self.toolset.resolve(defined[1]))
+        if not is_call or (line_end is None and end < len(text)):
             raise NotACall(max(end, start + 1))
         return Leak(format_name, text[start:end], calls), end
 
@@ -127,21 +191,23 @@ class CallFinder:
         arguments = parsed.arguments
         if isinstance(arguments, str) and arguments.strip():
             try:
-                value, end, broken = parse_loose(arguments)
-                if isinstance(value, dict) and not arguments[end:].strip() and not broken:
-                    arguments = value
+                value = read_whole(arguments)
+                arguments = value if isinstance(value, dict) else arguments
             except NotACall:
                 pass
+        is_example = _has_placeholder(arguments)
         if not isinstance(arguments, str):
             arguments = json.dumps({} if arguments in (None, []) else arguments, ensure_ascii=False)
-        arguments = arguments if arguments.strip() else "{}"
+        call = LeakedCall(name, arguments if arguments.strip() else "{}")
         if parsed.broken:
-            problem: str | None = _BROKEN
-        elif name not in self.toolset.names:
-            problem = self.toolset.unknown(name[:100])
-        else:
-            problem = self.toolset.problem(name, arguments)
-        return LeakedCall(name, arguments, problem)
+            return call.refused(CUT_OFF)
+        if not name:
+            return call.refused("it does not name a tool")
+        if name not in self.toolset.names:
+            return replace(call, problem=self.toolset.unknown(name[:100]))
+        if is_example:
+            return call.refused(EXAMPLE)
+        return replace(call, problem=self.toolset.problem(name, call.arguments))
 
     def _program(self, parser: CallParser, start: int, body: int) -> tuple[Leak, int] | None:
         """Return a leak for a program that Llama 3 wants to be run: one that begins as such, to the end of the turn."""
@@ -161,29 +227,76 @@ class CallFinder:
         call = self.call(ParsedCall(name, {key: text[body:end].strip()}, explicit=True))
         return Leak(self._formats[_PROGRAM], text[start:end], (call,)), end
 
-    def _damaged(self, parser: CallParser, mark: str, start: int, body: int, refuted: int) -> tuple[Leak, int] | None:
-        """Return a leak for a frame whose content starts like a call but is damaged, up to its closing mark."""
-        text = parser.text
+    def _unreadable(
+        self, parser: CallParser, mark: str, start: int, body: int, refuted: int, line_start: bool
+    ) -> tuple[Leak, int] | None:
+        """Return a leak for a frame that can only be one, up to its closing mark, or else to the next blank line.
+
+        It is one if it begins like a call in JSON, or if it is a tag alone on its lines.
+        """
+        text, tag = parser.text, _TAG.fullmatch(mark) if line_start else None
         parser.need(refuted + 20)
-        if not _DAMAGED.match(text, body, refuted + 20):
+        is_json = _DAMAGED.match(text, body, refuted + 20)
+        if not is_json and not tag:
             return None
-        window = text[refuted : refuted + _WINDOW]
-        closer = CLOSERS.search(window)
-        again = window.find(mark)
-        if closer is None and again < 0 and not parser.final and len(window) < _WINDOW:
-            raise NeedMore
-        if 0 <= again < (closer.start() if closer else _WINDOW):
+        limit = refuted + _WINDOW
+        closer = CLOSERS.search(text, refuted if is_json else body, limit)
+        again = text.find(mark, refuted, limit)
+        if closer is None and again < 0 and len(text) < limit:
+            parser.need(len(text))
+        if 0 <= again < (closer.start() if closer else limit):
             return None
-        if closer is None:
-            # Nothing closes it: it goes on to the end, or to the next paragraph.
-            paragraph = _PARAGRAPH.search(window)
-            if paragraph is None and len(window) == _WINDOW:
-                return None
-            stop = end = refuted + (paragraph.start() if paragraph else len(window))
+        ending = closer or _PARAGRAPH.search(text, refuted, limit)
+        if ending is None and len(text) >= limit:
+            return None
+        stop = ending.start() if ending else len(text)
+        end = parser.closers(stop, mark) if closer else stop
+        content = text[body:stop].strip()
+        why = UNREADABLE if closer or is_json else CUT_OFF
+        if is_json:
+            match = _NAME_IN_DAMAGED.search(text, body, refuted)
+            name = match[1] if match else ""
         else:
-            stop = refuted + closer.start()
-            end = parser.closers(stop, mark)
-        match = _NAME_IN_DAMAGED.search(text, body, refuted)
-        name = match[1] if match else ""
-        call = LeakedCall(self.toolset.resolve(name) or name, text[body:stop].strip(), "the call is no valid JSON")
-        return Leak(self._formats[mark], text[start:end], (call,)), end
+            words = _WORD.findall(content) if closer else _WORD.findall(content)[:1]
+            name = next(filter(self.toolset.resolve, words), "")
+            is_alone = closer and parser.match(_LINE_END, _LINE_END_START, end) and tag and tag[1] not in _GENERAL_TAGS
+            if not (name or is_alone):
+                return None
+        return self._refused(self._formats[mark], text[start:end], name, why), end
+
+    def cut_off(self, text: str, format_name: str = "cut off") -> Leak:
+        """Return the leak of a ``text`` that is the beginning of an opening mark."""
+        name = next(filter(self.toolset.resolve, _WORD.findall(text)), "")
+        return self._refused(format_name, text, name, CUT_OFF)
+
+    def _refused(self, format_name: str, text: str, name: str, why: str) -> Leak:
+        call = LeakedCall(self.toolset.resolve(name) or name, "{}")
+        return Leak(format_name, text, (call.refused(why),))
+
+    def _damaged_line(self, parser: CallParser, start: int, refuted: int) -> tuple[Leak, int]:
+        """Return a leak for damaged JSON that begins like the call of an offered tool, up to the next blank line."""
+        text = parser.text
+        match = _DAMAGED_LINE.match(text, start)
+        name = match and self.toolset.resolve(match["name"])
+        if not match or not name:
+            raise NotACall(refuted)
+        ending = re.compile(r"\n[ \t]*```" if match["fence"] else r"(?=\n[ \t]*\r?\n)")
+        end = ending.search(text, match.end(), match.end() + _WINDOW)
+        if end is None and len(text) - match.end() < _WINDOW:
+            parser.need(len(text))
+        elif end is None:
+            raise NotACall(refuted)
+        stop = end.end() if end else len(text)
+        with suppress(ValueError, RecursionError):
+            json.loads(text[match.end("fence") if match["fence"] else start : end.start() if end else stop])
+            raise NotACall(refuted)
+        return self._refused("damaged JSON", text[start:stop], name, UNREADABLE), stop
+
+
+def _has_placeholder(value: object) -> bool:
+    """Tell whether a value is the name of its type, or the like, as in an explanation of how a tool is called."""
+    if isinstance(value, dict):
+        return any(_has_placeholder(item) for key, item in value.items() if key != "type")
+    if isinstance(value, list):
+        return any(map(_has_placeholder, value))
+    return isinstance(value, str) and _PLACEHOLDER.fullmatch(value.strip()) is not None

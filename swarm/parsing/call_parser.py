@@ -8,13 +8,22 @@ import re
 from typing import Any
 
 from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, read_text
-from swarmchat.swarm.parsing.formats import CLOSERS, SEPARATOR
-from swarmchat.swarm.parsing.lenient_json import MAX_DEPTH, NeedMore, NotACall, Parsed, Watch, parse_loose, skip_space
-from swarmchat.swarm.parsing.xml_calls import XmlCallParser
+from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, SEPARATOR
+from swarmchat.swarm.parsing.lenient_json import NotACall, Watch, parse_loose, skip_space
+from swarmchat.swarm.parsing.xml_calls import NAME_END, TAG_START, WRAPPER, XmlCallParser
 
 _ON_LINE = re.compile(r"[ \t]*[,;]?[ \t]*")
 _BETWEEN = re.compile(r"[\s,;]*+")
 _NAME = re.compile(r"[A-Za-z_][\w.:/-]{0,99}(?![\w.:/-])")
+_PAIR = re.compile(r"(?<![^\s,;>])([A-Za-z_]\w{0,99})\s{0,3}[=:]\s{0,3}(?=[^\s=:])")
+_PAIR_START = re.compile(r"[A-Za-z_]\w{0,99}\s{0,3}[=:]?\s{0,3}\Z")
+# A tag around the call that says something else than its name.
+_NAMELESS = re.compile(
+    r"""<(?:tool_?call|function_?call)(?:[ \t]{1,5}(?!name\b)[\w:-]{1,40}="""
+    r"""(?:"[^"<>\n]{0,100}"|'[^'<>\n]{0,100}')){1,4}>"""
+)
+_BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
+_LONGEST_PAIRS = 2000
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w{0,99}(?!\w)")
 _BEFORE_JSON = re.compile(
     rf"(?:\[CALL_ID\][^\[\s]{{0,100}})?\[ARGS\]|\s*<\|tool_call_argument_begin\|>|{SEPARATOR}|\s*✿ARGS✿:?|<\|content\|>"
@@ -25,11 +34,6 @@ _BEFORE_JSON_START = re.compile(
 _FENCE = re.compile(r"```[\w-]{0,20}[ \t]*\n")
 _FENCE_START = re.compile(r"`{1,3}\Z|```[\w-]{0,20}[ \t]*\Z")
 _GEMMA_CALL = re.compile(r"call:([\w.-]{1,100})\{")
-_GEMMA_QUOTES = ("<escape>", '<|"|>')
-_GEMMA_PLAIN = re.compile(r"[^,{}\[\]<]{0,200}(?=[,}\]])")
-_GEMMA_PLAIN_START = re.compile(r"[^,{}\[\]<]{0,200}\Z")
-_GEMMA_KEY = re.compile(r"([\w.$-]{1,100}):")
-_GEMMA_KEY_START = re.compile(r"[\w.$-]{0,100}\Z")
 
 
 class CallParser(XmlCallParser):
@@ -41,6 +45,9 @@ class CallParser(XmlCallParser):
         fenced = self.match(_FENCE, _FENCE_START, position)
         if fenced:
             position = self.space(fenced.end())
+        nameless = self.match(_NAMELESS, TAG_START, position)
+        if nameless:
+            return self.body(nameless.end())
         first = self.text[position : position + 1]
         inner = self.space(position + 1) if first == "[" else position
         if first == "{" or (first == "[" and self.text[inner : inner + 1] in ("{", "]", "")):
@@ -62,8 +69,10 @@ class CallParser(XmlCallParser):
         """
         calls: list[ParsedCall] = []
         while True:
-            value, position, broken = parse_loose(self.text, position, self.final, watch, CLOSERS)
-            read = self.calls_of(value, broken)
+            value, position, broken, unclosed = parse_loose(self.text, position, self.final, watch, CLOSERS)
+            # Where a closing mark follows, the brackets around whole arguments may be missing.
+            broken = broken or unclosed > (2 if isinstance(value, list) else 1)
+            read = calls_of(value, broken, self.toolset.resolve)
             if read is None:
                 if watch or not isinstance(value, dict) or calls:
                     raise NotACall(position)
@@ -76,17 +85,6 @@ class CallParser(XmlCallParser):
                 return calls, position
             position = match.end()
 
-    def calls_of(self, value: object, broken: bool) -> list[ParsedCall] | None:
-        """Return the calls in a JSON value; ``{NAME: {…}}`` is one as well."""
-        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-            read = [self.calls_of(item, broken and item is value[-1]) for item in value]
-            return [call for calls in read for call in calls or ()] if read and None not in read else None
-        if isinstance(value, dict) and len(value) == 1:
-            name, arguments = next(iter(value.items()))
-            if isinstance(arguments, dict) and self.toolset.resolve(name) is not None:
-                return [ParsedCall(name, arguments, broken)]
-        return calls_of(value, broken)
-
     # A name first
 
     def named(self, position: int) -> tuple[list[ParsedCall], int]:
@@ -94,8 +92,8 @@ class CallParser(XmlCallParser):
         self.need(position)
         gemma = _GEMMA_CALL.match(self.text, position)
         if gemma:
-            arguments, end, broken = self._gemma_container(gemma.end(), 0, "}")
-            return [ParsedCall(gemma[1], arguments, broken)], end
+            call, end = self.json_arguments(gemma[1], gemma.end() - 1)
+            return [call], end
         match = _NAME.match(self.text, position)
         if match is None:
             raise NotACall(position + 1)
@@ -119,11 +117,37 @@ class CallParser(XmlCallParser):
         if self.text.startswith("{", after):
             call, end = self.json_arguments(name, after)
             return [call], self.fence_end(end) if fence else end
+        if after > end and self.match(_PAIR, _PAIR_START, after):
+            return self._plain_pairs(name, after)
+        closing = self.match(NAME_END, CLOSER_START, after)
+        wrapper = self.match(WRAPPER, TAG_START, self.space(closing.end())) if closing else None
+        if wrapper and self.match(_PAIR, _PAIR_START, self.space(wrapper.end())):
+            return self._plain_pairs(name, wrapper.end())
+        if closing and self.is_content(name, closing.end()):
+            call, end = self.function(name, closing.end())
+            return [call], end
         if self.text.startswith("<", after):
             return self.pairs(name, after)
         if after == len(self.text):
             return self._nothing(name, after)
         raise NotACall(after)
+
+    def _plain_pairs(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
+        """Read ``city=New York unit=celsius``, up to the closing mark; without one, it may have been cut off."""
+        closer = CLOSERS.search(self.text, position)
+        if closer is None and len(self.text) - position < _LONGEST_PAIRS:
+            self.need(len(self.text))
+        last = closer or _BLANK_LINE.search(self.text, position)
+        end = last.start() if last else len(self.text)
+        if end - position > _LONGEST_PAIRS:
+            raise NotACall(position)
+        schemas, arguments = self.properties(name), dict[str, Any]()
+        pairs = [pair for pair in _PAIR.finditer(self.text, position, end) if not schemas or pair[1] in schemas]
+        for pair, following in zip(pairs, [*(pair.start() for pair in pairs[1:]), end], strict=False):
+            value = self.text[pair.end() : following].strip(" \t\r\n,;")
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+            arguments[pair[1]] = read_text(value[1:-1] if quoted else value, schemas.get(pair[1]))
+        return [ParsedCall(name, arguments, closer is None)], end
 
     def _nothing(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
         if self.toolset.resolve(name) is None:
@@ -163,8 +187,16 @@ class CallParser(XmlCallParser):
             position = after
 
     def python(self, position: int) -> tuple[list[ParsedCall], int]:
-        """Read ``f(a=1)``."""
+        """Read ``f(a=1)``, or ``print(f(a=1))`` as Gemini writes it."""
         self.need(position)
+        if self.text.startswith("print(", position) and self.toolset.resolve("print") is None:
+            calls, position = self.python(position + len("print("))
+            if calls[0].broken:
+                return calls, position
+            position = self.space(position)
+            if not self.text.startswith(")", position):
+                raise NotACall(position)
+            return calls, position + 1
         match = _NAME.match(self.text, position)
         if match is None:
             raise NotACall(position)
@@ -181,7 +213,7 @@ class CallParser(XmlCallParser):
             if self.text[position] == ")":
                 return [ParsedCall(name, arguments)], position + 1
             key, position = self._keyword(position, list(schemas), arguments)
-            value, position, broken = self._literal(position)
+            value, position, broken, _ = parse_loose(self.text, position, self.final)
             if key is None:
                 arguments |= value
             else:
@@ -208,58 +240,3 @@ class CallParser(XmlCallParser):
         if len(arguments) >= len(names) or names[len(arguments)] in arguments:
             raise NotACall(position)
         return names[len(arguments)], position
-
-    def _literal(self, position: int) -> Parsed:
-        for quotes in ('"""', "'''"):
-            if self.text.startswith(quotes, position):
-                end = self.text.find(quotes, position + 3)
-                if end < 0 and not self.final:
-                    raise NeedMore
-                return Parsed(self.text[position + 3 : end], end + 3) if end >= 0 else Parsed("", len(self.text), True)
-        if not self.final and self.text[position : position + 3] in ('""', "''"):
-            raise NeedMore
-        return parse_loose(self.text, position, self.final)
-
-    # FunctionGemma and Gemma 4: strings between marks in place of quotes
-
-    def _gemma_container(self, position: int, depth: int, closer: str) -> Parsed:
-        """Read an object or an array up to its ``closer``; ``position`` is behind the opening bracket."""
-        items: dict[Any, Any] = {}
-        in_object = closer == "}"
-        while True:
-            position = self.space(position)
-            closed = self.text.startswith(closer, position)
-            if closed or position >= len(self.text):
-                return Parsed(items if in_object else [*items.values()], position + closed, not closed)
-            key: Any = len(items)
-            if in_object:
-                match = self.match(_GEMMA_KEY, _GEMMA_KEY_START, position)
-                if match is None:
-                    raise NotACall(position)
-                key, position = match[1], self.space(match.end())
-            items[key], position, broken = self._gemma_value(position, depth + 1)
-            position = self.space(position)
-            if broken or position >= len(self.text):
-                return Parsed(items if in_object else [*items.values()], position, True)
-            if self.text[position] not in (",", closer):
-                raise NotACall(position)
-            position += self.text[position] == ","
-
-    def _gemma_value(self, position: int, depth: int) -> Parsed:
-        if depth > MAX_DEPTH:
-            raise NotACall(position)
-        for quote in _GEMMA_QUOTES:
-            if self.at(quote, position):
-                end = self.text.find(quote, position + len(quote))
-                if end < 0 and not self.final:
-                    raise NeedMore
-                value = self.text[position + len(quote) : end if end >= 0 else len(self.text)]
-                return Parsed(value, end + len(quote) if end >= 0 else len(self.text), end < 0)
-        if self.text.startswith(("{", "["), position):
-            return self._gemma_container(position + 1, depth, "}" if self.text[position] == "{" else "]")
-        plain = self.match(_GEMMA_PLAIN, _GEMMA_PLAIN_START, position)
-        if plain is None:
-            if _GEMMA_PLAIN_START.match(self.text, position):
-                return Parsed(None, len(self.text), True)
-            raise NotACall(position)
-        return Parsed(read_text(plain[0].strip(), None), plain.end())

@@ -1,12 +1,14 @@
 """Repair the names and arguments of calls whose meaning is beyond doubt and only whose form is wrong."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from swarmchat.swarm.models.base import ToolCall
-from swarmchat.swarm.parsing.call_values import PARALLEL
+from swarmchat.swarm.parsing.call_values import PARALLEL, calls_of, kinds_of, read_whole
 from swarmchat.swarm.parsing.lenient_json import NotACall, parse_loose
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -24,11 +26,11 @@ class Repair:
 
 
 def repair_calls(
-    calls: Sequence[ToolCall], toolset: Toolset, *, whole: bool = True
+    calls: Sequence[ToolCall], toolset: Toolset, doubts: Container[str] = ()
 ) -> tuple[tuple[ToolCall, ...], list[Repair]]:
     """Return ``calls`` with names and arguments corrected to fit ``toolset`` where possible, and the corrections.
 
-    Unless the calls are ``whole``, the last one may have been cut off and is not repaired.
+    The arguments of calls whose ids are in ``doubts`` stay as they are: these calls are not carried out.
     """
     repairs: list[Repair] = []
     repaired: list[ToolCall] = []
@@ -37,70 +39,90 @@ def repair_calls(
         if name is not None and name != call.name:
             repairs.append(Repair("unknown_tool", f"{call.name!r} is {name}"))
             call = replace(call, name=name)
-        cut_off = not whole and call.id == calls[-1].id
-        if name is not None and not cut_off and toolset.problem(name, call.arguments) is not None:
+        if name is not None and call.id not in doubts and toolset.problem(name, call.arguments) is not None:
             fitting = _fitting_arguments(name, call.arguments, toolset)
             if fitting is not None:
-                repairs.append(Repair("bad_arguments", f"the arguments of {name}"))
-                call = replace(call, arguments=fitting)
+                arguments, surplus = fitting
+                without = f", without {', '.join(surplus)}, which it does not know" if surplus else ""
+                repairs.append(Repair("bad_arguments", f"the arguments of {name}{without}"))
+                call = replace(call, arguments=arguments)
         repaired.append(call)
     return tuple(repaired), repairs
 
 
-def same_call(one: ToolCall, other: ToolCall) -> bool:
-    """Tell whether two calls are the same: some servers send a call and leave it in the text as well."""
-    if one.name != other.name:
-        return False
+def identity(call: ToolCall) -> tuple[str, str]:
+    """Return what two calls have in common if they are the same call: the name, and the arguments in one form."""
     try:
-        return bool(json.loads(one.arguments) == json.loads(other.arguments))
+        return call.name, json.dumps(json.loads(call.arguments), sort_keys=True)
     except (ValueError, RecursionError):
-        return one.arguments == other.arguments
+        return call.name, call.arguments
+
+
+def is_cut_off(arguments: str) -> bool:
+    """Tell whether the JSON text ``arguments`` ends before its value does."""
+    try:
+        return bool(arguments.strip()) and parse_loose(arguments).broken
+    except NotACall:
+        return False
 
 
 def _unpacked(calls: Iterable[ToolCall], toolset: Toolset, repairs: list[Repair]) -> Iterable[ToolCall]:
     for call in calls:
-        parts = _parallel_calls(call) if call.name.endswith(PARALLEL) and not toolset.resolve(call.name) else None
-        if parts:
-            repairs.append(Repair("unknown_tool", f"{PARALLEL} is {', '.join(part.name for part in parts)}"))
-            yield from parts
-        else:
+        parts = None
+        if call.name.endswith(PARALLEL) and not toolset.resolve(call.name):
+            with suppress(NotACall):
+                parts = calls_of(read_whole(call.arguments))
+        if not parts:
             yield call
+            continue
+        repairs.append(Repair("unknown_tool", f"{PARALLEL} is {', '.join(part.name for part in parts)}"))
+        for index, part in enumerate(parts):
+            yield ToolCall(f"{call.id}_{index}", part.name, json.dumps(part.arguments or {}, ensure_ascii=False))
 
 
-def _parallel_calls(call: ToolCall) -> list[ToolCall] | None:
+def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> tuple[str, list[str]] | None:
+    """Return the arguments in a form that the tool takes, and the names of those that were left out for it."""
     try:
-        uses = json.loads(call.arguments)["tool_uses"]
-        return [
-            ToolCall(f"{call.id}_{index}", use["recipient_name"], json.dumps(use["parameters"], ensure_ascii=False))
-            for index, use in enumerate(uses)
-            if isinstance(use["recipient_name"], str)
-        ]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-
-
-def _read(text: str) -> Any:
-    """Return the value that ``text`` holds and nothing else. Raises NotACall."""
-    read = parse_loose(text, 0)
-    if read.broken or text[read.end :].strip() or text.rstrip().endswith("{"):
-        raise NotACall(read.end)
-    return read.value
-
-
-def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> str | None:
-    """Return the arguments in a form that the tool takes: whole JSON, decoded once more, or out of a wrapper."""
-    try:
-        value = _read(arguments)
-        if isinstance(value, str):
-            value = _read(value)
+        value = read_whole(arguments)
+        value = read_whole(value) if isinstance(value, str) else value
     except NotACall:
         return None
     candidates = [value]
     if isinstance(value, dict):
         candidates += [inner for key, inner in value.items() if key in _WRAPPERS and len(value.keys() - {"type"}) == 1]
-    for candidate in candidates:
-        if isinstance(candidate, dict):
-            text = json.dumps(candidate, ensure_ascii=False)
+    schema = toolset.tools[name].signature.parameters if name in toolset.tools else {}
+    for candidate in (candidate for candidate in candidates if isinstance(candidate, dict)):
+        changed = {key: value for key, value in candidate.items() if not _is_default(key, value, schema)}
+        changed = {key: _of_type(value, schema.get("properties", {}).get(key, {})) for key, value in changed.items()}
+        surplus = _surplus(changed, schema)
+        known = {key: value for key, value in changed.items() if key not in surplus}
+        for fitting, left_out in ((candidate, []), (changed, []), (known, surplus)):
+            text = json.dumps(fitting, ensure_ascii=False)
             if toolset.problem(name, text) is None:
-                return text
+                return text, left_out
     return None
+
+
+def _is_default(key: str, value: object, schema: Mapping[str, Any]) -> bool:
+    """Tell whether ``value`` is a null that stands for the default of a parameter."""
+    kinds = kinds_of(schema.get("properties", {}).get(key, {}))
+    return value is None and key not in schema.get("required", ()) and bool(kinds) and "null" not in kinds
+
+
+def _of_type(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Return ``value`` without a schema around it, and decoded if it is the JSON of a list or an object."""
+    kinds = kinds_of(schema)
+    if isinstance(value, dict) and {"type", "value"} <= value.keys() and kinds and "object" not in kinds:
+        return value["value"]
+    if isinstance(value, str) and kinds & {"array", "object"} and "string" not in kinds:
+        with suppress(NotACall):
+            decoded = read_whole(value)
+            return decoded if isinstance(decoded, (list, dict)) else value
+    return value
+
+
+def _surplus(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """Return the arguments that the tool does not know and that are not parameters with a spelling mistake."""
+    missing = schema.get("properties", {}).keys() - arguments.keys()
+    unknown = [key for key in arguments if key not in schema.get("properties", {})]
+    return [key for key in unknown if not get_close_matches(key, missing, 1, 0.7)]

@@ -1,6 +1,6 @@
 """Interpret parsed values: which JSON is a call, and the type of an argument written without quotes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +14,14 @@ IDS = frozenset("id call_id tool_call_id toolUseId index".split())
 CALL_KEYS = NAME_KEYS | ARGUMENT_KEYS | WRAPPERS | IDS | {"type"}
 # What stands beside a wrapper: the rest of a message, or what xLAM thinks.
 NEIGHBOURS = frozenset("role content refusal thought thoughts reasoning reasoning_content finish_reason".split())
-KNOWN_KEYS = CALL_KEYS | NEIGHBOURS
+DEFINITION_KEYS = frozenset("name type description parameters strict".split())
+KNOWN_KEYS = CALL_KEYS | NEIGHBOURS | DEFINITION_KEYS
 TYPES = frozenset("function tool_call tool_use function_call tool".split())
 PARALLEL = "multi_tool_use.parallel"
 """A tool that OpenAI's models call though nobody offers it (community.openai.com/t/490653)."""
 
 
-def is_parallel(name: str) -> bool:
-    """Tell whether ``name`` is ``PARALLEL``, with or without a namespace."""
-    return name in (PARALLEL, f"functions.{PARALLEL}")
+Resolve = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +33,62 @@ class ParsedCall:
     broken: bool = False
     explicit: bool = False
     """Whether it is JSON with keys for both the name and the arguments."""
+    key: str = ""
+    """The key of the arguments, in such JSON."""
 
 
-def calls_of(value: object, broken: bool = False) -> list[ParsedCall] | None:
-    """Return the calls in a JSON value; ``None`` if it is not made of calls alone."""
+def calls_of(value: object, broken: bool = False, resolve: Resolve | None = None) -> list[ParsedCall] | None:
+    """Return the calls in a JSON value; ``None`` if it is not made of calls, and definitions of tools, alone.
+
+    With ``resolve``, ``{NAME: {…}}`` is a call as well, if the name can be resolved.
+    """
     if isinstance(value, list):
         calls: list[ParsedCall] = []
         for item in value:
-            read = calls_of(item, broken and item is value[-1]) if isinstance(item, dict) else None
+            read = calls_of(item, broken and item is value[-1], resolve) if isinstance(item, dict) else None
             if read is None:
                 return None
             calls += read
-        return calls or None
-    if not isinstance(value, dict) or str(value.get("type", "function")) not in TYPES:
+        return calls if value else None
+    if not isinstance(value, dict):
         return None
+    only = next(iter(value), "") if len(value) == 1 else ""
+    if only and resolve and isinstance(value[only], dict) and resolve(only) is not None:
+        return [ParsedCall(only, value[only], broken)]
+    if str(value.get("type", "function")) not in TYPES:
+        return None
+    if value.keys() <= DEFINITION_KEYS and _is_schema(value.get("parameters")):
+        return []
     wrappers = value.keys() & WRAPPERS
     if wrappers:
         return _wrapped(value, next(iter(wrappers)), broken)
     names, arguments = value.keys() & NAME_KEYS, value.keys() & ARGUMENT_KEYS
-    if not value.keys() <= CALL_KEYS or len(names) != 1 or len(arguments) > 1:
+    key = next(iter(arguments), None)
+    if not value.keys() <= CALL_KEYS or len(names) > 1 or len(arguments) > 1:
         return None
-    name, key = value[next(iter(names))], next(iter(arguments), None)
+    if not names:
+        # A call in place of the arguments.
+        inner = calls_of(value[key], broken) if key and isinstance(value[key], dict) else None
+        if inner and inner[0].explicit:
+            return inner
+        # Of a call whose "type" comes first, the name may be missing.
+        return [ParsedCall("", None, True)] if broken and value.get("type") in TYPES else None
+    name = value[next(iter(names))]
     if isinstance(name, dict):
         return _function(name, value[key] if key else None, broken) if names == {"function"} else None
     if not isinstance(name, str):
         return None
-    if is_parallel(name) and key and isinstance(value[key], dict):
+    if name.endswith(PARALLEL) and key and isinstance(value[key], dict):
         return calls_of(value[key], broken)
-    return [ParsedCall(name, value[key] if key else None, broken, key is not None)]
+    return [ParsedCall(name, value[key] if key else None, broken, key is not None, key or "")]
+
+
+def _is_schema(value: object) -> bool:
+    """Tell whether ``value`` is the JSON schema of parameters, not their values."""
+    properties = value.get("properties") if isinstance(value, dict) else None
+    return isinstance(properties, dict) and all(
+        isinstance(schema, dict) and "value" not in schema for schema in properties.values()
+    )
 
 
 def _wrapped(message: dict[str, Any], key: str, broken: bool) -> list[ParsedCall] | None:
@@ -85,23 +112,28 @@ def _function(function: dict[str, Any], arguments: object, broken: bool) -> list
 
 def read_text(text: str, schema: Mapping[str, Any] | None) -> Any:
     """Convert a value that was written without quotes to the type that its parameter's schema asks for."""
-    kinds = _kinds(schema or {})
+    kinds = kinds_of(schema or {})
     if "string" in kinds:
         return text
     try:
-        value, end, broken = parse_loose(text.strip())
+        return read_whole(text)
     except NotACall:
         return text
-    if broken or end != len(text.strip()):
-        return text
-    return value
 
 
-def _kinds(schema: Mapping[str, Any]) -> set[str]:
+def read_whole(text: str) -> Any:
+    """Return the value that ``text`` holds and nothing else. Raises NotACall."""
+    parsed = parse_loose(text.strip())
+    if parsed.broken or parsed.end != len(text.strip()):
+        raise NotACall(parsed.end)
+    return parsed.value
+
+
+def kinds_of(schema: Mapping[str, Any]) -> set[str]:
     """Return the JSON types that ``schema`` names."""
     kinds = {schema["type"]} if isinstance(schema.get("type"), str) else set(schema.get("type") or ())
     for option in schema.get("anyOf") or ():
-        kinds |= _kinds(option)
+        kinds |= kinds_of(option)
     if any(isinstance(value, str) for value in schema.get("enum") or ()):
         kinds.add("string")
     return kinds

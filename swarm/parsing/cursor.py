@@ -11,10 +11,11 @@ from swarmchat.swarm.tools.toolset import Toolset
 
 _SPACE = re.compile(r"\s*+")
 # Brackets too many: only where nothing else stands on the line, or a closing mark.
-_STRAY = re.compile(r"[}\]]{1,3}(?=\s*(?:\Z|\n|</|<\||\[/|\[END))")
-_STRAY_START = re.compile(r"[}\]]{1,3}[ \t]*(?:<|\[E?N?)?\Z")
-_CALL_FOLLOWS = re.compile(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}[\[({\n<])")
-_CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}\Z")
+_STRAY = re.compile(r"[)}\]]{1,3}(?=\s*(?:\Z|\n|</|<\||\[/|\[END))")
+_STRAY_START = re.compile(r"[)}\]]{1,3}[ \t]*(?:<|\[E?N?)?\Z")
+_CUT_CLOSER = re.compile(r"(?:</?[\w|｜▁:]{0,40}|\[/?[A-Z_]{0,20})\Z")
+_CALL_FOLLOWS = re.compile(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}\s*(?:[\[({\n<]|\w{1,100}\s{0,3}[=:]))")
+_CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}(?:\s+\w{0,100}\s{0,3})?\Z")
 
 
 class Cursor:
@@ -43,19 +44,15 @@ class Cursor:
 
     def json_arguments(self, name: str, position: int) -> tuple[ParsedCall, int]:
         """Read the JSON object with the arguments of ``name``; return the call and where the object ends."""
-        arguments, end, broken = parse_loose(self.text, position, self.final, None, CLOSERS)
+        arguments, end, broken, unclosed = parse_loose(self.text, position, self.final, None, CLOSERS)
         if not isinstance(arguments, dict):
             raise NotACall(end)
-        return ParsedCall(name, arguments, broken, True), end
-
-    def partial(self, mark: str, position: int) -> None:
-        """Raise NeedMore if the text ends within what may become ``mark`` at ``position``."""
-        if not self.final and len(self.text) - position < len(mark) and mark.startswith(self.text[position:]):
-            raise NeedMore
+        return ParsedCall(name, arguments, broken or unclosed > 0, True), end
 
     def at(self, mark: str, position: int) -> bool:
         """Tell whether ``mark`` stands at ``position``; raises NeedMore if it may still become ``mark``."""
-        self.partial(mark, position)
+        if not self.final and len(self.text) - position < len(mark) and mark.startswith(self.text[position:]):
+            raise NeedMore
         return self.text.startswith(mark, position)
 
     def begins(self, beginnings: frozenset[str], position: int) -> None:
@@ -82,6 +79,8 @@ class Cursor:
                 position = match.end()
             elif self._repeats(end, mark):
                 return end + len(mark)
+            elif self.final and end < len(self.text) and _CUT_CLOSER.match(self.text, end):
+                return len(self.text)
             else:
                 return position
 

@@ -9,67 +9,59 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-# Where a frame of calls begins -> the format's name. Whether it is one, the text behind the mark decides.
-OPENERS: dict[str, str] = {
-    # Hermes, Qwen 2.5 and 3, GLM-4.5, Granite 3 (vLLM: hermes, qwen3_coder, glm45, granite)
-    "<tool_call>": "tool_call tags",
-    "<toolcall>": "tool_call tags",
-    "<TOOL_CALL>": "tool_call tags",
-    "<tool_calls>": "tool_calls tags",  # Jamba, MiniMax M1, Hunyuan (vLLM: jamba, minimax, hunyuan_a13b)
-    "<toolcalls>": "tool_calls tags",
-    "<function_call>": "function_call tags",
-    "<functioncall>": "function_call tags",  # Glaive, NexusRaven's data (glaive-function-calling-v2)
-    "<function_calls>": "function_calls tags",  # Anthropic's XML; Olmo 3 with Python inside (vLLM: olmo3)
-    "<tool>": "tool tags",
-    "<tools>": "tool tags",  # Qwen 2.5 Coder mixes its marks up
-    "<tool_use>": "tool_use tags",
-    "<tool_code>": "tool_code tags",  # Gemini's
-    "<TOOLCALL>": "Nemotron",  # Nano v2 (SGLang, llama.cpp)
-    "<function=": "function tags",  # Llama 3.1 (vLLM: llama3.1 prompt format), Qwen3-Coder without its outer tag
-    "<function(": "function tags",  # as Groq's servers leak Llama 3.3
-    "<function name=": "function tags",  # MiniCPM
-    "<invoke ": "invoke tags",
-    "<invoke>": "invoke tags",  # Claude 2, with the name in an element
-    "<minimax:tool_call>": "MiniMax",  # M2 (vLLM: minimax_m2)
-    "<seed:tool_call>": "Seed",  # Seed-OSS (vLLM: seed_oss)
-    "<longcat_tool_call>": "LongCat",  # (vLLM: longcat)
-    "<steptml:invoke ": "Step",  # Step3 (vLLM: step3)
-    "<dots_function_call>": "dots",
-    "<start_function_call>": "FunctionGemma",  # (vLLM: functiongemma)
-    "<|tool_call>": "Gemma 4",
-    "<|tool_call|>": "Granite",  # (vLLM: granite), Phi-4-mini
-    "<|tool_calls|>": "Phi-4",
-    "<|python_tag|>": "Llama 3",  # (vLLM: llama3_json)
-    "<|python_start|>": "Llama 4",  # (vLLM: llama4_pythonic)
-    "<|tool_call_start|>": "LFM2",  # (SGLang: lfm2), MiniCPM
-    "<|tools_prefix|>": "Apertus",  # (llama.cpp)
-    "<|function_call|>": "GigaChat",  # 3.1
-    "function call<|role_sep|>": "GigaChat",  # 3 (vLLM: gigachat3)
-    "<|recipient|>": "Functionary",  # v2
-    "<|action_start|>": "InternLM",  # (vLLM: internlm)
-    "<|START_ACTION|>": "Command",  # Command-R7B, Command A (Ollama, llama.cpp)
-    "<|tool_calls_section_begin|>": "Kimi",  # K2 (vLLM: kimi_k2)
-    "<|tool_call_section_begin|>": "Kimi",
-    "<|tool_call_begin|>": "Kimi",
-    "[TOOL_CALLS]": "Mistral",  # (vLLM: mistral)
-    "[TOOL_REQUEST]": "LM Studio",
-    "✿FUNCTION✿": "Qwen-Agent",
-    "functools[": "functools",  # FireFunction, Phi-4-mini (vLLM: phi4_mini_json)
+# The formats, and the marks by which a frame of calls begins in them. Whether it is one, the text behind decides.
+_FORMATS: dict[str, tuple[str, ...]] = {
+    # Hermes, Qwen 2.5 and 3, GLM-4.5, Granite 3 (vLLM: hermes, qwen3_coder, glm45, granite); a space: with attributes
+    "tool_call tags": ("<tool_call>", "<toolcall>", "<TOOL_CALL>", "<tool_call ", "<toolcall "),
+    # Jamba, MiniMax M1, Hunyuan (vLLM: jamba, minimax, hunyuan_a13b)
+    "tool_calls tags": ("<tool_calls>", "<toolcalls>"),
+    # Glaive, NexusRaven's data (glaive-function-calling-v2)
+    "function_call tags": ("<function_call>", "<functioncall>", "<function_call "),
+    "function_calls tags": ("<function_calls>",),  # Anthropic's XML; Olmo 3 with Python inside (vLLM: olmo3)
+    "tool tags": ("<tool>", "<tools>", "<tool "),  # Qwen 2.5 Coder mixes its marks up
+    "tool_use tags": ("<tool_use>",),
+    "tool_code tags": ("<tool_code>",),  # Gemini's
+    "Nemotron": ("<TOOLCALL>",),  # Nano v2 (SGLang, llama.cpp)
+    # Llama 3.1 (vLLM: llama3.1 prompt format), Qwen3-Coder without its outer tag; Llama 3.3 on Groq; MiniCPM
+    "function tags": ("<function=", "<function(", "<function name="),
+    "invoke tags": ("<invoke ", "<invoke>"),  # Claude 2 has the name in an element
+    "Anthropic": tuple(f"<antml:{rest}" for rest in ("function_calls>", "invoke ", "invoke>")),  # its own namespace
+    "MiniMax": ("<minimax:tool_call>",),  # M2 (vLLM: minimax_m2)
+    "Seed": ("<seed:tool_call>",),  # Seed-OSS (vLLM: seed_oss)
+    "LongCat": ("<longcat_tool_call>",),  # (vLLM: longcat)
+    "Step": ("<steptml:invoke ",),  # Step3 (vLLM: step3)
+    "dots": ("<dots_function_call>",),
+    "FunctionGemma": ("<start_function_call>",),  # (vLLM: functiongemma)
+    "Gemma 4": ("<|tool_call>",),
+    "Granite": ("<|tool_call|>",),  # (vLLM: granite), Phi-4-mini
+    "Phi-4": ("<|tool_calls|>",),
+    "Llama 3": ("<|python_tag|>",),  # (vLLM: llama3_json)
+    "Llama 4": ("<|python_start|>",),  # (vLLM: llama4_pythonic)
+    "LFM2": ("<|tool_call_start|>",),  # (SGLang: lfm2), MiniCPM
+    "Apertus": ("<|tools_prefix|>",),  # (llama.cpp)
+    "GigaChat": ("<|function_call|>", "function call<|role_sep|>"),  # 3.1 and 3 (vLLM: gigachat3)
+    "Functionary": ("<|recipient|>",),  # v2
+    "InternLM": ("<|action_start|>",),  # (vLLM: internlm)
+    "Command": ("<|START_ACTION|>",),  # Command-R7B, Command A (Ollama, llama.cpp)
+    # K2 (vLLM: kimi_k2)
+    "Kimi": ("<|tool_calls_section_begin|>", "<|tool_call_section_begin|>", "<|tool_call_begin|>"),
+    "Mistral": ("[TOOL_CALLS]",),  # (vLLM: mistral)
+    "LM Studio": ("[TOOL_REQUEST]",),
+    "Qwen-Agent": ("✿FUNCTION✿",),
+    "functools": ("functools[",),  # FireFunction, Phi-4-mini (vLLM: phi4_mini_json)
 }
 
-# DeepSeek V3, R1, V3.1 and V3.2 (vLLM: deepseek_v3, deepseek_v31, deepseek_v32; llama.cpp knows the misspellings too),
-# Step3; and look-alikes in ASCII.
-for _bar in "｜|":
-    for _gap in ("▁", "_", " ", "\\_"):
-        OPENERS[f"<{_bar}tool{_gap}calls{_gap}begin{_bar}>"] = "DeepSeek"
-        OPENERS[f"<{_bar}tool{_gap}call{_gap}begin{_bar}>"] = "DeepSeek" if (_bar + _gap) != "|_" else "Kimi"
-    OPENERS[f"<{_bar}tool▁calls{_bar}>"] = "DeepSeek"
-    OPENERS[f"<{_bar}DSML{_bar}function_calls>"] = "DeepSeek DSML"
-    OPENERS[f"<{_bar}DSML{_bar}tool_calls>"] = "DeepSeek DSML"
-    OPENERS[f"<{_bar}DSML{_bar}invoke "] = "DeepSeek DSML"
+OPENERS: dict[str, str] = {mark: name for name, marks in _FORMATS.items() for mark in marks}
+"""The marks, with the names of their formats."""
 
-# The namespace that Anthropic's own models have.
-OPENERS.update({f"<antml:{_rest}": "Anthropic" for _rest in ("function_calls>", "invoke ", "invoke>")})
+# DeepSeek V3, R1, V3.1 and V3.2 (vLLM: deepseek_v3, deepseek_v31, deepseek_v32; llama.cpp knows the misspellings too),
+# Step3; and look-alikes in ASCII, of which one is Kimi's.
+for _bar in "｜|":
+    _marks = [
+        f"<{_bar}tool{_gap}{_word}{_gap}begin{_bar}>" for _gap in ("▁", "_", " ", "\\_") for _word in ("calls", "call")
+    ]
+    OPENERS = dict.fromkeys((*_marks, f"<{_bar}tool▁calls{_bar}>"), "DeepSeek") | OPENERS
+    OPENERS |= {f"<{_bar}DSML{_bar}{_rest}": "DeepSeek DSML" for _rest in ("function_calls>", "tool_calls>", "invoke ")}
 
 
 def self_starting(mark: str) -> bool:
@@ -81,6 +73,9 @@ def functionary(name: str) -> str:
     """Return the mark by which Functionary v3 (llama.cpp) calls ``name``."""
     return f">>>{name}\n"
 
+
+# What only servers write: a result that the model invents, or repeats.
+RESULT = "<tool_response>"
 
 _GAP = r"(?:[▁_ ]|\\_)"
 
@@ -99,7 +94,7 @@ INSIDE_OPENER = re.compile(
 CLOSERS = re.compile(
     r"</(?:\|?(?:(?:minimax|seed|antml):)?(?:longcat_|dots_)?(?:tool_calls?|toolcalls?|TOOLCALL|function_calls?"
     r"|functioncall|functions?|tools?|tool_use|tool_code|invoke)\|?)>|</(?:arg_key|arg_value|parameters?)>|<function>"
-    r"|</\|tool_calls?\|>|<\|/tool_calls?\|>|<tool_call\|>|<end_function_call>|<\|action_end\|>|<\|END_ACTION\|>"
+    r"|</(?:args?|arguments?|name|tool_name|tool_response|TOOL_CALL)>|</\|tool_calls?\|>|<\|/tool_calls?\|>|<tool_call\|>|<end_function_call>|<\|action_end\|>|<\|END_ACTION\|>"
     rf"|<\|python_end\|>|<[｜|]tool{_GAP}calls?{_GAP}end[｜|]>|<\|tool_calls?_section_end\|>|<\|tool_call_end\|>"
     r"|<\|tools_suffix\|>"
     r"|</[｜|]DSML[｜|](?:function_calls|tool_calls|invoke)>|</steptml:invoke>|\[/?END_TOOL_REQUEST\]|\[/TOOL_CALLS\]"
@@ -133,6 +128,8 @@ HARMONY_HEADER = re.compile(
 HARMONY_HEADER_START = re.compile(
     r"\s{0,9}\w{0,12}(?:[^<>{}\n]|<\|(?:constrain|channel)\|>){0,160}(?:<[|a-z]{0,12})?\s{0,9}\Z"
 )
+
+HARMONY_CHANNEL_START = re.compile(r"\s{0,9}(?:(?:analysis|final|commentary)\b|[acf]?[a-z]{0,9}\Z)")
 
 HARMONY_END = re.compile(r"<\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)")
 
@@ -170,6 +167,11 @@ ROLE_START = re.compile(
     r"[ \t]{0,3}(?:[a-z]{0,9}|(?:assistant) [to=]{0,3}|assistant to=[\w.-]{0,100}|functions\.\w{0,100})\Z"
 )
 
+# A role behind the end of a turn, as plain text: the model goes on as somebody else.
+OTHER_TURN = re.compile(r"(?:user|assistant|system|tool|human|model)[ \t]{0,3}:?[ \t]{0,3}(?=\r?\n|\Z)")
+
+OTHER_TURN_START = re.compile(r"[a-z]{0,9}[ \t]{0,3}:?[ \t]{0,3}\r?\Z")
+
 # A line of Python, and what is the same in other languages; not what also begins a sentence.
 STATEMENT = re.compile(
     r"""\s*(?:import\s\w|from\s[\w.]+\simport\s|(?:async\s)?def\s\w+\(|class\s\w+.*:\s*\Z|(?:if|elif|while)\s.*:\s*\Z
@@ -179,6 +181,8 @@ STATEMENT = re.compile(
 )
 
 _KEPT = 64
+_LEAST_MARK = 6
+"""Characters of an opener by which it is known when the text ends in it."""
 
 # What a line that is a bare call may begin with, besides a name.
 _LINE_WORDS = (
@@ -191,11 +195,13 @@ class Marks(NamedTuple):
     """The patterns for one set of offered tools."""
 
     openers: dict[str, str]
-    """Marks that open a frame of calls, with the names of their formats; empty if no tools are offered."""
+    """Marks that open a frame of calls, with the names of their formats."""
     any: "re.Pattern[str]"
     """Any mark."""
     beginnings: frozenset[str]
     """Every text that a mark begins with."""
+    cut_openers: frozenset[str]
+    """Texts that openers begin with, long enough to be nothing else."""
     heads: frozenset[str]
     """The first characters of all marks."""
     line: "re.Pattern[str]"
@@ -207,13 +213,18 @@ class Marks(NamedTuple):
 @lru_cache(_KEPT)
 def marks_for(names: tuple[str, ...]) -> Marks:
     """Return the patterns to search for while tools with these names are offered."""
-    openers = {**OPENERS, **{functionary(name): "Functionary" for name in names if name != "all"}} if names else {}
-    marks = {*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, *openers}
+    openers = {**OPENERS, **{functionary(name): "Functionary" for name in names if name != "all"}}
+    marks = {*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, RESULT, *openers}
     pattern, line = alternatives(marks), _line_start(names)
     return Marks(
         openers,
         re.compile(pattern),
         beginnings(marks),
+        frozenset(
+            text
+            for text in beginnings((*openers, HARMONY, "<|start|>"))
+            if len(text) >= _LEAST_MARK and not text[0].isalpha()
+        ),
         frozenset(mark[0] for mark in marks),
         re.compile(rf"[ \t]*(?={line})"),
         re.compile(rf"(?P<line>\n[ \t]*(?={line}))|{pattern}"),

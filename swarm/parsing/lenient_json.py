@@ -1,11 +1,10 @@
 """Lenient JSON parser: reads valid JSON as ``json`` does, and damaged JSON as long as it is unambiguous.
 
 Repaired: trailing commas, single and typographic quotes, Python's True, False and None, keys without quotes, comments,
-raw newlines in strings, unknown escapes, zeros before numbers, doubled braces (as templates make them), and brackets
-that are missing at the end.
+raw newlines in strings, unknown escapes, zeros before numbers, doubled braces (as templates make them), and a round
+bracket in place of the last brace. What the text breaks off in is read as far as it goes, and is ``broken``.
 """
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -27,11 +26,14 @@ class NotACall(Exception):
 
 
 class Parsed(NamedTuple):
-    """A value, where it ends, and whether it broke off within a string, a number or before a value."""
+    """A value and where it ends."""
 
     value: Any
     end: int
     broken: bool = False
+    """Whether the text ends within the value: what is missing cannot be known."""
+    unclosed: int = 0
+    """How many containers, counted from the outermost, a closing mark ended in place of their own brackets."""
 
 
 Watch = Callable[[int, str, object], bool]
@@ -42,11 +44,15 @@ UNREAD, MORE = object(), object()
 _SPACE = re.compile(r"[ \t\r\n\ufeff\u00a0]*+(?:(?://|#)[^\n]*+(?:\n[ \t\r\n]*+|\Z)|/\*(?s:.){0,200}?\*/[ \t\r\n]*+)*+")
 _OPEN_COMMENT = re.compile(r"/(?:\*(?:(?!\*/)(?s:.)){0,201})?\Z")
 _STRINGS = {
-    '"': re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)(")?', re.DOTALL),
-    "'": re.compile(r"'([^'\\]*+(?:\\.[^'\\]*+)*+)(')?", re.DOTALL),
-    "“": re.compile(r"“([^”\\]*+(?:\\.[^”\\]*+)*+)(”)?", re.DOTALL),
-    "‘": re.compile(r"‘([^’\\]*+(?:\\.[^’\\]*+)*+)(’)?", re.DOTALL),
+    first: re.compile(rf"{first}([^{last}\\]*+(?:\\.[^{last}\\]*+)*+)({last})?", re.DOTALL)
+    for first, last in ('""', "''", "“”", "‘’")
 }
+# Strings without escapes: those of Python, of FunctionGemma and of Gemma 4.
+_RAW_STRINGS = {
+    mark: re.compile(rf"{re.escape(mark)}((?:(?!{re.escape(mark)}).)*+)({re.escape(mark)})?", re.DOTALL)
+    for mark in ('"""', "'''", "<escape>", '<|"|>')
+}
+_RAW_MARKS = tuple(_RAW_STRINGS)
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"-?[^\W\d][\w$-]*+|\$[\w$-]*+")
 _NUMBER_OR_WORD_GOES_ON = re.compile(r"[\w.+$-]")
@@ -69,7 +75,7 @@ def parse_loose(
     """
     reader = _Reader(text, final, watch, stop)
     value, end = reader.value(position, 0)
-    return Parsed(value, end, reader.broken)
+    return Parsed(value, end, reader.broken, reader.unclosed)
 
 
 def skip_space(text: str, position: int, final: bool) -> int:
@@ -84,26 +90,29 @@ def skip_space(text: str, position: int, final: bool) -> int:
 
 def read_string(text: str, position: int, final: bool) -> Parsed:
     """Read the quoted string at ``position``, in any kind of quotes. Raises as ``parse_loose`` does."""
-    pattern = _STRINGS.get(text[position : position + 1])
+    if not final and text[position : position + 3] in ('""', "''"):
+        raise NeedMore
+    raw = None
+    if text.startswith(_RAW_MARKS, position):
+        raw = next(pattern for mark, pattern in _RAW_STRINGS.items() if text.startswith(mark, position))
+    pattern = raw or _STRINGS.get(text[position : position + 1])
     match = pattern and pattern.match(text, position)
     if not match:
         raise NotACall(position)
-    if match[2] is None:
-        if not final:
-            raise NeedMore
-        return Parsed(unescape(text[match.start(1) :]), len(text), True)
-    return Parsed(unescape(match[1]), match.end())
+    if match[2] is None and not final:
+        raise NeedMore
+    content, end = (text[match.start(1) :], len(text)) if match[2] is None else (match[1], match.end())
+    return Parsed(content if raw else unescape(content), end, match[2] is None)
+
+
+def _is_string(text: str, position: int) -> bool:
+    return text[position : position + 1] in _STRINGS or text.startswith(("<escape>", '<|"|>'), position)
 
 
 def unescape(raw: str) -> str:
     """Return the inside of a quoted string as what it means; escapes that JSON does not know stay as they are."""
     if "\\" not in raw:
         return raw
-    try:
-        if '"' not in _ESCAPE.sub("", raw):
-            return str(json.loads(f'"{raw}"', strict=False))
-    except ValueError:
-        pass
     text = _ESCAPE.sub(_meaning, raw)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
@@ -114,11 +123,11 @@ def _meaning(match: "re.Match[str]") -> str:
 
 
 class _Reader:
-    """One reading of one text. ``broken`` is set when it breaks off."""
+    """One reading of one text."""
 
     def __init__(self, text: str, final: bool, watch: Watch | None, stop: "re.Pattern[str] | None") -> None:
         self.text, self.final, self.watch, self.stop = text, final, watch, stop
-        self.broken = False
+        self.broken, self.unclosed = False, 0
 
     def value(self, position: int, depth: int, objects: int = 0) -> tuple[Any, int]:
         """Return the value at ``position`` and where it ends."""
@@ -126,11 +135,9 @@ class _Reader:
             raise NotACall(position)
         position = skip_space(self.text, position, self.final)
         first = self.text[position : position + 1]
-        if first == "{":
-            return self._object(position, depth, objects + 1)
-        if first == "[":
-            return self._array(position, depth, objects)
-        if first in _STRINGS:
+        if first and first in "{[":
+            return self._container(position, depth, objects + (first == "{"))
+        if _is_string(self.text, position):
             string = read_string(self.text, position, self.final)
             self.broken |= string.broken
             return string.value, string.end
@@ -139,19 +146,21 @@ class _Reader:
             return None, position
         return self._plain(position, depth)
 
+    def _need(self, position: int) -> None:
+        """Raise NeedMore if the text ends before ``position`` and may still grow."""
+        if position >= len(self.text) and not self.final:
+            raise NeedMore
+
     def _plain(self, position: int, depth: int) -> tuple[Any, int]:
         """Read a number or a word such as ``true``."""
         match = _WORD.match(self.text, position) or _NUMBER.match(self.text, position)
         if not match:
-            if not self.final and position + 1 >= len(self.text):
-                raise NeedMore
+            self._need(position + 1)
             raise NotACall(position)
-        if match.end() == len(self.text) and not self.final:
-            raise NeedMore
+        self._need(match.end())
         word, end = match[0], match.end()
         if _NUMBER_OR_WORD_GOES_ON.match(self.text, end):
-            if not self.final and len(self.text) - end < 3:
-                raise NeedMore
+            self._need(end + 2)
             raise NotACall(end)
         if word in _WORDS:
             return _WORDS[word], end
@@ -168,93 +177,74 @@ class _Reader:
             # Python refuses to read integers of thousands of digits.
             raise NotACall(end) from error
 
-    def _array(self, position: int, depth: int, objects: int) -> tuple[list[Any], int]:
-        values: list[Any] = []
-        position += 1
-        while True:
-            position = skip_space(self.text, position, self.final)
-            if self.text.startswith("]", position):
-                return values, position + 1
-            if self._ends(position):
-                return values, position
-            value, position = self.value(position, depth + 1, objects)
-            values.append(value)
-            position, closed = self._after(position, "]")
-            if closed:
-                return values, position
-
-    def _object(self, position: int, depth: int, objects: int) -> tuple[dict[str, Any], int]:
-        if not self.final and position + 1 == len(self.text):
-            raise NeedMore
-        doubled = self.text.startswith("{{", position)
-        closer = "}}" if doubled else "}"
-        found: dict[str, Any] = {}
+    def _container(self, position: int, depth: int, objects: int) -> tuple[Any, int]:
+        """Read an array or an object, which is ``objects`` deep in objects."""
+        self._need(position + 1)
+        is_object = self.text[position] == "{"
+        closer = "]" if not is_object else "}}" if self.text.startswith("{{", position) else "}"
+        members, values, goes_on = dict[str, Any](), list[Any](), True
         position += len(closer)
         while True:
             position = skip_space(self.text, position, self.final)
-            if self._closes(position, closer):
-                return found, position + len(closer)
-            if self._ends(position):
-                return found, position
-            key, position = self._key(position, objects)
+            length = self._closes(position, closer)
+            if length or self._ends(position):
+                return members if is_object else values, position + length
+            if not goes_on:
+                raise NotACall(position)
+            if is_object:
+                key, position = self._key(position, objects)
+                position = skip_space(self.text, position, self.final)
+                if self.broken or self._ends(position):
+                    self.broken = True
+                    return members, position
+                if self.text[position] != ":":
+                    raise NotACall(position)
+                members[key], position = self.value(position + 1, depth + 1, objects)
+                if self.watch and not self.broken and not self.watch(objects, key, members[key]):
+                    raise NotACall(position)
+            else:
+                value, position = self.value(position, depth + 1, objects)
+                values.append(value)
             position = skip_space(self.text, position, self.final)
-            if self.broken or self._ends(position):
-                self.broken = True
-                return found, position
-            if self.text[position] != ":":
-                raise NotACall(position)
-            found[key], position = self.value(position + 1, depth + 1, objects)
-            if self.watch and not self.watch(objects, key, found[key]):
-                raise NotACall(position)
-            position, closed = self._after(position, closer)
-            if closed:
-                return found, position
+            goes_on = self.text.startswith(",", position)
+            position += goes_on
 
     def _key(self, position: int, objects: int) -> tuple[str, int]:
-        quoted = self.text[position] in _STRINGS
+        quoted = _is_string(self.text, position)
         if quoted and self.watch and objects == 1:
-            self._watch_key(position)
+            # A key that is not wanted is refuted before it is read to its end, and one that is too long to be wanted.
+            start = read_string(self.text[position : position + _LONGEST_KEY], 0, True)
+            if start.broken and (start.end == _LONGEST_KEY or not self.watch(1, start.value, MORE)):
+                raise NotACall(position + 1)
         if quoted:
-            key, end, broken = read_string(self.text, position, self.final)
+            key, end, broken, _ = read_string(self.text, position, self.final)
             self.broken |= broken
         else:
             match = _WORD.match(self.text, position)
             if not match:
                 raise NotACall(position)
             key, end = match[0], match.end()
-            if end == len(self.text) and not self.final:
-                raise NeedMore
+            self._need(end)
             self.broken |= end == len(self.text)
-        if self.watch and not self.watch(objects, key, UNREAD):
+        if self.watch and not self.watch(objects, key, MORE if self.broken else UNREAD):
             raise NotACall(position + 1)
         return key, end
 
-    def _watch_key(self, position: int) -> None:
-        """Refute a key that is not wanted before it is read to its end, and one that is too long to be wanted."""
-        start = self.text[position : position + _LONGEST_KEY]
-        key = read_string(start, 0, True)
-        if key.broken and (len(start) == _LONGEST_KEY or not (self.watch and self.watch(1, key.value, MORE))):
-            raise NotACall(position + 1)
-
-    def _after(self, position: int, closer: str) -> tuple[int, bool]:
-        """Return where to read on behind a value, and whether its container is closed."""
-        position = skip_space(self.text, position, self.final)
-        if self._closes(position, closer):
-            return position + len(closer), True
-        if self._ends(position):
-            return position, True
-        if self.text[position] != ",":
-            raise NotACall(position)
-        return position + 1, False
-
-    def _closes(self, position: int, closer: str) -> bool:
+    def _closes(self, position: int, closer: str) -> int:
+        """Return the length of the bracket at ``position`` that closes a container; 0 if there is none."""
         if self.text.startswith(closer, position):
-            return True
+            return len(closer)
         if not self.final and len(closer) > 1 and self.text[position : position + 2] == closer[:1]:
             raise NeedMore
-        return False
+        # Half of a doubled brace, or a round bracket, closes an object just as well: nothing is missing in it.
+        return int(closer != "]" and self.text.startswith(("}", ")"), position))
 
     def _ends(self, position: int) -> bool:
         if self.stop and not self.final and _STOP_START.match(self.text, position):
             raise NeedMore
-        return self.broken or position >= len(self.text) or bool(self.stop and self.stop.match(self.text, position))
+        if position >= len(self.text):
+            self.broken = True
+        elif not self.broken and self.stop and self.stop.match(self.text, position):
+            self.unclosed += 1
+            return True
+        return self.broken

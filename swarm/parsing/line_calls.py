@@ -3,9 +3,10 @@
 import re
 
 from swarmchat.swarm.parsing.call_parser import CallParser
-from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, TYPES, ParsedCall, is_parallel
+from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, PARALLEL, TYPES, ParsedCall
 from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, self_starting
 from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
+from swarmchat.swarm.tools.toolset import Toolset
 
 _FENCE = re.compile(r"(`{3,20}|~{3,20})[ \t]*([\w+-]{0,20})[ \t]*\r?\n")
 _FENCE_START = re.compile(r"(?:`{1,20}|~{1,20})[ \t]*[\w+-]{0,20}[ \t]*\r?\Z")
@@ -14,6 +15,8 @@ _LANGUAGES = frozenset(
     " functions python py xml text txt plaintext javascript js bash".split(" ")
 )
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w.:-]{0,99}")
+# The keys by which models name tools; data has the others as well.
+_UNKNOWN_KEYS = frozenset({"name", "tool_name", "function", "function_name"})
 _REACT = re.compile(r"\*{0,2}Action:\*{0,2}[ \t]*")
 _REACT_START = re.compile(r"\*{0,2}A?c?t?i?o?n?:?\*{0,2}[ \t]*\Z")
 _REACT_NAME = re.compile(r"[`*\"]{0,3}([\w.-]{1,100})[`*\"]{0,3}(?:\(\))?[ \t]*\r?\n\s{0,3}")
@@ -39,8 +42,6 @@ _LABEL_START = re.compile(
 _QUALIFIED = "print(default_api."
 _SEPARATOR = re.compile(r"[ \t]{0,9}[;,][ \t]{0,9}")
 _SEPARATOR_START = re.compile(r"[ \t]{0,9}(?:[;,][ \t]{0,9})?\Z")
-_NEXT_LINE = re.compile(r"[ \t]{0,9}\r?\n[ \t]{0,9}(?=\S)")
-_NEXT_LINE_START = re.compile(r"[ \t]{0,9}\r?(?:\n[ \t]{0,9})?\Z")
 _OPENER, _OPENER_BEGINNINGS = re.compile(alternatives(OPENERS)), beginnings(OPENERS)
 _WORD_BEGINNINGS = beginnings(
     (
@@ -52,7 +53,11 @@ PYTHONIC = "pythonic"
 
 
 class LineCallParser(CallParser):
-    """Parses calls without a frame. Only those of offered tools count."""
+    """Parses calls without a frame. Only those of offered tools count, and JSON that may be a ``whole`` answer."""
+
+    def __init__(self, text: str, final: bool, toolset: Toolset, whole: bool) -> None:
+        super().__init__(text, final, toolset)
+        self._whole = whole
 
     def watch(self, objects: int, key: str, value: object) -> bool:
         """Tell whether an object with this key and value may be the call of an offered tool; see ``Watch``."""
@@ -67,7 +72,8 @@ class LineCallParser(CallParser):
         if key in NEIGHBOURS:
             return value == "assistant" if key == "role" else value is None or isinstance(value, str)
         if key in NAME_KEYS and isinstance(value, str):
-            return self.toolset.resolve(value) is not None or is_parallel(value)
+            may_be_unknown = self._whole and key in _UNKNOWN_KEYS and _IDENTIFIER.fullmatch(value) is not None
+            return may_be_unknown or self.toolset.resolve(value) is not None or value.endswith(PARALLEL)
         return key != "type" or value in TYPES
 
     def unframed(self, start: int, inside: bool = False) -> tuple[str, list[ParsedCall], int]:
@@ -95,7 +101,7 @@ class LineCallParser(CallParser):
         if label and self.toolset.resolve(label[1] or label[2]) is None:
             return "labelled call", *self._in_fence(label.end())
         if self.text.startswith(_QUALIFIED, start):
-            return PYTHONIC, *self._printed(start)
+            return PYTHONIC, *self.python_lines(start)
         return self._named_line(start)
 
     def _named_line(self, start: int) -> tuple[str, list[ParsedCall], int]:
@@ -111,8 +117,7 @@ class LineCallParser(CallParser):
                 calls += further
             return PYTHONIC, calls, end
         after = self.space(end)
-        self.partial("```", after)
-        if not self.text.startswith(("{", "```"), after):
+        if not self.text.startswith("{", after) and not self.at("```", after):
             raise NotACall(end)
         calls, end = self.named(start)
         return "name and JSON", [ParsedCall(call.name, call.arguments, call.broken) for call in calls], end
@@ -135,22 +140,25 @@ class LineCallParser(CallParser):
         fence = self.match(_FENCE, _FENCE_START, start)
         if fence is None or fence[2].lower() not in _LANGUAGES:
             raise NotACall(fence.end() if fence else start + 1)
-        calls: list[ParsedCall] = []
+        calls, is_empty = list[ParsedCall](), True
         position = self.space(fence.end())
         format_name = "fenced JSON" if self.text.startswith(("{", "["), position) else "fenced call"
         while position < len(self.text) and not self.at(fence[1], position):
-            next_calls, position = self._in_fence(position)
+            try:
+                next_calls, position = self._in_fence(position)
+            except NotACall:
+                # Behind whole calls, a last line that the text ends in has been cut off.
+                if not calls or not self.final or "\n" in self.text[position:]:
+                    raise
+                next_calls, position = [ParsedCall("", None, True)], len(self.text)
             calls += next_calls
+            is_empty = False
             after = self.space(position)
-            self.partial(fence[1], after)
-            if (
-                not self.text.startswith((fence[1], "{", "<"), after)
-                and "\n" not in self.text[position:after]
-                and after < len(self.text)
-            ):
+            is_next = self.at(fence[1], after) or self.text.startswith(("{", "<"), after)
+            if not is_next and "\n" not in self.text[position:after] and after < len(self.text):
                 raise NotACall(after)
             position = after
-        if not calls:
+        if is_empty:
             raise NotACall(position + 1)
         end = min(position + len(fence[1]), len(self.text))
         if self.text.startswith(fence[1][0], end):
@@ -165,26 +173,8 @@ class LineCallParser(CallParser):
             return calls, self.closers(position, opener[0])
         self.begins(_OPENER_BEGINNINGS, position)
         if self.at("print(", position):
-            return self._printed(position)
+            return self.python_lines(position)
         return self.unframed(position, True)[1:]
-
-    def _printed(self, position: int) -> tuple[list[ParsedCall], int]:
-        """Read ``print(f(a=1))``, as Gemini writes it, on one line or on several."""
-        calls: list[ParsedCall] = []
-        while True:
-            self._may_be_name(position + 6)
-            line_calls, position = self.python(position + 6)
-            calls += line_calls
-            if line_calls[0].broken:
-                return calls, position
-            position = self.space(position)
-            if not self.text.startswith(")", position):
-                raise NotACall(position)
-            position += 1
-            next_line = self.match(_NEXT_LINE, _NEXT_LINE_START, position)
-            if next_line is None or not self.at("print(", next_line.end()):
-                return calls, position
-            position = next_line.end()
 
     def _react(self, start: int, inside: bool) -> tuple[list[ParsedCall], int]:
         """Read ``Action:`` with a name and an ``Action Input:``, or with calls in JSON (Command R)."""
@@ -204,15 +194,15 @@ class LineCallParser(CallParser):
             raise NotACall(name.end())
         label = self.match(_REACT_INPUT, _REACT_INPUT_START, name.end())
         if label is None:
-            raise NotACall(name.end())
+            if not _REACT_INPUT_START.match(self.text, name.end()):
+                raise NotACall(name.end())
+            return [ParsedCall(name[1], None, True)], len(self.text)
         position = self.space(label.end())
         fence = self.match(_FENCE, _FENCE_START, position) if self.text.startswith("`", position) else None
         position = fence.end() if fence else position
         if self.text.startswith("{", position):
             call, end = self.json_arguments(name[1], position)
-            if fence:
-                after = self.space(end)
-                end = after + len(fence[1]) if self.text.startswith(fence[1], after) else end
+            end = self.fence_end(end) if fence else end
         else:
             call, end = self._plain_input(name[1], position)
         if not self.final and _OBSERVATION_START.match(self.text, end):

@@ -14,7 +14,7 @@ from typing import Any
 from swarmchat.backends import Append, Backend, BackendError, ExpectLength, LeaseLost, LengthConflict, Touch, Write
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.heartbeat import Heartbeat
-from swarmchat.swarm.errors import LogLost, SessionBusy
+from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
 from swarmchat.swarm.persistence.log import Log
@@ -82,6 +82,12 @@ class Journal:
         await self._lease.acquire(self.info.name)
         try:
             await self.log.open()
+            if self.info.turns and not self.log.next_seq:
+                raise BadRecord(
+                    f"session {self.info.name!r} had {self.info.turns} turns, but its log is gone: the store has "
+                    "evicted or lost it (Redis: set maxmemory-policy noeviction). Delete it with sessions delete, or "
+                    "start another one with -s NAME"
+                )
         except BaseException:
             await run_to_completion(self._lease.release())
             raise

@@ -104,9 +104,19 @@ def embedding(model: str, text: str) -> str:
     return f"{ROOT}embedding:{{{escape(model)}}}:{digest}"
 
 
+def bans() -> str:
+    """Return the prefix of all bans."""
+    return f"{ROOT}policy:"
+
+
+def is_ban_of(key: str, client: str) -> bool:
+    """Whether ``key``, which starts as ``bans``, is a ban of ``client``."""
+    return key.endswith(f":{{{escape(client)}}}")
+
+
 def policy_bans(swarm: str, policy: str) -> str:
     """Return the prefix of the bans by a policy. Each ban is a key, so no process overwrites another's."""
-    return f"{ROOT}policy:{escape(swarm)}:{escape(policy)}:"
+    return f"{bans()}{escape(swarm)}:{escape(policy)}:"
 
 
 def policy_ban(swarm: str, policy: str, client: str) -> str:

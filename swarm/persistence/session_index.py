@@ -38,6 +38,8 @@ class SessionInfo:
     def put(self, ttl: float | None) -> Put:
         """Return the write that stores the entry."""
         fields = {name: getattr(self, name) for name in _FIELDS}
+        if self.resume_with is None:
+            del fields["resume_with"]
         return Put(keys.session_index(self.client, self.id), encode_json({**self.unknown, **fields}), ttl)
 
     def with_title(self, question: str) -> "SessionInfo":

@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import timestamp
 from swarmchat.swarm.persistence.store import Store
 
 Check = Callable[[str], bool | Awaitable[bool]]
@@ -60,6 +62,8 @@ class Ban:
     policy: str
     why: str
     since: str
+    until: str | None = None
+    """When it ends by itself; ``None`` if it does not."""
 
 
 class PersistPolicy:
@@ -70,11 +74,14 @@ class PersistPolicy:
         self._swarm = swarm
         self._policy = policy
 
-    async def ban(self, client: str, why: str, since: str, seconds: float | None = None) -> None:
-        """Ban ``client`` for ``seconds``; ``None``: for as long as the store keeps bans."""
-        value = encode_json({"client": client, "policy": self._policy, "why": why, "since": since})
+    async def ban(self, client: str, why: str, since: str, seconds: float | None = None) -> Ban:
+        """Ban ``client`` for ``seconds`` from now, ``since``; ``None``: for as long as the store keeps bans."""
         lifetime = self._store.lifetimes.ban if seconds is None else seconds
+        until = None if lifetime is None else _later(since, lifetime)
+        ban = Ban(client, self._policy, why, since, until)
+        value = encode_json(asdict(ban))
         await self._store.update(self._key(client), lambda stored: value, lifetime)
+        return ban
 
     async def lift(self, client: str) -> bool:
         """Lift the ban of ``client``; return whether it was banned."""
@@ -96,10 +103,20 @@ class PersistPolicy:
         return keys.policy_ban(self._swarm, self._policy, client)
 
 
+def _later(moment: str, seconds: float) -> str | None:
+    """Return the time ``seconds`` after ``moment``, both as in records; ``None`` for one that no calendar has."""
+    try:
+        return timestamp(datetime.fromisoformat(moment) + timedelta(seconds=seconds))
+    except (ValueError, OverflowError):
+        return None
+
+
 def _parse(stored: bytes, client: str, policy: str) -> Ban:
     try:
         fields = json.loads(stored)
-        return Ban(str(fields["client"]), policy, str(fields["why"]), str(fields["since"]))
+        until = fields.get("until")
+        since = str(fields["since"])
+        return Ban(str(fields["client"]), policy, str(fields["why"]), since, until if isinstance(until, str) else None)
     except (ValueError, TypeError, KeyError):
         # A ban that cannot be read still bans.
         return Ban(client, policy, "(unreadable)", "")

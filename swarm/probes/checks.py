@@ -243,7 +243,13 @@ def _no_parameters(transcript: ProbeTranscript) -> Finding:
     calls = transcript.calls(tool="door-code")
     if not calls:
         return _without_call(transcript, "door-code", "door_code")
-    return _first_try(calls, _written(calls[0]), "invents_arguments")
+    # As the model wrote them: the rescue leaves out what the tool does not take.
+    written = [call.arguments for reply in transcript.replies if reply.answer for call in reply.answer.tool_calls]
+    seen = next((text.strip() for text in written if text.strip() not in ("", "{}")), "")
+    successful = any(call.status == "ok" for call in calls)
+    return _verdict(
+        not seen, f"door-code({seen[:60]})", "invents_arguments", otherwise="quirk" if successful else "failed"
+    )
 
 
 def _tool_name(transcript: ProbeTranscript) -> Finding:

@@ -30,7 +30,7 @@ class Exchange:
     @property
     def needs_tools(self) -> bool:
         """Whether its requests offer tools."""
-        return any(agent.tools or agent.handoffs for agent in self.swarm.agents)
+        return any(agent.tools or agent.targets for agent in self.swarm.agents)
 
 
 @dataclass

@@ -47,7 +47,7 @@ QUIRKS: Mapping[str, str] = {
     "ignores_enums": "list the allowed values in the tool's docstring",
     "fills_optional_arguments": "say in the tool's docstring when to leave the argument out",
     "flattens_nested_arguments": "give tools flat parameters, such as strings and numbers",
-    "invents_arguments": "swarmchat tells the model the valid parameters; if that does not help, see no_calls",
+    "invents_arguments": "swarmchat leaves them out",
     "invents_tools": f"list the tools in the agent's prompt, offer fewer, or {_LARGER}",
     "changes_tool_names": "use short names of lower-case letters and _",
     "breaks_unicode": "look for a newer server; until then, keep arguments in ASCII",

@@ -37,6 +37,20 @@ ADAPTATIONS = (
         "vercel/ai#10778, openai/openai-agents-python#2155 (DeepSeek, Kimi)",
     ),
     Adaptation(
+        "no-echo",
+        "what the server attached to its answers does not go back",
+        r"(?:reasoning_(?:content|details)|extra_content|thinking_blocks).{0,80}"
+        r"(?:unsupported|not supported|not permitted|unexpected|unknown|extra)"
+        r"|(?:unsupported|not permitted|unexpected|unknown|extra).{0,40}(?:reasoning_content|extra_content)",
+        "Kilo-Org/kilocode#10375, tashfeenahmed/freellmapi#1070 (Cerebras, Groq)",
+    ),
+    Adaptation(
+        "no-reasoning-effort",
+        "tools are offered with reasoning_effort none",
+        r"reasoning_effort.{0,200}(?:to|=) ?['\"]none",
+        "laurent22/joplin#16444 (GPT-5.6 in this API)",
+    ),
+    Adaptation(
         "signatures",
         "tool calls of other models get a neutral thought signature",
         r"thought_signature",
@@ -60,8 +74,8 @@ ADAPTATIONS = (
         'empty text stands beside tool calls, as ""',
         r"messages?\W.{0,60}\bcontent.{0,200}(?:valid string|none is not|null|NoneType|string_type)"
         r"|\bcontent.{0,40}(?:must be a string|cannot be null|should not be null|is required)"
-        r"|validation errors?.{0,400}\bcontent",
-        "lmstudio-ai/lmstudio-bug-tracker#261, abetlen/llama-cpp-python (500 with validation errors)",
+        r"|validation errors?.{0,400}\bcontent|missing field\W{0,3}content",
+        "lmstudio-bug-tracker#261, huggingface/text-generation-inference#3021, abetlen/llama-cpp-python (500)",
     ),
     Adaptation(
         "empty-parameters",
@@ -103,21 +117,26 @@ _BY_NAME = {adaptation.name: adaptation for adaptation in ADAPTATIONS}
 _DROPPED = "without-"
 """Prefix of the adaptation that leaves one parameter out: ``without-temperature``."""
 _REFUSES_PARAMETER = (
-    r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra (?:inputs|fields)|not permitted|not supported|invalid)"
+    r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra (?:inputs|fields)|not permitted|not supported|invalid"
+    r"|input should be)"
 )
 _MAX_TEXT = 4_000
+VERSION_PATH = "version-path"
+"""The adaptation to a base URL without the version: not learned from a refusal, but from what answers there."""
 
 
 def describe(name: str) -> str:
     """Return what the adaptation ``name`` does, as the user reads it."""
     if name.startswith(_DROPPED):
         return f"{name.removeprefix(_DROPPED)} is not sent"
+    if name == VERSION_PATH:
+        return "/v1 is added to the base URL"
     return _BY_NAME[name].effect
 
 
 def is_adaptation(name: str) -> bool:
-    """Whether ``name`` is the name of a adaptation."""
-    return name in _BY_NAME or (name.startswith(_DROPPED) and len(name) > len(_DROPPED))
+    """Whether ``name`` is the name of an adaptation."""
+    return name in _BY_NAME or name == VERSION_PATH or (name.startswith(_DROPPED) and len(name) > len(_DROPPED))
 
 
 def learn(status: int, text: str, body: Mapping[str, Any], known: Collection[str]) -> str | None:
@@ -162,6 +181,11 @@ def _applies(name: str, body: Mapping[str, Any]) -> bool:
             return "max_tokens" in body
         case "max-tokens":
             return "max_completion_tokens" in body
+        case "no-reasoning-effort":
+            return "tools" in body and body.get("reasoning_effort") != "none"
+        case "no-echo":
+            # Parameters of the request may have such names, too.
+            return not any(name.startswith("reasoning") for name in body)
         case _:
             return True
 
@@ -173,6 +197,7 @@ def message_form(adaptations: Collection[str]) -> MessageForm:
         system_in_user="no-system" in adaptations,
         reasoning="reasoning" in adaptations,
         signatures="signatures" in adaptations,
+        echo="no-echo" not in adaptations,
     )
 
 
@@ -188,6 +213,8 @@ def apply_adaptations(adaptations: Collection[str], fields: Mapping[str, Any]) -
         changed.pop("stream", None)
     if "no-stream-options" in adaptations or "no-stream" in adaptations:
         changed.pop("stream_options", None)
+    if "no-reasoning-effort" in adaptations and "tools" in changed:
+        changed["reasoning_effort"] = "none"
     if "no-tools" in adaptations:
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             changed.pop(name, None)

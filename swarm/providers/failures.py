@@ -5,7 +5,7 @@ Nothing here sends anything. Each failure becomes an ``AttemptError``: what to r
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -120,6 +120,7 @@ class AttemptError(Exception):
         loading: bool = False,
         dropped: bool = False,
         generation: str | None = None,
+        wrong_address: bool = False,
     ) -> None:
         super().__init__(str(error))
         self.error = error
@@ -133,6 +134,8 @@ class AttemptError(Exception):
         """Whether a kept connection was gone: a new one is opened at once."""
         self.generation = generation
         """What the model wrote, if the server refused the model's answer and not the request."""
+        self.wrong_address = wrong_address
+        """Whether something else than the expected API answers at the base URL."""
 
 
 # Longer error texts are cut to this many characters: the patterns could take minutes on a malicious one.
@@ -170,19 +173,19 @@ def _where_to_look(address: str) -> str:
 
 
 class ServerErrors:
-    """Makes an AttemptError from each failure of one server. No message contains the API key.
+    """Makes an AttemptError from each failure of one server. No message contains one of ``secrets``.
 
-    ``api``: name of the expected API, for messages.
+    ``secrets``: the API key, empty if there is none, then others. ``api``: name of the expected API, for messages.
     """
 
-    def __init__(self, base_url: str, api_key: str | None, api: str = "chat API") -> None:
+    def __init__(self, base_url: str, secrets: Sequence[str] = ("",), api: str = "chat API") -> None:
         self._api = api
         parts = urlsplit(base_url)
         # Without user, password and query, which may be secret.
         self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        self._has_key = bool(api_key)
-        echo = "|" + re.escape(api_key[:8]) + r"\S*" if api_key and len(api_key) >= 8 else ""
-        self._secrets = re.compile(_SECRETS + echo)
+        self._has_key = bool(secrets[0])
+        echoes = [re.escape(secret[:8]) + r"\S*" for secret in secrets if len(secret) >= 8]
+        self._secrets = re.compile("|".join([_SECRETS, *echoes]))
 
     def clean(self, text: str, length: int = 300) -> str:
         """Return ``text`` for use in a message: without keys, tags and control characters, cut to ``length``."""
@@ -204,7 +207,8 @@ class ServerErrors:
         if status == 413 or (too_long and status not in (401, 403, 404)):
             window = f"; its window is {limit:,} tokens" if limit else ""
             return AttemptError(ContextTooLong(f"the context is too long{window}. {said}", limit=limit))
-        if status in (404, 405) or "model_not_found" in codes:
+        # LM Studio answers 200.
+        if status in (404, 405) or "model_not_found" in codes or words.lower().startswith("unexpected endpoint"):
             if "model_not_found" in codes or re.search(r"\bmodel\b", words, re.IGNORECASE):
                 return AttemptError(ModelNotFound(f"{said}. Check the model's name, or install it on the server"))
             return self.wrong_address(f"it says ({status}): {words}")
@@ -304,7 +308,8 @@ class ServerErrors:
         """Return the error for a body that is not an answer of this API."""
         shown = self.clean(excerpt, 80)
         return AttemptError(
-            ModelUnavailable(f"{self.address} sent {shown!r} where a JSON object of the {self._api} was expected")
+            ModelUnavailable(f"{self.address} sent {shown!r} where a JSON object of the {self._api} was expected"),
+            wrong_address=True,
         )
 
     def web_page(self) -> AttemptError:
@@ -313,9 +318,8 @@ class ServerErrors:
 
     def wrong_address(self, why: str) -> AttemptError:
         """Return the error for a base URL without this API."""
-        hint = "" if re.search(r"/v\d", self.address) else f"; did you mean {self.address}/v1?"
         return AttemptError(
-            ModelNotFound(f"there is no {self._api} at {self.address}: {why}. Check the base URL{hint}")
+            ModelNotFound(f"there is no {self._api} at {self.address}: {why}. Check the base URL"), wrong_address=True
         )
 
 

@@ -53,6 +53,8 @@ class MessageForm:
     """``reasoning_content`` in every assistant message that has one, and in each with tool calls."""
     signatures: bool = False
     """A thought signature in every tool call."""
+    echo: bool = True
+    """What the server attached to an answer goes back with it."""
 
 
 def portable_id(call_id: str) -> str:
@@ -173,16 +175,18 @@ class MessageAdapter:
     def _add_result(self, state: _State, message: dict[str, Any]) -> _State:
         """Add a tool's result; as text of the user if no tools are offered."""
         call_id = message["tool_call_id"]
-        sent_id, name = state.calls.get(call_id, (portable_id(call_id), "a tool"))
+        sent_id, name = state.calls.get(call_id, (portable_id(call_id), "tool"))
         text = text_of(message)
         if not self._tools:
             return self._add_text(state, "user", _message("user", f"The result of {name}: {text or NO_OUTPUT}"))
         if not text.strip():
             message["content"] = NO_OUTPUT
-        return self._push(state, "tool", encode_json({**message, "tool_call_id": sent_id}))
+        return self._push(state, "tool", encode_json({**message, "tool_call_id": sent_id, "name": name}))
 
     def _with_echo(self, message: dict[str, Any], echo: Mapping[str, Any]) -> dict[str, Any]:
         """Return an assistant message with what its provider attached to it, or demands beside calls."""
+        if not self._form.echo:
+            return message
         message = {**message, **echo.get("fields", {})}
         calls = message.get("tool_calls", [])
         reasoning = echo.get("reasoning") or (NO_REASONING if self._form.reasoning else "")

@@ -1,51 +1,77 @@
-"""Compare what a replay did with what the transcript says: record by record, field by field."""
+"""Compare the records of a replay with those of the transcript: aligned records, field by field."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 from swarmchat.swarm.context.normalize import sendable
 from swarmchat.swarm.persistence.records import Record
 
 _CLOCK = frozenset({"ts", "ms", "seq", "program"})
-"""Fields that tell when and by which version something was done, and not what."""
+"""Fields that only hold times, positions and versions: they are not compared."""
 _FIRST = ("type", "turn", "agent", "model", "parts", "parameters", "window", "reserve", "tokens")
-"""Fields that are compared first: those that explain why the others differ."""
+"""Fields that are compared first, because they explain why the others differ."""
 _CONTEXT = 30
 _LONGEST = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first thing in which a replay is not as the transcript."""
+    """One difference between a replay and its transcript."""
 
     turn: int
     record: int | None
-    """The seq of the record in the transcript; of the last one, where there is one too many now."""
+    """The seq of the record in the transcript; of the one before, if the record is new."""
     type: str
-    """The type of the record, with its agent; ``expect`` and ``transcript`` for what the turn as a whole lacks."""
+    """The type of the record, with its agent.
+
+    For a hand-written turn: ``expect`` is an expectation, ``result`` the result of a tool, ``call`` a call that failed,
+    ``transcript`` an answer or result that is missing, or that nothing asked for.
+    """
     field: str
-    """The path to the field, with dots; empty where the whole record is too much or missing."""
+    """The path to the field, with dots; empty for a whole record. For ``result`` the tool, for ``call`` the problem."""
     expected: Any
     actual: Any
 
-    def __str__(self) -> str:
-        if self.type == "expect":
-            return f"turn {self.turn}: expected {self.field}"
-        if self.type == "transcript":
-            if self.actual is None:
-                return f"turn {self.turn}: {self.expected} was asked for, and is not in the transcript"
-            return f"turn {self.turn}: {self.actual} is in the transcript, and nothing asked for it"
-        where = f"turn {self.turn}, record {self.record} ({self.type})"
+    @property
+    def kind(self) -> str:
+        """What changed, in words that are the same for all changes of the kind."""
         if not self.field:
-            if self.actual is None:
-                return f"{where}: it is not there any more"
-            return f"turn {self.turn}, after record {self.record}: there is a further record, {self.type!r}"
-        return f"{where}: {self.field}{_explained(self)}"
+            return f"new record {self.type!r}" if self.expected is None else f"record {self.type!r} is missing"
+        return _explanation(self) or f"{self.type}: {self.field} has changed"
+
+    @property
+    def breaking(self) -> bool:
+        """Whether the conversation takes another course, or the tools differ; not if only what is sent differs."""
+        is_request = self.type.partition(" of ")[0] == "request"
+        return not (is_request and self.field and self.field != "parts.tools")
+
+    def __str__(self) -> str:
+        where = f"turn {self.turn}"
+        match self.type:
+            case "expect":
+                return f"{where}: expected {self.field}"
+            case "result":
+                return f"{where}: the result of {self.field} differs from the one in the transcript"
+            case "call":
+                intended = "if this is intended, expect it with 'failed' or 'rescues'"
+                return f"{where}: {self.field} ({self.actual}); {intended}"
+            case "transcript" if self.actual is None:
+                return f"{where}: {self.expected} was asked for, and is not in the transcript"
+            case "transcript":
+                return f"{where}: {self.actual} is in the transcript, and nothing asked for it"
+        if not self.field and self.expected is None:
+            return f"{where}, after record {self.record}: new record {self.type!r}"
+        where += f", record {self.record} ({self.type})"
+        if not self.field:
+            return f"{where}: missing in the replay"
+        explanation = _explanation(self)
+        return f"{where}: {self.field}" + (f": {explanation}" if explanation else "")
 
     def diff(self) -> list[str]:
         """Return the two values as lines that begin with - and +, cut to where they differ."""
-        if self.type == "transcript":
+        if self.type in ("transcript", "call") or not self.field:
             return []
         expected, actual = _shown(self.expected), _shown(self.actual)
         start = next((i for i, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b), 0)
@@ -62,40 +88,67 @@ _PARTS = {
 }
 
 
-def _explained(difference: Difference) -> str:
+def _explanation(difference: Difference) -> str:
     name = difference.field.removeprefix("parts.")
     if name == difference.field or name not in _PARTS:
         return ""
-    return ": " + _PARTS[name].format(agent=repr(difference.type.partition(" of ")[2] or "?"))
+    return _PARTS[name].format(agent=repr(difference.type.partition(" of ")[2] or "?"))
 
 
 def compare_logs(expected: Sequence[Record], actual: Sequence[Record], *, whole: bool = True) -> Iterator[Difference]:
-    """Yield the differences of two logs, the first one first.
+    """Yield the differences between two logs, in order.
 
-    Unless the transcript is ``whole``, it holds some types of records only, and some of their fields: only those are
-    compared.
+    A transcript that is not ``whole`` has only some types of records and some of their fields: only these are compared.
     """
     if not whole:
         types = {record.type for record in expected}
         actual = [record for record in actual if record.type in types]
-    for then, now in zip(expected, actual, strict=False):
-        about = f"{then.type} of {then.agent}" if then.agent else then.type
-        old_fields, new_fields = _fields(then), _fields(now)
-        if not whole and "message" in old_fields:
-            # Other programs keep more in a message than an API takes.
-            old_fields["message"] = sendable(then.message, then.seq)
-            new_fields["message"] = sendable(now.message, now.seq)
-        parts = False
-        for field, old, new in _differing(old_fields, new_fields, whole=whole):
-            parts = parts or field.startswith("parts.")
-            # The key is made of the parts.
-            if not (field == "key" and parts):
-                yield Difference(then.turn, then.seq, about, field, old, new)
-    for missing in expected[len(actual) :]:
-        yield Difference(missing.turn, missing.seq, missing.type, "", missing.type, None)
-    last = expected[-1].seq if expected else -1
-    for further in actual[len(expected) :]:
-        yield Difference(further.turn, last, further.type, "", None, further.type)
+    last = -1
+    for then, now in _aligned(expected, actual):
+        last = last if then is None else then.seq
+        if then is None and now is not None:
+            yield Difference(now.turn, last, now.type, "", None, now.type)
+        elif then is not None and now is None:
+            yield Difference(then.turn, last, then.type, "", then.type, None)
+        elif then is not None and now is not None:
+            yield from _compare_records(then, now, whole=whole)
+
+
+def _aligned(
+    expected: Sequence[Record], actual: Sequence[Record]
+) -> Iterator[tuple[Record, Record] | tuple[Record, None] | tuple[None, Record]]:
+    """Yield the records that correspond to each other, turn by turn and by type; ``None`` for one that has no partner.
+
+    So one record more or less is one difference, and not one in each record after it.
+    """
+    turns: dict[int, tuple[list[Record], list[Record]]] = {}
+    for record in expected:
+        turns.setdefault(record.turn, ([], []))[0].append(record)
+    for record in actual:
+        turns.setdefault(record.turn, ([], []))[1].append(record)
+    for old, new in turns.values():
+        old_types, new_types = ([record.type for record in records] for records in (old, new))
+        for kind, a, b, c, d in SequenceMatcher(None, old_types, new_types, autojunk=False).get_opcodes():
+            if kind == "equal":
+                yield from zip(old[a:b], new[c:d], strict=True)
+            else:
+                yield from ((record, None) for record in old[a:b])
+                yield from ((None, record) for record in new[c:d])
+
+
+def _compare_records(then: Record, now: Record, *, whole: bool) -> Iterator[Difference]:
+    about = f"{then.type} of {then.agent}" if then.agent else then.type
+    old_fields, new_fields = _fields(then), _fields(now)
+    if not whole and "message" in old_fields:
+        # Other programs keep more in a message than an API takes.
+        old_fields["message"] = sendable(then.message, then.seq)
+        new_fields["message"] = sendable(now.message, now.seq)
+    parts = False
+    for field, old, new in _differing(old_fields, new_fields, whole=whole):
+        parts = parts or field.startswith("parts.")
+        # The key is made of the parts.
+        if not (field == "key" and parts):
+            yield Difference(then.turn, then.seq, about, field, old, new)
 
 
 def _fields(record: Record) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Transcripts that somebody wrote by hand: the least of a conversation, and what is expected of it."""
+"""Read hand-written transcripts: conversations in their smallest form, with expectations."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,13 @@ from swarmchat.swarm.agents.rescue_steps import STEPS
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.lines import Line
+from swarmchat.swarm.importers.record_builder import tool_call
 from swarmchat.swarm.persistence.records import FORMAT_VERSION, Record
 from swarmchat.swarm.replay.expectations import Expectation, check_fields
 from swarmchat.swarm.replay.script import is_handoff
 
 MOMENT = "2026-01-01T00:00:00.000Z"
-"""When all of it was said, if it does not say so."""
+"""The time of the records, unless the file has one."""
 
 TYPES: Mapping[str, Sequence[str]] = {
     "session": ("name", "swarm", "model", "client", "id", "settings", "memory"),
@@ -22,12 +23,12 @@ TYPES: Mapping[str, Sequence[str]] = {
     "tool": ("result", "text", "name", "status", "message"),
     "expect": (),
 }
-"""The types of lines, and the fields that each may have beside those of every record."""
+"""The types of lines, and the fields of each besides the common ones."""
 
 SETTINGS = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "rescue", "parameters")
-"""What a session record tells of the settings, where they were not as they are by default."""
+"""The settings that a session record holds, if they differ from the defaults."""
 WINDOWS = ("context_window",)
-"""What may be set by hand too; in a log, each request tells of them."""
+"""Settings that only a hand-written session line has: in a log, each request records them."""
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "high": (int, float),
@@ -47,11 +48,11 @@ _FIELD_KINDS = {
 _STATUSES = ("ok", "error", "denied", "interrupted")
 
 Part = list[tuple[Line, dict[str, Any]]]
-"""The lines of one conversation, and what they say."""
+"""The lines of one conversation, with their JSON objects."""
 
 
 def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]]:
-    """Make records of lines that hold the least: a type, and a text or a message. Raises TranscriptError."""
+    """Return the records and expectations in hand-written lines. Raises TranscriptError."""
     records: list[Record] = []
     expectations: list[Expectation] = []
     waiting: dict[str, str] = {}
@@ -80,7 +81,7 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
 
 
 def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: str) -> Expectation:
-    """Return what a line of the type ``expect`` expects of ``turn``. Raises TranscriptError."""
+    """Return the expectation of ``turn`` in a line of the type ``expect``. Raises TranscriptError."""
     expected = {name: each for name, each in value.items() if name not in (*_COMMON, "seq") or name == "agent"}
     if not expected:
         raise TranscriptError(f"{where}: it expects nothing, give it a field such as 'contains'")
@@ -192,8 +193,7 @@ def _call(call: Any, call_id: str, where: str) -> dict[str, Any]:
         raise TranscriptError(f"{where}: nothing is known of {name!r} in a call; {hint}")
     arguments = call.get("arguments", {})
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    function = {"name": call["name"], "arguments": text}
-    return {"id": str(call.get("id", call_id)), "type": "function", "function": function}
+    return tool_call(str(call.get("id", call_id)), call["name"], text)
 
 
 def _about(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:

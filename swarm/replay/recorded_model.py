@@ -1,7 +1,8 @@
 """A model that repeats the answers of a log, and tools that repeat their results."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm import errors
@@ -12,7 +13,7 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.script import Action, Output, Result
-from swarmchat.swarm.tools.context import Outcome, ToolFailure
+from swarmchat.swarm.tools.context import ArgumentsError, Outcome, ToolFailure
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.conversation import Conversation
@@ -25,7 +26,7 @@ _FROM_TEXT = "text_"
 
 
 class Recording:
-    """What model and tools did in the replayed turn. ``stop`` is set where the user stopped it."""
+    """The recorded answers and results of the replayed turn. ``stop`` is set where the user stopped it."""
 
     def __init__(self) -> None:
         self.action: Action | None = None
@@ -33,18 +34,20 @@ class Recording:
         self.killed = False
         """Whether the recorded process died there."""
         self.outputs: list[Output] = []
-        """What the model did so far in this turn."""
+        """The outputs of the model so far in this turn."""
+        self.results: list[tuple[str, Result]] = []
+        """The recorded results that calls asked for in this turn, with the ids of these calls."""
         self.missing: str | None = None
-        """The first thing that the replay needed and the transcript does not hold."""
+        """The first answer or result that the replay needed and the transcript lacks."""
 
     def begin(self, action: Action) -> None:
         """Continue with ``action``."""
         self.action = action
         self.stop.clear()
-        self.outputs, self.missing = [], None
+        self.outputs, self.results, self.missing = [], [], None
 
     def next_output(self) -> Output:
-        """Return what the model did next. Raises ScriptError if there was no further request."""
+        """Return the model's next output. Raises ScriptError if the transcript has none."""
         if self.action is None or not self.action.outputs:
             self.missing = self.missing or "a further answer of the model"
             raise ScriptError("the transcript holds no further answer in this turn: the model was not asked again")
@@ -54,33 +57,45 @@ class Recording:
     def next_result(self, call: ToolCall, *, needed: bool = True) -> Result | None:
         """Return the recorded result of ``call``, or ``None``; with ``needed``, a missing one is noted."""
         results = self.outputs[-1].results if self.outputs else {}
+        if (waiting := self._results_for(call, results)) is not None:
+            self.results.append((call.id, waiting.popleft()))
+            return self.results[-1][1]
+        if needed and (self.action is None or not self.action.killed):
+            self.missing = self.missing or f"a result of {call.name}({call.arguments})"
+        return None
+
+    def _results_for(self, call: ToolCall, results: Mapping[str, deque[Result]]) -> deque[Result] | None:
         if waiting := results.get(call.id):
-            return waiting.popleft()
+            return waiting
         # A hand-written result may not name its call: it belongs to the next one. The id of a call that was written as
         # text depends on the request, which may have changed.
         for call_id, waiting in results.items():
             by_hand = not call_id and waiting and waiting[0].name in ("", call.name)
             from_text = call_id.startswith(_FROM_TEXT) and call.id.startswith(_FROM_TEXT)
             if by_hand or (from_text and waiting and waiting[0].name == call.name):
-                return waiting.popleft()
-        if needed and (self.action is None or not self.action.killed):
-            self.missing = self.missing or f"a result of {call.name}({call.arguments})"
+                return waiting
         return None
 
     @property
-    def unused(self) -> str | None:
-        """The first thing that the turn did not use: an answer, or a result without a call."""
-        action = self.action
-        if action is None:
+    def unused_answer(self) -> str | None:
+        """The first answer of the model that the turn did not ask for."""
+        if self.action is None or not self.action.outputs:
             return None
-        if action.outputs:
-            answer = action.outputs[0].answer
-            return "an answer of the model" if answer is None else f"the answer {answer.text[:60]!r}"
-        unasked = [result for output in self.outputs for result in output.results.get("", ())]
-        return f"the result {unasked[0].text[:60]!r}" if unasked else None
+        answer = self.action.outputs[0].answer
+        return "an answer of the model" if answer is None else f"the answer {answer.text[:60]!r}"
+
+    @property
+    def all_results(self) -> list[tuple[str, Result]]:
+        """The recorded results of the answers so far with the ids of their calls: the used ones, then the others."""
+        return self.results + [
+            (call_id, result)
+            for output in self.outputs
+            for call_id, results in output.results.items()
+            for result in results
+        ]
 
     async def stopped_here(self, *, killed: bool = False) -> None:
-        """Wait to be cancelled, where the recorded turn was."""
+        """Wait until the turn is cancelled, as the recorded one was."""
         self.killed = killed
         self.stop.set()
         await asyncio.Event().wait()
@@ -135,10 +150,16 @@ class ReplayTools:
         self._real = real
         self._results: dict[str, Result | None] = {}
 
-    async def approve(self, tool: "Tool", call: ToolCall) -> bool:
-        """Whether the call was allowed in the recording."""
+    async def approve(self, tool: "Tool", call: ToolCall) -> bool | str:
+        """Whether the call was allowed in the recording; its arguments, if the user edited them."""
         result = self._results[call.id] = self._recording.next_result(call, needed=not self._real)
-        return result is None or result.status != "denied"
+        if result is None or result.arguments is None:
+            return result is None or result.status != "denied"
+        try:
+            tool.read_arguments(result.arguments)
+        except ArgumentsError:
+            return True
+        return result.arguments
 
     async def run(self, tool: "Tool", ctx: "Context", arguments: dict[str, object], outcome: Outcome) -> str:
         """Return the result. Raises ToolFailure if the tool failed, or if no result is recorded."""
@@ -175,7 +196,7 @@ def apply_recorded_change(record: Record, conversation: "Conversation", changes:
 
 
 def _error(kind: str, message: str) -> Exception:
-    """Return the recorded error, or one of the same name: the log holds no more of it."""
+    """Return an error with the recorded name and message, which is all that a log holds of it."""
     if kind == "ContextTooLong":
         # No window to cut to: that did not help in the recording either.
         return ContextTooLong(message, limit=1)

@@ -1,4 +1,4 @@
-"""A conversation that goes the way of a recorded one: with the windows, models and bans that it had."""
+"""A conversation that follows a recorded one, with its windows, models and bans."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,18 +17,18 @@ from swarmchat.swarm.tools.toolset import Toolset
 
 
 class ReplayConversation(Conversation):
-    """Asks for what its ``recording`` holds."""
+    """A conversation whose requests follow those of ``recording``."""
 
     recording: Recording
     about: Mapping[str, Any]
-    """What the transcript says of itself."""
+    """The fields of the transcript's session record."""
     follows = True
-    """Whether window and model are the recorded ones too."""
+    """Whether to use the recorded windows and models."""
     initial_reserve: int | None = None
-    """The setting for the tokens that are kept free for the answer, as it was when the session was new."""
+    """The setting ``reserve`` at the session's start: tokens kept free for the answer."""
 
     async def toolset(self) -> Toolset:
-        """Return what the next request may call; stop where that request was never made."""
+        """Return the tools of the next request; stop if the recording has no such request."""
         action = self.recording.action
         if action is not None and self.follows:
             if action.requests:
@@ -50,7 +50,7 @@ class ReplayConversation(Conversation):
             self.model = ReplayModel(self.recording, data["model"])
 
     def was_opened_again(self, action: Action) -> bool:
-        """Whether the session was closed before ``action``: a window that a server had made smaller is large again."""
+        """Whether the session was opened again before ``action``: a window that a server had reduced is large again."""
         if not (action.requests and self.follows):
             return False
         window = action.requests[0].data.get("window")
@@ -80,7 +80,7 @@ class ReplayConversation(Conversation):
                 await self.primitives.policy(str(banning_policy)).ban(client, "", record.ts)
 
     async def repeat_records(self, action: Action) -> None:
-        """Append records that no turn of this replay writes: changes by others, and messages that were never sent."""
+        """Append records that no replayed turn writes: changes by others, and messages that were never sent."""
         if self.recording.killed:
             return
         if action.kind == "change":

@@ -27,7 +27,14 @@ from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 from swarmchat.swarm.replay.compare import Difference, compare_logs
-from swarmchat.swarm.replay.expectations import TurnComparison, check_expectation, happened_in
+from swarmchat.swarm.replay.expectations import (
+    TurnComparison,
+    check_bad_calls,
+    check_expectation,
+    check_failed_calls,
+    check_results,
+    outcome_of,
+)
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
 from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, ReplayTools
@@ -102,6 +109,7 @@ class _Replay:
         self._conversation = conversation
         self._backend = backend
         self._swarm = swarm or swarm_of(conversation)
+        self._own_tools = [tool for agent in swarm.agents for tool in agent.own_tools] if swarm else []
         self._live = mode == "live"
         self._real_tools = mode == "tools"
         self._model = model
@@ -228,11 +236,13 @@ class _Replay:
                     continue
                 new_records = [record for record in session.records if record.seq >= start]
                 comparison = TurnComparison(
-                    happened_in(action.turn, action.records, agent_after(action), {}),
-                    happened_in(action.turn, new_records, session.agent.name, await _states(session)),
+                    outcome_of(
+                        action.turn, action.records, agent_after(action), {}, by_hand=self._conversation.by_hand
+                    ),
+                    outcome_of(action.turn, new_records, session.agent.name, await _states(session)),
                 )
                 self._turns.append(comparison)
-                differences += self._incomplete(action, new_records)
+                differences += self._check_handwritten(action, new_records)
                 while expectations and expectations[0].turn <= action.turn:
                     expected = expectations.pop(0)
                     if expected.turn == action.turn:
@@ -241,25 +251,30 @@ class _Replay:
             await session.close()
         return differences
 
-    def _incomplete(self, action: Action, new_records: Sequence[Record]) -> Iterator[Difference]:
-        """Yield what a hand-written transcript lacks, or has too much of, in the turn of ``action``."""
+    def _check_handwritten(self, action: Action, records: Sequence[Record]) -> Iterator[Difference]:
+        """Yield how the new ``records`` of a turn differ from a hand-written one, except for its expectations."""
         if not self._conversation.by_hand or self._live:
             return
-        last = action.records[-1].seq
-        if (missing := self._recording.missing) is not None:
-            yield Difference(action.turn, last, "transcript", "", missing, None)
-        elif (unused := self._recording.unused) is not None:
-            yield Difference(action.turn, last, "transcript", "", None, unused)
-        elif new_records and new_records[-1].type == "error":
-            yield Difference(action.turn, last, "error", "error", None, new_records[-1].data["error"])
+        turn, recording, last = action.turn, self._recording, action.records[-1].seq
+        expected = {name for each in self._conversation.expectations if each.turn == turn for name in each.fields}
+        expects_failures = not expected.isdisjoint(("failed", "rescues"))
+        rescued = [] if expects_failures else list(check_bad_calls(turn, records, self._own_tools))
+        yield from rescued
+        if recording.missing is not None:
+            yield Difference(turn, last, "transcript", "", recording.missing, None)
+        elif not expects_failures and not rescued:
+            yield from check_failed_calls(turn, records, recording.all_results)
+        yield from check_results(turn, records, recording.all_results)
+        if recording.missing is None and recording.unused_answer is not None:
+            yield Difference(turn, last, "transcript", "", None, recording.unused_answer)
+        elif records and records[-1].type == "error" and recording.missing is None:
+            yield Difference(turn, last, "error", "error", None, records[-1].data["error"])
 
     async def _act(self, session: Session, conversation: ReplayConversation, action: Action) -> None:
         match action.kind:
             case "go":
                 stack = session.navigation.stack
                 await (session.go_back() if stack and stack[-1] == action.agent else session.go_to(action.agent))
-            case "reset":
-                await session.reset()
             case "undo":
                 await session.undo(action.turns)
             case "redo":
@@ -276,7 +291,7 @@ class _Replay:
                     await (session.pin if action.kind == "pin" else session.unpin)(action.turns)
             case "set":
                 await session.change_settings(session.settings.with_recorded(action.records[0].data.get("settings")))
-            case "rename" | "change":
+            case "rename" | "change" | "reset":
                 await conversation.repeat_records(action)
             case _:
                 await conversation.set_bans(action.records[0])

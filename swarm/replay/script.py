@@ -1,7 +1,9 @@
-"""From the records of a log to what is done again: what the user did, what the model said, what tools returned."""
+"""Read the actions to replay from a log: what the user did, what the model answered and what tools returned."""
 
+import json
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,54 +11,57 @@ from swarmchat.swarm.agents.agent import BACK, PREFIX
 from swarmchat.swarm.common.messages import calls_of, texts_of
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.turn.tool_execution import EDITED
 
 
 @dataclass(slots=True)
 class Result:
-    """What a tool returned, and what it changed."""
+    """The result of one call, and the changes that the tool made."""
 
     status: str
     text: str
     name: str = ""
+    arguments: str | None = None
+    """The arguments that the user put in place of the model's."""
     handoff: str | None = None
     changes: list[Record] = field(default_factory=list)
-    """The records of states and memory that the call left behind."""
+    """The records of states and memory that follow the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What the model did with one request."""
+    """The model's reaction to one request."""
 
     answer: Answer | None = None
-    """What it said; with ``failed`` or ``stopped``, what it had said until then."""
+    """The answer; with ``failed`` or ``stopped``, the part that had come by then."""
     failed: tuple[str, str] | None = None
-    """The kind of the error that came instead of an answer, or in the middle of one, and its message."""
+    """The kind and message of the error that replaced the answer or cut it off."""
     stopped: bool = False
-    """Whether the user stopped it there."""
+    """Whether the user stopped the answer there."""
     too_long: int | None = None
-    """The server refused the context as too long, and had a window of so many tokens."""
+    """The server's context window in tokens, if it refused the request as too long."""
     results: dict[str, deque[Result]] = field(default_factory=dict)
-    """What its calls returned, by their ids; under no id, what a transcript does not say the call of."""
+    """The results of its calls, by their ids; an empty id is for results that do not name their call."""
 
 
 @dataclass
 class Action:
-    """Something that was done, up to the next one: a message of the user and its turn, a command, or from outside."""
+    """One step of the session, with its records: a message and its turn, a command, or a change from outside."""
 
     kind: str
     """ask, unsent, go, reset, undo, redo, compact, pin, unpin, set;
-    rename and change: what others than the session's own process wrote."""
+    rename and change: written by another process."""
     records: list[Record]
     text: str = ""
     agent: str = ""
     turns: int = 1
     outputs: deque[Output] = field(default_factory=deque)
     requests: deque[Record] = field(default_factory=deque)
-    """The requests, but for those that only made one shorter that was too long."""
+    """The requests, without those that repeat one that was too long."""
     breaks_off: bool = False
-    """Whether it ends with calls or their results, and no further request was made."""
+    """Whether it ends with calls or their results, without a further request."""
     killed: bool = False
-    """Whether it ends with calls that have no results: the process died there."""
+    """Whether it ends with calls without results, because the process died there."""
 
     @property
     def turn(self) -> int:
@@ -69,7 +74,7 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
     before: list[Record] = []
     actions: list[Action] = []
     for record in records:
-        if action := _begun(record, actions[-1] if actions else None):
+        if action := _new_action(record, actions[-1] if actions else None):
             actions.append(action)
         elif actions:
             actions[-1].records.append(record)
@@ -81,8 +86,8 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
     return before, actions
 
 
-def _begun(record: Record, current: Action | None) -> Action | None:
-    """Return the action that ``record`` begins, if it is none of ``current``."""
+def _new_action(record: Record, current: Action | None) -> Action | None:
+    """Return the action that ``record`` begins; ``None`` if the record belongs to ``current``."""
     data = record.data
     if record.type == "user":
         return Action("ask", [record], text="".join(texts_of(record.message)))
@@ -110,11 +115,11 @@ def _begun(record: Record, current: Action | None) -> Action | None:
 
 
 CHANGES = ("state", "memory")
-"""Records of what is kept beside the log."""
+"""Types of records that change what is stored beside the log."""
 
 
 def _is_over(action: Action) -> bool:
-    """Whether nothing of ``action`` can change a state any more: what changes one comes with the results of tools."""
+    """Whether ``action`` can no longer change a state: such changes come with the results of tools."""
     last = next((record for record in reversed(action.records) if record.type not in CHANGES), action.records[0])
     if last.type == "assistant":
         return not any(calls_of(last.message))
@@ -125,7 +130,7 @@ def _is_over(action: Action) -> bool:
 
 
 def is_handoff(tool: str) -> bool:
-    """Whether ``tool`` hands over to an agent: no tool of a swarm's own may be called so."""
+    """Whether ``tool`` is the name of a handoff, which no tool of a swarm may have."""
     return tool == BACK or tool.startswith(PREFIX)
 
 
@@ -136,13 +141,13 @@ class _Reader:
         self._action = action
         self._asked: Record | None = None
         self._raw: Record | None = None
-        """What holds the answer as the model gave it, where that is not the answer that was taken."""
+        """The record with the model's raw answer, if it differs from the accepted one."""
         self._batch: dict[str, Result] = {}
         """The results of the last answer's calls, by their ids."""
         self._calls = False
 
     def read(self) -> None:
-        """Fill in what the action's records tell."""
+        """Read all records of the action into its fields."""
         for index, record in enumerate(self._action.records):
             match record.type:
                 case "request":
@@ -194,11 +199,22 @@ class _Reader:
 
     def _read_result(self, record: Record) -> None:
         call_id = str(record.message.get("tool_call_id"))
-        status = str(record.data.get("status", "ok"))
-        result = Result(status, "".join(texts_of(record.message)), str(record.data.get("name", "")))
+        result = read_result(record)
         if self._action.outputs:
             self._action.outputs[-1].results.setdefault(call_id, deque()).append(result)
         self._batch[call_id] = result
+
+
+def read_result(record: Record) -> Result:
+    """Return the result in a ``tool`` record, without the sentence on arguments that the user edited."""
+    text = "".join(texts_of(record.message))
+    arguments = None
+    if text.startswith(EDITED):
+        with suppress(ValueError, RecursionError):
+            end = json.JSONDecoder().raw_decode(text, len(EDITED))[1]
+            if text.startswith(".\n", end):
+                arguments, text = text[len(EDITED) : end], text[end + 2 :]
+    return Result(str(record.data.get("status", "ok")), text, str(record.data.get("name", "")), arguments)
 
 
 def _failure(records: Sequence[Record]) -> tuple[str, str] | None:
@@ -207,7 +223,7 @@ def _failure(records: Sequence[Record]) -> tuple[str, str] | None:
 
 
 def _answer_of(raw: Record | None, taken: Record | None) -> Answer:
-    """Return the answer as the model gave it: what the rescue or a policy kept of it, else what was taken."""
+    """Return the model's raw answer: the one that the rescue or a policy recorded, else the accepted one."""
     data: Mapping[str, Any] = {} if taken is None else taken.data
     if raw is None:
         assert taken is not None
@@ -216,8 +232,8 @@ def _answer_of(raw: Record | None, taken: Record | None) -> Answer:
         answer = _from_message({"content": raw.data.get("text")}, "stop", data)
     else:
         usage = data if raw.data.get("usage") is None else raw.data
-        said = raw.data["bad"] if isinstance(raw.data["bad"], dict) else {}
-        answer = _from_message(said, str(raw.data.get("finish", "stop")), usage, str(raw.data.get("reasoning", "")))
+        message = raw.data["bad"] if isinstance(raw.data["bad"], dict) else {}
+        answer = _from_message(message, str(raw.data.get("finish", "stop")), usage, str(raw.data.get("reasoning", "")))
     return answer
 
 
@@ -225,4 +241,7 @@ def _from_message(message: Mapping[str, Any], finish: str, data: Mapping[str, An
     text = "".join(texts_of(message))
     calls = tuple(ToolCall(*call) for call in calls_of(message))
     usage = data.get("usage")
-    return Answer(text, calls, finish, usage if isinstance(usage, dict) else None, reasoning=reasoning)
+    fallback = str(data.get("model") or "")
+    return Answer(
+        text, calls, finish, usage if isinstance(usage, dict) else None, fallback=fallback, reasoning=reasoning
+    )

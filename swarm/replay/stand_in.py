@@ -1,4 +1,4 @@
-"""Who answers in a replay: the swarm that the transcript names, or agents with the tools that were called in it."""
+"""Choose the swarm of a replay: the one that the transcript names, or an agent with the tools that it calls."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from swarmchat.swarm.tools.tool import Tool
 def named_swarm(conversation: RecordedConversation, plain: Swarm = DEFAULT_SWARM) -> Swarm | None:
     """Return the swarm that ``conversation`` names, if it comes with the program; ``plain`` is the plain assistant.
 
-    A transcript is data: what it names beside these is never run.
+    A transcript is data: no other swarm that it names is ever loaded.
     """
     name = conversation.about.get("swarm")
     if name in EXAMPLES:
@@ -60,7 +60,7 @@ def _tools_called(conversation: RecordedConversation) -> list[str]:
 
 
 class _AnyTool(Tool):
-    """Takes whatever a model called it with, under whatever name."""
+    """A tool that accepts any name and any arguments."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "signature", Tool("stand_in", _never).signature)

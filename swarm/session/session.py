@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from swarmchat.backends import Backend
+from swarmchat.backends import Backend, open_backend
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm, as_swarm
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
@@ -21,6 +21,7 @@ from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
+from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.context import ToolFailure
@@ -28,6 +29,7 @@ from swarmchat.swarm.tools.context import ToolFailure
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
     from swarmchat.swarm.session.compaction import Compacted
+    from swarmchat.swarm.session.reply import Reply
     from swarmchat.swarm.tools.tool import Tool
 
 _P = ParamSpec("_P")
@@ -55,13 +57,35 @@ class HandCall:
     """The agent that the tool wants to hand over to."""
 
 
+async def _find_or_make(
+    backend: Backend,
+    client: str,
+    name: str | None,
+    swarm: Swarm,
+    settings: SessionSettings | None,
+    clock: Callable[[], datetime],
+    rng: random.Random | None,
+) -> SessionInfo:
+    """Return the entry of the session ``name``, or a new one."""
+    info = await find_session(backend, client, name) if name is not None else None
+    if info is None:
+        now = timestamp(clock())
+        new_name = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
+        info = SessionInfo(new_name, new_name, client, created=now, updated=now)
+    stored = info.resume_with if settings is None or settings.resume_with is None else settings.resume_with
+    return replace(info, swarm=swarm.name, resume_with=stored)
+
+
 class Session:
     """A stored conversation. Made by ``Session.open``; ``close`` it, or use it with ``async with``.
 
     Operations wait for each other: one turn runs at a time, and nothing else happens during a turn.
     """
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, owned: Sequence[Backend | Model] = ()) -> None:
+        self._owned = owned
+        self.background: BackgroundLoop | None = None
+        """The event loop of a session that was opened with ``with``."""
         self.conversation = conversation
         """The conversation, which turns and other operations work on."""
         self.backend = conversation.backend
@@ -73,38 +97,57 @@ class Session:
         self._lock = asyncio.Lock()
 
     @classmethod
-    async def open(
+    def open(
         cls,
-        backend: Backend,
-        model: Model,
-        *,
-        client: str,
-        name: str | None = None,
+        backend: Backend | str,
+        model: Model | str,
         swarm: Swarm | Agent = DEFAULT_SWARM,
+        *,
+        client: str = "user",
+        name: str | None = None,
         settings: SessionSettings | None = None,
         models: Callable[[str], Model] | None = None,
         approver: Approver | None = None,
+        deps: object = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
-    ) -> "Session":
+    ) -> SessionOpening["Session"]:
         """Open the session ``name`` of ``client``, or a new one; without a name, a new one with a random name.
 
+        Await the result, or use it with ``async with``; in a program without an event loop, with ``with``.
+
+        ``backend`` may be a URL (``disk:FOLDER``, ``redis://HOST``, ``memory:``), and ``model`` a name, for the server
+        and with the key of the openai package's variables; what is opened for them is closed with the session.
         ``swarm`` may be a single agent. ``models`` makes the model for an agent that names one; without it, ``model``
-        answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied. A
-        new session is stored with its first turn. Raises SessionBusy when another process has it open, BadRecord when
-        it was written by a newer program, and the backend's errors.
+        answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied.
+        ``deps`` is what tools, prompts and conditions get as ``ctx.deps``; nothing of it is stored. A new session is
+        stored with its first turn. Raises SessionBusy if it is open already, BadRecord when it was
+        written by a newer program, and the backend's errors.
         """
-        swarm, settings = as_swarm(swarm), settings or SessionSettings()
-        info = await find_session(backend, client, name) if name is not None else None
-        if info is None:
-            now = timestamp(clock())
-            new_name = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
-            info = SessionInfo(new_name, new_name, client, created=now, updated=now)
-        resume_with = info.resume_with if settings.resume_with is None else settings.resume_with
-        info = replace(info, swarm=swarm.name, resume_with=resume_with)
-        conversation = Conversation(backend, info, swarm, settings, model, models, approver, clock)
-        await conversation.open()
-        return cls(conversation)
+
+        async def opened() -> "Session":
+            owned: list[Backend | Model] = []
+            agents, store, answering = as_swarm(swarm), backend, model
+            try:
+                if isinstance(store, str):
+                    store = open_backend(store)
+                    owned.append(store)
+                if isinstance(answering, str):
+                    from swarmchat.swarm.models.named import named_model
+
+                    answering = named_model(answering, agents.demo)
+                    owned.append(answering)
+                info = await _find_or_make(store, client, name, agents, settings, clock, rng)
+                options = settings or SessionSettings()
+                conversation = Conversation(store, info, agents, options, answering, models, approver, clock, deps)
+                await conversation.open()
+            except BaseException:
+                for each in owned:
+                    await each.close()
+                raise
+            return cls(conversation, owned)
+
+        return SessionOpening(opened())
 
     async def __aenter__(self) -> "Session":
         return self
@@ -114,7 +157,25 @@ class Session:
 
     async def close(self) -> None:
         """Store unsaved records, if the backend is available now, and let other processes open the session."""
-        await self.conversation.close()
+        try:
+            await self.conversation.close()
+        finally:
+            for each in self._owned:
+                await each.close()
+
+    async def ask(self, text: str) -> "Reply":
+        """Run a turn with the user's message ``text`` and return what came of it; see ``run_turn``."""
+        from swarmchat.swarm.session.reply import make_reply
+
+        events = [event async for event in self.run_turn(text)]
+        records = [record for record in self.records if record.turn == self.turns]
+        return make_reply(events, self.agent.name, records)
+
+    def ask_sync(self, text: str) -> "Reply":
+        """Do as ``ask`` does, in a session that was opened with ``with``. Raises RuntimeError in any other one."""
+        if self.background is None:
+            raise RuntimeError("ask_sync needs a session that was opened with `with Session.open(…)`: use await ask()")
+        return self.background.run(self.ask(text))
 
     @property
     def info(self) -> SessionInfo:
@@ -262,11 +323,11 @@ class Session:
 
     @_exclusive
     async def reset(self) -> None:
-        """Stop sending the conversation so far. The log, states, memory and agent stay."""
+        """Stop sending the conversation so far, as a turn of its own. The log, states, memory and agent stay."""
         await self.conversation.ready()
         if not self.is_new:
             batch = self.conversation.batch()
-            batch.add("reset", turn=self.last_turn)
+            batch.add("reset", turn=self.turns + 1)
             await self.conversation.commit(batch)
 
     @_exclusive
@@ -288,6 +349,8 @@ class Session:
         await conversation.ready()
         old_settings, old_fields = conversation.settings, conversation.recorded_settings
         conversation.change_settings(settings)
+        if settings.resume_with is not None:
+            conversation.journal.info = replace(conversation.journal.info, resume_with=settings.resume_with)
         fields = conversation.recorded_settings
         if self.is_new or fields == old_fields:
             return

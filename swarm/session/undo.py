@@ -33,7 +33,9 @@ class UndoResult:
     text: str
     """The user's message in the first of them."""
     left: int
-    """The number of visible turns now."""
+    """The number of visible turns now, without resets."""
+    resets: frozenset[int] = frozenset()
+    """Those of ``turns`` that are a reset."""
 
 
 def redoable(records: Sequence[Record]) -> list[int]:
@@ -60,6 +62,8 @@ class Timeline:
         self.redoable: list[int] = []
         self.texts: dict[int, str] = {}
         """The user's message, by turn."""
+        self.resets: set[int] = set()
+        """The turns that are a reset and nothing else."""
         self._state_names: dict[str, None] = {}
         """The states that ever changed, in the order of their first change."""
         self._questions: dict[int, bytes] = {}
@@ -80,6 +84,8 @@ class Timeline:
             if record.turn > self._highest:
                 self._highest = record.turn
                 self.visible.append(record.turn)
+                if record.type == "reset":
+                    self.resets.add(record.turn)
             if record.type == "user":
                 self.texts.setdefault(record.turn, text_of(record.message))
             elif record.type == "unsent" or (record.type == "policy" and record.data.get("direction") == "input"):
@@ -167,7 +173,8 @@ async def _move(
             changes.update(keys.session_state(info.client, info.id, name), partial(_replace, stored), ttl)
         await conversation.commit_and_switch(batch, changes, navigation)
     text = timeline.text(turns[0]) if turns else ""
-    return UndoResult(tuple(turns), text, len(timeline.visible))
+    left = [turn for turn in timeline.visible if turn not in timeline.resets]
+    return UndoResult(tuple(turns), text, len(left), frozenset(timeline.resets.intersection(turns)))
 
 
 def _runs(turns: Sequence[int]) -> list[range]:

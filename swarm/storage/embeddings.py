@@ -4,7 +4,7 @@ import asyncio
 import struct
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 from weakref import WeakKeyDictionary
 
 from swarmchat.backends import Put
@@ -59,6 +59,14 @@ class Embedder(Protocol):
         ...
 
 
+@runtime_checkable
+class PrefixedEmbedder(Embedder, Protocol):
+    """An embedder of a model that was trained with words before each text, such as e5."""
+
+    prefixes: tuple[str, str]
+    """What stands before a search and before a text of an item: ``("query: ", "passage: ")``."""
+
+
 class PersistEmbedding:
     """The vectors of an embedder, kept in a store's backend, for ``store.lifetimes.embedding`` seconds.
 
@@ -68,6 +76,7 @@ class PersistEmbedding:
 
     def __init__(self, store: Store, embedder: Embedder, *, remembered: int = 10_000) -> None:
         self.embedder = embedder
+        self._prefixes = embedder.prefixes if isinstance(embedder, PrefixedEmbedder) else ("", "")
         self._store = store
         self._remembered = remembered
         self._recent: OrderedDict[str, Vector] = OrderedDict()
@@ -84,8 +93,8 @@ class PersistEmbedding:
             self._others[embedder.name] = PersistEmbedding(self._store, embedder, remembered=self._remembered)
         return self._others[embedder.name]
 
-    async def vectors(self, texts: Sequence[str]) -> "Matrix":
-        """Return a row of length 1 for each of ``texts``: n x dimension, float32.
+    async def vectors(self, texts: Sequence[str], *, searched: bool = False) -> "Matrix":
+        """Return a row of length 1 for each of ``texts``, searches or texts of items: n x dimension, float32.
 
         A blank text gets zeros, and so does one for which the embedder returns zeros. As long as all
         texts were blank, the dimension is unknown, and is 0. Each text is computed once: repeated ones in a call, in
@@ -96,6 +105,8 @@ class PersistEmbedding:
         """
         import numpy as np
 
+        prefix = self._prefixes[0 if searched else 1]
+        texts = [prefix + text if text.strip() else text for text in texts]
         distinct = list(dict.fromkeys(text for text in texts if text.strip()))
         vectors: dict[str, Vector] = {}
         computing = _COMPUTING.setdefault(asyncio.get_running_loop(), {})

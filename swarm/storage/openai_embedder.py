@@ -5,7 +5,7 @@ import base64
 import json
 import random
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.models.openai_client import OpenAIServer
@@ -29,9 +29,10 @@ class OpenAIEmbedder:
 
     ``base_url`` and ``api_key`` are as for ``OpenAIModel``. ``dimensions``: shorter vectors, if the model supports it.
     ``batch``: the most texts in one request. ``timeout``: seconds without a byte from the server. ``default_score``: by
-    the model's name when ``None``. ``max_retries``: how often a temporary failure is retried. ``sleep`` and ``jitter``
-    are as for ``OpenAIServer``. Raises ValueError for a ``base_url`` that is not HTTP, and for a ``batch`` or
-    ``dimensions`` below 1.
+    the model's name when ``None``. ``prefixes``: what stands before searches and before texts of items, as the
+    model was trained. ``max_retries``: how often a temporary failure is retried. ``headers``, ``query``, ``sleep`` and
+    ``jitter`` are as for ``OpenAIServer``. Raises ValueError for a ``base_url`` that is not HTTP, and for a ``batch``
+    or ``dimensions`` below 1.
     """
 
     def __init__(
@@ -44,6 +45,9 @@ class OpenAIEmbedder:
         batch: int = 256,
         timeout: float = 60.0,
         default_score: float | None = None,
+        prefixes: tuple[str, str] = ("", ""),
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         max_retries: int = 4,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -53,12 +57,16 @@ class OpenAIEmbedder:
         self.name = name if dimensions is None else f"{name}@{dimensions}"
         by_name = next((score for start, score in _SCORES.items() if name.startswith(start)), _OTHER_SCORE)
         self.default_score = by_name if default_score is None else default_score
+        self.prefixes = prefixes
+        """See ``PrefixedEmbedder``."""
         self._model, self._dimensions, self._batch = name, dimensions, batch
         self._base64 = True
         self._server = OpenAIServer(
             base_url,
             api_key,
             api="embeddings API",
+            headers=headers,
+            query=query,
             timeout=timeout,
             max_retries=max_retries,
             sleep=sleep,
@@ -110,7 +118,7 @@ class OpenAIEmbedder:
                 body["encoding_format"] = "base64"
             try:
                 return await client.post(
-                    "/embeddings",
+                    self._server.version_path + "/embeddings",
                     content=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
                     options={"headers": {"Content-Type": "application/json"}},
                     cast_to=Response,

@@ -143,7 +143,7 @@ class PersistStorage(Generic[T]):
         if not values:
             return []
         index = await self._index(values)
-        query = (await self._embedding.vectors([search]))[0]
+        query = (await self._embedding.vectors([search], searched=True))[0]
         if query.size and index.dimension not in (0, query.size):
             # The embedder's answer shows that the index was built from the vectors of another model.
             self._stored.index = None

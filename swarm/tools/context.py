@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 
 from swarmchat.swarm.context.normalize import NO_RESULT
 from swarmchat.swarm.models.base import ToolCall
@@ -12,10 +12,26 @@ from swarmchat.swarm.persistence.store import ChangeSet
 
 if TYPE_CHECKING:
     from swarmchat.swarm.primitives.memory import PersistMemory
-    from swarmchat.swarm.primitives.state import PersistState
-    from swarmchat.swarm.storage.storage import PersistStorage
+    from swarmchat.swarm.primitives.state import PersistState, State
+    from swarmchat.swarm.storage.storage import PersistStorage, Storage
+    from typing_extensions import TypeVar
+
+    # Only type checkers know defaults before Python 3.13: ``Context`` alone is ``Context[Any]``.
+    DepsT = TypeVar("DepsT", default=Any)
+else:
+    from typing import TypeVar
+
+    DepsT = TypeVar("DepsT")
 
 _T = TypeVar("_T")
+
+
+class Named(Protocol):
+    """An agent, which is known by its name."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
 
 
 class PrimitiveAccess(Protocol):
@@ -36,8 +52,10 @@ class PrimitiveAccess(Protocol):
 
 
 @dataclass
-class Context:
+class Context(Generic[DepsT]):
     """The argument for the parameter ``ctx`` of a tool, a prompt or a condition.
+
+    ``Context[Shop]`` says of what type the session's ``deps`` are.
 
     What a tool changes through it is stored together with the tool's result, or, if the tool fails, not at all.
     """
@@ -52,24 +70,39 @@ class Context:
     """Set when the call was abandoned; a long-running tool should check it."""
     handoff_to: str | None = None
     loop: asyncio.AbstractEventLoop | None = field(default=None, repr=False)
+    deps: DepsT = field(default=None, repr=False)  # type: ignore[assignment] # who declares a type passes a value
+    """What the program gave to ``Session.open(deps=…)``: a database, the logged-in user …"""
 
     @property
     def memory(self) -> "PersistMemory":
         """The client's memory, which all its sessions share."""
         return self.primitives.memory
 
-    def state(self, name: str) -> "PersistState[Any]":
-        """Return the session's state ``name``."""
-        return self.primitives.state(name)
+    @overload
+    def state(self, state: "State[_T]") -> "PersistState[_T]": ...
 
-    def storage(self, name: str) -> "PersistStorage[Any]":
-        """Return the storage ``name``."""
-        return self.primitives.storage(name)
+    @overload
+    def state(self, state: str) -> "PersistState[Any]": ...
 
-    def handoff(self, agent: str) -> None:
+    def state(self, state: "State[Any] | str") -> "PersistState[Any]":
+        """Return the session's state with this definition or name."""
+        return self.primitives.state(state if isinstance(state, str) else state.name)
+
+    @overload
+    def storage(self, storage: "Storage[_T]") -> "PersistStorage[_T]": ...
+
+    @overload
+    def storage(self, storage: str) -> "PersistStorage[Any]": ...
+
+    def storage(self, storage: "Storage[Any] | str") -> "PersistStorage[Any]":
+        """Return the storage with this definition or name."""
+        return self.primitives.storage(storage if isinstance(storage, str) else storage.name)
+
+    def handoff(self, agent: Named | str) -> None:
         """Make ``agent`` the active one once this tool's result is stored. Raises DefinitionError if it is unknown."""
-        self.primitives.check_agent(agent)
-        self.handoff_to = agent
+        name = agent if isinstance(agent, str) else agent.name
+        self.primitives.check_agent(name)
+        self.handoff_to = name
 
     def wait(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run ``work`` and return its result, from a tool that is not async: ``ctx.wait(ctx.memory.get("locale"))``."""

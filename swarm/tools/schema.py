@@ -42,7 +42,7 @@ def read_signature(function: Callable[..., Any], name: str, context_type: type) 
     context = None
     for parameter in inspect.signature(function).parameters.values():
         hint = hints.get(parameter.name, Any)
-        if hint is context_type or (parameter.name == "ctx" and hint is Any):
+        if context_type in (hint, typing.get_origin(hint)) or (parameter.name == "ctx" and hint is Any):
             context = parameter.name
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):

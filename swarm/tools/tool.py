@@ -20,7 +20,7 @@ from swarmchat.swarm.tools.schema import Signature, read_signature
 
 Approve = Literal["auto", "ask", "deny"]
 
-Available = Callable[[Context], bool | Awaitable[bool]]
+Available = Callable[[Context[Any]], bool | Awaitable[bool]]
 
 DEFAULT_TIMEOUT = 60.0
 
@@ -37,6 +37,8 @@ class Tool:
     """Seconds until a call is abandoned."""
     available: Available | None = None
     """Called before each request: whether the tool is offered. ``None``: always."""
+    effects: bool = True
+    """Whether a call changes anything. The rescue asks before it runs such a call that the model wrote as text."""
     signature: Signature = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -46,6 +48,10 @@ class Tool:
         if self.approve not in ("auto", "ask", "deny"):
             raise DefinitionError(f"tool {self.name!r}: approve is {self.approve!r}, expected auto, ask or deny")
         object.__setattr__(self, "signature", read_signature(self.function, self.name, Context))
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Call the function itself, as a test would."""
+        return self.function(*arguments, **named)
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -113,7 +119,12 @@ def tool(function: Callable[..., Any]) -> Tool: ...
 
 @overload
 def tool(
-    *, name: str | None = ..., approve: Approve = ..., timeout: float = ..., available: Available | None = ...
+    *,
+    name: str | None = ...,
+    approve: Approve = ...,
+    timeout: float = ...,
+    available: Available | None = ...,
+    effects: bool = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -124,15 +135,17 @@ def tool(
     approve: Approve = "auto",
     timeout: float = DEFAULT_TIMEOUT,
     available: Available | None = None,
+    effects: bool = True,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Turn a function into a tool: ``@tool``, or ``@tool(name="…", approve="ask", …)``.
 
     The model gets a description made from the signature and the docstring; a line ``parameter: text`` in the docstring
-    describes that parameter. Raises DefinitionError for a signature that cannot be described as JSON schema.
+    describes that parameter. ``effects=False`` marks a tool that only looks things up. Raises DefinitionError for a
+    signature that cannot be described as JSON schema.
     """
 
     def make(function: Callable[..., Any]) -> Tool:
-        return Tool(name or function.__name__, function, approve, timeout, available)
+        return Tool(name or function.__name__, function, approve, timeout, available, effects)
 
     return make if function is None else make(function)
 

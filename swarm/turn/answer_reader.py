@@ -5,23 +5,31 @@ from dataclasses import replace
 
 from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk, ToolCall
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
-from swarmchat.swarm.parsing.call_finder import Leak
-from swarmchat.swarm.parsing.call_repair import Repair, repair_calls, same_call
+from swarmchat.swarm.parsing.call_finder import CUT_OFF, Leak
+from swarmchat.swarm.parsing.call_repair import Repair, identity, is_cut_off, repair_calls
 from swarmchat.swarm.parsing.repetition import RepetitionGuard, cut_repetition
 from swarmchat.swarm.tools.toolset import Toolset
 
 _ENOUGH = 200
 """Characters before a repetition that are enough to be an answer."""
+_STOPPED = ("length", "repetition", "content_filter")
+"""Finish reasons that say that more was to come."""
 
 
 class AnswerReader:
-    """Reads one answer. ``toolset`` is what it may call; without ``repair``, the text is taken as it comes."""
+    """Reads the answer to ``question``. Without ``repair``, the text is taken as it comes."""
 
-    def __init__(self, toolset: Toolset, *, repair: bool = True) -> None:
+    def __init__(self, toolset: Toolset, question: str = "", *, repair: bool = True) -> None:
         self.toolset = toolset
         self.stuck = False
         """Whether the model repeats itself without end, so that the rest is not worth waiting for."""
-        self._filter = AnswerFilter(toolset) if repair else None
+        self.doubts: dict[str, str] = {}
+        """Why calls must not be carried out whatever they say, by their ids: cut off, unreadable, or examples."""
+        self.guesses: set[str] = set()
+        """The ids of calls that were written as text."""
+        self.unreadable = ""
+        """What is wrong with a call in the text that has no name, or without tools; empty if nothing is."""
+        self._filter = AnswerFilter(toolset, question) if repair else None
         self._guards = {TextChunk: RepetitionGuard(), ReasoningChunk: RepetitionGuard()}
         self._raw: list[str] = []
         self._text: list[str] = []
@@ -29,6 +37,7 @@ class AnswerReader:
         self._reasoning: list[str] = []
         """The thoughts that did not come as part of the text."""
         self._leaks: list[Leak] = []
+        self._ends_in_leak = False
 
     def add(self, chunk: TextChunk | ReasoningChunk) -> Iterator[TextChunk | ReasoningChunk]:
         """Take the next chunk; yield what may be shown of it and of those before."""
@@ -72,7 +81,10 @@ class AnswerReader:
         Calls that were written as text get ids that begin with ``prefix``. Those that do not fit the offer are among
         the calls too, as they were written.
         """
+        calls = list(raw.tool_calls)
+        self.doubts = {call.id: CUT_OFF.format(call.name) for call in calls if is_cut_off(call.arguments)}
         if self._filter is None:
+            self._doubt_stopped(raw, calls)
             return raw, []
         repairs: list[Repair] = []
         text = self.text
@@ -81,27 +93,41 @@ class AnswerReader:
             if len(before.strip()) >= _ENOUGH:
                 text = cut
                 repairs.append(Repair("repetition", f"{len(self.text) - len(cut):,} characters"))
-        calls = list(raw.tool_calls)
         leaked_calls = [call for leak in self._leaks for call in leak.calls]
         for number, leaked in enumerate(leaked_calls):
             call = ToolCall(f"{prefix}_{number}", leaked.name, leaked.arguments)
-            if not any(same_call(call, other) for other in raw.tool_calls):
+            if not leaked.name or not self.toolset:
+                self.unreadable = str(leaked.problem)
+            # Some servers send a call and leave it in the text as well.
+            elif identity(call) not in map(identity, raw.tool_calls):
                 calls.append(call)
-        if leaked_calls:
-            names = ", ".join(dict.fromkeys(call.name for call in leaked_calls))
+                self.guesses.add(call.id)
+                if leaked.doubtful:
+                    self.doubts[call.id] = str(leaked.problem)
+        self._doubt_stopped(raw, calls)
+        if any(call.name for call in leaked_calls):
+            names = ", ".join(dict.fromkeys(call.name for call in leaked_calls if call.name))
             repairs.append(Repair("leaked_call", f"{names}, {self._leaks[0].format}"))
         if self._filter.control_tokens:
             repairs.append(Repair("control_tokens", " ".join(dict.fromkeys(self._filter.control_tokens))))
-        tool_calls, call_repairs = repair_calls(calls, self.toolset, whole=raw.finish not in ("length", "repetition"))
+        tool_calls, call_repairs = repair_calls(calls, self.toolset, self.doubts)
         finish = "tool_calls" if tool_calls and raw.finish == "stop" else raw.finish
         reasoning = "".join(self._thoughts) or raw.reasoning
         answer = replace(raw, text=text, tool_calls=tool_calls, finish=finish, reasoning=reasoning)
         return answer, repairs + call_repairs
 
+    def _doubt_stopped(self, raw: Answer, calls: list[ToolCall]) -> None:
+        """Doubt the calls that ``raw`` was stopped in: the last one, or all if a filter of the provider did it."""
+        if raw.finish in _STOPPED and (raw.tool_calls or self._ends_in_leak):
+            for call in calls if raw.finish == "content_filter" else calls[-1:]:
+                self.doubts.setdefault(call.id, CUT_OFF.format(call.name))
+
     def _sort(self, pieces: Iterator[TextChunk | ReasoningChunk | Leak]) -> Iterator[TextChunk | ReasoningChunk]:
         for piece in pieces:
             if isinstance(piece, Leak):
                 self._leaks.append(piece)
+                self._ends_in_leak = True
                 continue
+            self._ends_in_leak &= isinstance(piece, ReasoningChunk) or not piece.text.strip()
             (self._text if isinstance(piece, TextChunk) else self._thoughts).append(piece.text)
             yield piece

@@ -25,13 +25,16 @@ async def refuse_input(conversation: Conversation, recorder: "TurnRecorder", tex
     for policy, ban in zip(policies, bans, strict=True):
         if ban is not None:
             # A replay must know that no policy checked the text.
-            return _refuse(recorder, policy, "input", text, banned=True, before=True)
+            refused = _refuse(recorder, policy, "input", text, banned=True, before=True)
+            return replace(refused, until=ban.until)
     for policy in policies:
         if await policy.rejects_input(text):
+            ban = None
             if policy.ban:
                 since = timestamp(conversation.journal.now())
-                await conversation.primitives.policy(policy.name).ban(client, text[:200], since, policy.ban_for)
-            return _refuse(recorder, policy, "input", text, banned=policy.ban)
+                ban = await conversation.primitives.policy(policy.name).ban(client, text[:200], since, policy.ban_for)
+            refused = _refuse(recorder, policy, "input", text, banned=policy.ban)
+            return refused if ban is None else replace(refused, until=ban.until)
     return None
 
 

@@ -15,7 +15,16 @@ from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, ReasoningDelta, Refused, Retrying, Rotated, TextDelta, Warned
 from swarmchat.swarm.errors import ContextTooLong, ModelRefused, OverBudget
-from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk
+from swarmchat.swarm.models.base import (
+    Adapted,
+    Answer,
+    FellBack,
+    ModelEvent,
+    ModelRequest,
+    ReasoningChunk,
+    Retry,
+    TextChunk,
+)
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.faults import Guards
@@ -89,6 +98,7 @@ class Exchange:
         request: ModelRequest,
         notices: Sequence[Event],
         *,
+        question: str,
         repair: bool,
     ) -> None:
         self.toolset = toolset
@@ -96,7 +106,7 @@ class Exchange:
         self.request = request
         self.notices = notices
         """What to tell the user before the request goes out."""
-        self.reader = AnswerReader(toolset, repair=repair)
+        self.reader = AnswerReader(toolset, question, repair=repair)
         self.agent = conversation.agent.name
         rejects = any(policy.reject_output is not None for policy in conversation.swarm.policies)
         self.held_back = rejects or conversation.agent.validate is not None
@@ -118,6 +128,8 @@ class Exchange:
                 yield from self._deltas(self.reader.add(event))
             case Adapted(change=change):
                 yield Warned(f"the server refused the form of the request; it is sent in another one: {change}")
+            case FellBack(model, reason):
+                yield Warned(f"{model} answers in place of {self.request.model}: {reason}")
             case Retry(attempt, seconds, reason):
                 yield Retrying(attempt, seconds, reason)
             case Answer(text):
@@ -194,15 +206,16 @@ class _Turn:
         if rotation:
             conversation.view.forget(context)
         notices += map(Warned, conversation.take_notices())
-        exchange = Exchange(conversation, toolset, request, notices, repair=self._rescue.repairs)
+        question, repair = recorder.question, self._rescue.repairs
+        exchange = Exchange(conversation, toolset, request, notices, question=question, repair=repair)
         recorder.reader = None if exchange.held_back else exchange.reader
         return exchange
 
     async def judge(self, exchange: Exchange) -> RescueDecision:
         """Decide whether the answer is accepted or needs a rescue step. Raises HookError."""
         # The ids of calls that the model wrote as text begin with this.
-        prefix = f"text_{exchange.request.key[:8]}"
-        decision = await self._rescue.judge(exchange.reader, exchange.answer, prefix, exchange.milliseconds)
+        prefix, request = f"text_{exchange.request.key[:8]}", exchange.request
+        decision = await self._rescue.judge(exchange.reader, request, exchange.answer, prefix, exchange.milliseconds)
         if decision.again:
             self.recorder.reader = None
         return decision
@@ -224,7 +237,12 @@ class _Turn:
         await self.recorder.store()
         visited = self._guards.visited
         calls = ToolCalls(
-            self._conversation, self.recorder.answer.tool_calls, exchange.toolset, decision.refusals, visited
+            self._conversation,
+            self.recorder.answer.tool_calls,
+            exchange.toolset,
+            decision.refusals,
+            exchange.reader.guesses,
+            visited,
         )
         try:
             if decision.error is not None:

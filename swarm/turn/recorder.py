@@ -31,6 +31,10 @@ class TurnRecorder:
         self._batch = conversation.batch()
         self.answer = Answer()
         """The last whole answer."""
+        self.question = ""
+        """The user's message."""
+        self.unusable = False
+        """Whether the answer has a fault that no step of the rescue could deal with, and says nothing."""
         self.reader: AnswerReader | None = None
         """The reader of the answer that streams in now; ``None`` if no text of it is shown yet."""
         self.context_tokens = 0
@@ -51,6 +55,7 @@ class TurnRecorder:
 
     def add_user(self, text: str) -> None:
         """Add the user's message."""
+        self.question = text
         message = {"role": "user", "content": text}
         self.kept_by_flush.append(self.add("user", message=message, tokens=self._conversation.count(message)).seq)
 
@@ -70,6 +75,8 @@ class TurnRecorder:
         answer = self.answer
         message = answer.to_message()
         data: dict[str, Any] = {"tokens": self._conversation.count(message), "finish": answer.finish}
+        if answer.fallback:
+            data["model"] = answer.fallback
         if answer.usage is not None:
             data["usage"] = dict(answer.usage)
         if answer.reasoning:
@@ -144,7 +151,7 @@ class TurnRecorder:
     def ended(self) -> TurnEnded:
         """Return the event that closes the turn."""
         answer = self.answer
-        recovered = answer.finish != "placeholder"
+        recovered = answer.finish != "placeholder" and not self.unusable
         return TurnEnded(
             self._turn, answer.text, answer.finish, self.context_tokens, answer.usage, self._rescues, recovered
         )

@@ -2,13 +2,14 @@
 
 1. repair: fix the form without losing anything (``answer_reader``, ``parsing.call_repair``).
 2. feedback: return the fault to the model as the result of its call, with the nearest names and the parameters.
-3. recomplete: ask again and say why; the bad answer is in that request and in no later one.
+3. recomplete: ask again and say why, with the question; the bad answer is in that request and in no later one.
 4. flush: hide the conversation from this agent and ask the user's question again without it.
 5. placeholder: answer with a polite line.
 
 Errors of the provider are not answers and never come here.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,16 +20,20 @@ from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, Rescued
 from swarmchat.swarm.errors import LimitReached
-from swarmchat.swarm.models.base import Answer
+from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.parsing.call_repair import Repair
+from swarmchat.swarm.parsing.formats import CONTROL, alternatives
+from swarmchat.swarm.turn import faults
 from swarmchat.swarm.turn.answer_reader import AnswerReader
-from swarmchat.swarm.turn.faults import Guards, empty_fault, rejected_fault, repetition_fault
 
 if TYPE_CHECKING:
     from swarmchat.swarm.turn.recorder import TurnRecorder
 
 _LONGEST_SHOWN = 2000
 """Characters of a bad answer that are shown to the model again."""
+_SILENCE = "Let me think about that again."
+"""Shown to the model in place of an answer without text. Whatever stands here, models repeat it."""
+_CONTROL = re.compile(alternatives(CONTROL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class RescueDecision:
 class Rescue:
     """The rescue ladder of one turn."""
 
-    def __init__(self, conversation: Conversation, recorder: "TurnRecorder", guards: Guards) -> None:
+    def __init__(self, conversation: Conversation, recorder: "TurnRecorder", guards: faults.Guards) -> None:
         self.tail: tuple[Mapping[str, Any], ...] = ()
         """Messages at the end of the next request, and of no later one."""
         self.parameters: Mapping[str, Any] = {}
@@ -67,14 +72,25 @@ class Rescue:
         """Whether answers are repaired as they stream in."""
         return "repair" in self._steps
 
-    async def judge(self, reader: AnswerReader, raw: Answer, prefix: str, ms: int) -> RescueDecision:
+    async def judge(
+        self, reader: AnswerReader, request: ModelRequest, raw: Answer, prefix: str, ms: int
+    ) -> RescueDecision:
         """Decide on the answer ``raw``, which ``reader`` has read; if it is accepted, make it the turn's answer.
 
         ``prefix`` begins the ids of calls that were written as text. Raises HookError.
         """
+        was_asked_again = bool(self.tail)
         self.tail, self.parameters = (), {}
+        self._recorder.unusable = False
         answer, repairs = reader.repaired_answer(raw, prefix)
         fault = await self._find_fault(reader, answer, repairs)
+        if (
+            fault is None
+            and not answer.tool_calls
+            and not was_asked_again
+            and "recomplete" in self._steps[self._next :]
+        ):
+            fault = faults.repeated_answer_fault(answer, request)
         self._guards.count(answer.tool_calls)
         if fault is None:
             self._recorder.answer = answer
@@ -84,16 +100,18 @@ class Rescue:
 
     async def _find_fault(self, reader: AnswerReader, answer: Answer, repairs: Sequence[Repair]) -> Fault | None:
         if answer.tool_calls:
-            return self._guards.call_fault(answer, reader.toolset)
+            return self._guards.call_fault(answer, reader.toolset, reader.doubts)
+        if reader.unreadable:
+            return faults.unreadable_fault(answer, reader.unreadable)
         if answer.finish == "repetition" and not any(repair.cause == "repetition" for repair in repairs):
-            return repetition_fault(answer)
-        if fault := empty_fault(answer):
+            return faults.repetition_fault(answer)
+        if fault := faults.empty_fault(answer):
             return fault
         validate = self._conversation.agent.validate
         if validate is None:
             return None
         problem = await call_hook(f"the check of agent {self._conversation.agent.name!r}", validate, answer.text)
-        return rejected_fault(answer, str(problem)) if problem else None
+        return faults.rejected_fault(answer, str(problem)) if problem else None
 
     async def _climb(self, fault: Fault, repairs: Sequence[Repair], raw: Answer, ms: int) -> RescueDecision:
         """Take the next step that applies to ``fault``."""
@@ -114,7 +132,7 @@ class Rescue:
                 events = [*self._note_repairs(repairs, raw), self._note(fault, step)]
                 return RescueDecision(events, refusals=fault.refusals)
             if step == "recomplete":
-                self._ask_again(fault)
+                self._ask_again(fault, raw)
                 return RescueDecision([self._note(fault, step, raw, ms)], again=True)
             if step == "flush" and not self._flushed and fault.cause != "request_limit":
                 self._flushed = True
@@ -125,20 +143,20 @@ class Rescue:
                 self._recorder.answer = Answer(self._conversation.placeholder, finish="placeholder")
                 return RescueDecision([self._note(fault, step, raw, ms)], replaced=True)
         self._recorder.answer = fault.answer
+        self._recorder.unusable = not fault.answer.text.strip()
         return RescueDecision(self._note_repairs(repairs, raw), refusals=fault.refusals, error=fault.error)
 
-    def _ask_again(self, fault: Fault) -> None:
-        """Put the bad answer and what is wrong with it at the end of the next request.
+    def _ask_again(self, fault: Fault, raw: Answer) -> None:
+        """Put the bad answer as the model wrote it, what is wrong with it, and the question at the end of the request.
 
         They are a pair of messages, because the chat templates of some models refuse two messages of one role in a row.
+        Nothing in them is in a notation of ours: models copy it.
         """
-        bad = fault.answer.text.strip()
-        if len(bad) > _LONGEST_SHOWN:
-            bad = bad[:_LONGEST_SHOWN] + " […]"
-        bad += "".join(f"\n[call of {call.name} with {call.arguments[:500]}]" for call in fault.answer.tool_calls)
+        parts = (part.strip() for part in _CONTROL.split(raw.text))
+        bad = next(filter(None, parts), _SILENCE)
         self.tail = (
-            {"role": "assistant", "content": bad.strip() or "(nothing)"},
-            {"role": "user", "content": f"[{fault.told}]"},
+            {"role": "assistant", "content": bad[:_LONGEST_SHOWN]},
+            {"role": "user", "content": f"{fault.told}\n\n{self._recorder.question}"},
         )
         if fault.cause == "request_limit":
             self.parameters = {"tool_choice": "none"}

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
 
 
+EDITED = "The user changed the arguments to "
+"""How the result of a call begins whose arguments the user edited; JSON, a full stop and the tool's result follow."""
+
 _LOGGER = logging.getLogger("swarmchat.tools")
 # Without a handler, Python would print errors on the terminal of a program that uses the library.
 logging.getLogger("swarmchat").addHandler(logging.NullHandler())
@@ -34,12 +37,17 @@ class ToolCalls:
         calls: Sequence[ToolCall],
         toolset: Toolset,
         refusals: Mapping[str, str],
+        guesses: Collection[str] = (),
         visited: Collection[str] = (),
     ) -> None:
-        """``refusals`` has the reasons of refused calls, by id; no tool can hand over to an agent in ``visited``."""
+        """``refusals`` has the reasons of refused calls, and ``guesses`` the calls that were written as text, by id.
+
+        No tool can hand over to an agent in ``visited``.
+        """
         self._conversation = conversation
         self._toolset = toolset
         self._refusals = refusals
+        self._guesses = guesses
         self._visited = visited
         self.outcomes = [Outcome(call) for call in calls]
 
@@ -115,7 +123,7 @@ class ToolCalls:
         return admitted
 
     async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
-        answer = await self._conversation.approves(tool, outcome.call)
+        answer = await self._conversation.approves(tool, outcome.call, guess=outcome.call.id in self._guesses)
         if isinstance(answer, str) and answer != outcome.call.arguments:
             # The approver has checked the new arguments: invalid ones are a defect there, and end the turn.
             outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
@@ -143,12 +151,12 @@ class ToolCalls:
         else:
             outcome.status, outcome.result = "ok", result
             if ctx.handoff_to in self._visited:
-                outcome.result += f"\n[not handed over: {ctx.handoff_to!r} was there before in this turn]"
+                outcome.result += f"\nNot handed over: {ctx.handoff_to!r} was there before in this turn."
             elif ctx.handoff_to != self._conversation.agent.name and not self._has_handoff:
                 outcome.handoff = ctx.handoff_to
         outcome.seconds = now() - started
         if outcome.edited:
-            outcome.result = f"[the user changed the arguments to {outcome.call.arguments}]\n{outcome.result}"
+            outcome.result = f"{EDITED}{outcome.call.arguments}.\n{outcome.result}"
 
     @property
     def _has_handoff(self) -> bool:

@@ -88,7 +88,7 @@ class Program:
             )
         return Finished(done.stdout, done.stderr, done.returncode)
 
-    def invoke(self, *arguments: str, piped: str = "", env: Mapping[str, str] | None = None) -> Finished:
+    def invoke(self, *arguments: str, piped: str | bytes = "", env: Mapping[str, str] | None = None) -> Finished:
         """Carry out a command as ``run`` does, in this process: for what does not depend on having one of its own."""
         gone = dict.fromkeys(name for name in os.environ if name.startswith(("SWARMCHAT_", "OPENAI_")))
         with chdir(self.folder):

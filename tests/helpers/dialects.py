@@ -185,6 +185,31 @@ def _no_temperature(body: Body) -> str | None:
     return None
 
 
+def _named_results(body: Body) -> str | None:
+    if any(not message.get("name") for _, message in _messages(body, "tool")):
+        return "GenerateContentRequest.contents[2].parts[0].function_response.name: Name cannot be empty."
+    return None
+
+
+def _no_reasoning_effort(body: Body) -> str | None:
+    if body.get("tools") and body.get("reasoning_effort") != "none":
+        return "Function tools with reasoning_effort are not supported: set reasoning_effort to 'none'."
+    return None
+
+
+def _no_echo(body: Body) -> str | None:
+    for index, message in _messages(body, "assistant"):
+        if "reasoning_content" in message:
+            return f"messages.{index}.assistant.reasoning_content: property 'reasoning_content' is unsupported"
+    return None
+
+
+def _content_there(body: Body) -> str | None:
+    if any(message.get("content") is None for _, message in _messages(body)):
+        return "Failed to deserialize the JSON body into the target type: messages[2]: missing field `content`"
+    return None
+
+
 STAND_INS = [
     StandIn(
         "short-ids",
@@ -286,6 +311,42 @@ STAND_INS = [
         _validation_errors,
         500,
         "empty-content",
+    ),
+    StandIn(
+        "content-there",
+        "Hugging Face (text-generation-inference)",
+        "text, not null, beside tool calls",
+        "empty text",
+        "huggingface/text-generation-inference#3021",
+        _content_there,
+        422,
+        "empty-content",
+    ),
+    StandIn(
+        "named-results",
+        "Gemini",
+        "the name of the function in its result",
+        "the name, in every result",
+        "NousResearch/hermes-agent#19728, vectorize-io/hindsight#187",
+        _named_results,
+    ),
+    StandIn(
+        "no-echo",
+        "Cerebras, Groq",
+        "no `reasoning_content`, although they send it",
+        "answers without what the server attached",
+        "Kilo-Org/kilocode#10375, tashfeenahmed/freellmapi#1070",
+        _no_echo,
+        adaptation="no-echo",
+    ),
+    StandIn(
+        "no-reasoning-effort",
+        "OpenAI, GPT-5.6",
+        "tools only without reasoning",
+        "`reasoning_effort` none beside tools",
+        "laurent22/joplin#16444",
+        _no_reasoning_effort,
+        adaptation="no-reasoning-effort",
     ),
     StandIn(
         "reasoning",

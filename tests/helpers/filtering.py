@@ -7,9 +7,9 @@ from swarmchat.swarm.parsing.lenient_json import NotACall
 from swarmchat.swarm.tools.toolset import Toolset
 
 
-def filter_text(text: str, toolset: Toolset) -> tuple[str, str, list[Leak], list[str]]:
+def filter_text(text: str, toolset: Toolset, question: str = "") -> tuple[str, str, list[Leak], list[str]]:
     """Return the text, the thoughts, the leaks and the control tokens of a whole answer."""
-    output = AnswerFilter(toolset)
+    output = AnswerFilter(toolset, question)
     pieces = [*output.feed(text), *output.finish()]
     said = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
     thought = "".join(piece.text for piece in pieces if isinstance(piece, ReasoningChunk))
@@ -30,9 +30,9 @@ class MeasuredFinder(CallFinder):
         self.work += end - start
         return leak, end
 
-    def bare(self, text: str, start: int, final: bool, code: bool) -> tuple[Leak, int]:
+    def bare(self, text: str, start: int, final: bool, code: bool, first: bool) -> tuple[Leak, int]:
         try:
-            leak, end = super().bare(text, start, final, code)
+            leak, end = super().bare(text, start, final, code, first)
         except NotACall as refuted:
             self.work += max(refuted.position - start, 1)
             raise

@@ -73,8 +73,8 @@ class Misbehaving:
 
     def __call__(self, request: ModelRequest) -> Step:
         asked = [message["content"] for message in request.decoded_messages() if message["role"] == "user"]
-        # What the rescue asks for stands in brackets.
-        question = next(text for text in reversed(asked) if not text.startswith("["))
+        # The rescue asks the question again behind what was wrong.
+        question = asked[-1].rpartition("\n\n")[2]
         output = next(self._outputs[question])
         if isinstance(output, str):
             return output

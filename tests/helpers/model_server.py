@@ -78,6 +78,7 @@ class SeenRequest:
     headers: Mapping[str, str]
     raw: bytes
     body: Any = None
+    query: str = ""
 
 
 def chunk(delta: Mapping[str, Any] | None, finish: str | None = None, **more: Any) -> dict[str, Any]:
@@ -190,6 +191,8 @@ class ModelServer:
         self.failures: list[BaseException] = []
         self.props_reply: Reply | None = None
         """What is answered to who asks for the properties of llama.cpp."""
+        self.root_reply: Reply | None = None
+        """What is answered to who asks for a chat without /v1."""
         self.models_reply: Reply | None = None
         """What is answered to who asks for the models, in place of the list."""
         self._replies: deque[Reply | Callable[[SeenRequest], Reply]] = deque()
@@ -221,6 +224,8 @@ class ModelServer:
 
     def answer(self, request: SeenRequest) -> Reply:
         """Choose the reply to a request."""
+        if request.path == "/chat/completions" and self.root_reply is not None:
+            return self.root_reply
         if (request.method, request.path) == ("GET", "/props") and self.props_reply is not None:
             return self.props_reply
         if (request.method, request.path) == ("GET", "/v1/models"):
@@ -328,7 +333,8 @@ async def _read(reader: asyncio.StreamReader) -> SeenRequest | None:
         body = json.loads(raw) if raw else None
     except ValueError:
         body = None
-    return SeenRequest(method, path, headers, raw, body)
+    path, _, query = path.partition("?")
+    return SeenRequest(method, path, headers, raw, body, query)
 
 
 async def _send(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -1,12 +1,15 @@
 """A session is continued with the swarm, the model and the server that it used before."""
 
+import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from model_server import ModelServer, server_fixture
+from swarmchat.backends import open_backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings.store import matching_session
-from swarmchat.swarm.persistence.session_index import SessionInfo
+from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 
 server = server_fixture
 
@@ -21,6 +24,18 @@ def configure(program, text: str) -> None:
     folder = program.home / ".config" / "swarmchat"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").write_text(text)
+
+
+def forget_swarm(program, name: str) -> None:
+    """Leave out of the entry of a session what it is continued with."""
+
+    async def run() -> None:
+        backend = open_backend(f"disk:{program.home}/.local/share/swarmchat/sessions")
+        info = await find_session(backend, "ann", name)
+        await backend.commit(replace(info, resume_with=None).put(None))
+        await backend.close()
+
+    asyncio.run(run())
 
 
 def agent(result) -> str:
@@ -62,7 +77,7 @@ def test_a_session_keeps_its_model_and_server(program, server: ModelServer):
     program.invoke("-s", "one", "-m", "first", "--base-url", server.base_url, "hello")
     assert program.invoke("-c", "again").code == 0
     assert [body["model"] for body in server.chats] == ["first", "first"]
-    program.invoke("-c", "-m", "second", "--base-url", server.base_url, "again")
+    program.invoke("-c", "-m", "second", "again")
     program.invoke("-c", "again")
     assert [body["model"] for body in server.chats][2:] == ["second", "second"]
 
@@ -127,3 +142,14 @@ def test_the_line_on_leaving_is_short(program):
         terminal.send("\x04")
         terminal.wait_for("resume with: swarmchat --client ann -s one")
         assert "--approve" not in terminal.text
+
+
+def test_a_session_whose_swarm_is_not_known_is_not_given_to_the_assistant(program):
+    """One that a program has made with the library, or that was stored before swarms were."""
+    (program.folder / "desk.py").write_text(SWARM)
+    program.invoke("-S", "desk.py", "-s", "one", "hello")
+    forget_swarm(program, "one")
+    refused = program.invoke("-c", "hello")
+    assert refused.code == 2
+    assert "session 'one' belongs to the swarm 'desk', and its file is not known" in refused.err
+    assert agent(program.invoke("-c", "-S", "assistant", "--output", "json", "hello")) == "assistant"

@@ -204,7 +204,8 @@ def test_an_error_of_the_server_leaves_the_chat_going(program, server):
     server.reply(failure(401, "Incorrect API key"))
     with program.chat("-s", "s") as screen:
         say(screen, "hello", "Next: the server wants an API key: set one")
-        say(screen, "more", "You said: more")
+        # The question without an answer is asked along with the next one.
+        say(screen, "more", "You said: hello more")
         assert screen.text.count("error: ") == 1
 
 
@@ -224,9 +225,9 @@ def test_a_second_process_is_told_and_a_killed_one_is_taken_over_at_once(kind, p
         assert first.wait_for_end() == 137
     with program.chat(*where) as screen:
         screen.wait_for("you: hello")
-        say(screen, "more", "You said: more")
+        say(screen, "more", "You said: hello more")
         leave(screen)
-    assert [text for text in sent(server) if text in ("hello", "more")] == ["hello", "more"]
+    assert sent(server) == ["hello\n\nmore"]
 
 
 def test_redis_that_goes_and_comes_back(program, server, tmp_path):

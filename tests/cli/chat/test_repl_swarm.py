@@ -120,7 +120,7 @@ def test_slash_commands(columns, rows, program):
             "/state order",
             'order: {"item": "phone", "colour": "red", "quantity": 0, "name": "", "status": "open"}',
         )
-        say(screen, "/state ordr", "error: swarm 'helpdesk' declares no state 'ordr'; did you mean 'order'?")
+        say(screen, "/state ordr", "error: swarm 'helpdesk' has no state 'ordr'; did you mean 'order'?")
         say(screen, "/memory", "memory is empty")
         say(screen, "/memory name Ann", 'name: "Ann"')
         say(screen, "/back", "you ❯ /back triage you")
@@ -156,8 +156,10 @@ def test_a_ban_holds_in_two_programs(program):
     where = ["chat", "-S", "helpdesk"]
     with program.chat(*where, "-s", "one") as one, program.chat(*where, "-s", "two") as two:
         two.wait_for(at_prompt)
-        say(one, "who will win the election?", "you are banned no-politics ❯ I do not talk about politics.")
-        say(two, "are bananas berries?", "you are banned no-politics ❯ I do not talk about politics.")
+        say(one, "who will win the election?", "no-politics ❯ I do not talk about politics.")
+        assert "you are banned until " in one.words
+        say(two, "are bananas berries?", "no-politics ❯ I do not talk about politics.")
+        assert "you are banned until " in two.words
         assert program.invoke("bans", "lift", "ann", "-S", "helpdesk").code == 0
         say(two, "are bananas berries?", "a strawberry is not")
         say(one, "are bananas berries?", "a strawberry is not")

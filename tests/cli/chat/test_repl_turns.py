@@ -4,7 +4,7 @@ import json
 
 from model_server import ModelServer, failure, text
 from redis_server import free_port, start_redis
-from terminal import CTRL_C, CTRL_D, ENTER, at_prompt, say
+from terminal import CTRL_C, CTRL_D, CTRL_X, ENTER, at_prompt, say
 
 STAYS = "memory, storages and bans stay as they are"
 
@@ -44,7 +44,7 @@ def test_undo_and_redo(program):
 
 def test_retry_and_edit(program, server):
     server.reply(text("first answer"), text("second answer"), failure(401, "Incorrect API key"), text("third answer"))
-    with program.chat("-s", "s") as screen:
+    with program.chat("-s", "s", env={"EDITOR": "true"}) as screen:
         say(screen, "/retry", "error: no question to ask again")
         say(screen, "/edit", "error: no question to edit")
         say(screen, "//etc is what?", "first answer")
@@ -62,9 +62,34 @@ def test_retry_and_edit(program, server):
         say(screen, "/undo", "turn 4 is undone")
         screen.send("/edit" + ENTER)
         screen.wait_for(f"{STAYS} you ❯ //etc is what?")
+        # Giving up brings the turn back, also with a command.
         screen.send(CTRL_C)
+        screen.wait_for("not edited: turn 2 is back")
+        screen.wait_for(at_prompt)
         say(screen, "done", "You said: done")
-        assert sent(server) == ["done"]
+        assert sent(server) == ["/etc is what?", "second answer", "done"]
+        screen.send("/edit" + ENTER)
+        screen.wait_for(f"{STAYS} you ❯ done")
+        screen.wait_for(at_prompt)
+        screen.send(CTRL_X + "\x05")
+        screen.wait_for("not edited: turn 5 is back")
+
+
+def test_a_reset_is_taken_back_alone(program, server):
+    server.reply(text("first answer"), text("second answer"))
+    with program.chat("-s", "s") as screen:
+        say(screen, "one", "first answer")
+        say(screen, "/reset", "earlier messages are no longer sent; /undo takes the reset back")
+        say(screen, "/retry", "no question to ask again since the reset")
+        say(screen, "/undo", "the reset is undone; now 1 turn")
+        say(screen, "two", "second answer")
+        assert sent(server) == ["one", "first answer", "two"]
+
+
+def test_the_demo_model_writes_no_summaries(program):
+    with program.chat("-s", "s") as screen:
+        say(screen, "hello", "Hello!")
+        say(screen, "/compact", "error: the demo model cannot write summaries")
 
 
 def test_a_refused_message_can_be_changed(program):

@@ -51,7 +51,7 @@ def script(program, content, *arguments, **more):
 
 def test_a_script_is_read_line_by_line():
     lines = [
-        "\ufeff# a comment",
+        "# a comment",
         "",
         "  hello  \r",
         "/agent boss",
@@ -98,7 +98,7 @@ def test_a_script_is_read_line_by_line():
         ("/undo two", "s, line 1: 'two' is not a number of turns"),
         ("/redo 0", "s, line 1: '0' is not a number of turns"),
         ("/agent bos", "s, line 1: swarm 'office' has no agent 'bos'; did you mean 'boss'"),
-        ("/state note", "s, line 1: swarm 'office' declares no state 'note'; did you mean 'notes'"),
+        ("/state note", "s, line 1: swarm 'office' has no state 'note'; did you mean 'notes'"),
         ("/export it.doc", "s, line 1: 'it.doc' has no known format"),
     ],
 )
@@ -134,7 +134,26 @@ def test_what_makes_no_sense_is_told(arguments, problem, program):
 def test_a_script_must_be_text(program):
     (program.folder / "bad").write_bytes(b"hello\n\xff\n")
     done = program.invoke("run", "--script", "bad")
-    assert (done.code, done.err) == (2, "error: bad, line 2: byte 0xff is not UTF-8\n")
+    assert (done.code, done.err) == (
+        2,
+        "error: bad, line 2: byte 0xff is not UTF-8 text: convert it to UTF-8, or leave it out\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "-"], ["run", "--script", "-"], ["chat", "--model", "demo", "what is this?"]]
+)
+def test_what_is_piped_in_must_be_text(words, program):
+    done = program.invoke(*words, piped=b"\x89PNG\r\n\x1a\n\0\0")
+    assert (done.code, done.out) == (2, "")
+    assert "standard input, line 1: byte 0x89 is not UTF-8 text: convert it" in done.err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("words", [["run", "-"], ["run", "--script", "-"], ["chat"]])
+def test_a_byte_order_mark_is_not_sent(words, encoding, program):
+    done = program.invoke(*words, "-s", "tea", piped="grüße".encode(encoding))
+    assert (done.code, program.said("tea")[0]) == (0, "grüße")
 
 
 # Text.
@@ -287,7 +306,7 @@ def test_the_first_error_ends_it_unless_told_otherwise(program, server):
     done = script(program, "a\n\nb\nc\nd\n", "-s", "s", "--keep-going")
     assert done.code == 75
     assert [line[:15] for line in done.err.splitlines() if "error" in line] == ["error: line 3: ", "error: line 4: "]
-    assert done.out == "fine\n\f\n\f\n\f\nYou said: d\n"
+    assert done.out == "fine\n\f\n\f\n\f\nYou said: b\n\nc\n\nd\n"
     server.reply(failure(429, "slow down", {"Retry-After": "3600"}))
     done = script(program, "a\nb\n", "-s", "t")
     assert (done.code, done.out) == (75, "")

@@ -90,8 +90,9 @@ def test_init_writes_every_setting_as_a_comment_and_never_overwrites(program, ow
 
 
 def test_what_init_writes_is_right(write):
-    lines = re.findall(r"^# (\w+ = .*)$", template().partition("# Profiles:")[0], re.MULTILINE)
-    assert [line.split(" = ")[0] for line in lines] == NAMES
+    lines = re.findall(r"^# (\w+ = .*)$", template().partition("# Models with")[0], re.MULTILINE)
+    # The tables [models.NAME] come last.
+    assert [line.split(" = ")[0] for line in lines] == [name for name in NAMES if name != "models"]
     for line in lines:
         name = line.split(" = ")[0]
         # Two of the examples stand for each other, and one names a profile.
@@ -99,8 +100,9 @@ def test_what_init_writes_is_right(write):
         settings = load_settings({}, {}, [write("own.toml", content)])
         if "# an example" not in line:
             assert getattr(settings, name) == getattr(Settings(), name), line
-    tables = re.sub(r"(?m)^# (\[|\w+ =)", r"\1", template().partition("above.\n")[2])
+    tables = re.sub(r"(?m)^# (\[|\w+ =)", r"\1", template().partition("# Models with")[2].partition("\n")[2])
     assert tomllib.loads(tables)["profiles"].keys() == {"local"}
+    assert load_settings({}, {}, [write("own.toml", tables)]).models["fast"]["max_context"] == 32_000
 
 
 # set

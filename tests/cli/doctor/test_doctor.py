@@ -264,5 +264,5 @@ def test_locks(program):
     gone = Holder(2**22 + 1, me.machine, me.host, "1", "n")
     store(program, Put(keys.session_lease("ann", "s"), gone.to_bytes()))
     found = visit(program)
-    assert (found["lock"]["status"], found["logs"]["status"]) == ("warning", "ok")
-    assert "which is gone" in found["lock"]["found"]
+    assert (found["lock"]["status"], found["logs"]["status"]) == ("ok", "ok")
+    assert "which had it open, is gone" in found["lock"]["found"]

@@ -235,10 +235,12 @@ def test_a_list_that_cannot_be_had(reply, code, complaint, program, server):
     assert complaint in done.err
 
 
-def test_an_address_without_its_version_is_told(program, server):
-    done = program.invoke("models", "list", "--base-url", server.base_url.removesuffix("/v1"))
-    assert done.code == 66
-    assert f"did you mean {server.base_url}?" in done.err
+def test_an_address_without_its_version(program, server):
+    root = server.base_url.removesuffix("/v1")
+    assert program.invoke("models", "list", "--base-url", root).out == "  demo\n* test-model\n"
+    done = program.invoke("models", "list", "--base-url", f"{root}/other")
+    assert (done.out, done.code) == ("", 66)
+    assert f"there is no chat API at {root}/other: it says (404)" in done.err
 
 
 @pytest.mark.parametrize("command", [["models", "list"], ["models", "test", "-m", "m"]])

@@ -139,11 +139,12 @@ def test_what_can_be_said_to_a_tool_that_asks(workshop):
         os.kill(screen.process.pid, signal.SIGINT)
         screen.wait_for('drill({"place": "tin"}) denied')
         ask("drill iron")
-        screen.send("a" + ENTER)
+        # Terminals report that the window has lost the focus, and has it again.
+        screen.send("\x1b[O\x1b[Ia" + ENTER)
         screen.wait_for("Done: drilled iron 1")
         say(screen, "drill gold", "Done: drilled gold 1")
         assert holes.read_text() == "stone:3 iron:1 gold:1 "
-    assert "[the user changed the arguments to" in workshop.invoke("sessions", "export", "s", "--format", "openai").out
+    assert "The user changed the arguments to" in workshop.invoke("sessions", "export", "s", "--format", "openai").out
 
 
 def test_messages_in_the_queue(program, server):
@@ -182,6 +183,23 @@ def test_messages_in_the_queue(program, server):
         screen.wait_for("you ❯ fourth!")
         screen.send(UP)
         screen.wait_for("you ❯ a draft")
+
+
+def test_keys_of_newer_terminals(program, server):
+    gate = Gate()
+    server.reply(hang(gate, "wait"))
+    shift_enter, focus, colour = "\x1b[13;2u", "\x1b[O\x1b[I", "\x1b]11;rgb:0000/0000/0000\x1b\\"
+    with program.chat("-s", "s") as screen:
+        screen.wait_for(at_prompt)
+        screen.send(f"{focus}one{shift_enter}{colour}two{ENTER}")
+        screen.wait_for("assistant ❯ wait")
+        screen.send(f"three\x1b[27;2;13~{focus}four{ENTER}{colour}")
+        screen.wait_for("1 queued: Up")
+        gate.release()
+        screen.wait_for("You said: three four")
+        screen.send(CTRL_D)
+        assert screen.wait_for_end() == 0
+    assert sent(server) == ["one\ntwo", "three\nfour"]
 
 
 def test_dropping_the_queue(program, server):

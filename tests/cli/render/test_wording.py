@@ -50,6 +50,10 @@ def end(text: str = "done", finish: str = "stop") -> TurnEnded:
         (call("error", "Error: no", name="transfer_to_till"), 'desk · transfer_to_till({"a": 1})  error: no'),
         (HandedOver("desk", "till", ()), "desk → till"),
         (Refused("polite", "input", True, "No."), "policy polite refused your message; you are banned"),
+        (
+            Refused("polite", "input", True, "No.", "2026-01-02T03:04:05.000Z"),
+            "policy polite refused your message; you are banned until 2026-01-02 03:04 UTC",
+        ),
         (Refused("polite", "output", False, "No."), "policy polite refused the answer"),
         (
             rescued("unknown_tool", "feedback", "'ad'"),

@@ -179,6 +179,138 @@ def test_what_is_not_as_somebody_expected(change, message, program):
     assert message in done.out
 
 
+SHOP = """
+from swarmchat.swarm import Agent, Swarm, tool
+
+@tool
+async def price(item: str) -> str:
+    "Price of an item."
+    return f"{item} costs 3"
+
+@tool(approve="ask")
+async def pay(amount: int) -> str:
+    "Pay."
+    return f"paid {amount}"
+
+swarm = Swarm("shop", [Agent("clerk", "You sell.", tools=[price, pay]), Agent("till", "x")])
+"""
+PRICED = [
+    {"type": "user", "text": "how much is tea?"},
+    {"type": "assistant", "calls": [{"name": "price", "arguments": {"item": "tea"}}]},
+    {"type": "tool", "result": "tea costs 3"},
+    {"type": "assistant", "text": "It costs 3."},
+]
+
+
+def replay_shop(program, records, mode="verify", old="", new="", more=()):
+    """Replay a hand-written conversation with the shop, in which ``new`` replaces ``old``."""
+    assert old in SHOP
+    (program.folder / "shop.py").write_text(SHOP.replace(old, new) if old else SHOP)
+    by_hand(program, *records)
+    return program.invoke("replay", "hand.jsonl", "-S", "shop.py", "--mode", mode, "--all-differences", *more)
+
+
+@pytest.mark.parametrize("mode", ["verify", "tools"])
+@pytest.mark.parametrize("kept", [[0, 1, 2, 3], [0, 1, 3]], ids=["result", "no result"])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("price", "cost", "the model called an unknown tool ('price')"),
+        ("price", "Price", "the model called an unknown tool ('price' is Price)"),
+        ("tools=[price, pay]", "tools=[pay]", "the model called an unknown tool ('price')"),
+        ("item: str", "item: int", "the arguments of a call do not fit its tool (price: item: "),
+        ("item: str", "item: list[str]", "the arguments of a call do not fit its tool (price: item: "),
+        ("item: str", "name: str", "the arguments of a call do not fit its tool (price: "),
+        ("item: str)", "item: str, size: int)", "the arguments of a call do not fit its tool (price: size: "),
+    ],
+)
+def test_a_handwritten_call_must_fit_the_tools(old, new, message, kept, mode, program):
+    done = replay_shop(program, [PRICED[i] for i in kept], mode, old, new)
+    assert done.code == DIFFERENT
+    assert f"turn 1: {message}" in done.out
+    assert "if this is intended, expect it with 'failed' or 'rescues'" in done.out
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("", ""), ("Price of an item", "What an item costs"), ("item: str)", "item: str, size: int = 1)"),
+     ("You sell", "You buy"), ("tools=[price, pay]", "tools=[pay, price]")],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["verify", "tools"])
+def test_a_handwritten_conversation_allows_changes_that_it_does_not_mention(old, new, mode, program):
+    done = replay_shop(program, [*PRICED, {"type": "expect", "tools": ["price"], "failed": []}], mode, old, new)
+    assert (done.err, done.code) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("new", "lines_"),
+    [
+        ('return f"{item} costs 4"', "  - tea costs 3\n  + tea costs 4\n"),
+        ('raise ValueError("sold out")', "  - tea costs 3\n  + Error: ValueError: sold out\n"),
+    ],
+)
+def test_another_result_than_the_handwritten_one_is_a_difference(new, lines_, program):
+    done = replay_shop(program, PRICED, "tools", 'return f"{item} costs 3"', new)
+    assert done.code == DIFFERENT
+    assert f"turn 1: the result of price differs from the one in the transcript\n{lines_}" in done.out
+    assert replay_shop(program, PRICED, "verify", 'return f"{item} costs 3"', new).code == 0
+
+
+def test_equal_json_is_the_same_result(program):
+    records = [*PRICED[:2], {"type": "tool", "result": {"item": "tea", "price": 3}}, PRICED[3]]
+    new = 'return \'{"price":3,"item":"tea"}\''
+    done = replay_shop(program, records, "tools", 'return f"{item} costs 3"', new)
+    assert (done.err, done.code) == ("", 0)
+
+
+@pytest.mark.parametrize("status", ["error", "denied"])
+def test_a_call_that_was_not_carried_out_does_not_count_as_called(status, program):
+    call = {"type": "assistant", "calls": [{"name": "pay", "arguments": {"amount": 3}}]}
+    answer = {"type": "tool", "result": "no", "status": status}
+    records = [PRICED[0], call, answer, PRICED[3]]
+    done = replay_shop(program, [*records, {"type": "expect", "tools": ["pay"]}])
+    assert (done.code, 'turn 1: expected tools\n  - ["pay"]\n  + []' in done.out) == (DIFFERENT, True)
+    assert replay_shop(program, [*records, {"type": "expect", "tools": [], "failed": ["pay"]}]).code == 0
+
+
+def test_a_tool_that_fails_without_a_written_result(program):
+    records = [PRICED[0], PRICED[1], PRICED[3]]
+    broken = ('return f"{item} costs 3"', 'raise ValueError("sold out")')
+    done = replay_shop(program, records, "tools", *broken)
+    assert done.code == DIFFERENT
+    assert "turn 1: the call of price was not carried out (Error: ValueError: sold out)" in done.out
+    assert replay_shop(program, [*records, {"type": "expect", "failed": ["price"]}], "tools", *broken).code == 0
+
+
+@pytest.mark.parametrize("mode", ["verify", "tools"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"type": "tool", "result": "unasked", "name": "pay"},
+        {"type": "tool", "message": {"content": "unasked", "tool_call_id": "call_7"}},
+        {"type": "tool", "result": "unasked"},
+    ],
+)
+def test_a_result_that_no_call_asked_for(line, mode, program):
+    done = replay_shop(program, [*PRICED[:3], line, PRICED[3]], mode)
+    assert done.code == DIFFERENT
+    assert "the result 'unasked' is in the transcript, and nothing asked for it" in done.out
+
+
+def test_a_converted_argument_is_a_difference_too(program):
+    call = {"type": "assistant", "calls": [{"name": "price", "arguments": {"item": "7"}}]}
+    done = replay_shop(program, [PRICED[0], call, *PRICED[2:]], "verify", "item: str", "item: int")
+    assert done.code == DIFFERENT
+    assert "turn 1: the arguments of a call do not fit its tool (price: {" in done.out
+
+
+def test_a_handoff_that_is_gone(program):
+    handoff = {"type": "assistant", "calls": [{"name": "transfer_to_till"}]}
+    done = replay_shop(program, [PRICED[0], handoff, PRICED[3]])
+    assert done.code == DIFFERENT
+    assert "the model called an unknown tool ('transfer_to_till')" in done.out
+
+
 def test_tools_that_run_need_no_results(program):
     records = [dict(record) for record in BY_HAND if record["type"] != "tool"]
     records[10]["states"] = {"order": {"item": "phone", "quantity": 0}}
@@ -317,6 +449,8 @@ def test_an_update_writes_what_comes_out_and_keeps_the_expectations(program, log
 
     done = program.invoke("replay", "log.jsonl", "-S", other, "--update")
     assert done.code == 0
+    assert re.search(r"log\.jsonl: \d+ changes to accept\n +\d+  ", done.out)
+    assert re.search(r"^ +\d+  the system prompt of 'sales' has changed$", done.out, re.MULTILINE)
     assert re.search(r"log\.jsonl: updated, \d+ of \d+ lines changed\n", done.out)
     after = log.read_bytes().splitlines()
     assert after[second] == expected
@@ -326,6 +460,45 @@ def test_an_update_writes_what_comes_out_and_keeps_the_expectations(program, log
     assert program.invoke("replay", "log.jsonl", "-S", other).code == 0
     assert program.invoke("replay", "log.jsonl").code == DIFFERENT
     assert set(os.listdir(program.folder)) - {"__pycache__"} == {"log.jsonl", "other.py"}
+
+
+@pytest.fixture
+def breaking(program) -> str:
+    """The help desk without a tool that the log uses."""
+    import swarmchat.examples.helpdesk as helpdesk
+
+    code = Path(helpdesk.__file__).read_text("utf-8")
+    assert "find_fact" in code
+    (program.folder / "breaking.py").write_text(code.replace("find_fact", "look_up"), "utf-8")
+    return "breaking.py"
+
+
+def test_an_update_with_breaking_changes_needs_a_yes(program, log, breaking):
+    before = log.read_bytes()
+    done = program.invoke("replay", "log.jsonl", "-S", breaking, "--update")
+    assert done.code == DIFFERENT
+    assert re.match(r"log\.jsonl: turn 1, record ", done.out)
+    assert re.search(r"^log\.jsonl: \d+ changes to accept$", done.out, re.MULTILINE)
+    assert re.search(r"^ +\d+  the tools of 'triage' have changed$", done.out, re.MULTILINE)
+    assert "new record 'rescue'" in done.out
+    assert "log.jsonl was not updated: the conversation takes another course" in done.err
+    assert "pass --yes" in done.err
+    assert "1 file not updated" in done.err
+    assert log.read_bytes() == before
+
+    done = program.invoke("replay", "log.jsonl", "-S", breaking, "--update", "--yes")
+    assert (done.code, "log.jsonl: updated" in done.out) == (0, True)
+    assert program.invoke("replay", "log.jsonl", "-S", breaking).code == 0
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", DIFFERENT), ("", DIFFERENT)])
+def test_an_update_asks_at_a_terminal(answer, code, program, log, breaking):
+    before = log.read_bytes()
+    with program.chat("replay", "log.jsonl", "-S", breaking, "--update") as screen:
+        screen.wait_for("Write these changes into log.jsonl? [y/N]")
+        screen.send(answer + "\r")
+        assert screen.wait_for_end() == code
+    assert (log.read_bytes() == before) == (code != 0)
 
 
 def test_what_is_not_updated(program, log):
@@ -344,6 +517,7 @@ def test_what_is_not_updated(program, log):
         (["log.jsonl", "-m", "demo"], 2, "use it with --mode live"),
         (["log.jsonl", "--from", "3", "--until", "2"], 2, "--until 2 is before --from 3"),
         (["log.jsonl", "--update", "--from", "3"], 2, "--update writes whole transcripts"),
+        (["log.jsonl", "--yes"], 2, "--yes accepts an update: use it with --update"),
         (["log.jsonl", "-o", "x.py"], 2, "use it with --emit-test"),
         (["log.jsonl", "--speed", "2"], 2, "--speed is for playback"),
         (["nothing.jsonl"], 66, "no such file: 'nothing.jsonl'"),
@@ -411,7 +585,7 @@ def test_live_asks_a_server(program, log, server):
     done = program.invoke("replay", "log.jsonl", "--mode", "live", "--until", "1")
     assert (done.err, done.code) == ("", 0)
     assert done.out.startswith("log.jsonl, with test-model\n")
-    assert len(server.requests) == 1
+    assert len(server.chats) == 1
     server.reply(failure(401))
     assert program.invoke("replay", "log.jsonl", "--mode", "live").code == 77
 

@@ -2,6 +2,8 @@
 
 import getpass
 import os
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -155,3 +157,47 @@ def test_who_talks_is_the_user_of_the_system_unless_set(monkeypatch):
 
 def _nobody() -> str:
     raise KeyError("no user has this number, as in some containers")
+
+
+def _forms(problem: str) -> list[str]:
+    """Return the values that the message ``problem`` shows as valid."""
+    expected = problem.split("expected ", 1)[1]
+    if choices := re.match(r"(?:one|some) of ([\w, ]+)", expected):
+        return choices[1].removesuffix(" or none").replace(", in the order in which they are tried,", "").split(", ")
+    expected = expected.removeprefix("tables [models.NAME], or ")
+    forms = re.findall(r'\{.*\}|\[.*\]|"[^"]+"|https?://\S+', expected)
+    return forms + [word for word in ("true", "false") if re.search(rf"\b{word}\b", expected)]
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(Settings) if each.metadata and each.name != "profile"])
+def test_the_environment_takes_each_form_that_a_message_shows(name):
+    with pytest.raises(ConfigError) as raised:
+        load_settings({name: [[]]}, {}, [])
+    forms = _forms(str(raised.value))
+    assert forms or re.search("expected (text|a whole number|a number)", str(raised.value))
+    for form in forms:
+        in_environment = load_settings({}, {f"SWARMCHAT_{name.upper()}": form}, [])
+        assert in_environment.origins == {name: f"$SWARMCHAT_{name.upper()}"}
+        assert getattr(in_environment, name) == getattr(load_settings({name: form}, {}, []), name)
+
+
+@pytest.mark.parametrize("name", ["approve", "prices", "discover", "rescue", "lifetime", "max_context", "plain"])
+def test_the_environment_takes_what_a_file_takes(name, write):
+    value = {
+        "approve": '{ "order_*" = "ask", "*" = "auto" }',
+        "prices": '{ "gpt-4o-mini" = [0.15, 0.60] }',
+        "discover": "[11434, 8080]",
+        "rescue": '["repair", "flush"]',
+        "lifetime": '"7d"',
+        "max_context": '"32_000"',
+        "plain": "true",
+    }[name]
+    from_file = load_settings({}, {}, [write("s.toml", f"{name} = {value}")])
+    assert getattr(load_settings({}, {f"SWARMCHAT_{name.upper()}": value}, []), name) == getattr(from_file, name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_may_begin_with_a_byte_order_mark(encoding, write):
+    path = write("s.toml", "")
+    path.write_bytes('client = "Jörg"\r\nmodel = "m"\r\n'.encode(encoding))
+    assert load_settings({}, {}, [path]).client == "Jörg"

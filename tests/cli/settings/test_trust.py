@@ -1,5 +1,7 @@
 """What a folder, perhaps somebody else's, may not do with its swarmchat.toml: run programs, or send the key away."""
 
+from dataclasses import replace
+
 import pytest
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
@@ -52,3 +54,24 @@ def test_each_lifetime_can_be_set():
     assert (lifetimes.session, lifetimes.memory, lifetimes.storage) == (1, 2, 3)
     assert (lifetimes.embedding, lifetimes.ban, lifetimes.alive) == (None, 5, 6)
     assert wiring.session_settings(Settings(backend="redis")).lifetimes.embedding == 7 * 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("origin", "kept"),
+    [
+        (FOLDER, {"refund": "deny", "ask_*": "ask"}),
+        ("/home/ann/.config/swarmchat/config.toml", {"refund": "deny", "ask_*": "ask", "*": "auto"}),
+    ],
+)
+def test_a_folder_makes_approval_stricter_only(origin, kept):
+    rules = {"refund": "deny", "ask_*": "ask", "*": "auto"}
+    settings = replace(Settings(), approve=rules, origins={"approve": origin})
+    assert wiring.session_settings(settings).approve == kept
+
+
+def test_a_name_of_the_program_is_not_looked_for_in_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "helpdesk").mkdir()
+    (tmp_path / "helpdesk" / "swarm.toml").write_text('name = "mine"\n[agents.a]\nprompt = "hi"\n')
+    assert wiring.make_swarm(Settings(swarm="helpdesk")).name == "helpdesk"
+    assert wiring.make_swarm(Settings(swarm="./helpdesk")).name == "mine"

@@ -96,6 +96,7 @@ def test_session_says_where_it_is():
         "client   ann",
         "model    demo",
         "kept in  memory:",
+        "kept     until it is deleted",
     ]
 
 

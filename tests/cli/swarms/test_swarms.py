@@ -253,7 +253,7 @@ def test_bans(shop, place):
     bans = [*SHOP, *place]
     assert ok(shop, "bans", "list", *bans) == ""
     ok(shop, "bans", "add", "ann", "--why", "rude\x1b[2J\nand loud", *bans)
-    assert re.fullmatch(r"ann  no-swearing  2\S+Z  rude␛\[2J and loud\n", ok(shop, "bans", "list", *bans))
+    assert re.fullmatch(r"ann  no-swearing  2\S+Z until lifted  rude␛\[2J and loud\n", ok(shop, "bans", "list", *bans))
     (ban,) = json.loads(ok(shop, "bans", "list", "--json", *bans))
     assert (ban["client"], ban["policy"], ban["why"]) == ("ann", "no-swearing", "rude\x1b[2J\nand loud")
     assert answer(shop, *bans, "hello") == "Please stay polite."

@@ -104,7 +104,7 @@ def test_a_swarm_in_toml(folder):
     front = swarm.agent("front")
     assert swarm.default == "front"
     assert front.own_tools[0].definition["function"]["description"] == "Greet somebody."
-    assert (front.handoffs, front.parameters) == (["back"], {"temperature": 0})
+    assert (front.handoffs, front.parameters) == (("back",), {"temperature": 0})
     assert swarm.agent("back").max_tool_calls == 2
     assert swarm.policies[0].ban_for == 60
     count, order = swarm.states

@@ -204,7 +204,7 @@ def test_a_change_that_cannot_follow_another_fails_alone():
         ([call("fil")], ["Error: unknown tool 'fil'; did you mean 'fill'?"]),
         ([call("secret")], ["Error: unknown tool 'secret'; available: fill,"]),
         ([call("fill", add="many")], ["Error: add: Input should be a valid integer"]),
-        ([ToolCall("c", "fill", "{")], ["Error: the arguments are not valid JSON"]),
+        ([ToolCall("c", "fill", "{")], ["Error: the call of fill is cut off"]),
         ([call("pay")], ["Denied: "]),
         ([call("transfer_back")], ["Error: unknown tool 'transfer_back'"]),
         (

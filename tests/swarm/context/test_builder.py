@@ -357,3 +357,14 @@ def test_the_turn_before_the_question_stays(answer: int, tokens: int | None, sen
     again = build_context(groups, counter=counter, budget=Budget(100), first_kept=context.rotation.first_kept)
     assert again.messages == context.messages
     assert again.rotation is None
+
+
+def test_a_tail_gives_way_to_the_question():
+    """What the rescue adds must not cost the user's message its place."""
+    groups = GroupBuilder(records=records_of([{"role": "user", "content": "word " * 50}])).groups
+    tail = [{"role": "assistant", "content": "bad " * 60}, {"role": "user", "content": "again " * 10}]
+    context = build_context(groups, counter=WordCounter(), budget=Budget(100), tail=tail)
+    assert [json.loads(message)["content"].split()[0] for message in context.messages] == ["word", "again"]
+    assert context.tokens <= 100
+    assert len(build_context(groups, counter=WordCounter(), budget=Budget(55), tail=tail).messages) == 1
+    assert len(build_context(groups, counter=WordCounter(), budget=Budget(200), tail=tail).messages) == 3

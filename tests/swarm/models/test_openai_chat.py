@@ -25,9 +25,19 @@ from swarmchat.swarm.errors import (
     ModelRefused,
     ModelUnavailable,
 )
-from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk, ToolCall
+from swarmchat.swarm.models.base import (
+    Adapted,
+    Answer,
+    ModelEvent,
+    ModelRequest,
+    ReasoningChunk,
+    Retry,
+    TextChunk,
+    ToolCall,
+)
 from swarmchat.swarm.models.context_windows import DEFAULT_CONTEXT_WINDOW, context_window_for
 from swarmchat.swarm.models.openai_chat import OpenAIModel
+from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 from swarmchat.swarm.providers.failures import named_context_limit, retry_after
 
 server = server_fixture
@@ -387,9 +397,55 @@ class TestRefusals:
         assert "Check the model's name" in fails(server, ModelNotFound)
 
     def test_an_address_that_is_no_api(self, server: ModelServer):
-        root = server.base_url.removesuffix("/v1")
-        assert f"did you mean {root}/v1?" in fails(server, ModelNotFound, base_url=root)
-        assert "did you mean" not in fails(server, ModelNotFound, base_url=f"{server.base_url}/other")
+        assert "no chat API" in fails(server, ModelNotFound, base_url=f"{server.base_url}/other")
+        assert len(server.requests) == 1
+        elsewhere = server.base_url.removesuffix("/v1") + "/other"
+        assert f"no chat API at {elsewhere}: it says (404)" in fails(server, ModelNotFound, base_url=elsewhere)
+        assert [request.path for request in server.requests[1:]] == [
+            "/other/chat/completions",
+            "/other/v1/chat/completions",
+        ]
+
+    @pytest.mark.parametrize(
+        "elsewhere",
+        [
+            failure(404, body={"detail": "Not Found"}),
+            serving.Reply([b"<html>Hello</html>"], headers={"Content-Type": "text/html"}),
+            serving.Reply([b"Ollama is running"], headers={"Content-Type": "text/plain"}),
+            serving.Reply([b'{"error":"Unexpected endpoint or method. (POST /chat/completions)"}']),
+        ],
+    )
+    def test_a_missing_version_is_found_once(self, server: ModelServer, elsewhere: serving.Reply):
+        server.root_reply = elsewhere
+        learned, root = LearnedAdaptations(), server.base_url.removesuffix("/v1")
+        events = collect(make(server, base_url=root, adaptations=learned))
+        assert isinstance(events[0], Adapted)
+        assert learned.of(root, "m") == ("version-path",)
+        model = make(server, base_url=root, adaptations=learned)
+        assert not any(isinstance(event, Adapted) for event in collect(model))
+        assert model.adaptations == {"version-path": "/v1 is added to the base URL"}
+        paths = [request.path for request in server.requests if request.method == "POST"]
+        assert paths == ["/chat/completions", "/v1/chat/completions", "/v1/chat/completions"]
+
+    def test_headers_and_query_go_with_every_request(self, server: ModelServer):
+        more = {"headers": {"X-Title": "chat", "Authorization": "Token abc"}, "query": {"tenant": "a b"}}
+        model = make(server, base_url=f"{server.base_url}?v=1", served_as="real", demands=["no-stream"], **more)
+        asyncio.run(model.discover())
+        collect(model)
+        assert model.name == "m"
+        for request in server.requests:
+            assert request.headers["x-title"] == "chat"
+            assert request.headers["authorization"] == "Token abc"
+        assert [request.query for request in server.requests if request.method == "POST"] == ["v=1&tenant=a+b"]
+        assert server.chats[0]["model"] == "real"
+        assert "stream" not in server.chats[0]
+
+    def test_no_message_holds_a_secret_header(self, server: ModelServer):
+        server.reply(failure(400, "wrong header secret-of-mine, title my-long-title"))
+        more = {"headers": {"X-Secret": "secret-of-mine", "X-Title": "my-long-title"}}
+        message = fails(server, ModelRefused, **more)
+        assert "secret" not in message
+        assert "my-long-title" in message
 
     def test_a_web_page_is_no_api(self, server: ModelServer):
         server.reply(serving.Reply([b"<html>Hello</html>"], headers={"Content-Type": "text/html; charset=utf-8"}))

@@ -176,7 +176,7 @@ def test_every_way_of_cutting_gives_the_same(text: str, sizes: list[int]) -> Non
 def test_without_tools_every_way_of_cutting_gives_the_same(text: str, sizes: list[int]) -> None:
     said = filter_text(text, Toolset())
     assert in_pieces(text, sizes, Toolset()) == said
-    assert said[2] == []
+    assert all(call.problem for leak in said[2] for call in leak.calls)
 
 
 @given(ANSWERS)
@@ -227,8 +227,11 @@ def test_ordinary_text_flows(text: str) -> None:
 
 def test_what_is_no_call_is_let_go_at_the_first_value_that_shows_it() -> None:
     output = AnswerFilter(TOOLSET)
-    assert list(output.feed('{"name": "Alice')) == []
-    assert list(output.feed('"')) == [TextChunk('{"name": "Alice"')]
+    assert list(output.feed('{"name": "Alice Ross')) == []
+    assert list(output.feed('"')) == [TextChunk('{"name": "Alice Ross"')]
+    output = AnswerFilter(TOOLSET)
+    assert list(output.feed('{"name": "Alice", ')) == []
+    assert list(output.feed('"age')) == [TextChunk('{"name": "Alice", "age')]
     output = AnswerFilter(TOOLSET)
     assert list(output.feed('{"ti')) == [TextChunk('{"ti')]
 
@@ -277,23 +280,10 @@ def test_thoughts(text: str, said: str, thought: str) -> None:
     assert in_pieces(text, [1])[:3] == (said, thought, [])
 
 
-@pytest.mark.parametrize(
-    ("end", "calls"),
-    [
-        (f"<tool_call>{CALL}</tool_call>", 1),
-        (f'<tool_call>\n{CALL}\n</tool_call>\n<function=add>{{"a": 1}}</function>\n', 2),
-        (f"<tool_call>{CALL}</tool_call> or so", 0),
-        (f"<tool_call>{CALL}</tool_call></think>", 0),
-        (CALL, 0),
-        ('<tool_call>{"name": "fly"}</tool_call>', 0),
-    ],
-)
-def test_calls_that_end_a_thought_without_an_end_are_made(end: str, calls: int) -> None:
+@pytest.mark.parametrize("end", [f"<tool_call>{CALL}</tool_call>", CALL, "<function=add>", "<tool_call>"])
+def test_calls_in_a_thought_without_an_end_are_not_made(end: str) -> None:
     text = f"<think>I need it. {end}"
-    assert len(filter_text(text, TOOLSET)[2]) == calls
-    assert filter_text(text, TOOLSET)[0] == ""
-    assert in_pieces(text, [3]) == filter_text(text, TOOLSET)
-    assert filter_text(text, Toolset())[2] == []
+    assert filter_text(text, TOOLSET) == in_pieces(text, [3]) == ("", text.removeprefix("<think>"), [], [])
 
 
 def test_thoughts_flow() -> None:

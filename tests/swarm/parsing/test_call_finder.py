@@ -213,9 +213,23 @@ def test_between_prose_a_bare_call_is_an_example(text: str) -> None:
     assert filter_text(example, TOOLSET) == (example, "", [], [])
 
 
-@pytest.mark.parametrize("text", [*FRAMED.values(), *BARE.values()])
-def test_without_tools_nothing_is_a_call(text: str) -> None:
+NEED_NAMES = ("MiniCPM", "Apertus", "Functionary")
+"""Forms that are known by the names of the tools."""
+
+
+@pytest.mark.parametrize("text", [*BARE.values(), *map(FRAMED.get, NEED_NAMES)])
+def test_without_tools_what_has_no_frame_is_text(text: str) -> None:
     assert leaks_of(text, Toolset()) == []
+
+
+@pytest.mark.parametrize(
+    "text", [text for name, text in FRAMED.items() if name not in {"MiniCPM", "Apertus", "Functionary"}]
+)
+def test_without_tools_frames_are_cut_and_no_call_fits(text: str) -> None:
+    shown, _, leaks, _ = filter_text(text, Toolset())
+    assert shown == ""
+    assert leaks
+    assert all(call.problem for leak in leaks for call in leak.calls)
 
 
 def test_several_calls_in_their_order() -> None:
@@ -252,7 +266,8 @@ def test_values_without_quotes_are_read_by_the_schema() -> None:
     text = "<tool_call><function={}><parameter={}>\n{}\n</parameter></function></tool_call>"
     assert calls_of(text.format("find_fact", "about", "7")) == [("find_fact", {"about": "7"}, None)]
     assert calls_of(text.format("add", "a", "7")) == [("add", {"a": 7}, None)]
-    assert calls_of(text.format("now", "", "")) == []
+    (leak,) = leaks_of(text.format("now", "", ""))
+    assert ("now", True) in [(call.name, call.doubtful) for call in leak.calls]
     assert calls_of("<tool_call>now\n</tool_call>") == [("now", {}, None)]
     assert calls_of("<tool_call>now</arg_value></tool_call>") == [("now", {}, None)]
     assert calls_of("<now></now>") == calls_of("<now/>") == [("now", {}, None)]
@@ -268,6 +283,9 @@ def test_values_without_quotes_are_read_by_the_schema() -> None:
         ("\na\n  b\n  ", "a\n  b"),
         ("\r\na\r\nb\r\n", "a\r\nb"),
         (" a ", " a "),
+        ("\n```python\na = 1\n", "a = 1"),
+        ("\na = 1\n```\n", "a = 1"),
+        ("\n```\na\n```\n", "```\na\n```"),
         ("\n\na\n\n", "\na\n"),
         ("\n", ""),
         ("", ""),
@@ -283,14 +301,14 @@ def test_the_lines_and_the_indentation_of_tags_are_not_the_value_s(inside: str, 
     [
         ('<tool_call>{"name": "fly", "arguments": {}}</tool_call>', "unknown tool 'fly'"),
         ('<tool_call>{"name": "find_fact", "arguments": {"abut": "x"}}</tool_call>', "about"),
-        ('<tool_call>{"name": "find_fact", "arguments": {"about": "ba', "breaks off"),
-        ('<tool_call>{"name": "find_fact", "arguments": {"about" bananas}}</tool_call>', "no valid JSON"),
+        ('<tool_call>{"name": "find_fact", "arguments": {"about": "ba', "cut off"),
+        ('<tool_call>{"name": "find_fact", "arguments": {"about" bananas}}</tool_call>', "cannot be read"),
         ('{"name": "find_fact", "arguments": {"abut": "x"}}', "about"),
-        ('{"name": "find_fact", "arguments": {"about": "ba', "breaks off"),
-        ("<function=find_fact>\n<parameter=about>ban", "breaks off"),
-        ("<tool_call>", "breaks off"),
-        ('<tool_call>{"name": "find_fact", "arguments": {"about" bananas}', "no valid JSON"),
-        ("<invoke name='find_fact'><about>ban", "breaks off"),
+        ('{"name": "find_fact", "arguments": {"about": "ba', "cut off"),
+        ("<function=find_fact>\n<parameter=about>ban", "cut off"),
+        ("<tool_call>", "cut off"),
+        ('<tool_call>{"name": "find_fact", "arguments": {"about" bananas}', "cannot be read"),
+        ("<invoke name='find_fact'><about>ban", "cut off"),
         ("<|python_tag|>import math\n\nprint(math.pi)<|eom_id|>", "unknown tool 'python'"),
     ],
 )
@@ -335,7 +353,6 @@ def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: s
         '{"thought": "Hm.", "answer": 3}',
         '{"content": "x", "tool_calls": []}',
         "<|python_tag|> is a token.\nYes.",
-        "<find_fact>",
         '<function name="main"><param name="a">1</param></function>',
         "<find_fact><b>x</b></find_fact>",
         "<add><b>1</b></add>",
@@ -387,9 +404,8 @@ JSON = st.recursive(
 @given(JSON, st.booleans(), st.sampled_from([None, 1]))
 def test_valid_json_is_read_as_json_does(value: object, ascii_only: bool, indent: int | None) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
-    assert repr(parse_loose(text)) == repr((json.loads(text), len(text), False)).replace(
-        "(", "Parsed(value=", 1
-    ).replace(f", {len(text)}, False)", f", end={len(text)}, broken=False)")
+    # As text, in which -0.0 and NaN are told apart.
+    assert repr(tuple(parse_loose(text))) == repr((json.loads(text), len(text), False, 0))
 
 
 @given(st.text(alphabet="{}[]\",:'“”\\/*# \nae1-.unTrue\ud800"), st.booleans())
@@ -413,7 +429,8 @@ def test_reading_raises_nothing_else(text: str, final: bool) -> None:
         ('{"a": "x\ny\tz"}', {"a": "x\ny\tz"}),
         (r'{"a": "\d\'"}', {"a": r"\d'"}),
         ('{{"a": {{"b": 1}}}}', {"a": {"b": 1}}),
-        ('{"a": [1, {"b": "c"', {"a": [1, {"b": "c"}]}),
+        ('{{"a": {"b": 1}}', {"a": {"b": 1}}),
+        ('{"a": {"b": 1})', {"a": {"b": 1}}),
         ('{"a": 1, "a": 2}', {"a": 2}),
         ('{"a": 007, "b": -00.5}', {"a": 7, "b": -0.5}),
         (r'"\ud83d\ude00\ud83d"', "\U0001f600\ud83d"),
@@ -421,6 +438,11 @@ def test_reading_raises_nothing_else(text: str, final: bool) -> None:
 )
 def test_damaged_json_is_repaired(text: str, value: object) -> None:
     assert parse_loose(text)[::2] == (value, False)
+
+
+@pytest.mark.parametrize("text", ['{"a": [1, {"b": "c"', '{"a": 1', '{"a"', "[", '"a', '{"a": 12', '{{"a": 1}', "[1,"])
+def test_json_that_the_text_ends_in_is_broken(text: str) -> None:
+    assert parse_loose(text).broken or text == '{{"a": 1}'
 
 
 @pytest.mark.parametrize("text", ['{"a" 1}', "{'it's': 1}", '{"a": b}', "{1: 2}", "1.2.3", "[" * 100, "9" * 5000])

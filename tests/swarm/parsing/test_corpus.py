@@ -39,13 +39,13 @@ HELD_OUT_ORDINARY = read("held_out_ordinary.jsonl")
 
 
 def whole(entry: Entry) -> Iterator[Found]:
-    text, _, leaks, _ = filter_text(entry["text"], TOOLSET)
+    text, _, leaks, _ = filter_text(entry["text"], TOOLSET, entry.get("question", ""))
     yield Found(text, list(leaks))
 
 
 def streamed(entry: Entry) -> Iterator[Found]:
     for chunks in cuts(entry):
-        output = AnswerFilter(TOOLSET)
+        output = AnswerFilter(TOOLSET, entry.get("question", ""))
         pieces = [piece for chunk in chunks for piece in output.feed(chunk)]
         pieces += output.finish()
         text = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
@@ -67,13 +67,21 @@ def cuts(entry: Entry) -> Iterator[list[str]]:
         yield chunks
 
 
+def meaning_of(call: dict[str, Any]) -> dict[str, Any]:
+    return meaning(call["name"], json.dumps(call["arguments"]))
+
+
 def leak_problem(entry: Entry, found: Found) -> str | None:
     """Return in what ``found`` differs from what ``entry`` says, ``None`` if in nothing."""
     calls = [call for leak in found.leaks for call in leak.calls]
+    cut_off = calls.pop() if entry.get("cut") and calls else None
+    if cut_off and not (cut_off.doubtful and "cut off" in str(cut_off.problem)):
+        return f"the call of {cut_off.name!r} is taken for a whole one"
     for call in calls:
         if problem := call.problem or TOOLSET.problem(call.name, call.arguments):
             return f"the call of {call.name!r} with {call.arguments[:200]!r} has a problem: {problem}"
-    wanted = [(call["name"], meaning(call["name"], json.dumps(call["arguments"]))) for call in entry["calls"]]
+    whole_calls = entry["calls"][: len(entry["calls"]) - bool(entry.get("cut"))]
+    wanted = [(call["name"], meaning_of(call)) for call in whole_calls]
     got = [(call.name, meaning(call.name, call.arguments)) for call in calls]
     if got != wanted:
         return f"the calls are {got}, expected {wanted}"
@@ -140,3 +148,14 @@ def test_the_held_out_outputs_are_no_worse_than_they_were() -> None:
         for outcomes in (whole, streamed):
             right = [entry["id"] for entry in entries if not any(problem_of(entry, found) for found in outcomes(entry))]
             assert len(right) >= at_least, {entry["id"] for entry in entries} - set(right)
+
+
+def test_of_an_answer_that_is_cut_off_nothing_runs_but_whole_calls() -> None:
+    """Whatever runs of the beginning of an answer is one of its calls, with all of that call's arguments."""
+    for entry in (*LEAKED, *HELD_OUT):
+        text, expected = entry["text"], [(call["name"], meaning_of(call)) for call in entry["calls"]]
+        lengths = random.Random(entry["id"]).sample(range(len(text)), min(12, len(text)))
+        for length in () if "<think>" in text else (*lengths, *range(max(0, len(text) - 30), len(text))):
+            for call in (call for leak in filter_text(text[:length], TOOLSET)[2] for call in leak.calls):
+                runs = call.problem is None
+                assert not runs or (call.name, meaning(call.name, call.arguments)) in expected, (entry["id"], length)

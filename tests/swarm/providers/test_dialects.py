@@ -41,6 +41,13 @@ def call(name: str, arguments: str = "{}", identity: str = "call_0123456789") ->
     return [{"index": 0, "id": identity, "type": "function", "function": function}]
 
 
+def thoughtful_call() -> Reply:
+    """A call with reasoning, which goes back with it unless the server refuses that."""
+    entries = call("note", '{"text": "tea"}', "123456789")
+    reasoning = chunk({"reasoning_content": "Tea, then."})
+    return stream(reasoning, chunk({"tool_calls": entries}), chunk({}, "tool_calls"))
+
+
 def handoff_with_text() -> Reply:
     """A model that says something before it hands over."""
     entries = call("transfer_to_sales", identity="abcdefghi")
@@ -80,8 +87,10 @@ def test_a_conversation_goes_on_at_a_strict_server(stand_in: StandIn, server: Mo
         backend, adaptations = MemoryBackend(), LearnedAdaptations()
         await history_of_another_server(backend)
         server.rule = stand_in.refuse
+        thinks = stand_in.name in ("reasoning", "no-echo")
+        a_call = thoughtful_call() if thinks else tool_calls(call("note", '{"text": "tea"}', "123456789"))
         server.reply(
-            *([] if stand_in.name == "no-tools" else [tool_calls(call("note", '{"text": "tea"}', "123456789"))]),
+            *([] if stand_in.name == "no-tools" else [a_call]),
             text("Noted."),
             *([] if stand_in.name == "no-tools" else [handoff_with_text()]),
             text("Sales here."),

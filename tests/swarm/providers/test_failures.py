@@ -89,6 +89,12 @@ OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNA
             "insufficient_system_resource",
             id="DeepSeek",
         ),
+        pytest.param(
+            stream({**chunk({}), "choices": [{"index": 0, "finish_reason": "stop", "native_finish_reason": "error"}]}),
+            ModelUnavailable,
+            "'error'",
+            id="OpenRouter: a normal end",
+        ),
         pytest.param(stream(chunk({}, "weird")), ModelUnavailable, "'weird'", id="an unknown reason and no text"),
         pytest.param(stream({**chunk(None), "choices": []}), ModelUnavailable, "empty answer", id="no choices"),
         pytest.param(
@@ -210,7 +216,7 @@ def test_an_address_of_azure(server: ModelServer):
 
     asyncio.run(run())
     (request,) = server.requests
-    assert request.path == "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    assert (request.path, request.query) == ("/openai/deployments/gpt-4o/chat/completions", "api-version=2024-10-21")
     assert request.headers["api-key"] == "secret-key-1234"
 
 

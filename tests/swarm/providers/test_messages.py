@@ -36,7 +36,7 @@ def assistant(content: str | None, *ids: str) -> dict[str, Any]:
 
 
 def result(call_id: str, content: str = "noted") -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": call_id, "content": content}
+    return {"role": "tool", "tool_call_id": call_id, "content": content, "name": "note"}
 
 
 def system(text: str, role: str = "system") -> dict[str, Any]:

@@ -347,6 +347,33 @@ def test_denied_calls_limits_and_rescue_settings(tmp_path):
     record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
 
 
+@pytest.mark.parametrize("mode", ["verify", "tools"])
+def test_arguments_that_the_user_edited(mode, tmp_path):
+    async def scenario(recorder):
+        async def approver(tool, call):
+            return '{"amount": 2}'
+
+        steps = [calls(("pay", '{"amount":9}')), "paid", calls(("pay", '{"amount":-1}')), "sorry"]
+        async with await recorder.open(ScriptedModel(steps), options={"approver": approver}) as session:
+            await ask(session, "pay")
+            broken.append(True)
+            await ask(session, "pay")
+
+    @tool(approve="ask")
+    async def pay(ctx: Context, amount: int) -> str:
+        """Pay."""
+        if ctx.state("turns") and broken:
+            raise ValueError("no money")
+        return f"paid {amount}"
+
+    broken: list[bool] = []
+    agent = Agent("desk", "x", tools=[pay])
+    swarm = Swarm("s", [agent], states=[State("turns", default=int)])
+    done = record_and_replay(swarm, scenario, tmp_path / "log.jsonl")
+    assert [comparison.now.calls for comparison in done.turns] == [[("pay", {"amount": 2})], []]
+    assert [comparison.now.failed for comparison in done.turns] == [[], ["pay"]]
+
+
 def test_limits_that_end_a_turn(tmp_path):
     async def scenario(recorder):
         steps = [calls(("fail", "{}"))] * 3 + [calls(("note", f'{{"text":"{n}"}}'), ids=f"n{n}") for n in range(4)]

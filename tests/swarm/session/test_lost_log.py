@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from swarmchat.backends import Backend, BackendUnavailable, Delete, Lease, Put, Truncate, Write, open_backend
 from swarmchat.backends.testing.tools import gone, until
-from swarmchat.swarm import Agent, Context, Session, State, Swarm, tool
+from swarmchat.swarm import Agent, BadRecord, Context, Session, State, Swarm, delete_session, list_sessions, tool
 from swarmchat.swarm.conversation.events import Event, Warned
 from swarmchat.swarm.errors import LimitReached, LogLost, OverBudget, PinError, SessionBusy
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ToolCall
@@ -336,5 +336,21 @@ def test_whatever_is_lost_the_log_is_sound_and_the_next_process_sees_the_same(rn
         async with await open_session(backend, model, swarm=SWARM, **window) as again:
             assert again.navigation == navigation
             assert (await again.context()).messages == context.messages
+
+    asyncio.run(scenario())
+
+
+def test_a_session_whose_log_was_evicted_does_not_open_empty():
+    async def scenario():
+        backend = open_backend("memory:")
+        async with Session.open(backend, ScriptedModel(["one"]), client="ann", name="box") as session:
+            await session.ask("hi")
+            log = keys.session_log("ann", session.info.id)
+        await backend.commit(Delete(log))
+        with pytest.raises(BadRecord, match=r"'box' had 1 turns, but its log is gone"):
+            await Session.open(backend, ScriptedModel([]), client="ann", name="box")
+        # The lease is free: it can be deleted.
+        await delete_session(backend, (await list_sessions(backend, "ann"))[0])
+        assert await list_sessions(backend, "ann") == []
 
     asyncio.run(scenario())

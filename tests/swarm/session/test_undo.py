@@ -213,38 +213,57 @@ def test_what_is_done_between_turns_belongs_to_the_turn_before():
             await session.go_to("c")
             await say(session, "one")
             await session.go_to("b")
-            await session.reset()
             await say(session, "two")
             await session.undo()
             # As it was before the question.
-            assert (session.navigation.active, await asked(session)) == ("b", [])
+            assert (session.navigation.active, await asked(session)) == ("b", ["one"])
             await session.undo()
             assert (session.navigation.active, await asked(session)) == ("c", [])
             assert (await session.redo()).turns == (1,)
-            assert (session.navigation.active, await asked(session)) == ("b", [])
+            assert (session.navigation.active, await asked(session)) == ("b", ["one"])
             assert (await session.redo()).turns == (2,)
-            assert await asked(session) == ["two"]
+            assert await asked(session) == ["one", "two"]
             await session.undo()
             # After an undo as well, and it ends what can be redone.
             await session.go_to("a")
             assert (await session.redo()).turns == ()
             await say(session, "three")
-            assert await asked(session) == ["two", "three"][1:]
+            assert await asked(session) == ["one", "three"]
             await session.undo()
-            await session.reset()
             assert session.navigation.active == "a"
         async with await opened(backend) as session:
-            assert await asked(session) == []
+            assert await asked(session) == ["one"]
             await say(session, "four")
-            assert await asked(session) == ["four"]
+            assert await asked(session) == ["one", "four"]
             assert (await session.undo(2)).turns == (1, 4)
             assert (session.navigation.active, await asked(session)) == ("c", [])
             assert (await session.redo()).turns == (1,)
             assert (await session.redo()).turns == (4,)
-            assert await asked(session) == ["four"]
+            assert await asked(session) == ["one", "four"]
         assert [
             (record.data["from"], record.data["to"]) for record in await records_of(backend) if record.type == "undo"
         ][-2:] == [(4, 4), (1, 1)]
+
+    run(scenario())
+
+
+def test_a_reset_is_undone_by_itself():
+    async def scenario():
+        backend = open_backend("memory:")
+        async with await opened(backend) as session:
+            await say(session, "one")
+            await session.reset()
+            assert await asked(session) == []
+            undone = await session.undo()
+            assert (undone.turns, undone.resets, undone.left, undone.text) == ((2,), {2}, 1, "")
+            assert await asked(session) == ["one"]
+            assert (await session.redo()).resets == {2}
+            assert await asked(session) == []
+            await say(session, "two")
+        async with await opened(backend) as session:
+            assert await asked(session) == ["two"]
+            assert (await session.undo(2)).turns == (2, 3)
+            assert await asked(session) == ["one"]
 
     run(scenario())
 

@@ -85,6 +85,17 @@ class TestVectors:
 
         run(check())
 
+    def test_a_model_gets_its_prefixes(self, server: ModelServer):
+        async def check() -> None:
+            embedder = OpenAIEmbedder("m", base_url=server.base_url, prefixes=("query: ", "passage: "))
+            embedding = PersistEmbedding(Store(MemoryBackend()), embedder)
+            await embedding.vectors(["tea", " "])
+            await embedding.vectors(["tea"], searched=True)
+            await embedder.close()
+
+        run(check())
+        assert [request["input"] for request in server.embedding_requests] == [["passage: tea"], ["query: tea"]]
+
     def test_the_cache_survives_the_process(self, backend_url, server: ModelServer):
         async def ask(texts: list[str]) -> np.ndarray:
             embedder = OpenAIEmbedder("m", base_url=server.base_url)

@@ -112,7 +112,9 @@ def test_a_call_that_came_twice_is_carried_out_once():
         ("functions.find_fact", '{"about": "x"}', '{"about": "x"}'),
         ("findFact", "{'about': 'x',}", '{"about": "x"}'),
         ("find_fact", '"{\\"about\\": \\"x\\"}"', '{"about": "x"}'),
-        ("find_fact", '{"about": "x"', '{"about": "x"}'),
+        ("find_fact", '{"about": "x", "limit": null}', '{"about": "x"}'),
+        ("find_fact", '{"about": {"type": "string", "value": "x"}}', '{"about": "x"}'),
+        ("find_fact", '{"about": "x", "mode": "fast"}', '{"about": "x"}'),
         ("find_fact", '{"parameters": {"about": "x"}}', '{"about": "x"}'),
         ("find_fact", '{"type": "object", "properties": {"about": "x"}}', '{"about": "x"}'),
         ("find_fact<|channel|>commentary", '{"about": "x"}', '{"about": "x"}'),
@@ -126,7 +128,9 @@ def test_calls_whose_form_is_wrong_are_repaired(name, arguments, fitting):
     assert data_of(records, "rescue")[0]["bad"]["tool_calls"][0]["function"] == {"name": name, "arguments": arguments}
 
 
-@pytest.mark.parametrize("arguments", ["{", '{"about": "ban', '{"abut": "x"}', "about x", "[1]", '{"about": ["x"]}'])
+@pytest.mark.parametrize(
+    "arguments", ['{"abut": "x"}', "about x", "[1]", '{"about": ["x"]}', '{"about": "x", "limt": 2}']
+)
 def test_arguments_that_leave_a_doubt_are_not_guessed(arguments):
     events, _, model = turn([Answer("", (ToolCall("c", "find_fact", arguments),), "tool_calls"), "I cannot."])
     assert rescues(events) == [("bad_arguments", "feedback")]
@@ -134,10 +138,22 @@ def test_arguments_that_leave_a_doubt_are_not_guessed(arguments):
     assert next(event for event in events if isinstance(event, ToolFinished)).status == "error"
 
 
-def test_a_call_that_was_cut_off_is_not_completed():
-    call = ToolCall("c", "find_fact", '{"about": "x"')
-    events, _, _ = turn([Answer("", (call,), "length"), "I cannot."])
+@pytest.mark.parametrize("finish", ["tool_calls", "stop", "length", "content_filter"])
+@pytest.mark.parametrize("arguments", ["{", '{"about": "x"', '{"about": "x", ', '{"about": "ban'])
+def test_a_call_that_was_cut_off_is_not_completed(arguments, finish):
+    events, _, model = turn([Answer("", (ToolCall("c", "find_fact", arguments),), finish), "I cannot."])
     assert rescues(events) == [("bad_arguments", "feedback")]
+    assert contents(model)[-1] == "Error: the call of find_fact is cut off: write it again, whole"
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+def test_the_last_call_of_an_answer_that_was_stopped_is_not_carried_out(finish):
+    whole = Answer("", (ToolCall("c", "book", '{"what": "x"}'),), finish)
+    leaked = Answer('<tool_call>{"name": "book", "arguments": {"what": "x"}}</tool_call>', (), finish)
+    for answer in (whole, leaked):
+        events, _, _ = turn([answer, "I cannot."])
+        assert rescues(events)[-1] == ("bad_arguments", "feedback")
+        assert BOOKED == []
 
 
 def test_two_calls_in_one_are_taken_apart():
@@ -174,7 +190,8 @@ def test_feedback_that_does_not_help_is_followed_by_the_next_steps():
     assert data_of(records, "rescue")[-1]["recovered"] is False
     # Asked again with the reason: the bad answer is in that request and nowhere else.
     assert [message["role"] for message in sent(model, 2)[-2:]] == ["assistant", "user"]
-    assert "nothing_like_it" in sent(model, 2)[-2]["content"]
+    assert "nothing_like_it" in sent(model, 2)[-1]["content"]
+    assert sent(model, 2)[-1]["content"].endswith("\n\ngo")
     # On the clean slate there are the instructions and the question.
     assert contents(model, 3) == ["You are triage.", "go"]
 
@@ -184,7 +201,8 @@ def test_an_empty_answer_is_asked_for_again():
     assert rescues(events) == [("empty", "recomplete")]
     assert text_of(events) == "Here I am."
     assert contents(model, 1)[:2] == ["You are triage.", "go"]
-    assert contents(model, 1)[2] == "(nothing)"
+    assert contents(model, 1)[2] == "Let me think about that again."
+    assert contents(model, 1)[3].endswith("\n\ngo")
     assert [record.type for record in records] == ["session", "user", "request", "rescue", "request", "assistant"]
 
 
@@ -250,7 +268,7 @@ def test_what_a_flush_keeps_is_read_again_however_far_back_it_is(tmp_path):
     async def scenario():
         backend = open_backend(f"disk:{tmp_path}")
         many = [calling("find_fact", f"c{number}", about=f"x{number}") for number in range(15)]
-        model = ScriptedModel([*["word " * 20] * 120, *many, "", "", "At last."])
+        model = ScriptedModel([*(f"word {number} " * 20 for number in range(120)), *many, "", "", "At last."])
         async with await open_session(backend, model, swarm=SWARM) as session:
             for number in range(120):
                 await say(session, f"question {number}")
@@ -568,3 +586,186 @@ def test_a_turn_can_be_stopped_at_any_event_of_a_rescue():
         assert count > 8
 
     asyncio.run(scenario())
+
+
+BOOK = '<tool_call>{"name": "book", "arguments": {"what": "tea"}}</tool_call>'
+CUT = '<tool_call>{"name": "book", "arguments": {"what": "tea"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CUT,
+        f"Let me see.\n{CUT}",
+        '{"name": "book", "arguments": {"what": "te',
+        "<toolcall> book what=tea",
+        f"You would write this, for example:\n{BOOK}",
+        '<tool_call>{"name": "book", "arguments": {"what": "string"}}</tool_call>',
+    ],
+)
+def test_a_cut_call_and_an_example_are_fed_back_and_not_carried_out(text):
+    events, _, model = turn([text, "I cannot."])
+    assert BOOKED == []
+    assert rescues(events)[-1] == ("bad_arguments", "feedback")
+    assert "the call of book" in contents(model)[-1]
+    assert not any(sign in text_of(events) for sign in "<>{}")
+
+
+def test_the_answer_to_a_question_about_a_tool_is_not_carried_out():
+    shown = '{"name": "book", "arguments": {"what": "tea"}}'
+    events, _, _ = turn([shown], "What arguments does book take?")
+    assert (BOOKED, text_of(events)) == ([], shown)
+
+
+def test_a_call_without_a_name_is_asked_for_again_in_plain_words():
+    text = "<toolcall> tea, please </toolcall>"
+    events, records, model = turn([text, "Here it is."])
+    assert rescues(events) == [("leaked_call", "recomplete")]
+    assert text_of(events) == "Here it is."
+    assert contents(model)[-2] == text
+    assert contents(model)[-1].endswith("\n\ngo")
+    assert not any(sign in contents(model)[-1] for sign in "[]<>{}")
+    assert [record["message"]["content"] for record in data_of(records, "assistant")] == ["Here it is."]
+
+
+def test_a_turn_that_ends_in_markup_alone_has_no_usable_answer():
+    events, _, _ = turn(["<toolcall> tea, please </toolcall>"], rescue=["repair"])
+    assert (events[-1].text, events[-1].recovered) == ("", False)
+    events, _, _ = turn([calling("bok"), "It is booked."], rescue=["repair"])
+    assert (events[-1].text, events[-1].recovered) == ("It is booked.", True)
+
+
+def test_the_same_error_is_told_once_in_a_turn():
+    wrong = Answer("", (ToolCall("a", "book", "{}"), ToolCall("b", "book", "{}"), ToolCall("c", "bok", "{}")), "stop")
+    _, _, model = turn([wrong, "I cannot."])
+    results = [message["content"] for message in sent(model) if message["role"] == "tool"]
+    assert "The parameters are:" in results[0]
+    assert results[1] == "Error: the same error as before"
+    assert "bok" in results[2]
+
+
+def test_surplus_arguments_are_left_out_with_a_note():
+    _, records, _ = turn([calling("book", what="tea", fast=True, note="x"), "Done."])
+    assert BOOKED == ["tea"]
+    assert (
+        data_of(records, "rescue")[0]["detail"] == "the arguments of book, without fast, note, which it does not know"
+    )
+
+
+def test_text_that_is_the_json_of_a_list_is_decoded():
+    @tool
+    def pack(things: list[str], notes: dict[str, str] = {}, box: str | None = None) -> str:  # noqa: B006 - read only
+        """Pack things."""
+        return f"{things} {notes} {box}"
+
+    swarm = Swarm("shop", [Agent("clerk", "You are a clerk.", [pack])])
+    for arguments in ('{"things": "[\\"tea\\"]", "notes": null}', '{"things": "[\\"tea\\"]", "box": null}'):
+        events, _, _ = turn([Answer("", (ToolCall("c", "pack", arguments),), "stop"), "Done."], swarm=swarm)
+        assert rescues(events) == [("bad_arguments", "repair")]
+        assert next(event for event in events if isinstance(event, ToolFinished)).result == "['tea'] {} None"
+
+
+def questions(texts, answers, swarm=SWARM):
+    """Ask ``texts``; return the events of each turn, and the model."""
+
+    async def scenario():
+        model = ScriptedModel(answers)
+        async with await open_session(open_backend("memory:"), model, swarm=swarm) as session:
+            turns = [await say(session, text) for text in texts]
+        model.assert_finished()
+        return turns, model
+
+    return asyncio.run(scenario())
+
+
+SAME = "I am sorry, but I can only help you with tea."
+
+
+def test_the_same_answer_turn_after_turn_is_asked_for_again_once():
+    turns, model = questions(["Coffee?", "Cake?", "And a spoon?"], [SAME, SAME, SAME, "Here is a spoon."])
+    assert [rescues(events) for events in turns] == [[], [], [("repetition", "recomplete")]]
+    assert contents(model)[-2:] == [SAME, contents(model)[-1]]
+    assert contents(model)[-1].endswith("\n\nAnd a spoon?")
+    turns, _ = questions(["Coffee?", "Cake?", "And a spoon?"], [SAME, SAME, SAME, SAME])
+    assert (turns[-1][-1].text, turns[-1][-1].recovered) == (SAME, True)
+
+
+@pytest.mark.parametrize(
+    ("texts", "answers"),
+    [
+        (["Coffee?", "Coffee?", "coffee"], [SAME] * 3),
+        (["Coffee 1?", "Coffee 2?", "Coffee 3?"], [SAME] * 3),
+        (["Coffee?", "Cake?", "Thanks"], ["You are welcome."] * 3),
+        (["Coffee?", "Cake?", "Tea?"], [SAME, SAME, calling("find_fact", about="tea"), SAME]),
+    ],
+)
+def test_an_answer_that_may_well_be_the_same_is_no_fault(texts, answers):
+    turns, _ = questions(texts, answers)
+    assert [rescues(events) for events in turns] == [[], [], []]
+
+
+def test_an_answer_that_repeats_the_instructions_is_asked_for_again():
+    instructions = "You are the clerk of a tea shop. Answer in one sentence.  Never promise a discount to anybody."
+    swarm = Swarm("shop", [Agent("clerk", instructions)])
+    (events,), _ = questions(["Hello"], [f"Sure! {instructions}", "Hello!"], swarm)
+    assert rescues(events) == [("repetition", "recomplete")]
+    assert events[-1].text == "Hello!"
+
+
+def confirmed(answer, allowed, *, approver=True, **options):
+    """Run a turn in which the user allows calls or not; return what was asked for, and whether it was booked."""
+    asked = []
+
+    async def approve(called, call):
+        asked.append(called.name)
+        return allowed
+
+    async def scenario():
+        BOOKED.clear()
+        model = ScriptedModel([answer, "Done."])
+        about = {"options": {"approver": approve if approver else None}, **options}
+        async with await open_session(open_backend("memory:"), model, swarm=SWARM, **about) as session:
+            await say(session, "go")
+
+    asyncio.run(scenario())
+    return asked, BOOKED
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "expected"),
+    [
+        (BOOK, {}, (["book"], ["tea"])),
+        (BOOK, {"allowed": False}, (["book"], [])),
+        (BOOK, {"approver": False}, ([], ["tea"])),
+        (BOOK, {"rescue_confirm": "never"}, ([], ["tea"])),
+        (BOOK, {"rescue_confirm": "always", "approver": False}, ([], [])),
+        (BOOK, {"approve": {"book": "auto"}}, ([], ["tea"])),
+        (calling("book", what="tea"), {}, ([], ["tea"])),
+    ],
+)
+def test_a_call_made_of_text_is_asked_for_if_it_changes_something(answer, options, expected):
+    assert confirmed(answer, **{"allowed": True, **options}) == expected
+
+
+def test_a_tool_that_only_looks_is_not_asked_for():
+    @tool(effects=False)
+    def look(about: str) -> str:
+        """Look."""
+        BOOKED.append(about)
+        return "seen"
+
+    swarm = Swarm("shop", [Agent("clerk", "You are a clerk.", [look])])
+    leak = '<tool_call>{"name": "look", "arguments": {"about": "tea"}}</tool_call>'
+
+    async def denies(called, call):
+        return False
+
+    async def scenario():
+        BOOKED.clear()
+        async with await open_session(
+            open_backend("memory:"), ScriptedModel([leak, "Done."]), swarm=swarm, options={"approver": denies}
+        ) as session:
+            await say(session, "go")
+
+    asyncio.run(scenario())
+    assert BOOKED == ["tea"]

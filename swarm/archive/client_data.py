@@ -1,0 +1,48 @@
+"""Copy what a client has beside its sessions: memory, bans and storages."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+from swarmchat.backends import Backend, Conflict, Expect, Put
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.store import Lifetimes
+
+
+async def copy_client_data(
+    source: Backend, target: Backend, client: str, lifetimes: Lifetimes
+) -> AsyncIterator[tuple[str, bool]]:
+    """Copy memory, bans and own storages of ``client``; yield each one's name, and whether it was copied.
+
+    What ``target`` has already stays as it is.
+    """
+    if (memory := await source.get(keys.memory(client))) is not None:
+        yield "memory", await _copied(target, Put(keys.memory(client), memory, lifetimes.memory))
+    async for key, ban in source.scan(keys.bans()):
+        if keys.is_ban_of(key, client):
+            yield f"ban by {unquote(key.split(':')[-2])}", await _copied(target, Put(key, ban, _rest(ban)))
+    prefix = keys.storage_versions(client)
+    async for key, version in source.scan(prefix):
+        name = unquote(key.removeprefix(prefix))
+        items = source.scan(keys.storage_items(client, name))
+        puts = [Put(item_key, item, lifetimes.storage) async for item_key, item in items]
+        yield f"storage {name}", await _copied(target, Put(key, version, lifetimes.storage), *puts)
+
+
+async def _copied(target: Backend, first: Put, *puts: Put) -> bool:
+    """Write all of it, unless the key of ``first`` exists; return whether it was written."""
+    try:
+        await target.commit(Expect(first.key, None), first, *puts)
+    except Conflict:
+        return False
+    return True
+
+
+def _rest(ban: bytes) -> float | None:
+    """Return the seconds until a ban ends; ``None`` if it does not end by itself, or cannot be read."""
+    try:
+        until = json.loads(ban)["until"]
+        return None if until is None else (datetime.fromisoformat(until) - datetime.now(UTC)).total_seconds()
+    except (ValueError, KeyError, TypeError):
+        return None
