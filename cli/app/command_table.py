@@ -17,6 +17,7 @@ PLACES = {
     "replay": "replay.command:replay",
     "online": "inspection.commands:online",
     "init": "swarms.commands:init",
+    "check": "swarms.commands:check",
     "doctor": "doctor.command:doctor",
     "completion": "completion.command:completion",
     "agents": "swarms.commands:agents_app",

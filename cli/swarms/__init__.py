@@ -1,1 +1,1 @@
-"""`swarmchat agents`, `tools` and `init`: show a swarm, call its tools, or write a new one."""
+"""`swarmchat agents`, `tools`, `check` and `init`: show a swarm, call its tools, find its mistakes, or write one."""

@@ -1,8 +1,9 @@
-"""``swarmchat agents``, ``tools`` and ``init``: show the parts of a swarm, call its tools, write a new one."""
+"""``swarmchat agents``, ``tools``, ``check`` and ``init``: show, try, check and write swarms."""
 
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -155,6 +156,32 @@ def call_tool(
     run_on_reader(flags if session is not None else {**flags, "backend": "memory"}, work)
 
 
+@options.settings("swarm", "profile")
+def check(*, flags: options.Flags, as_json: options.Json = False) -> None:
+    """Check a swarm for mistakes, without running a model. Exit code 78 if it has errors; warnings do not count.
+
+    \b
+    swarmchat check -S bakery
+    """
+
+    def show(swarm: "Swarm") -> int:
+        from swarmchat.cli.settings import wiring
+        from swarmchat.swarm.agents.swarm_check import check_swarm
+
+        findings = check_swarm(swarm, wiring.read_settings(flags).approve or {})
+        if as_json:
+            print_json([asdict(finding) for finding in findings])
+        else:
+            for finding in findings:
+                line = f"{finding.severity}: {finding.where}: {finding.problem}; {finding.advice}"
+                print(sanitize(" ".join(line.split())))
+            if not findings:
+                print(f"swarm {swarm.name}: no mistakes found")
+        return ConfigError.exit_code if any(finding.severity == "error" for finding in findings) else 0
+
+    _run_on_swarm(flags, show)
+
+
 def init(folder: Annotated[Path, typer.Argument(help="Folder to write to; created if missing.")] = Path()) -> None:
     """Write a small swarm that runs, as a starting point.
 
@@ -196,13 +223,15 @@ def _fields(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
     }
 
 
-def _run_on_swarm(flags: options.Flags, show: Callable[["Swarm"], None]) -> NoReturn:
-    async def run() -> None:
+def _run_on_swarm(flags: options.Flags, show: Callable[["Swarm"], int | None]) -> NoReturn:
+    """Run ``show`` on the swarm that ``flags`` choose; exit with its code, or with that of an error."""
+
+    async def run() -> int | None:
         from swarmchat.cli.settings import wiring
 
         swarm = wiring.make_swarm(wiring.apply_settings(flags))
         try:
-            show(swarm)
+            return show(swarm)
         finally:
             await wiring.close_swarm(swarm)
 

@@ -4,7 +4,8 @@ import asyncio
 import struct
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from swarmchat.backends import Put
 from swarmchat.swarm.common.cancellation import run_to_completion
@@ -26,6 +27,15 @@ _HEADER = struct.Struct("<I")
 _LONGEST = 1 << 16
 """More dimensions than any model has: a header with a larger number is damaged."""
 _TOLERANCE = 1e-3
+
+
+_Computing: TypeAlias = "dict[tuple[int, str, str], asyncio.Future[dict[str, Vector] | None]]"
+
+_COMPUTING: WeakKeyDictionary[asyncio.AbstractEventLoop, _Computing] = WeakKeyDictionary()
+"""The texts that each event loop computes now, by the ``id`` of the backend, the embedder's name, and the text.
+
+All storages and sessions of a program share it, so none computes what another already does.
+"""
 
 
 class Embedder(Protocol):
@@ -70,7 +80,6 @@ class PersistEmbedding:
         self._store = store
         self._remembered = remembered
         self._recent: OrderedDict[str, Vector] = OrderedDict()
-        self._waiting: dict[str, asyncio.Future[dict[str, Vector] | None]] = {}
         self._dimension: int | None = None
         # Whether the embedder itself returned it; cached vectors may come from another model of the same name.
         self._proven = False
@@ -89,7 +98,8 @@ class PersistEmbedding:
 
         A blank text gets zeros, and so does one for which the embedder returns zeros. As long as all
         texts were blank, the dimension is unknown, and is 0. Each text is computed once: repeated ones in a call, in
-        calls that run at once, and whatever is in the store's cache. The next call computes again what failed.
+        calls that run at once in this event loop, and whatever is in the store's cache. The next call computes again
+        what failed.
 
         Raises EmbeddingError, what the embedder raises, and the errors of the backend.
         """
@@ -99,6 +109,7 @@ class PersistEmbedding:
         texts = [prefix + text if text.strip() else text for text in texts]
         distinct = list(dict.fromkeys(text for text in texts if text.strip()))
         vectors: dict[str, Vector] = {}
+        computing = _COMPUTING.setdefault(asyncio.get_running_loop(), {})
         # Cached vectors turn out to have the wrong dimension if the embedder returns another for the rest.
         while missing := [text for text in distinct if text not in vectors or vectors[text].size != self._dimension]:
             # Claim every text that nobody computes before the first await, or two calls would claim the same.
@@ -106,24 +117,30 @@ class PersistEmbedding:
             for text in missing:
                 if (vector := self._recall(text)) is not None:
                     vectors[text] = vector
-                elif text in self._waiting:
-                    theirs[text] = self._waiting[text]
+                elif (future := computing.get(self._claim(text))) is not None:
+                    theirs[text] = future
                 else:
                     mine.append(text)
-            vectors |= await self._compute(mine)
+            vectors |= await self._compute(mine, computing)
             for text, future in theirs.items():
                 # None: the other call was cancelled, so this one computes the text in the next round.
                 if (result := await asyncio.shield(future)) is not None:
                     vectors[text] = result[text]
+                    self._dimension = self._dimension or result[text].size
+                    self._remember(text, result[text])
         zero = np.zeros(self._dimension or 0, np.float32)
         return np.stack([vectors.get(text, zero) for text in texts]) if texts else zero.reshape(1, -1)[:0]
 
-    async def _compute(self, texts: list[str]) -> "dict[str, Vector]":
+    def _claim(self, text: str) -> tuple[int, str, str]:
+        # The id stays the backend's: this object keeps it alive while it computes.
+        return id(self._store.backend), self.embedder.name, text
+
+    async def _compute(self, texts: list[str], computing: _Computing) -> "dict[str, Vector]":
         """Return the vectors of ``texts``, which no other call computes, from the cache or the embedder."""
         batches = [texts[first : first + _BATCH] for first in range(0, len(texts), _BATCH)]
         futures = [asyncio.get_running_loop().create_future() for _ in batches]
         for batch, future in zip(batches, futures, strict=True):
-            self._waiting |= dict.fromkeys(batch, future)
+            computing |= dict.fromkeys(map(self._claim, batch), future)
         vectors: dict[str, Vector] = {}
         try:
             for batch, future in zip(batches, futures, strict=True):
@@ -139,7 +156,7 @@ class PersistEmbedding:
             raise
         finally:
             for text in texts:
-                del self._waiting[text]
+                del computing[self._claim(text)]
             for future in futures:
                 if not future.done():
                     future.set_result(None)

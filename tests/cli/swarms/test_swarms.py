@@ -368,3 +368,41 @@ def test_a_process_of_its_own_says_the_same(program):
     assert (shown.out.splitlines()[0], shown.err, shown.code) == ("flowchart LR", "", 0)
     wrong = program.run("state", "-s", "none")
     assert (wrong.out, wrong.err, wrong.code) == ("", "error: ann has no session 'none' on disk\n", 66)
+
+
+# The check of a swarm.
+
+
+def test_check_finds_no_mistakes_in_the_template(shop):
+    assert ok(shop, "check", *SHOP) == "swarm bakery: no mistakes found\n"
+    assert json.loads(ok(shop, "check", *SHOP, "--json")) == []
+    assert ok(shop, "check") == "swarm assistant: no mistakes found\n"
+
+
+def test_check_warns_and_fails(shop):
+    tools = shop.folder / "shop" / "tools.py"
+    text = tools.read_text()
+    tools.write_text(text.replace('    """Fill in the order; leave out what is not known yet.\n', '    """\n'))
+    assert "warning: tool fill_order" in ok(shop, "check", *SHOP)
+    tools.write_text(text.replace("= await ctx.state", "= ctx.state"))
+    done = shop.invoke("check", *SHOP)
+    assert (done.err, done.code) == ("", 78)
+    assert re.fullmatch(r"error: tools\.py:\d+: ctx\.state\('order'\)\.update\(…\) is not awaited; .*\n", done.out)
+    (finding,) = json.loads(shop.invoke("check", *SHOP, "--json").out)
+    assert finding["severity"] == "error"
+
+
+def test_check_knows_the_rules_of_approval_and_modules(shop):
+    (shop.folder / "swarmchat.toml").write_text('[approve]\n"find_bred" = "deny"\n')
+    done = shop.invoke("check", *SHOP)
+    assert (done.code, done.out) == (
+        78,
+        "error: approve 'find_bred': matches no tool of this swarm; did you mean 'find_bread'?\n",
+    )
+    (shop.folder / "swarmchat.toml").unlink()
+    (shop.folder / "kiosk.py").write_text(
+        "from swarmchat.swarm import Agent, Swarm, tool\n@tool\ndef pay() -> str:\n    'Pay.'\n"
+        "mine = Swarm('kiosk', [Agent('a')])\n"
+    )
+    assert "warning: kiosk.py:2: no agent has the tool pay" in ok(shop, "check", "-S", "kiosk:mine")
+    assert "unknown module" in refused(shop, "check", "-S", "kiosque:mine", code=78)

@@ -204,6 +204,24 @@ class TestAtOnce:
 
         run(check())
 
+    def test_storages_and_sessions_of_a_process_share_what_is_computed(self, backend_url):
+        async def check() -> None:
+            backend, embedder = open_backend(backend_url), Counting()
+            embedder.gate = asyncio.Event()
+            owners = [PersistEmbedding(Store(backend), embedder) for _ in range(5)]
+            calls = [asyncio.ensure_future(owner.vectors(["same", f"own {at}"])) for at, owner in enumerate(owners)]
+            await embedder.started.wait()
+            embedder.gate.set()
+            for at, vectors in enumerate(await asyncio.gather(*calls)):
+                np.testing.assert_allclose(vectors, [unit("same"), unit(f"own {at}")], rtol=1e-6)
+            assert embedder.texts.count("same") == 1
+            # Another store keeps its own vectors.
+            await PersistEmbedding(Store(MemoryBackend()), embedder).vectors(["same"])
+            assert embedder.texts.count("same") == 2
+            await backend.close()
+
+        run(check())
+
     def test_a_failure_reaches_all_who_wait_and_is_not_kept(self):
         async def check() -> None:
             embedding = PersistEmbedding(Store(MemoryBackend()), embedder := Counting())
