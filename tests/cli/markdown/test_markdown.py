@@ -329,7 +329,7 @@ def test_repeated_marks_take_linear_work(mark: str):
         stream.feed(mark * size)
         stream.finish()
 
-    assert_linear(work, 4000)
+    assert_linear(work, 1200)
 
 
 @pytest.mark.parametrize("mark", REPEATED)
