@@ -31,9 +31,9 @@ PUBLIC = {
     """,
     "swarmchat.swarm": """
         Adapted Agent Answer BadRecord Ban Budget CompactFailed ConnectionSettingsError Context ContextTooLong
-        DefinitionError DemoModel DemoRule Difference Embedder EmbeddingError Event Fault Group GroupBuilder
-        Groups HandedOver HandoffLoop HookError LearnedAdaptations Lifetimes LimitReached LogLost Model
-        ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound ModelRefused ModelRequest
+        DefinitionError DemoModel DemoRule Difference Embedder EmbeddingError Event Fault FellBack Group
+        GroupBuilder Groups HandedOver HandoffLoop HookError LearnedAdaptations Lifetimes LimitReached LogLost
+        Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound ModelRefused ModelRequest
         ModelUnavailable NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel OverBudget PersistAlive
         PersistEmbedding PersistMemory PersistPolicy PersistState PersistStorage PersistSwarm PinError Policy
         Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record RecordedConversation Redaction Refused

@@ -17,7 +17,6 @@ from swarmchat.cli.sessions.pages import print_dialogue, print_hits, print_sessi
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.readers import read_age
 from swarmchat.cli.settings.store import OpenStore, open_store
-from swarmchat.cli.terminal.confirmation import can_confirm, confirm
 from swarmchat.cli.terminal.printing import as_line, count_of, print_json, print_rows
 from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.repair import repair_file, repair_session
@@ -239,6 +238,8 @@ async def _confirm(infos: Sequence[SessionInfo], yes: bool) -> None:
     """Ask before deleting ``infos``, and exit unless the answer is yes. Raises UsageError without a terminal."""
     if yes:
         return
+    from swarmchat.cli.terminal.confirmation import can_confirm, confirm
+
     if not can_confirm():
         raise UsageError("cannot ask for confirmation without a terminal: pass --yes")
     names = ", ".join(as_line(info.name) for info in infos[:5]) + ("" if len(infos) <= 5 else ", …")

@@ -113,7 +113,9 @@ class AnswerFilter:
         """Return the position from which the rest of the text may be the start of a mark."""
         text = self._text
         for start in range(max(position, len(text) - 40), len(text)):
-            if text[start] in self._marks.heads and text[start:] in self._marks.beginnings:
+            # A mark that begins with a letter is not found inside a word.
+            inside = text[start].isalpha() and text[start - 1 : start].isalnum()
+            if text[start] in self._marks.heads and not inside and text[start:] in self._marks.beginnings:
                 return start
         return len(text)
 

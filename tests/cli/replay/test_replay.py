@@ -388,7 +388,7 @@ def test_a_file_that_cannot_be_used_is_told_with_its_line(number, line, message,
         (lambda all_: all_.__setitem__(2, all_[2].replace(b'"v":1', b'"v":9')), "line 3: the log has format version 9"),
         (lambda all_: all_.__setitem__(2, all_[2][:40]), "line 3: it is not JSON"),
         (lambda all_: all_.insert(4, b'{"type":"expect","agnet":"x"}'), "line 5: nothing is known of 'agnet'"),
-        (lambda all_: all_.__setitem__(1, b"[" * 100_000), "line 2: it is not JSON"),
+        (lambda all_: all_.__setitem__(1, b"[" * 100_000), "line 2: it is nested more than 100 levels deep"),
     ],
 )
 def test_a_log_that_cannot_be_used(change, message, program, log):
