@@ -99,6 +99,12 @@ def test_the_examples_can_be_named(tmp_path, name):
     assert load_swarm(name, tmp_path).name.replace("-", "_") == name
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_toml_file_may_begin_with_a_byte_order_mark(folder, encoding):
+    (folder / "shop" / "swarm.toml").write_bytes(TOML.replace("front desk", "Empfang für alle").encode(encoding))
+    assert load_swarm("shop", folder).agent("front").prompt == "You are the Empfang für alle."
+
+
 def test_a_swarm_in_toml(folder):
     swarm = load_swarm("shop", folder)
     front = swarm.agent("front")
