@@ -9,7 +9,7 @@ from typing import Any
 
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.terminal.printing import print_json
+from swarmchat.cli.terminal.printing import as_line, print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.models.discovery import LocalServer, find_servers
 from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
@@ -48,7 +48,7 @@ async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
         print_json({"server": address, "models": rows, "found": [asdict(server) for server in servers]})
         return
     for row in rows:
-        print(f"{'*' if row['current'] else ' '} {row['id']}")
+        print(f"{'*' if row['current'] else ' '} {as_line(row['id'])}")
     if address is None:
         for line in map(server_hint, servers) if servers else [CONNECT]:
             print(f"  {line}", file=sys.stderr)

@@ -13,7 +13,7 @@ from swarmchat.cli.app.command_runner import run_and_exit
 from swarmchat.cli.app.typer_app import Commands
 from swarmchat.cli.errors import ConfigError, NotFoundError, ToolFailedError, UsageError
 from swarmchat.cli.inspection.commands import run_on_reader
-from swarmchat.cli.terminal.printing import print_json
+from swarmchat.cli.terminal.printing import as_line, print_json
 from swarmchat.cli.terminal.sanitize import sanitize
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def show_agent(
             return
         print(_head(agent))
         for text in texts:
-            print(f"\n{text}")
+            print(f"\n{sanitize(text)}")
         for definition in definitions:
             print(f"\n  {tool_line(definition['function'])}")
         if agent.targets:
@@ -208,7 +208,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to write to; create
 
 
 def _head(agent: "Agent") -> str:
-    return f"{agent.name}  {agent.description}".rstrip()
+    return f"{agent.name}  {as_line(agent.description)}".rstrip()
 
 
 def _fields(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:

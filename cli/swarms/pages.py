@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.agents.agent import Swarm
 
 
 def tool_line(function: Mapping[str, Any]) -> str:
-    """Return the name, parameters and first line of description of a function that has the form of the chat API."""
+    """Return the name, parameters and first line of description of a function that has the form of the chat API.
+
+    The line is safe to print.
+    """
     summary = function.get("description", "").split("\n")[0]
-    return f"{function['name']}({', '.join(function['parameters']['properties'])})  {summary}".rstrip()
+    return as_line(f"{function['name']}({', '.join(function['parameters']['properties'])})  {summary}".rstrip())
 
 
 def as_tree(swarm: Swarm) -> str:

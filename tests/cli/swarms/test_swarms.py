@@ -129,6 +129,18 @@ def test_the_result_of_a_tool_cannot_control_the_terminal(program):
     assert ok(program, "tools", "call", "shout", "-S", "loud.py") == "␛[2Jhello\n"
 
 
+@pytest.mark.parametrize("command", [("agents", "list"), ("agents", "show", "a"), ("tools", "list")])
+def test_the_texts_of_a_swarm_cannot_control_the_terminal(command, program):
+    (program.folder / "loud.py").write_text(
+        "from swarmchat.swarm import Agent, Swarm\n"
+        "def shout() -> None:\n    'Shouts \x1b[2J \u202e aloud.'\n"
+        "swarm = Swarm('loud', [Agent('a', 'be \x1b]0;x\x07 kind', description='is \x1b[2J loud', tools=[shout])])\n"
+    )
+    shown = ok(program, *command, "-S", "loud.py")
+    assert re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown) is None
+    assert "␛[2J" in shown
+
+
 def test_the_template_runs(program):
     made = ok(program, "init", "shop").splitlines()
     assert made == ["shop/swarm.toml", "shop/tools.py", "try it: swarmchat chat -S shop"]
