@@ -41,7 +41,7 @@ Watch = Callable[[int, str, object], bool]
 it, with how many objects it is in; ``False`` refutes."""
 UNREAD, MORE = object(), object()
 
-_SPACE = re.compile(r"[ \t\r\n\ufeff\u00a0]*+(?:(?://|#)[^\n]*+(?:\n[ \t\r\n]*+|\Z)|/\*(?s:.){0,200}?\*/[ \t\r\n]*+)*+")
+_SPACE = re.compile(r"[ \t\r\n\ufeff\u00a0]*+(?:(?://|#)[^\n]*+(?:\n[ \t\r\n]*+|\Z)|/\*(?s:.){0,200}?\*/[ \t\r\n]*+)*")
 _OPEN_COMMENT = re.compile(r"/(?:\*(?:(?!\*/)(?s:.)){0,201})?\Z")
 _STRINGS = {
     first: re.compile(rf"{first}([^{last}\\]*+(?:\\.[^{last}\\]*+)*+)({last})?", re.DOTALL)
@@ -49,7 +49,7 @@ _STRINGS = {
 }
 # Strings without escapes: those of Python, of FunctionGemma and of Gemma 4.
 _RAW_STRINGS = {
-    mark: re.compile(rf"{re.escape(mark)}((?:(?!{re.escape(mark)}).)*+)({re.escape(mark)})?", re.DOTALL)
+    mark: re.compile(rf"{re.escape(mark)}(.*?)(?:({re.escape(mark)})|\Z)", re.DOTALL)
     for mark in ('"""', "'''", "<escape>", '<|"|>')
 }
 _RAW_MARKS = tuple(_RAW_STRINGS)
