@@ -197,6 +197,7 @@ def test_keys_of_newer_terminals(program, server):
         screen.wait_for("1 queued: Up")
         gate.release()
         screen.wait_for("You said: three four")
+        screen.wait_for(at_prompt)
         screen.send(CTRL_D)
         assert screen.wait_for_end() == 0
     assert sent(server) == ["one\ntwo", "three\nfour"]
