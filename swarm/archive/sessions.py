@@ -53,8 +53,7 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
 
 async def find_unfinished(backend: Backend, client: str, session: str) -> SessionInfo | None:
     """Return the session ``session`` if an interrupted import or copy has left a part of it, which no list shows."""
-    stored = await backend.get(keys.session_lease(client, session))
-    holder = parse_holder(stored) if stored is not None else None
+    holder = parse_holder(await backend.get(keys.session_lease(client, session)))
     if holder is None or holder.unfinished is None:
         return None
     return SessionInfo(session, session, client, created="", updated="")
