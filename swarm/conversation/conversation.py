@@ -265,7 +265,7 @@ class Conversation:
                 self.budget,
                 self.model.name,
                 system=await self.agent.system_messages(self.tool_context()),
-                tools=[*(tool.definition for tool in toolset.tools.values()), *handoffs],
+                tools=[*toolset.definitions, *handoffs],
                 pending=[*self.journal.unsaved, *pending],
                 tail=tail,
             )
