@@ -78,7 +78,7 @@ def test_dropped_files(folder, monkeypatch):
     for form in (f"'{spaced}'", str(spaced).replace(" ", "\\ "), str(spaced), spaced.as_uri()):
         assert pasted_file(form) == Path("a b.txt")
     assert pasted_file("~/notes.md") == Path("~/notes.md")
-    monkeypatch.chdir("/")
+    monkeypatch.chdir("src")
     assert pasted_file(str(spaced)) == spaced
     for other in ("notes.md", f"{plain}\n{plain}", f"{plain} {plain}", "/etc", "/missing", f"'{plain}", "it's", ""):
         assert pasted_file(other) is None, other
