@@ -11,6 +11,7 @@
     │   ├── RequestLimit        too many requests in one turn
     │   ├── RepeatedCall        the same tool call again and again
     │   └── HandoffLoop         agents hand over in a circle
+    ├── OutputError             no answer of the required type came: 4
     ├── DefinitionError         a swarm, agent, tool or policy is defined wrongly: 78
     ├── HookError               a function of the swarm's author raised an error: 1
     ├── StateError              a stored state does not fit its type: 65
@@ -110,6 +111,12 @@ class RepeatedCall(LimitReached):
 
 class HandoffLoop(LimitReached):
     """A handoff would visit an agent a second time in one turn."""
+
+
+class OutputError(SwarmError):
+    """The turn ended without an answer of the type that was asked for. The conversation can go on."""
+
+    exit_code = 4
 
 
 class DefinitionError(SwarmError):

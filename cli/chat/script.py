@@ -5,13 +5,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.builtin import is_command, parse_command
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.common.encoding import decode_text
-from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.common.encoding import decode_json, decode_text
+from swarmchat.swarm.errors import DefinitionError, SwarmError
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.output import OutputType
 
 _QUOTES = '"""'
 _ESCAPED = ("\\#", "\\/", '\\"', "\\\\")
@@ -73,6 +76,23 @@ def find_script(words: list[str], path: Path | None, limit: int) -> Script:
     if not text.strip():
         raise UsageError("nothing to send: the message is empty")
     return Script([Step(text.strip())])
+
+
+def read_schema(path: Path, limit: int) -> "OutputType":
+    """Return the type of answers that the JSON schema in ``path`` describes. Raises UsageError."""
+    from swarmchat.swarm.tools.output import output_type
+
+    text, name = _read_text(path, limit)
+    try:
+        schema = decode_json(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is not JSON ({error}): expected a JSON schema") from error
+    if not isinstance(schema, dict):
+        raise UsageError(f'{name} holds {text.strip()[:60]}: expected a JSON schema, such as {{"type": "object"}}')
+    try:
+        return output_type(schema)
+    except DefinitionError as error:
+        raise UsageError(f"{name}: {error}") from error
 
 
 def read_script(text: str, name: str) -> Script:

@@ -16,6 +16,7 @@ _REPAIRED = {
     "bad_arguments": "repaired",
     "control_tokens": "removed control tokens",
     "repetition": "cut off an answer that repeated itself",
+    "bad_output": "took the JSON out of the answer",
 }
 _FAULTS = {
     "unknown_tool": "the model called an unknown tool",
@@ -27,6 +28,7 @@ _FAULTS = {
     "repetition": "the answer is a repetition",
     "empty": "the model answered with nothing",
     "rejected": "the answer was not accepted",
+    "bad_output": "the answer is not of the type that was asked for",
 }
 _STEPS = {
     "feedback": "told the model",

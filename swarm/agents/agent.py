@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.names import check_name, nearest
+from swarmchat.swarm.common.names import OUTPUT_TOOL, check_name, nearest
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.primitives.navigation import Navigation
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.embeddings import Embedder
     from swarmchat.swarm.storage.storage import Storage
     from swarmchat.swarm.tools.context import Context
+    from swarmchat.swarm.tools.output import OutputType
     from swarmchat.swarm.tools.tool import Tool
 
 PREFIX = "transfer_to_"
@@ -54,6 +55,8 @@ class Agent:
     validate: Callable[[str], str | Awaitable[str | None] | None] | None = None
     """Called with each answer before the user sees it; returns the problem if the answer is not acceptable. Answers
     do not stream then."""
+    output: Any = None
+    """The type of its answers: one that pydantic knows, or a JSON schema. ``None``: text."""
 
     def __post_init__(self) -> None:
         # With transfer_to_ before it, it is the name of a tool.
@@ -64,6 +67,10 @@ class Agent:
             from swarmchat.swarm.tools.tool import as_tool
 
             object.__setattr__(self, "tools", tuple(as_tool(function) for function in self.tools))
+        if self.output is not None:
+            from swarmchat.swarm.tools.output import output_type
+
+            object.__setattr__(self, "output", output_type(self.output))
         object.__setattr__(
             self, "handoffs", tuple(each if isinstance(each, str) else each.name for each in self.handoffs)
         )
@@ -74,6 +81,12 @@ class Agent:
     def own_tools(self) -> tuple["Tool", ...]:
         """The tools of the agent, without handoffs."""
         return tuple(self.tools)  # type: ignore[arg-type]  # __post_init__ has made tools of the functions
+
+    @property
+    def output_type(self) -> "OutputType | None":
+        """The type of its answers; ``None`` for text."""
+        kind: OutputType | None = self.output
+        return kind
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -168,6 +181,10 @@ class Swarm:
                 raise DefinitionError(
                     f"agent {agent.name!r}: the tool name {name!r} is reserved for a handoff: rename the tool"
                 )
+        if OUTPUT_TOOL in own:
+            raise DefinitionError(
+                f"agent {agent.name!r}: the tool name {OUTPUT_TOOL!r} is reserved for typed answers: rename the tool"
+            )
 
 
 def _duplicates(names: Iterable[str]) -> set[str]:

@@ -30,6 +30,7 @@ _AGENT = {
     **dict.fromkeys(("tools", "handoffs", "system"), list),
     "parameters": dict,
     "max_tool_calls": int,
+    "output": (str, dict),
 }
 _POLICY = {
     **dict.fromkeys(("reject_input", "reject_output"), (str, list)),
@@ -102,6 +103,10 @@ class _Reader:
         tools = [self._tool(f"agents.{name}.tools", tool) for tool in fields.pop("tools", ())]
         if "validate" in fields:
             fields["validate"] = self._named(f"agents.{name}.validate", fields["validate"], callable)
+        if isinstance(fields.get("output"), str):
+            fields["output"] = self._named(
+                f"agents.{name}.output", fields["output"], lambda value: isinstance(value, type)
+            )
         return Agent(name, tools=tools, **fields)
 
     def _tool(self, where: str, name: object) -> Tool:

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from swarmchat.swarm.errors import DefinitionError
 
+OUTPUT_TOOL = "final_answer"
+"""The tool that a model calls with an answer of a given type; no tool of an agent may have this name."""
+
 
 def check_name(kind: str, name: str, longest: int) -> None:
     """Raise DefinitionError unless ``name`` has at most ``longest`` characters, all of which the chat API allows."""

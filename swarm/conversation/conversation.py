@@ -34,6 +34,7 @@ from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.tools.output import OutputType
     from swarmchat.swarm.tools.tool import Tool
 
 ToolRunner = Callable[["Tool", Context, dict[str, object], Outcome], Awaitable[str]]
@@ -249,15 +250,20 @@ class Conversation:
         *,
         tail: Sequence[Mapping[str, Any]] = (),
         shrink_to: int | None = None,
+        output: "OutputType | None" = None,
     ) -> RequestContext:
         """Return the context for the next request, as if ``pending`` were stored; ``tail`` ends it.
 
+        ``output`` is the type of the answer if not the agent's; its schema counts as a tool that is offered.
         ``shrink_to`` lowers the context window of this session from now on. Raises OverBudget, and leaves the window
         as it was, when what must be sent does not fit.
         """
         if toolset is None:
             toolset = await self.toolset()
-        handoffs = handoff_definitions(self.swarm, self.agent, self.navigation)
+        tools: list[Mapping[str, Any]] = [tool.definition for tool in toolset.tools.values()]
+        tools += handoff_definitions(self.swarm, self.agent, self.navigation)
+        if (kind := output or self.agent.output_type) is not None:
+            tools.append(kind.definition)
         window = self.view.window
         self.view.window = window if shrink_to is None else shrink_to
         try:
@@ -265,7 +271,7 @@ class Conversation:
                 self.budget,
                 self.model.name,
                 system=await self.agent.system_messages(self.tool_context()),
-                tools=[*(tool.definition for tool in toolset.tools.values()), *handoffs],
+                tools=tools,
                 pending=[*self.journal.unsaved, *pending],
                 tail=tail,
             )
@@ -273,14 +279,20 @@ class Conversation:
             self.view.window = window
             raise
 
-    def request(self, context: RequestContext, parameters: Mapping[str, Any]) -> ModelRequest:
+    def request(
+        self, context: RequestContext, parameters: Mapping[str, Any], output: "OutputType | None" = None
+    ) -> ModelRequest:
         """Return the request that sends ``context``; ``parameters`` override those of agent and settings."""
+        kind, tools = output or self.agent.output_type, tuple(context.tools)
         parameters = {**self.settings.parameters, **self.agent.parameters, **parameters}
+        if kind is not None:
+            # The schema is the last of the tools: how it is sent is up to the model.
+            parameters, tools = {**parameters, "response_format": kind.response_format}, tools[:-1]
         before = MessageDigest() if self.last_request is None else self.last_request.conversation
         self.last_request = ModelRequest(
             self.model.name,
             context.messages,
-            tuple(context.tools),
+            tools,
             parameters,
             context.system,
             echoes=context.echoes,

@@ -38,6 +38,7 @@ from swarmchat.swarm.replay.expectations import (
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
 from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, ReplayTools
+from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
 from swarmchat.swarm.replay.script import Action, split_actions
 from swarmchat.swarm.replay.stand_in import swarm_of
@@ -302,7 +303,8 @@ class _Replay:
     async def _ask(self, session: Session, action: Action) -> None:
         """Run one turn, and stop it where it was stopped. Its records hold what ended it."""
         self._recording.begin(action)
-        turn = asyncio.ensure_future(_run(session, action.text))
+        output = recorded_output(action, check=self._live) if "output" in action.records[0].data else None
+        turn = asyncio.ensure_future(_run(session, action.text, output))
         stop = asyncio.ensure_future(self._recording.stop.wait())
         try:
             await asyncio.wait({turn, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -339,8 +341,8 @@ def _timeless(record: Record) -> Record:
     return replace(record, data={**record.data, "ms": 0})
 
 
-async def _run(session: Session, text: str) -> None:
-    async with aclosing(session.run_turn(text)) as events:
+async def _run(session: Session, text: str, output: object) -> None:
+    async with aclosing(session.run_turn(text, output=output)) as events:
         async for _ in events:
             pass
 

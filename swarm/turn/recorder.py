@@ -33,6 +33,8 @@ class TurnRecorder:
         """The last whole answer."""
         self.question = ""
         """The user's message."""
+        self.output: Any = None
+        """The last answer as a value of the type that was asked for."""
         self.unusable = False
         """Whether the answer has a fault that no step of the rescue could deal with, and says nothing."""
         self.reader: AnswerReader | None = None
@@ -53,11 +55,13 @@ class TurnRecorder:
         self._rescues += kind == "rescue"
         return self._batch.add(kind, turn=self._turn, agent=self._conversation.agent.name, **data)
 
-    def add_user(self, text: str) -> None:
-        """Add the user's message."""
+    def add_user(self, text: str, output: str | None = None) -> None:
+        """Add the user's message; ``output`` names the type of answer that was asked for with it."""
         self.question = text
         message = {"role": "user", "content": text}
-        self.kept_by_flush.append(self.add("user", message=message, tokens=self._conversation.count(message)).seq)
+        fields = {} if output is None else {"output": output}
+        tokens = self._conversation.count(message)
+        self.kept_by_flush.append(self.add("user", message=message, tokens=tokens, **fields).seq)
 
     def add_request(self, request: ModelRequest, tokens: int) -> None:
         """Add a request and its tokens as counted here."""
@@ -153,5 +157,12 @@ class TurnRecorder:
         answer = self.answer
         recovered = answer.finish != "placeholder" and not self.unusable
         return TurnEnded(
-            self._turn, answer.text, answer.finish, self.context_tokens, answer.usage, self._rescues, recovered
+            self._turn,
+            answer.text,
+            answer.finish,
+            self.context_tokens,
+            answer.usage,
+            self._rescues,
+            recovered,
+            self.output,
         )
