@@ -183,8 +183,7 @@ async def _check_leases(checks: Checks, backend: Backend, infos: list[SessionInf
     """Check the locks. Returns the ids of the open sessions, whose logs are being written."""
     open_ids: set[str] = set()
     for info in infos:
-        stored = await backend.get(keys.session_lease(info.client, info.id))
-        holder = parse_holder(stored) if stored is not None else None
+        holder = parse_holder(await backend.get(keys.session_lease(info.client, info.id)))
         if holder is None:
             continue
         name = one_line(info.name, 60)

@@ -212,10 +212,10 @@ def _as_text(chat: ChatContext, name: str, value: Any) -> str:
 
 
 async def _rules(chat: ChatContext, typed: str) -> list[Choice]:
-    name, space, _ = typed.partition(" ")
-    if space:
-        return [(f"{name} {mode}", "") for mode in _MODES]
     tools = {tool.name: tool for agent in chat.session.swarm.agents for tool in agent.own_tools}
+    name, space, _ = typed.rpartition(" ")
+    if space and not any(each.startswith(typed) for each in tools):
+        return [(f"{name} {mode}", "") for mode in _MODES]
     rules = [(name, f"{chat.session.settings.rule_for(name, tool.approve)} now") for name, tool in tools.items()]
     return [*((mode, "for all tools") for mode in _MODES), *rules]
 
@@ -228,19 +228,21 @@ async def _rules(chat: ChatContext, typed: str) -> list[Choice]:
     is_useful=lambda chat: any(agent.own_tools for agent in chat.session.swarm.agents),
 )
 async def _approve(chat: ChatContext, argument: str) -> str | CommandResult:
-    words, settings = argument.split(), chat.session.settings
-    if not words:
+    settings = chat.session.settings
+    # The names of tools may contain spaces.
+    pattern, _, mode = argument.strip().rpartition(" ")
+    if not mode:
         tools = (await chat.session.conversation.toolset()).tools
         lines = [f"{name}: {settings.rule_for(name, tool.approve)}" for name, tool in tools.items()]
         return "\n".join(lines) or f"{chat.session.agent.name} has no tools"
-    if len(words) > 2 or words[-1] not in _MODES:
+    if mode not in _MODES:
         raise UsageError(
             f"{argument!r} is not a rule; expected auto, ask or deny, optionally after a pattern of tool names"
         )
-    pattern, rules = ("*", {}) if len(words) == 1 else (words[0], settings.approve)
+    pattern, rules = (pattern.strip(), settings.approve) if pattern else ("*", {})
     others = {each: rule for each, rule in rules.items() if each != pattern}
-    await chat.session.change_settings(replace(settings, approve={pattern: words[-1], **others}))
-    return CommandResult(remark=f"tools matching {pattern}: {words[-1]}, until the session is closed")
+    await chat.session.change_settings(replace(settings, approve={pattern: mode, **others}))
+    return CommandResult(remark=f"tools matching {pattern}: {mode}, until the session is closed")
 
 
 async def _debug_pages(chat: ChatContext, typed: str) -> list[Choice]:

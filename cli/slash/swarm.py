@@ -1,6 +1,7 @@
 """Slash commands about the swarm: agents, tools, states, storages and memory."""
 
 import json
+from collections.abc import Iterable
 
 from swarmchat.cli.completion.tool_arguments import continued, names_line, skeleton
 from swarmchat.cli.errors import ToolFailedError, UsageError
@@ -48,7 +49,7 @@ def _check_storage(swarm: Swarm, argument: str) -> None:
 
 def _check_call(swarm: Swarm, argument: str) -> None:
     names = [tool.name for agent in swarm.agents for tool in agent.own_tools]
-    _check_declared(swarm, "tool", argument.partition(" ")[0], names)
+    _check_declared(swarm, "tool", _split_call(argument, names)[0], names)
 
 
 def _check_declared(swarm: Swarm, kind: str, name: str, names: list[str]) -> None:
@@ -72,7 +73,7 @@ async def _storages(chat: ChatContext, typed: str) -> list[Choice]:
 async def _calls(chat: ChatContext, typed: str) -> list[Choice]:
     """Offer the tools of the active agent; after a name, an object to fill in, or one more argument."""
     tools = (await chat.session.conversation.toolset()).tools
-    name, space, arguments = typed.partition(" ")
+    name, space, arguments = _split_call(typed, tools)
     if not space:
         return [(tool.name, tool.signature.description.split("\n")[0]) for tool in tools.values()]
     if name not in tools:
@@ -83,6 +84,13 @@ async def _calls(chat: ChatContext, typed: str) -> list[Choice]:
         objects = [(skeleton(parameters), names_line(parameters))]
         objects += [] if parameters.get("required") else continued(parameters, "{")
     return [(f"{name} {text}", about) for text, about in objects]
+
+
+def _split_call(typed: str, tools: Iterable[str]) -> tuple[str, str, str]:
+    """Split ``typed`` into the name of a tool, which may contain spaces, the space after it, and its arguments."""
+    names = [name for name in tools if f"{typed} ".startswith(f"{name} ")]
+    name = max(names, key=len, default=typed.partition(" ")[0])
+    return name, typed[len(name) :][:1], typed[len(name) + 1 :]
 
 
 async def _entries(chat: ChatContext, typed: str) -> list[Choice]:
@@ -209,9 +217,9 @@ async def _storage(chat: ChatContext, argument: str) -> str:
 )
 async def _call(chat: ChatContext, argument: str) -> CommandResult:
     session = chat.session
-    name, _, text = argument.partition(" ")
-    arguments = text.strip() or "{}"
     tools = (await session.conversation.toolset()).tools
+    name, _, text = _split_call(argument, tools)
+    arguments = text.strip() or "{}"
     if name not in tools:
         raise UsageError(f"{session.agent.name} cannot call {name!r} now; {nearest(name, tools)}")
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.names import OUTPUT_TOOL, check_name, nearest
+from swarmchat.swarm.common.names import OUTPUT_TOOL, check_name, nearest, portable_name
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.primitives.navigation import Navigation
 
@@ -74,8 +74,11 @@ class Agent:
         object.__setattr__(
             self, "handoffs", tuple(each if isinstance(each, str) else each.name for each in self.handoffs)
         )
-        if duplicates := _duplicates(tool.name for tool in self.own_tools):
-            raise DefinitionError(f"agent {self.name!r} has two tools named {min(duplicates)!r}: rename one")
+        if duplicates := _duplicates(portable_name(tool.name) for tool in self.own_tools):
+            name = min(duplicates)
+            names = sorted({tool.name for tool in self.own_tools if portable_name(tool.name) == name} - {name})
+            spellings = f", which is what models call {' and '.join(map(repr, names))}" if names else ""
+            raise DefinitionError(f"agent {self.name!r} has two tools named {name!r}{spellings}: rename one")
 
     @property
     def own_tools(self) -> tuple["Tool", ...]:
@@ -167,7 +170,7 @@ class Swarm:
         return DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, names)}")
 
     def _check_handoffs(self, agent: Agent) -> None:
-        own = {tool.name for tool in agent.own_tools}
+        own = {portable_name(tool.name) for tool in agent.own_tools}
         for target in agent.targets:
             if target not in self.names:
                 raise DefinitionError(

@@ -1,4 +1,4 @@
-"""Copy what a client has beside its sessions: memory, bans and storages."""
+"""Copy the data of a client that belongs to no session: memory, bans and storages."""
 
 import json
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ async def copy_client_data(
 ) -> AsyncIterator[tuple[str, bool]]:
     """Copy memory, bans and own storages of ``client``; yield each one's name, and whether it was copied.
 
-    What ``target`` has already stays as it is.
+    Values that ``target`` already has are not changed.
     """
     if (memory := await source.get(keys.memory(client))) is not None:
         yield "memory", await _copied(target, Put(keys.memory(client), memory, lifetimes.memory))
@@ -31,7 +31,7 @@ async def copy_client_data(
 
 
 async def _copied(target: Backend, first: Put, *puts: Put) -> bool:
-    """Write all of it, unless the key of ``first`` exists; return whether it was written."""
+    """Write all of ``first`` and ``puts`` unless the key of ``first`` exists; return whether they were written."""
     try:
         await target.commit(Expect(first.key, None), first, *puts)
     except Conflict:

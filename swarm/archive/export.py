@@ -1,4 +1,4 @@
-"""A session for others to read: its log as it is, or with things taken out, and as a request of the chat API."""
+"""Export a session for readers and other programs: JSON lines, messages of the chat API, Markdown, HTML."""
 
 import html
 import json
@@ -15,12 +15,10 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 
 
 def as_messages(records: Iterable[Record]) -> list[Mapping[str, Any]]:
-    """Return the conversation as the chat API takes it: every call with its results right behind it.
+    """Return the conversation as the chat API takes it: every call directly followed by its results.
 
-    Ids are as they were said, though two messages may share one: pairs stand together. Only within a message no id is
-    there twice.
-    What was undone, and what is before a reset, is left out; what merely does not fit into a context is there. Whoever
-    of the agents said something, it is the assistant that did.
+    Call ids are those of the log; within a message each is unique. Undone turns, and everything before a reset, are
+    left out; messages that do not fit into a context window are included. All agents are the assistant.
     """
     records = list(records)
     hidden = hidden_turns(records)
@@ -33,7 +31,7 @@ def as_messages(records: Iterable[Record]) -> list[Mapping[str, Any]]:
 
 
 def _with_name(part: Part) -> Mapping[str, Any]:
-    """Return the message with the name of the tool in a result, if it came with one: the API allows it."""
+    """Return the message; the result of a tool with the tool's name, if it was recorded with one."""
     if part.record is None or part.message["role"] != "tool":
         return part.message
     name = part.record.message.get("name")
@@ -46,13 +44,13 @@ def as_openai(records: Iterable[Record]) -> bytes:
 
 
 def as_jsonl(records: Iterable[Record]) -> Iterator[bytes]:
-    """Yield the lines of ``records``, each with its end."""
+    """Yield the lines of ``records``, with line ends."""
     for record in records:
         yield record.line + b"\n"
 
 
 def pretty(value: str) -> str:
-    """Return JSON with line breaks, for reading; what is no JSON object or list as it is."""
+    """Return a JSON object or list with line breaks, and any other text unchanged."""
     if value[:1] not in ("{", "["):
         return value
     try:
@@ -75,26 +73,25 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; paddi
 
 
 def as_markdown(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
-    """Yield the pieces of a page in Markdown. What is said is there as it was written, for it mostly is Markdown."""
+    """Yield the pieces of a page in Markdown. Messages are copied unchanged: they usually are Markdown."""
     yield f"# {_plain(info.title or info.name)}\n\n{_plain(_about(info))}\n"
     turn = 0
-    for said in dialogue(records):
-        if said.turn != turn:
-            turn = said.turn
+    for entry in dialogue(records):
+        if entry.turn != turn:
+            turn = entry.turn
             yield f"\n## Turn {turn}\n"
-        yield f"\n{_markdown(said)}\n"
+        yield f"\n{_markdown(entry)}\n"
 
 
 def as_html(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
-    """Yield the pieces of a page in HTML, without anything that runs or is loaded."""
+    """Yield the pieces of a page in HTML, without scripts and without anything that a browser loads."""
     title = _safe(info.title or info.name)
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'none'"
     yield f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
     yield f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style>\n</head>\n<body>\n'
     yield f"<header>\n<h1>{title}</h1>\n<p>{_safe(_about(info))}</p>\n</header>\n<main>\n"
-    for said in dialogue(records):
-        yield _section(said)
+    yield from map(_section, dialogue(records))
     yield "</main>\n</body>\n</html>\n"
 
 
@@ -104,27 +101,25 @@ def _about(info: SessionInfo) -> str:
     return ", ".join([*(part for part in parts if part), turns, info.updated[:16].replace("T", " ")])
 
 
-def _markdown(said: DialogueEntry) -> str:
-    if said.kind == "call":
-        call = f"{_code(f'{said.name}({said.arguments})')} {said.status}"
-        return f"**{_plain(said.who)}** {call.strip()}\n\n{_fenced(pretty(said.text))}" if said.text else call.strip()
-    if said.kind in ("note", "error"):
-        return f"*{_plain(said.text)}*"
-    return f"**{_plain(said.who)}**\n\n{_closed(said.text.strip())}"
+def _markdown(entry: DialogueEntry) -> str:
+    if entry.kind == "call":
+        call = f"{_code(f'{entry.name}({entry.arguments})')} {entry.status}".strip()
+        return f"**{_plain(entry.who)}** {call}\n\n{_fenced(pretty(entry.text))}" if entry.text else call
+    if entry.kind in ("note", "error"):
+        return f"*{_plain(entry.text)}*"
+    return f"**{_plain(entry.who)}**\n\n{_closed(entry.text.strip())}"
 
 
-def _section(said: DialogueEntry) -> str:
-    head = f'<section class="{said.kind}">\n'
-    if said.kind in ("note", "error"):
-        return f"{head}{_safe(said.text)}\n</section>\n"
-    moment = f'<time datetime="{_safe(said.ts)}">turn {said.turn}</time>'
-    if said.kind == "call":
-        body = f"<pre>{_safe(pretty(said.text))}</pre>\n" if said.text else ""
-        about = f"<code>{_safe(f'{said.name}({said.arguments})')}</code> {_safe(said.status)}"
-        return f"{head}<h2>{_safe(said.who)} {moment}</h2>\n<p>{about}</p>\n{body}</section>\n"
-    return (
-        f'{head}<h2>{_safe(said.who)} {moment}</h2>\n<div class="text">{_safe(said.text.strip())}</div>\n</section>\n'
-    )
+def _section(entry: DialogueEntry) -> str:
+    head = f'<section class="{entry.kind}">\n'
+    if entry.kind in ("note", "error"):
+        return f"{head}{_safe(entry.text)}\n</section>\n"
+    head += f'<h2>{_safe(entry.who)} <time datetime="{_safe(entry.ts)}">turn {entry.turn}</time></h2>\n'
+    if entry.kind == "call":
+        body = f"<pre>{_safe(pretty(entry.text))}</pre>\n" if entry.text else ""
+        call = f"<code>{_safe(f'{entry.name}({entry.arguments})')}</code> {_safe(entry.status)}"
+        return f"{head}<p>{call}</p>\n{body}</section>\n"
+    return f'{head}<div class="text">{_safe(entry.text.strip())}</div>\n</section>\n'
 
 
 def _safe(text: str) -> str:
@@ -132,7 +127,7 @@ def _safe(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return one line in which nothing is Markdown."""
+    """Return ``text`` on one line, without the effect of Markdown in it."""
     return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(_CONTROL.sub("\ufffd", text).split()))
 
 
@@ -144,13 +139,13 @@ def _code(text: str) -> str:
 
 
 def _closed(text: str) -> str:
-    """Return Markdown whose last block of code is closed, as that of an answer that broke off is not."""
+    """Return Markdown with the last code block closed: an answer may have been cut off in it."""
     fence = ""
     for line in text.splitlines():
-        found = re.match(r" {0,3}(`{3,}|~{3,})", line)
-        if found and not fence:
-            fence = found[1]
-        elif found and found[1].startswith(fence) and not line.strip().strip(fence[0]):
+        match = re.match(r" {0,3}(`{3,}|~{3,})", line)
+        if match and not fence:
+            fence = match[1]
+        elif match and match[1].startswith(fence) and not line.strip().strip(fence[0]):
             fence = ""
     return f"{text}\n{fence}" if fence else text
 

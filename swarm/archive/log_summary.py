@@ -1,6 +1,6 @@
-"""What a log says of its session: its entry in the list, who is talking, and its states, as they were at its end.
+"""Derive from a log what is stored beside it: the entry in the session list, the active agent, and the states.
 
-A session that comes from a file, or that is forked off another, goes on from this.
+A session from a file or a fork starts with these.
 """
 
 from dataclasses import dataclass, replace
@@ -22,22 +22,18 @@ class StoredState:
     states: dict[str, bytes]
 
     def writes(self, info: SessionInfo, ttl: float | None) -> list[Write]:
-        """Return the writes that keep this for the session ``info``."""
-        writes: list[Write] = []
-        if self.navigation is not None:
-            writes.append(Put(keys.session_swarm(info.client, info.id), self.navigation, ttl))
-        for name, value in self.states.items():
-            writes.append(Put(keys.session_states(info.client, info.id) + name, value, ttl))
-        return writes
+        """Return the writes that store this for the session ``info``."""
+        values = zip(self.keys(info), (self.navigation, *self.states.values()), strict=True)
+        return [Put(key, value, ttl) for key, value in values if value is not None]
 
     def keys(self, info: SessionInfo) -> list[str]:
-        """Return the keys of this, whether there is a navigation or not."""
+        """Return the keys of the navigation, even if it is ``None``, and of the states."""
         prefix = keys.session_states(info.client, info.id)
         return [keys.session_swarm(info.client, info.id), *(prefix + name for name in self.states)]
 
 
 class LogSummary:
-    """Takes the records of one log, in order."""
+    """Summary of the records of a log, which ``take`` is given in order."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -48,7 +44,7 @@ class LogSummary:
         self._titled = SessionInfo("", "", "", "", "")
 
     def take(self, record: Record) -> None:
-        """Follow the next record."""
+        """Add the next record."""
         self.count += 1
         self._first = self._first or record.ts
         self._last = record.ts
@@ -69,7 +65,7 @@ class LogSummary:
             self.state = self.state.after(record)
 
     def info(self, client: str, session: str, name: str) -> SessionInfo:
-        """Return the entry for the list, as that of the session ``session`` of ``client``."""
+        """Return the entry in the list, for the session ``session`` of ``client``."""
         return replace(
             self._titled,
             id=session,
@@ -92,7 +88,7 @@ class LogSummary:
 
 
 async def read_stored_state(backend: Backend, info: SessionInfo) -> StoredState:
-    """Return what is kept beside the log of a session now."""
+    """Return what is stored beside the log of a session now."""
     prefix = keys.session_states(info.client, info.id)
     states = {key.removeprefix(prefix): value async for key, value in backend.scan(prefix)}
     return StoredState(await backend.get(keys.session_swarm(info.client, info.id)), states)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,10 @@ def repair_log(lines: Iterable[bytes]) -> RepairedLog:
 
 
 def renumber(records: Iterable[Record], start: int) -> list[bytes]:
-    """Return ``records``, of which some may be missing, as the lines of a sound log from the position ``start`` on.
+    """Return ``records``, with gaps or not, as the lines of a valid log from the position ``start`` on.
 
-    Results without a call are dropped, calls without a result get one that says so. Numbers in records that name other
-    records are changed along.
+    Results without a call are dropped, calls without a result get one that says so. References to other records are
+    renumbered too.
     """
     entries = _paired([_Entry(record.seq + 1, record) for record in records], [])
     new_places = {entry.line - 1: place for place, entry in enumerate(entries, start) if entry.line is not None}
@@ -98,26 +99,26 @@ def _parsed(lines: Iterable[bytes], findings: list[str]) -> list[_Entry]:
 
 def _paired(entries: Sequence[_Entry], findings: list[str]) -> list[_Entry]:
     """Return the entries such that every call has one result, after the call."""
-    made: list[_Entry] = []
+    paired: list[_Entry] = []
     waiting: _Waiting = {}
     used: set[str] = set()
     for entry in entries:
         record = entry.record
         if record.type not in MESSAGE_TYPES:
-            made.append(entry)
+            paired.append(entry)
         elif record.type == "tool":
-            made += _result(entry, waiting, findings)
+            paired += _result(entry, waiting, findings)
         else:
             if record.type == "user":
-                made += _stand_ins(waiting, findings)
+                paired += _stand_ins(waiting, findings)
             fresh: _Waiting = {}
             if record.type == "assistant":
                 entry = _call_ids(entry, fresh, used, findings)
-            # A later call of the same id hides the earlier one, which nothing can answer any more.
-            made += _stand_ins({call_id: waiting.pop(call_id) for call_id in fresh if call_id in waiting}, findings)
+            # After a later call with the same id, no result can belong to the earlier one.
+            paired += _stand_ins({call_id: waiting.pop(call_id) for call_id in fresh if call_id in waiting}, findings)
             waiting.update(fresh)
-            made.append(entry)
-    return made + _stand_ins(waiting, findings)
+            paired.append(entry)
+    return paired + _stand_ins(waiting, findings)
 
 
 def _call_ids(entry: _Entry, fresh: _Waiting, used: set[str], findings: list[str]) -> _Entry:
@@ -166,16 +167,14 @@ def _result(entry: _Entry, waiting: _Waiting, findings: list[str]) -> list[_Entr
 
 def _stand_ins(waiting: _Waiting, findings: list[str]) -> list[_Entry]:
     """Return placeholder results for the calls that have none."""
-    made = []
-    for calls in waiting.values():
-        for entry, call_id in calls:
-            record = entry.record
-            findings.append(f"line {entry.line}: the call {call_id!r} has no result: it has one that says so now")
-            message = {"role": "tool", "tool_call_id": call_id, "content": NO_RESULT}
-            data = {"message": message, "status": "interrupted"}
-            made.append(_Entry(None, Record("tool", record.seq, record.turn, record.ts, record.agent, data)))
+    results = []
+    for entry, call_id in chain.from_iterable(waiting.values()):
+        findings.append(f"line {entry.line}: the call {call_id!r} has no result: it has one that says so now")
+        message = {"role": "tool", "tool_call_id": call_id, "content": NO_RESULT}
+        data = {"message": message, "status": "interrupted"}
+        results.append(_Entry(None, replace(entry.record, type="tool", data=data)))
     waiting.clear()
-    return made
+    return results
 
 
 def _numbered(entry: _Entry, place: int, new_places: Mapping[int, int], findings: list[str]) -> bytes:
@@ -189,16 +188,16 @@ def _numbered(entry: _Entry, place: int, new_places: Mapping[int, int], findings
     return replace(record, seq=place, data=data).line
 
 
+_REFERENCES = {"rotate": ("first_kept",), "compact": ("first_kept", "through"), "dropped": ("from", "to")}
+"""Fields that hold the number of a record, by the type of record or by the field around them."""
+
+
 def _moved(kind: str, name: str, value: Any, new_places: Mapping[int, int]) -> Any:
-    if kind == "rotate" and name == "first_kept" and isinstance(value, int):
+    """Return the field ``name`` of a record of the type ``kind``, with the new numbers of the records it names."""
+    if isinstance(value, int) and name in _REFERENCES.get(kind, ()):
         return _place(value, new_places)
     if kind == "rotate" and name == "dropped" and isinstance(value, dict):
-        return {
-            each: _place(number, new_places) if each in ("from", "to") and isinstance(number, int) else number
-            for each, number in value.items()
-        }
-    if kind == "compact" and name in ("first_kept", "through") and isinstance(value, int):
-        return _place(value, new_places)
+        return {each: _moved("dropped", each, number, new_places) for each, number in value.items()}
     if name == "pinned" and isinstance(value, list):
         return [[_place(number, new_places) for number in span] if _is_span(span) else span for span in value]
     if name == "summaries" and isinstance(value, dict):
@@ -218,10 +217,9 @@ def _place(old: int, new_places: Mapping[int, int]) -> int:
 
 
 def _with_message(record: Record, message: Mapping[str, Any]) -> Record:
-    data = {**record.data, "message": message}
-    # The stored count belongs to the old message.
-    data.pop("tokens", None)
-    return replace(record, data=data)
+    # The stored count of tokens belongs to the old message.
+    data = {name: value for name, value in record.data.items() if name != "tokens"}
+    return replace(record, data={**data, "message": message})
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ _AROUND = 40
 """Characters that are shown on either side of a match."""
 
 _SILENT = re.compile(rb'\{"v":1,"type":"(?:request|rotate)",')
-"""How lines begin in which nothing can be found: a third of a log, and decoding a line is most of the work."""
+"""How lines without text begin: a third of a log, and decoding lines is most of the work."""
 
 _AT_ONCE = 8
-"""Sessions that are read together: most of the time for one is the way to the store and back."""
+"""Sessions that are read together, because reading one is mostly waiting for the store."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,21 @@ class Hit:
 async def search_sessions(
     backend: Backend, infos: Sequence[SessionInfo], pattern: re.Pattern[str]
 ) -> AsyncGenerator[tuple[SessionInfo, list[Hit] | BadRecord], None]:
-    """Yield where ``pattern`` matches in each of ``infos``, in their order.
+    """Yield the matches of ``pattern`` in each of ``infos``, in their order.
 
-    For a session of a newer version it is the error. Raises the backend's errors.
+    For a session of a newer version, yields the error instead. Raises the backend's errors.
     """
     for first in range(0, len(infos), _AT_ONCE):
         together = infos[first : first + _AT_ONCE]
         searches = (search_session(backend, info, pattern) for info in together)
-        for info, found in zip(together, await asyncio.gather(*searches, return_exceptions=True), strict=True):
-            if isinstance(found, BaseException) and not isinstance(found, BadRecord):
-                raise found
-            yield info, found
+        for info, hits in zip(together, await asyncio.gather(*searches, return_exceptions=True), strict=True):
+            if isinstance(hits, BaseException) and not isinstance(hits, BadRecord):
+                raise hits
+            yield info, hits
 
 
 async def search_session(backend: Backend, info: SessionInfo, pattern: re.Pattern[str]) -> list[Hit]:
-    """Return where ``pattern`` matches in a session, the oldest first. Raises BadRecord for one of a newer version."""
+    """Return the matches of ``pattern`` in a session, oldest first. Raises BadRecord for one of a newer version."""
     hits: list[Hit] = []
     changes: list[Record] = []
     position = -1
@@ -78,7 +78,7 @@ async def search_session(backend: Backend, info: SessionInfo, pattern: re.Patter
 
 
 def _texts(record: Record) -> Iterator[tuple[str, str, str]]:
-    """Yield what can be found in a record: the role, the agent or tool, and the text."""
+    """Yield the texts of a record that can be searched, each with its role and its agent or tool."""
     if record.type in MESSAGE_TYPES:
         who = str(record.data.get("name") or "") if record.type == "tool" else record.agent or ""
         yield record.type, who, text_of(record.message)

@@ -1,14 +1,13 @@
-"""What can be done with a whole session: read it, rename it, delete it, copy it, fork it."""
+"""Operations on a whole stored session: rename, delete, copy and fork it."""
 
 from collections.abc import AsyncIterator
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from swarmchat.backends import Append, Backend, Delete
-from swarmchat.swarm.archive.log_summary import LogSummary, StoredState, read_stored_state
+from swarmchat.swarm.archive.log_summary import LogSummary, read_stored_state
 from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import SessionBusy
@@ -24,25 +23,26 @@ _ATTEMPTS = 20
 async def rename_session(
     backend: Backend, info: SessionInfo, name: str, now: datetime, ttl: float | None = None
 ) -> SessionInfo:
-    """Give a session another name, and put it on record. Raises SessionBusy while another process has it open.
+    """Give a session another name, and record it in the log. Raises SessionBusy while another process has it open.
 
-    Its id stays, so it is found by its first name too as long as no other session has that.
+    The id stays, so the first name still works as long as no other session has it.
     """
     async with holding(backend, info) as lease:
-        # What the list said may be older than the lease.
+        # ``info`` may be older than the lease.
         info = await find_session(backend, info.client, info.id) or info
-        length = await backend.length(keys.session_log(info.client, info.id))
+        log = keys.session_log(info.client, info.id)
+        length = await backend.length(log)
         record = Record("rename", length, info.turns, timestamp(now), None, {"name": name})
         renamed = replace(info, name=name)
-        log = Append(keys.session_log(info.client, info.id), (record.line,) if length else (), ttl)
-        await run_to_completion(backend.commit(renamed.put(ttl), log, lease=lease.lease))
+        append = Append(log, (record.line,) if length else (), ttl)
+        await run_to_completion(backend.commit(renamed.put(ttl), append, lease=lease.lease))
         return renamed
 
 
 async def delete_session(backend: Backend, info: SessionInfo) -> None:
     """Remove all of a session in one commit. Raises SessionBusy while another process has it open.
 
-    What is remembered of the client, and storages, belong to no session and stay.
+    Memory and storages belong to no session and stay.
     """
     async with holding(backend, info) as lease:
         stored_state = await read_stored_state(backend, info)
@@ -52,16 +52,15 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
 
 
 async def find_unfinished(backend: Backend, client: str, session: str) -> SessionInfo | None:
-    """Return the session ``session`` if an interrupted import or copy has left a part of it, which no list shows."""
-    stored = await backend.get(keys.session_lease(client, session))
-    holder = parse_holder(stored) if stored is not None else None
+    """Return the session ``session`` if an interrupted import or copy has stored a part of it, which no list shows."""
+    holder = parse_holder(await backend.get(keys.session_lease(client, session)))
     if holder is None or holder.unfinished is None:
         return None
     return SessionInfo(session, session, client, created="", updated="")
 
 
 async def snapshot(backend: Backend, info: SessionInfo) -> SessionSnapshot:
-    """Return all of a session as it is at one moment, though it may be in use. Raises SessionBusy if it never rests."""
+    """Return a consistent copy of a session that may be in use. Raises SessionBusy if it changes at each attempt."""
     key = keys.session_log(info.client, info.id)
     for _ in range(_ATTEMPTS):
         before = await find_session(backend, info.client, info.id) or info
@@ -69,27 +68,26 @@ async def snapshot(backend: Backend, info: SessionInfo) -> SessionSnapshot:
         stored_state = await read_stored_state(backend, before)
         after = await find_session(backend, info.client, info.id) or info
         if (before, length) == (after, await backend.length(key)):
-            return SessionSnapshot(
-                before, stored_state, length, _copy_of(before), partial(read_lines, backend, before, length)
-            )
+            read = partial(read_lines, backend, before, length)
+            return SessionSnapshot(before, stored_state, length, _copy_of(before), read)
     raise SessionBusy(f"session {info.name!r} changes all the time: try again later")
 
 
 async def fork_session(
     backend: Backend, info: SessionInfo, name: str, now: datetime, turn: int | None = None
 ) -> SessionSnapshot:
-    """Return a new session ``name`` with all of ``info``, or with what was there at the end of ``turn``.
+    """Return a new session ``name`` with all turns of ``info``, or those up to ``turn``, even if it was undone.
 
-    Agent, way back and states are those of then, as the log tells. A turn that was undone is there as it was before.
+    The active agent, the way back and the states are those at the end of the last turn.
     """
     whole = await snapshot(backend, info)
     summary, count = LogSummary(), 0
     before_undo: tuple[LogSummary, int] | None = None
     async for line in whole.read():
         record = record_at(line, count)
-        if turn is not None and record is not None and record.turn > turn:
-            break
         if record is not None:
+            if turn is not None and record.turn > turn:
+                break
             if record.type == "undo" and before_undo is None and turn in turns_of(record):
                 before_undo = deepcopy(summary), count
             elif record.type == "redo" and turn in turns_of(record):
@@ -101,22 +99,16 @@ async def fork_session(
     about = {"id": name, "name": name, "forked": {"from": info.id, "turn": turn or info.turns}}
 
     async def read() -> AsyncIterator[bytes]:
-        position = 0
+        is_first = True
         async for line in read_lines(backend, info, count):
-            yield _forked_line(line, about) if position == 0 else line
-            position += 1
+            head = record_at(line, 0) if is_first else None
+            yield replace(head, data={**head.data, **about}).line if head and head.type == "session" else line
+            is_first = False
 
     forked = replace(summary.info(info.client, name, name), created=timestamp(now), updated=timestamp(now))
     forked = replace(forked, title=forked.title or info.title, swarm=forked.swarm or info.swarm)
-    stored_state: StoredState = whole.stored_state if turn is None else summary.stored_state
+    stored_state = whole.stored_state if turn is None else summary.stored_state
     return SessionSnapshot(forked, stored_state, count, f"fork:{_copy_of(info)}:{count}", read)
-
-
-def _forked_line(line: bytes, about: dict[str, Any]) -> bytes:
-    record = record_at(line, 0)
-    if record is None or record.type != "session":
-        return line
-    return Record("session", 0, record.turn, record.ts, record.agent, {**record.data, **about}).line
 
 
 def _copy_of(info: SessionInfo) -> str:

@@ -1,39 +1,47 @@
 """Store a whole session in steps: a process may die at any moment, and the next one continues."""
 
-import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Literal
 
-from swarmchat.backends import Append, Backend, Conflict, Delete, Expect, Lease, LeaseLost, Truncate, Write
+from swarmchat.backends import (
+    Append,
+    Backend,
+    Conflict,
+    Delete,
+    Expect,
+    Lease,
+    LeaseLost,
+    Truncate,
+    Write,
+)
 from swarmchat.swarm.archive.log_summary import StoredState, read_stored_state
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import BadRecord, SessionBusy
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.lease import Holder, SessionLease, parse_holder
+from swarmchat.swarm.persistence.lease import Holder, holding, parse_holder
 from swarmchat.swarm.persistence.records import parse_record
-from swarmchat.swarm.persistence.session_index import SessionInfo, list_sessions
+from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, list_sessions
 
 
 @dataclass(frozen=True)
 class SessionSnapshot:
-    """A whole session. ``read`` yields its lines from the first on, the same ones each time."""
+    """A whole session that can be stored. ``read`` yields its lines, the same ones each time."""
 
     info: SessionInfo
-    """Its entry in the list; where that id or name is taken, it gets another."""
+    """Its entry in the list. If that id or name is taken, it gets another."""
     stored_state: StoredState
     count: int
-    """How many lines it has."""
+    """The number of lines."""
     digest: str
-    """The same for the same content, and for no other."""
+    """A digest of the content."""
     read: Callable[[], AsyncIterator[bytes]]
     converted: bool = False
-    """Whether the lines were made from another program's file, so that its digest tells whether it is there."""
+    """Whether the lines were made from another program's file: only the digest tells whether it is stored already."""
 
 
 def reader(lines: Callable[[], Iterable[bytes]]) -> Callable[[], AsyncIterator[bytes]]:
-    """Return ``lines`` as what Incoming reads."""
+    """Return ``lines`` as the asynchronous ``read`` of a snapshot."""
 
     async def read() -> AsyncIterator[bytes]:
         for line in lines():
@@ -45,17 +53,15 @@ def reader(lines: Callable[[], Iterable[bytes]]) -> Callable[[], AsyncIterator[b
 Status = Literal["stored", "resumed", "continued", "there", "taken"]
 
 _FOR_EVER = 10 * 366 * 86400.0
-
-_LEASE = 30.0
-
+"""Lifetime of a lease in seconds, where sessions have none."""
 _ATTEMPTS = 20
-
-_LOOK = 500
+_PAGE = 500
+"""The number of stored lines that are compared at once."""
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """How much goes out in one commit."""
+    """The most that one commit stores."""
 
     lines: int = 500
     bytes: int = 2 * 1024 * 1024
@@ -63,10 +69,10 @@ class Pieces:
 
 @dataclass(frozen=True)
 class Stored:
-    """What became of a session: under which entry it is there, and what was done.
+    """The outcome for one session: its entry in the list, and what was done.
 
-    ``stored``, or ``resumed`` where an interrupted import had stored a part; ``continued``: it was there and had not
-    come as far; ``there``: nothing was to do; ``taken``: the one name that it may have belongs to another.
+    ``stored``, or ``resumed`` if an interrupted import had stored a part; ``continued``: new lines were added to a
+    stored session; ``there``: all of it was stored already; ``taken``: another session has the only name it may have.
     """
 
     info: SessionInfo
@@ -75,17 +81,20 @@ class Stored:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a session can go: the entry, how much of it is there, and whose lease is on it that can be taken over."""
+    """An entry under which a session can be stored."""
 
     info: SessionInfo
     common: int
+    """The number of lines that are stored there already."""
     visible: bool = False
+    """Whether the list has the entry."""
     complete: bool = False
     held_by: bytes | None = None
+    """The lease of an interrupted import, which is taken over."""
 
 
 class SessionWriter:
-    """Stores sessions of ``client``. ``ttl`` is how long they are kept; ``progress`` is told what was stored."""
+    """Stores sessions of ``client`` for ``ttl`` seconds. ``progress`` is called with the number of lines stored."""
 
     def __init__(
         self,
@@ -102,13 +111,13 @@ class SessionWriter:
         self._progress = progress
         self._pieces = pieces or Pieces()
         self._names: dict[str, str] | None = None
-        """The ids of the sessions that there are, by name."""
+        """The ids of the stored sessions, by name."""
 
     async def store(self, incoming: SessionSnapshot, *, name: str | None = None) -> Stored:
-        """Store ``incoming``, under ``name`` if given, and nothing twice.
+        """Store ``incoming`` under ``name``, or under its own name, with a number if another session has that.
 
-        Without one, a name that is taken by another session gets a number behind it. Raises SessionBusy when another
-        process has that session open or is storing it, and the backend's errors.
+        What is stored already is not stored again. Raises SessionBusy when another process has that session open or is
+        storing it, and the backend's errors.
         """
         for _ in range(_ATTEMPTS):
             place = await self._find_place(incoming, name)
@@ -126,7 +135,7 @@ class SessionWriter:
                     await self._write_new(incoming, place)
                     status = "resumed" if place.common else "stored"
             except Conflict:
-                # Somebody was faster: look again at what is there.
+                # Another process was faster: look again.
                 self._names = None
                 continue
             except LeaseLost as error:
@@ -141,55 +150,50 @@ class SessionWriter:
         return self._names
 
     async def _find_place(self, incoming: SessionSnapshot, name: str | None) -> _Place | None:
+        info = replace(incoming.info, client=self._client)
         if name is not None:
-            return await self._place(incoming, replace(incoming.info, client=self._client, id=name, name=name))
-        for number in count(1):
-            suffix = "" if number == 1 else f"-{number}"
-            info = incoming.info
-            info = replace(info, client=self._client, id=info.id + suffix, name=info.name + suffix)
-            if place := await self._place(incoming, info):
-                return place
-        raise AssertionError("numbers do not end")
+            return await self._place(incoming, replace(info, id=name, name=name))
+        place, number = await self._place(incoming, info), 2
+        while place is None:
+            place = await self._place(incoming, replace(info, id=f"{info.id}-{number}", name=f"{info.name}-{number}"))
+            number += 1
+        return place
 
     async def _place(self, incoming: SessionSnapshot, info: SessionInfo) -> _Place | None:
         """Return how ``incoming`` can be stored as ``info``; ``None`` if that id or name is another session's."""
         log = keys.session_log(self._client, info.id)
-        entry = await self._backend.get(keys.session_index(self._client, info.id))
-        there = await self._backend.length(log)
-        if entry is not None:
-            common = await self._common(log, incoming)
-            same = common == min(there, incoming.count) or await self._was_made_from(log, incoming)
-            if not same or not there:
+        length = await self._backend.length(log)
+        common = await self._common(log, incoming) if length else 0
+        if await self._backend.get(keys.session_index(self._client, info.id)) is not None:
+            same = common == min(length, incoming.count) or await self._was_made_from(log, incoming)
+            if not same or not length:
                 return None
-            complete = incoming.converted or there >= incoming.count
-            return _Place(info, common, visible=True, complete=complete)
+            return _Place(info, common, visible=True, complete=incoming.converted or length >= incoming.count)
         if (await self._known()).get(info.name, info.id) != info.id:
             return None
         stored = await self._backend.get(keys.session_lease(self._client, info.id))
-        holder = parse_holder(stored) if stored is not None else None
-        of = holder.unfinished if holder else None
-        if holder is None or of is None:
-            if there:
-                # A log that is in no list, and that nobody is storing, is none of ours to touch.
+        holder = parse_holder(stored)
+        if holder is None or holder.unfinished is None:
+            if length:
+                # An unlisted log that nobody is storing may be another program's: leave it alone.
                 return None
             if holder is not None and not holder.is_dead:
                 raise SessionBusy(f"session {info.name!r} is open in process {holder.pid}: close it there first")
             return _Place(info, 0, held_by=stored)
-        common = await self._common(log, incoming)
-        if of != incoming.digest and not (holder.has_stopped and common == there):
+        if holder.unfinished != incoming.digest and not (holder.has_stopped and common == length):
             return None
         if holder.is_running:
             raise SessionBusy(f"session {info.name!r} is being stored by process {holder.pid}: wait for it")
         return _Place(info, common, held_by=stored)
 
     async def _common(self, log: str, incoming: SessionSnapshot) -> int:
-        """Return how many lines from the first on are the same."""
+        """Return the number of equal lines at the start of both."""
         position = 0
         stored: list[bytes] = []
         async for line in incoming.read():
-            if position % _LOOK == 0:
-                stored = await self._backend.slice(log, position, position + _LOOK)
-            if position % _LOOK >= len(stored) or stored[position % _LOOK] != line:
+            if position % _PAGE == 0:
+                stored = await self._backend.slice(log, position, position + _PAGE)
+            if position % _PAGE >= len(stored) or stored[position % _PAGE] != line:
                 break
             position += 1
         return position
@@ -205,25 +209,25 @@ class SessionWriter:
 
     async def _write_new(self, incoming: SessionSnapshot, place: _Place) -> None:
         info = place.info
-        nobody = Expect(keys.session_index(self._client, info.id), None)
-        last = [nobody, info.put(self._ttl), *incoming.stored_state.writes(info, self._ttl)]
         lease_key = keys.session_lease(self._client, info.id)
-        lease: Lease | None = None
-        if place.held_by is not None:
-            lease = await self._take_over(incoming, place)
+        lease = None if place.held_by is None else await self._take_over(incoming, place)
         async for piece, is_last in self._pieces_of(incoming, place.common):
-            if lease is None and is_last:
-                # All of it in one commit: it cannot be interrupted.
-                await self._commit([Expect(lease_key, None), *self._append(info, piece), *last], None)
-            else:
-                if lease is None:
-                    lease = await self._take_over(incoming, place)
-                end = [*last, Delete(lease_key)] if is_last else []
-                await self._commit([*self._append(info, piece), *end], lease)
+            # A single commit cannot be interrupted and needs no lease.
+            if lease is None and not is_last:
+                lease = await self._take_over(incoming, place)
+            writes = [self._append(info, piece)]
+            if is_last:
+                writes += [Expect(lease_key, None) if lease is None else Delete(lease_key)]
+                writes += [Expect(keys.session_index(self._client, info.id), None), *self._last(info, incoming)]
+            await self._commit(writes, lease)
             self._progress(len(piece))
 
+    def _last(self, info: SessionInfo, incoming: SessionSnapshot) -> list[Write]:
+        """Return the writes that come with the last lines: the entry in the list, the agent and the states."""
+        return [info.put(self._ttl), *incoming.stored_state.writes(info, self._ttl)]
+
     async def _take_over(self, incoming: SessionSnapshot, place: _Place) -> Lease:
-        """Take the lease that outlives this process, and cut off what is not of ``incoming``."""
+        """Take a lease that outlives this process, and cut off the lines that are not of ``incoming``."""
         info = place.info
         key, log = keys.session_lease(self._client, info.id), keys.session_log(self._client, info.id)
         owner = Holder.of_unfinished(incoming.digest).to_bytes()
@@ -234,34 +238,26 @@ class SessionWriter:
         return lease
 
     async def _continue(self, incoming: SessionSnapshot, place: _Place) -> None:
-        """Append what a session that is there lacks."""
-        entry = await self._backend.get(keys.session_index(self._client, place.info.id))
-        info = replace(place.info, name=_name_in(entry) or place.info.name)
-        held = SessionLease(self._backend, keys.session_lease(self._client, info.id), _LEASE)
-        await held.acquire(info.name)
-        try:
+        """Append the lines that a stored session lacks."""
+        stored = await find_session(self._backend, self._client, place.info.id)
+        info = replace(place.info, name=stored.name if stored else place.info.name)
+        async with holding(self._backend, info) as held:
             before = await read_stored_state(self._backend, info)
-            gone = [Delete(key) for key in before.keys(info)]
-            last = [info.put(self._ttl), *gone, *incoming.stored_state.writes(info, self._ttl)]
-            start = place.common
-            async for piece, is_last in self._pieces_of(incoming, start):
-                log = keys.session_log(self._client, info.id)
-                if await self._backend.length(log) != start:
-                    raise Conflict(f"session {info.name!r} went on meanwhile")
-                await self._commit([*self._append(info, piece), *(last if is_last else [])], held.lease)
-                start += len(piece)
+            last = [*map(Delete, before.keys(info)), *self._last(info, incoming)]
+            if await self._backend.length(keys.session_log(self._client, info.id)) != place.common:
+                raise Conflict(f"session {info.name!r} was continued meanwhile")
+            async for piece, is_last in self._pieces_of(incoming, place.common):
+                await self._commit([self._append(info, piece), *(last if is_last else [])], held.lease)
                 self._progress(len(piece))
-        finally:
-            await run_to_completion(held.release())
 
-    def _append(self, info: SessionInfo, piece: tuple[bytes, ...]) -> list[Write]:
-        return [Append(keys.session_log(self._client, info.id), piece, self._ttl)]
+    def _append(self, info: SessionInfo, piece: tuple[bytes, ...]) -> Write:
+        return Append(keys.session_log(self._client, info.id), piece, self._ttl)
 
     async def _commit(self, writes: list[Write], lease: Lease | None) -> None:
         await run_to_completion(self._backend.commit(*writes, lease=lease))
 
     async def _pieces_of(self, incoming: SessionSnapshot, start: int) -> AsyncIterator[tuple[tuple[bytes, ...], bool]]:
-        """Yield the lines from ``start`` on as pieces for a commit, and whether it is the last one."""
+        """Yield the lines from ``start`` on in pieces, one for each commit, and whether it is the last one."""
         piece: list[bytes] = []
         size = position = 0
         async for line in incoming.read():
@@ -274,11 +270,3 @@ class SessionWriter:
                 yield tuple(piece), False
                 piece, size = [], 0
         yield tuple(piece), True
-
-
-def _name_in(entry: bytes | None) -> str | None:
-    try:
-        name = json.loads(entry or b"null")["name"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return name if isinstance(name, str) else None

@@ -1,6 +1,7 @@
 """Names: checks, the most similar one for a misspelt one, and random ones for new sessions."""
 
 import difflib
+import hashlib
 import random
 import re
 from collections.abc import Iterable
@@ -15,6 +16,24 @@ def check_name(kind: str, name: str, longest: int) -> None:
     """Raise DefinitionError unless ``name`` has at most ``longest`` characters, all of which the chat API allows."""
     if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{longest}}}", name):
         raise DefinitionError(f"{kind} {name!r}: expected a name of 1 to {longest} letters, digits, _ and -")
+
+
+_LONGEST_FUNCTION = 64
+
+
+def portable_name(name: str) -> str:
+    """Return the name by which servers of the chat API know the tool ``name``: itself if all of them take it.
+
+    It is a letter (Gemini, Kimi), then letters, digits, ``_`` and ``-``, 64 characters at most (OpenAI). What is lost
+    of a long name, or of letters outside ASCII, is replaced by a hash, so that two tools do not get the same name.
+    """
+    portable = re.sub(r"[^a-zA-Z0-9_-]+", "_", name)
+    if not re.match("[a-zA-Z]", portable):
+        portable = "t_" + portable.lstrip("_")
+    if len(portable) <= _LONGEST_FUNCTION and not any(char.isalnum() and not char.isascii() for char in name):
+        return portable
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{portable[: _LONGEST_FUNCTION - 9].rstrip('_')}_{digest}"
 
 
 def nearest(name: str, available: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.common.names import portable_name
 
 NO_RESULT = "[no result: the call was interrupted, and may or may not have taken effect]"
 """Stands in for the result of a call that was never answered: the API takes no call without one."""
@@ -27,9 +28,8 @@ _FIELDS = {
 _LONGEST_ID = 40
 """OpenAI's own limit for the id of a call."""
 
-_BAD_IN_FUNCTION = re.compile(r"[^a-zA-Z0-9_-]")
 _NAME = re.compile(r"[^\s<|\\/>]{1,64}")
-# The patterns that OpenAI's API names in its error messages.
+"""The name of an author. OpenAI's API gives this pattern in its error message."""
 
 
 def sendable(message: Mapping[str, Any], seq: int, *, own: bool = True) -> Mapping[str, Any] | None:
@@ -105,7 +105,7 @@ def _call(call: object, seq: int, index: int) -> dict[str, Any] | None:
         return None
     name, arguments, call_id = function["name"], function.get("arguments"), call.get("id")
     good_arguments = _arguments(arguments)
-    good_name = _BAD_IN_FUNCTION.sub("_", name)[:64] or "_"
+    good_name = portable_name(name)
     good_id = _short_id(call_id) if call_id and isinstance(call_id, str) else f"call_{seq}_{index}"
     same = good_id == call_id and good_name == name and good_arguments is arguments
     if same and call.keys() == {"id", "type", "function"} and call["type"] == "function":

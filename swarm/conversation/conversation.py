@@ -260,7 +260,7 @@ class Conversation:
         """
         if toolset is None:
             toolset = await self.toolset()
-        tools: list[Mapping[str, Any]] = [tool.definition for tool in toolset.tools.values()]
+        tools: list[Mapping[str, Any]] = [*toolset.definitions]
         tools += handoff_definitions(self.swarm, self.agent, self.navigation)
         if (kind := output or self.agent.output_type) is not None:
             tools.append(kind.definition)

@@ -24,7 +24,7 @@ _ROLES = {"user": "user", "assistant": "assistant", "system": "system", "develop
 _CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 _RESULTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 _FRAME = ("<environment_context>", "<user_instructions>", "<permissions instructions>", "# AGENTS.md instructions")
-"""How messages begin that the program itself wrote in the user's name."""
+"""Beginnings of messages that the program wrote in the user's name."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,9 @@ class _Conversation:
             content = _content(item.get("content"))
             if role == "assistant":
                 self._answer, self._moment = {"role": role, "content": content}, moment
-            elif role == "user" and isinstance(content, str) and content.lstrip().startswith(_FRAME):
-                yield self._maker.message({"role": "system", "content": content}, moment)
             else:
-                yield self._maker.message({"role": role, "content": content}, moment)
+                is_frame = role == "user" and isinstance(content, str) and content.lstrip().startswith(_FRAME)
+                yield self._maker.message({"role": "system" if is_frame else role, "content": content}, moment)
 
     def _flush(self) -> Iterator[bytes]:
         if self._answer is not None:
@@ -116,9 +115,8 @@ def _read(line: Line, name: str) -> _Item:
         raise at_line(name, line.number, f"it is no object, expected {{{_EXPECTED}}}")
     if "payload" in value or ("timestamp" in value and value.get("type") in ("session_meta", "response_item")):
         if not isinstance(value.get("payload"), dict) or not isinstance(value.get("type"), str):
-            raise at_line(
-                name, line.number, f"'type' or 'payload' is missing or of the wrong type, expected {{{_EXPECTED}}}"
-            )
+            problem = f"'type' or 'payload' is missing or of the wrong type, expected {{{_EXPECTED}}}"
+            raise at_line(name, line.number, problem)
         return _Item(moment_of(value.get("timestamp")), value["type"], value["payload"])
     if "record_type" in value:
         return _Item(None, "state", value)
@@ -173,8 +171,8 @@ def _content(content: object) -> Any:
 def _output(output: object) -> str:
     if isinstance(output, dict) and isinstance(output.get("content"), str):
         return str(output["content"])
-    if isinstance(output, list) and all(_text_of(part) is not None for part in output):
-        return "\n".join(str(_text_of(part)) for part in output)
+    if isinstance(output, list) and None not in (texts := [_text_of(part) for part in output]):
+        return "\n".join(map(str, texts))
     return "" if output is None else as_json_text(output)
 
 

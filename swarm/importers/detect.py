@@ -18,14 +18,14 @@ from swarmchat.swarm.importers.record_builder import clean_name
 from swarmchat.swarm.persistence.records import timestamp
 
 FORMATS = ("jsonl", "openai", "llm", "codex")
-"""What can be read: logs of our own, message lists, the database of the llm tool, and sessions of the Codex CLI."""
+"""Logs of swarmchat, message lists, the database of the llm tool, and sessions of the Codex CLI."""
 
 _SQLITE = b"SQLite format 3\x00"
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """A file that was read: its format, its sessions, and what is to be said of it."""
+    """A file that was read: its format, its sessions, and remarks on it."""
 
     format: str
     sessions: Sequence[SessionSnapshot]
@@ -34,7 +34,7 @@ class Transcript:
 
 @contextmanager
 def open_transcript(path: Path, client: str, format: str | None = None) -> Iterator[Transcript]:  # noqa: A002 - its name
-    """Read the file at ``path`` as sessions of ``client``. ``format`` is one of FORMATS; ``None``: find out.
+    """Read the file at ``path`` as sessions of ``client``. ``format`` is one of FORMATS; ``None``: detect it.
 
     All of it is checked now; its sessions can be read until the context ends. Raises TranscriptError, which names the
     line, what is wrong, and what was expected.
@@ -50,7 +50,7 @@ def open_transcript(path: Path, client: str, format: str | None = None) -> Itera
 
 
 def find_format(file: BinaryIO, name: str) -> str:
-    """Return which of FORMATS ``file`` has. Raises TranscriptError when it has none."""
+    """Return the one of FORMATS that ``file`` has. Raises TranscriptError if it has none."""
     file.seek(0)
     if file.read(len(_SQLITE)) == _SQLITE:
         return "llm"
@@ -60,7 +60,7 @@ def find_format(file: BinaryIO, name: str) -> str:
     try:
         value = decode_json(first.data)
     except ValueError:
-        # Either a damaged line, or a value over several lines: whoever reads message lists tells which.
+        # A damaged line, or a value over several lines: the reader of message lists distinguishes them.
         return "jsonl" if b'"seq"' in first.data[:500] else "openai"
     if isinstance(value, dict):
         if "seq" in value and "type" in value:
@@ -69,7 +69,7 @@ def find_format(file: BinaryIO, name: str) -> str:
             return "openai"
         if "payload" in value or ("timestamp" in value and "id" in value):
             return "codex"
-        raise TranscriptError(f"{name}, line 1: nothing that is known begins so, expected {_EXPECTED}")
+        raise TranscriptError(f"{name}, line 1: unknown format, expected {_EXPECTED}")
     if isinstance(value, list):
         return "openai"
     raise TranscriptError(f"{name}, line 1: it is no JSON object, expected {_EXPECTED}")
@@ -79,7 +79,7 @@ def _read(path: Path, file: BinaryIO, name: str, client: str, chosen: str) -> Tr
     fallback = clean_name(path.stem, "imported")
     moment = timestamp(datetime.fromtimestamp(path.stat().st_mtime, UTC))
     if chosen == "llm":
-        # The one that needs a database library.
+        # Only this one needs a database library.
         from swarmchat.swarm.importers.llm import find_llm_log
 
         return Transcript(chosen, *find_llm_log(path, name, client, moment))

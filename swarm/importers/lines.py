@@ -9,7 +9,7 @@ from swarmchat.swarm.common.encoding import NestingError, decode_json
 from swarmchat.swarm.errors import TranscriptError
 
 LONGEST_LINE = 64 * 1024 * 1024
-"""Bytes. No conversation has such a line; a disk image that was given by mistake does."""
+"""Bytes. Only files that are no conversations have longer lines."""
 
 _PIECE = 1024 * 1024
 
@@ -27,9 +27,9 @@ class Line:
 
 
 def read_lines(file: BinaryIO, name: str, start: int = 0, number: int = 1) -> Iterator[Line]:
-    """Yield the lines of ``file`` that are not empty, from ``start`` on, which is the line ``number``.
+    """Yield the lines of ``file`` that are not blank, from the offset ``start`` on, which is the line ``number``.
 
-    Raises TranscriptError for one that is too long, or not UTF-8.
+    Raises TranscriptError for a line that is too long or not UTF-8.
     """
     file.seek(start)
     while data := file.readline(LONGEST_LINE + 1):
@@ -42,9 +42,8 @@ def read_lines(file: BinaryIO, name: str, start: int = 0, number: int = 1) -> It
             try:
                 text.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise at_line(
-                    name, number, f"byte {error.start + 1} is {text[error.start]:#04x}, expected UTF-8"
-                ) from error
+                problem = f"byte {error.start + 1} is {text[error.start]:#04x}, expected UTF-8"
+                raise at_line(name, number, problem) from error
             yield Line(number, start, text, data.endswith(b"\n"))
         start += length
         number += 1
@@ -59,7 +58,7 @@ def parse_json(line: Line, name: str) -> Any:
 
 
 def not_json(line: Line, error: Exception) -> str:
-    """Return what is wrong with a line that is no JSON."""
+    """Return what is wrong with a line that is not JSON."""
     if not line.complete:
         return f"it is the last one and breaks off after {len(line.data):,} bytes, expected a whole JSON object"
     if isinstance(error, NestingError):
@@ -68,7 +67,7 @@ def not_json(line: Line, error: Exception) -> str:
 
 
 def at_line(name: str, number: int, what: str) -> TranscriptError:
-    """Return the error that ``what`` is wrong with a line of the file ``name``."""
+    """Return the error that names the problem ``what`` of a line of the file ``name``."""
     return TranscriptError(f"{name}, line {number}: {what}; nothing of it was imported")
 
 
@@ -79,13 +78,11 @@ def short_repr(value: object) -> str:
 
 
 def _rest(file: BinaryIO) -> int:
-    """Return the number of bytes left of the current line."""
+    """Read the rest of the current line in pieces; return the number of its bytes."""
     count = 0
-    while piece := file.readline(_PIECE):
+    while (piece := file.readline(_PIECE)) and not piece.endswith(b"\n"):
         count += len(piece)
-        if piece.endswith(b"\n"):
-            break
-    return count
+    return count + len(piece)
 
 
 def _size(count: int) -> str:

@@ -14,7 +14,7 @@ from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.record_builder import (
     RecordMaker,
-    Said,
+    TimedMessage,
     as_json_text,
     canonical,
     made_session,
@@ -24,30 +24,24 @@ from swarmchat.swarm.importers.record_builder import (
 )
 
 
-def thread_ids(database: sqlite3.Connection) -> list[str]:
-    """Return the ids of the threads that have messages."""
-    return [
-        str(row[0]) for row in database.execute("select id from threads where tip_message_hash is not null order by id")
-    ]
-
-
-def load_thread(database: sqlite3.Connection, thread: str) -> tuple[list[Said], str]:
+def load_thread(database: sqlite3.Connection, thread: str) -> tuple[list[TimedMessage], str]:
     """Return the messages of ``thread``, and its model."""
     tip = database.execute("select tip_message_hash from threads where id = ?", (thread,)).fetchone()[0]
-    turns = {row["tip_message_hash"]: row for row in _turns(database, thread)}
+    rows = database.execute("select * from turns where thread_id = ? order by id", (thread,))
+    turns = {row["tip_message_hash"]: row for row in rows}
     model = next((str(row["model"]) for row in turns.values() if row["model"]), "")
-    said: list[Said] = []
+    messages: list[TimedMessage] = []
     for row in _chain(database, tip):
         parts = list(_parts(database, row["hash"]))
         turn = turns.get(row["hash"])
-        moment = moment_of(turn["datetime_utc"]) if turn is not None else None
-        about: dict[str, Any] = {}
+        moment, about = None, dict[str, Any]()
         if turn is not None:
+            moment = moment_of(turn["datetime_utc"])
             about = {"usage": token_usage(turn["input_tokens"], turn["output_tokens"]), "ms": turn["duration_ms"]}
         if row["role"] == "assistant" and (reasoning := _text(parts, "reasoning")):
             about["reasoning"] = reasoning
-        said += [(message, moment, about) for message in _thread_messages(row["role"], parts)]
-    return said, model
+        messages += [(message, moment, about) for message in _thread_messages(row["role"], parts)]
+    return messages, model
 
 
 def count_attachments(database: sqlite3.Connection, tables: set[str]) -> int:
@@ -84,20 +78,14 @@ def _text(parts: list[dict[str, Any]], kind: str) -> str:
 
 def _chain(database: sqlite3.Connection, tip: str | None) -> list[sqlite3.Row]:
     """Return the messages from the first to ``tip``."""
-    rows: list[sqlite3.Row] = []
-    seen: set[str] = set()
-    while tip is not None and tip not in seen:
-        seen.add(tip)
+    rows: dict[str, sqlite3.Row] = {}
+    while tip is not None and tip not in rows:
         row = database.execute("select * from messages where hash = ?", (tip,)).fetchone()
         if row is None:
             break
-        rows.append(row)
+        rows[tip] = row
         tip = row["parent_hash"]
-    return rows[::-1]
-
-
-def _turns(database: sqlite3.Connection, thread: str) -> list[sqlite3.Row]:
-    return database.execute("select * from turns where thread_id = ? order by id", (thread,)).fetchall()
+    return [*reversed(rows.values())]
 
 
 def _parts(database: sqlite3.Connection, message: str) -> Iterator[dict[str, Any]]:
@@ -144,7 +132,7 @@ def _opened(path: Path, name: str) -> Iterator[sqlite3.Connection]:
         raise TranscriptError(f"{name} cannot be read as a database: {error}; {_EXPECTED}") from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise TranscriptError(
-            f"{name} holds what was not expected: {type(error).__name__}: {error}; {_EXPECTED}"
+            f"{name} has unexpected contents: {type(error).__name__}: {error}; {_EXPECTED}"
         ) from error
 
 
@@ -155,46 +143,49 @@ def _find(
     if not {"responses", "threads"} & tables:
         raise TranscriptError(f"{name} has neither a table 'responses' nor 'threads', {_EXPECTED}")
     attachments = count_attachments(database, tables)
-    chains = thread_ids(database) if "threads" in tables else []
-    found = [_session(thread, database, again, load_thread, client, moment) for thread in chains]
-    older = []
+    threads: list[str] = []
+    older: list[str] = []
+    if "threads" in tables:
+        ids = database.execute("select id from threads where tip_message_hash is not null order by id")
+        threads = [str(row[0]) for row in ids]
     if "responses" in tables:
-        ids = database.execute("select distinct coalesce(conversation_id, id) from responses order by 1").fetchall()
+        ids = database.execute("select distinct coalesce(conversation_id, id) from responses order by 1")
         # A conversation that was continued in the new layout is a thread, with all its messages.
-        older = [str(row[0]) for row in ids if str(row[0]) not in chains]
-    found = [_session(each, database, again, _load_responses, client, moment) for each in older] + found
-    return found, [f"{name}: {attachments} attachments were left out"] if attachments else []
+        older = [session for row in ids if (session := str(row[0])) not in threads]
+    loads = {_load_responses: older, load_thread: threads}
+    sessions = [_session(each, database, again, load, client, moment) for load, ids in loads.items() for each in ids]
+    return sessions, [f"{name}: {attachments} attachments were left out"] if attachments else []
 
 
 def _session(
     name: str,
     database: sqlite3.Connection,
     again: Opened,
-    load: Callable[[sqlite3.Connection, str], tuple[list[Said], str]],
+    load: Callable[[sqlite3.Connection, str], tuple[list[TimedMessage], str]],
     client: str,
     moment: str,
 ) -> SessionSnapshot:
     """Return a conversation as a session. Its messages are read again when needed, as there may be many."""
-    said, model = load(database, name)
-    begun = next((when for _, when, _ in said if when), moment)
+    messages, model = load(database, name)
+    begun = next((when for _, when, _ in messages if when), moment)
 
     def fill(maker: RecordMaker) -> Iterator[bytes]:
         with again() as opened:
             for message, when, about in load(opened, name)[0]:
                 yield maker.message(message, when, **about)
 
-    content = [name.encode(), hashlib.sha256(canonical([message for message, _, _ in said])).digest()]
+    content = [name.encode(), hashlib.sha256(canonical([message for message, _, _ in messages])).digest()]
     return made_session(name, "llm", content, client, begun, fill, model=model)
 
 
-def _load_responses(database: sqlite3.Connection, conversation: str) -> tuple[list[Said], str]:
+def _load_responses(database: sqlite3.Connection, conversation: str) -> tuple[list[TimedMessage], str]:
     tables = {row[0] for row in database.execute("select name from sqlite_master where type = 'table'")}
     query = "select * from responses where coalesce(conversation_id, id) = ? order by rowid"
     rows = _rows(database, query, conversation)
     return list(_messages(database, tables, rows)), str(rows[0].get("model") or "")
 
 
-def _messages(database: sqlite3.Connection, tables: set[str], rows: list[dict[str, Any]]) -> Iterator[Said]:
+def _messages(database: sqlite3.Connection, tables: set[str], rows: list[dict[str, Any]]) -> Iterator[TimedMessage]:
     system = None
     for row in rows:
         moment = moment_of(row["datetime_utc"])
@@ -226,7 +217,7 @@ def _call(call: dict[str, Any], response: str) -> dict[str, Any]:
 
 
 def _with_fragments(database: sqlite3.Connection, tables: set[str], table: str, response: str, text: str | None) -> str:
-    """Return a prompt with the fragments that stood before it."""
+    """Return a prompt after its fragments."""
     fragments: list[str] = []
     if table in tables:
         query = (

@@ -1,6 +1,6 @@
-"""Logs of our own in a file: one record a line, one session after the other, read with suspicion.
+"""Logs of swarmchat in a file: one record a line, one session after the other.
 
-What a log may hold that was never written by this program would otherwise be found out in the middle of a chat.
+Each record is checked: other programs may have written it, and an invalid one would break a chat later.
 """
 
 import hashlib
@@ -11,22 +11,20 @@ from typing import Any, BinaryIO
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.archive.writer import SessionSnapshot, reader
 from swarmchat.swarm.common.encoding import NestingError, check_nesting
-from swarmchat.swarm.errors import BadRecord, TranscriptError
+from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.importers.lines import Line, at_line, not_json, read_lines, short_repr
 from swarmchat.swarm.persistence.records import Record, parse_record
 
+_Check = tuple[Callable[[Any], bool], str]
 
-def _is(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)
+_NUMBER: _Check = (lambda value: type(value) is int, "a whole number")
+_TEXT: _Check = (lambda value: isinstance(value, str), "text")
+_NAMES: _Check = (
+    lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    "a list of names",
+)
 
-
-_NUMBER, _TEXT = (_is(int), "a whole number"), (_is(str), "text")
-_OBJECT = (_is(dict, type(None)), "an object")
-_NAMES = (lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value), "a list of names")
-
-_STANDING = "an agent's name, a list of names, and an object"
-
-FIELDS: Mapping[str, Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "session": {"id": _TEXT, "name": _TEXT},
     "rename": {"name": _TEXT},
     "request": {"tokens": _NUMBER, "model": _TEXT},
@@ -37,7 +35,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "undo": {"from": _NUMBER, "to": _NUMBER},
     "redo": {"from": _NUMBER, "to": _NUMBER},
 }
-"""Fields that a record of a type must have, and of which type, because something follows from them."""
+"""Fields that the program reads: a check of the value, and what it expects, by type of record and name."""
 
 _ROLES = {
     "system": ("system", "developer"),
@@ -48,48 +46,55 @@ _ROLES = {
 
 
 @dataclass
-class _Found:
-    """A session in a file."""
+class _Section:
+    """The part of a file that holds one session."""
 
     first: Line
     summary: LogSummary = field(default_factory=LogSummary)
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
-    def take(self, line: Line, name: str) -> None:
-        try:
-            record = parse_record(line.data)
-            check_nesting(record.data)
-        except BadRecord as error:
-            raise _bad_line(line, name, error) from error
-        except NestingError as error:
-            raise at_line(name, line.number, str(error)) from error
-        if problem := record_problem(record, self.summary.count):
-            raise at_line(name, line.number, problem)
-        self.summary.take(record)
-        self.digest.update(line.data + b"\n")
+
+def read_record(line: Line, name: str, position: int) -> Record:
+    """Return the record in a line, which must be that at ``position`` of its log. Raises TranscriptError."""
+    try:
+        record = parse_record(line.data)
+        check_nesting(record.data)
+    except BadRecord as error:
+        cause = error.__cause__
+        problem = str(error).removeprefix("not a record: ")
+        if isinstance(cause, ValueError | RecursionError):
+            problem = not_json(line, cause)
+        raise at_line(name, line.number, problem) from error
+    except NestingError as error:
+        raise at_line(name, line.number, str(error)) from error
+    if mistake := record_problem(record, position):
+        raise at_line(name, line.number, mistake)
+    return record
 
 
 def find_logs(file: BinaryIO, name: str, fallback: str) -> list[SessionSnapshot]:
-    """Return the sessions in ``file``; ``fallback`` names one that does not say its name.
+    """Return the sessions in ``file``; ``fallback`` is the name of one without a name.
 
-    Raises TranscriptError for whatever no log of ours holds: the file, the line, what is wrong, what was expected.
+    Raises TranscriptError for an invalid log: the file, the line, what is wrong, what was expected.
     """
-    found: list[_Found] = []
+    sections: list[_Section] = []
     begun: dict[str, int] = {}
     for line in read_lines(file, name):
-        if not found or _begins(line, found[-1]):
-            found.append(_Found(line))
-        found[-1].take(line, name)
-        if found[-1].summary.count == 1:
-            session = found[-1].summary.id
+        if not sections or _begins(line, sections[-1]):
+            sections.append(_Section(line))
+        record = read_record(line, name, sections[-1].summary.count)
+        sections[-1].summary.take(record)
+        sections[-1].digest.update(line.data + b"\n")
+        if sections[-1].summary.count == 1:
+            session = sections[-1].summary.id
             if session and session in begun:
                 raise at_line(name, line.number, f"session {session!r} begins, which began in line {begun[session]}")
             begun[session] = line.number
-    return [_incoming(file, name, each, fallback) for each in found]
+    return [_session(file, name, each, fallback) for each in sections]
 
 
 def record_problem(record: Record, position: int) -> str | None:
-    """Return what is wrong with a record that stands at ``position`` in its log."""
+    """Return what is wrong with a record at ``position`` in its log; ``None`` if nothing is."""
     if record.seq != position:
         return f"'seq' is {record.seq}, expected {position}: a record is missing, doubled or out of order"
     if record.turn < 0:
@@ -101,21 +106,23 @@ def record_problem(record: Record, position: int) -> str | None:
         roles = " or ".join(map(repr, _ROLES[record.type]))
         role = short_repr(record.message.get("role"))
         return f"the message of a {record.type!r} record has the role {role}, expected {roles}"
-    if record.type == "assistant" and not _OBJECT[0](record.data.get("usage")):
-        return f"'usage' is {short_repr(record.data['usage'])}, expected {_OBJECT[1]}"
-    if record.type in ("undo", "redo") and not (_NAMES[0](record.data.get("stack", [])) and _standing_is_one(record)):
-        return f"'active', 'stack' or 'states' of the {record.type!r} record is of the wrong type, expected {_STANDING}"
-    if record.type in ("undo", "redo") and not 0 <= record.data["from"] <= record.data["to"] <= record.turn:
-        return f"the turns {record.data['from']} to {record.data['to']} are named, expected some of 0 to {record.turn}"
+    if record.type == "assistant" and not isinstance(usage := record.data.get("usage"), dict | None):
+        return f"'usage' is {short_repr(usage)}, expected an object"
+    return _undo_problem(record.data, record) if record.type in ("undo", "redo") else None
+
+
+def _undo_problem(data: Mapping[str, Any], record: Record) -> str | None:
+    names, states = _NAMES[0](data.get("stack", [])), isinstance(data.get("states", {}), dict)
+    if not (names and states and isinstance(data.get("active", ""), str)):
+        expected = "an agent's name, a list of names, and an object"
+        return f"'active', 'stack' or 'states' of the {record.type!r} record is of the wrong type, expected {expected}"
+    if not 0 <= data["from"] <= data["to"] <= record.turn:
+        return f"the turns {data['from']} to {data['to']} are named, expected some of 0 to {record.turn}"
     return None
 
 
-def _standing_is_one(record: Record) -> bool:
-    return _TEXT[0](record.data.get("active", "")) and isinstance(record.data.get("states", {}), dict)
-
-
-def _begins(line: Line, current: _Found) -> bool:
-    """Whether another session begins here: only its own record has the number 0."""
+def _begins(line: Line, current: _Section) -> bool:
+    """Whether another session begins in this line, with a session record that has the number 0."""
     if current.summary.count == 0 or b'"session"' not in line.data[:200]:
         return False
     try:
@@ -125,20 +132,15 @@ def _begins(line: Line, current: _Found) -> bool:
     return record.type == "session" and record.seq == 0
 
 
-def _bad_line(line: Line, name: str, error: BadRecord) -> TranscriptError:
-    if isinstance(error.__cause__, ValueError | RecursionError):
-        return at_line(name, line.number, not_json(line, error.__cause__))
-    return at_line(name, line.number, str(error).removeprefix("not a record: "))
-
-
-def _incoming(file: BinaryIO, name: str, found: _Found, fallback: str) -> SessionSnapshot:
-    summary = found.summary
-    digest = found.digest.hexdigest()
+def _session(file: BinaryIO, name: str, section: _Section, fallback: str) -> SessionSnapshot:
+    """Return the session in ``section``. Its lines are read again when needed, and compared with what was checked."""
+    summary = section.summary
+    digest = section.digest.hexdigest()
 
     def lines() -> Iterator[bytes]:
         check = hashlib.sha256()
         left = summary.count
-        for line in read_lines(file, name, found.first.start, found.first.number):
+        for line in read_lines(file, name, section.first.start, section.first.number):
             check.update(line.data + b"\n")
             left -= 1
             if left == 0 and check.hexdigest() != digest:
@@ -146,7 +148,7 @@ def _incoming(file: BinaryIO, name: str, found: _Found, fallback: str) -> Sessio
             yield line.data
             if left == 0:
                 return
-        raise at_line(name, found.first.number, "the file became shorter while it was read")
+        raise at_line(name, section.first.number, "the file became shorter while it was read")
 
     info = summary.info("", summary.id or fallback, summary.name or fallback)
     return SessionSnapshot(info, summary.stored_state, summary.count, digest, reader(lines))

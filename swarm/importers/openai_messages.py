@@ -1,7 +1,8 @@
 """Message lists of the chat completions API: ``{"messages": […]}`` or a bare list, one a line, or one a file."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, BinaryIO
 
 from swarmchat.swarm.archive.writer import SessionSnapshot
@@ -20,47 +21,45 @@ from swarmchat.swarm.importers.record_builder import (
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a conversation stands in a file."""
+    """The place of a conversation in a file."""
 
     line: Line
     index: int | None = None
-    """Which of a list over several lines."""
+    """Its position in a list over several lines."""
     value: Any = None
-    """What is there, if it is in memory: that of a file which is one JSON value."""
+    """The conversation, if the file is one JSON value and so in memory as a whole."""
 
 
 _EXPECTED = 'expected {"messages": […]} or a list of messages'
 
 
 def find_message_lists(file: BinaryIO, name: str, fallback: str, client: str, moment: str) -> list[SessionSnapshot]:
-    """Return the conversations in ``file``, of ``client``; one that says no time is of ``moment``.
+    """Return the conversations in ``file`` as sessions of ``client``; ``moment`` is the time of one without a time.
 
     Raises TranscriptError: the file, the line, which message, what is wrong, what was expected.
     """
-    places = _whole(file, name) if _is_one_value(file, name) else _by_line(file, name)
-    found: list[SessionSnapshot] = []
+    # Of a file with one conversation a line, only the positions of the lines are kept in memory.
+    places = _whole(file, name) if _is_one_value(file, name) else [_Place(line) for line in _positions(file, name)]
+    sessions: list[SessionSnapshot] = []
     named: dict[str, str] = {}
-    for where, place in enumerate(places, 1):
+    for number, place in enumerate(places, 1):
         line, index = place.line, place.index
         value = _value(file, name, place)
         own = value.get("id") or value.get("name") if isinstance(value, dict) else None
-        chosen = clean_name(
-            own if isinstance(own, str) else None, fallback if len(places) == 1 else f"{fallback}-{where}"
-        )
-        here = f"line {line.number}" + ("" if index is None else f", conversation {index + 1}")
-        if chosen in named:
-            raise at_line(
-                name, line.number, f"the id {chosen!r} is that of {named[chosen]} too, expected one of its own"
-            )
-        named[chosen] = here
-        found.append(_incoming(file, name, place, chosen, client, moment))
-    return found
+        session = clean_name(own, fallback if len(places) == 1 else f"{fallback}-{number}")
+        if session in named:
+            problem = f"the id {session!r} is that of {named[session]} too, expected one of its own"
+            raise at_line(name, line.number, problem)
+        named[session] = f"line {line.number}" + ("" if index is None else f", conversation {index + 1}")
+        sessions.append(_session(file, name, place, value, session, client, moment))
+    return sessions
 
 
-def _incoming(file: BinaryIO, name: str, place: _Place, chosen: str, client: str, moment: str) -> SessionSnapshot:
+def _session(
+    file: BinaryIO, name: str, place: _Place, value: Any, session: str, client: str, moment: str
+) -> SessionSnapshot:
     line = place.line
     where = "" if place.index is None else f"[{place.index}]."
-    value = _value(file, name, place)
     messages = _messages(value)
     if messages is None:
         raise at_line(name, line.number, f"{short_repr(value)} is no conversation, {_EXPECTED}")
@@ -74,12 +73,12 @@ def _incoming(file: BinaryIO, name: str, place: _Place, chosen: str, client: str
     model = about.get("model")
 
     def fill(maker: RecordMaker) -> Iterator[bytes]:
-        # Read again each time, so that a file of thousands of conversations is never in memory.
+        # Read again each time: a file may hold thousands of conversations.
         for message in _messages(_value(file, name, place)) or ():
             yield maker.message(message)
 
-    content = [canonical(messages), chosen.encode("utf-8", "replace")]
-    return made_session(chosen, "openai", content, client, begun, fill, model=model if isinstance(model, str) else "")
+    content = [canonical(messages), session.encode("utf-8", "replace")]
+    return made_session(session, "openai", content, client, begun, fill, model=model if isinstance(model, str) else "")
 
 
 def _messages(value: Any) -> list[Any] | None:
@@ -101,9 +100,7 @@ def _is_one_value(file: BinaryIO, name: str) -> bool:
 
 def _looks_like_lines(file: BinaryIO, name: str) -> bool:
     """Whether the second line is a JSON object or list by itself: then the first one is damaged."""
-    lines = read_lines(file, name)
-    next(lines, None)
-    second = next(lines, None)
+    second = next(islice(read_lines(file, name), 1, None), None)
     try:
         return second is not None and isinstance(decode_json(second.data), dict | list)
     except ValueError:
@@ -126,9 +123,8 @@ def _whole(file: BinaryIO, name: str) -> list[_Place]:
     return [_Place(line, index, each) for index, each in enumerate(value)] if many else [_Place(line, None, value)]
 
 
-def _by_line(file: BinaryIO, name: str) -> list[_Place]:
-    # Where each line is, without what it holds.
-    return [_Place(Line(line.number, line.start, b"", line.complete)) for line in read_lines(file, name)]
+def _positions(file: BinaryIO, name: str) -> Iterator[Line]:
+    return (replace(line, data=b"") for line in read_lines(file, name))
 
 
 def _value(file: BinaryIO, name: str, place: _Place) -> Any:

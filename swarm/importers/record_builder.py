@@ -22,27 +22,26 @@ TYPES: dict[str, RecordType] = {
 }
 """The type of record for each role of a message."""
 
-
-Said = tuple[dict[str, Any], str | None, dict[str, Any]]
-"""A message, when it was said, and what else its record holds."""
+TimedMessage = tuple[dict[str, Any], str | None, dict[str, Any]]
+"""A message, its time, and the other fields of its record."""
 
 
 class RecordMaker:
-    """Numbers the records of one session: give it messages in their order."""
+    """Makes the records of one session from its messages, in their order."""
 
     def __init__(self, about: Mapping[str, Any], moment: str) -> None:
         self._seq = self._turn = 0
         self._moment = moment
         self._about = dict(about)
         self._names: dict[str, str] = {}
-        """Which tool a call was for."""
+        """The tools of the calls, by id."""
 
     def begin(self) -> bytes:
-        """Return the record that the log begins with."""
+        """Return the first record of the log."""
         return self._line("session", self._about)
 
     def message(self, message: Mapping[str, Any], moment: str | None = None, **about: Any) -> bytes:
-        """Return the record of ``message``, said at ``moment``; ``None``: when the one before was."""
+        """Return the record of ``message``, sent at ``moment``; ``None``: at the time of the one before."""
         self._moment = moment or self._moment
         kind = TYPES[message["role"]]
         self._turn += kind == "user"
@@ -71,9 +70,9 @@ def made_session(
     fill: Callable[[RecordMaker], Iterable[bytes]],
     model: str = "",
 ) -> SessionSnapshot:
-    """Return the session that ``fill`` makes the records of. ``content`` is what it is made from, for its digest.
+    """Return the session whose records ``fill`` makes. ``content`` is what its digest is made from.
 
-    Goes through all of it once, so that whatever is wrong with it is found out now.
+    Makes all records once, so that any mistake is reported now.
     """
     digest = hashlib.sha256()
     for piece in content:
@@ -94,7 +93,7 @@ def made_session(
 
 
 def message_problem(message: object) -> str | None:
-    """Return what is wrong with a chat message, and what was expected; what can be repaired is not wrong."""
+    """Return what is wrong with a chat message, and what was expected; ``None`` if it is valid or can be repaired."""
     if not isinstance(message, dict):
         return f"is {_described(message)}, expected an object"
     if message.get("role") not in TYPES:
@@ -122,9 +121,8 @@ def _calls_problem(calls: object) -> str | None:
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             return f".tool_calls[{index}] is {_described(call)}, expected an object with a 'function' that has a 'name'"
         if not isinstance(function.get("arguments", ""), str | dict):
-            return (
-                f".tool_calls[{index}].function.arguments is {_described(function['arguments'])}, expected JSON as text"
-            )
+            arguments = _described(function["arguments"])
+            return f".tool_calls[{index}].function.arguments is {arguments}, expected JSON as text"
         call_id = call.get("id")
         if call_id is not None and not isinstance(call_id, str):
             return f".tool_calls[{index}].id is {_described(call_id)}, expected text"
@@ -135,16 +133,16 @@ def _calls_problem(calls: object) -> str | None:
 
 
 def moment_of(value: object) -> str | None:
-    """Return a time as records hold it; ``None`` for what is none."""
+    """Return a time in the form of records; ``None`` if ``value`` is not a time."""
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return timestamp(datetime.fromtimestamp(value, UTC))
-        parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError, OSError):
-        return None
-    if parsed is None:
-        return None
-    return timestamp(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
+        pass
+    return None
 
 
 def clean_name(value: object, fallback: str) -> str:

@@ -89,12 +89,16 @@ class Holder:
 
 
 class SessionLease:
-    """The right to write to one session, renewed in the background while it is open."""
+    """The right to write to one session, renewed in the background while it is open.
 
-    def __init__(self, backend: Backend, key: str, ttl: float) -> None:
+    With ``takes_unfinished``, ``acquire`` also takes the lease of an interrupted import.
+    """
+
+    def __init__(self, backend: Backend, key: str, ttl: float, *, takes_unfinished: bool = False) -> None:
         self._backend = backend
         self._key = key
         self._ttl = ttl
+        self._takes_unfinished = takes_unfinished
         self._owner = Holder.of_this_process().to_bytes()
         self._heartbeat = Heartbeat(self._renew, ttl / 3, f"heartbeat of {key}")
         self.lease: Lease | None = None
@@ -114,15 +118,19 @@ class SessionLease:
         lease = await self._backend.acquire(self._key, self._owner, self._ttl)
         if lease is None:
             stored = await self._backend.get(self._key)
-            holder = None if stored is None else parse_holder(stored)
-            # Without a stored holder, the lease was released between the two calls.
-            if stored is None or (holder is not None and holder.is_dead):
+            holder = parse_holder(stored)
+            # Without a stored value, the lease was released between the two calls.
+            if stored is None or (holder is not None and self._may_replace(holder)):
                 lease = await self._backend.acquire(self._key, self._owner, self._ttl, replacing=stored)
             if lease is None:
                 raise SessionBusy(_busy(session, holder, self._ttl))
         self.lease = lease
         self._heartbeat.start()
         return lease
+
+    def _may_replace(self, holder: Holder) -> bool:
+        interrupted = holder.unfinished is not None and not holder.is_running
+        return holder.is_dead or (self._takes_unfinished and interrupted)
 
     async def release(self) -> None:
         """Give up the lease. If the backend cannot be reached, it expires by itself."""
@@ -138,10 +146,10 @@ class SessionLease:
             await self._backend.renew(self.lease)
 
 
-def parse_holder(stored: bytes) -> Holder | None:
-    """Return the holder that is ``stored`` in a lease; ``None`` if it cannot be read."""
+def parse_holder(stored: bytes | None) -> Holder | None:
+    """Return the holder that is ``stored`` in a lease; ``None`` if there is none, or none that can be read."""
     try:
-        return Holder(**json.loads(stored))
+        return Holder(**json.loads(stored or b""))
     except (ValueError, TypeError):
         return None
 
@@ -185,25 +193,13 @@ _LEASE = 30.0
 """Seconds for which the session stays closed to others if this process dies."""
 
 
-async def _free(backend: Backend, key: str, stored: bytes | None) -> None:
-    """Release the lease that is ``stored``, unless another process has taken it since."""
-    lease = await backend.acquire(key, Holder.of_this_process().to_bytes(), _LEASE, replacing=stored)
-    if lease is not None:
-        await backend.release(lease)
-
-
 @asynccontextmanager
 async def holding(backend: Backend, info: SessionInfo) -> AsyncIterator[SessionLease]:
     """Hold the lease of a session during the block. Raises SessionBusy while another process has it.
 
     The lease of an interrupted import is taken over.
     """
-    key = keys.session_lease(info.client, info.id)
-    stored = await backend.get(key)
-    holder = parse_holder(stored) if stored is not None else None
-    if holder is not None and holder.unfinished is not None and not holder.is_running:
-        await run_to_completion(_free(backend, key, stored))
-    lease = SessionLease(backend, key, _LEASE)
+    lease = SessionLease(backend, keys.session_lease(info.client, info.id), _LEASE, takes_unfinished=True)
     await lease.acquire(info.name)
     try:
         yield lease

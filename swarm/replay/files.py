@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.swarm.common.encoding import decode_json
-from swarmchat.swarm.errors import BadRecord, TranscriptError
+from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.detect import find_format, open_transcript
-from swarmchat.swarm.importers.lines import Line, not_json, read_lines
-from swarmchat.swarm.importers.native import record_problem
+from swarmchat.swarm.importers.lines import Line, at_line, parse_json, read_lines
+from swarmchat.swarm.importers.native import read_record
 from swarmchat.swarm.persistence.records import Record, parse_record
 from swarmchat.swarm.replay.expectations import Expectation
 from swarmchat.swarm.replay.handwritten import TYPES, Part, check_expected, read_by_hand
@@ -45,16 +45,16 @@ async def read_conversations(path: Path) -> Sequence[RecordedConversation]:
             lines = list(read_lines(file, name)) if _is_ours(path) else None
         if lines is not None:
             return list(_conversations(lines, name, path.stem))
-        found = []
+        conversations = []
         with open_transcript(path, "replay") as transcript:
             for incoming in transcript.sessions:
                 records = [parse_record(line) async for line in incoming.read()]
-                found.append(RecordedConversation(incoming.info.name, records, whole=False, foreign=True))
-        return found
+                conversations.append(RecordedConversation(incoming.info.name, records, whole=False, foreign=True))
+        return conversations
     except OSError as error:
         raise TranscriptError(f"{name} cannot be read: {error.strerror or error}") from error
     except TranscriptError as error:
-        # The readers of files say what became of an import.
+        # The readers of files report that nothing was imported.
         raise TranscriptError(str(error).removesuffix("; nothing of it was imported")) from error
 
 
@@ -78,13 +78,9 @@ def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[
         raise TranscriptError(f"{name} is empty, expected records: {', '.join(TYPES)} …")
     parts: list[Part] = []
     for line in lines:
-        where = f"{name}, line {line.number}"
-        try:
-            value = decode_json(line.data)
-        except ValueError as error:
-            raise TranscriptError(f"{where}: {not_json(line, error)}") from error
+        value = parse_json(line, name)
         if not isinstance(value, dict) or not isinstance(value.get("type"), str):
-            raise TranscriptError(f"{where}: it is no object with a 'type', expected a record")
+            raise at_line(name, line.number, "it is no object with a 'type', expected a record")
         if not parts or (value["type"] == "session" and parts[-1]):
             parts.append([])
         parts[-1].append((line, value))
@@ -109,15 +105,9 @@ def _read_log(part: Part, name: str) -> tuple[list[Record], list[Expectation]]:
     records: list[Record] = []
     expectations: list[Expectation] = []
     for line, value in part:
-        where = f"{name}, line {line.number}"
         if value["type"] == "expect":
+            where = f"{name}, line {line.number}"
             expectations.append(check_expected(value, line.data, records[-1].turn if records else 0, where))
             continue
-        try:
-            record = parse_record(line.data)
-        except BadRecord as error:
-            raise TranscriptError(f"{where}: {str(error).removeprefix('not a record: ')}") from error
-        if problem := record_problem(record, len(records)):
-            raise TranscriptError(f"{where}: {problem}")
-        records.append(record)
+        records.append(read_record(line, name, len(records)))
     return records, expectations

@@ -104,20 +104,12 @@ class Recording:
 class ReplayModel:
     """Answers each request with the next recorded answer. ``name`` is that of the recorded model."""
 
-    def __init__(self, recording: Recording, name: str, context_window: int = 128_000) -> None:
+    context_window = 128_000
+    """The context window, in tokens, where the transcript does not hold it."""
+
+    def __init__(self, recording: Recording, name: str) -> None:
         self._recording = recording
-        self._name = name
-        self._context_window = context_window
-
-    @property
-    def name(self) -> str:
-        """The name of the recorded model."""
-        return self._name
-
-    @property
-    def context_window(self) -> int:
-        """The context window, in tokens, where the transcript does not hold it."""
-        return self._context_window
+        self.name = name
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Yield the recorded answer; see ``Model.stream``. Raises the recorded error."""

@@ -43,6 +43,7 @@ from swarmchat.swarm.replay.replay_conversation import ReplayConversation
 from swarmchat.swarm.replay.script import Action, split_actions
 from swarmchat.swarm.replay.stand_in import swarm_of
 from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.tools.tool import Tool
 
 _CLIENT = "replay"
 
@@ -93,173 +94,166 @@ async def replay(
         actions = actions[len(skipped) :]
     if until is not None:
         actions = [action for action in actions if action.turn <= until]
-    return await _Replay(conversation, backend, swarm, mode, model, settings, before).run(actions)
+    own_tools = [tool for agent in swarm.agents for tool in agent.own_tools] if swarm else []
+    swarm = swarm or swarm_of(conversation)
+    return await _Replay(conversation, backend, swarm, own_tools, mode, model, settings, before).run(actions)
 
 
+@dataclass
 class _Replay:
-    def __init__(
-        self,
-        conversation: RecordedConversation,
-        backend: Backend,
-        swarm: Swarm | None,
-        mode: str,
-        model: Model | None,
-        settings: SessionSettings | None,
-        before: Sequence[Record],
-    ) -> None:
-        self._conversation = conversation
-        self._backend = backend
-        self._swarm = swarm or swarm_of(conversation)
-        self._own_tools = [tool for agent in swarm.agents for tool in agent.own_tools] if swarm else []
-        self._live = mode == "live"
-        self._real_tools = mode == "tools"
-        self._model = model
-        self._base_settings = settings
-        self._before = before
-        self._recording = Recording()
-        self._moment = MOMENT
-        # A client of its own, in case other people use the store.
-        self._client = f"{_CLIENT}-{secrets.token_hex(8)}"
-        self._turns: list[TurnComparison] = []
+    conversation: RecordedConversation
+    backend: Backend
+    swarm: Swarm
+    own_tools: Sequence[Tool]
+    """The tools of the given swarm; empty for a stand-in."""
+    mode: str
+    model: Model | None
+    base_settings: SessionSettings | None
+    before: Sequence[Record]
+    recording: Recording = field(default_factory=Recording)
+    moment: str = MOMENT
+    # A client of its own, in case other people use the store.
+    client: str = field(default_factory=lambda: f"{_CLIENT}-{secrets.token_hex(8)}")
+    turns: list[TurnComparison] = field(default_factory=list)
+
+    @property
+    def live(self) -> bool:
+        return self.mode == "live"
 
     async def run(self, actions: Sequence[Action]) -> Replayed:
-        conversation = self._conversation
-        by_hand = conversation.by_hand
-        for action in actions if by_hand else ():
+        conversation = self.conversation
+        for action in actions if conversation.by_hand else ():
             # Whatever a hand-written transcript lacks was left out, not interrupted.
             action.breaks_off = action.killed = False
         try:
             info = await self._put_beginning()
             differences = await self._perform(info, actions)
-            records = [record async for record in read_records(self._backend, info)]
+            records = [record async for record in read_records(self.backend, info)]
         finally:
             await self._remove_all()
-        if not self._live:
-            records = [*records[: len(self._before)], *map(_timeless, records[len(self._before) :])]
-            if not by_hand:
+        if not self.live:
+            new = list(map(_timeless, records[len(self.before) :]))
+            records = [*records[: len(self.before)], *new]
+            if not conversation.by_hand:
                 expected = [record for action in actions for record in action.records]
-                whole = conversation.whole
-                differences += compare_logs(expected, records[len(self._before) :], whole=whole)
-        return Replayed(conversation, records, differences, self._turns)
+                differences += compare_logs(expected, new, whole=conversation.whole)
+        return Replayed(conversation, records, differences, self.turns)
 
     async def _put_beginning(self) -> SessionInfo:
         """Store the records that are not replayed, and the state after them."""
         summary = LogSummary()
-        memory = self._conversation.about.get("memory")
-        for record in self._before:
+        memory = self.conversation.about.get("memory")
+        for record in self.before:
             summary.take(record)
             if record.type == "memory":
                 memory = record.data.get("value")
-        info = replace(summary.info(self._client, _CLIENT, _CLIENT), swarm=self._swarm.name)
+        info = replace(summary.info(self.client, _CLIENT, _CLIENT), swarm=self.swarm.name)
         writes: list[Write] = [*summary.stored_state.writes(info, None)]
         if isinstance(memory, dict) and memory:
-            writes.append(Put(keys.memory(self._client), encode_json(memory)))
-        lines = tuple(record.line for record in self._before)
-        await self._backend.commit(Append(keys.session_log(self._client, info.id), lines), info.put(None), *writes)
+            writes.append(Put(keys.memory(self.client), encode_json(memory)))
+        lines = tuple(record.line for record in self.before)
+        await self.backend.commit(Append(keys.session_log(self.client, info.id), lines), info.put(None), *writes)
         return info
 
     async def _remove_all(self) -> None:
-        stored_keys = [key async for key, _ in self._backend.scan(keys.owned(self._client))]
-        stored_keys += [keys.policy_ban(self._swarm.name, policy.name, self._client) for policy in self._swarm.policies]
-        await self._backend.commit(*map(Delete, [*stored_keys, keys.session_log(self._client, _CLIENT)]))
+        stored_keys = [key async for key, _ in self.backend.scan(keys.owned(self.client))]
+        stored_keys += [keys.policy_ban(self.swarm.name, policy.name, self.client) for policy in self.swarm.policies]
+        await self.backend.commit(*map(Delete, [*stored_keys, keys.session_log(self.client, _CLIENT)]))
 
     async def _open(self, info: SessionInfo, actions: Sequence[Action]) -> tuple[Session, ReplayConversation]:
         models: dict[str, Model] = {}
-        about = self._conversation.about
-        asked = [str(record.data.get("model")) for action in actions for record in action.requests]
-        first = next(iter(asked), str(about.get("model") or "")) or "replayed"
+        about = self.conversation.about
+        asked = (str(record.data.get("model")) for action in actions for record in action.requests)
+        first = next(asked, str(about.get("model") or "")) or "replayed"
         # One model may have answered for all agents, as the demo model does.
         recorded = about.get("settings")
         alone = first == "demo" or (isinstance(recorded, dict) and recorded.get("one_model") is True)
 
         def model_named(name: str) -> Model:
-            if self._live and self._model is not None:
-                return self._model
-            return models.setdefault(name, ReplayModel(self._recording, name))
+            if self.live and self.model is not None:
+                return self.model
+            return models.setdefault(name, ReplayModel(self.recording, name))
 
         conversation = ReplayConversation(
-            self._backend,
-            await find_session(self._backend, self._client, info.id) or info,
-            self._swarm,
+            self.backend,
+            await find_session(self.backend, self.client, info.id) or info,
+            self.swarm,
             self._settings(),
             model_named(first),
             None if alone else model_named,
             approver=None,
-            clock=lambda: datetime.fromisoformat(self._moment),
+            clock=lambda: datetime.fromisoformat(self.moment),
         )
         await conversation.open()
-        conversation.recording = self._recording
-        conversation.about = self._conversation.about
-        conversation.follows = not self._live
+        conversation.recording = self.recording
+        conversation.about = about
+        conversation.follows = not self.live
         conversation.initial_reserve = conversation.settings.reserve
-        if not self._live:
-            tools = ReplayTools(self._recording, conversation, real=self._real_tools)
+        if not self.live:
+            tools = ReplayTools(self.recording, conversation, real=self.mode == "tools")
             conversation.run_tool = tools.run
             conversation.approver = tools.approve
             conversation.settings = replace(conversation.settings, approve={"*": "ask"})
         return Session(conversation), conversation
 
     def _settings(self) -> SessionSettings:
-        settings = self._base_settings or SessionSettings()
-        recorded = self._conversation.about.get("settings")
-        by_hand = self._conversation.by_hand
+        settings = self.base_settings or SessionSettings()
+        recorded = self.conversation.about.get("settings")
+        by_hand = self.conversation.by_hand
         if isinstance(recorded, dict):
             names = (*SETTINGS, *WINDOWS) if by_hand else SETTINGS
             fields = {name: value for name, value in recorded.items() if name in names}
             if isinstance(fields.get("rescue"), list):
                 fields["rescue"] = self._steps(fields["rescue"], settings)
             settings = replace(settings, **fields)
-        if not self._conversation.whole and not by_hand:
+        if not self.conversation.whole and not by_hand:
             # Another program had other limits, and took its model's answers as they were.
             settings = replace(settings, rescue=(), max_requests=10_000, max_repeats=10_000)
         return settings
 
     def _steps(self, names: Sequence[Any], settings: SessionSettings) -> list[Any]:
         """Return the rescue steps, with functions in place of their names where they are known."""
-        steps = [*(settings.rescue or ()), *(self._swarm.rescue or ())]
+        steps = [*(settings.rescue or ()), *(self.swarm.rescue or ())]
         functions = {getattr(step, "__name__", ""): step for step in steps if callable(step)}
         return [functions.get(name, name) for name in names]
 
     async def _perform(self, info: SessionInfo, actions: Sequence[Action]) -> list[Difference]:
         differences: list[Difference] = []
-        expectations = list(self._conversation.expectations)
+        expectations = list(self.conversation.expectations)
         session, conversation = await self._open(info, actions)
         try:
             for number, action in enumerate(actions):
-                self._moment = moment_of(action.records[0].ts) or self._moment
-                if conversation.was_opened_again(action) or self._recording.killed:
+                self.moment = moment_of(action.records[0].ts) or self.moment
+                if conversation.was_opened_again(action) or self.recording.killed:
                     await session.close()
-                    self._recording.killed = False
+                    self.recording.killed = False
                     session, conversation = await self._open(info, actions[number:])
                 start = conversation.journal.log.next_seq
                 await self._act(session, conversation, action)
                 if action.kind != "ask":
                     continue
                 new_records = [record for record in session.records if record.seq >= start]
-                comparison = TurnComparison(
-                    outcome_of(
-                        action.turn, action.records, agent_after(action), {}, by_hand=self._conversation.by_hand
-                    ),
-                    outcome_of(action.turn, new_records, session.agent.name, await _states(session)),
-                )
-                self._turns.append(comparison)
+                by_hand = self.conversation.by_hand
+                then = outcome_of(action.turn, action.records, agent_after(action), {}, by_hand=by_hand)
+                now = outcome_of(action.turn, new_records, session.agent.name, await _states(session))
+                self.turns.append(TurnComparison(then, now))
                 differences += self._check_handwritten(action, new_records)
                 while expectations and expectations[0].turn <= action.turn:
                     expected = expectations.pop(0)
                     if expected.turn == action.turn:
-                        differences += check_expectation(expected.fields, comparison.now)
+                        differences += check_expectation(expected.fields, now)
         finally:
             await session.close()
         return differences
 
     def _check_handwritten(self, action: Action, records: Sequence[Record]) -> Iterator[Difference]:
         """Yield how the new ``records`` of a turn differ from a hand-written one, except for its expectations."""
-        if not self._conversation.by_hand or self._live:
+        if not self.conversation.by_hand or self.live:
             return
-        turn, recording, last = action.turn, self._recording, action.records[-1].seq
-        expected = {name for each in self._conversation.expectations if each.turn == turn for name in each.fields}
+        turn, recording, last = action.turn, self.recording, action.records[-1].seq
+        expected = {name for each in self.conversation.expectations if each.turn == turn for name in each.fields}
         expects_failures = not expected.isdisjoint(("failed", "rescues"))
-        rescued = [] if expects_failures else list(check_bad_calls(turn, records, self._own_tools))
+        rescued = [] if expects_failures else list(check_bad_calls(turn, records, self.own_tools))
         yield from rescued
         if recording.missing is not None:
             yield Difference(turn, last, "transcript", "", recording.missing, None)
@@ -284,7 +278,7 @@ class _Replay:
                 await conversation.repeat_records(action)
             case "compact":
                 conversation.take_request(action.records[0])
-                self._recording.begin(action)
+                self.recording.begin(action)
                 with suppress(SwarmError):
                     await session.compact(action.text)
             case "pin" | "unpin":
@@ -302,10 +296,10 @@ class _Replay:
 
     async def _ask(self, session: Session, action: Action) -> None:
         """Run one turn, and stop it where it was stopped. Its records hold what ended it."""
-        self._recording.begin(action)
-        output = recorded_output(action, check=self._live) if "output" in action.records[0].data else None
+        self.recording.begin(action)
+        output = recorded_output(action, check=self.live) if "output" in action.records[0].data else None
         turn = asyncio.ensure_future(_run(session, action.text, output))
-        stop = asyncio.ensure_future(self._recording.stop.wait())
+        stop = asyncio.ensure_future(self.recording.stop.wait())
         try:
             await asyncio.wait({turn, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not turn.done():
@@ -313,7 +307,7 @@ class _Replay:
             try:
                 await turn
             except (SwarmError, asyncio.CancelledError) as error:
-                if self._live and isinstance(error, ModelError):
+                if self.live and isinstance(error, ModelError):
                     raise
         finally:
             turn.cancel()
@@ -327,7 +321,7 @@ def _was_imported(action: Action) -> bool:
 
 
 def agent_after(action: Action) -> str:
-    """Return which agent was active at the end of ``action``."""
+    """Return the name of the agent that was active at the end of ``action``."""
     agent = ""
     for record in action.records:
         agent = str(record.data.get("to")) if record.type == "handoff" else record.agent or agent
@@ -336,9 +330,7 @@ def agent_after(action: Action) -> str:
 
 def _timeless(record: Record) -> Record:
     """Return the record without the time that something took in the replay."""
-    if "ms" not in record.data:
-        return record
-    return replace(record, data={**record.data, "ms": 0})
+    return replace(record, data={**record.data, "ms": 0}) if "ms" in record.data else record
 
 
 async def _run(session: Session, text: str, output: object) -> None:

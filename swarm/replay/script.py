@@ -102,11 +102,11 @@ def _new_action(record: Record, current: Action | None) -> Action | None:
     if record.type in ("undo", "redo"):
         return Action(record.type, [record], turns=int(data.get("to", 0)) - int(data.get("from", 0)) + 1)
     if record.type in ("pin", "unpin"):
-        target = record.data.get("target")
+        target = data.get("target")
         return Action(record.type, [record], turns=target if isinstance(target, int) else 0)
     if record.type == "compact":
-        summary = Output(_from_message({"content": record.data.get("summary")}, "stop", record.data))
-        return Action("compact", [record], text=str(record.data.get("focus", "")), outputs=deque([summary]))
+        summary = Output(_from_message({"content": data.get("summary")}, "stop", data))
+        return Action("compact", [record], text=str(data.get("focus", "")), outputs=deque([summary]))
     if record.type in ("rename", "set"):
         return Action(record.type, [record])
     if record.type in CHANGES and current is not None and current.kind != "change" and _is_over(current):
@@ -229,19 +229,14 @@ def _answer_of(raw: Record | None, taken: Record | None) -> Answer:
         assert taken is not None
         return _from_message(taken.message, str(data.get("finish", "stop")), data, str(data.get("reasoning", "")))
     if raw.type == "policy":
-        answer = _from_message({"content": raw.data.get("text")}, "stop", data)
-    else:
-        usage = data if raw.data.get("usage") is None else raw.data
-        message = raw.data["bad"] if isinstance(raw.data["bad"], dict) else {}
-        answer = _from_message(message, str(raw.data.get("finish", "stop")), usage, str(raw.data.get("reasoning", "")))
-    return answer
+        return _from_message({"content": raw.data.get("text")}, "stop", data)
+    usage = data if raw.data.get("usage") is None else raw.data
+    message = raw.data["bad"] if isinstance(raw.data["bad"], dict) else {}
+    return _from_message(message, str(raw.data.get("finish", "stop")), usage, str(raw.data.get("reasoning", "")))
 
 
 def _from_message(message: Mapping[str, Any], finish: str, data: Mapping[str, Any], reasoning: str = "") -> Answer:
     text = "".join(texts_of(message))
     calls = tuple(ToolCall(*call) for call in calls_of(message))
-    usage = data.get("usage")
-    fallback = str(data.get("model") or "")
-    return Answer(
-        text, calls, finish, usage if isinstance(usage, dict) else None, fallback=fallback, reasoning=reasoning
-    )
+    usage = data["usage"] if isinstance(data.get("usage"), dict) else None
+    return Answer(text, calls, finish, usage, fallback=str(data.get("model") or ""), reasoning=reasoning)

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.names import check_name
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import ArgumentsError, Context, ToolTimeoutError
 from swarmchat.swarm.tools.schema import Signature, described_errors, read_signature
@@ -24,6 +23,7 @@ Approve = Literal["auto", "ask", "deny"]
 Available = Callable[[Context[Any]], bool | Awaitable[bool]]
 
 DEFAULT_TIMEOUT = 60.0
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Tool:
     """A function that a model may call, and its description. Created by the decorator ``tool``."""
 
     name: str
+    """Any printable text. Models know the tool by its ``portable_name``."""
     function: Callable[..., Any]
     approve: Approve = "auto"
     """auto: runs without asking; ask: the user is asked before each call; deny: never runs."""
@@ -43,12 +44,21 @@ class Tool:
     signature: Signature = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_name("tool", self.name, 64)
+        self._check_name()
         if not self.timeout > 0:
             raise DefinitionError(f"tool {self.name!r}: timeout is {self.timeout!r}, expected seconds above 0")
         if self.approve not in ("auto", "ask", "deny"):
             raise DefinitionError(f"tool {self.name!r}: approve is {self.approve!r}, expected auto, ask or deny")
         object.__setattr__(self, "signature", read_signature(self.function, self.name, Context))
+
+    def _check_name(self) -> None:
+        fits = 0 < len(self.name) <= _LONGEST_NAME and self.name.isprintable() and self.name == self.name.strip()
+        if not fits or "<" in self.name or ">" in self.name:
+            # The name of a function without one is <lambda>.
+            raise DefinitionError(
+                f"tool {self.name!r}: expected a name of 1 to {_LONGEST_NAME} printable characters, without < and >, "
+                "and without spaces around it"
+            )
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call the function itself, as a test would."""

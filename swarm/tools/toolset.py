@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.common.names import nearest, portable_name
+from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.tools.context import ArgumentsError
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 _NAMESPACE = re.compile(r"^(?:functions?|tools?|default_api|namespace)\s*[.:/]\s*", re.IGNORECASE)
 # gpt-oss leaves tokens behind a name (vllm-project/vllm#22578), Kimi a running number.
 _TAIL = re.compile(r"(?:<\|.*|:\d+)$", re.DOTALL)
+_LONGEST_NAME = 200
 _SEPARATORS = re.compile(r"[\s_.-]+")
 # The start of a spelling may end anywhere, even inside the separator of a namespace, so all signs are ignored.
 _SIGNS = re.compile(r"[\W_]+")
@@ -28,6 +31,8 @@ class Toolset:
         self.tools = {tool.name: tool for tool in tools}
         self.handoffs = tuple(handoffs)
         self.names = (*self.tools, *self.handoffs)
+        self._own_names = {portable_name(name): name for name in self.tools}
+        """The names of the tools by the names that models know them by."""
         self._plain: dict[str, str | None] = {}
         for name in self.names:
             plain = _plain(name)
@@ -37,12 +42,25 @@ class Toolset:
     def __bool__(self) -> bool:
         return bool(self.names)
 
+    @property
+    def definitions(self) -> list[dict[str, Any]]:
+        """The definitions of the tools as a request offers them: with names that every server takes."""
+        definitions = [tool.definition for tool in self.tools.values()]
+        return [
+            {**each, "function": {**each["function"], "name": portable_name(each["function"]["name"])}}
+            for each in definitions
+        ]
+
+    def with_own_names(self, calls: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
+        """Return the ``calls`` of an answer with the names that the tools have in the swarm and in the log."""
+        return tuple(replace(call, name=self._own_names.get(call.name, call.name)) for call in calls)
+
     def resolve(self, name: str) -> str | None:
         """Return the offered name that equals ``name`` apart from case, separators and namespace, or ``None``."""
-        if name in self.tools or name in self.handoffs:
-            return name
-        cut = _TAIL.sub("", _NAMESPACE.sub("", name[:200].strip()))
-        return cut if cut in self.tools or cut in self.handoffs else self._plain.get(_plain(cut))
+        return self._known(name) or self._known(_cut(name)) or self._plain.get(_plain(_cut(name)))
+
+    def _known(self, name: str) -> str | None:
+        return name if name in self.tools or name in self.handoffs else self._own_names.get(name)
 
     def may_begin(self, text: str) -> bool:
         """Tell whether a spelling that ``resolve`` accepts may begin with ``text``."""
@@ -52,7 +70,8 @@ class Toolset:
     @cached_property
     def _spellings(self) -> frozenset[str]:
         """The names, alone and in each namespace, without signs."""
-        return frozenset(_without_signs(space + name) for name in self.names for space in _PLAIN_NAMESPACES)
+        names = (*self.names, *self._own_names)
+        return frozenset(_without_signs(space + name) for name in names for space in _PLAIN_NAMESPACES)
 
     def problem(self, name: str, arguments: str) -> str | None:
         """Return why ``name`` cannot be called with the JSON text ``arguments``; ``None`` if it can."""
@@ -68,6 +87,10 @@ class Toolset:
     def unknown(self, name: str) -> str:
         """Return the error message for a call of ``name``, which is not offered."""
         return f"unknown tool {name!r}; {nearest(name, self.names)}"
+
+
+def _cut(name: str) -> str:
+    return _TAIL.sub("", _NAMESPACE.sub("", name[:_LONGEST_NAME].strip()))
 
 
 def _plain(name: str) -> str:

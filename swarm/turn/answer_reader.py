@@ -70,9 +70,12 @@ class AnswerReader:
         return bool(self._raw)
 
     def raw_answer(self, answer: Answer | None) -> Answer:
-        """Return the answer as the model gave it; ``answer`` is how it ended, ``None`` if it was cut off as stuck."""
+        """Return the answer as the model gave it; ``answer`` is how it ended, ``None`` if it was cut off as stuck.
+
+        Its calls have the names that the tools have in the swarm.
+        """
         if answer is not None:
-            return answer
+            return replace(answer, tool_calls=self.toolset.with_own_names(answer.tool_calls))
         return Answer("".join(self._raw), finish="repetition", reasoning="".join(self._reasoning))
 
     def repaired_answer(self, raw: Answer, prefix: str) -> tuple[Answer, list[Repair]]:

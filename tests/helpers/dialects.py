@@ -58,6 +58,18 @@ def _short_ids(body: Body) -> str | None:
     return None
 
 
+def _function_names(body: Body) -> str | None:
+    functions = [tool["function"] for tool in body.get("tools", [])]
+    functions += [call["function"] for _, message in _messages(body) for call in message.get("tool_calls", [])]
+    names = [function["name"] for function in functions]
+    names += [message["name"] for _, message in _messages(body, "tool") if "name" in message]
+    if not all(re.fullmatch("[a-zA-Z][a-zA-Z0-9_-]{0,63}", name) for name in names):
+        return (
+            "function name is invalid, must start with a letter and can contain letters, numbers, underscores, dashes"
+        )
+    return None
+
+
 def _no_prefill(body: Body) -> str | None:
     if body["messages"][-1]["role"] == "assistant":
         return "Expected last role User or Tool (or Assistant with prefix True) for serving but got assistant"
@@ -218,6 +230,14 @@ STAND_INS = [
         "ids of other servers are mapped, the same for call and result",
         "anomalyco/opencode#1680, langchain-ai/langchain#24668",
         _short_ids,
+    ),
+    StandIn(
+        "function-names",
+        "OpenAI, Gemini, Kimi",
+        "tool names begin with a letter and have 64 letters, digits, `_` and `-` at most",
+        "other names are mapped, the same in tools, calls and results; a call gets its own name back",
+        "21st-dev/magic-mcp#34, MoonshotAI/kimi-cli#1773, nanbingxyz/5ire#403, danishjsheikh/swagger-mcp#13",
+        _function_names,
     ),
     StandIn(
         "no-prefill",

@@ -28,6 +28,8 @@ TOUR = """
 /set | max_context
 hello there, this is a long greeting with many words so that there is something to gain by a summary of it all
 /call note {"what": "tea"} | tea
+/call files/read note {"number": 0} | tea
+! /call files/read | cannot call 'files/read'
 /state notes | ["tea"]
 /storage box | lamp
 /storage box lamp | lamp
@@ -38,6 +40,8 @@ hello there, this is a long greeting with many words so that there is something 
 /approve | note: auto
 /approve note deny | deny
 ! /call note {"what": "x"} | not allowed
+/approve files/read note ask | tools matching files/read note: ask
+! /approve files/read note | not a rule
 /approve auto | auto
 a long story about the lamp that goes on and on and on and on, with a lamp, and a lamp, and another lamp
 and what then?
@@ -85,8 +89,14 @@ async def note(ctx: Context, what: str) -> str:
     return ", ".join(await ctx.state("notes").update(lambda notes: [*notes, what]))
 
 
+@tool(name="files/read note")
+async def read_note(ctx: Context, number: int) -> str:
+    """Read a note."""
+    return (await ctx.state("notes").get())[number]
+
+
 def swarm() -> Swarm:
-    agents = [Agent("clerk", "Serve.", tools=[note], handoffs=["boss"]), Agent("boss", "Decide.")]
+    agents = [Agent("clerk", "Serve.", tools=[note, read_note], handoffs=["boss"]), Agent("boss", "Decide.")]
     return Swarm(
         "office",
         agents,

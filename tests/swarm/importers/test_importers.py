@@ -324,7 +324,7 @@ BAD_LOGS = {
 BAD_LISTS = {
     "empty": (b"", "is empty, expected a log of swarmchat"),
     "a number": (b"17", "line 1: it is no JSON object, expected a log of swarmchat"),
-    "unknown": ({"a": 1}, "line 1: nothing that is known begins so"),
+    "unknown": ({"a": 1}, "line 1: unknown format"),
     "no list": ({"messages": {}}, "line 1: {'messages': {}} is no conversation, expected"),
     "no messages": ({"messages": []}, "line 1: messages is empty"),
     "role": ({"messages": [{"role": "asistant"}]}, "line 1: messages[0].role is 'asistant', expected one of system,"),

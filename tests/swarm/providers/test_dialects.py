@@ -8,7 +8,18 @@ import pytest
 from dialects import STAND_INS, StandIn
 from model_server import ModelServer, Reply, chunk, model_server, server_fixture, stream, text, tool_calls
 from swarmchat.backends.memory import MemoryBackend
-from swarmchat.swarm import Agent, LearnedAdaptations, OpenAIModel, Session, SessionSettings, Swarm, Warned, tool
+from swarmchat.swarm import (
+    Agent,
+    LearnedAdaptations,
+    OpenAIModel,
+    Session,
+    SessionSettings,
+    Swarm,
+    ToolStarted,
+    Warned,
+    tool,
+)
+from swarmchat.swarm.common.names import portable_name
 
 server = server_fixture
 
@@ -19,7 +30,10 @@ def note(text: str) -> str:
     return f"noted {text}"
 
 
-@tool
+CLOCK = "24h clock/what.time is it, in the place where the one who asks lives at the moment?"
+
+
+@tool(name=CLOCK)
 def now() -> str:
     """Tell the time."""
     return ""
@@ -75,7 +89,7 @@ async def history_of_another_server(backend: MemoryBackend) -> None:
         free.reply(
             tool_calls(call("note", '{"text": "milk"}')),
             text("Noted."),
-            tool_calls(call("now", identity="call_2")),
+            tool_calls(call(portable_name(CLOCK), identity="call_2")),
             text("Late."),
         )
         await converse(free, backend, LearnedAdaptations(), "note milk", "what time is it?")
@@ -104,6 +118,35 @@ def test_a_conversation_goes_on_at_a_strict_server(stand_in: StandIn, server: Mo
         refused = [body for body in server.chats if stand_in.rule(body) is not None]
         assert len(refused) == len(learned)
         assert len(server.chats) - len(refused) == (3 if stand_in.name == "no-tools" else 5)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        tool_calls(call(portable_name(CLOCK), identity="123456789")),
+        tool_calls(call(CLOCK, identity="123456789")),
+        text(f'<tool_call>{{"name": "{portable_name(CLOCK)}", "arguments": {{}}}}</tool_call>'),
+        text(f'{{"name": "functions.{portable_name(CLOCK)}", "arguments": {{}}}}'),
+    ],
+    ids=["sent-name", "own-name", "as-text", "as-text-in-a-namespace"],
+)
+def test_a_call_has_its_own_name_in_events_and_log(answer: Reply, server: ModelServer):
+    async def scenario() -> None:
+        server.rule = next(each for each in STAND_INS if each.name == "function-names").refuse
+        server.reply(answer, text("Late."), text("Still late."))
+        model = OpenAIModel("m", base_url=server.base_url, max_retries=0)
+        async with await Session.open(MemoryBackend(), model, client="ann", swarm=SWARM) as session:
+            events = [event async for event in session.run_turn("what time is it?")]
+            events += [event async for event in session.run_turn("and now?")]
+            messages = [record.message for record in session.records if "message" in record.data]
+        await model.close()
+        assert [event.name for event in events if isinstance(event, ToolStarted)] == [CLOCK]
+        calls = [call for message in messages for call in message.get("tool_calls", ())]
+        assert [call["function"]["name"] for call in calls] == [CLOCK]
+        sent = server.chats[-1]["messages"][2]["tool_calls"][0]["function"]["name"]
+        assert sent == portable_name(CLOCK) != CLOCK
 
     asyncio.run(scenario())
 

@@ -113,7 +113,7 @@ def test_a_new_process_goes_on_where_the_last_one_stopped(tmp_path, redis_url):
         asyncio.run(main())
     """
     for url in (f"disk:{tmp_path}", redis_url):
-        for number in range(1, 4):
+        for number in (1, 2):
             done = subprocess.run(
                 [sys.executable, "-c", program, ":".join(sys.path), url, f"answer {number}"],
                 capture_output=True,
@@ -126,8 +126,6 @@ def test_a_new_process_goes_on_where_the_last_one_stopped(tmp_path, redis_url):
                 "question for answer 1",
                 "answer 1",
                 "question for answer 2",
-                "answer 2",
-                "question for answer 3",
             ]
         )
 
