@@ -25,8 +25,8 @@ def asked(program, server):
 def test_the_answer_is_one_line_of_json(asked, server):
     server.reply(text(f"Sure:\n```json\n{json.dumps(ORDER)}\n```"))
     done = asked.invoke("run", "--schema", "order.json", "two teas")
-    assert (done.exit_code, done.stdout) == (0, '{"item": "té", "count": 2}\n')
-    assert "took the JSON out of the answer" in done.stderr
+    assert (done.code, done.out) == (0, '{"item": "té", "count": 2}\n')
+    assert "took the JSON out of the answer" in done.err
     assert server.chats[0]["response_format"]["json_schema"]["name"] == "Order"
 
 
@@ -34,28 +34,28 @@ def test_a_script_gives_a_line_for_each_message(asked, server):
     (asked.folder / "script").write_text("one\ntwo\n")
     server.reply(text(json.dumps(ORDER)), text('{"item": "tea", "count": 1}'))
     done = asked.invoke("run", "--schema", "order.json", "--script", "script")
-    assert [json.loads(line)["count"] for line in done.stdout.splitlines()] == [2, 1]
+    assert [json.loads(line)["count"] for line in done.out.splitlines()] == [2, 1]
 
 
 def test_no_answer_of_the_form_prints_nothing_and_exits_with_4(asked, server):
     server.reply(*[text('{"item": "tea", "count": 0}')] * 3)
     done = asked.invoke("run", "--schema", "order.json", "no teas")
-    assert (done.exit_code, done.stdout) == (4, "")
-    assert "count: is 0, expected at least 1" in done.stderr
-    assert "asked again" in done.stderr
+    assert (done.code, done.out) == (4, "")
+    assert "count: is 0, expected at least 1" in done.err
+    assert "asked again" in done.err
 
 
 def test_a_server_without_formats(asked, server):
     server.reply(failure(400, "This response_format type is unavailable now"), text(json.dumps(ORDER)))
     done = asked.invoke("run", "--schema", "order.json", "two teas")
-    assert json.loads(done.stdout) == ORDER
+    assert json.loads(done.out) == ORDER
     assert server.chats[1]["tool_choice"] == "required"
 
 
 def test_a_whole_document(asked, server):
     server.reply(text(json.dumps(ORDER)))
     done = asked.invoke("run", "--schema", "order.json", "--output", "json", "two teas")
-    assert json.loads(done.stdout)["turns"][0]["output"] == ORDER
+    assert json.loads(done.out)["turns"][0]["output"] == ORDER
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,6 @@ def test_files_that_are_no_schema(asked, server, content, words):
     if content is not None:
         (asked.folder / "order.json").write_text(content)
     done = asked.invoke("run", "--schema", "order.json", "two teas")
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert words in done.stderr
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
     assert not server.chats
