@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
         ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
         ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
+        NetworkForbidden as NetworkForbidden,
         NothingToCompact as NothingToCompact, OutputError as OutputError, OverBudget as OverBudget,
         PinError as PinError, RepeatedCall as RepeatedCall, RequestLimit as RequestLimit, ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.primitives.navigation import PersistSwarm as PersistSwarm
     from swarmchat.swarm.primitives.policy import Ban as Ban, PersistPolicy as PersistPolicy, Policy as Policy
     from swarmchat.swarm.primitives.presence import PersistAlive as PersistAlive, Presence as Presence
-    from swarmchat.swarm.primitives.state import PersistState as PersistState, State as State
+    from swarmchat.swarm.primitives.state import PersistState as PersistState, State as State, computed as computed
     from swarmchat.swarm.providers.adaptations import LearnedAdaptations as LearnedAdaptations
     from swarmchat.swarm.replay.compare import Difference as Difference, compare_logs as compare_logs
     from swarmchat.swarm.replay.files import (
@@ -107,7 +108,7 @@ _NAMES = {
     "errors": """
         BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
         HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
-        ModelRefused ModelUnavailable NothingToCompact OutputError OverBudget PinError RepeatedCall
+        ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
         RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
     "importers.detect": "Transcript open_transcript",
@@ -123,7 +124,7 @@ _NAMES = {
     "primitives.navigation": "PersistSwarm",
     "primitives.policy": "Ban PersistPolicy Policy",
     "primitives.presence": "PersistAlive Presence",
-    "primitives.state": "PersistState State",
+    "primitives.state": "PersistState State computed",
     "providers.adaptations": "LearnedAdaptations",
     "replay.compare": "Difference compare_logs",
     "replay.files": "RecordedConversation read_conversations",

@@ -26,6 +26,7 @@
         ├── ModelNotFound       no such model or no such address (404): 66
         ├── ModelRefused        the server rejects the request (400 and similar): 1
         ├── ContextTooLong      the server reports that the context exceeds its window: 5
+        ├── NetworkForbidden    a test forbids to ask model servers: 1
         └── ScriptError         a scripted model got a request that its script does not cover: 1
 
 A message names the bad value, what was expected, and what to do next. ``exit_code`` is the exit code for a program
@@ -200,6 +201,10 @@ class ContextTooLong(ModelError):
     def __init__(self, message: str, *, limit: int | None = None) -> None:
         super().__init__(message)
         self.limit = limit
+
+
+class NetworkForbidden(ModelError):
+    """A test forbids to ask model servers."""
 
 
 class ScriptError(ModelError):

@@ -1,7 +1,6 @@
 """The one-line remarks that describe the events of a turn."""
 
 from swarmchat.cli.terminal.sanitize import one_line
-from swarmchat.swarm.agents.agent import BACK, PREFIX
 from swarmchat.swarm.conversation import events
 
 _NAME = 60
@@ -78,9 +77,6 @@ def _ban(banned: bool, until: str | None) -> str:
 
 
 def _call_remark(event: events.ToolFinished, chat: bool) -> str:
-    if event.status == "ok" and (event.name.startswith(PREFIX) or event.name == BACK):
-        # HandedOver follows, and its remark says it.
-        return ""
     agent, tool, arguments = (one_line(text, _NAME) for text in (event.agent, event.name, event.arguments))
     call = f"{agent} · {tool}({arguments})  {event.status}"
     if event.status == "denied":

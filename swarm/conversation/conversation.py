@@ -58,8 +58,9 @@ class Conversation:
         clock: Callable[[], datetime],
         deps: object = None,
     ) -> None:
+        own_states = [state for state in swarm.states if not state.shared]
         companions = [keys.session_swarm(info.client, info.id)]
-        companions += [keys.session_state(info.client, info.id, state.name) for state in swarm.states]
+        companions += [keys.session_state(info.client, info.id, state.name) for state in own_states]
         self.journal = Journal(backend, info, settings.lifetimes, settings.lease, clock, companions)
         self.backend = backend
         self.swarm = swarm
@@ -70,8 +71,8 @@ class Conversation:
         self.run_tool: ToolRunner = lambda tool, ctx, arguments, outcome: tool.run(ctx, arguments)
         """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
         self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
-        self.navigation = Navigation(swarm.default)
-        self.view = View(self.journal.log, swarm.default)
+        self.navigation = Navigation(swarm.initial)
+        self.view = View(self.journal.log, swarm.initial)
         """The part of the log that the active agent sees."""
         self.last_request: ModelRequest | None = None
         """The last request that this process made."""
@@ -370,8 +371,8 @@ class Conversation:
         """Read the navigation from the store; replace an agent that the swarm does not have by the default one."""
         # A handoff may be among the unsaved changes.
         primitives = self.primitives.staging(self.journal.unsaved_changes)
-        stored = await primitives.navigation.get(self.swarm.default)
-        healed = stored.healed(self.swarm.names, self.swarm.default)
+        stored = await primitives.navigation.get(self.swarm.initial)
+        healed = stored.healed(self.swarm.names, self.swarm.initial)
         self.switch(healed)
         self.view.rebuild()
         if healed.active != stored.active:

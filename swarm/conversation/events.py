@@ -59,7 +59,7 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool call has its result."""
+    """A tool call has its result; also a handoff that was refused."""
 
     name: str
     arguments: str

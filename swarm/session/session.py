@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
@@ -13,6 +13,7 @@ from swarmchat.backends import Backend, open_backend
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm, as_swarm
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Approver, Conversation
 from swarmchat.swarm.conversation.settings import SessionSettings
@@ -21,16 +22,17 @@ from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
+from swarmchat.swarm.session.hand_call import HandCall, call_by_hand
 from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, find_or_make
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
-from swarmchat.swarm.tools.context import ToolFailure
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
     from swarmchat.swarm.session.compaction import Compacted
     from swarmchat.swarm.session.reply import Reply
     from swarmchat.swarm.tools.tool import Tool
+    from swarmchat.swarm.turn.question import Asked
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -46,15 +48,6 @@ def _exclusive(operation: _Operation[_P, _T]) -> _Operation[_P, _T]:
             return await run_to_completion(operation(session, *args, **kwargs))
 
     return run
-
-
-@dataclass(frozen=True, slots=True)
-class HandCall:
-    """The result of a tool that was called by hand."""
-
-    result: str
-    handoff_to: str | None
-    """The agent that the tool wants to hand over to."""
 
 
 class Session:
@@ -145,33 +138,33 @@ class Session:
                 await each.close()
 
     @overload
-    async def ask(self, text: str, output: type[_T]) -> "Reply[_T]": ...
+    async def ask(self, message: "Asked", output: type[_T]) -> "Reply[_T]": ...
 
     @overload
-    async def ask(self, text: str, output: Mapping[str, Any] | None = None) -> "Reply[Any]": ...
+    async def ask(self, message: "Asked", output: Mapping[str, Any] | None = None) -> "Reply[Any]": ...
 
-    async def ask(self, text: str, output: Any = None) -> "Reply[Any]":
-        """Run a turn with the user's message ``text`` and return what came of it; see ``run_turn``.
+    async def ask(self, message: "Asked", output: Any = None) -> "Reply[Any]":
+        """Run a turn with ``message`` and return what came of it; see ``run_turn``.
 
         With ``output``, raises OutputError also when a policy answered.
         """
         from swarmchat.swarm.session.reply import make_reply
 
-        events = [event async for event in self.run_turn(text, output=output)]
+        events = [event async for event in self.run_turn(message, output=output)]
         records = [record for record in self.records if record.turn == self.turns]
         return make_reply(events, self.agent.name, records, typed=output is not None)
 
     @overload
-    def ask_sync(self, text: str, output: type[_T]) -> "Reply[_T]": ...
+    def ask_sync(self, message: "Asked", output: type[_T]) -> "Reply[_T]": ...
 
     @overload
-    def ask_sync(self, text: str, output: Mapping[str, Any] | None = None) -> "Reply[Any]": ...
+    def ask_sync(self, message: "Asked", output: Mapping[str, Any] | None = None) -> "Reply[Any]": ...
 
-    def ask_sync(self, text: str, output: Any = None) -> "Reply[Any]":
+    def ask_sync(self, message: "Asked", output: Any = None) -> "Reply[Any]":
         """Do as ``ask`` does, in a session that was opened with ``with``. Raises RuntimeError in any other one."""
         if self.background is None:
             raise RuntimeError("ask_sync needs a session that was opened with `with Session.open(…)`: use await ask()")
-        return self.background.run(self.ask(text, output))
+        return self.background.run(self.ask(message, output))
 
     @property
     def info(self) -> SessionInfo:
@@ -255,9 +248,11 @@ class Session:
         """Return the context that the next request would send. Changes nothing. Raises OverBudget."""
         return await self.conversation.prepare()
 
-    async def run_turn(self, text: str, *, output: Any = None) -> AsyncGenerator["Event", None]:
-        """Send ``text`` and yield the events of the turn, until the answer is complete and stored.
+    async def run_turn(self, message: "Asked", *, output: Any = None) -> AsyncGenerator["Event", None]:
+        """Send ``message`` and yield the events of the turn, until the answer is complete and stored.
 
+        ``message`` is a text, a list of content parts of the chat API, or a list of chat messages of which the last is
+        the user's; the others go into the conversation before it.
         ``output`` is the type of the answer: one that pydantic knows, or a JSON schema; ``None``: that of the agent.
         Cancelling the task, or closing the generator, stops the model and the tools at once; the partial answer is
         stored. Raises OutputError if no answer of that type comes, OverBudget, the kinds of LimitReached and of
@@ -266,13 +261,14 @@ class Session:
         """
         # The parsers of answers are not needed before the first one.
         from swarmchat.swarm.turn.loop import run_turn
+        from swarmchat.swarm.turn.question import read_question
 
-        kind = None
+        question, kind = read_question(message), None
         if output is not None:
             from swarmchat.swarm.tools.output import output_type
 
             kind = output_type(output)
-        async with self._lock, aclosing(run_turn(self.conversation, clean_text(text), kind)) as events:
+        async with self._lock, aclosing(run_turn(self.conversation, question, kind)) as events:
             async for event in events:
                 yield event
 
@@ -287,25 +283,13 @@ class Session:
         The call needs no approval, and a handoff is returned but not made: both are up to the caller. Raises
         ToolFailure and the backend's errors, and changes nothing then.
         """
-        conversation = self.conversation
         async with self._lock:
-            await conversation.ready()
-            changes = ChangeSet()
-            ctx = conversation.tool_context("by hand", changes)
-            ctx.agent = agent
-            try:
-                result = await tool.run(ctx, dict(arguments))
-            except Exception as error:
-                raise ToolFailure(f"{tool.name}: {type(error).__name__}: {error}") from error
-            if changes:
-                await conversation.commit(conversation.batch(), changes)
-        return HandCall(result, ctx.handoff_to)
+            return await call_by_hand(self.conversation, tool, arguments, agent)
 
     @_exclusive
-    async def go_to(self, agent: str) -> Navigation:
+    async def go_to(self, agent: Agent | str) -> Navigation:
         """Make ``agent`` the active one, as the user wishes; store it. Raises DefinitionError for an unknown agent."""
-        self.swarm.agent(agent)
-        return await self._navigate(self.navigation.to(agent))
+        return await self._navigate(self.navigation.to(self.swarm.agent(name_of(agent)).name))
 
     @_exclusive
     async def go_back(self) -> Navigation:

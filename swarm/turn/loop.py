@@ -38,6 +38,7 @@ from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.faults import Guards
 from swarmchat.swarm.turn.guardrails import refuse_input, refuse_output
+from swarmchat.swarm.turn.question import Question
 from swarmchat.swarm.turn.recorder import TurnRecorder
 from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
 from swarmchat.swarm.turn.tool_execution import ToolCalls
@@ -50,13 +51,13 @@ _LARGEST_FIGURE = 10**9
 
 
 async def run_turn(
-    conversation: Conversation, text: str, output: "OutputType | None" = None
+    conversation: Conversation, question: Question, output: "OutputType | None" = None
 ) -> AsyncGenerator[Event, None]:
     """Run one turn of ``conversation``; see ``Session.run_turn``."""
     await conversation.ready()
     turn = _Turn(conversation, output)
     try:
-        refused = await turn.admit(text)
+        refused = await turn.admit(question)
         if refused is not None:
             yield refused
         answered, failed = refused is not None, None
@@ -202,16 +203,16 @@ class _Turn:
         self.recorder = TurnRecorder(conversation)
         self._rescue = Rescue(conversation, self.recorder, self._guards, output)
 
-    async def admit(self, text: str) -> Refused | None:
+    async def admit(self, question: Question) -> Refused | None:
         """Record the user's message, unless a policy refuses it; return how."""
         try:
-            refused = await refuse_input(self._conversation, self.recorder, text)
+            refused = await refuse_input(self._conversation, self.recorder, question.checked_text)
         except BaseException:
             # Not as the user's message: a text that no policy has accepted is never sent.
-            self.recorder.add("unsent", text=text)
+            self.recorder.add("unsent", text=question.checked_text)
             raise
         if refused is None:
-            self.recorder.add_user(text, None if self._output is None else self._output.name)
+            self.recorder.add_question(question, None if self._output is None else self._output.name)
         return refused
 
     def check_output(self) -> None:
