@@ -26,6 +26,7 @@ LAYERS = {
         "models",
         "context primitives storage",
         "tools archive",
+        "mcp",
         "agents importers parsing",
         "conversation",
         "turn",

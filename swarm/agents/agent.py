@@ -13,6 +13,8 @@ from swarmchat.swarm.primitives.navigation import Navigation
 
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.rescue_steps import Step
+    from swarmchat.swarm.mcp.server import McpServer
+    from swarmchat.swarm.mcp.servers import McpServers
     from swarmchat.swarm.models.demo import DemoRule
     from swarmchat.swarm.primitives.policy import Policy
     from swarmchat.swarm.primitives.state import State
@@ -39,7 +41,8 @@ class Agent:
     name: str
     prompt: Text = DEFAULT_PROMPT
     """The system message; none is sent if it is empty."""
-    tools: Sequence["Tool | Callable[..., Any]"] = ()
+    tools: Sequence["Tool | Callable[..., Any] | str"] = ()
+    """Functions, and patterns such as ``files/*`` for tools of the swarm's MCP servers."""
     handoffs: Sequence["Agent | str"] = ()
     """Agents that this one can hand over to, or their names: it gets a tool ``transfer_to_NAME`` for each."""
     system: Sequence[Text] = ()
@@ -66,7 +69,8 @@ class Agent:
         if self.tools:
             from swarmchat.swarm.tools.tool import as_tool
 
-            object.__setattr__(self, "tools", tuple(as_tool(function) for function in self.tools))
+            tools = (self._pattern(each) if isinstance(each, str) else as_tool(each) for each in self.tools)
+            object.__setattr__(self, "tools", tuple(tools))
         if self.output is not None:
             from swarmchat.swarm.tools.output import output_type
 
@@ -80,8 +84,22 @@ class Agent:
 
     @property
     def own_tools(self) -> tuple["Tool", ...]:
-        """The tools of the agent, without handoffs."""
-        return tuple(self.tools)  # type: ignore[arg-type]  # __post_init__ has made tools of the functions
+        """The tools of the agent, without handoffs and without those of MCP servers."""
+        # __post_init__ has made tools of the functions.
+        return tuple(tool for tool in self.tools if not isinstance(tool, str))  # type: ignore[misc]
+
+    @property
+    def tool_patterns(self) -> tuple[str, ...]:
+        """The patterns that choose tools of MCP servers, by their names ``SERVER/TOOL``."""
+        return tuple(tool for tool in self.tools if isinstance(tool, str))
+
+    def _pattern(self, text: str) -> str:
+        if "/" not in text:
+            raise DefinitionError(
+                f"agent {self.name!r}: the tool {text!r} is a text: expected a function, or SERVER/TOOL for a tool of "
+                "an MCP server, such as 'files/*'"
+            )
+        return text
 
     @property
     def output_type(self) -> "OutputType | None":
@@ -119,6 +137,8 @@ class Swarm:
     policies: Sequence["Policy"] = ()
     states: Sequence["State[Any]"] = ()
     storages: Sequence["Storage[Any]"] = ()
+    mcp: Sequence["McpServer"] = ()
+    """The MCP servers whose tools agents can have."""
     embedder: "Embedder | None" = None
     """Turns texts into vectors. ``None``: the built-in embedder, which needs no model."""
     demo: Sequence["DemoRule"] = ()
@@ -127,6 +147,9 @@ class Swarm:
     """The rescue steps for answers that cannot be used, in order. ``None``: all of ``STEPS``."""
     placeholder: str | None = None
     """The answer when no rescue step helped. ``None``: a sentence in English."""
+
+    mcp_servers: "McpServers | None" = field(init=False, default=None, repr=False, compare=False)
+    """The servers as they run; ``None`` if no agent can have tools of one."""
 
     def __post_init__(self) -> None:
         if not self.agents:
@@ -143,6 +166,12 @@ class Swarm:
         self._check_computed()
         for agent in self.agents:
             self._check_handoffs(agent)
+        if duplicates := _duplicates(server.name for server in self.mcp):
+            raise DefinitionError(f"swarm {self.name!r}: two of its MCP servers are named {min(duplicates)!r}")
+        if any(agent.tool_patterns for agent in self.agents):
+            from swarmchat.swarm.mcp.servers import McpServers
+
+            object.__setattr__(self, "mcp_servers", McpServers(self.mcp))
 
     @property
     def initial(self) -> str:

@@ -14,6 +14,7 @@ from swarmchat.backends import Backend, BackendError
 from swarmchat.swarm.agents.agent import Agent, Swarm, handoff_definitions, handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.names import portable_name
 from swarmchat.swarm.context.builder import Budget, RequestContext
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
@@ -34,6 +35,7 @@ from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.tools.external_tool import ExternalTool
     from swarmchat.swarm.tools.output import OutputType
     from swarmchat.swarm.tools.tool import Tool
 
@@ -100,6 +102,8 @@ class Conversation:
         except BaseException:
             await self.journal.close()
             raise
+        if self.swarm.mcp_servers is not None:
+            self.swarm.mcp_servers.acquire()
 
     def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` from now on. Raises DefinitionError for unknown rescue steps."""
@@ -112,6 +116,8 @@ class Conversation:
             await self._presence.leave()
             for model in self._named_models.values():
                 await model.close()
+            if self.swarm.mcp_servers is not None:
+                await self.swarm.mcp_servers.release()
         finally:
             await self.journal.close()
 
@@ -222,8 +228,33 @@ class Conversation:
     async def toolset(self) -> Toolset:
         """Return the tools and handoffs that the active agent may call now."""
         ctx = self.tool_context()
-        tools = [tool for tool in self.agent.own_tools if await tool.is_available(ctx)]
+        offered = [*self.agent.own_tools, *await self.external_tools()]
+        tools = [tool for tool in offered if await tool.is_available(ctx)]
         return Toolset(tools, handoff_names(self.agent, self.navigation))
+
+    async def external_tools(self) -> Sequence["ExternalTool"]:
+        """Return the tools of MCP servers that the active agent has now. Servers that cannot be reached are noted."""
+        servers, patterns = self.swarm.mcp_servers, self.agent.tool_patterns
+        if servers is None or not patterns:
+            return ()
+        tools = await servers.tools(patterns)
+        self._notices += servers.take_notices(patterns)
+        taken = {portable_name(tool.name) for tool in self.agent.own_tools}
+        # Of two names that models could not tell apart, the first one counts.
+        unique = {portable_name(tool.name): tool for tool in reversed(tools)}
+        return [tool for tool in tools if unique[name := portable_name(tool.name)] is tool and name not in taken]
+
+    def unrecorded_tools(self, toolset: Toolset, pending: Sequence[Record]) -> list[dict[str, Any]] | None:
+        """Return the definitions of the external tools for the log; ``None`` if the agent's last record has them."""
+        if not self.agent.tool_patterns:
+            return None
+        from swarmchat.swarm.tools.external_tool import ExternalTool
+
+        offered = [tool.for_record() for tool in toolset.tools.values() if isinstance(tool, ExternalTool)]
+        for record in reversed([*self.journal.log.records, *self.journal.unsaved, *pending]):
+            if record.type == "tools" and record.agent == self.agent.name:
+                return None if record.data.get("tools") == offered else offered
+        return offered or None
 
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""

@@ -20,6 +20,7 @@ RecordType = Literal[
     "session",
     "system",
     "user",
+    "tools",
     "request",
     "assistant",
     "tool",

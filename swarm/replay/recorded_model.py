@@ -14,6 +14,7 @@ from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.script import Action, Output, Result
 from swarmchat.swarm.tools.context import ArgumentsError, Outcome, ToolFailure
+from swarmchat.swarm.tools.external_tool import ExternalTool
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.conversation import Conversation
@@ -161,7 +162,7 @@ class ReplayTools:
             await self._recording.stopped_here(killed=True)
         if result is not None and result.status == "interrupted":
             await self._recording.stopped_here()
-        if self._real:
+        if self._real and not isinstance(tool, ExternalTool):
             return await tool.run(ctx, arguments)
         if result is None:
             raise ToolFailure("the transcript holds no result of this call")

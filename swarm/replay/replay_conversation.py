@@ -1,18 +1,20 @@
 """A conversation that follows a recorded one, with its windows, models and bans."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.mcp.servers import matches
 from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, apply_recorded_change
 from swarmchat.swarm.replay.script import Action
 from swarmchat.swarm.tools.context import Context
+from swarmchat.swarm.tools.external_tool import ExternalTool, recorded_tool
 from swarmchat.swarm.tools.toolset import Toolset
 
 
@@ -24,8 +26,12 @@ class ReplayConversation(Conversation):
     """The fields of the transcript's session record."""
     follows = True
     """Whether to use the recorded windows and models."""
+    recorded_tools: Sequence[Record] = ()
+    """The records of what MCP servers offered."""
     initial_reserve: int | None = None
     """The setting ``reserve`` at the session's start: tokens kept free for the answer."""
+    _request_seq = 0
+    """The number of the recorded request that comes next, or came last."""
 
     async def toolset(self) -> Toolset:
         """Return the tools of the next request; stop if the recording has no such request."""
@@ -37,9 +43,21 @@ class ReplayConversation(Conversation):
                 await self.recording.stopped_here(killed=action.killed)
         return await super().toolset()
 
+    async def external_tools(self) -> Sequence[ExternalTool]:
+        """Return the tools that MCP servers offered then, as far as the agent still asks for them."""
+        if not self.follows:
+            return await super().external_tools()
+        listed: Any = ()
+        for record in self.recorded_tools:
+            if record.agent == self.agent.name and record.seq < self._request_seq:
+                listed = record.data.get("tools")
+        patterns = self.agent.tool_patterns
+        return [tool for tool in map(recorded_tool, listed or ()) if tool is not None and matches(tool.name, patterns)]
+
     def take_request(self, request: Record) -> None:
         """Use the window and the model of ``request``."""
         data = request.data
+        self._request_seq = request.seq
         window, reserve = data.get("window"), data.get("reserve")
         if isinstance(window, int):
             settings = replace(self.settings, context_window=window, reserve=self.initial_reserve)

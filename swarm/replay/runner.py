@@ -188,6 +188,7 @@ class _Replay:
         await conversation.open()
         conversation.recording = self.recording
         conversation.about = about
+        conversation.recorded_tools = [record for record in self.conversation.records if record.type == "tools"]
         conversation.follows = not self.live
         conversation.initial_reserve = conversation.settings.reserve
         if not self.live:

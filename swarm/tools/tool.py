@@ -44,12 +44,16 @@ class Tool:
     signature: Signature = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._check_definition()
+        object.__setattr__(self, "signature", read_signature(self.function, self.name, Context))
+
+    def _check_definition(self) -> None:
+        """Raise DefinitionError for a name, a timeout or an approval that no tool can have."""
         self._check_name()
         if not self.timeout > 0:
             raise DefinitionError(f"tool {self.name!r}: timeout is {self.timeout!r}, expected seconds above 0")
         if self.approve not in ("auto", "ask", "deny"):
             raise DefinitionError(f"tool {self.name!r}: approve is {self.approve!r}, expected auto, ask or deny")
-        object.__setattr__(self, "signature", read_signature(self.function, self.name, Context))
 
     def _check_name(self) -> None:
         fits = 0 < len(self.name) <= _LONGEST_NAME and self.name.isprintable() and self.name == self.name.strip()

@@ -253,6 +253,8 @@ class _Turn:
             recorder.add_rotation(rotation)
             notices.append(Rotated(len(rotation.dropped), rotation.tokens_before, rotation.tokens_after))
         request = conversation.request(context, self._rescue.parameters, self._output)
+        if (tools := conversation.unrecorded_tools(toolset, recorder.pending)) is not None:
+            recorder.add("tools", tools=tools)
         recorder.add_request(request, context.tokens)
         await recorder.store()
         if rotation:

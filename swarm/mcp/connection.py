@@ -1,0 +1,281 @@
+"""One running MCP server: start it, list its tools, call them, and notice when it is gone."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from swarmchat.swarm.common.encoding import NestingError
+from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.mcp.server import McpServer
+from swarmchat.swarm.mcp.texts import is_tool_name, result_text, safe_schema, visible
+from swarmchat.swarm.tools.context import Context, ToolFailure, ToolTimeoutError
+from swarmchat.swarm.tools.external_tool import ExternalTool
+from swarmchat.swarm.version import VERSION
+
+if TYPE_CHECKING:
+    from mcp.client.client import Client
+
+MAX_TOOLS = 200
+"""How many tools of one server are taken."""
+STALE = 30.0
+"""Seconds after which a server is asked again for its tools, which also shows whether it is still there."""
+_ERRORS = 4096
+"""Bytes of what a server wrote last on its standard error, kept for error messages."""
+
+
+class McpFailure(Exception):
+    """An MCP server cannot be started, or is gone. The message names the server."""
+
+
+class Connection:
+    """An MCP server. ``start`` it, await ``tools``, and ``close`` it; a server that was lost is started again.
+
+    The SDK's connection must be closed by the task that opened it, so it lives in a task of its own.
+    """
+
+    def __init__(self, server: McpServer) -> None:
+        self.server = server
+        self.problem = ""
+        """Why there is no connection; empty if there is one, or if none was made yet."""
+        self.notes: list[str] = []
+        """What the user should know of the server's tools."""
+        self._tools: tuple[ExternalTool, ...] = ()
+        self._client: Client | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+        """Set once the server has started, or could not."""
+        self._ended = asyncio.Event()
+        """Set to end the connection."""
+        self._listed_at = 0.0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server is there, as far as is known."""
+        return self._client is not None
+
+    def start(self) -> None:
+        """Start the server, unless it runs."""
+        if self._task is None or self._task.done():
+            self.problem = ""
+            self._settled, self._ended = asyncio.Event(), asyncio.Event()
+            self._task = asyncio.create_task(self._run(), name=f"mcp-{self.server.name}")
+
+    async def close(self) -> None:
+        """End the connection, and the server if it was started here."""
+        self._ended.set()
+        if self._task is not None:
+            # Its errors are in ``problem``.
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def tools(self) -> tuple[ExternalTool, ...]:
+        """Return the tools of the server, which is started if need be; none if it cannot be reached."""
+        self.start()
+        await self._settled.wait()
+        if self._client is not None and asyncio.get_running_loop().time() - self._listed_at > STALE:
+            try:
+                await asyncio.wait_for(self._list(self._client), self.server.start_timeout)
+            except Exception as error:
+                await self._lose(error)
+                self.start()
+                await self._settled.wait()
+        return self._tools if self._client is not None else ()
+
+    async def call(self, name: str, ctx: Context, arguments: Mapping[str, Any]) -> str:
+        """Call the server's tool ``name`` and return its result as text. Raises ToolFailure and ToolTimeoutError."""
+        from mcp.shared.exceptions import MCPError
+        from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
+
+        await self.tools()
+        if self._client is None:
+            raise ToolFailure(f"the MCP server {self.server.name} is not there: {self.problem}")
+        try:
+            result = await self._client.call_tool(name, dict(arguments), read_timeout_seconds=self.server.timeout)
+        except MCPError as error:
+            if error.code == REQUEST_TIMEOUT:
+                raise ToolTimeoutError(f"did not finish within {self.server.timeout:g} s") from error
+            if error.code == CONNECTION_CLOSED:
+                await self._lose(error)
+                raise ToolFailure(
+                    f"the MCP server {self.server.name} ended during the call, which may have taken effect"
+                ) from error
+            raise ToolFailure(f"{name}: {visible(error.message)}") from error
+        text = visible(result_text(result), limit=10**9)
+        if result.is_error:
+            raise ToolFailure(text or "it failed and gave no reason")
+        return text
+
+    def forget_tools(self) -> None:
+        """Ask for the tools again before the next request."""
+        self._listed_at = float("-inf")
+
+    async def _run(self) -> None:
+        try:
+            async with AsyncExitStack() as stack:
+                # Not anyio's timeout: its scope would have to end before those that stay open.
+                async with asyncio.timeout(self.server.start_timeout):
+                    errors = await stack.enter_async_context(_error_output())
+                    client = await self._open(stack, errors)
+                    await self._list(client)
+                self._client = client
+                self._settled.set()
+                await self._ended.wait()
+        except BaseException as error:
+            if self._client is None:
+                self.problem = self._reason(error, errors.tail() if "errors" in locals() else "")
+            if not isinstance(error, Exception | BaseExceptionGroup):
+                raise
+        finally:
+            self._client = None
+            self._settled.set()
+
+    async def _open(self, stack: AsyncExitStack, errors: "_ErrorOutput") -> "Client":
+        from mcp.client.client import Client
+        from mcp_types import Implementation
+
+        transport = await self._transport(stack, errors)
+        client = Client(
+            transport,
+            client_info=Implementation(name="swarmchat", version=VERSION),
+            message_handler=self._receive,
+            cache=None,
+        )
+        return await stack.enter_async_context(client)
+
+    async def _transport(self, stack: AsyncExitStack, errors: "_ErrorOutput") -> Any:
+        server = self.server
+        if server.url:
+            from mcp.client.streamable_http import streamable_http_client
+            from mcp.shared._httpx_utils import create_mcp_http_client
+
+            headers = {name: server.expanded(value) for name, value in server.headers.items()}
+            http = await stack.enter_async_context(create_mcp_http_client(headers))
+            return streamable_http_client(server.expanded(server.url), http_client=http)
+        from mcp.client.stdio import StdioServerParameters, stdio_client
+
+        parameters = StdioServerParameters(
+            command=server.expanded(server.command),
+            args=[server.expanded(each) for each in server.args],
+            env={name: server.expanded(value) for name, value in server.env.items()},
+            cwd=server.cwd,
+            encoding_error_handler="replace",
+        )
+        return stdio_client(parameters, errlog=errors.file)
+
+    async def _list(self, client: "Client") -> None:
+        found: dict[str, ExternalTool] = {}
+        self.notes = []
+        cursor, left_out = None, 0
+        while True:
+            page = await client.list_tools(cursor=cursor)
+            for each in page.tools:
+                tool = self._tool(each)
+                if tool is not None and len(found) < MAX_TOOLS:
+                    found[tool.name] = tool
+                left_out += tool is not None and tool.name not in found
+            cursor = page.next_cursor
+            if cursor is None or left_out:
+                break
+        if left_out:
+            self.notes.append(f"MCP server {self.server.name} has more than {MAX_TOOLS} tools: the first are taken")
+        self._tools = tuple(found.values())
+        self._listed_at = asyncio.get_running_loop().time()
+
+    def _tool(self, listed: Any) -> ExternalTool | None:
+        """Return a tool as the server lists it; ``None``, with a note, if it cannot be offered."""
+        where = f"MCP server {self.server.name}: the tool {visible(listed.name, 60)!r} is left out"
+        if not is_tool_name(listed.name):
+            self.notes.append(f"{where}: its name is not one that the protocol allows")
+            return None
+        try:
+            schema = safe_schema(listed.input_schema)
+        except (NestingError, ValueError) as error:
+            self.notes.append(f"{where}: {error}")
+            return None
+        notes = listed.annotations
+        read_only = bool(notes and notes.read_only_hint)
+        approve = self.server.approve
+        hints = ["read-only" if read_only else "may delete" if notes and notes.destructive_hint else ""]
+        return ExternalTool(
+            f"{self.server.name}/{listed.name}",
+            partial(_call, self, listed.name),
+            approve=("auto" if read_only else "ask") if approve == "read-only" else approve,
+            # The server's own limit comes first, and tells it to stop.
+            timeout=self.server.timeout + 5,
+            effects=not read_only,
+            description=visible(listed.description or listed.title or ""),
+            parameters=schema,
+            hint=", ".join(filter(None, hints)),
+        )
+
+    async def _receive(self, message: Any) -> None:
+        if getattr(message, "method", "") == "notifications/tools/list_changed":
+            self.forget_tools()
+
+    async def _lose(self, error: BaseException) -> None:
+        """Give the connection up after ``error``."""
+        if self._client is not None:
+            await self.close()
+            self.problem = self._reason(error, "")
+
+    def _reason(self, error: BaseException, said: str) -> str:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, TimeoutError):
+            reason = f"it did not answer within {self.server.start_timeout:g} s"
+        elif isinstance(error, ImportError):
+            reason = "MCP servers need an extra: pip install 'swarmchat[mcp]'"
+        elif isinstance(error, FileNotFoundError):
+            reason = f"there is no program {self.server.command!r}: install it, or give its path"
+        elif isinstance(error, DefinitionError):
+            reason = str(error)
+        else:
+            reason = visible(str(error) or type(error).__name__, 300)
+        last = visible(said.strip().splitlines()[-1], 200) if said.strip() else ""
+        return f"{reason}; it wrote: {last}" if last else reason
+
+
+async def _call(connection: Connection, name: str, ctx: Context, arguments: Mapping[str, Any]) -> str:
+    return await connection.call(name, ctx, arguments)
+
+
+class _ErrorOutput:
+    """The standard error of a server: a pipe of which the end is kept."""
+
+    def __init__(self) -> None:
+        self._read, write = os.pipe()
+        os.set_blocking(self._read, False)
+        self.file = os.fdopen(write, "w")
+        self._kept = b""
+        asyncio.get_running_loop().add_reader(self._read, self._take)
+
+    def tail(self) -> str:
+        """Return the end of what was written so far."""
+        with suppress(OSError):
+            self._take()
+        return self._kept.decode("utf-8", "replace")
+
+    def _take(self) -> None:
+        try:
+            piece = os.read(self._read, 65536)
+        except BlockingIOError:
+            return
+        self._kept = (self._kept + piece)[-_ERRORS:]
+
+    def close(self) -> None:
+        """Close both ends."""
+        asyncio.get_running_loop().remove_reader(self._read)
+        os.close(self._read)
+        self.file.close()
+
+
+@asynccontextmanager
+async def _error_output() -> AsyncGenerator[_ErrorOutput, None]:
+    output = _ErrorOutput()
+    try:
+        yield output
+    finally:
+        output.close()

@@ -1,0 +1,134 @@
+"""The definition of an MCP server: how it is started or reached, and what its tools may do."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.errors import DefinitionError
+
+Approval = Literal["ask", "auto", "deny", "read-only"]
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+@dataclass(frozen=True)
+class McpServer:
+    """An MCP server. Its tools are called ``NAME/TOOL``; an agent takes them with ``tools=["NAME/*"]``.
+
+    It has either a ``command``, which is started with ``args``, or a ``url``. In these, in ``env`` and in ``headers``,
+    ``${VARIABLE}`` and ``${VARIABLE:-default}`` stand for variables of the environment.
+    """
+
+    name: str
+    command: str = ""
+    """The program of a server that speaks over its standard input and output."""
+    args: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables for the program. It gets no others, except PATH, HOME, USER and the like."""
+    cwd: str | None = None
+    """The folder that the program runs in. ``None``: the current one."""
+    url: str = ""
+    """The address of a server that speaks streamable HTTP."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """HTTP headers, such as Authorization."""
+    approve: Approval = "ask"
+    """Whether its tools may be called: ask the user, auto (without asking), deny, or read-only: without asking for
+    tools that the server itself calls read-only."""
+    timeout: float = 60.0
+    """Seconds that a call may take."""
+    start_timeout: float = 30.0
+    """Seconds that the server may take to answer at the start."""
+
+    def __post_init__(self) -> None:
+        where = f"MCP server {self.name!r}"
+        if not _NAME.fullmatch(self.name):
+            raise DefinitionError(f"{where}: expected a name of 1 to 40 letters, digits, _, . and -")
+        if bool(self.command) == bool(self.url):
+            both = "both command and url" if self.command else "neither command nor url"
+            raise DefinitionError(f"{where} has {both}: give one of them")
+        if self.url and not self.url.startswith(("http://", "https://", "${")):
+            raise DefinitionError(f"{where}: url is {self.url!r}, expected http://… or https://…")
+        if self.approve not in get_args(Approval):
+            raise DefinitionError(f"{where}: approve is {self.approve!r}, expected {', '.join(get_args(Approval))}")
+        for name in ("timeout", "start_timeout"):
+            if not getattr(self, name) > 0:
+                raise DefinitionError(f"{where}: {name} is {getattr(self, name)!r}, expected seconds above 0")
+
+    def expanded(self, text: str, environment: Mapping[str, str] = os.environ) -> str:
+        """Return ``text`` with variables of the environment filled in. Raises DefinitionError if one is not set."""
+
+        def value(match: re.Match[str]) -> str:
+            found = environment.get(match[1], match[2])
+            if found is None:
+                raise DefinitionError(
+                    f"MCP server {self.name!r} needs the environment variable {match[1]}, which is not set"
+                )
+            return found
+
+        return _VARIABLE.sub(value, text)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values())
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    **dict.fromkeys(("command", "cwd", "url", "approve"), (lambda value: isinstance(value, str), "a string")),
+    **dict.fromkeys(("env", "headers"), (_is_texts, "a table of strings")),
+    **dict.fromkeys(("timeout", "start_timeout"), (_is_seconds, "seconds")),
+    "args": (
+        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+        "a list of strings",
+    ),
+}
+_OF_OTHERS = {"serverUrl": "url", "httpUrl": "url"}
+"""Keys of other programs, and what they are called here."""
+
+
+def read_server(name: str, table: object, *, strict: bool = True) -> McpServer:
+    """Return the server that ``table`` describes. Raises DefinitionError.
+
+    Without ``strict``, keys that other programs have in their ``mcpServers`` files are left out.
+    """
+    if not isinstance(table, Mapping):
+        raise DefinitionError(f"MCP server {name!r} is {table!r:.60}, expected a table with command or url")
+    fields: dict[str, Any] = {}
+    for given, value in table.items():
+        key = str(given) if strict else _OF_OTHERS.get(given, str(given))
+        if key not in _FIELDS:
+            if strict:
+                raise DefinitionError(f"MCP server {name!r} has no setting {key!r}; {nearest(str(key), _FIELDS)}")
+            continue
+        fits, expected = _FIELDS[key]
+        if not fits(value):
+            raise DefinitionError(f"MCP server {name!r}: {key} is {value!r:.60}, expected {expected}")
+        fields[key] = value
+    return McpServer(name, **fields)
+
+
+def read_servers_file(content: object) -> list[McpServer]:
+    """Return the servers of an ``mcpServers`` file, as other programs have them; those marked as disabled are left out.
+
+    Raises DefinitionError.
+    """
+    tables = content.get("mcpServers", content.get("servers")) if isinstance(content, Mapping) else None
+    if not isinstance(tables, Mapping):
+        raise DefinitionError('it has no servers: expected {"mcpServers": {"NAME": {"command": "…"}}}')
+    return [
+        read_server(str(name), table, strict=False)
+        for name, table in tables.items()
+        if not (isinstance(table, Mapping) and table.get("disabled") is True)
+    ]
+
+
+def merged(*groups: Iterable[McpServer]) -> list[McpServer]:
+    """Return all servers; of two with the same name, the later one."""
+    return list({server.name: server for group in groups for server in group}.values())

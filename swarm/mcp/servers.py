@@ -1,0 +1,72 @@
+"""The MCP servers of a swarm, started side by side and shared by its sessions."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.mcp.connection import Connection
+from swarmchat.swarm.mcp.server import McpServer
+from swarmchat.swarm.tools.external_tool import ExternalTool
+
+
+class McpServers:
+    """The servers of a swarm. They run from the first ``tools`` or ``start`` until the last user has released them."""
+
+    def __init__(self, servers: Iterable[McpServer]) -> None:
+        self.connections = {server.name: Connection(server) for server in servers}
+        self._users = 0
+        self._told: set[str] = set()
+
+    def acquire(self) -> None:
+        """Count one user more."""
+        self._users += 1
+
+    async def release(self) -> None:
+        """Count one user less; without any, close all servers."""
+        self._users -= 1
+        if self._users <= 0:
+            await asyncio.gather(*(each.close() for each in self.connections.values()))
+
+    def start(self, patterns: Sequence[str]) -> None:
+        """Start the servers whose tools ``patterns`` name, in the background."""
+        for connection in self._needed(patterns):
+            connection.start()
+
+    async def tools(self, patterns: Sequence[str]) -> list[ExternalTool]:
+        """Return the tools that match ``patterns``, such as ``files/*``. A server that cannot be reached has none."""
+        listed = await asyncio.gather(*(each.tools() for each in self._needed(patterns)))
+        return [tool for tools in listed for tool in tools if matches(tool.name, patterns)]
+
+    def take_notices(self, patterns: Sequence[str]) -> list[str]:
+        """Return what the user should know of the servers, each message once."""
+        messages = [
+            f"agent tools {pattern!r}: no MCP server {server!r}; {nearest(server, self.connections)}"
+            for pattern in patterns
+            for server in [_server_of(pattern)]
+            if not any(fnmatchcase(name, server) for name in self.connections)
+        ]
+        for connection in self._needed(patterns):
+            if connection.problem:
+                messages.append(f"MCP server {connection.server.name} is not there: {connection.problem}")
+            messages += connection.notes
+        new = [message for message in messages if message not in self._told]
+        self._told.update(new)
+        return new
+
+    def _needed(self, patterns: Sequence[str]) -> list[Connection]:
+        servers = [_server_of(pattern) for pattern in patterns]
+        return [
+            connection
+            for name, connection in self.connections.items()
+            if any(fnmatchcase(name, server) for server in servers)
+        ]
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a tool ``SERVER/TOOL`` matches one of ``patterns``."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _server_of(pattern: str) -> str:
+    return pattern.partition("/")[0]

@@ -1,0 +1,75 @@
+"""What an MCP server says, made safe: it may be anybody's program."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from swarmchat.swarm.common.encoding import check_nesting
+
+MAX_DESCRIPTION = 4000
+"""The largest description of a tool, in characters."""
+MAX_SCHEMA = 64_000
+"""The largest schema of a tool's arguments, in characters of JSON."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_HIDDEN = ("Cc", "Cf", "Cs", "Co")
+"""Unicode categories of characters that nothing shows."""
+_NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
+
+
+def is_tool_name(name: str) -> bool:
+    """Whether the protocol allows the name (https://modelcontextprotocol.io/specification/2025-11-25/server/tools)."""
+    return _NAME.fullmatch(name) is not None
+
+
+def visible(text: str, limit: int = MAX_DESCRIPTION) -> str:
+    """Return ``text`` without what only a model can see: control and format characters, and tags; cut to ``limit``.
+
+    Instructions in such characters are a known attack on the users of MCP servers.
+    """
+    shown = _CONTROLS.sub("", text[: limit * 2])
+    if not shown.isascii():
+        shown = "".join(char for char in shown if unicodedata.category(char) not in _HIDDEN)
+    return shown if len(shown) <= limit and len(text) <= limit * 2 else shown[: limit - 1] + "…"
+
+
+def safe_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``schema`` with its texts made visible. Raises ValueError if it is too large or nested too deep."""
+    check_nesting(schema)
+    if (size := len(json.dumps(schema))) > MAX_SCHEMA:
+        raise ValueError(f"its schema has {size:,} characters, more than {MAX_SCHEMA:,}")
+    result: dict[str, Any] = _visible_texts(schema)
+    return result
+
+
+def _visible_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {visible(str(key)): _visible_texts(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_visible_texts(each) for each in value]
+    return value
+
+
+def result_text(result: Any) -> str:
+    """Return what an mcp_types.CallToolResult says, as text for the model; media are named, not included."""
+    parts = [_block_text(block) for block in result.content]
+    if not any(parts) and result.structured_content is not None:
+        parts = [json.dumps(result.structured_content, ensure_ascii=False)]
+    return "\n".join(filter(None, parts))
+
+
+def _block_text(block: Any) -> str:
+    match block.type:
+        case "text":
+            return str(block.text)
+        case "image" | "audio":
+            return f"[{block.type}: {block.mime_type}, {len(block.data) * 3 // 4:,} bytes]"
+        case "resource_link":
+            return f"[resource {block.uri}: {block.description or block.name}]"
+        case "resource":
+            text = getattr(block.resource, "text", None)
+            return f"[resource {block.resource.uri}]\n{text}" if text else f"[resource {block.resource.uri}]"
+    return f"[{block.type}]"

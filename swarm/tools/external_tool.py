@@ -1,0 +1,79 @@
+"""Tools that another program describes by a JSON schema, such as those of an MCP server."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ConfigDict, create_model
+from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.tools.context import ArgumentsError, Context, ToolFailure
+from swarmchat.swarm.tools.json_schema import problems
+from swarmchat.swarm.tools.schema import Signature
+from swarmchat.swarm.tools.tool import Tool
+
+_ARGUMENTS = create_model("Arguments", __config__=ConfigDict(extra="allow"))
+
+
+@dataclass(frozen=True)
+class ExternalTool(Tool):
+    """A tool with a given description and schema. Its function gets the context, and the arguments as one mapping."""
+
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The JSON schema of the arguments: that of an object."""
+    hint: str = ""
+    """What its owner says of it, for the user who is asked about a call; such as "read-only"."""
+
+    def __post_init__(self) -> None:
+        self._check_definition()
+        signature = Signature(
+            self.description, {"type": "object", "properties": {}, **self.parameters}, _ARGUMENTS, "ctx"
+        )
+        object.__setattr__(self, "signature", signature)
+
+    def read_arguments(self, arguments: str) -> dict[str, Any]:
+        """Parse and check the JSON ``arguments`` that a model wrote. Raises ArgumentsError."""
+        try:
+            values = decode_json(arguments) if arguments.strip() else {}
+        except ValueError as error:
+            raise ArgumentsError(f"the arguments are not valid JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise ArgumentsError(f"the arguments are {json.dumps(values)[:80]}, expected a JSON object")
+        if found := self._problems(values):
+            raise ArgumentsError("; ".join(found))
+        return {"arguments": values}
+
+    def _problems(self, values: Mapping[str, Any]) -> list[str]:
+        schema = self.signature.parameters
+        try:
+            return list(problems(values, schema, schema))
+        except Exception:
+            # The schema itself is wrong: its owner checks the arguments, too.
+            return []
+
+    def for_record(self) -> dict[str, Any]:
+        """Return what a replay needs to offer the same tool."""
+        about = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        return about if self.effects else {**about, "effects": False}
+
+
+def recorded_tool(about: object) -> ExternalTool | None:
+    """Return the tool that ``for_record`` has described, without a program behind it; ``None`` if it is damaged."""
+    if not isinstance(about, Mapping) or not isinstance(about.get("parameters"), Mapping):
+        return None
+    with suppress(DefinitionError):
+        return ExternalTool(
+            str(about.get("name")),
+            _unreachable,
+            effects=about.get("effects") is not False,
+            description=str(about.get("description", "")),
+            parameters=about["parameters"],
+        )
+    return None
+
+
+async def _unreachable(ctx: Context, arguments: Mapping[str, Any]) -> str:
+    raise ToolFailure("this tool belongs to an MCP server, and a replay starts none")
