@@ -6,6 +6,7 @@
     ├── NotFoundError   a session, state, tool or ban does not exist: 66
     ├── ToolFailedError a tool that was called by hand failed: 1
     ├── ReplayMismatch  a replay gave a different result: 3
+    ├── McpUnavailable  an MCP server cannot be reached: 69
     ├── RescueExhausted the model gave no usable answer, with --strict: 4
     └── OutputLost      the answer could not be written to standard output: 1
 
@@ -45,6 +46,12 @@ class ReplayMismatch(CliError):
     """A replay gave a result that differs from the transcript."""
 
     exit_code = 3
+
+
+class McpUnavailable(CliError):
+    """An MCP server cannot be started, or does not answer."""
+
+    exit_code = 69
 
 
 class RescueExhausted(CliError):

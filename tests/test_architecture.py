@@ -41,6 +41,7 @@ LAYERS = {
         "completion render",
         "app",
         "config inspection models replay sessions",
+        "mcp",
         "doctor swarms",
         "slash",
         "prompt",

@@ -23,6 +23,7 @@ PLACES = {
     "agents": "swarms.commands:agents_app",
     "tools": "swarms.commands:tools_app",
     "models": "models.commands:models_app",
+    "mcp": "mcp.commands:mcp_app",
     "bans": "inspection.commands:bans_app",
     "sessions": "sessions.commands:sessions_app",
     "config": "config.commands:config_app",

@@ -1,9 +1,10 @@
 """Ask the user whether a tool may be called."""
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession
 from swarmchat.cli.prompt.prompt import Prompt, follow_reflow
@@ -34,8 +35,8 @@ class Approvals:
         self._chat = chat
         self._renderer = renderer
         self._chat_prompt = chat_prompt
-        self._always: set[str] = set()
-        """Names of the tools that the user has allowed for the rest of the chat."""
+        self._always: dict[str, Mapping[str, Any]] = {}
+        """The tools that the user has allowed for the rest of the chat, by name: their definitions."""
 
     @cached_property
     def _prompt(self) -> PromptSession[str]:
@@ -55,10 +56,13 @@ class Approvals:
 
         Repeats the question until the answer is valid; Ctrl-C and Ctrl-D mean no.
         """
-        if tool.name in self._always:
+        if self._always.get(tool.name) == tool.definition:
             return True
         arguments = one_line(call.arguments, _ARGUMENTS)
         with self._chat_prompt.pause(), self._renderer.suspended():
+            if tool.name in self._always:
+                # An MCP server may change what a tool does once it is allowed.
+                self._renderer.remark(f"the description of {tool.name} has changed since you allowed it; ? shows it")
             self._renderer.remark(f"{self._chat.session.agent.name} wants to call {tool.name}({arguments})")
             try:
                 return await self._ask(tool, call)
@@ -75,7 +79,7 @@ class Approvals:
                 case "n" | "no":
                     return False
                 case "a" | "always":
-                    self._always.add(tool.name)
+                    self._always[tool.name] = tool.definition
                     return True
                 case "e" | "edit":
                     if (edited := await self._edit_arguments(tool, call)) is not None:

@@ -41,6 +41,9 @@ class BackgroundTasks:
 
             loop.call_soon_threadsafe(self._receive, server_hints(self._chat.settings), context=context)
 
+        servers, agent = self._chat.session.swarm.mcp_servers, self._chat.session.agent
+        if servers is not None:
+            servers.start(agent.tool_patterns)
         for name, work in (("warm-up", self._warm_up), ("look-around", look_around)):
             threading.Thread(target=_run_quietly, args=(work,), name=name, daemon=True).start()
 

@@ -6,7 +6,7 @@ import re
 import sys
 import textwrap
 import tomllib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -51,7 +51,7 @@ async def show_paths(as_json: bool) -> None:
 
 async def write_template() -> None:
     """Write a template of the user's own file. Raises ConfigError if the file exists or cannot be written."""
-    path = _own_file()
+    path = own_file()
     if path.exists():
         raise ConfigError(f"{path} already exists and is not overwritten: change it with swarmchat config set")
     _write(path, template())
@@ -60,25 +60,20 @@ async def write_template() -> None:
 
 async def change_value(name: str, value: str | None, *, profile: str | None, unset: bool) -> None:
     """Set or remove a setting in the user's own file. Raises ConfigError and UsageError."""
-    from tomlkit import dumps
-    from tomlkit.exceptions import TOMLKitError
-
     if (value is None) != unset:
         raise UsageError("give a VALUE, or --unset to remove the setting")
     if profile is not None:
         check_name(profile)
         if name == "profile":
             raise UsageError("a profile cannot choose another one")
-    path = _own_file()
+    path = own_file()
     new = (
         None
         if value is None
         else _typed(name, sys.stdin.readline().removeprefix("\ufeff").rstrip("\r\n") if value == "-" else value)
     )
-    try:
-        before = read_text_file(path) if path.exists() else ""
-        tomllib.loads(before)
-        document, table = _parse(before if unset or profile else _uncommented(before, name), profile)
+
+    def change(table: MutableMapping[str, Any]) -> None:
         if not unset:
             read_value(str(path), name, new)
             table[name] = new
@@ -86,6 +81,33 @@ async def change_value(name: str, value: str | None, *, profile: str | None, uns
             del table[name]
         else:
             raise ConfigError(f"{path} does not set {name}")
+
+    edit_file(path, change, profile=profile, uncomment="" if unset else name)
+    where = f"{path} [{PROFILES}.{profile}]" if profile else str(path)
+    outcome = "is no longer set" if unset else f"= {as_text(shown_value(name, new))}"
+    print(as_line(f"{where}: {name} {outcome}"))
+    _note_what_overrides(name, str(path), profile)
+
+
+def edit_file(
+    path: Path,
+    change: Callable[[MutableMapping[str, Any]], None],
+    *,
+    profile: str | None = None,
+    uncomment: str = "",
+) -> None:
+    """Have ``change`` edit the settings in the file ``path``, or those of its ``profile``; comments stay.
+
+    ``uncomment`` is a setting whose line in the template is replaced. Raises ConfigError.
+    """
+    from tomlkit import dumps
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        before = read_text_file(path) if path.exists() else ""
+        tomllib.loads(before)
+        document, table = _parse(_uncommented(before, uncomment) if uncomment and not profile else before, profile)
+        change(table)
         text = dumps(document)
         tomllib.loads(text)
     except OSError as error:
@@ -93,10 +115,6 @@ async def change_value(name: str, value: str | None, *, profile: str | None, uns
     except (TOMLKitError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is not valid TOML and was not changed: {error}") from error
     _write(path, text)
-    where = f"{path} [{PROFILES}.{profile}]" if profile else str(path)
-    outcome = "is no longer set" if unset else f"= {as_text(shown_value(name, new))}"
-    print(as_line(f"{where}: {name} {outcome}"))
-    _note_what_overrides(name, str(path), profile)
 
 
 def _parse(text: str, profile: str | None) -> tuple[Any, MutableMapping[str, Any]]:
@@ -113,7 +131,8 @@ def _parse(text: str, profile: str | None) -> tuple[Any, MutableMapping[str, Any
     return document, document[PROFILES][profile]
 
 
-def _own_file() -> Path:
+def own_file() -> Path:
+    """Return the path of the user's settings file. Raises ConfigError if there is no home folder."""
     own = [path for path in wiring.settings_files() if path.name != PROJECT_FILE]
     if not own:
         raise ConfigError("no home folder: set HOME, or use SWARMCHAT_… in the environment")
@@ -175,6 +194,7 @@ _EXAMPLES = {
     "api_key_command": "pass show openai",
     "headers": {"X-Title": "swarmchat"},
     "query": {"api-version": "2024-10-21"},
+    "mcp_file": "~/mcp.json",
     "fallback": ["gpt-4o-mini"],
     "swarm": "helpdesk",
     "embedding_model": "nomic-embed-text",
@@ -208,6 +228,12 @@ _MODELS = """
 # max_context = 32_000
 # prices = [0.1, 0.3]
 """
+_MCP = """
+# MCP servers, which offer tools: see swarmchat mcp.
+# [mcp.time]
+# command = "uvx"
+# args = ["mcp-server-time"]
+"""
 _PROFILES = """
 # Profiles: named groups of settings, chosen with --profile NAME, SWARMCHAT_PROFILE, or profile above.
 # [profiles.local]
@@ -221,7 +247,7 @@ def template() -> str:
     descriptions = _descriptions()
     parts = [_HEAD]
     for each in fields(Settings):
-        if not each.metadata or each.name == "models":
+        if not each.metadata or each.name in ("models", "mcp"):
             continue
         # TOML has no null.
         default = "none" if each.default is None and each.name.endswith("_lifetime") else each.default
@@ -231,7 +257,7 @@ def template() -> str:
         lines = textwrap.wrap(text, 110, initial_indent="# ", subsequent_indent="# ")
         note = "   # an example" if is_example else ""
         parts.append("\n".join(["", *lines, f"# {each.name} = {value}{note}", ""]))
-    return "".join([*parts, _MODELS, _PROFILES])
+    return "".join([*parts, _MODELS, _MCP, _PROFILES])
 
 
 def _as_toml(value: Any) -> str:

@@ -61,6 +61,8 @@ def secrets_of(settings: Settings) -> set[str]:
         secrets |= {value for table in (each.headers, each.query) for value in (table or {}).values()}
         with suppress(ConfigError):
             secrets.add((read_key(each) or "").strip())
+    for server in (settings.mcp or {}).values():
+        secrets |= {*server.get("env", {}).values(), *server.get("headers", {}).values()}
     return secrets | {password for url in urls if url for password in url_passwords(url)}
 
 
@@ -94,9 +96,9 @@ def shown_value(name: str, value: Any) -> Any:
         return "none"
     if value is None or isinstance(value, bool | int | float):
         return value
-    if name in ("api_key", "headers", "query"):
+    if name in ("api_key", "headers", "query", "env"):
         return dict.fromkeys(value, HIDDEN) if isinstance(value, Mapping) else HIDDEN
-    if name == "models":
+    if name in ("models", "mcp"):
         return {model: {each: shown_value(each, table[each]) for each in table} for model, table in value.items()}
     if name == "api_key_command":
         # Its arguments may contain a secret.

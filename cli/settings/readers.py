@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from swarmchat.cli.terminal.themes import check_theme
 from swarmchat.swarm.agents.rescue_steps import STEPS
 from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.errors import DefinitionError
 
 USUAL_PORTS = (11434, 1234, 8080, 8000)
 """Default ports of Ollama, LM Studio, llama.cpp and vLLM."""
@@ -243,3 +244,16 @@ def read_table(value: object, expected: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(expected)
     return value
+
+
+def read_servers(value: object) -> Mapping[str, Mapping[str, Any]]:
+    """Read tables of MCP servers by their names."""
+    from swarmchat.swarm.mcp.server import read_server
+
+    tables = read_table(value, 'expected tables [mcp.NAME], or { files = { command = "…" } }')
+    for name, table in tables.items():
+        try:
+            read_server(name, table)
+        except DefinitionError as error:
+            raise ValueError(str(error)) from error
+    return tables

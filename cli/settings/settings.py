@@ -31,6 +31,7 @@ from swarmchat.cli.settings.readers import (
     read_prices,
     read_score,
     read_seconds,
+    read_servers,
     read_size,
     read_steps,
     read_text,
@@ -106,6 +107,10 @@ class Settings:
     """Parameters to add to the address of each request to the server. Not allowed in a folder's file."""
     models: Mapping[str, Mapping[str, Any]] | None = _setting(read_models, None)
     """Models with settings of their own: tables [models.NAME]. Not allowed in a folder's file."""
+    mcp: Mapping[str, Mapping[str, Any]] | None = _setting(read_servers, None)
+    """MCP servers: tables [mcp.NAME]. Not allowed in a folder's file."""
+    mcp_file: str | None = _setting(read_text, None)
+    """A JSON file with the mcpServers of another program. Not allowed in a folder's file."""
     fallback: Sequence[str] | None = _setting(read_names, None)
     """Models that answer while the server of the first one is down or too busy, in this order."""
     timeout: float = _setting(read_seconds, 600.0)
@@ -214,6 +219,8 @@ _NOT_FROM_FOLDER = {
     "headers": "goes to the server with your key",
     "query": "goes to the server with your key",
     "models": "chooses servers and keys",
+    "mcp": "starts programs",
+    "mcp_file": "starts programs",
 }
 """Settings that a folder's file must not have, and what each does."""
 
@@ -241,7 +248,8 @@ def load_settings(
             try:
                 read = read_value(origin, name, value)
                 # A profile adds tables.
-                values[name], origins[name] = {**values.get(name, {}), **read} if name == "models" else read, origin
+                tables = name in ("models", "mcp")
+                values[name], origins[name] = {**values.get(name, {}), **read} if tables else read, origin
             except ConfigError as error:
                 complain(error)
                 continue
@@ -361,6 +369,6 @@ def read_value(origin: str, name: str, value: object) -> Any:
     try:
         return read_or_parse(_READERS[name], value)
     except ValueError as error:
-        secret = name in (*KEYS, "redis_url", "headers", "query", "models") or "@" in str(value)
+        secret = name in (*KEYS, "redis_url", "headers", "query", "models", "mcp") or "@" in str(value)
         shown = "a hidden value" if secret else one_line(repr(value), 60)
         raise ConfigError(f"{origin}: {name} is {shown}: {error}") from error

@@ -24,7 +24,11 @@ from swarmchat.cli.settings.settings import (
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import use_theme
 from swarmchat.swarm.agents.agent import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
+from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.common.files import read_text_file
 from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.mcp.server import McpServer, merged, read_server, read_servers_file
 from swarmchat.swarm.models.base import Model, PreloadableModel
 from swarmchat.swarm.persistence.store import REDIS_LIFETIMES, Lifetimes
 
@@ -234,9 +238,10 @@ def make_swarm(settings: Settings) -> Swarm:
                 f"{origin} names the swarm {settings.swarm!r}, which starts a program: "
                 f"the settings of a folder must not do that. If you trust it, give -S {settings.swarm} yourself"
             )
-        return _with_embedder(load_swarm(settings.swarm, Path.cwd()), settings)
+        return _with_servers(_with_embedder(load_swarm(settings.swarm, Path.cwd()), settings), settings)
     prompt = DEFAULT_PROMPT if settings.system is None else settings.system
-    return Swarm(DEFAULT_SWARM.name, [Agent(DEFAULT_SWARM.initial, prompt)])
+    tools = ["*/*"] if settings.mcp or settings.mcp_file else []
+    return _with_servers(Swarm(DEFAULT_SWARM.name, [Agent(DEFAULT_SWARM.initial, prompt, tools)]), settings)
 
 
 def session_settings(settings: Settings) -> SessionSettings:
@@ -291,8 +296,36 @@ def warm_up(model: Model) -> None:
         model.warm_up()
 
 
+def mcp_servers(settings: Settings) -> list[McpServer]:
+    """Return the MCP servers in the settings. Raises ConfigError for a file that cannot be used."""
+    tables = (settings.mcp or {}).items()
+    servers = [read_server(name, table) for name, table in tables]
+    if settings.mcp_file is None:
+        return servers
+    path, origin = Path(settings.mcp_file).expanduser(), settings.origins.get("mcp_file", "")
+    try:
+        of_file = read_servers_file(decode_json(read_text_file(path)))
+    except (OSError, ValueError, DefinitionError) as error:
+        raise ConfigError(f"{origin}: mcp_file is {settings.mcp_file!r}: {error}") from error
+    return merged(of_file, servers)
+
+
+def _with_servers(swarm: Swarm, settings: Settings) -> Swarm:
+    """Return ``swarm`` with the user's MCP servers; they replace those of the swarm that have the same name."""
+    if not (settings.mcp or settings.mcp_file) and swarm.mcp_servers is None:
+        return swarm
+    swarm = replace(swarm, mcp=merged(swarm.mcp, mcp_servers(settings)))
+    if swarm.mcp_servers is not None:
+        # They go on while the user switches between sessions.
+        swarm.mcp_servers.acquire()
+        swarm.mcp_servers.environment.update(os.environ)
+    return swarm
+
+
 async def close_swarm(swarm: Swarm) -> None:
-    """Close the embedder that ``make_swarm`` opened."""
+    """Close the embedder and the MCP servers that ``make_swarm`` has opened."""
+    if swarm.mcp_servers is not None:
+        await swarm.mcp_servers.release()
     if (close := getattr(swarm.embedder, "close", None)) is not None:
         await close()
 

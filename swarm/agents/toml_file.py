@@ -1,6 +1,7 @@
 """Read a swarm from a TOML file, which needs no programming; its tools are in a Python file next to it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ from swarmchat.swarm.common.encoding import decode_toml
 from swarmchat.swarm.common.files import read_text_file
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.mcp.server import McpServer, read_server
 from swarmchat.swarm.models.demo import DemoRule
 from swarmchat.swarm.primitives.policy import Policy
 from swarmchat.swarm.primitives.state import State
@@ -22,7 +24,7 @@ TOOLS = "tools.py"
 
 _SWARM = {
     **dict.fromkeys(("name", "default", "tools", "placeholder"), str),
-    **dict.fromkeys(("agents", "policies", "states", "storages"), dict),
+    **dict.fromkeys(("agents", "policies", "states", "storages", "mcp"), dict),
     **dict.fromkeys(("demo", "rescue"), list),
 }
 _AGENT = {
@@ -78,6 +80,7 @@ class _Reader:
             policies=[Policy(name, **fields) for name, fields in self._section("policies", _POLICY).items()],
             states=[self._state(name, fields) for name, fields in self._section("states", _STATE).items()],
             storages=[self._storage(name, fields) for name, fields in self._section("storages", _STORAGE).items()],
+            mcp=[self._server(name, fields) for name, fields in self._content.get("mcp", {}).items()],
             rescue=self._steps(content.get("rescue")),
             placeholder=content.get("placeholder"),
             demo=[self._demo(f"demo[{number}]", rule) for number, rule in enumerate(content.get("demo", ()))],
@@ -109,8 +112,16 @@ class _Reader:
             )
         return Agent(name, tools=tools, **fields)
 
-    def _tool(self, where: str, name: object) -> Tool:
+    def _tool(self, where: str, name: object) -> Tool | str:
+        if "/" in str(name):
+            return str(name)
         return as_tool(self._named(where, name, lambda value: callable(value) or isinstance(value, Tool)))
+
+    def _server(self, name: str, fields: object) -> McpServer:
+        """Return an MCP server, which runs in the folder of the file unless it names another one."""
+        server = read_server(name, fields)
+        folder = self._path.parent.resolve()
+        return replace(server, cwd=str(folder / server.cwd if server.cwd else folder)) if server.command else server
 
     def _state(self, name: str, fields: Mapping[str, Any]) -> State[Any]:
         shared = fields.get("shared", False)

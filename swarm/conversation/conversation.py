@@ -14,11 +14,11 @@ from swarmchat.backends import Backend, BackendError
 from swarmchat.swarm.agents.agent import Agent, Swarm, handoff_definitions, handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
-from swarmchat.swarm.common.names import portable_name
 from swarmchat.swarm.context.builder import Budget, RequestContext
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
+from swarmchat.swarm.conversation.external_tools import without_doubles
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import LogLost, OverBudget, SessionBusy
@@ -239,22 +239,7 @@ class Conversation:
             return ()
         tools = await servers.tools(patterns)
         self._notices += servers.take_notices(patterns)
-        taken = {portable_name(tool.name) for tool in self.agent.own_tools}
-        # Of two names that models could not tell apart, the first one counts.
-        unique = {portable_name(tool.name): tool for tool in reversed(tools)}
-        return [tool for tool in tools if unique[name := portable_name(tool.name)] is tool and name not in taken]
-
-    def unrecorded_tools(self, toolset: Toolset, pending: Sequence[Record]) -> list[dict[str, Any]] | None:
-        """Return the definitions of the external tools for the log; ``None`` if the agent's last record has them."""
-        if not self.agent.tool_patterns:
-            return None
-        from swarmchat.swarm.tools.external_tool import ExternalTool
-
-        offered = [tool.for_record() for tool in toolset.tools.values() if isinstance(tool, ExternalTool)]
-        for record in reversed([*self.journal.log.records, *self.journal.unsaved, *pending]):
-            if record.type == "tools" and record.agent == self.agent.name:
-                return None if record.data.get("tools") == offered else offered
-        return offered or None
+        return without_doubles(tools, self.agent.own_tools)
 
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""

@@ -36,8 +36,10 @@ class Connection:
     The SDK's connection must be closed by the task that opened it, so it lives in a task of its own.
     """
 
-    def __init__(self, server: McpServer) -> None:
+    def __init__(self, server: McpServer, environment: Mapping[str, str]) -> None:
+        """``environment`` holds the variables that the definition of ``server`` may name."""
         self.server = server
+        self._environment = environment
         self.problem = ""
         """Why there is no connection; empty if there is one, or if none was made yet."""
         self.notes: list[str] = []
@@ -50,6 +52,11 @@ class Connection:
         self._ended = asyncio.Event()
         """Set to end the connection."""
         self._listed_at = 0.0
+
+    @property
+    def listed(self) -> tuple[ExternalTool, ...]:
+        """The tools as they were listed last; none without a connection."""
+        return self._tools if self.is_ready else ()
 
     @property
     def is_ready(self) -> bool:
@@ -82,7 +89,7 @@ class Connection:
                 await self._lose(error)
                 self.start()
                 await self._settled.wait()
-        return self._tools if self._client is not None else ()
+        return self.listed
 
     async def call(self, name: str, ctx: Context, arguments: Mapping[str, Any]) -> str:
         """Call the server's tool ``name`` and return its result as text. Raises ToolFailure and ToolTimeoutError."""
@@ -122,7 +129,7 @@ class Connection:
                     await self._list(client)
                 self._client = client
                 self._settled.set()
-                await self._ended.wait()
+                await self._follow(client)
         except BaseException as error:
             if self._client is None:
                 self.problem = self._reason(error, errors.tail() if "errors" in locals() else "")
@@ -146,20 +153,20 @@ class Connection:
         return await stack.enter_async_context(client)
 
     async def _transport(self, stack: AsyncExitStack, errors: "_ErrorOutput") -> Any:
-        server = self.server
+        server, environment = self.server, self._environment
         if server.url:
             from mcp.client.streamable_http import streamable_http_client
             from mcp.shared._httpx_utils import create_mcp_http_client
 
-            headers = {name: server.expanded(value) for name, value in server.headers.items()}
+            headers = {name: server.expanded(value, environment) for name, value in server.headers.items()}
             http = await stack.enter_async_context(create_mcp_http_client(headers))
-            return streamable_http_client(server.expanded(server.url), http_client=http)
+            return streamable_http_client(server.expanded(server.url, environment), http_client=http)
         from mcp.client.stdio import StdioServerParameters, stdio_client
 
         parameters = StdioServerParameters(
-            command=server.expanded(server.command),
-            args=[server.expanded(each) for each in server.args],
-            env={name: server.expanded(value) for name, value in server.env.items()},
+            command=server.expanded(server.command, environment),
+            args=[server.expanded(each, environment) for each in server.args],
+            env={name: server.expanded(value, environment) for name, value in server.env.items()},
             cwd=server.cwd,
             encoding_error_handler="replace",
         )
@@ -210,6 +217,25 @@ class Connection:
             parameters=schema,
             hint=", ".join(filter(None, hints)),
         )
+
+    async def _follow(self, client: "Client") -> None:
+        """Notice changes of the list of tools until the connection is to be ended."""
+        from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+        from mcp.shared.exceptions import MCPError
+
+        async def listen() -> None:
+            # Servers of before 2026 send notifications instead, and some newer ones offer neither.
+            with suppress(ListenNotSupportedError, SubscriptionLost, MCPError, TimeoutError):
+                async with client.listen(tools_list_changed=True) as changes:
+                    async for _ in changes:
+                        self.forget_tools()
+
+        listening = asyncio.create_task(listen())
+        try:
+            await self._ended.wait()
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
 
     async def _receive(self, message: Any) -> None:
         if getattr(message, "method", "") == "notifications/tools/list_changed":

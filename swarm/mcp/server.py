@@ -1,6 +1,5 @@
 """The definition of an MCP server: how it is started or reached, and what its tools may do."""
 
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ class McpServer:
     """An MCP server. Its tools are called ``NAME/TOOL``; an agent takes them with ``tools=["NAME/*"]``.
 
     It has either a ``command``, which is started with ``args``, or a ``url``. In these, in ``env`` and in ``headers``,
-    ``${VARIABLE}`` and ``${VARIABLE:-default}`` stand for variables of the environment.
+    ``${VARIABLE}`` and ``${VARIABLE:-default}`` stand for variables of the environment when the program runs a swarm.
     """
 
     name: str
@@ -58,8 +57,8 @@ class McpServer:
             if not getattr(self, name) > 0:
                 raise DefinitionError(f"{where}: {name} is {getattr(self, name)!r}, expected seconds above 0")
 
-    def expanded(self, text: str, environment: Mapping[str, str] = os.environ) -> str:
-        """Return ``text`` with variables of the environment filled in. Raises DefinitionError if one is not set."""
+    def expanded(self, text: str, environment: Mapping[str, str]) -> str:
+        """Return ``text`` with variables of ``environment`` filled in. Raises DefinitionError if one is not set."""
 
         def value(match: re.Match[str]) -> str:
             found = environment.get(match[1], match[2])

@@ -14,7 +14,9 @@ class McpServers:
     """The servers of a swarm. They run from the first ``tools`` or ``start`` until the last user has released them."""
 
     def __init__(self, servers: Iterable[McpServer]) -> None:
-        self.connections = {server.name: Connection(server) for server in servers}
+        self.environment: dict[str, str] = {}
+        """The variables that definitions of servers may name."""
+        self.connections = {server.name: Connection(server, self.environment) for server in servers}
         self._users = 0
         self._told: set[str] = set()
 

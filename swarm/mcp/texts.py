@@ -30,7 +30,7 @@ def visible(text: str, limit: int = MAX_DESCRIPTION) -> str:
     """
     shown = _CONTROLS.sub("", text[: limit * 2])
     if not shown.isascii():
-        shown = "".join(char for char in shown if unicodedata.category(char) not in _HIDDEN)
+        shown = "".join(char for char in shown if char in "\n\t" or unicodedata.category(char) not in _HIDDEN)
     return shown if len(shown) <= limit and len(text) <= limit * 2 else shown[: limit - 1] + "…"
 
 

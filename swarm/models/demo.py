@@ -9,6 +9,7 @@ from string import Formatter
 from typing import Any
 
 from swarmchat.swarm.common.messages import calls_of, texts_of
+from swarmchat.swarm.common.names import portable_name
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextChunk, ToolCall
 from swarmchat.swarm.models.scripted import word_pieces
@@ -69,7 +70,7 @@ def follow_rules(
         return None
     text, after = _text_of(messages[last]), messages[last + 1 :]
     results = [_text_of(message) for message in after if message.get("role") == "tool"]
-    called = {call.name for message in after for call in calls_of(message)}
+    called = {portable_name(call.name) for message in after for call in calls_of(message)}
     # After a handoff, an agent sees the other agent's texts but not its calls.
     handed_over = any(message.get("role") == "assistant" and not any(calls_of(message)) for message in after)
     offered = {tool["function"]["name"] for tool in tools}
@@ -78,9 +79,10 @@ def follow_rules(
         if not match:
             continue
         values = {"text": text, **{name: value or "" for name, value in match.groupdict().items()}}
-        if not rule.call or rule.call in called:
+        name = portable_name(rule.call)
+        if not rule.call or name in called:
             return Answer(_reply(rule, values, results[-1] if results else ""))
-        if rule.call in offered and not called and not (handed_over and rule.call.startswith(_HANDOFF)):
+        if name in offered and not called and not (handed_over and rule.call.startswith(_HANDOFF)):
             return _call(rule, values, call_id)
     return None
 

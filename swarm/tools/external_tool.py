@@ -42,9 +42,27 @@ class ExternalTool(Tool):
             raise ArgumentsError(f"the arguments are not valid JSON ({error})") from error
         if not isinstance(values, dict):
             raise ArgumentsError(f"the arguments are {json.dumps(values)[:80]}, expected a JSON object")
+        values = {name: self._decoded(name, value) for name, value in values.items()}
         if found := self._problems(values):
             raise ArgumentsError("; ".join(found))
         return {"arguments": values}
+
+    def _decoded(self, name: str, value: Any) -> Any:
+        """Return ``value``, or what it is the JSON of if the schema wants no text: models write "5" for 5."""
+        properties = self.parameters.get("properties")
+        schema = properties.get(name) if isinstance(properties, Mapping) else None
+        if not isinstance(value, str) or not isinstance(schema, Mapping) or not self._misfits(value, schema):
+            return value
+        with suppress(ValueError):
+            decoded = decode_json(value)
+            return value if self._misfits(decoded, schema) else decoded
+        return value
+
+    def _misfits(self, value: Any, schema: Mapping[str, Any]) -> bool:
+        try:
+            return any(problems(value, schema, self.parameters))
+        except Exception:
+            return False
 
     def _problems(self, values: Mapping[str, Any]) -> list[str]:
         schema = self.signature.parameters

@@ -36,6 +36,7 @@ from swarmchat.swarm.models.base import (
 )
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
+from swarmchat.swarm.turn.external_tools import unrecorded_tools
 from swarmchat.swarm.turn.faults import Guards
 from swarmchat.swarm.turn.guardrails import refuse_input, refuse_output
 from swarmchat.swarm.turn.question import Question
@@ -253,7 +254,7 @@ class _Turn:
             recorder.add_rotation(rotation)
             notices.append(Rotated(len(rotation.dropped), rotation.tokens_before, rotation.tokens_after))
         request = conversation.request(context, self._rescue.parameters, self._output)
-        if (tools := conversation.unrecorded_tools(toolset, recorder.pending)) is not None:
+        if (tools := unrecorded_tools(conversation, toolset, recorder.pending)) is not None:
             recorder.add("tools", tools=tools)
         recorder.add_request(request, context.tokens)
         await recorder.store()

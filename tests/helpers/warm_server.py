@@ -105,6 +105,10 @@ def main(control: socket.socket) -> dict[str, Any]:
             child = os.fork()
             if not child:
                 signal.set_wakeup_fd(-1)
+                # Not left to the garbage collector: by then, the program has files of the same numbers.
+                waiting.close()
+                for ours in (control, woken, waker, *running.values()):
+                    ours.close()
                 return _become(descriptors)
             running[child] = socket.socket(fileno=descriptors[0])
             for stream in descriptors[1:]:

@@ -1,0 +1,1 @@
+"""`swarmchat mcp`: list, test, add and remove MCP servers."""

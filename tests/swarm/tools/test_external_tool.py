@@ -1,0 +1,64 @@
+"""Tools that another program describes."""
+
+import json
+
+import pytest
+from swarmchat.swarm.tools.context import ArgumentsError
+from swarmchat.swarm.tools.external_tool import ExternalTool, recorded_tool
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "n": {"type": "integer", "minimum": 1},
+        "names": {"type": "array", "items": {"type": "string"}},
+        "text": {"type": "string"},
+    },
+    "required": ["n"],
+    "additionalProperties": False,
+}
+
+
+async def run(ctx, arguments):
+    return json.dumps(arguments)
+
+
+TOOL = ExternalTool("s/t", run, description="Do it.", parameters=SCHEMA, effects=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ('{"n": 2}', {"n": 2}),
+        ('{"n": "2", "names": "[\\"a\\"]", "text": "3"}', {"n": 2, "names": ["a"], "text": "3"}),
+    ],
+)
+def test_arguments_that_fit(given, read):
+    assert TOOL.read_arguments(given) == {"arguments": read}
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("{", "the arguments are not valid JSON"),
+        ("[1]", r"the arguments are \[1\], expected a JSON object"),
+        ("", "n: missing"),
+        ('{"n": 0}', "n: is 0, expected at least 1"),
+        ('{"n": "many", "x": 1}', 'n: is "many", expected integer; x: not expected'),
+    ],
+)
+def test_arguments_that_do_not_fit(given, problem):
+    with pytest.raises(ArgumentsError, match=problem):
+        TOOL.read_arguments(given)
+
+
+def test_a_schema_that_is_wrong_refuses_nothing():
+    tool = ExternalTool("s/t", run, parameters={"properties": {"n": {"type": "number", "minimum": "x"}}})
+    assert tool.read_arguments('{"n": 1}') == {"arguments": {"n": 1}}
+
+
+def test_the_log_keeps_what_a_replay_offers():
+    again = recorded_tool(json.loads(json.dumps(TOOL.for_record())))
+    assert again is not None
+    assert (again.definition, again.effects) == (TOOL.definition, False)
+    for damaged in (None, {}, {"name": "", "parameters": {}}, {"name": "x", "parameters": []}):
+        assert recorded_tool(damaged) is None
