@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         TranscriptError as TranscriptError,
     )
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
+    from swarmchat.swarm.mcp.server import McpServer as McpServer
     from swarmchat.swarm.models.base import (
         Adapted as Adapted, Answer as Answer, FellBack as FellBack, Model as Model, ModelEvent as ModelEvent,
         ModelRequest as ModelRequest, ReasoningChunk as ReasoningChunk, Retry as Retry, TextChunk as TextChunk,
