@@ -113,6 +113,7 @@ _NAMES = {
         RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
     "importers.detect": "Transcript open_transcript",
+    "mcp.server": "McpServer",
     "models.base": "Adapted Answer FellBack Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
     "models.demo": "DemoModel DemoRule",
     "models.openai_chat": "OpenAIModel",

@@ -25,6 +25,7 @@ from swarmchat.swarm.agents.loader import load_swarm
 from swarmchat.swarm.context.builder import Budget, build_context
 from swarmchat.swarm.context.groups import GroupBuilder
 from swarmchat.swarm.context.tokens import counter_for
+from swarmchat.swarm.mcp import server
 from swarmchat.swarm.persistence.records import RecordType, parse_record
 from swarmchat.swarm.replay import expectations, handwritten
 from swarmchat.swarm.replay.runner import MODES
@@ -281,11 +282,12 @@ def test_the_swarms_page_names_every_key():
     keys: dict[str, set[str]] = {}
     for table, key, _ in _rows(page, "### Other keys"):
         keys.setdefault(table.strip("`"), set()).update(_names(key))
-    sections = {"agents", "policies", "states", "storages", "demo"}
+    sections = {"agents", "policies", "states", "storages", "mcp", "demo"}
     assert keys == {
         "top": set(toml_file._SWARM) - sections,
         "[states.NAME]": set(toml_file._STATE),
         "[storages.NAME]": set(toml_file._STORAGE),
+        "[mcp.NAME]": set(server._FIELDS),
         "[[demo]]": set(toml_file._DEMO),
     }
 

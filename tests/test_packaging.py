@@ -32,7 +32,7 @@ PUBLIC = {
     "swarmchat.swarm": """
         Adapted Agent Answer BadRecord Ban Budget CompactFailed ConnectionSettingsError Context ContextTooLong
         DefinitionError DemoModel DemoRule Difference Embedder EmbeddingError Event Fault FellBack Group
-        GroupBuilder Groups HandedOver HandoffLoop HookError LearnedAdaptations Lifetimes LimitReached LogLost
+        GroupBuilder Groups HandedOver HandoffLoop HookError LearnedAdaptations Lifetimes LimitReached LogLost McpServer
         Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound ModelRefused ModelRequest
         ModelUnavailable NetworkForbidden NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel OutputDelta
         OutputError OverBudget PersistAlive PersistEmbedding PersistMemory PersistPolicy PersistState

@@ -92,7 +92,7 @@ def test_init_writes_every_setting_as_a_comment_and_never_overwrites(program, ow
 def test_what_init_writes_is_right(write):
     lines = re.findall(r"^# (\w+ = .*)$", template().partition("# Models with")[0], re.MULTILINE)
     # The tables [models.NAME] come last.
-    assert [line.split(" = ")[0] for line in lines] == [name for name in NAMES if name != "models"]
+    assert [line.split(" = ")[0] for line in lines] == [name for name in NAMES if name not in ("models", "mcp")]
     for line in lines:
         name = line.split(" = ")[0]
         # Two of the examples stand for each other, and one names a profile.
@@ -209,7 +209,14 @@ def test_each_command_that_reads_settings_takes_a_profile(program, configure):
         if not getattr(command, "commands", None) and all(param.name != "profile" for param in command.params):
             yield path
 
-    assert set(without(get_command(app), "")) == {"init", "completion", "config path", "config init"}
+    assert set(without(get_command(app), "")) == {
+        "init",
+        "completion",
+        "config path",
+        "config init",
+        "mcp add",
+        "mcp remove",
+    }
     configure('[profiles.bob]\nclient = "bob"\nswarm = "helpdesk"\n')
     del program.env["SWARMCHAT_CLIENT"]
     program.invoke("--profile", "bob", "-s", "bobs", "my name is Bob")

@@ -174,7 +174,7 @@ def _forms(problem: str) -> list[str]:
     expected = problem.split("expected ", 1)[1]
     if choices := re.match(r"(?:one|some) of ([\w, ]+)", expected):
         return choices[1].removesuffix(" or none").replace(", in the order in which they are tried,", "").split(", ")
-    expected = expected.removeprefix("tables [models.NAME], or ")
+    expected = re.sub(r"^tables \[\w+\.NAME\], or ", "", expected)
     forms = re.findall(r'\{.*\}|\[.*\]|"[^"]+"|https?://\S+', expected)
     return forms + [word for word in ("true", "false") if re.search(rf"\b{word}\b", expected)]
 
