@@ -177,42 +177,44 @@ def test_every_package_is_installed():
 @each_module
 def test_rooms_import_what_they_may(module: Module):
     allowed = {f"{PACKAGE}.{room}" for room in ROOMS[module.room] | {module.room}}
-    for found in module.imports():
-        assert not found.module.startswith("."), f"{module.place}:{found.line}: relative import"
-        assert found.module.split(".")[0] not in ROOMS, f"{module.place}:{found.line}: import {PACKAGE}.{found.module}"
-        if found.module.split(".")[0] == PACKAGE:
-            room = ".".join(found.module.split(".")[:2])
-            assert room in allowed, f"{module.place}:{found.line}: {module.room} must not import {found.module}"
+    for imported in module.imports():
+        assert not imported.module.startswith("."), f"{module.place}:{imported.line}: relative import"
+        assert imported.module.split(".")[0] not in ROOMS, (
+            f"{module.place}:{imported.line}: import {PACKAGE}.{imported.module}"
+        )
+        if imported.module.split(".")[0] == PACKAGE:
+            room = ".".join(imported.module.split(".")[:2])
+            assert room in allowed, f"{module.place}:{imported.line}: {module.room} must not import {imported.module}"
 
 
 @each_module
 def test_swarm_uses_what_backends_makes_public(module: Module):
     if module.room != "swarm":
         return
-    deep = [found for found in module.imports() if found.module.startswith(f"{PACKAGE}.backends.")]
+    deep = [imported for imported in module.imports() if imported.module.startswith(f"{PACKAGE}.backends.")]
     assert deep == []
 
 
 def test_examples_do_without_the_terminal_and_the_inside_of_modules():
     for path in sorted((ROOT / "examples").glob("*.py")):
-        for found in _imports(_parsed(path), lazy=False):
-            where = f"{path.name}:{found.line}: {found.module}"
-            assert found.module.split(".")[0] not in (*ROOMS, "examples"), where
-            if found.module.split(".")[0] == PACKAGE:
-                assert found.module.split(".")[1] in ("backends", "swarm", "examples"), where
-                assert not found.module.startswith(f"{PACKAGE}.backends."), where
-                assert not (found.name or "").startswith("_"), where
+        for imported in _imports(_parsed(path), lazy=False):
+            where = f"{path.name}:{imported.line}: {imported.module}"
+            assert imported.module.split(".")[0] not in (*ROOMS, "examples"), where
+            if imported.module.split(".")[0] == PACKAGE:
+                assert imported.module.split(".")[1] in ("backends", "swarm", "examples"), where
+                assert not imported.module.startswith(f"{PACKAGE}.backends."), where
+                assert not (imported.name or "").startswith("_"), where
 
 
 @each_module
 def test_libraries_stay_where_they_belong(module: Module):
-    for found in module.imports():
-        library = found.module.split(".")[0]
+    for imported in module.imports():
+        library = imported.module.split(".")[0]
         if library in HOMES:
             at_home = any(fnmatch(module.place, home) for home in HOMES[library])
-            assert at_home, f"{module.place}:{found.line}: {library}"
+            assert at_home, f"{module.place}:{imported.line}: {library}"
         if library in TERMINAL:
-            assert module.room == "cli", f"{module.place}:{found.line}: {library}"
+            assert module.room == "cli", f"{module.place}:{imported.line}: {library}"
 
 
 @each_module
@@ -264,10 +266,10 @@ def test_asking_for_help_loads_nothing_heavy():
             continue
         reached.add(name)
         waiting.append(name.rpartition(".")[0])
-        for found in by_name[name].imports():
-            if not found.lazy:
-                assert found.module.split(".")[0] not in HEAVY, f"{name} imports {found.module}"
-                waiting += [found.module, f"{found.module}.{found.name}"]
+        for imported in by_name[name].imports():
+            if not imported.lazy:
+                assert imported.module.split(".")[0] not in HEAVY, f"{name} imports {imported.module}"
+                waiting += [imported.module, f"{imported.module}.{imported.name}"]
 
 
 @each_module

@@ -158,11 +158,11 @@ class ToolCallDeltas:
         carry nothing are left out.
         """
         written = {call.position: str(call.arguments) for call in self._calls}
-        said = [call for call in self._calls if call.name or written[call.position].strip()]
+        named_calls = [call for call in self._calls if call.name or written[call.position].strip()]
         finished: list[ToolCall] = []
-        taken = {call.id for call in said}
+        taken = {call.id for call in named_calls}
         used: set[str] = set()
-        for position, call in enumerate(said):
+        for position, call in enumerate(named_calls):
             identity = call.id
             if not identity or identity in used:
                 identity = f"{call.id or prefix}_{position}"

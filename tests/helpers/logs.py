@@ -41,11 +41,11 @@ def resulted(call_id: str, text: str, name: str = "find") -> Said:
     return "tool", "desk", {"message": message, "name": name, "status": "ok"}
 
 
-def lines_of(said: Iterable[Said], name: str = "tea") -> list[bytes]:
+def lines_of(entries: Iterable[Said], name: str = "tea") -> list[bytes]:
     """Return the lines of a session's log."""
     about = {"id": name, "name": name, "client": "ann", "swarm": "shop", "model": "m", "program": "0.1.0"}
     lines, turn = [Record("session", 0, 0, TIME, None, about).line], 0
-    for kind, agent, data in said:
+    for kind, agent, data in entries:
         turn += kind == "user"
         if kind in ("undo", "redo"):
             data = {**data, "from": min(turn, data["from"]), "to": min(turn, data["to"])}

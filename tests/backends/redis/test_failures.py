@@ -117,7 +117,7 @@ def test_lease_calls_and_reads_survive_a_lost_reply(server: RedisServer, proxy: 
                 await backend.release(lease)
                 assert await backend.get("lease") is None
             between.swallow = b"SCAN"
-            assert [found async for found in backend.scan("")] == []
+            assert [item async for item in backend.scan("")] == []
             assert between.swallowed == 9
             await backend.close()
 
@@ -183,15 +183,15 @@ def test_a_name_that_does_not_resolve_and_a_missing_socket_are_reported(tmp_path
 def test_a_restarted_server_is_found_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         port = free_port()
-        kept = ("--appendonly", "yes", "--appendfsync", "always")
+        options = ("--appendonly", "yes", "--appendfsync", "always")
         backend = open_backend(f"redis://127.0.0.1:{port}/0")
         for index in range(3):
-            with start_redis(tmp_path, *kept, port=port):
+            with start_redis(tmp_path, *options, port=port):
                 await asyncio.gather(*(backend.get("a") for _ in range(5)))
                 await backend.commit(Append("list", (b"%d" % index,)))
         with pytest.raises(BackendUnavailable):
             await backend.get("a")
-        with start_redis(tmp_path, *kept, port=port):
+        with start_redis(tmp_path, *options, port=port):
             assert await backend.slice("list", 0) == [b"0", b"1", b"2"]
         await backend.close()
 

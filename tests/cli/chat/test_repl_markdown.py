@@ -25,11 +25,11 @@ def pieces(document: str) -> list[str]:
 
 
 def everything_once(screen: Terminal) -> None:
-    found = screen.text
-    assert [mark for mark in MARKS if len(re.findall(rf"\b{mark}\b", found)) != 1] == []
-    assert found.count("The end.") == 1
-    assert "**" not in found
-    assert "Ctrl-C stops" not in found
+    shown = screen.text
+    assert [mark for mark in MARKS if len(re.findall(rf"\b{mark}\b", shown)) != 1] == []
+    assert shown.count("The end.") == 1
+    assert "**" not in shown
+    assert "Ctrl-C stops" not in shown
 
 
 @SIZES

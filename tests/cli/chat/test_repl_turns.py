@@ -134,7 +134,7 @@ def test_a_fork_is_gone_on_with_and_the_old_session_stays(program, server):
         assert screen.wait_for_end() == 0
     names = {each["name"] for each in json.loads(program.invoke("sessions", "list", "--json").out)}
     assert names == {"my box", "my box-2"}
-    assert program.said("my box-2")[-2:] == ["three", "You said: three"]
+    assert program.messages("my box-2")[-2:] == ["three", "You said: three"]
 
 
 def test_a_question_to_be_asked_again_that_cannot_be_stored_is_back_at_the_prompt(program, server, tmp_path):

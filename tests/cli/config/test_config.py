@@ -48,8 +48,8 @@ def test_show_tells_every_setting_and_where_it_comes_from(program, own, configur
     assert rows["retries = 2"] == "$SWARMCHAT_RETRIES"
     assert rows["timeout = 600"] == "default"
     assert rows['memory_lifetime = "none"'] == "default"
-    found = json.loads(program.invoke("config", "show", "--json").out)
-    assert found["model"] == {"value": "m", "origin": f"{own} [profiles.p]"}
+    settings = json.loads(program.invoke("config", "show", "--json").out)
+    assert settings["model"] == {"value": "m", "origin": f"{own} [profiles.p]"}
 
 
 def test_no_secret_is_shown(program):
@@ -226,7 +226,7 @@ def test_each_command_that_reads_settings_takes_a_profile(program, configure):
         done = program.invoke(*words.split(), "--profile", "bob")
         assert (shown in done.out, done.err, done.code) == (True, "", 0)
     (program.folder / "x.jsonl").touch()
-    told = "error: --profile: unknown profile 'bo'; did you mean 'bob'?\n"
+    error = "error: --profile: unknown profile 'bo'; did you mean 'bob'?\n"
     for words in (
         "online",
         "state",
@@ -237,7 +237,7 @@ def test_each_command_that_reads_settings_takes_a_profile(program, configure):
         "sessions prune --empty",
     ):
         done = program.invoke(*words.split(), "--profile", "bo")
-        assert (done.out, done.err, done.code) == ("", told, 78)
+        assert (done.out, done.err, done.code) == ("", error, 78)
 
 
 def test_the_profile_of_the_highest_place_is_chosen(write):

@@ -53,8 +53,8 @@ def test_agents_are_listed_and_shown(program):
     listed = ok(program, "agents", "list", "-S", "helpdesk")
     assert listed.startswith("* triage  Answers questions and plays.\n    tools: find_fact, ")
     assert "    handoffs: sales, refunds\n  sales  Takes orders.\n" in listed
-    found = json.loads(ok(program, "agents", "list", "-S", "helpdesk", "--json"))
-    assert [(agent["name"], agent["default"]) for agent in found] == [
+    agents = json.loads(ok(program, "agents", "list", "-S", "helpdesk", "--json"))
+    assert [(agent["name"], agent["default"]) for agent in agents] == [
         ("triage", True),
         ("sales", False),
         ("refunds", False),
@@ -142,8 +142,8 @@ def test_the_texts_of_a_swarm_cannot_control_the_terminal(command, program):
 
 
 def test_the_template_runs(program):
-    made = ok(program, "init", "shop").splitlines()
-    assert made == ["shop/swarm.toml", "shop/tools.py", "try it: swarmchat chat -S shop"]
+    created = ok(program, "init", "shop").splitlines()
+    assert created == ["shop/swarm.toml", "shop/tools.py", "try it: swarmchat chat -S shop"]
     assert "rye bread, 4.20" in answer(program, *SHOP, "-s", "s", "do you have something dark?")
     assert "Which bread, and how many?" in answer(program, *SHOP, "-s", "s", "I want to order")
     assert answer(program, *SHOP, "-s", "s", "2 rye bread") == "Noted: 2 x rye bread."

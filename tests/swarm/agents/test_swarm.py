@@ -383,10 +383,10 @@ def test_an_agent_that_there_is_no_more_is_replaced_and_said(backend_url):
 def test_an_agent_may_have_its_own_model_and_parameters():
     async def scenario():
         ours, theirs = ScriptedModel([calling(call("transfer_to_expert"))]), ScriptedModel(["Hm."], name="big")
-        made = []
+        created = []
 
         def models(name):
-            made.append(name)
+            created.append(name)
             return theirs
 
         swarm = Swarm(
@@ -396,7 +396,7 @@ def test_an_agent_may_have_its_own_model_and_parameters():
             open_backend("memory:"), ours, swarm=swarm, options={"models": models}
         ) as session:
             await say(session, "go")
-        assert made == ["big"]
+        assert created == ["big"]
         assert theirs.requests[0].parameters == {"temperature": 0}
         assert theirs.requests[0].model == "big"
 
@@ -681,8 +681,8 @@ def test_the_log_tells_of_each_changed_state_by_its_name():
             open_backend("memory:"), ScriptedModel([calling(call("count")), "ok"]), swarm=swarm
         ) as session:
             await say(session, "go")
-            told = [(record.type, record.data) for record in session.records if record.type in ("state", "memory")]
-        assert told == [("memory", {"value": {"seen": True}}), ("state", {"name": "my: count", "value": 2})]
+            changes = [(record.type, record.data) for record in session.records if record.type in ("state", "memory")]
+        assert changes == [("memory", {"value": {"seen": True}}), ("state", {"name": "my: count", "value": 2})]
 
     run(scenario())
 

@@ -221,9 +221,9 @@ def test_v49_a_larger_budget_keeps_no_less():
     log = "S U1 A{a} T:a A1 U2 A{b} T:b A{c} T:c A2 U3"
     smaller: set[bytes] = set()
     for budget in range(2, 14):
-        kept = set(context_of(log, budget).messages)
-        assert smaller <= kept
-        smaller = kept
+        messages = set(context_of(log, budget).messages)
+        assert smaller <= messages
+        smaller = messages
 
 
 def test_v51_between_two_cuts_the_prefix_stays():

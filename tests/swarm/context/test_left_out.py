@@ -66,8 +66,8 @@ def test_calls_of_another_agent_with_their_results():
 
 def test_pins_that_take_too_much_room():
     records = records_of("U1[6] A1 U2 A2")
-    found = reasons(records, records, 8, first_kept=2, pinned=[(0, 1)])
-    assert found == [(Reason.CROWDED_OUT, None, 2, [1])]
+    left_out = reasons(records, records, 8, first_kept=2, pinned=[(0, 1)])
+    assert left_out == [(Reason.CROWDED_OUT, None, 2, [1])]
 
 
 def test_refused_messages_unless_their_turn_is_undone():

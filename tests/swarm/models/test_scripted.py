@@ -17,14 +17,14 @@ CALL = ToolCall("a", "find", "{}")
 def collect(
     model: ScriptedModel, request: ModelRequest = ASK, events: list[ModelEvent] | None = None
 ) -> list[ModelEvent]:
-    found = [] if events is None else events
+    chunks = [] if events is None else events
 
     async def run() -> None:
         async for event in model.stream(request):
-            found.append(event)
+            chunks.append(event)
 
     asyncio.run(run())
-    return found
+    return chunks
 
 
 def test_a_text_is_streamed_by_words():

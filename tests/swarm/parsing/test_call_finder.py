@@ -313,8 +313,8 @@ def test_the_lines_and_the_indentation_of_tags_are_not_the_value_s(inside: str, 
     ],
 )
 def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: str, problem: str) -> None:
-    said, _, leaks, _ = filter_text(text, TOOLSET)
-    assert said == ""
+    shown, _, leaks, _ = filter_text(text, TOOLSET)
+    assert shown == ""
     assert [problem in str(call.problem) for leak in leaks for call in leak.calls] == [True]
 
 
@@ -382,8 +382,8 @@ def test_a_program_is_for_the_interpreter_if_there_is_one() -> None:
         return source
 
     text = "<|python_tag|>x = 1\nprint(x)<|eom_id|>"
-    said, _, (leak,), _ = filter_text(text, Toolset([code_interpreter]))
-    assert said == ""
+    shown, _, (leak,), _ = filter_text(text, Toolset([code_interpreter]))
+    assert shown == ""
     assert [(call.name, json.loads(call.arguments), call.problem) for call in leak.calls] == [
         ("code_interpreter", {"source": "x = 1\nprint(x)"}, None)
     ]

@@ -134,8 +134,8 @@ def test_a_random_conversation_replays_as_the_same(moves, steps, window):
         with tempfile.TemporaryDirectory() as folder:
             first = await again(log, Path(folder, "log.jsonl"), SHOP)
             second = await again(log, Path(folder, "log.jsonl"), SHOP)
-        told = [f"{each}\n" + "\n".join(each.diff()) for each in first.differences[:3]]
-        assert not told, "\n".join(told)
+        reports = [f"{each}\n" + "\n".join(each.diff()) for each in first.differences[:3]]
+        assert not reports, "\n".join(reports)
         assert [record.line for record in first.records] == [record.line for record in second.records]
         assert len(first.records) == len(log.splitlines())
         assert all(json.loads(line) for line in log.splitlines())

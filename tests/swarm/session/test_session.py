@@ -214,11 +214,11 @@ class PausingModel(ScriptedModel):
             yield event
 
 
-@pytest.mark.parametrize("said", [(), ("Half an",), ("Half an", " answer")])
-def test_an_interrupted_answer_is_kept(backend_url, said):
+@pytest.mark.parametrize("pieces", [(), ("Half an",), ("Half an", " answer")])
+def test_an_interrupted_answer_is_kept(backend_url, pieces):
     async def scenario():
         backend = open_backend(backend_url)
-        pause = Pause(*said)
+        pause = Pause(*pieces)
         model = PausingModel(pause, "Again.")
         async with await open_session(backend, model) as session:
             task = asyncio.create_task(say(session, "tell me"))
@@ -227,7 +227,7 @@ def test_an_interrupted_answer_is_kept(backend_url, said):
             with pytest.raises(asyncio.CancelledError):
                 await task
             await say(session, "go on")
-            heard = ["".join(said)] if said else []
+            heard = ["".join(pieces)] if pieces else []
             assert contents(model) == ["Be brief.", "tell me", *heard, "go on"]
         partial = [r for r in await stored(backend) if r.data.get("finish") == "interrupted"]
         assert [r.message["content"] for r in partial] == heard
@@ -717,9 +717,9 @@ def test_sessions_of_one_client_by_name_and_by_time():
         names = [info.name for info in await list_sessions(backend, "ann")]
         assert len(names) == 3
         assert "-" in next(name for name in names if name not in ("b", "a:*{}/.."))
-        found = await find_session(backend, "ann", "a:*{}/..")
-        assert found is not None
-        assert found.title == "first line of a:*{}/.."
+        info_again = await find_session(backend, "ann", "a:*{}/..")
+        assert info_again is not None
+        assert info_again.title == "first line of a:*{}/.."
         assert await find_session(backend, "bob", "b") is None
 
     run(scenario())

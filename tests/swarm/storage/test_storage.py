@@ -426,8 +426,8 @@ class TestOthers:
     def test_of_several_that_remove_an_item_one_did(self, on):
         async def check(backend: Backend) -> None:
             item_id = await make(backend, WORDS).upsert("apple")
-            told = await asyncio.gather(*(make(backend, WORDS).remove(item_id) for _ in range(4)))
-            assert sorted(told) == [False, False, False, True]
+            removals = await asyncio.gather(*(make(backend, WORDS).remove(item_id) for _ in range(4)))
+            assert sorted(removals) == [False, False, False, True]
 
         on(check)
 
@@ -436,11 +436,11 @@ class TestOthers:
             changes = 0
 
             async def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
-                found = [each async for each in self.inner.scan(prefix)]
+                keys = [each async for each in self.inner.scan(prefix)]
                 if self.changes:
                     self.changes -= 1
                     await make(self.inner, WORDS).upsert(f"change {self.changes}", str(self.changes))
-                for key, value in found:
+                for key, value in keys:
                     yield key, value
 
         async def check() -> None:
