@@ -127,7 +127,7 @@ class Swarm:
                 raise DefinitionError(f"swarm {self.name!r}: two of its {parts} are named {min(duplicates)!r}")
         if self.default not in self.names:
             raise DefinitionError(
-                f"swarm {self.name!r}: the default is {self.default!r}, but there is no such agent; "
+                f"swarm {self.name!r}: the default is {self.default!r}, an unknown agent; "
                 f"{nearest(self.default, self.names)}"
             )
         for agent in self.agents:
@@ -161,8 +161,7 @@ class Swarm:
         for target in agent.targets:
             if target not in self.names:
                 raise DefinitionError(
-                    f"agent {agent.name!r} hands over to {target!r}, but there is no such agent; "
-                    f"{nearest(target, self.names)}"
+                    f"agent {agent.name!r} hands over to {target!r}, an unknown agent; {nearest(target, self.names)}"
                 )
             if target == agent.name:
                 raise DefinitionError(f"agent {agent.name!r} hands over to itself: remove it from its handoffs")

@@ -71,7 +71,7 @@ def shortened_group(
 
 
 def shorten_answer(group: Group, tokens: int, counter: TokenCounter) -> Group | None:
-    """Shorten an answer without calls to ``tokens``; ``None`` if it is none, or cannot be that short."""
+    """Shorten an answer without calls to ``tokens``; ``None`` if it has calls, or cannot be that short."""
     message = group.head.message
     if group.role != "assistant" or group.calls or tokens < SMALLEST_ANSWER:
         return None

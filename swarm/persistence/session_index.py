@@ -31,7 +31,7 @@ class SessionInfo:
     rescues: int = 0
     """How many rescue steps were taken."""
     resume_with: Mapping[str, str] | None = None
-    """What a program needs to go on with the session: see ``SessionSettings.resume_with``."""
+    """What a program needs to continue the session: see ``SessionSettings.resume_with``."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a newer version, kept unchanged."""
 

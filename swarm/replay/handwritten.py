@@ -67,7 +67,7 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
             expectations.append(check_expected(value, line.data, turn, where))
             continue
         if kind in ("assistant", "tool") and not turn:
-            raise TranscriptError(f"{where}: nobody has asked yet, expected a 'user' before it")
+            raise TranscriptError(f"{where}: no question comes before it, expected a 'user' line first")
         turn += kind == "user"
         data = {field: each for field, each in value.items() if field not in _COMMON}
         if kind == "session":
@@ -76,7 +76,7 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
             data = {"message": _message(kind, data, where, len(records), waiting), **_about(kind, data)}
         records.append(Record(kind, len(records), turn, str(value.get("ts", MOMENT)), None, data))
     if not turn:
-        raise TranscriptError(f"{name}: nobody says anything in it, expected a line of type 'user'")
+        raise TranscriptError(f"{name}: it has no question, expected a line of type 'user'")
     return records, expectations
 
 
@@ -152,7 +152,7 @@ def _message(kind: str, data: dict[str, Any], where: str, position: int, waiting
         message["content"] = content = json.dumps(content, ensure_ascii=False)
     if not isinstance(content, str) and not (kind == "assistant" and message.get("tool_calls")):
         expected = "a 'result'" if kind == "tool" else "a 'text'"
-        raise TranscriptError(f"{where}: there is no text in it, expected {expected}, or a 'message' with 'content'")
+        raise TranscriptError(f"{where}: it has no text, expected {expected}, or a 'message' with 'content'")
     if kind == "assistant":
         waiting.clear()
         waiting.update(_names_of(message.get("tool_calls"), where))
