@@ -80,7 +80,7 @@ def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[
     for line in lines:
         value = parse_json(line, name)
         if not isinstance(value, dict) or not isinstance(value.get("type"), str):
-            raise at_line(name, line.number, "it is no object with a 'type', expected a record")
+            raise at_line(name, line.number, "it is not an object with a 'type', expected a record")
         if not parts or (value["type"] == "session" and parts[-1]):
             parts.append([])
         parts[-1].append((line, value))

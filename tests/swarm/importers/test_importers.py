@@ -323,9 +323,9 @@ BAD_LOGS = {
 
 BAD_LISTS = {
     "empty": (b"", "is empty, expected a log of swarmchat"),
-    "a number": (b"17", "line 1: it is no JSON object, expected a log of swarmchat"),
+    "a number": (b"17", "line 1: it is not a JSON object, expected a log of swarmchat"),
     "unknown": ({"a": 1}, "line 1: unknown format"),
-    "no list": ({"messages": {}}, "line 1: {'messages': {}} is no conversation, expected"),
+    "no list": ({"messages": {}}, "line 1: {'messages': {}} is not a conversation, expected"),
     "no messages": ({"messages": []}, "line 1: messages is empty"),
     "role": ({"messages": [{"role": "asistant"}]}, "line 1: messages[0].role is 'asistant', expected one of system,"),
     "content": ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content is 5, expected text"),

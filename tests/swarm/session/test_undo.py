@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from chat_rules import check_messages
 from chats import Faulty, open_session, say
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.backends import BackendUnavailable, open_backend
 from swarmchat.swarm import Agent, Context, Policy, State, Swarm, tool
@@ -402,7 +402,6 @@ class Snapshots:
             self.numbers.append(number)
 
 
-@settings(max_examples=100)
 @given(STEPS)
 def test_a_session_is_what_a_list_of_snapshots_says(steps):
     async def scenario():

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 from chats import Faulty
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from questions import FACTS, HELD_OUT
@@ -641,7 +641,6 @@ class TestSearch:
 
         run(check())
 
-    @settings(max_examples=60)
     @given(
         st.lists(st.lists(st.lists(st.integers(-2, 2), min_size=3, max_size=3), max_size=3), max_size=12),
         st.lists(st.integers(-2, 2), min_size=3, max_size=3),
@@ -771,7 +770,6 @@ _steps = st.lists(
 )
 
 
-@settings(max_examples=40)
 @given(_steps)
 def test_a_storage_is_a_dict(steps):
     async def check() -> None:
