@@ -410,7 +410,7 @@ def test_a_disk_that_takes_no_more_is_full_open_or_not(folder: Path) -> None:
         "disk:/tmp/x?size=3",
     ],
 )
-def test_urls_that_make_no_sense(url: str) -> None:
+def test_invalid_urls(url: str) -> None:
     with pytest.raises(UnknownBackend):
         open_backend(url)
 

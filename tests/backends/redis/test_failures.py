@@ -49,7 +49,7 @@ def test_a_commit_whose_reply_is_lost_lands_once(server: RedisServer, proxy: Sta
     asyncio.run(scenario())
 
 
-def test_a_lost_lease_is_told_though_the_reply_was_lost(server: RedisServer, proxy: StartProxy) -> None:
+def test_a_lost_lease_is_reported_though_the_reply_was_lost(server: RedisServer, proxy: StartProxy) -> None:
     async def scenario() -> None:
         async with proxy(server.port) as between:
             backend = open_backend(f"redis://127.0.0.1:{between.port}/0")
@@ -85,7 +85,7 @@ def test_a_commit_that_has_landed_succeeds_though_it_expects_what_it_replaced(
     asyncio.run(scenario())
 
 
-def test_a_conflict_is_told_though_the_reply_was_lost(server: RedisServer, proxy: StartProxy) -> None:
+def test_a_conflict_is_reported_though_the_reply_was_lost(server: RedisServer, proxy: StartProxy) -> None:
     async def scenario() -> None:
         async with proxy(server.port) as between:
             backend = open_backend(f"redis://127.0.0.1:{between.port}/0")

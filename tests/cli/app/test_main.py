@@ -172,7 +172,7 @@ def _run(code: str, program) -> str:
     return done.stdout
 
 
-def test_what_cannot_be_printed_is_told_once():
+def test_unprintable_output_is_reported_once():
     for flag in ("--help", "--version"):
         with open("/dev/full", "w") as full:
             command = [sys.executable, "-m", "swarmchat.cli", flag]

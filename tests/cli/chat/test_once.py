@@ -30,7 +30,7 @@ def test_a_hostile_answer_is_made_safe(program, server):
     assert program.invoke("hi").out == "␛]0;owned␇␛[2J\ufffd31mred\nend␛\n"
 
 
-def test_turns_of_one_session_go_on_and_the_last_is_found(program, server):
+def test_a_session_continues_and_the_last_one_is_found(program, server):
     program.invoke("-s", "one", "first")
     program.invoke("-s", "two", "second")
     program.invoke("-s", "one", "third")
@@ -76,7 +76,7 @@ def test_what_the_server_refuses(replies, code, complaint, program, server):
     assert program.messages("s")[0] == "hello there"
 
 
-def test_a_server_that_is_not_there_is_tried_again_and_told(program):
+def test_an_unreachable_server_is_retried_and_reported(program):
     asked = program.invoke("-m", "m", "--base-url", "http://127.0.0.1:1/v1", "hi", env={"SWARMCHAT_RETRIES": "1"})
     lines = asked.err.splitlines()
     assert re.fullmatch(r"  no connection; attempt 2 in \d(\.\d)? s", lines[0])
@@ -198,7 +198,7 @@ def test_streams_that_are_closed(closed, program):
     assert program.messages("s")[0] == "hello"
 
 
-def test_a_full_disk_is_told_and_what_was_stored_stays(program):
+def test_a_full_disk_is_reported_and_what_was_stored_stays(program):
     assert program.run("-s", "s", "hello").code == 0
 
     def no_room() -> None:
@@ -211,7 +211,7 @@ def test_a_full_disk_is_told_and_what_was_stored_stays(program):
     assert program.messages("s")[0] == "hello"
 
 
-def test_a_home_that_is_a_file_is_told(program, tmp_path):
+def test_a_home_that_is_a_file_is_reported(program, tmp_path):
     file = tmp_path / "file"
     file.touch()
     asked = program.run("hi", env={"HOME": str(file)})

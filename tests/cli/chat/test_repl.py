@@ -212,7 +212,7 @@ def test_an_error_of_the_server_leaves_the_chat_going(program, server):
 
 
 @pytest.mark.parametrize("kind", ["disk", "redis"])
-def test_a_second_process_is_told_and_a_killed_one_is_taken_over_at_once(kind, program, server, redis_url):
+def test_a_second_process_is_refused_and_a_killed_one_is_taken_over_at_once(kind, program, server, redis_url):
     where = [*place(kind, redis_url), "-s", "s"]
     gate = Gate()
     server.reply(hang(gate, "half"))
@@ -256,7 +256,7 @@ def test_redis_that_goes_and_comes_back(program, server, tmp_path):
         chat.__exit__(None, None, None)
 
 
-def test_a_redis_with_another_password_is_told_without_it(program, redis_server: RedisServer):
+def test_a_redis_with_another_password_is_reported_without_it(program, redis_server: RedisServer):
     url = f"redis://:hunter2@127.0.0.1:{redis_server.port}/0"
     with program.chat("-b", "redis", "--redis-url", url) as screen:
         assert screen.wait_for_end() == 69

@@ -105,7 +105,7 @@ def test_a_refused_message_can_be_changed(program):
         screen.wait_for(at_prompt)
 
 
-def test_a_fork_is_gone_on_with_and_the_old_session_stays(program, server):
+def test_a_fork_is_continued_and_the_old_session_stays(program, server):
     with program.chat("-s", "my box") as screen:
         say(screen, "/fork", "error: this session has no messages yet")
         say(screen, "one", "You said: one")

@@ -125,7 +125,7 @@ def test_nothing_is_sent_if_a_line_is_wrong(office):
         (["hello", "-s", "a", "-c"], "give one of them"),
     ],
 )
-def test_what_makes_no_sense_is_told(arguments, problem, program):
+def test_invalid_arguments_are_reported(arguments, problem, program):
     done = program.invoke("run", *arguments)
     assert (done.out, done.code) == ("", 2)
     assert problem in done.err
@@ -223,7 +223,7 @@ def test_exports_of_all_kinds_and_none_is_overwritten(office):
 # JSON.
 
 
-def test_one_document_tells_all(office):
+def test_one_document_has_everything(office):
     done = script(office, "# first\nnote tea\nboss\n/undo\n", "-S", "office.py", "-s", "s", "--output", "json")
     document = json.loads(done.out)
     assert (done.code, document["error"]) == (0, None)
@@ -332,7 +332,7 @@ def test_without_an_answer_strict_is_an_error(program, server):
     assert program.invoke("run", "hello", "-s", "s", env=env).code == 0
 
 
-def test_ctrl_c_keeps_what_was_said_and_tells_it(program, server):
+def test_ctrl_c_keeps_the_partial_answer_and_says_so(program, server):
     gate = Gate()
     server.reply(text("one"), hang(gate, "partly"))
     (program.folder / "script").write_text("first\nsecond\nthird\n")
@@ -349,7 +349,7 @@ def test_ctrl_c_keeps_what_was_said_and_tells_it(program, server):
 
 
 @pytest.mark.parametrize("form", ["text", "json", "jsonl"])
-def test_a_full_disk_is_told(form, program, server):
+def test_a_full_disk_is_reported(form, program, server):
     with open("/dev/full", "w") as full:
         running = program.start("run", "hello", "-s", "s", "--output", form, stdout=full)
         assert running.communicate(timeout=30)[1].startswith("error: ")

@@ -285,7 +285,7 @@ def test_what_a_setting_is_offered_it_takes(program, monkeypatch):
             read_value("Tab", name, value)
 
 
-def test_nothing_is_made_and_nothing_is_said_when_it_goes_wrong(program):
+def test_errors_create_nothing_and_print_nothing(program):
     assert complete(program, "-s", "") == [""]
     assert not (program.home / ".local").exists()
     (program.folder / "swarmchat.toml").write_text("this is no toml", "utf-8")

@@ -37,7 +37,7 @@ def configure(own):
 # show, path, init
 
 
-def test_show_tells_every_setting_and_where_it_comes_from(program, own, configure):
+def test_show_lists_every_setting_and_its_origin(program, own, configure):
     configure('backend = "memory"\nprofile = "p"\n[profiles.p]\nmodel = "m"\n')
     shown = program.invoke("config", "show", "--origin", env={"SWARMCHAT_RETRIES": "2"})
     assert (shown.err, shown.code) == ("", 0)
@@ -156,7 +156,7 @@ def test_set_fills_in_what_init_has_written(program, own):
         (("model", "a", "--profile", "a/b"), 78, "no profile can be called 'a/b'"),
     ],
 )
-def test_set_refuses_what_makes_no_sense(arguments, code, complaint, program, own, configure):
+def test_set_refuses_invalid_values(arguments, code, complaint, program, own, configure):
     configure("model = 'a'\n")
     words = ["--", *arguments] if arguments[1:2] == ("-3",) else arguments
     done = program.invoke("config", "set", *words)
@@ -272,7 +272,7 @@ def test_what_is_wrong_in_a_profile_that_is_not_chosen_harms_nobody(write):
     assert load_settings({}, {}, [write("config.toml", "[profiles.a]\nretires = 1")]) == Settings()
 
 
-def test_a_chat_with_a_profile_says_how_to_go_on_with_it(program, configure):
+def test_a_chat_with_a_profile_says_how_to_resume_with_it(program, configure):
     configure('[profiles.away]\nclient = "bob"\nsystem = "Be brief."\n')
     with program.chat("--profile", "away", "-s", "s") as screen:
         screen.wait_for("you ❯")
@@ -315,7 +315,7 @@ def test_a_command_prints_the_key(program, server, configure):
         (f"echo '{SECRET}", "cannot be run (No closing quotation)"),
     ],
 )
-def test_what_goes_wrong_with_the_command_is_told_without_it(command, complaint, program, server):
+def test_errors_of_the_command_are_reported_without_it(command, complaint, program, server):
     done = program.invoke("hi", env={"SWARMCHAT_API_KEY_COMMAND": command})
     assert done.code == 78
     assert complaint in done.err

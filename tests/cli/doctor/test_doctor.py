@@ -190,7 +190,7 @@ def test_redis_that_keeps_everything(program, redis_url):
     assert re.search(r"write [\d.]+ ms, read [\d.]+ ms, lock [\d.]+ ms$", checks["backend"]["found"])
 
 
-def test_a_redis_that_is_not_there_and_a_url_that_makes_no_sense(program):
+def test_an_unreachable_redis_and_an_invalid_url(program):
     checks = visit(program, "-b", "redis://127.0.0.1:1/0?deadline=1", code=1)
     assert checks["backend"]["status"] == "failed"
     assert "logs" not in checks

@@ -49,7 +49,7 @@ def test_servers_are_found_in_the_order_of_their_ports():
         Reply([b"\xff\xfe"]),
     ],
 )
-def test_what_lists_no_models_is_none(reply):
+def test_a_server_without_a_list_of_models_is_ignored(reply):
     with model_server() as server:
         server.models_reply = reply
         assert find_servers([port_of(server)], seconds=10) == []
@@ -73,7 +73,7 @@ def test_an_offer_can_be_copied_and_cannot_control_the_terminal():
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10)])
-def test_who_has_no_model_is_told_how_to_get_one(columns, rows, program, local):
+def test_users_without_a_model_see_how_to_get_one(columns, rows, program, local):
     with program.chat(columns=columns, rows=rows) as screen:
         screen.wait_for(lambda screen: "runs here with qwen3:8b, llama3.2" in "".join(screen.lines))
         screen.wait_for(at_prompt)
@@ -103,7 +103,7 @@ def test_what_was_typed_meanwhile_stays_at_the_prompt(program, local):
 
 
 @pytest.mark.parametrize("arguments", [("-m", "demo"), ("-m", "m", "--base-url", "http://127.0.0.1:1/v1")])
-def test_who_has_chosen_is_offered_nothing(arguments, program, local):
+def test_no_offer_to_users_who_chose_a_model(arguments, program, local):
     with program.chat(*arguments) as screen:
         screen.wait_for(at_prompt)
         screen.send("/exit" + ENTER)

@@ -128,7 +128,7 @@ def test_a_server_that_is_not_there(program):
     assert (listed.out, listed.code) == ("", 69)
 
 
-def test_waits_are_told(program, server):
+def test_waits_are_reported(program, server):
     program.env["SWARMCHAT_RETRIES"] = "4"
     server.reply(failure(500, "oops", {"retry-after-ms": "1"}), *[Behaviour()] * MANY)
     done = program.invoke("models", "test", "--quick")
@@ -202,7 +202,7 @@ def test_models_are_listed(program, server):
     }
 
 
-def test_without_a_server_there_is_the_demo_model(program):
+def test_the_demo_model_is_the_default(program):
     done = program.invoke("models", "list")
     assert (done.out, done.code) == ("* demo\n", 0)
     assert done.err.startswith("  to connect a model: set OPENAI_API_KEY, or name a server with -m MODEL --base-url ")

@@ -126,7 +126,7 @@ def complete(*lines: str) -> list[list[str]]:
     return asyncio.run(run())
 
 
-def test_completion_of_commands_and_of_what_stands_behind_them(tmp_path, monkeypatch):
+def test_completion_of_commands_and_their_arguments(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.md").touch()
     (tmp_path / "sub folder").mkdir()

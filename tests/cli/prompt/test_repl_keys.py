@@ -220,7 +220,7 @@ def test_dropping_the_queue(program, server):
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_ctrl_z_suspends_and_fg_goes_on(busy, program, server):
+def test_ctrl_z_suspends_and_fg_continues(busy, program, server):
     gate = Gate()
     server.reply(text("half", gate, " and half"))
     env = {**program.env, "PS1": "shell> ", "PS2": ""}

@@ -68,7 +68,7 @@ def test_what_a_session_costs():
 @pytest.mark.parametrize(
     "value", ["5", "{", '{"m": [1]}', '{"m": [1, -1]}', '{"m": [1, "2"]}', '{"m": [true, 1]}', "[]"]
 )
-def test_prices_that_make_no_sense(value):
+def test_invalid_prices(value):
     with pytest.raises(ConfigError, match=r"\$SWARMCHAT_PRICES: prices is .* expected prices of a million tokens"):
         load_settings({}, {"SWARMCHAT_PRICES": value}, [])
 

@@ -37,7 +37,7 @@ def end(text: str = "done", finish: str = "stop") -> TurnEnded:
     return TurnEnded(1, text, finish, 10, None)
 
 
-def test_what_is_said_about_an_answer_goes_to_remarks_only():
+def test_remarks_about_an_answer_go_to_remarks_only():
     assert shown(Warned("odd\x1b[2J")) == ("", "  warning: odd␛[2J\n")
     assert shown(end(finish="length"))[1] == "  the answer was cut off: the model reached its limit of tokens\n"
     assert shown(ReasoningDelta("hm", "assistant"), end()) == ("", "")
@@ -188,7 +188,7 @@ def wide(monkeypatch):
     monkeypatch.setenv("LINES", "10")
 
 
-def test_what_goes_on_is_told_until_something_is_said(wide):
+def test_the_activity_is_shown_until_there_is_output(wide):
     following = Following()
     dig, look = (ToolStarted(name, "{}", "desk") for name in ("dig", "look"))
     dug, looked = (ToolFinished(name, "{}", "ok", "found", "desk", 0.0) for name in ("dig", "look"))
@@ -228,7 +228,7 @@ def test_what_goes_on_is_told_until_something_is_said(wide):
     assert following.lines() == last
 
 
-def test_nothing_is_live_behind_an_emoji_whose_width_nobody_knows(wide):
+def test_nothing_is_live_behind_an_emoji_of_unknown_width(wide):
     following = Following()
     following.follow(
         TextDelta("So \U0001f469\u200d\U0001f469\u200d\U0001f467 **fa", "desk"),

@@ -368,7 +368,7 @@ def test_without_a_swarm_the_tools_are_those_that_are_expected(program):
         (3, b'{"type":"user","text":"a"}\n{"type":"tool","result":"x","status":"fine"}\n', "expected one of ok, error"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_with_its_line(number, line, message, program):
+def test_an_unusable_file_is_reported_with_its_line(number, line, message, program):
     path = program.folder / "bad.jsonl"
     path.write_bytes(b'{"type":"session"}\n' + line)
     before = path.read_bytes()
@@ -410,7 +410,7 @@ def test_a_line_of_100_megabytes(program):
     assert "long.jsonl, line 2: has 100 MB, expected 64 MB at most" in done.err
 
 
-def test_a_folder_goes_on_after_a_bad_file(program, log, other):
+def test_a_folder_continues_after_a_bad_file(program, log, other):
     (program.folder / "more").mkdir()
     by_hand(program, *BY_HAND, name="more/hand.json")
     by_hand(program, *BY_HAND[:-1], {"type": "expect", "refused": False}, name="more/unlike.jsonl")
@@ -532,7 +532,7 @@ def test_what_cannot_be_asked_for(arguments, code, message, program, log):
     assert message in done.err
 
 
-def test_a_swarm_of_ones_own_has_to_be_named(program, log):
+def test_a_users_swarm_must_be_named(program, log):
     (program.folder / "log.jsonl").write_bytes(log.read_bytes().replace(b'"swarm":"helpdesk"', b'"swarm":"shop"'))
     done = program.invoke("replay", "log.jsonl")
     assert done.code == 2
@@ -564,7 +564,7 @@ def test_a_conversation_of_another_program_has_a_stand_in(program):
     assert (done.code, "the instructions of agent" in done.out or "agent" in done.out) == (DIFFERENT, True)
 
 
-def test_live_tells_how_far_it_went_another_way(program, log):
+def test_live_reports_how_much_differs(program, log):
     done = program.invoke("replay", "log.jsonl", "--mode", "live", "-m", "demo")
     assert (done.err, done.code) == ("", 0)
     table = done.out.splitlines()

@@ -308,7 +308,7 @@ def test_a_bad_file_changes_nothing_though_others_are_good(program, place, tea):
     assert sessions(program, "list", *place) == ""
 
 
-def test_ctrl_c_stops_an_import_and_the_same_command_goes_on(program):
+def test_ctrl_c_stops_an_import_and_the_same_command_continues_it(program):
     lines = lines_of([asked(f"question {number}") for number in range(2500)], "long")
     path = write_file(program.folder / "long.jsonl", lines)
     sessions(program, "list")

@@ -71,7 +71,7 @@ def test_agents_are_listed_and_shown(program):
     assert wrong == "swarm 'helpdesk' has no agent 'sale'; did you mean 'sales'?"
 
 
-def test_without_a_swarm_there_is_the_assistant(program):
+def test_the_assistant_is_the_default_swarm(program):
     assert ok(program, "agents", "list") == "* assistant\n"
     assert ok(program, "agents", "graph") == "assistant\n"
     assert ok(program, "tools", "list") == ""
@@ -176,7 +176,7 @@ def test_a_template_overwrites_nothing(shop):
         (("(want|buy", "(want|buy("), "is not a regular expression"),
     ],
 )
-def test_what_is_wrong_with_a_swarm_is_told_with_its_place(change, complaint, shop):
+def test_errors_in_a_swarm_are_reported_with_their_place(change, complaint, shop):
     path = shop.folder / "shop/swarm.toml"
     path.write_text(path.read_text().replace(*change, 1))
     wrong = refused(shop, "chat", *SHOP, "hi", code=78)
@@ -370,7 +370,7 @@ def test_what_needs_approval_off_a_terminal(flags, settings, status, program):
         assert '  clerk · send_mail({"to": "bob"})  denied (--approve auto allows it)\n' in done.err
 
 
-def test_an_approval_that_is_none(program):
+def test_an_invalid_approval(program):
     wrong = refused(program, "chat", "--approve", "maybe", "hi", code=78)
     assert 'expected "auto", "ask" or "deny"' in wrong
 

@@ -433,7 +433,7 @@ def test_every_record_of_a_chat_is_one_that_can_be_imported(tmp_path):
     asyncio.run(run())
 
 
-def test_everything_that_happens_is_told_in_a_line():
+def test_every_event_is_one_line():
     parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": "x"}}]
     legacy = {"role": "assistant", "content": None, "function_call": {"name": "old", "arguments": "{}"}}
     lines = lines_of(

@@ -86,7 +86,7 @@ def test_export_and_import_give_the_same_bytes_and_the_same_session(folder, line
 
 
 @given(LOGS, st.integers(0, 8))
-def test_whatever_stops_an_import_the_next_one_goes_on(folder, lines, after):
+def test_whatever_stops_an_import_the_next_one_continues(folder, lines, after):
     """Nothing is to be seen of a part of a session, nobody can begin a chat in it, and nothing is stored twice."""
 
     class Stop(Exception):

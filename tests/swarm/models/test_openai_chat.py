@@ -363,7 +363,7 @@ class TestRefusals:
         assert "the reason" in message
         assert str(status) in message
 
-    def test_no_key_is_told_from_a_wrong_one(self, server: ModelServer):
+    def test_a_missing_key_is_distinguished_from_a_wrong_one(self, server: ModelServer):
         server.reply(failure(401), failure(401))
         assert "set one" in fails(server, ModelAuthError, api_key=None)
         assert "check the API key" in fails(server, ModelAuthError)
@@ -683,7 +683,7 @@ class TestLimits:
         assert context_window_for(name) == window
         assert OpenAIModel(name, base_url="http://localhost/v1").context_window == window
 
-    def test_a_window_that_is_said_wins(self):
+    def test_a_window_in_the_settings_wins(self):
         model = OpenAIModel("gpt-4o", base_url="http://localhost/v1", context_window=9)
         assert (model.name, model.context_window) == ("gpt-4o", 9)
 
@@ -852,7 +852,7 @@ FAULTS: dict[str, Callable[[], serving.Reply]] = {
 
 
 @pytest.mark.parametrize("first", FAULTS)
-def test_a_model_goes_on_after_any_two_faults(server: ModelServer, first: str):
+def test_a_model_recovers_from_any_two_faults(server: ModelServer, first: str):
     model = make(server, max_retries=0)
 
     async def run() -> None:

@@ -192,7 +192,7 @@ BANANAS = [("find_fact", {"about": "bananas"}, None)]
 
 
 @pytest.mark.parametrize("text", FRAMED.values(), ids=FRAMED)
-def test_a_frame_is_a_call_wherever_it_stands(text: str) -> None:
+def test_a_frame_is_a_call_in_any_position(text: str) -> None:
     assert calls_of(text) == BANANAS
     assert filter_text(text, TOOLSET)[0] == ""
     assert calls_of(f"Let me see.\n\n{text}") == BANANAS
@@ -375,7 +375,7 @@ def test_what_is_no_call_stays_as_it_is(text: str) -> None:
     assert filter_text(text, TOOLSET) == (text, "", [], [])
 
 
-def test_a_program_is_for_the_interpreter_if_there_is_one() -> None:
+def test_a_program_is_for_the_interpreter_if_one_is_offered() -> None:
     @tool
     def code_interpreter(source: str) -> str:
         """Run a program."""

@@ -437,7 +437,7 @@ def test_thoughts_leaks_and_usage(tmp_path):
     record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
 
 
-def test_what_the_client_and_others_did_beside_the_turns(tmp_path):
+def test_changes_by_the_client_and_others_between_turns(tmp_path):
     async def scenario(recorder):
         shared = Primitives(
             SHOP, recorder.backend, (await recorder.open(ScriptedModel())).settings.lifetimes, "ann", "o"

@@ -39,7 +39,7 @@ async def records_of(session):
     return [record async for record in read_records(session.backend, session.info)]
 
 
-def test_a_summary_stands_for_the_older_turns_on_every_backend(backend_url):
+def test_a_summary_replaces_the_older_turns_on_every_backend(backend_url):
     async def scenario():
         backend = open_backend(backend_url)
         async with await opened(backend) as session:

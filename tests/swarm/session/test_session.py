@@ -94,7 +94,7 @@ def test_every_backend_sends_the_same_bytes_and_stores_the_same_records(tmp_path
     assert any(json.loads(line)["type"] == "rotate" for line in memory[1])
 
 
-def test_a_new_process_goes_on_where_the_last_one_stopped(tmp_path, redis_url):
+def test_a_new_process_continues_where_the_last_one_stopped(tmp_path, redis_url):
     program = """if True:
         import asyncio, sys
         sys.path[:0] = sys.argv[1].split(":")
@@ -130,7 +130,7 @@ def test_a_new_process_goes_on_where_the_last_one_stopped(tmp_path, redis_url):
         )
 
 
-def test_nothing_is_stored_until_something_is_said():
+def test_nothing_is_stored_before_the_first_message():
     async def scenario():
         backend = open_backend("memory:")
         async with await open_session(backend, ScriptedModel(), name=None):
@@ -153,7 +153,7 @@ def test_one_commit_before_the_request_and_one_after():
     run(scenario())
 
 
-def test_a_tool_that_there_is_not_is_answered_and_the_model_asked_again():
+def test_a_call_of_an_unknown_tool_is_answered_and_the_model_asked_again():
     async def scenario():
         backend = open_backend("memory:")
         two = Answer("Let me see.", (ToolCall("a", "f", "{}"), ToolCall("b", "g", '{"q": 1}')), "tool_calls")
@@ -250,7 +250,7 @@ def test_leaving_the_iterator_is_an_interruption():
     run(scenario())
 
 
-def test_a_cancel_at_any_commit_leaves_a_log_that_can_be_gone_on_with():
+def test_a_cancel_at_any_commit_leaves_a_log_that_can_be_continued():
     async def scenario(cancel_at):
         inner = open_backend("memory:")
         backend = Faulty(inner)
@@ -303,7 +303,7 @@ def test_an_error_of_the_model_is_recorded_and_changes_nothing_else():
     run(scenario())
 
 
-def test_what_a_model_tells_on_its_way_is_passed_on():
+def test_notices_of_a_model_are_passed_on():
     async def scenario():
         step = [Retry(2, 0.5, "busy"), ReasoningChunk("hm"), "So", Answer("So", reasoning="hm")]
         async with await open_session(open_backend("memory:"), ScriptedModel([step])) as session:
@@ -379,7 +379,7 @@ def test_an_unsaved_answer_is_saved_when_the_session_is_closed():
     run(scenario())
 
 
-def test_a_message_too_long_for_the_window_is_kept_and_the_chat_goes_on():
+def test_a_message_too_long_for_the_window_is_kept_and_the_chat_continues():
     async def scenario():
         backend = open_backend("memory:")
         model = ScriptedModel(["fine"])

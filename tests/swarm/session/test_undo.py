@@ -300,7 +300,7 @@ def test_an_undo_goes_back_behind_a_cut_and_the_memory():
     run(scenario())
 
 
-def test_an_agent_that_there_is_no_more_is_replaced_also_by_an_undo():
+def test_a_removed_agent_is_replaced_also_by_an_undo():
     async def scenario():
         backend = open_backend("memory:")
         async with await opened(backend) as session:

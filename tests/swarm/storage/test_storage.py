@@ -561,7 +561,7 @@ class TestSearch:
 
         run(check())
 
-    def test_indexes_that_go_on_from_the_same_one_stay_apart(self):
+    def test_indexes_that_extend_the_same_one_stay_apart(self):
         async def check() -> None:
             embedding = PersistEmbedding(Store(MemoryBackend()), Table(a=[1, 0, 0], b=[0, 1, 0], c=[0, 0, 1]))
 

@@ -241,7 +241,7 @@ def test_a_signature_that_no_model_can_be_told_of(function):
     "options",
     [{"name": " a"}, {"name": "a\nb"}, {"name": "a" * 201}, {"name": ""}, {"timeout": 0}, {"approve": "maybe"}],
 )
-def test_options_that_make_no_sense(options):
+def test_invalid_options(options):
     with pytest.raises(DefinitionError, match="tool"):
         tool(**options)(lambda: None)
 
