@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ async def put_session(backend: Backend, lines: list[bytes], client: str = "ann")
     summary = LogSummary()
     for line in lines:
         summary.take(parse_record(line))
-    info = summary.info(client, summary.id or "s", summary.name or "s")
+    info = replace(summary.info, client=client, id=summary.info.id or "s", name=summary.info.name or "s")
     log = Append(keys.session_log(client, info.id), tuple(lines))
     await backend.commit(log, info.put(None), *summary.stored_state.writes(info, None))
     return info
