@@ -112,14 +112,21 @@ def test_a_new_process_continues_where_the_last_one_stopped(tmp_path, redis_url)
 
         asyncio.run(main())
     """
+
+    async def first_turn(url):
+        backend = open_backend(url)
+        async with await open_session(backend, ScriptedModel(["answer 1"])) as session:
+            await say(session, "question for answer 1")
+        await backend.close()
+
     for url in (f"disk:{tmp_path}", redis_url):
-        for number in (1, 2):
-            done = subprocess.run(
-                [sys.executable, "-c", program, ":".join(sys.path), url, f"answer {number}"],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
+        run(first_turn(url))
+        done = subprocess.run(
+            [sys.executable, "-c", program, ":".join(sys.path), url, "answer 2"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         assert done.stdout.strip() == str(
             [
                 "Be brief.",
