@@ -55,6 +55,9 @@ def run(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Continue after an error; the exit code is that of the first.")
     ] = False,
+    schema: Annotated[
+        Path | None, typer.Option(help="Get JSON that fits the JSON schema in this file, and print nothing else.")
+    ] = None,
     session: options.OpenSession = None,
     resume: options.Resume = False,
     *,
@@ -68,12 +71,15 @@ def run(
     """
     from swarmchat.cli.app.command_runner import Work, run_to_exit_code
     from swarmchat.cli.chat.batch import run_script
-    from swarmchat.cli.chat.script import find_script
+    from swarmchat.cli.chat.script import find_script, read_schema
     from swarmchat.cli.settings import wiring
 
     def prepare() -> Work:
         settings = wiring.apply_settings(flags)
         steps = find_script(prompt or [], script, file or [], settings.max_input)
-        return run_script(settings, steps, output, session=session, resume=resume, strict=strict, keep_going=keep_going)
+        kind = None if schema is None else read_schema(schema, settings.max_input)
+        return run_script(
+            settings, steps, output, session=session, resume=resume, strict=strict, keep_going=keep_going, kind=kind
+        )
 
     raise typer.Exit(run_to_exit_code(prepare))

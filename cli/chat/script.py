@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swarmchat.cli.attachments.message import with_files
 from swarmchat.cli.attachments.paths import expand
@@ -12,7 +13,11 @@ from swarmchat.cli.attachments.reading import STDIN, decode, read_stdin, read_te
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.builtin import is_command, parse_command
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.errors import DefinitionError, SwarmError
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.output import OutputType
 
 _QUOTES = '"""'
 _EXPECTED = "a message or a script"
@@ -94,6 +99,23 @@ def _attach(words: list[str], text: str, files: list[str], limit: int) -> str:
     if stray := next((word for word in words if Path(word).suffix and Path(word).is_file()), None):
         raise UsageError(f"{stray!r} is a file: give each file its own -f, or quote a pattern, as in -f '*.md'")
     return with_files(text, paths, limit)[0]
+
+
+def read_schema(path: Path, limit: int) -> "OutputType":
+    """Return the type of answers that the JSON schema in ``path`` describes. Raises UsageError."""
+    from swarmchat.swarm.tools.output import output_type
+
+    text, name = read_text(path, limit, expected="a JSON schema")
+    try:
+        schema = decode_json(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is not JSON ({error}): expected a JSON schema") from error
+    if not isinstance(schema, dict):
+        raise UsageError(f'{name} holds {text.strip()[:60]}: expected a JSON schema, such as {{"type": "object"}}')
+    try:
+        return output_type(schema)
+    except DefinitionError as error:
+        raise UsageError(f"{name}: {error}") from error
 
 
 def read_script(text: str, name: str) -> Script:

@@ -8,6 +8,7 @@ from typing import Any
 
 from swarmchat.backends import Backend, Put
 from swarmchat.swarm.common.encoding import clean_text, encode_json
+from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.common.names import random_name
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
@@ -58,7 +59,7 @@ class SessionInfo:
             case "rescue":
                 changes = {"rescues": self.rescues + 1}
             case "user" if not self.title:
-                changes = {"title": _title(str(record.message.get("content", "")))}
+                changes = {"title": _title(text_of(record.message))}
         created = self.created or record.ts
         changes = {"created": created, "updated": record.ts, "turns": max(self.turns, record.turn), **changes}
         return replace(self, **changes)
