@@ -46,16 +46,15 @@ class SessionInfo:
 
     def after(self, record: Record) -> "SessionInfo":
         """Return the entry after ``record`` was added to the log."""
-        data, changes = record.data, dict[str, Any]()
+        changes: dict[str, Any] = {}
         match record.type:
             case "session" if record.seq == 0:
-                id_ = _text(data, "id")
-                names = {"swarm": _text(data, "swarm"), "model": _text(data, "model")}
-                changes = {"id": id_, "name": _text(data, "name") or id_, "created": record.ts, **names}
+                changes = {name: record.text(name) for name in ("id", "name", "swarm", "model")}
+                changes["name"] = changes["name"] or changes["id"]
             case "rename":
-                changes = {"name": _text(data, "name") or self.name}
+                changes = {"name": record.text("name") or self.name}
             case "request":
-                changes = {"model": _text(data, "model") or self.model}
+                changes = {"model": record.text("model") or self.model}
             case "rescue":
                 changes = {"rescues": self.rescues + 1}
             case "user" if not self.title:
@@ -72,11 +71,6 @@ def _title(question: str) -> str:
     """Return the first line of ``question``, shortened."""
     line = " ".join(next(iter(clean_text(question).strip().splitlines()), "").split())
     return line if len(line) <= _TITLE else line[: _TITLE - 1] + "…"
-
-
-def _text(data: Mapping[str, Any], name: str) -> str:
-    value = data.get(name)
-    return clean_text(value) if isinstance(value, str) else ""
 
 
 async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
