@@ -123,7 +123,7 @@ class Backend(Protocol):
         ...
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the values of ``keys``, in their order: ``None`` where there is none, or a list.
+        """Return the values of ``keys``, in their order: ``None`` for a missing key or a list.
 
         One round trip reads some hundred keys. The values need not all be of the same moment during the call.
         """
@@ -137,7 +137,7 @@ class Backend(Protocol):
         ...
 
     async def length(self, key: str) -> int:
-        """Return how many values the list ``key`` has; 0 when there is none.
+        """Return the length of the list ``key``; 0 if it does not exist.
 
         Raises CorruptValue when ``key`` is a single value.
         """

@@ -24,12 +24,12 @@ def chat(length: int, seed: int, *, loop: int = 0) -> list[dict[str, Any]]:
     rng = random.Random(seed)
     messages: list[dict[str, Any]] = [SYSTEM]
     while len(messages) < length - loop:
-        messages.append(_said("user", rng, _QUESTION))
+        messages.append(_message("user", rng, _QUESTION))
         if rng.random() < _WITH_TOOLS:
             messages += _step(rng, len(messages))
-        messages.append(_said("assistant", rng, _ANSWER))
+        messages.append(_message("assistant", rng, _ANSWER))
     if loop:
-        messages.append(_said("user", rng, _QUESTION))
+        messages.append(_message("user", rng, _QUESTION))
         end = len(messages) + loop
         while len(messages) < end:
             messages += _step(rng, len(messages))
@@ -51,7 +51,7 @@ def _step(rng: random.Random, place: int) -> list[dict[str, Any]]:
     return [{"role": "assistant", "content": None, "tool_calls": calls}, *results]
 
 
-def _said(role: str, rng: random.Random, words: tuple[int, int]) -> dict[str, Any]:
+def _message(role: str, rng: random.Random, words: tuple[int, int]) -> dict[str, Any]:
     return {"role": role, "content": _text(rng, words)}
 
 

@@ -59,7 +59,7 @@ async def run(setup: Setup) -> AsyncIterator[Table]:
             name: {"backend": url, "base_url": base_url} for name, url in urls.items()
         }
         wanted["tools"] = {"backend": f"disk:{setup.folder / 'tools'}", "base_url": None}
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in wanted}
+        samples: dict[str, list[dict[str, float]]] = {name: [] for name in wanted}
         async with AsyncExitStack() as stack:
             workers = {
                 name: await stack.enter_async_context(
@@ -69,14 +69,14 @@ async def run(setup: Setup) -> AsyncIterator[Table]:
             }
             for _ in range(PARTS):
                 for name, one in workers.items():
-                    found[name] += await one.run()
-    head = ("turns", *(f"{name}, {unit}" for name in found for unit in ("ms", "MB")))
+                    samples[name] += await one.run()
+    head = ("turns", *(f"{name}, {unit}" for name in samples for unit in ("ms", "MB")))
     rows = [
-        (f"{(number + 1) * part:,}", *(cell for one in found.values() for cell in _cells(one[number])))
+        (f"{(number + 1) * part:,}", *(cell for one in samples.values() for cell in _cells(one[number])))
         for number in range(PARTS)
     ]
     aims = []
-    for name, parts in found.items():
+    for name, parts in samples.items():
         second, last = parts[1], parts[-1]
         aims.append(Aim(f"Memory of a long session: {name}", last["memory"] / second["memory"], 1.05))
         aims.append(Aim(f"Time of a turn in a long session: {name}", last["processor"] / second["processor"], 1.25))

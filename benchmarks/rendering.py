@@ -41,19 +41,19 @@ async def _drawing(setup: Setup, columns: int) -> Table:
         # Takes a quarter of a minute.
         wanted[f"rich Live(Markdown), {FRAMES} a second"] = ("rich_live", {"size": 5, "each": False})
         wanted["rich Live(Markdown), each piece of 40"] = ("rich_live", {"size": 40, "each": True})
-    found = {}
+    outputs = {}
     for name, (make, settings) in wanted.items():
         async with worker(f"{_VARIANTS}:{make}", **common, **settings) as one:
             runs = await one.run(1 if make == "rich_live" else setup.rounds(_RUNS))
             seconds = min(run[0] for run in runs)
-            found[name] = (seconds, runs[-1][1])
-    base = found[_ONCE][0]
+            outputs[name] = (seconds, runs[-1][1])
+    base = outputs[_ONCE][0]
     rows: list[tuple[str, ...]] = [
         (name, f"{seconds * 1000:,.0f}", f"{seconds / base:.2f}", f"{written / 1000:,.0f}")
-        for name, (seconds, written) in found.items()
+        for name, (seconds, written) in outputs.items()
     ]
     head = ("", "processor ms", f"× {_ONCE}", "kB written")
-    ours = found["swarmchat, pieces of 5"][0]
+    ours = outputs["swarmchat, pieces of 5"][0]
     aims = [Aim(f"Drawing at {columns} columns: pieces of 5, × {_ONCE}", ours / base, 2)]
     return Table(f"Markdown on {columns} columns", head, rows, _ABOUT, aims)
 

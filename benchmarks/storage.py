@@ -99,13 +99,13 @@ async def _processes(setup: Setup, size: int, dimension: int) -> Table:
 
 async def _medians(number: int, url: str, dimension: int) -> dict[str, float]:
     """Return what ``number`` processes measured, one after the other."""
-    found = []
+    medians = []
     for _ in range(number):
         began = time.perf_counter()
         async with worker("benchmarks.storage:process", url=url, dimension=dimension) as one:
             started = time.perf_counter() - began
-            found.append({"started": started, **(await one.run())[0]})
-    return {step: statistics.median(one[step] for one in found) for step in found[0]}
+            medians.append({"started": started, **(await one.run())[0]})
+    return {step: statistics.median(one[step] for one in medians) for step in medians[0]}
 
 
 @asynccontextmanager
@@ -158,8 +158,8 @@ def unit_rows(number: int, dimension: int) -> Matrix:
 async def _bare(matrix: Matrix, query: Matrix) -> list[int]:
     scores = matrix @ query
     best = np.argpartition(scores, len(scores) - TOTAL)[-TOTAL:]
-    found: list[int] = best[np.argsort(-scores[best])].tolist()
-    return found
+    ranked: list[int] = best[np.argsort(-scores[best])].tolist()
+    return ranked
 
 
 def _repeated(work: Callable[[], Awaitable[object]]) -> Variant:

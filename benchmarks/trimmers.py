@@ -182,13 +182,13 @@ async def _each(
     again: bool = False,
 ) -> Once:
     """Return what cuts all ``chats``; ``again``: each time as if for the first time."""
-    made = [(chat(**one["chat"]), one["window"]) for one in chats]
-    ready = [prepare(messages, window) for messages, window in made]
+    prepared = [(chat(**one["chat"]), one["window"]) for one in chats]
+    ready = [prepare(messages, window) for messages, window in prepared]
     await _timed(prepare(chat(20, 0), 500))  # what is imported or loaded at the first use
 
     async def once() -> list[dict[str, Any]]:
         results = []
-        for index, (messages, window) in enumerate(made):
+        for index, (messages, window) in enumerate(prepared):
             seconds, sent = await _timed(prepare(messages, window) if again else ready[index])
             results.append({"seconds": seconds, **_judged(messages, decode(sent), window)})
         return results

@@ -2,7 +2,7 @@
 
     CliError            the base: exit code 1
     ├── ConfigError     a setting or a settings file is invalid: 78
-    ├── UsageError      the command line makes no sense: 2
+    ├── UsageError      the command line is invalid: 2
     ├── NotFoundError   a session, state, tool or ban does not exist: 66
     ├── ToolFailedError a tool that was called by hand failed: 1
     ├── ReplayMismatch  a replay gave a different result: 3

@@ -214,8 +214,8 @@ def test_the_example_of_a_cut_is_right():
     context = build_context(
         groups, counter=counter_for("gpt-4o"), budget=Budget(150, 20), first_kept=cut.data["first_kept"]
     )
-    kept = ", ".join(str(group.seq) for group in context.kept[:-1]) + f" and {context.kept[-1].seq}"
-    assert f"the records {kept}, and the next question" in page
+    seqs = ", ".join(str(group.seq) for group in context.kept[:-1]) + f" and {context.kept[-1].seq}"
+    assert f"the records {seqs}, and the next question" in page
 
 
 SWARMS = (ROOT / "docs" / "swarms.md").read_text("utf-8")

@@ -357,7 +357,7 @@ def test_calls_in_one_message_play_one_after_the_other():
     run(scenario())
 
 
-def test_the_page_shows_what_is_said():
+def test_the_page_shows_the_conversation():
     (shown,) = re.findall(r"^````text\n(you ❯.*?)\n````$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert run(walk(re.findall(r"^you ❯ (.+)$", shown, re.MULTILINE))) == shown
 

@@ -43,7 +43,7 @@ class Opener:
     """All swarms that were loaded, likewise."""
 
     async def open_chat(self, name: str | None, resume: bool, remark: Callable[[str], None]) -> ChatContext:
-        """Open a chat in the session ``name``, or with ``resume`` in the last one; ``remark`` says if there is none."""
+        """Open a chat in the session ``name``, or with ``resume`` in the last one; ``remark`` says if it is new."""
         if self.info is not None:
             name = self.info.id
         elif resume:

@@ -157,7 +157,7 @@ async def _check_redis(checks: Checks, backend: Any) -> None:
         checks.judge(report.policy == "noeviction", "memory", line, problem=problem, advice=advice)
     if report.ahead is not None:
         line = f"the server's clock is {abs(report.ahead):.1f} s {'ahead of' if report.ahead > 0 else 'behind'} ours"
-        advice = "synchronize both by NTP: sessions expire by the server's clock, and records have the time of ours"
+        advice = "synchronize both by NTP: sessions expire by the server's clock, and records have this machine's time"
         checks.judge(abs(report.ahead) <= _DRIFT, "clock", line, advice=advice)
 
 

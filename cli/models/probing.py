@@ -85,7 +85,7 @@ def _print_verdict(report: Mapping[str, Any]) -> None:
         line = f"- {name}{steps}: {quirk['advice']}"
         print(textwrap.fill(line, report_width(), subsequent_indent="  ", break_on_hyphens=False))
     if report["model"] == "demo":
-        print(f"\nthis is the demo model: its answers are scripted, it is no AI; {CONNECT}")
+        print(f"\nthis is the demo model: its answers are scripted, not from an AI; {CONNECT}")
 
 
 def _as_json(model: Model, run: ProbeRun, ended: SwarmError | None) -> dict[str, Any]:

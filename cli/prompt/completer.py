@@ -62,7 +62,7 @@ class SlashCompleter(Completer):
             return []
         with suppress(OSError, RuntimeError, ValueError):
             paths = await asyncio.to_thread(folder_entries, match[1].removeprefix('"'))
-            # After a folder the path goes on: its quotation mark stays open.
+            # After a folder the path continues: its quotation mark stays open.
             return [
                 Completion(
                     mention(path).removesuffix('"') if path.endswith("/") else mention(path),

@@ -10,20 +10,20 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from swarmchat.cli.prompt.editor import Editor
 
 KEYS: dict[str, str] = {
-    "Enter": 'sends; takes the choice that was made with Tab; begins a line in a code block or behind `"""` that is '
-    "still open",
-    "Alt-Enter, Ctrl-Enter": "begins a line; sends where Enter begins one",
-    "Shift-Enter, Ctrl-J": "begins a line. A terminal without CSI u or modifyOtherKeys sends Enter for Shift-Enter and "
+    "Enter": 'sends; accepts the choice made with Tab; in an open code block, or after an open `"""`, inserts a line '
+    "break",
+    "Alt-Enter, Ctrl-Enter": "inserts a line break; sends where Enter inserts one",
+    "Shift-Enter, Ctrl-J": "inserts a line break. A terminal without CSI u or modifyOtherKeys sends Enter for Shift-Enter and "
     "Ctrl-Enter",
     "F3": "swaps Enter and Alt-Enter (setting: [`multiline`](#settings))",
-    "Up, Down": "go through the lines of the message, then through what was entered earlier, in all sessions. Up at an "
-    "empty prompt takes the last one back that is queued",
+    "Up, Down": "move through the lines of the message, then through your earlier messages of all sessions. At an empty "
+    "prompt, Up moves the last queued message back to the prompt",
     "Right": "accepts the grey suggestion from your history",
-    "Tab, Shift-Tab": "complete a command, then what can stand behind it",
-    "Ctrl-R": "searches what was entered earlier, in all sessions; Enter takes it to the prompt",
+    "Tab, Shift-Tab": "complete a command, then its arguments",
+    "Ctrl-R": "searches your earlier messages of all sessions; Enter puts the match at the prompt",
     "Ctrl-X Ctrl-E": "opens the message in `$VISUAL` or `$EDITOR`; it comes back to the prompt",
     "Ctrl-X Ctrl-P": "expands a folded paste",
-    "Ctrl-O": "shows in full what the tools of the last turn returned",
+    "Ctrl-O": "shows the tool results of the last turn in full",
     "Ctrl-L": "clears the screen",
     "Esc": "drops the last queued message, at an empty prompt",
     "Ctrl-C": "[stops, clears or leaves](#interrupting)",

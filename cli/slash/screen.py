@@ -109,7 +109,7 @@ def _answer_turn(argument: str) -> int | None:
 
 
 async def _find_answer(session: Session, turn: int | None) -> DialogueEntry:
-    """Return the last answer, or that of ``turn``. Raises UsageError if there is none, and the backend's errors."""
+    """Return the last answer, or that of ``turn``. Raises UsageError if it does not exist, and the backend's errors."""
     candidates = _answers_in_memory(session)
     if not any(turn in (None, answer.turn) for answer in candidates):
         candidates = _answers([record async for record in read_records(session.backend, session.info)])
@@ -128,7 +128,7 @@ def _answers(records: Iterable[Record]) -> list[DialogueEntry]:
 
 
 def _last_code(text: str) -> str:
-    """Return the last code block in ``text``, without its fences. Raises UsageError if there is none."""
+    """Return the last code block in ``text``, without its fences. Raises UsageError if the text has no code block."""
     from markdown_it import MarkdownIt
 
     blocks = [token.content for token in MarkdownIt("commonmark").parse(text) if token.type in ("fence", "code_block")]

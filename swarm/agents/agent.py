@@ -160,7 +160,7 @@ class Swarm:
                 raise DefinitionError(f"swarm {self.name!r}: two of its {parts} are named {min(duplicates)!r}")
         if self.initial not in self.names:
             raise DefinitionError(
-                f"swarm {self.name!r}: the default is {self.initial!r}, but there is no such agent; "
+                f"swarm {self.name!r}: the default is {self.initial!r}, an unknown agent; "
                 f"{nearest(self.initial, self.names)}"
             )
         self._check_computed()
@@ -220,8 +220,7 @@ class Swarm:
         for target in agent.targets:
             if target not in self.names:
                 raise DefinitionError(
-                    f"agent {agent.name!r} hands over to {target!r}, but there is no such agent; "
-                    f"{nearest(target, self.names)}"
+                    f"agent {agent.name!r} hands over to {target!r}, an unknown agent; {nearest(target, self.names)}"
                 )
             if target == agent.name:
                 raise DefinitionError(f"agent {agent.name!r} hands over to itself: remove it from its handoffs")

@@ -84,11 +84,11 @@ def _note(record: Record) -> str | None:
             groups = f"{dropped.get('groups')} " if isinstance(dropped, dict) else ""
             return f"the {groups}oldest messages are no longer sent"
         case "reset":
-            return "nothing before this is sent any more" + (f" to {record.agent}" if record.agent else "")
+            return "nothing before this is sent" + (f" to {record.agent}" if record.agent else "")
         case "compact":
-            return f"what was said before record {data.get('first_kept')} is summed up: {data.get('summary')}"
+            return f"messages before record {data.get('first_kept')} are summarized: {data.get('summary')}"
         case "pin" | "unpin":
-            return f"turn {data.get('target')} is {'pinned' if record.type == 'pin' else 'not pinned any more'}"
+            return f"turn {data.get('target')} is {'pinned' if record.type == 'pin' else 'no longer pinned'}"
         case "set":
             return f"settings: {_as_json(data.get('settings') or {})}"
         case "rescue":
@@ -103,7 +103,7 @@ def _note(record: Record) -> str | None:
         case "rename":
             return f"renamed to {data.get('name')}"
         case "undo" | "redo":
-            done = "undone" if record.type == "undo" else "there again"
+            done = "undone" if record.type == "undo" else "restored"
             first, last = data.get("from"), data.get("to")
             return f"turn {first} is {done}" if first == last else f"turns {first} to {last} are {done}"
     return None

@@ -3,12 +3,10 @@
 A session from a file or a fork starts with these.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from swarmchat.backends import Backend, Put, Write
-from swarmchat.swarm.common.encoding import clean_text, encode_json
-from swarmchat.swarm.common.messages import text_of
+from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -38,47 +36,15 @@ class LogSummary:
 
     def __init__(self) -> None:
         self.count = 0
-        self.id = self.name = self.swarm = self.model = ""
+        self.info = SessionInfo("", "", "", "", "")
+        """The entry in the list."""
         self.state = SessionState()
-        self._first = self._last = ""
-        self._turns = self._rescues = 0
-        self._titled = SessionInfo("", "", "", "", "")
 
     def take(self, record: Record) -> None:
         """Add the next record."""
         self.count += 1
-        self._first = self._first or record.ts
-        self._last = record.ts
-        self._turns = max(self._turns, record.turn)
-        data = record.data
-        if record.type == "session" and self.count == 1:
-            self.id, self.swarm, self.model = _text(data, "id"), _text(data, "swarm"), _text(data, "model")
-            self.name = _text(data, "name") or self.id
-        elif record.type == "rename":
-            self.name = _text(data, "name") or self.name
-        elif record.type == "request":
-            self.model = _text(data, "model") or self.model
-        elif record.type == "rescue":
-            self._rescues += 1
-        elif record.type == "user":
-            self._titled = self._titled.with_title(clean_text(text_of(record.message)))
-        else:
-            self.state = self.state.after(record)
-
-    def info(self, client: str, session: str, name: str) -> SessionInfo:
-        """Return the entry in the list, for the session ``session`` of ``client``."""
-        return replace(
-            self._titled,
-            id=session,
-            name=name,
-            client=client,
-            created=self._first,
-            updated=self._last,
-            swarm=self.swarm,
-            model=self.model,
-            turns=self._turns,
-            rescues=self._rescues,
-        )
+        self.info = self.info.after(record)
+        self.state = self.state.after(record)
 
     @property
     def stored_state(self) -> StoredState:
@@ -93,8 +59,3 @@ async def read_stored_state(backend: Backend, info: SessionInfo) -> StoredState:
     prefix = keys.session_states(info.client, info.id)
     states = {key.removeprefix(prefix): value async for key, value in backend.scan(prefix)}
     return StoredState(await backend.get(keys.session_swarm(info.client, info.id)), states)
-
-
-def _text(data: Any, name: str) -> str:
-    value = data.get(name)
-    return clean_text(value) if isinstance(value, str) else ""

@@ -249,11 +249,11 @@ async def repair_session(
         state = await read_stored_state(backend, info)
         copy = replace(info, id=f"{info.id}-before-repair", name=name)
         content = SessionSnapshot(copy, state, len(lines), f"repair:{info.id}:{len(lines)}", reader(lambda: lines))
-        kept = await SessionWriter(backend, info.client, ttl).store(content)
+        backup = await SessionWriter(backend, info.client, ttl).store(content)
         log = keys.session_log(info.client, info.id)
         changes = (Truncate(log, 0), Append(log, tuple(repaired.lines), ttl))
         await run_to_completion(backend.commit(*changes, info.put(ttl), lease=held.lease))
-        return Repaired(repaired.findings, kept.info.name)
+        return Repaired(repaired.findings, backup.info.name)
 
 
 def repair_file(path: Path, *, dry_run: bool = False) -> Repaired:
@@ -271,10 +271,10 @@ def repair_file(path: Path, *, dry_run: bool = False) -> Repaired:
             findings += [_with_file_line(finding, start) for finding in part.findings]
         if dry_run or not findings:
             return Repaired(findings)
-        kept = _free_backup_path(path)
-        shutil.copy2(path, kept)
+        backup = _free_backup_path(path)
+        shutil.copy2(path, backup)
         write_atomically(path, b"".join(line + b"\n" for line in repaired))
-        return Repaired(findings, str(kept))
+        return Repaired(findings, str(backup))
     except OSError as error:
         raise TranscriptError(f"{path} cannot be repaired: {error.strerror or error}") from error
     except BadRecord as error:
@@ -308,8 +308,8 @@ def _with_file_line(finding: str, start: int) -> str:
 
 
 def _free_backup_path(path: Path) -> Path:
-    kept, number = path.with_name(f"{path.name}.bak"), 1
-    while kept.exists():
+    backup, number = path.with_name(f"{path.name}.bak"), 1
+    while backup.exists():
         number += 1
-        kept = path.with_name(f"{path.name}.bak{number}")
-    return kept
+        backup = path.with_name(f"{path.name}.bak{number}")
+    return backup

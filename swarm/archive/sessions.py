@@ -105,8 +105,16 @@ async def fork_session(
             yield replace(head, data={**head.data, **about}).line if head and head.type == "session" else line
             is_first = False
 
-    forked = replace(summary.info(info.client, name, name), created=timestamp(now), updated=timestamp(now))
-    forked = replace(forked, title=forked.title or info.title, swarm=forked.swarm or info.swarm)
+    forked = replace(
+        summary.info,
+        id=name,
+        name=name,
+        client=info.client,
+        created=timestamp(now),
+        updated=timestamp(now),
+        title=summary.info.title or info.title,
+        swarm=summary.info.swarm or info.swarm,
+    )
     stored_state = whole.stored_state if turn is None else summary.stored_state
     return SessionSnapshot(forked, stored_state, count, f"fork:{_copy_of(info)}:{count}", read)
 

@@ -18,7 +18,7 @@ class NestingError(ValueError):
 
 
 def decode_json(text: str | bytes) -> Any:
-    """Return the value of a JSON ``text``. Raises ValueError if it is none, and NestingError if it is too deep."""
+    """Return the value of a JSON ``text``. Raises ValueError if it is invalid, and NestingError if it is too deep."""
     try:
         value = json.loads(text)
     except RecursionError:

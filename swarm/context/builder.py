@@ -204,7 +204,7 @@ def _echoes(groups: Iterable[Group], index: int) -> dict[int, Mapping[str, Any]]
 
 
 def _room(budget: Budget, fixed: int) -> int:
-    """Return the tokens for conversation beside ``fixed`` ones. Raises OverBudget if there are none."""
+    """Return the tokens for conversation beside ``fixed`` ones. Raises OverBudget if none are left."""
     if fixed > budget.available:
         raise OverBudget(
             f"the system prompt and the tools take {fixed:,} tokens, the context window leaves "

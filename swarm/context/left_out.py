@@ -22,7 +22,7 @@ class Reason(Enum):
     CROWDED_OUT = auto()
     """It is pinned, but the pins take too much room."""
     COMPACTED = auto()
-    """A summary stands in for it."""
+    """A summary replaces it."""
     ROTATED = auto()
     """It was dropped to fit the window."""
     EMPTY = auto()

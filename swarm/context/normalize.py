@@ -14,7 +14,7 @@ from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.names import portable_name
 
 NO_RESULT = "[no result: the call was interrupted, and may or may not have taken effect]"
-"""Stands in for the result of a call that was never answered: the API takes no call without one."""
+"""Sent as the result of a call that was never answered: the API takes no call without one."""
 
 _FIELDS = {
     "system": {"role", "content", "name"},
@@ -57,7 +57,7 @@ def call_ids(message: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def no_result(call_id: str) -> dict[str, Any]:
-    """Return the message that stands in for a missing result."""
+    """Return the message that replaces a missing result."""
     return {"role": "tool", "tool_call_id": call_id, "content": NO_RESULT}
 
 

@@ -27,17 +27,17 @@ def shorten(text: str, tokens: int, counter: TokenCounter) -> str:
     if counter.text(text) <= tokens:
         return text
     head, tail, gone = _parts(text)
-    kept = len(head) + len(tail)
+    shortened_length = len(head) + len(tail)
     # What a token holds varies over a text: aim by proportion, then step down until the count agrees.
-    room = max(0, tokens - counter.text(_MARKER.format(count=gone + kept)))
-    size = min(kept, kept * room // max(1, counter.text(head + tail)))
+    room = max(0, tokens - counter.text(_MARKER.format(count=gone + shortened_length)))
+    size = min(shortened_length, shortened_length * room // max(1, counter.text(head + tail)))
     while True:
         left, right = head, tail
         # Two thirds of the remaining text are head: results begin with what matters most.
         if len(left) + len(right) > size:
             from_tail = min(len(right) if right else size // 3, size // 3)
-            left, right = (head + tail)[: size - from_tail], (head + tail)[kept - from_tail :]
-        count = gone + kept - len(left) - len(right)
+            left, right = (head + tail)[: size - from_tail], (head + tail)[shortened_length - from_tail :]
+        count = gone + shortened_length - len(left) - len(right)
         short = left + _MARKER.format(count=count) + right
         if size == 0 or counter.text(short) <= tokens:
             return short
@@ -71,7 +71,7 @@ def shortened_group(
 
 
 def shorten_answer(group: Group, tokens: int, counter: TokenCounter) -> Group | None:
-    """Shorten an answer without calls to ``tokens``; ``None`` if it is none, or cannot be that short."""
+    """Shorten an answer without calls to ``tokens``; ``None`` if it has calls, or cannot be that short."""
     message = group.head.message
     if group.role != "assistant" or group.calls or tokens < SMALLEST_ANSWER:
         return None

@@ -195,7 +195,7 @@ class View:
         read = self._log.next_seq - self._log.start
         if self._builder.was_reset:
             if not self.protected.known:
-                # What else is protected, for other agents, stands in the request before the reset.
+                # What else is protected, for other agents, is in the record of the cut before the reset.
                 return max(CHUNK, read)
             kept_from = self._builder.reset_to
             return 0 if kept_from is None else max(0, self._log.start - kept_from)

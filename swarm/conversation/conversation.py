@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
-from swarmchat.swarm.agents.agent import Agent, Swarm, handoff_definitions, handoff_names
+from swarmchat.swarm.agents.agent import Swarm, handoff_definitions, handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.context.builder import Budget, RequestContext
@@ -74,6 +74,8 @@ class Conversation:
         """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
         self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
         self.navigation = Navigation(swarm.initial)
+        self.agent = swarm.agent(swarm.initial)
+        """The active agent."""
         self.view = View(self.journal.log, swarm.initial)
         """The part of the log that the active agent sees."""
         self.last_request: ModelRequest | None = None
@@ -125,11 +127,6 @@ class Conversation:
     def info(self) -> SessionInfo:
         """The session's entry in the list."""
         return self.journal.info
-
-    @property
-    def agent(self) -> Agent:
-        """The active agent."""
-        return self.swarm.agent(self.navigation.active)
 
     @property
     def model(self) -> Model:
@@ -372,6 +369,7 @@ class Conversation:
         if navigation.active != self.navigation.active:
             self.view = View(self.journal.log, navigation.active)
             self.view.rebuild()
+            self.agent = self.swarm.agent(navigation.active)
         self.navigation = navigation
 
     async def _announce(self) -> None:

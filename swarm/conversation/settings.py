@@ -43,7 +43,7 @@ class SessionSettings:
     placeholder: str | None = None
     """The answer when no rescue step helped. ``None``: that of the swarm."""
     resume_with: Mapping[str, str] | None = None
-    """What your program needs to go on with the session, such as the file of its swarm: kept in the session's entry in
+    """What your program needs to continue the session, such as the file of its swarm: kept in the session's entry in
     the list (``SessionInfo.resume_with``). ``None`` keeps what is there."""
     approve: Mapping[str, str] = field(default_factory=dict)
     """Patterns of tool names (``refund*``) to auto, ask or deny; the first match overrides the tool's own rule."""

@@ -112,7 +112,7 @@ class _Conversation:
 def _read(line: Line, name: str) -> _Item:
     value = parse_json(line, name)
     if not isinstance(value, dict):
-        raise at_line(name, line.number, f"it is no object, expected {{{_EXPECTED}}}")
+        raise at_line(name, line.number, f"it is not an object, expected {{{_EXPECTED}}}")
     if "payload" in value or ("timestamp" in value and value.get("type") in ("session_meta", "response_item")):
         if not isinstance(value.get("payload"), dict) or not isinstance(value.get("type"), str):
             problem = f"'type' or 'payload' is missing or of the wrong type, expected {{{_EXPECTED}}}"

@@ -44,7 +44,7 @@ def open_transcript(path: Path, client: str, format: str | None = None) -> Itera
         with path.open("rb") as file:
             yield _read(path, file, name, client, format or find_format(file, name))
     except NestingError as error:
-        raise TranscriptError(f"{name} is no conversation: it is {error}") from error
+        raise TranscriptError(f"{name} is not a conversation: it is {error}") from error
     except OSError as error:
         raise TranscriptError(f"{name} cannot be read: {error.strerror or error}") from error
 
@@ -72,7 +72,7 @@ def find_format(file: BinaryIO, name: str) -> str:
         raise TranscriptError(f"{name}, line 1: unknown format, expected {_EXPECTED}")
     if isinstance(value, list):
         return "openai"
-    raise TranscriptError(f"{name}, line 1: it is no JSON object, expected {_EXPECTED}")
+    raise TranscriptError(f"{name}, line 1: it is not a JSON object, expected {_EXPECTED}")
 
 
 def _read(path: Path, file: BinaryIO, name: str, client: str, chosen: str) -> Transcript:

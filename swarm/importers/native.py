@@ -5,7 +5,7 @@ Each record is checked: other programs may have written it, and an invalid one w
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from swarmchat.swarm.archive.log_summary import LogSummary
@@ -86,7 +86,7 @@ def find_logs(file: BinaryIO, name: str, fallback: str) -> list[SessionSnapshot]
         sections[-1].summary.take(record)
         sections[-1].digest.update(line.data + b"\n")
         if sections[-1].summary.count == 1:
-            session = sections[-1].summary.id
+            session = sections[-1].summary.info.id
             if session and session in begun:
                 raise at_line(name, line.number, f"session {session!r} begins, which began in line {begun[session]}")
             begun[session] = line.number
@@ -150,5 +150,5 @@ def _session(file: BinaryIO, name: str, section: _Section, fallback: str) -> Ses
                 return
         raise at_line(name, section.first.number, "the file became shorter while it was read")
 
-    info = summary.info("", summary.id or fallback, summary.name or fallback)
+    info = replace(summary.info, id=summary.info.id or fallback, name=summary.info.name or fallback)
     return SessionSnapshot(info, summary.stored_state, summary.count, digest, reader(lines))

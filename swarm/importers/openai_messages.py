@@ -62,7 +62,7 @@ def _session(
     where = "" if place.index is None else f"[{place.index}]."
     messages = _messages(value)
     if messages is None:
-        raise at_line(name, line.number, f"{short_repr(value)} is no conversation, {_EXPECTED}")
+        raise at_line(name, line.number, f"{short_repr(value)} is not a conversation, {_EXPECTED}")
     if not messages:
         raise at_line(name, line.number, f"{where}messages is empty, expected at least one message")
     for position, message in enumerate(messages):

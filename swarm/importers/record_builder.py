@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -88,7 +89,7 @@ def made_session(
     summary = LogSummary()
     for line in lines():
         summary.take(parse_record(line))
-    info = summary.info(client, name, name)
+    info = replace(summary.info, id=name, name=name, client=client)
     return SessionSnapshot(info, summary.stored_state, summary.count, digest.hexdigest(), reader(lines), converted=True)
 
 

@@ -242,7 +242,7 @@ class DiscoverableModel(Model, Protocol):
     """A model whose server can tell what it is."""
 
     facts: ServerFacts
-    """What the server told."""
+    """What the server reported."""
 
     async def discover(self) -> None:
         """Ask the server, once. Raises nothing."""

@@ -7,7 +7,7 @@ What servers do with ``delta.tool_calls``, and what is made of it:
     no index                    Gemini (open-webui/computer#224): the id, else the position, tells the calls apart
     index 0 for every call      Ollama (ollama/ollama#15457, vercel/ai#14277): a new id with a name starts a call
     the id in every delta       vLLM (vllm-project/vllm#31438): it is the same call
-    a fresh id in every delta   vLLM, gpt-oss (vllm-project/vllm#23522): without a name it goes on with the call
+    a fresh id in every delta   vLLM, gpt-oss (vllm-project/vllm#23522): without a name it continues the call
     one id for several calls    GLM, DeepSeek (HKUDS/nanobot#3943): the later ones get a suffix
     the name in every delta     MiniMax, Fireworks (NousResearch/hermes-agent#11984, #8094): it counts once
     the name in pieces          Gemini (continuedev/continue#5849): joined until the arguments begin
@@ -112,7 +112,7 @@ class _Call:
         """Add the next piece of the name and of the arguments."""
         if name and not self.arguments.length:
             self.name = (name if name.startswith(self.name) else self.name + name)[:_LONGEST_NAME]
-        # A repeat is told from a next piece by being whole: no object goes on after its last bracket.
+        # A repeat is recognised by being whole: no object continues after its last bracket.
         if not (self.arguments.whole and self.arguments.equal(arguments)):
             self.arguments.add(arguments)
 
@@ -158,11 +158,11 @@ class ToolCallDeltas:
         carry nothing are left out.
         """
         written = {call.position: str(call.arguments) for call in self._calls}
-        said = [call for call in self._calls if call.name or written[call.position].strip()]
+        named_calls = [call for call in self._calls if call.name or written[call.position].strip()]
         finished: list[ToolCall] = []
-        taken = {call.id for call in said}
+        taken = {call.id for call in named_calls}
         used: set[str] = set()
-        for position, call in enumerate(said):
+        for position, call in enumerate(named_calls):
             identity = call.id
             if not identity or identity in used:
                 identity = f"{call.id or prefix}_{position}"

@@ -31,7 +31,7 @@ class FallbackModel:
         self.others = tuple(others)
         """The models that answer in an outage, in their order."""
         self.facts = ServerFacts()
-        """What the server of ``first`` told."""
+        """What the server of ``first`` reported."""
 
     @property
     def name(self) -> str:

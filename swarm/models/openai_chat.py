@@ -92,7 +92,7 @@ class OpenAIModel:
         self._context_window = context_window
         self._discovered = False
         self.facts = ServerFacts()
-        """What the server told of the model: see ``discover``."""
+        """What the server reported about the model: see ``discover``."""
         self._learned = adaptations or LearnedAdaptations()
         self._demands = tuple(demands)
         self._server = OpenAIServer(
@@ -349,7 +349,7 @@ class OpenAIModel:
             yield self._parsed(data)
 
     def _parsed(self, data: bytes) -> Mapping[str, Any]:
-        """Return the JSON object in ``data``. Raises AttemptError if it is none, or an error of the server."""
+        """Return the JSON object in ``data``. Raises AttemptError for anything else, and for an error of the server."""
         why = ""
         try:
             event = decode_json(data)

@@ -120,24 +120,24 @@ class AnswerFilter:
         return len(text)
 
     def _say(self, position: int, end: int) -> int:
-        said = self._text[position:end]
-        self._line.note(said)
-        self._output.say(said)
+        text = self._text[position:end]
+        self._line.note(text)
+        self._output.say(text)
         return end
 
     # A line's beginning
 
     def _line_candidate(self, position: int) -> int:
         text = self._text
-        found, refuted = None, position + 1
+        bare_call, refuted = None, position + 1
         if self.toolset and not self._line.indented:
             try:
                 first = not self._output.prose and not self._wants_json
-                found = self._finder.bare(text, position, self._final, self._line.code, first)
+                bare_call = self._finder.bare(text, position, self._final, self._line.code, first)
             except NotACall as no:
                 refuted = max(no.position, refuted)
-        if found:
-            leak, end = found
+        if bare_call:
+            leak, end = bare_call
             if leak.calls and self._is_example:
                 return self._say(position, end)
             if self._output.prose or not all(call.name in self.toolset.names for call in leak.calls):
@@ -279,10 +279,10 @@ class AnswerFilter:
             if match[0] in formats.STARTS:
                 if not self._final and formats.ROLE_START.match(text, end):
                     raise NeedMore
-                found = formats.ROLE.match(text, end)
-                if found:
-                    role, end, recipient = True, found.end(), found["to"]
-                    other |= found["other"] is not None
+                role_match = formats.ROLE.match(text, end)
+                if role_match:
+                    role, end, recipient = True, role_match.end(), role_match["to"]
+                    other |= role_match["other"] is not None
             space = _SPACE.match(text, end)
             assert space is not None
             after = space.end()

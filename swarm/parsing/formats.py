@@ -167,7 +167,7 @@ ROLE_START = re.compile(
     r"[ \t]{0,3}(?:[a-z]{0,9}|(?:assistant) [to=]{0,3}|assistant to=[\w.-]{0,100}|functions\.\w{0,100})\Z"
 )
 
-# A role behind the end of a turn, as plain text: the model goes on as somebody else.
+# A role behind the end of a turn, as plain text: the model continues as somebody else.
 OTHER_TURN = re.compile(r"(?:user|assistant|system|tool|human|model)[ \t]{0,3}:?[ \t]{0,3}(?=\r?\n|\Z)")
 
 OTHER_TURN_START = re.compile(r"[a-z]{0,9}[ \t]{0,3}:?[ \t]{0,3}\r?\Z")

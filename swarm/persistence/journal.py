@@ -8,13 +8,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import reduce
 from itertools import chain
 from typing import Any
 
 from swarmchat.backends import Append, Backend, BackendError, ExpectLength, LeaseLost, LengthConflict, Touch, Write
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.heartbeat import Heartbeat
-from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
@@ -258,17 +258,6 @@ class Journal:
         await self._lease.release()
 
     def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
-        info = replace(
-            self.info,
-            updated=timestamp(self.now()),
-            model=model or self.info.model,
-            turns=max(self.info.turns, *(record.turn for record in records), 0),
-        )
-        for record in records:
-            if record.type == "rename":
-                info = replace(info, name=str(record.data.get("name") or info.name))
-            if record.type == "rescue":
-                info = replace(info, rescues=info.rescues + 1)
-            if record.type == "user":
-                info = info.with_title(text_of(record.message))
-        return info
+        info = reduce(SessionInfo.after, records, self.info)
+        # Not the model of an agent that has one of its own.
+        return replace(info, updated=timestamp(self.now()), model=model or self.info.model)

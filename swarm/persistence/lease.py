@@ -147,7 +147,7 @@ class SessionLease:
 
 
 def parse_holder(stored: bytes | None) -> Holder | None:
-    """Return the holder that is ``stored`` in a lease; ``None`` if there is none, or none that can be read."""
+    """Return the holder that is ``stored`` in a lease; ``None`` if it is missing or unreadable."""
     try:
         return Holder(**json.loads(stored or b""))
     except (ValueError, TypeError):

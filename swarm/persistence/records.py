@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 
-from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.encoding import clean_text, encode_json
 from swarmchat.swarm.errors import BadRecord
 
 FORMAT_VERSION = 1
@@ -84,6 +84,11 @@ class Record:
         if self.agent is not None:
             common["agent"] = self.agent
         return encode_json({**common, **self.data})
+
+    def text(self, name: str) -> str:
+        """Return the field ``name`` as valid Unicode; empty if it is missing or no text."""
+        value = self.data.get(name)
+        return clean_text(value) if isinstance(value, str) else ""
 
     def stored_tokens(self, encoding: str) -> int | None:
         """Return the token count that the record holds, if it was made with ``encoding``."""

@@ -3,13 +3,15 @@
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from swarmchat.backends import Backend, Put
-from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.encoding import clean_text, encode_json
+from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.common.names import random_name
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import Record
 
 _TITLE = 60
 
@@ -31,26 +33,44 @@ class SessionInfo:
     rescues: int = 0
     """How many rescue steps were taken."""
     resume_with: Mapping[str, str] | None = None
-    """What a program needs to go on with the session: see ``SessionSettings.resume_with``."""
+    """What a program needs to continue the session: see ``SessionSettings.resume_with``."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a newer version, kept unchanged."""
 
     def put(self, ttl: float | None) -> Put:
         """Return the write that stores the entry."""
-        fields = {name: getattr(self, name) for name in _FIELDS}
+        content = {name: getattr(self, name) for name in _FIELDS}
         if self.resume_with is None:
-            del fields["resume_with"]
-        return Put(keys.session_index(self.client, self.id), encode_json({**self.unknown, **fields}), ttl)
+            del content["resume_with"]
+        return Put(keys.session_index(self.client, self.id), encode_json({**self.unknown, **content}), ttl)
 
-    def with_title(self, question: str) -> "SessionInfo":
-        """Return the entry with the first line of ``question`` as its title, unless it has one."""
-        if self.title or not question.strip():
-            return self
-        line = " ".join(question.strip().splitlines()[0].split())
-        return replace(self, title=line if len(line) <= _TITLE else line[: _TITLE - 1] + "…")
+    def after(self, record: Record) -> "SessionInfo":
+        """Return the entry after ``record`` was added to the log."""
+        changes: dict[str, Any] = {}
+        match record.type:
+            case "session" if record.seq == 0:
+                changes = {name: record.text(name) for name in ("id", "name", "swarm", "model")}
+                changes["name"] = changes["name"] or changes["id"]
+            case "rename":
+                changes = {"name": record.text("name") or self.name}
+            case "request":
+                changes = {"model": record.text("model") or self.model}
+            case "rescue":
+                changes = {"rescues": self.rescues + 1}
+            case "user" if not self.title:
+                changes = {"title": _title(text_of(record.message))}
+        created = self.created or record.ts
+        changes = {"created": created, "updated": record.ts, "turns": max(self.turns, record.turn), **changes}
+        return replace(self, **changes)
 
 
-_FIELDS = ("id", "name", "client", "created", "updated", "title", "swarm", "model", "turns", "rescues", "resume_with")
+_FIELDS = tuple(each.name for each in fields(SessionInfo) if each.name != "unknown")
+
+
+def _title(question: str) -> str:
+    """Return the first line of ``question``, shortened."""
+    line = " ".join(next(iter(clean_text(question).strip().splitlines()), "").split())
+    return line if len(line) <= _TITLE else line[: _TITLE - 1] + "…"
 
 
 async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
@@ -91,8 +111,8 @@ async def numbered_name(backend: Backend, client: str, name: str) -> str:
 
 def _parse(value: bytes) -> SessionInfo | None:
     try:
-        fields = json.loads(value.decode())
-        known = {name: fields.pop(name) for name in _FIELDS if name in fields}
-        return SessionInfo(**known, unknown=fields)
+        content = json.loads(value.decode())
+        known = {name: content.pop(name) for name in _FIELDS if name in content}
+        return SessionInfo(**known, unknown=content)
     except (ValueError, TypeError, AttributeError):
         return None

@@ -25,13 +25,13 @@ class SessionState:
         data = record.data
         match record.type:
             case "handoff":
-                return SessionState(_navigation(data, "to"), self.states)
+                return SessionState(_navigation(record, "to"), self.states)
             case "state":
-                return SessionState(self.navigation, self._with({_text(data, "name"): data.get("value")}))
+                return SessionState(self.navigation, self._with({record.text("name"): data.get("value")}))
             case "undo" | "redo":
                 # Such a record contains the whole state after it.
                 states = data.get("states")
-                navigation = _navigation(data, "active") if _text(data, "active") else self.navigation
+                navigation = _navigation(record, "active") if record.text("active") else self.navigation
                 return SessionState(navigation, self._with(states if isinstance(states, dict) else {}))
         return self
 
@@ -41,12 +41,7 @@ class SessionState:
         return {name: value for name, value in {**self.states, **changes}.items() if value is not None}
 
 
-def _navigation(data: Mapping[str, Any], field_name: str) -> Navigation:
-    stack = data.get("stack")
+def _navigation(record: Record, field_name: str) -> Navigation:
+    stack = record.data.get("stack")
     names = map(str, stack) if isinstance(stack, list) else ()
-    return Navigation(_text(data, field_name), tuple(names))
-
-
-def _text(data: Mapping[str, Any], name: str) -> str:
-    value = data.get(name)
-    return clean_text(value) if isinstance(value, str) else ""
+    return Navigation(record.text(field_name), tuple(names))

@@ -93,7 +93,7 @@ class ProbeRun:
         transcript, adaptations = await self._run_adapted(exchange, backend)
         results = []
         for probe in probes:
-            # What concerns the whole exchange is told once, in the result of its first probe.
+            # What concerns the whole exchange is reported once, in the result of its first probe.
             first = probe is probes[0]
             if transcript.error is None or (transcript.calls() and not first):
                 finding = probe.check(transcript)

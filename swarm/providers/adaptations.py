@@ -92,7 +92,7 @@ ADAPTATIONS = (
     ),
     Adaptation(
         "no-system",
-        "the system prompt stands in the first message of the user",
+        "the system prompt is put into the first message of the user",
         r"system role (?:is )?not supported|(?:does not|doesn't) support (?:the )?system (?:role|message|instruction)"
         r"|developer instruction is not enabled|system message is not supported",
         "ggml-org/llama.cpp#5897, google-gemini/cookbook (Gemma)",

@@ -201,40 +201,40 @@ class ServerErrors:
         codes = _codes(body)
         status = status or _status_in(body, codes.lower())
         words = self.clean(_message(body)).removesuffix(".") or "no reason given"
-        said = f"{self.address} says ({status}): {words}"
+        message = f"{self.address} says ({status}): {words}"
         if isinstance(body, dict) and isinstance(generation := body.get("failed_generation"), str):
             # Groq: the model's call was malformed (huggingface/smolagents#1119); the request was fine.
-            return AttemptError(ModelRefused(said), generation=generation)
+            return AttemptError(ModelRefused(message), generation=generation)
         too_long, limit = named_context_limit(json.dumps(body)[:_MAX_ERROR_TEXT])
         if status == 413 or (too_long and status not in (401, 403, 404)):
             window = f"; its window is {limit:,} tokens" if limit else ""
-            return AttemptError(ContextTooLong(f"the context is too long{window}. {said}", limit=limit))
+            return AttemptError(ContextTooLong(f"the context is too long{window}. {message}", limit=limit))
         # LM Studio answers 200.
         if status in (404, 405) or "model_not_found" in codes or words.lower().startswith("unexpected endpoint"):
             if "model_not_found" in codes or re.search(r"\bmodel\b", words, re.IGNORECASE):
-                return AttemptError(ModelNotFound(f"{said}. Check the model's name, or install it on the server"))
+                return AttemptError(ModelNotFound(f"{message}. Check the model's name, or install it on the server"))
             return self.wrong_address(f"it says ({status}): {words}")
         if status in (401, 403):
             advice = (
                 "check the API key and its permissions" if self._has_key else "the server wants an API key: set one"
             )
-            return AttemptError(ModelAuthError(f"{said}. Next: {advice}"))
+            return AttemptError(ModelAuthError(f"{message}. Next: {advice}"))
         if status == 402 or _NO_MONEY.search(f"{codes} {words}"):
-            return AttemptError(ModelBusy(f"{said}. The account's quota is used up: see its billing page"))
+            return AttemptError(ModelBusy(f"{message}. The account's quota is used up: see its billing page"))
         if 300 <= status < 400:
-            return AttemptError(ModelNotFound(f"{said}. It redirects elsewhere: set the base URL that it names"))
+            return AttemptError(ModelNotFound(f"{message}. It redirects elsewhere: set the base URL that it names"))
         wait = retry_after(headers, body)
         if status == 429:
-            return AttemptError(ModelBusy(f"{said}. Try again later"), retry_reason="rate limited", wait=wait)
+            return AttemptError(ModelBusy(f"{message}. Try again later"), retry_reason="rate limited", wait=wait)
         if status >= 500 and _LOADING.search(words):
-            error = ModelUnavailable(f"{said}. Try again when it has loaded its model")
+            error = ModelUnavailable(f"{message}. Try again when it has loaded its model")
             return AttemptError(error, retry_reason="the server is loading its model", wait=wait or 1.0, loading=True)
         if status >= 500 and _REFUSAL_IN_500.search(words):
-            return AttemptError(ModelRefused(f"{said}. The same request would be refused again"))
+            return AttemptError(ModelRefused(f"{message}. The same request would be refused again"))
         if status in (408, 409) or status >= 500:
-            error = ModelUnavailable(f"{said}. The server has a problem: try again, or check its log")
+            error = ModelUnavailable(f"{message}. The server has a problem: try again, or check its log")
             return AttemptError(error, retry_reason=f"server error {status}", wait=wait)
-        return AttemptError(ModelRefused(f"{said}. The same request would be refused again"))
+        return AttemptError(ModelRefused(f"{message}. The same request would be refused again"))
 
     def in_answer(self, event: Mapping[str, object]) -> AttemptError | None:
         """Return the error that an object of an answer reports, ``None`` if it reports none.

@@ -60,7 +60,7 @@ class Difference:
             case "transcript" if self.actual is None:
                 return f"{where}: {self.expected} was asked for, and is not in the transcript"
             case "transcript":
-                return f"{where}: {self.actual} is in the transcript, and nothing asked for it"
+                return f"{where}: {self.actual} is in the transcript, but was not asked for"
         if not self.field and self.expected is None:
             return f"{where}, after record {self.record}: new record {self.type!r}"
         where += f", record {self.record} ({self.type})"

@@ -174,7 +174,7 @@ def check_fields(expected: Mapping[str, Any], where: str) -> None:
     """Raise TranscriptError for unknown fields and invalid values; ``where`` names the file and the line."""
     for name, value in expected.items():
         if name not in FIELDS:
-            raise TranscriptError(f"{where}: nothing is known of {name!r} in an 'expect'; {nearest(name, FIELDS)}")
+            raise TranscriptError(f"{where}: unknown field {name!r} in an 'expect'; {nearest(name, FIELDS)}")
         if not isinstance(value, FIELDS[name]) or (isinstance(value, bool) and bool not in FIELDS[name]):
             kinds = " or ".join(kind.__name__ for kind in FIELDS[name])
             raise TranscriptError(f"{where}: {name!r} is {value!r}, expected {kinds}")
@@ -182,7 +182,7 @@ def check_fields(expected: Mapping[str, Any], where: str) -> None:
         try:
             re.compile(expected["matches"])
         except re.error as error:
-            raise TranscriptError(f"{where}: 'matches' is no regular expression ({error})") from error
+            raise TranscriptError(f"{where}: 'matches' is not a regular expression ({error})") from error
 
 
 def check_expectation(expected: Mapping[str, Any], outcome: TurnOutcome) -> Iterator[Difference]:

@@ -22,7 +22,7 @@ class RecordedConversation:
     name: str
     records: list[Record]
     whole: bool
-    """Whether it is a log of ours, with all that was done; else only what was said."""
+    """Whether it is a log of swarmchat, with everything that happened; else it has messages only."""
     by_hand: bool = False
     """Whether nothing of it was ever recorded: only its expectations are compared."""
     expectations: list[Expectation] = field(default_factory=list)
@@ -67,7 +67,7 @@ def _is_ours(path: Path) -> bool:
         try:
             value = decode_json(first.data)
         except ValueError:
-            # A damaged line of ours, or a value over several lines.
+            # A damaged line of a log, or a value over several lines.
             return b'"type"' in first.data or find_format(file, str(path)) == "jsonl"
         return isinstance(value, dict) and "messages" not in value and "payload" not in value and "type" in value
 
@@ -80,7 +80,7 @@ def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[
     for line in lines:
         value = parse_json(line, name)
         if not isinstance(value, dict) or not isinstance(value.get("type"), str):
-            raise at_line(name, line.number, "it is no object with a 'type', expected a record")
+            raise at_line(name, line.number, "it is not an object with a 'type', expected a record")
         if not parts or (value["type"] == "session" and parts[-1]):
             parts.append([])
         parts[-1].append((line, value))

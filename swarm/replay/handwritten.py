@@ -63,11 +63,11 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
         _check_fields_of(kind, value, where)
         if kind == "expect":
             if not turn:
-                raise TranscriptError(f"{where}: nothing was said yet, expected a 'user' before an 'expect'")
+                raise TranscriptError(f"{where}: no question comes before it, expected a 'user' line first")
             expectations.append(check_expected(value, line.data, turn, where))
             continue
         if kind in ("assistant", "tool") and not turn:
-            raise TranscriptError(f"{where}: nobody has asked yet, expected a 'user' before it")
+            raise TranscriptError(f"{where}: no question comes before it, expected a 'user' line first")
         turn += kind == "user"
         data = {field: each for field, each in value.items() if field not in _COMMON}
         if kind == "session":
@@ -76,7 +76,7 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
             data = {"message": _message(kind, data, where, len(records), waiting), **_about(kind, data)}
         records.append(Record(kind, len(records), turn, str(value.get("ts", MOMENT)), None, data))
     if not turn:
-        raise TranscriptError(f"{name}: nobody says anything in it, expected a line of type 'user'")
+        raise TranscriptError(f"{name}: it has no question, expected a line of type 'user'")
     return records, expectations
 
 
@@ -95,13 +95,13 @@ def check_settings(settings: Any, where: str) -> None:
         raise TranscriptError(f"{where}: 'settings' is {settings!r}, expected an object")
     for name, value in settings.items():
         if name not in _KINDS:
-            raise TranscriptError(f"{where}: nothing is known of the setting {name!r}; {nearest(name, _KINDS)}")
+            raise TranscriptError(f"{where}: unknown setting {name!r}; {nearest(name, _KINDS)}")
         if not isinstance(value, _KINDS[name]) or isinstance(value, bool):
             kinds = " or ".join(kind.__name__ for kind in _KINDS[name])
             raise TranscriptError(f"{where}: the setting {name!r} is {value!r}, expected {kinds}")
     for step in settings.get("rescue", ()):
         if step not in STEPS:
-            raise TranscriptError(f"{where}: {step!r} is no step of the rescue; {nearest(str(step), STEPS)}")
+            raise TranscriptError(f"{where}: {step!r} is not a rescue step; {nearest(str(step), STEPS)}")
     low, high = settings.get("low", 0.7), settings.get("high", 0.9)
     if not 0 < low <= high <= 1:
         raise TranscriptError(f"{where}: the marks are {low} and {high}, expected 0 < low <= high <= 1")
@@ -124,7 +124,7 @@ def _check_fields_of(kind: str, value: Mapping[str, Any], where: str) -> None:
     known = (*TYPES[kind], *_COMMON)
     for name in value if kind != "expect" else ():
         if name not in known:
-            raise TranscriptError(f"{where}: nothing is known of {name!r} in a {kind!r} line; {nearest(name, known)}")
+            raise TranscriptError(f"{where}: unknown field {name!r} in a {kind!r} line; {nearest(name, known)}")
     for name, of_kind in _FIELD_KINDS.items():
         if name in value and not isinstance(value[name], of_kind) and kind != "expect":
             raise TranscriptError(f"{where}: {name!r} is {value[name]!r}, expected {of_kind.__name__}")
@@ -152,7 +152,7 @@ def _message(kind: str, data: dict[str, Any], where: str, position: int, waiting
         message["content"] = content = json.dumps(content, ensure_ascii=False)
     if not isinstance(content, str) and not (kind == "assistant" and message.get("tool_calls")):
         expected = "a 'result'" if kind == "tool" else "a 'text'"
-        raise TranscriptError(f"{where}: there is no text in it, expected {expected}, or a 'message' with 'content'")
+        raise TranscriptError(f"{where}: it has no text, expected {expected}, or a 'message' with 'content'")
     if kind == "assistant":
         waiting.clear()
         waiting.update(_names_of(message.get("tool_calls"), where))
@@ -190,7 +190,7 @@ def _call(call: Any, call_id: str, where: str) -> dict[str, Any]:
     if unknown := call.keys() - {"id", "name", "arguments"}:
         name = min(unknown)
         hint = nearest(name, ("id", "name", "arguments"))
-        raise TranscriptError(f"{where}: nothing is known of {name!r} in a call; {hint}")
+        raise TranscriptError(f"{where}: unknown field {name!r} in a call; {hint}")
     arguments = call.get("arguments", {})
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     return tool_call(str(call.get("id", call_id)), call["name"], text)

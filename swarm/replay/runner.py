@@ -148,7 +148,7 @@ class _Replay:
             summary.take(record)
             if record.type == "memory":
                 memory = record.data.get("value")
-        info = replace(summary.info(self.client, _CLIENT, _CLIENT), swarm=self.swarm.name)
+        info = replace(summary.info, id=_CLIENT, name=_CLIENT, client=self.client, swarm=self.swarm.name)
         writes: list[Write] = [*summary.stored_state.writes(info, None)]
         if isinstance(memory, dict) and memory:
             writes.append(Put(keys.memory(self.client), encode_json(memory)))

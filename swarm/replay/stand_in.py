@@ -20,7 +20,7 @@ def named_swarm(conversation: RecordedConversation, plain: Swarm = DEFAULT_SWARM
     name = conversation.about.get("swarm")
     if name in EXAMPLES:
         return load_swarm(str(name), Path("/nowhere"))
-    # A conversation that was imported does not say with whom it went on.
+    # An imported conversation does not say which agent continued it.
     agents = {record.agent for record in conversation.records if record.type == "request"}
     is_plain = name == DEFAULT_SWARM.name or (not name and agents == DEFAULT_SWARM.names)
     return plain if is_plain and not conversation.foreign else None
@@ -51,7 +51,7 @@ def _tools_called(conversation: RecordedConversation) -> list[str]:
         for call in calls_of(record.message)
         if call.name
     }
-    # A call that stands in the text is one only if there is such a tool.
+    # A call in the text counts only if the tool exists.
     names |= {str(record.data["name"]) for record in conversation.records if record.data.get("name") and record.turn}
     expected = [tool for each in conversation.expectations for tool in each.fields.get("tools", ())]
     names |= {str(name) for tool in expected for name in (tool if isinstance(tool, dict) else [tool])}
@@ -77,5 +77,5 @@ class _AnyTool(Tool):
 
 
 def _never() -> str:
-    """Be called by nobody: results come from the transcript."""
+    """Never called: results come from the transcript."""
     raise AssertionError("a replay calls no tool of its own")

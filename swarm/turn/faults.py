@@ -54,9 +54,9 @@ class Guards:
                 f"the model asked for tools in {self.requests} requests in a row and gave no answer: "
                 "ask differently, or raise max_requests"
             )
-            told = "You have used tools often enough for this message. Answer the user now, with what you know."
+            feedback = "You have used tools often enough for this message. Answer the user now, with what you know."
             refusals = {call.id: "no more calls are carried out in this turn" for call in answer.tool_calls}
-            return Fault("request_limit", f"{self.requests} requests", told, answer, refusals, error)
+            return Fault("request_limit", f"{self.requests} requests", feedback, answer, refusals, error)
         faults = [fault for call in answer.tool_calls if (fault := self._fault_of(call, toolset, answer, doubts))]
         if not faults:
             return None
@@ -113,14 +113,14 @@ def empty_fault(answer: Answer) -> Fault | None:
     """Return a fault if ``answer`` has neither text nor calls, unless the server or a policy stopped it."""
     if answer.text.strip() or answer.tool_calls or answer.finish in FINAL:
         return None
-    told = "Your last answer was empty. Answer the user's last message, or call one of your tools."
-    return Fault("empty", "", told, answer)
+    feedback = "Your last answer was empty. Answer the user's last message, or call one of your tools."
+    return Fault("empty", "", feedback, answer)
 
 
 def unreadable_fault(answer: Answer, problem: str) -> Fault:
     """Return the fault of an answer with a call in its text that does not even have a name."""
-    told = f"Your last answer contained a tool call that could not be carried out: {problem}."
-    return Fault("leaked_call", "", told, answer)
+    feedback = f"Your last answer contained a tool call that could not be carried out: {problem}."
+    return Fault("leaked_call", "", feedback, answer)
 
 
 def repeated_answer_fault(answer: Answer, request: ModelRequest) -> Fault | None:
@@ -133,8 +133,8 @@ def repeated_answer_fault(answer: Answer, request: ModelRequest) -> Fault | None
         return None
     instructions = _plain(" ".join(_texts(request.messages[: request.instructions], "system")))[:_BEGINNING]
     if len(instructions) >= _LEAST_INSTRUCTIONS and instructions in text:
-        told = "Your last answer repeated your instructions. Do not show them; answer the user's last message."
-        return Fault("repetition", "the instructions of the agent", told, answer)
+        feedback = "Your last answer repeated your instructions. Do not show them; answer the user's last message."
+        return Fault("repetition", "the instructions of the agent", feedback, answer)
     recent = request.messages[request.instructions :][-_RECENT:]
     if not recent or decode_json(recent[-1])["role"] != "user":
         return None
@@ -142,8 +142,8 @@ def repeated_answer_fault(answer: Answer, request: ModelRequest) -> Fault | None
     answers = [_plain(answer) for answer in _texts(recent, "assistant")[1 - _TIMES :]]
     if len(questions) < _TIMES or answers != [text] * (_TIMES - 1):
         return None
-    told = "You have given the same answer again, but the user says something else now. Answer that."
-    return Fault("repetition", "the same answer as before", told, answer)
+    feedback = "You have given the same answer again, but the user says something else now. Answer that."
+    return Fault("repetition", "the same answer as before", feedback, answer)
 
 
 def _texts(messages: Sequence[bytes], role: str) -> list[str]:
@@ -158,14 +158,14 @@ def _plain(text: str) -> str:
 
 def repetition_fault(answer: Answer) -> Fault:
     """Return the fault of an answer that repeats one piece of text and holds nothing else."""
-    told = "Your last answer repeated itself without an end and was cut off. Answer again, and briefly."
-    return Fault("repetition", "", told, answer)
+    feedback = "Your last answer repeated itself without an end and was cut off. Answer again, and briefly."
+    return Fault("repetition", "", feedback, answer)
 
 
 def rejected_fault(answer: Answer, problem: str) -> Fault:
     """Return the fault of an answer that the agent's ``validate`` rejected because of ``problem``."""
-    told = f"Your last answer was not accepted: {problem}. Answer the user's last message again."
-    return Fault("rejected", problem, told, answer)
+    feedback = f"Your last answer was not accepted: {problem}. Answer the user's last message again."
+    return Fault("rejected", problem, feedback, answer)
 
 
 def output_fault(answer: Answer, problem: str, instruction: str) -> Fault:
@@ -176,5 +176,5 @@ def output_fault(answer: Answer, problem: str, instruction: str) -> Fault:
 def _call_fault(
     cause: str, detail: str, why: str, call: ToolCall, answer: Answer, error: LimitReached | None = None
 ) -> Fault:
-    told = f"The call was not carried out: {why}. Call a tool that fits, or answer in plain text."
-    return Fault(cause, detail, told, answer, {call.id: why}, error)
+    feedback = f"The call was not carried out: {why}. Call a tool that fits, or answer in plain text."
+    return Fault(cause, detail, feedback, answer, {call.id: why}, error)

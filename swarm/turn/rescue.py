@@ -188,7 +188,7 @@ class Rescue:
         """Put the bad answer as the model wrote it, what is wrong with it, and the question at the end of the request.
 
         They are a pair of messages, because the chat templates of some models refuse two messages of one role in a row.
-        Nothing in them is in a notation of ours: models copy it.
+        They use no notation of swarmchat's: models copy it.
         """
         parts = (part.strip() for part in _CONTROL.split(raw.text))
         bad = next(filter(None, parts), _SILENCE)

@@ -124,7 +124,7 @@ def test_planted_keys_and_files_are_refused(folder: Path, tmp_path: Path) -> Non
 
 
 async def collect(backend: Backend, prefix: str) -> list[tuple[str, bytes]]:
-    return [found async for found in backend.scan(prefix)]
+    return [item async for item in backend.scan(prefix)]
 
 
 def test_everything_is_in_one_database_that_only_the_owner_may_read(folder: Path) -> None:
@@ -162,8 +162,8 @@ def test_nothing_is_ever_evicted(folder: Path) -> None:
         await backend.commit(Put("more", b"1"))
 
     run(folder, fill)
-    found = run(folder, lambda backend: collect(backend, ""))
-    assert len(found) == 20_001
+    items = run(folder, lambda backend: collect(backend, ""))
+    assert len(items) == 20_001
     # diskcache's own maintenance, in the settings that the file holds, takes nothing either.
     with diskcache.Cache(folder) as cache:
         assert cache.cull() == 0
@@ -410,7 +410,7 @@ def test_a_disk_that_takes_no_more_is_full_open_or_not(folder: Path) -> None:
         "disk:/tmp/x?size=3",
     ],
 )
-def test_urls_that_make_no_sense(url: str) -> None:
+def test_invalid_urls(url: str) -> None:
     with pytest.raises(UnknownBackend):
         open_backend(url)
 

@@ -44,9 +44,9 @@ def test_two_processes_lose_no_update(kind: str, tmp_path: Path, request: pytest
 
     async def stored() -> tuple[bytes | None, list[bytes]]:
         backend = open_backend(url)
-        found = await backend.get("number"), await backend.slice("log", 0)
+        values = await backend.get("number"), await backend.slice("log", 0)
         await backend.close()
-        return found
+        return values
 
     assert asyncio.run(stored()) == (b"200", [b"%d" % number for number in range(1, 201)])
 

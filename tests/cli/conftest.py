@@ -42,10 +42,10 @@ class Program:
         self.home.mkdir()
         self.folder.mkdir()
         # Coverage and the path to the code under test are the test run's business.
-        kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PYTHONPATH"))}
+        inherited = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PYTHONPATH"))}
         # What a user would have: the program on the path, and a name.
         path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-        self.env = {**kept, "HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", "TERM": "xterm-256color"}
+        self.env = {**inherited, "HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", "TERM": "xterm-256color"}
         self.env["SWARMCHAT_CLIENT"] = "ann"
         # What listens on the tester's machine is none of the tests' business.
         self.env["SWARMCHAT_DISCOVER"] = "false"
@@ -54,8 +54,8 @@ class Program:
         """Have ``server`` answer from now on."""
         self.env |= {"SWARMCHAT_MODEL": "test-model", "SWARMCHAT_BASE_URL": server.base_url}
 
-    def said(self, session: str) -> list[str]:
-        """Return what was said in ``session``, by both, as it lies on the disk."""
+    def messages(self, session: str) -> list[str]:
+        """Return the texts of ``session``, questions and answers, as stored on disk."""
 
         async def read() -> list[bytes]:
             backend = open_backend(f"disk:{self.home}/.local/share/swarmchat/sessions")

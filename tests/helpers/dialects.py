@@ -408,7 +408,7 @@ STAND_INS = [
         "no-system-role",
         "Gemma (llama.cpp, vLLM)",
         "no system message",
-        "the system prompt stands in the first message of the user",
+        "the system prompt is put into the first message of the user",
         "ggml-org/llama.cpp#5897",
         _no_system_role,
         adaptation="no-system",

@@ -11,9 +11,9 @@ def filter_text(text: str, toolset: Toolset, question: str = "") -> tuple[str, s
     """Return the text, the thoughts, the leaks and the control tokens of a whole answer."""
     output = AnswerFilter(toolset, question)
     pieces = [*output.feed(text), *output.finish()]
-    said = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
+    shown = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
     thought = "".join(piece.text for piece in pieces if isinstance(piece, ReasoningChunk))
-    return said, thought, [piece for piece in pieces if isinstance(piece, Leak)], output.control_tokens
+    return shown, thought, [piece for piece in pieces if isinstance(piece, Leak)], output.control_tokens
 
 
 class MeasuredFinder(CallFinder):

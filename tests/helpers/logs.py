@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,11 @@ def resulted(call_id: str, text: str, name: str = "find") -> Said:
     return "tool", "desk", {"message": message, "name": name, "status": "ok"}
 
 
-def lines_of(said: Iterable[Said], name: str = "tea") -> list[bytes]:
+def lines_of(entries: Iterable[Said], name: str = "tea") -> list[bytes]:
     """Return the lines of a session's log."""
     about = {"id": name, "name": name, "client": "ann", "swarm": "shop", "model": "m", "program": "0.1.0"}
     lines, turn = [Record("session", 0, 0, TIME, None, about).line], 0
-    for kind, agent, data in said:
+    for kind, agent, data in entries:
         turn += kind == "user"
         if kind in ("undo", "redo"):
             data = {**data, "from": min(turn, data["from"]), "to": min(turn, data["to"])}
@@ -81,7 +82,7 @@ async def put_session(backend: Backend, lines: list[bytes], client: str = "ann")
     summary = LogSummary()
     for line in lines:
         summary.take(parse_record(line))
-    info = summary.info(client, summary.id or "s", summary.name or "s")
+    info = replace(summary.info, client=client, id=summary.info.id or "s", name=summary.info.name or "s")
     log = Append(keys.session_log(client, info.id), tuple(lines))
     await backend.commit(log, info.put(None), *summary.stored_state.writes(info, None))
     return info

@@ -90,5 +90,5 @@ def original_check(text: str) -> str | None:
     """Return what the rule of the article has against ``text``: a brace, or a tag that may be that of a call."""
     if not text.strip():
         return "it is empty"
-    found = [sign for sign in ("{", "}", "<tool_call>", "<toolcall>", "<tool>") if sign in text]
-    return f"it holds {json.dumps(found[0])}" if found else None
+    signs = [sign for sign in ("{", "}", "<tool_call>", "<toolcall>", "<tool>") if sign in text]
+    return f"it holds {json.dumps(signs[0])}" if signs else None

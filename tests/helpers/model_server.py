@@ -291,8 +291,8 @@ def _embed(request: SeenRequest) -> Reply:
 
 def _echo(request: SeenRequest) -> Reply:
     body = request.body if isinstance(request.body, dict) else {}
-    said = [message.get("content") for message in body.get("messages", ()) if message.get("role") == "user"]
-    answer = f"You said: {said[-1] if said else 'nothing'}"
+    questions = [message.get("content") for message in body.get("messages", ()) if message.get("role") == "user"]
+    answer = f"You said: {questions[-1] if questions else 'nothing'}"
     if not body.get("stream"):
         return whole({"content": answer})
     wants_usage = (body.get("stream_options") or {}).get("include_usage")

@@ -25,11 +25,11 @@ def naive_cut(
     leading = next((place for place, group in enumerate(groups) if not group.is_system), len(groups))
     conversation = groups[leading:]
     room = budget.available - cost(groups[:leading])
-    kept = _after(conversation, first_kept)
+    candidates = _after(conversation, first_kept)
     pins = [group for group in conversation if any(first <= group.seq <= last for first, last in pinned)]
 
-    live = _turns(kept)[-1][:-1] if kept else []
-    left = min(room // 2, room - cost([group for group in live if group.is_user or group.is_system] + kept[-1:]))
+    live = _turns(candidates)[-1][:-1] if candidates else []
+    left = min(room // 2, room - cost([group for group in live if group.is_user or group.is_system] + candidates[-1:]))
     beside = [*summary] if cost(summary) <= left else []
     left -= cost(beside)
     held: list[Group] = []
@@ -40,7 +40,7 @@ def naive_cut(
         held = turn + held
     crowded = [group for group in (*summary, *pins) if group not in (*beside, *held)]
 
-    everything = [group for group in conversation if group in held or group in kept]
+    everything = [group for group in conversation if group in held or group in candidates]
     sent = everything
     if everything and cost(beside + everything) > budget.high * room:
         turns = _turns(everything)
@@ -87,12 +87,12 @@ def _with(held: list[Group], everything: list[Group], turns: list[list[Group]]) 
 
 
 def _after(conversation: Sequence[Group], first_kept: int) -> list[Group]:
-    kept = [group for group in conversation if group.seq >= first_kept]
+    groups = [group for group in conversation if group.seq >= first_kept]
     left_out = [group for group in conversation if group.seq < first_kept]
-    begins = next((group for group in kept if not group.is_system), None)
+    begins = next((group for group in groups if not group.is_system), None)
     if not left_out or begins is None or begins.is_user:
-        return kept
-    return [group for group in _turns(left_out)[-1] if group.is_user or group.is_system] + kept
+        return groups
+    return [group for group in _turns(left_out)[-1] if group.is_user or group.is_system] + groups
 
 
 def _turns(groups: Sequence[Group]) -> list[list[Group]]:

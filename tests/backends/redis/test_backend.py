@@ -88,7 +88,7 @@ def run(url: str, *calls: Callable[[Backend], Awaitable[Any]]) -> Any:
 
 
 async def collect(backend: Backend, prefix: str) -> list[tuple[str, bytes]]:
-    return [found async for found in backend.scan(prefix)]
+    return [item async for item in backend.scan(prefix)]
 
 
 def test_a_user_that_may_touch_our_keys_only_is_enough(guarded: tuple[RedisServer, Path]) -> None:

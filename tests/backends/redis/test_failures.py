@@ -49,7 +49,7 @@ def test_a_commit_whose_reply_is_lost_lands_once(server: RedisServer, proxy: Sta
     asyncio.run(scenario())
 
 
-def test_a_lost_lease_is_told_though_the_reply_was_lost(server: RedisServer, proxy: StartProxy) -> None:
+def test_a_lost_lease_is_reported_though_the_reply_was_lost(server: RedisServer, proxy: StartProxy) -> None:
     async def scenario() -> None:
         async with proxy(server.port) as between:
             backend = open_backend(f"redis://127.0.0.1:{between.port}/0")
@@ -85,7 +85,7 @@ def test_a_commit_that_has_landed_succeeds_though_it_expects_what_it_replaced(
     asyncio.run(scenario())
 
 
-def test_a_conflict_is_told_though_the_reply_was_lost(server: RedisServer, proxy: StartProxy) -> None:
+def test_a_conflict_is_reported_though_the_reply_was_lost(server: RedisServer, proxy: StartProxy) -> None:
     async def scenario() -> None:
         async with proxy(server.port) as between:
             backend = open_backend(f"redis://127.0.0.1:{between.port}/0")
@@ -117,7 +117,7 @@ def test_lease_calls_and_reads_survive_a_lost_reply(server: RedisServer, proxy: 
                 await backend.release(lease)
                 assert await backend.get("lease") is None
             between.swallow = b"SCAN"
-            assert [found async for found in backend.scan("")] == []
+            assert [item async for item in backend.scan("")] == []
             assert between.swallowed == 9
             await backend.close()
 
@@ -183,15 +183,15 @@ def test_a_name_that_does_not_resolve_and_a_missing_socket_are_reported(tmp_path
 def test_a_restarted_server_is_found_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         port = free_port()
-        kept = ("--appendonly", "yes", "--appendfsync", "always")
+        options = ("--appendonly", "yes", "--appendfsync", "always")
         backend = open_backend(f"redis://127.0.0.1:{port}/0")
         for index in range(3):
-            with start_redis(tmp_path, *kept, port=port):
+            with start_redis(tmp_path, *options, port=port):
                 await asyncio.gather(*(backend.get("a") for _ in range(5)))
                 await backend.commit(Append("list", (b"%d" % index,)))
         with pytest.raises(BackendUnavailable):
             await backend.get("a")
-        with start_redis(tmp_path, *kept, port=port):
+        with start_redis(tmp_path, *options, port=port):
             assert await backend.slice("list", 0) == [b"0", b"1", b"2"]
         await backend.close()
 

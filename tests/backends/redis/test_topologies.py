@@ -33,7 +33,7 @@ StartProxy = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 async def collect(backend: Backend, prefix: str) -> list[tuple[str, bytes]]:
-    return [found async for found in backend.scan(prefix)]
+    return [item async for item in backend.scan(prefix)]
 
 
 def test_tls(tmp_path: Path, proxy: StartProxy, certificate: tuple[Path, Path]) -> None:

@@ -101,7 +101,7 @@ def test_the_url_to_show(url: str, masked: str) -> None:
         "redis+sentinel://h/svc/1/2",
     ],
 )
-def test_urls_that_make_no_sense(url: str) -> None:
+def test_invalid_urls(url: str) -> None:
     with pytest.raises(UnknownBackend):
         open_backend(url)
 

@@ -124,8 +124,8 @@ def test_nothing_that_only_an_answer_needs_is_loaded_before_the_prompt(program):
         screen.wait_for(lambda screen: "openai" in _loaded(screen.raw))
 
 
-def _loaded(told: bytes) -> set[str]:
-    return {name.decode() for name in re.findall(rb"import time: +\d+ \| +\d+ \| +([\w.]+)\r", told)}
+def _loaded(output: bytes) -> set[str]:
+    return {name.decode() for name in re.findall(rb"import time: +\d+ \| +\d+ \| +([\w.]+)\r", output)}
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def _run(code: str, program) -> str:
     return done.stdout
 
 
-def test_what_cannot_be_printed_is_told_once():
+def test_unprintable_output_is_reported_once():
     for flag in ("--help", "--version"):
         with open("/dev/full", "w") as full:
             command = [sys.executable, "-m", "swarmchat.cli", flag]

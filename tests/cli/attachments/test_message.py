@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from swarmchat.cli.attachments.message import with_files
@@ -54,7 +54,6 @@ def test_the_limit_holds_for_the_whole_message(tmp_path):
             with_files(text, paths, limit)
 
 
-@settings(max_examples=40)
 @given(content=st.text(st.sampled_from("`~ab \n"), max_size=40))
 def test_no_content_ends_its_block(content, tmp_path_factory):
     path = tmp_path_factory.mktemp("f") / "x"

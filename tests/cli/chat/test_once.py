@@ -30,13 +30,13 @@ def test_a_hostile_answer_is_made_safe(program, server):
     assert program.invoke("hi").out == "␛]0;owned␇␛[2J\ufffd31mred\nend␛\n"
 
 
-def test_turns_of_one_session_go_on_and_the_last_is_found(program, server):
+def test_a_session_continues_and_the_last_one_is_found(program, server):
     program.invoke("-s", "one", "first")
     program.invoke("-s", "two", "second")
     program.invoke("-s", "one", "third")
     program.invoke("-c", "fourth")
-    said = [message["content"] for message in server.chats[-1]["messages"][1:]]
-    assert said == ["first", "You said: first", "third", "You said: third", "fourth"]
+    messages = [message["content"] for message in server.chats[-1]["messages"][1:]]
+    assert messages == ["first", "You said: first", "third", "You said: third", "fourth"]
 
 
 def test_continuing_without_a_session_says_so_and_begins_one(program):
@@ -48,7 +48,7 @@ def test_continuing_without_a_session_says_so_and_begins_one(program):
 @pytest.mark.parametrize("name", ["two  words", "a/../b", "🦦", "a\nb", "\x1b[31mred", "x" * 4096, "-x", "it's"])
 def test_any_name_of_a_session_will_do(name, program):
     assert program.invoke("-s", name, "hello").code == 0
-    assert program.said(name)[0] == "hello"
+    assert program.messages(name)[0] == "hello"
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,10 @@ def test_what_the_server_refuses(replies, code, complaint, program, server):
     assert asked.err.splitlines()[-1].startswith("error: ")
     assert KEY not in asked.err
     assert "Traceback" not in asked.err
-    assert program.said("s")[0] == "hello there"
+    assert program.messages("s")[0] == "hello there"
 
 
-def test_a_server_that_is_not_there_is_tried_again_and_told(program):
+def test_an_unreachable_server_is_retried_and_reported(program):
     asked = program.invoke("-m", "m", "--base-url", "http://127.0.0.1:1/v1", "hi", env={"SWARMCHAT_RETRIES": "1"})
     lines = asked.err.splitlines()
     assert re.fullmatch(r"  no connection; attempt 2 in \d(\.\d)? s", lines[0])
@@ -163,7 +163,7 @@ def test_a_signal_ends_it_and_the_partial_answer_is_stored(number, code, program
     out, err = asked.communicate(timeout=20)
     assert (out, err, asked.returncode) == ("\n", "", code)
     server.wait_for(lambda server: server.disconnects == 1)
-    assert program.said("s") == ["hello", "half an answer"]
+    assert program.messages("s") == ["hello", "half an answer"]
 
 
 def test_a_reader_that_leaves_is_no_error_and_the_answer_is_stored(program, server):
@@ -178,7 +178,7 @@ def test_a_reader_that_leaves_is_no_error_and_the_answer_is_stored(program, serv
     assert asked.stderr.read() == ""
     assert asked.wait(20) == 0
     asked.stderr.close()
-    assert program.said("s") == ["hello", "first line\nxrest"]
+    assert program.messages("s") == ["hello", "first line\nxrest"]
 
 
 def test_an_answer_that_nothing_takes_is_an_error_and_is_stored(program):
@@ -186,7 +186,7 @@ def test_an_answer_that_nothing_takes_is_an_error_and_is_stored(program):
         asked = program.start("-s", "s", "hello", stdout=full)
     assert asked.communicate(timeout=20)[1] == "error: standard output cannot be written: No space left on device\n"
     assert asked.returncode == 1
-    assert program.said("s")[1].startswith("Hello!")
+    assert program.messages("s")[1].startswith("Hello!")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -195,10 +195,10 @@ def test_streams_that_are_closed(closed, program):
     done = subprocess.run(command, capture_output=True, encoding="utf-8", env=program.env, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "" if ">&-" in closed.split() else done.stdout.startswith("Hello!")
-    assert program.said("s")[0] == "hello"
+    assert program.messages("s")[0] == "hello"
 
 
-def test_a_full_disk_is_told_and_what_was_stored_stays(program):
+def test_a_full_disk_is_reported_and_what_was_stored_stays(program):
     assert program.run("-s", "s", "hello").code == 0
 
     def no_room() -> None:
@@ -208,10 +208,10 @@ def test_a_full_disk_is_told_and_what_was_stored_stays(program):
     asked = program.run("-s", "s", "are you there?", preexec_fn=no_room)
     assert (asked.out, asked.code) == ("", 69)
     assert re.fullmatch(r"error: disk:\S+ .*make room.*\n", asked.err)
-    assert program.said("s")[0] == "hello"
+    assert program.messages("s")[0] == "hello"
 
 
-def test_a_home_that_is_a_file_is_told(program, tmp_path):
+def test_a_home_that_is_a_file_is_reported(program, tmp_path):
     file = tmp_path / "file"
     file.touch()
     asked = program.run("hi", env={"HOME": str(file)})
@@ -227,9 +227,9 @@ def test_text_that_the_locale_cannot_show_is_replaced(program, server):
 
 def test_files_are_the_users_alone(program):
     program.run("-s", "s", "hello")
-    found = [path for path in Path(program.home).rglob("*") if "sessions" in str(path)]
-    assert found
-    assert all(path.stat().st_mode & 0o077 == 0 for path in found)
+    paths = [path for path in Path(program.home).rglob("*") if "sessions" in str(path)]
+    assert paths
+    assert all(path.stat().st_mode & 0o077 == 0 for path in paths)
 
 
 @pytest.mark.parametrize("goes", ["| cat", "| true", ">&-"])
@@ -242,5 +242,5 @@ def test_a_question_typed_at_a_terminal_whose_answer_goes_elsewhere(goes, progra
     child.close()
     assert (b"demo model" in child.before) == (goes == "| cat")
     assert child.exitstatus == 0
-    question, answer = program.said("s")
+    question, answer = program.messages("s")
     assert (question, "demo model" in answer) == ("hello", True)

@@ -127,8 +127,8 @@ def test_new_lines_and_pastes(program, server):
         screen.paste("four\r\nfive\rsix\x1b[31m\x07")
         screen.wait_for("you ❯ four five six^[[31m^G")
         say(screen, "", "assistant ❯ You said: four five six␛[31m␇")
-    said = [chat["messages"][-1]["content"] for chat in server.chats]
-    assert said == ["one\ntwo\nthree", "four\nfive\nsix\x1b[31m\x07"]
+    messages = [chat["messages"][-1]["content"] for chat in server.chats]
+    assert messages == ["one\ntwo\nthree", "four\nfive\nsix\x1b[31m\x07"]
 
 
 def test_commands_never_reach_the_model(program, server):
@@ -165,12 +165,12 @@ def test_each_line_is_on_the_screen_once(columns, rows, program, server):
         say(screen, "all of it", lines[-1])
         say(screen, "again", "You said: again")
         command = leave(screen)
-        found = screen.text
-        assert [line for line in lines if found.count(line) != 1] == []
+        shown = screen.text
+        assert [line for line in lines if shown.count(line) != 1] == []
         for once in ("you ❯ all of it", "you ❯ again", "You said: again", "resume with: ", "/help lists"):
-            assert found.count(once) == 1, once
-        assert "assistant ❯ line 00" in found
-        assert "tokens" not in found
+            assert shown.count(once) == 1, once
+        assert "assistant ❯ line 00" in shown
+        assert "tokens" not in shown
         assert all(len(line) <= columns for line in screen.lines)
         assert command == "swarmchat --client ann -s s"
 
@@ -212,7 +212,7 @@ def test_an_error_of_the_server_leaves_the_chat_going(program, server):
 
 
 @pytest.mark.parametrize("kind", ["disk", "redis"])
-def test_a_second_process_is_told_and_a_killed_one_is_taken_over_at_once(kind, program, server, redis_url):
+def test_a_second_process_is_refused_and_a_killed_one_is_taken_over_at_once(kind, program, server, redis_url):
     where = [*place(kind, redis_url), "-s", "s"]
     gate = Gate()
     server.reply(hang(gate, "half"))
@@ -256,7 +256,7 @@ def test_redis_that_goes_and_comes_back(program, server, tmp_path):
         chat.__exit__(None, None, None)
 
 
-def test_a_redis_with_another_password_is_told_without_it(program, redis_server: RedisServer):
+def test_a_redis_with_another_password_is_reported_without_it(program, redis_server: RedisServer):
     url = f"redis://:hunter2@127.0.0.1:{redis_server.port}/0"
     with program.chat("-b", "redis", "--redis-url", url) as screen:
         assert screen.wait_for_end() == 69
@@ -280,7 +280,7 @@ def test_sigterm_leaves_a_terminal_that_can_be_used(busy, program, server):
         modes = screen.text.replace(";", " ").split()
         assert {"echo", "icanon", "isig", "icrnl"} <= set(modes)
     if busy:
-        assert program.said("s") == ["hello", "half"]
+        assert program.messages("s") == ["hello", "half"]
 
 
 def child_of(pid: int) -> int:

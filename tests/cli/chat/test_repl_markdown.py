@@ -25,11 +25,11 @@ def pieces(document: str) -> list[str]:
 
 
 def everything_once(screen: Terminal) -> None:
-    found = screen.text
-    assert [mark for mark in MARKS if len(re.findall(rf"\b{mark}\b", found)) != 1] == []
-    assert found.count("The end.") == 1
-    assert "**" not in found
-    assert "Ctrl-C stops" not in found
+    shown = screen.text
+    assert [mark for mark in MARKS if len(re.findall(rf"\b{mark}\b", shown)) != 1] == []
+    assert shown.count("The end.") == 1
+    assert "**" not in shown
+    assert "Ctrl-C stops" not in shown
 
 
 @SIZES
@@ -143,7 +143,7 @@ def test_in_a_pipe_an_answer_is_as_it_came(program, server):
     assert program.run("hello").out == document
 
 
-def test_what_goes_on_is_told_and_leaves_no_trace(program, server):
+def test_the_activity_is_shown_and_leaves_no_trace(program, server):
     gate = Gate()
     server.reply(text(gate, "answer"))
     with program.chat("-s", "s", columns=40, rows=10) as screen:

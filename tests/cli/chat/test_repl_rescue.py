@@ -14,17 +14,17 @@ ASKED_IN_VAIN = {"silence for ever": 3, "unknown tools, for ever": 4}
 
 
 def replies(outputs: "list[Output]", ids: "itertools.count[int]") -> list[Reply]:
-    made = []
+    scripted = []
     for output in outputs:
         if isinstance(output, str):
-            made.append(text(*(output[start : start + 5] for start in range(0, len(output), 5))))
+            scripted.append(text(*(output[start : start + 5] for start in range(0, len(output), 5))))
         else:
             calls = [
                 {"index": index, "id": f"call_{next(ids)}", "function": {"name": name, "arguments": arguments}}
                 for index, (name, arguments) in enumerate(output)
             ]
-            made.append(tool_calls(calls))
-    return made
+            scripted.append(tool_calls(calls))
+    return scripted
 
 
 def turn_is_over(turn: int):

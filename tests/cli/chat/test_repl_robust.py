@@ -47,11 +47,11 @@ def test_a_window_that_changes_again_and_again_in_mid_stream(columns, rows, prog
             gate.release()
         screen.wait_for(lines[-1])
         screen.wait_for(at_prompt)
-        found = screen.text
-        assert [line for line in lines if found.count(line) != 1] == []
-        assert "Ctrl-C stops" not in found
+        shown = screen.text
+        assert [line for line in lines if shown.count(line) != 1] == []
+        assert "Ctrl-C stops" not in shown
         assert prompts(screen)[-1:] == ["you ❯"]
-        assert found.count(" tokens ") == 1
+        assert shown.count(" tokens ") == 1
         say(screen, "again 漢字", "You said: again 漢字")
         assert screen.text.count(" tokens ") == 1
 
@@ -159,7 +159,7 @@ def test_a_store_that_becomes_full_in_mid_chat(program, server):
         screen.send(CTRL_D)
         assert screen.wait_for_end() == 0
     assert last_said(server) == ["first", "second try"]
-    assert program.said("s") == ["first", "You said: first", "second try", "You said: second try"]
+    assert program.messages("s") == ["first", "You said: first", "second try", "You said: second try"]
 
 
 def test_stopping_before_the_message_is_stored_gives_it_back(program, server, tmp_path):

@@ -132,7 +132,7 @@ def test_slash_commands(columns, rows, program):
 
 
 @pytest.mark.parametrize("kind", ["disk", "redis"])
-def test_a_killed_walk_goes_on_where_it_was(kind, program, request):
+def test_a_killed_walk_continues_where_it_was(kind, program, request):
     place = ["-b", "redis", "--redis-url", request.getfixturevalue("redis_url")] if kind == "redis" else []
     where = ["chat", "-S", "helpdesk", "-s", "s", *place]
     with program.chat(*where) as screen:

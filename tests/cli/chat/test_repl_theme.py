@@ -103,7 +103,7 @@ def test_no_colours_at_all_goes_before_every_theme(arguments, env, program, serv
         assert {(look.fg, look.bg, look.bold) for look in screen.looks} == {("default", "default", False)}
 
 
-def test_a_theme_that_there_is_not(program):
+def test_an_unknown_theme(program):
     done = program.run("sessions", "list", env={"SWARMCHAT_THEME": "drak"})
     assert done.code == 78
     assert done.err == "error: $SWARMCHAT_THEME: theme is 'drak': no such theme; did you mean 'dark'?\n"

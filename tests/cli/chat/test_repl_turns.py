@@ -105,7 +105,7 @@ def test_a_refused_message_can_be_changed(program):
         screen.wait_for(at_prompt)
 
 
-def test_a_fork_is_gone_on_with_and_the_old_session_stays(program, server):
+def test_a_fork_is_continued_and_the_old_session_stays(program, server):
     with program.chat("-s", "my box") as screen:
         say(screen, "/fork", "error: this session has no messages yet")
         say(screen, "one", "You said: one")
@@ -134,7 +134,7 @@ def test_a_fork_is_gone_on_with_and_the_old_session_stays(program, server):
         assert screen.wait_for_end() == 0
     names = {each["name"] for each in json.loads(program.invoke("sessions", "list", "--json").out)}
     assert names == {"my box", "my box-2"}
-    assert program.said("my box-2")[-2:] == ["three", "You said: three"]
+    assert program.messages("my box-2")[-2:] == ["three", "You said: three"]
 
 
 def test_a_question_to_be_asked_again_that_cannot_be_stored_is_back_at_the_prompt(program, server, tmp_path):

@@ -111,7 +111,7 @@ def test_nothing_is_sent_if_a_line_is_wrong(office):
     done = script(office, "hello\n\n/udno\n", "-S", "office.py", "-s", "s")
     assert (done.out, done.code) == ("", 2)
     assert done.err.startswith("error: script, line 3: unknown command /udno; did you mean /undo?")
-    assert office.said("s") == []
+    assert office.messages("s") == []
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_nothing_is_sent_if_a_line_is_wrong(office):
         (["hello", "-s", "a", "-c"], "give one of them"),
     ],
 )
-def test_what_makes_no_sense_is_told(arguments, problem, program):
+def test_invalid_arguments_are_reported(arguments, problem, program):
     done = program.invoke("run", *arguments)
     assert (done.out, done.code) == ("", 2)
     assert problem in done.err
@@ -153,7 +153,7 @@ def test_what_is_piped_in_must_be_text(words, program):
 @pytest.mark.parametrize("words", [["run", "-"], ["run", "--script", "-"], ["chat"]])
 def test_a_byte_order_mark_is_not_sent(words, encoding, program):
     done = program.invoke(*words, "-s", "tea", piped="grüße".encode(encoding))
-    assert (done.code, program.said("tea")[0]) == (0, "grüße")
+    assert (done.code, program.messages("tea")[0]) == (0, "grüße")
 
 
 # Text.
@@ -194,18 +194,18 @@ def test_commands_in_a_script(office):
     ):
         assert line in remarks
     assert "note cake" not in done.err.split("tokens  message")[1]
-    assert office.said("s") == office.said("other")[: len(office.said("s"))]
-    assert office.said("other")[-2] == "bye"
+    assert office.messages("s") == office.messages("other")[: len(office.messages("s"))]
+    assert office.messages("other")[-2] == "bye"
 
 
 def test_exports_of_all_kinds_and_none_is_overwritten(office):
-    kept = office.folder / "kept.md"
-    kept.write_text("mine")
+    existing = office.folder / "kept.md"
+    existing.write_text("mine")
     content = "note tea\nnote cake\n/undo\n/export a.jsonl\n/export a.json\n/export b.html\n/export\n/export kept.md\n"
     done = script(office, content, "-S", "office.py", "-s", "my box")
     assert done.code == 2
     assert "error: line 8: kept.md already exists: /export ! kept.md overwrites it" in done.err
-    assert kept.read_text() == "mine"
+    assert existing.read_text() == "mine"
     messages = json.loads((office.folder / "a.json").read_text())["messages"]
     assert [message["content"] for message in messages if message["role"] == "user"] == ["note tea"]
     for name in ("b.html", "my-box.md"):
@@ -217,13 +217,13 @@ def test_exports_of_all_kinds_and_none_is_overwritten(office):
     assert f"  wrote a.jsonl: jsonl, {(office.folder / 'a.jsonl').stat().st_size:,} bytes" in done.err
     again = script(office, "/export ! kept.md", "-S", "office.py", "-s", "my box")
     assert again.code == 0
-    assert "note tea" in kept.read_text("utf-8")
+    assert "note tea" in existing.read_text("utf-8")
 
 
 # JSON.
 
 
-def test_one_document_tells_all(office):
+def test_one_document_has_everything(office):
     done = script(office, "# first\nnote tea\nboss\n/undo\n", "-S", "office.py", "-s", "s", "--output", "json")
     document = json.loads(done.out)
     assert (done.code, document["error"]) == (0, None)
@@ -295,7 +295,7 @@ def test_the_log_comes_while_the_model_still_thinks(program, server):
     assert (running.returncode, err) == (130, "")
     gate.release()
     assert [json.loads(line)["type"] for line in out.splitlines()][:1] in ([], ["assistant"])
-    assert program.said("s")[:3] == ["first", "one", "second"]
+    assert program.messages("s")[:3] == ["first", "one", "second"]
 
 
 # Errors.
@@ -316,10 +316,10 @@ def test_a_command_that_fails_ends_it_too(office):
     done = script(office, "hello\n/back\nbye\n", "-S", "office.py", "-s", "s")
     assert done.code == 2
     assert "error: line 2: no previous agent" in done.err
-    assert "bye" not in office.said("s")
+    assert "bye" not in office.messages("s")
     assert script(office, "/exit\nhello\n", "-S", "office.py", "-s", "s").code == 0
-    assert office.said("s")[0] == "hello"
-    assert len(office.said("s")) == 2
+    assert office.messages("s")[0] == "hello"
+    assert len(office.messages("s")) == 2
 
 
 def test_without_an_answer_strict_is_an_error(program, server):
@@ -332,7 +332,7 @@ def test_without_an_answer_strict_is_an_error(program, server):
     assert program.invoke("run", "hello", "-s", "s", env=env).code == 0
 
 
-def test_ctrl_c_keeps_what_was_said_and_tells_it(program, server):
+def test_ctrl_c_keeps_the_partial_answer_and_says_so(program, server):
     gate = Gate()
     server.reply(text("one"), hang(gate, "partly"))
     (program.folder / "script").write_text("first\nsecond\nthird\n")
@@ -345,16 +345,16 @@ def test_ctrl_c_keeps_what_was_said_and_tells_it(program, server):
     document = json.loads(out)
     assert [turn["question"] for turn in document["turns"]] == ["first", "second"]
     assert document["error"]["kind"] == document["turns"][1]["error"]["kind"] == "Interrupted"
-    assert program.said("s")[:3] == ["first", "one", "second"]
+    assert program.messages("s")[:3] == ["first", "one", "second"]
 
 
 @pytest.mark.parametrize("form", ["text", "json", "jsonl"])
-def test_a_full_disk_is_told(form, program, server):
+def test_a_full_disk_is_reported(form, program, server):
     with open("/dev/full", "w") as full:
         running = program.start("run", "hello", "-s", "s", "--output", form, stdout=full)
         assert running.communicate(timeout=30)[1].startswith("error: ")
     assert running.returncode == 1
-    assert program.said("s") == ["hello", "You said: hello"]
+    assert program.messages("s") == ["hello", "You said: hello"]
 
 
 def test_a_reader_that_leaves_ends_it_after_the_turn(program, server):
@@ -362,7 +362,7 @@ def test_a_reader_that_leaves_ends_it_after_the_turn(program, server):
     running = program.start("run", "--script", "script", "-s", "s", "--output", "jsonl", stdout=subprocess.PIPE)
     running.stdout.close()
     assert running.wait(30) == 0
-    assert program.said("s") == ["first", "You said: first"]
+    assert program.messages("s") == ["first", "You said: first"]
     assert running.stderr.read() == ""
     running.stderr.close()
 

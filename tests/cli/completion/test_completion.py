@@ -97,12 +97,12 @@ def test_bash(program, shell):
 
 @pytest.mark.parametrize("name", ["zsh", "fish"])
 def test_other_shells(name, program, shell):
-    found = shutil.which(name, path=program.env["PATH"])
-    if found is None:
+    binary = shutil.which(name, path=program.env["PATH"])
+    if binary is None:
         pytest.skip(f"{name} is not installed")
     program.invoke("-s", "my trip", "hi")
     (program.folder / "file.txt").touch()
-    start = [found, "-f"] if name == "zsh" else [found, "--no-config"]
+    start = [binary, "-f"] if name == "zsh" else [binary, "--no-config"]
     load = "autoload -Uz compinit; compinit -u; " if name == "zsh" else ""
     source = 'eval "$(swarmchat completion zsh)"' if name == "zsh" else "swarmchat completion fish | source"
     with shell(*start) as screen:
@@ -138,13 +138,13 @@ def test_another_shell_is_a_usage_error(program):
 
 
 def test_the_doctor_sees_whether_it_is_installed(program):
-    def found() -> str:
+    def status() -> str:
         document = json.loads(program.invoke("doctor", "--json", "--offline", env={"SHELL": "/bin/bash"}).out)
         return next(check["status"] for check in document["checks"] if check["name"] == "completion")
 
-    assert found() == "skipped"
+    assert status() == "skipped"
     (program.home / ".bashrc").write_text('eval "$(swarmchat completion bash)"\n')
-    assert found() == "ok"
+    assert status() == "ok"
 
 
 # What is offered
@@ -285,7 +285,7 @@ def test_what_a_setting_is_offered_it_takes(program, monkeypatch):
             read_value("Tab", name, value)
 
 
-def test_nothing_is_made_and_nothing_is_said_when_it_goes_wrong(program):
+def test_errors_create_nothing_and_print_nothing(program):
     assert complete(program, "-s", "") == [""]
     assert not (program.home / ".local").exists()
     (program.folder / "swarmchat.toml").write_text("this is no toml", "utf-8")

@@ -37,7 +37,7 @@ def configure(own):
 # show, path, init
 
 
-def test_show_tells_every_setting_and_where_it_comes_from(program, own, configure):
+def test_show_lists_every_setting_and_its_origin(program, own, configure):
     configure('backend = "memory"\nprofile = "p"\n[profiles.p]\nmodel = "m"\n')
     shown = program.invoke("config", "show", "--origin", env={"SWARMCHAT_RETRIES": "2"})
     assert (shown.err, shown.code) == ("", 0)
@@ -48,8 +48,8 @@ def test_show_tells_every_setting_and_where_it_comes_from(program, own, configur
     assert rows["retries = 2"] == "$SWARMCHAT_RETRIES"
     assert rows["timeout = 600"] == "default"
     assert rows['memory_lifetime = "none"'] == "default"
-    found = json.loads(program.invoke("config", "show", "--json").out)
-    assert found["model"] == {"value": "m", "origin": f"{own} [profiles.p]"}
+    settings = json.loads(program.invoke("config", "show", "--json").out)
+    assert settings["model"] == {"value": "m", "origin": f"{own} [profiles.p]"}
 
 
 def test_no_secret_is_shown(program):
@@ -156,7 +156,7 @@ def test_set_fills_in_what_init_has_written(program, own):
         (("model", "a", "--profile", "a/b"), 78, "no profile can be called 'a/b'"),
     ],
 )
-def test_set_refuses_what_makes_no_sense(arguments, code, complaint, program, own, configure):
+def test_set_refuses_invalid_values(arguments, code, complaint, program, own, configure):
     configure("model = 'a'\n")
     words = ["--", *arguments] if arguments[1:2] == ("-3",) else arguments
     done = program.invoke("config", "set", *words)
@@ -233,7 +233,7 @@ def test_each_command_that_reads_settings_takes_a_profile(program, configure):
         done = program.invoke(*words.split(), "--profile", "bob")
         assert (shown in done.out, done.err, done.code) == (True, "", 0)
     (program.folder / "x.jsonl").touch()
-    told = "error: --profile: unknown profile 'bo'; did you mean 'bob'?\n"
+    error = "error: --profile: unknown profile 'bo'; did you mean 'bob'?\n"
     for words in (
         "online",
         "state",
@@ -244,7 +244,7 @@ def test_each_command_that_reads_settings_takes_a_profile(program, configure):
         "sessions prune --empty",
     ):
         done = program.invoke(*words.split(), "--profile", "bo")
-        assert (done.out, done.err, done.code) == ("", told, 78)
+        assert (done.out, done.err, done.code) == ("", error, 78)
 
 
 def test_the_profile_of_the_highest_place_is_chosen(write):
@@ -279,7 +279,7 @@ def test_what_is_wrong_in_a_profile_that_is_not_chosen_harms_nobody(write):
     assert load_settings({}, {}, [write("config.toml", "[profiles.a]\nretires = 1")]) == Settings()
 
 
-def test_a_chat_with_a_profile_says_how_to_go_on_with_it(program, configure):
+def test_a_chat_with_a_profile_says_how_to_resume_with_it(program, configure):
     configure('[profiles.away]\nclient = "bob"\nsystem = "Be brief."\n')
     with program.chat("--profile", "away", "-s", "s") as screen:
         screen.wait_for("you ❯")
@@ -322,7 +322,7 @@ def test_a_command_prints_the_key(program, server, configure):
         (f"echo '{SECRET}", "cannot be run (No closing quotation)"),
     ],
 )
-def test_what_goes_wrong_with_the_command_is_told_without_it(command, complaint, program, server):
+def test_errors_of_the_command_are_reported_without_it(command, complaint, program, server):
     done = program.invoke("hi", env={"SWARMCHAT_API_KEY_COMMAND": command})
     assert done.code == 78
     assert complaint in done.err

@@ -40,8 +40,8 @@ def store(program, *writes: Any) -> None:
     asyncio.run(write())
 
 
-def statuses(found: Found) -> dict[str, str]:
-    return {name: check["status"] for name, check in found.items()}
+def statuses(checks: Found) -> dict[str, str]:
+    return {name: check["status"] for name, check in checks.items()}
 
 
 def test_without_anything_all_is_well(program):
@@ -96,20 +96,20 @@ def test_broken_settings_do_not_stop_the_rest(program):
 
 
 def test_the_key_is_not_shown(program):
-    found = visit(program, "--offline", OPENAI_API_KEY=SECRET)
-    assert found["key"]["found"] == f"*** ({len(SECRET)} characters, from $OPENAI_API_KEY)"
-    assert found["server"] == {**found["server"], "status": "skipped", "found": "--offline"}
-    assert found["context"]["found"].startswith("128,000 tokens")
-    found = visit(program, "--offline", code=1, OPENAI_API_KEY=f"{SECRET} {SECRET}")
-    assert found["key"]["status"] == "failed"
-    assert found["key"]["advice"] == "copy it again"
+    checks = visit(program, "--offline", OPENAI_API_KEY=SECRET)
+    assert checks["key"]["found"] == f"*** ({len(SECRET)} characters, from $OPENAI_API_KEY)"
+    assert checks["server"] == {**checks["server"], "status": "skipped", "found": "--offline"}
+    assert checks["context"]["found"].startswith("128,000 tokens")
+    checks = visit(program, "--offline", code=1, OPENAI_API_KEY=f"{SECRET} {SECRET}")
+    assert checks["key"]["status"] == "failed"
+    assert checks["key"]["advice"] == "copy it again"
 
 
 def test_a_command_for_the_key_that_fails(program):
-    found = visit(program, code=1, SWARMCHAT_API_KEY_COMMAND="false")
-    assert found["key"]["found"] == "api_key_command ended with exit code 1: run it yourself to see why"
-    assert found["server"]["found"] == "the key cannot be used"
-    assert found["tokenizer"]["status"] == "ok"
+    checks = visit(program, code=1, SWARMCHAT_API_KEY_COMMAND="false")
+    assert checks["key"]["found"] == "api_key_command ended with exit code 1: run it yourself to see why"
+    assert checks["server"]["found"] == "the key cannot be used"
+    assert checks["tokenizer"]["status"] == "ok"
 
 
 # The model
@@ -117,11 +117,11 @@ def test_a_command_for_the_key_that_fails(program):
 
 def test_a_good_server(program, server):
     server.reply(*[Behaviour()] * 20)
-    found = visit(program)
+    checks = visit(program)
     names = ("server", "model", "answers", "streaming", "tool calls", "usage")
-    assert [found[name]["status"] for name in names] == ["ok"] * 6
-    assert re.fullmatch(rf"{server.base_url} answers in \d+ ms", found["server"]["found"])
-    assert found["context"]["status"] == "warning"
+    assert [checks[name]["status"] for name in names] == ["ok"] * 6
+    assert re.fullmatch(rf"{server.base_url} answers in \d+ ms", checks["server"]["found"])
+    assert checks["context"]["status"] == "warning"
     assert len(server.chats) < 10
     assert visit(program, "--offline", SWARMCHAT_MAX_CONTEXT="8000")["context"]["status"] == "ok"
 
@@ -129,10 +129,10 @@ def test_a_good_server(program, server):
 def test_a_server_with_faults(program, server):
     server.models = ["test-model-2", "other"]
     server.reply(*[Behaviour(leaks=True, usage=False)] * 20)
-    found = visit(program)
-    assert found["model"]["advice"].startswith("did you mean test-model-2?")
-    assert (found["tool calls"]["status"], found["usage"]["status"]) == ("warning", "warning")
-    assert "swarmchat counts the tokens itself" in found["usage"]["advice"]
+    checks = visit(program)
+    assert checks["model"]["advice"].startswith("did you mean test-model-2?")
+    assert (checks["tool calls"]["status"], checks["usage"]["status"]) == ("warning", "warning")
+    assert "swarmchat counts the tokens itself" in checks["usage"]["advice"]
 
 
 @pytest.mark.parametrize(
@@ -140,22 +140,22 @@ def test_a_server_with_faults(program, server):
 )
 def test_a_server_that_refuses(reply, complaint, program, server):
     server.models_reply = reply
-    found = visit(program, code=1, OPENAI_API_KEY=SECRET)
-    assert found["server"]["status"] == "failed"
-    assert complaint in found["server"]["found"]
-    assert "answers" not in found
-    assert found["logs"]["status"] == "ok"
+    checks = visit(program, code=1, OPENAI_API_KEY=SECRET)
+    assert checks["server"]["status"] == "failed"
+    assert complaint in checks["server"]["found"]
+    assert "answers" not in checks
+    assert checks["logs"]["status"] == "ok"
 
 
 def test_without_a_network_nothing_is_asked(program, server, redis_url):
-    found = visit(program, "--offline", "-b", "redis", "--redis-url", redis_url)
-    assert found["backend"]["status"] == "skipped"
+    checks = visit(program, "--offline", "-b", "redis", "--redis-url", redis_url)
+    assert checks["backend"]["status"] == "skipped"
     assert server.connections == 0
 
 
 def test_a_server_that_is_gone(program):
-    found = visit(program, "-m", "m", "--base-url", "http://127.0.0.1:1/v1", code=1)
-    assert found["server"]["found"].startswith("cannot connect to http://127.0.0.1:1/v1")
+    checks = visit(program, "-m", "m", "--base-url", "http://127.0.0.1:1/v1", code=1)
+    assert checks["server"]["found"].startswith("cannot connect to http://127.0.0.1:1/v1")
 
 
 # The store
@@ -165,7 +165,7 @@ def test_what_redis_is_warned_about(program, tmp_path):
     with start_redis(tmp_path, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru") as redis:
         with redis.client() as client:
             client.config_set("save", "60 1")
-        found = visit(program, "-b", "redis", "--redis-url", redis.url)
+        checks = visit(program, "-b", "redis", "--redis-url", redis.url)
         with redis.client() as client:
             # Of each commit the server keeps a token for a minute, and nothing else is left.
             assert all(client.ttl(key) > 0 and client.type(key) == b"set" for key in client.scan_iter())
@@ -174,9 +174,9 @@ def test_what_redis_is_warned_about(program, tmp_path):
             client.execute_command("ACL", "SETUSER", "plain", "on", ">pw", "~*", "+@all", "-info", "-config", "-time")
         other = visit(program, "-b", "redis", "--redis-url", redis.url)
         plain = visit(program, "-b", f"redis://plain:pw@127.0.0.1:{redis.port}/0")
-    assert statuses(found) == {**statuses(found), "redis": "ok", "persistence": "warning", "memory": "warning"}
-    assert "save 60 1" in found["persistence"]["found"]
-    assert found["clock"]["status"] == "ok"
+    assert statuses(checks) == {**statuses(checks), "redis": "ok", "persistence": "warning", "memory": "warning"}
+    assert "save 60 1" in checks["persistence"]["found"]
+    assert checks["clock"]["status"] == "ok"
     assert other["memory"]["status"] == "ok"
     assert other["persistence"]["found"].startswith("none: a restart")
     assert (plain["redis"]["status"], plain["persistence"]["status"]) == ("skipped", "skipped")
@@ -185,27 +185,27 @@ def test_what_redis_is_warned_about(program, tmp_path):
 
 
 def test_redis_that_keeps_everything(program, redis_url):
-    found = visit(program, "-b", "redis", "--redis-url", redis_url)
-    assert (found["persistence"]["status"], found["memory"]["status"]) == ("ok", "ok")
-    assert re.search(r"write [\d.]+ ms, read [\d.]+ ms, lock [\d.]+ ms$", found["backend"]["found"])
+    checks = visit(program, "-b", "redis", "--redis-url", redis_url)
+    assert (checks["persistence"]["status"], checks["memory"]["status"]) == ("ok", "ok")
+    assert re.search(r"write [\d.]+ ms, read [\d.]+ ms, lock [\d.]+ ms$", checks["backend"]["found"])
 
 
-def test_a_redis_that_is_not_there_and_a_url_that_makes_no_sense(program):
-    found = visit(program, "-b", "redis://127.0.0.1:1/0?deadline=1", code=1)
-    assert found["backend"]["status"] == "failed"
-    assert "logs" not in found
+def test_an_unreachable_redis_and_an_invalid_url(program):
+    checks = visit(program, "-b", "redis://127.0.0.1:1/0?deadline=1", code=1)
+    assert checks["backend"]["status"] == "failed"
+    assert "logs" not in checks
     assert "did you mean redis:?" in visit(program, "-b", "rediss2:x", code=1)["backend"]["found"].replace("ss:", "s:")
 
 
 def test_memory(program):
-    found = visit(program, "-b", "memory")
-    assert found["keeping"]["advice"] == "-b disk keeps them"
+    checks = visit(program, "-b", "memory")
+    assert checks["keeping"]["advice"] == "-b disk keeps them"
 
 
 def test_a_folder_that_cannot_be_one(program, tmp_path):
     (tmp_path / "file").write_text("")
-    found = visit(program, "--data-dir", str(tmp_path / "file"), code=1)
-    assert found["backend"]["status"] == "failed"
+    checks = visit(program, "--data-dir", str(tmp_path / "file"), code=1)
+    assert checks["backend"]["status"] == "failed"
     assert visit(program, code=1, HOME=str(tmp_path / "file"))["backend"]["status"] == "failed"
 
 
@@ -214,8 +214,8 @@ def test_a_folder_that_others_can_look_into(program):
     folder = program.home / ".local/share/swarmchat"
     assert visit(program)["folder"]["status"] == "ok"
     (folder / "sessions").chmod(0o755)
-    found = visit(program)["folder"]
-    assert (found["status"], found["advice"]) == ("warning", f"chmod -R go= {folder}")
+    check = visit(program)["folder"]
+    assert (check["status"], check["advice"]) == ("warning", f"chmod -R go= {folder}")
 
 
 def test_the_doctor_leaves_nothing_behind(program):
@@ -259,10 +259,10 @@ def test_locks(program):
     program.invoke("-s", "s", "hi")
     me = Holder.of_this_process()
     store(program, Put(keys.session_lease("ann", "s"), me.to_bytes()))
-    found = visit(program)
-    assert found["lock"]["found"].startswith(f"s is open in process {me.pid} on {socket.gethostname()[:10]}")
+    checks = visit(program)
+    assert checks["lock"]["found"].startswith(f"s is open in process {me.pid} on {socket.gethostname()[:10]}")
     gone = Holder(2**22 + 1, me.machine, me.host, "1", "n")
     store(program, Put(keys.session_lease("ann", "s"), gone.to_bytes()))
-    found = visit(program)
-    assert (found["lock"]["status"], found["logs"]["status"]) == ("ok", "ok")
-    assert "which had it open, is gone" in found["lock"]["found"]
+    checks = visit(program)
+    assert (checks["lock"]["status"], checks["logs"]["status"]) == ("ok", "ok")
+    assert "which had it open, is gone" in checks["lock"]["found"]

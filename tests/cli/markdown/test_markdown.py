@@ -198,7 +198,7 @@ def test_markup_inside_a_line(source, styled):
     assert shown(source, 80, styled=True) == styled + "\n"
 
 
-def test_a_text_that_goes_on_over_lines_of_code_keeps_its_colour():
+def test_a_string_over_several_lines_of_code_keeps_its_colour():
     lines = shown('```python\nx = """a\nb"""\nc = 1\n```', 80, styled=True).splitlines()
     assert lines[2] == '\x1b[32mb"""\x1b[0m'
     assert lines[3] == "c = \x1b[36m1\x1b[0m"
@@ -260,7 +260,7 @@ def test_a_long_table_is_drawn_while_it_comes():
     assert "".join(written).count("│") == 501
 
 
-def test_the_first_paragraph_goes_on_behind_the_name_and_all_else_begins_below():
+def test_the_first_paragraph_follows_the_name_and_everything_else_starts_below():
     assert shown("one two three", 16, lead=8) == " one\ntwo three\n"
     for block in ("# h", "- a", "```\nx\n```", "> q", "    c"):
         assert shown(block, 16, lead=8).startswith("\n"), block

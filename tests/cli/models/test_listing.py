@@ -27,9 +27,9 @@ def local(program):
 def test_servers_are_found_in_the_order_of_their_ports():
     with model_server(models=["a"]) as one, model_server(models=["b", "c"]) as two:
         ports = [port_of(two), free_port(), port_of(one), port_of(two)]
-        found = find_servers(ports, seconds=10)
-    assert [server.models for server in found] == [("b", "c"), ("a",)]
-    assert [server.base_url for server in found] == [f"http://localhost:{port}/v1" for port in ports[::2]]
+        servers = find_servers(ports, seconds=10)
+    assert [server.models for server in servers] == [("b", "c"), ("a",)]
+    assert [server.base_url for server in servers] == [f"http://localhost:{port}/v1" for port in ports[::2]]
     (request,) = one.requests
     assert (request.method, request.path) == ("GET", "/v1/models")
     assert "authorization" not in request.headers
@@ -49,7 +49,7 @@ def test_servers_are_found_in_the_order_of_their_ports():
         Reply([b"\xff\xfe"]),
     ],
 )
-def test_what_lists_no_models_is_none(reply):
+def test_a_server_without_a_list_of_models_is_ignored(reply):
     with model_server() as server:
         server.models_reply = reply
         assert find_servers([port_of(server)], seconds=10) == []
@@ -59,9 +59,9 @@ def test_a_server_that_says_nothing_is_not_waited_for():
     gate = Gate()
     with model_server() as server, model_server(models=["a"]) as other:
         server.models_reply = Reply([gate])
-        found = find_servers([port_of(server), port_of(other)], seconds=1)
+        servers = find_servers([port_of(server), port_of(other)], seconds=1)
         gate.release()
-    assert [each.models for each in found] == [("a",)]
+    assert [each.models for each in servers] == [("a",)]
 
 
 def test_an_offer_can_be_copied_and_cannot_control_the_terminal():
@@ -73,26 +73,26 @@ def test_an_offer_can_be_copied_and_cannot_control_the_terminal():
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10)])
-def test_who_has_no_model_is_told_how_to_get_one(columns, rows, program, local):
+def test_users_without_a_model_see_how_to_get_one(columns, rows, program, local):
     with program.chat(columns=columns, rows=rows) as screen:
         screen.wait_for(lambda screen: "runs here with qwen3:8b, llama3.2" in "".join(screen.lines))
         screen.wait_for(at_prompt)
         whole = "".join(line.removeprefix("  ") for line in screen.lines)
         assert f"swarmchat -m qwen3:8b --base-url http://localhost:{port_of(local)}/v1" in whole
-        told = (
+        hints = (
             "demo model: scripted answers, no AI",
             "OPENAI_API_KEY",
             "-c continues here",
             "/help lists the commands",
         )
-        assert [words for words in told if words not in screen.words] == []
+        assert [words for words in hints if words not in screen.words] == []
         say(screen, "hello", "assistant ❯ Hello!")
     assert [request.path for request in local.requests] == ["/v1/models"]
 
 
 def test_what_was_typed_meanwhile_stays_at_the_prompt(program, local):
-    gate, found = Gate(), Reply([b'{"data": [{"id": "late"}]}'])
-    local.models_reply = Reply([gate, *found.steps])
+    gate, listing = Gate(), Reply([b'{"data": [{"id": "late"}]}'])
+    local.models_reply = Reply([gate, *listing.steps])
     with program.chat() as screen:
         screen.wait_for(at_prompt)
         screen.send("half a question")
@@ -103,7 +103,7 @@ def test_what_was_typed_meanwhile_stays_at_the_prompt(program, local):
 
 
 @pytest.mark.parametrize("arguments", [("-m", "demo"), ("-m", "m", "--base-url", "http://127.0.0.1:1/v1")])
-def test_who_has_chosen_is_offered_nothing(arguments, program, local):
+def test_no_offer_to_users_who_chose_a_model(arguments, program, local):
     with program.chat(*arguments) as screen:
         screen.wait_for(at_prompt)
         screen.send("/exit" + ENTER)
@@ -121,8 +121,8 @@ def test_models_list_names_what_runs_here(program, local):
     done = program.invoke("models", "list")
     assert (done.out, done.code) == ("* demo\n", 0)
     assert "  a model server runs here with qwen3:8b, llama3.2: swarmchat -m qwen3:8b" in done.err
-    found = json.loads(program.invoke("models", "list", "--json").out)["found"]
-    assert [each["models"] for each in found] == [["nomic-embed-text", "qwen3:8b", "llama3.2"]]
+    servers = json.loads(program.invoke("models", "list", "--json").out)["found"]
+    assert [each["models"] for each in servers] == [["nomic-embed-text", "qwen3:8b", "llama3.2"]]
 
 
 def test_nothing_of_it_is_loaded_before_the_first_prompt(program):

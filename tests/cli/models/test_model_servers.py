@@ -14,17 +14,17 @@ def ask(screen, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "message"),
     [
         (None, "the server has no model 'test-modl'; did you mean 'test-model'?"),
         (failure(404), "test-modl answers from now on, with a window of 32,000 tokens you ❯"),
         (failure(401, "no such key"), "could not check whether the server has it: http"),
     ],
 )
-def test_a_model_is_looked_up_where_the_server_says_what_it_has(reply, told, program, server):
+def test_a_model_is_looked_up_where_the_server_says_what_it_has(reply, message, program, server):
     server.models_reply = reply
     with program.chat("-s", "s") as screen:
-        say(screen, "/model test-modl", told)
+        say(screen, "/model test-modl", message)
         assert "Traceback" not in screen.text
 
 
@@ -108,7 +108,7 @@ def test_what_the_doctor_says_of_a_server(listing, reply, expected, program, ser
     server.reply(*[reply] * 20)
     done = program.invoke("doctor", "--json")
     document = json.loads(done.out)
-    found = {check["name"]: check for check in document["checks"]}
-    assert {name: found[name]["status"] for name in expected} == expected
+    checks = {check["name"]: check for check in document["checks"]}
+    assert {name: checks[name]["status"] for name in expected} == expected
     assert done.code == int("failed" in expected.values()) == int(not document["ok"])
     assert not any(".." in check["found"] + check["advice"] for check in document["checks"])

@@ -59,19 +59,19 @@ def test_json_is_one_document(program, server):
     server.reply(*[Behaviour(usage=False)] * MANY)
     done = program.invoke("models", "test", "--json", "--quick")
     assert (done.err, done.code) == ("", 0)
-    found = json.loads(done.out)
-    assert (found["model"], found["server"], found["error"]) == ("test-model", server.base_url, None)
-    assert found["usable"] == {"chat": "yes", "tools": "yes", "swarms": "yes"}
-    assert found["quirks"].keys() == {"no_usage"}
-    assert found["quirks"]["no_usage"]["advice"].startswith("swarmchat counts the tokens itself")
-    assert found["probes"][2] == {
+    report = json.loads(done.out)
+    assert (report["model"], report["server"], report["error"]) == ("test-model", server.base_url, None)
+    assert report["usable"] == {"chat": "yes", "tools": "yes", "swarms": "yes"}
+    assert report["quirks"].keys() == {"no_usage"}
+    assert report["quirks"]["no_usage"]["advice"].startswith("swarmchat counts the tokens itself")
+    assert report["probes"][2] == {
         "name": "usage",
         "status": "quirk",
         "seen": "none reported",
         "quirks": ["no_usage"],
         "steps": [],
     }
-    assert found["requests"] == 19
+    assert report["requests"] == 19
 
 
 def test_a_model_that_cannot_chat(program, server):
@@ -112,9 +112,9 @@ def test_errors_of_the_provider_follow_what_was_found(reply: Reply, code, compla
     assert complaint in done.err
     assert KEY not in done.err + done.out
     if as_json:
-        found = json.loads(done.out)
-        assert complaint in found["error"]
-        assert [each["name"] for each in found["probes"]][-1] == "streaming"
+        report = json.loads(done.out)
+        assert complaint in report["error"]
+        assert [each["name"] for each in report["probes"]][-1] == "streaming"
     else:
         assert list(rows(done.out))[-1] == "streams its answer"
         assert "usable for tools:   unknown\n" in done.out
@@ -128,7 +128,7 @@ def test_a_server_that_is_not_there(program):
     assert (listed.out, listed.code) == ("", 69)
 
 
-def test_waits_are_told(program, server):
+def test_waits_are_reported(program, server):
     program.env["SWARMCHAT_RETRIES"] = "4"
     server.reply(failure(500, "oops", {"retry-after-ms": "1"}), *[Behaviour()] * MANY)
     done = program.invoke("models", "test", "--quick")
@@ -190,8 +190,8 @@ def test_models_are_listed(program, server):
     server.models = ["zeta", "test-model"]
     done = program.invoke("models", "list")
     assert (done.out, done.err, done.code) == ("  demo\n* test-model\n  zeta\n", "", 0)
-    found = json.loads(program.invoke("models", "list", "--json").out)
-    assert found == {
+    listing = json.loads(program.invoke("models", "list", "--json").out)
+    assert listing == {
         "server": server.base_url,
         "models": [
             {"id": "demo", "owner": "swarmchat", "current": False},
@@ -202,7 +202,7 @@ def test_models_are_listed(program, server):
     }
 
 
-def test_without_a_server_there_is_the_demo_model(program):
+def test_the_demo_model_is_the_default(program):
     done = program.invoke("models", "list")
     assert (done.out, done.code) == ("* demo\n", 0)
     assert done.err.startswith("  to connect a model: set OPENAI_API_KEY, or name a server with -m MODEL --base-url ")

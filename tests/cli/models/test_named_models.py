@@ -87,7 +87,7 @@ def test_an_address_alone_takes_the_only_model(program, other):
     assert f"which model of {other.base_url}? Name it with -m MODEL" in done.err
 
 
-def test_an_outage_is_said_and_recorded(program, server, other):
+def test_an_outage_is_reported_and_recorded(program, server, other):
     configure(program, 'retries = 0\nfallback = ["fast"]\n' + table(other))
     server.reply(failure(503))
     done = program.invoke("-s", "s", "hello")

@@ -117,33 +117,33 @@ def complete(*lines: str) -> list[list[str]]:
                 pass
         async with await Session.open(backend, DemoModel(), client="ann", name="box", swarm=swarm) as session:
             completer = SlashCompleter(chat_in(session))
-            found = []
+            candidates = []
             for line in lines:
                 asked = completer.get_completions_async(Document(line), CompleteEvent())
-                found.append([completion.text async for completion in asked])
-            return found
+                candidates.append([completion.text async for completion in asked])
+            return candidates
 
     return asyncio.run(run())
 
 
-def test_completion_of_commands_and_of_what_stands_behind_them(tmp_path, monkeypatch):
+def test_completion_of_commands_and_their_arguments(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.md").touch()
     (tmp_path / "sub folder").mkdir()
     (tmp_path / "sub folder" / ".hidden").touch()
-    found = complete(
+    candidates = complete(
         "/", "/st", "/agent ", "/agent R", "/ag s", "/state o", "/export n", "/export ! s", "/export sub folder/"
     )
     valid = {f"/{name}" for name, each in COMMANDS.items() if each.is_useful is always}
-    assert valid <= set(found[0])
+    assert valid <= set(candidates[0])
     # There is nobody to go back to, and nothing to take back.
-    assert not {"/back", "/undo", "/retry", "/edit"} & set(found[0])
-    assert {"/stack", "/state"} <= set(found[1])
-    assert found[2:] == [["sales", "refunds"], ["refunds"], [], ["order"], ["notes.md"], ["! sub folder/"], []]
+    assert not {"/back", "/undo", "/retry", "/edit"} & set(candidates[0])
+    assert {"/stack", "/state"} <= set(candidates[1])
+    assert candidates[2:] == [["sales", "refunds"], ["refunds"], [], ["order"], ["notes.md"], ["! sub folder/"], []]
 
 
 def test_completion_of_what_commands_take():
-    found = complete(
+    candidates = complete(
         "/call fin",
         "/call find_fact ",
         '/call find_fact {"about": "x, ',
@@ -159,10 +159,18 @@ def test_completion_of_what_commands_take():
         "/memory ",
         "/unpin ",
     )
-    assert found[:4] == [["find_fact"], ['find_fact {"about": ""}'], [], ['find_fact {"about": "x, y", "limit": ']]
-    assert found[4:6] == [[], ["reasoning_effort"]]
-    assert found[6] == [f"reasoning_effort {word}" for word in ("low", "medium", "high", "default")]
-    assert found[7:] == [["rescue repair,flush"], ["play", "place_order"], ["pl* deny"], ["other"], ["box"], [], []]
+    assert candidates[:4] == [["find_fact"], ['find_fact {"about": ""}'], [], ['find_fact {"about": "x, y", "limit": ']]
+    assert candidates[4:6] == [[], ["reasoning_effort"]]
+    assert candidates[6] == [f"reasoning_effort {word}" for word in ("low", "medium", "high", "default")]
+    assert candidates[7:] == [
+        ["rescue repair,flush"],
+        ["play", "place_order"],
+        ["pl* deny"],
+        ["other"],
+        ["box"],
+        [],
+        [],
+    ]
 
 
 def test_completion_offers_nothing_for_what_is_no_command_and_never_fails():

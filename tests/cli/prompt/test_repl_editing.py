@@ -148,7 +148,7 @@ def test_vi(program, server):
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10)])
-def test_tab_completes_commands_and_what_stands_behind_them(columns, rows, program):
+def test_tab_completes_commands_and_their_arguments(columns, rows, program):
     with program.chat("-S", "helpdesk", "-s", "s", columns=columns, rows=rows) as screen:
         screen.wait_for(at_prompt)
         screen.send("/agen" + TAB)

@@ -220,7 +220,7 @@ def test_dropping_the_queue(program, server):
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_ctrl_z_suspends_and_fg_goes_on(busy, program, server):
+def test_ctrl_z_suspends_and_fg_continues(busy, program, server):
     gate = Gate()
     server.reply(text("half", gate, " and half"))
     env = {**program.env, "PS1": "shell> ", "PS2": ""}
@@ -264,6 +264,6 @@ def test_a_terminal_that_closes_loses_nothing(program, server):
         screen.wait_for("1 queued · ❯ a draft")
         screen.process.close(force=False)
         screen.process.wait()
-    assert program.said("s") == ["hello", "partly"]
+    assert program.messages("s") == ["hello", "partly"]
     entered = (program.home / ".local/share/swarmchat/prompts").read_text()
     assert entered.index("+hello") < entered.index("+queued") < entered.index("+a draft")

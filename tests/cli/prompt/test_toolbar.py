@@ -43,32 +43,32 @@ def test_what_a_session_costs():
     async def run() -> list[float | None]:
         backend = open_backend("memory:")
         model = ScriptedModel([answer, replace(answer), Answer("No figures.")], name="dear")
-        found = []
+        costs = []
         async with await Session.open(backend, model, client="ann", name="box") as session:
             cost = Cost({"dear": (0.15, 0.60), "other": (1, 1)})
-            found.append(cost.of(session))
+            costs.append(cost.of(session))
             for text in "abc":
                 async for _ in session.run_turn(text):
                     pass
-                found.append(cost.of(session))
+                costs.append(cost.of(session))
         async with await Session.open(backend, model, client="ann", name="box") as session:
             # What was before is read, and then counted.
             again = Cost({"dear": (0.15, 0.60)})
             while (amount := again.of(session)) is None:  # noqa: ASYNC110 - the toolbar looks again and again, too
                 await asyncio.sleep(0)
-            found.append(amount)
-            found.append(Cost({"other": (1, 1)}).of(session))
-            found.append(Cost({}).of(session))
-        return found
+            costs.append(amount)
+            costs.append(Cost({"other": (1, 1)}).of(session))
+            costs.append(Cost({}).of(session))
+        return costs
 
-    found = asyncio.run(run())
-    assert found == [None, pytest.approx(0.45), pytest.approx(0.9), pytest.approx(0.9), pytest.approx(0.9), None, None]
+    costs = asyncio.run(run())
+    assert costs == [None, pytest.approx(0.45), pytest.approx(0.9), pytest.approx(0.9), pytest.approx(0.9), None, None]
 
 
 @pytest.mark.parametrize(
     "value", ["5", "{", '{"m": [1]}', '{"m": [1, -1]}', '{"m": [1, "2"]}', '{"m": [true, 1]}', "[]"]
 )
-def test_prices_that_make_no_sense(value):
+def test_invalid_prices(value):
     with pytest.raises(ConfigError, match=r"\$SWARMCHAT_PRICES: prices is .* expected prices of a million tokens"):
         load_settings({}, {"SWARMCHAT_PRICES": value}, [])
 

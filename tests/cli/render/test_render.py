@@ -29,7 +29,7 @@ def shown(*events, **options) -> tuple[str, str]:
     return answers.getvalue(), remarks.getvalue()
 
 
-def said(*pieces: str) -> list[TextDelta]:
+def texts(*pieces: str) -> list[TextDelta]:
     return [TextDelta(piece, "assistant") for piece in pieces]
 
 
@@ -37,7 +37,7 @@ def end(text: str = "done", finish: str = "stop") -> TurnEnded:
     return TurnEnded(1, text, finish, 10, None)
 
 
-def test_what_is_said_about_an_answer_goes_to_remarks_only():
+def test_remarks_about_an_answer_go_to_remarks_only():
     assert shown(Warned("odd\x1b[2J")) == ("", "  warning: odd␛[2J\n")
     assert shown(end(finish="length"))[1] == "  the answer was cut off: the model reached its limit of tokens\n"
     assert shown(ReasoningDelta("hm", "assistant"), end()) == ("", "")
@@ -50,21 +50,21 @@ def test_the_message_of_a_policy_is_the_answer_to_a_refused_question():
 
 
 def test_the_answer_goes_to_answers_only_and_ends_its_line():
-    assert shown(*said("One ", "two"), end()) == ("One two\n", "")
+    assert shown(*texts("One ", "two"), end()) == ("One two\n", "")
 
 
 @pytest.mark.parametrize("pieces", [["\n\n", "\nA\n\nb", "\n", "\n"], ["\n\n\nA\n\nb\n\n"], ["A", "\n", "\nb"]])
 def test_lines_that_are_empty_at_either_end_are_dropped(pieces):
-    assert shown(*said(*pieces), end()) == ("A\n\nb\n", "")
+    assert shown(*texts(*pieces), end()) == ("A\n\nb\n", "")
 
 
 def test_in_a_chat_each_answer_begins_with_a_name():
-    answers, _ = shown(*said("\n", "Hi", " you"), end(), *said("Again"), end(), chat=True)
+    answers, _ = shown(*texts("\n", "Hi", " you"), end(), *texts("Again"), end(), chat=True)
     assert answers == "assistant ❯ Hi you\nassistant ❯ Again\n"
 
 
 def test_colour_is_on_names_and_remarks_only():
-    answers, remarks = shown(*said("Hi"), Warned("x"), chat=True, colour=True)
+    answers, remarks = shown(*texts("Hi"), Warned("x"), chat=True, colour=True)
     assert answers == "\x1b[1massistant\x1b[0m ❯ Hi\n"
     assert remarks == "\x1b[2m  warning: x\x1b[0m\n"
 
@@ -72,7 +72,7 @@ def test_colour_is_on_names_and_remarks_only():
 def test_a_remark_never_joins_the_line_of_an_answer():
     stream = io.StringIO()
     renderer = Renderer(stream, stream)
-    for event in (*said("half"), Warned("careful"), *said(" done"), end()):
+    for event in (*texts("half"), Warned("careful"), *texts(" done"), end()):
         renderer.show(event)
     assert stream.getvalue() == "half\n  warning: careful\n done\n"
 
@@ -104,7 +104,7 @@ def test_a_reader_that_left_is_no_error_and_the_rest_is_dropped():
     os.close(reader)
     with open(writer, "w", encoding="utf-8", closefd=False) as answers:
         renderer = Renderer(answers, io.StringIO())
-        for event in (*said("a", "b"), end()):
+        for event in (*texts("a", "b"), end()):
             renderer.show(event)
         renderer.check_output()
         os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
@@ -114,7 +114,7 @@ def test_a_reader_that_left_is_no_error_and_the_rest_is_dropped():
 def test_an_answer_that_nothing_took_is_an_error():
     with open("/dev/full", "w", encoding="utf-8") as answers:
         renderer = Renderer(answers, io.StringIO())
-        renderer.show(said("a")[0])
+        renderer.show(texts("a")[0])
         with pytest.raises(OutputLost, match="standard output cannot be written: No space left on device"):
             renderer.check_output()
         os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
@@ -124,7 +124,7 @@ def test_a_stream_that_knows_ascii_only_gets_an_ascii_mark():
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, "ascii", errors="replace")
     renderer = Renderer(stream, io.StringIO(), chat=True)
-    renderer.show(said("naïve 漢")[0])
+    renderer.show(texts("naïve 漢")[0])
     renderer.end_answer()
     assert raw.getvalue() == b"assistant > na?ve ?\n"
 
@@ -188,7 +188,7 @@ def wide(monkeypatch):
     monkeypatch.setenv("LINES", "10")
 
 
-def test_what_goes_on_is_told_until_something_is_said(wide):
+def test_the_activity_is_shown_until_there_is_output(wide):
     following = Following()
     dig, look = (ToolStarted(name, "{}", "desk") for name in ("dig", "look"))
     dug, looked = (ToolFinished(name, "{}", "ok", "found", "desk", 0.0) for name in ("dig", "look"))
@@ -228,7 +228,7 @@ def test_what_goes_on_is_told_until_something_is_said(wide):
     assert following.lines() == last
 
 
-def test_nothing_is_live_behind_an_emoji_whose_width_nobody_knows(wide):
+def test_nothing_is_live_behind_an_emoji_of_unknown_width(wide):
     following = Following()
     following.follow(
         TextDelta("So \U0001f469\u200d\U0001f469\u200d\U0001f467 **fa", "desk"),

@@ -165,7 +165,7 @@ def test_written_by_hand(program):
         (lambda r: r.pop(10), "a further answer of the model was asked for, and is not in the transcript"),
         (
             lambda r: r.insert(5, {"type": "assistant", "text": "and"}),
-            "the answer 'and' is in the transcript, and nothing",
+            "the answer 'and' is in the transcript, but was not",
         ),
         (lambda r: r.insert(5, {"type": "tool", "result": "too much"}), "the result 'too much' is in the transcript"),
     ],
@@ -294,7 +294,7 @@ def test_a_tool_that_fails_without_a_written_result(program):
 def test_a_result_that_no_call_asked_for(line, mode, program):
     done = replay_shop(program, [*PRICED[:3], line, PRICED[3]], mode)
     assert done.code == DIFFERENT
-    assert "the result 'unasked' is in the transcript, and nothing asked for it" in done.out
+    assert "the result 'unasked' is in the transcript, but was not asked for" in done.out
 
 
 def test_a_converted_argument_is_a_difference_too(program):
@@ -347,28 +347,28 @@ def test_without_a_swarm_the_tools_are_those_that_are_expected(program):
     [
         (2, b'{"type":"user","text":"hi"', "breaks off after 26 bytes"),
         (2, b'{"type":"user","text":"hi"\n', "it is not JSON"),
-        (2, b'{"type":"user","text":17}\n', "there is no text in it"),
+        (2, b'{"type":"user","text":17}\n', "it has no text"),
         (2, b'{"type":"uesr","text":"hi"}\n', "the type is 'uesr', expected one of session, user, assistant"),
-        (2, b'{"type":"user","txt":"hi"}\n', "nothing is known of 'txt' in a 'user' line; did you mean 'text'?"),
+        (2, b'{"type":"user","txt":"hi"}\n', "unknown field 'txt' in a 'user' line; did you mean 'text'?"),
         (2, b'{"type":"user","text":"\xff"}\n', "expected UTF-8"),
-        (2, b"[1]\n", "it is no object with a 'type'"),
+        (2, b"[1]\n", "it is not an object with a 'type'"),
         (2, b'{"v":2,"type":"user","text":"hi"}\n', "format version 2"),
-        (2, b'{"type":"assistant","text":"hi"}\n', "nobody has asked yet"),
-        (2, b'{"type":"expect","contains":"hi"}\n', "nothing was said yet"),
+        (2, b'{"type":"assistant","text":"hi"}\n', "no question comes before it"),
+        (2, b'{"type":"expect","contains":"hi"}\n', "no question comes before it"),
         (3, b'{"type":"user","text":"a"}\n{"type":"expect","contians":"hi"}\n', "did you mean 'contains'?"),
         (3, b'{"type":"user","text":"a"}\n{"type":"expect","rescues":"x"}\n', "expected int or list"),
-        (3, b'{"type":"user","text":"a"}\n{"type":"expect","matches":"("}\n', "is no regular expression"),
+        (3, b'{"type":"user","text":"a"}\n{"type":"expect","matches":"("}\n', "is not a regular expression"),
         (3, b'{"type":"user","text":"a"}\n{"type":"expect"}\n', "it expects nothing"),
         (3, b'{"type":"user","text":"a"}\n{"type":"assistant","calls":[{"tool":"x"}]}\n', "a call is"),
         (
             3,
             b'{"type":"user","text":"a"}\n{"type":"assistant","calls":[{"name":"x","args":1}]}\n',
-            "of 'args' in a call",
+            "field 'args' in a call",
         ),
         (3, b'{"type":"user","text":"a"}\n{"type":"tool","result":"x","status":"fine"}\n', "expected one of ok, error"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_with_its_line(number, line, message, program):
+def test_an_unusable_file_is_reported_with_its_line(number, line, message, program):
     path = program.folder / "bad.jsonl"
     path.write_bytes(b'{"type":"session"}\n' + line)
     before = path.read_bytes()
@@ -387,7 +387,7 @@ def test_a_file_that_cannot_be_used_is_told_with_its_line(number, line, message,
         (lambda all_: all_.insert(3, all_[2]), "line 4: 'seq' is 2, expected 3"),
         (lambda all_: all_.__setitem__(2, all_[2].replace(b'"v":1', b'"v":9')), "line 3: the log has format version 9"),
         (lambda all_: all_.__setitem__(2, all_[2][:40]), "line 3: it is not JSON"),
-        (lambda all_: all_.insert(4, b'{"type":"expect","agnet":"x"}'), "line 5: nothing is known of 'agnet'"),
+        (lambda all_: all_.insert(4, b'{"type":"expect","agnet":"x"}'), "line 5: unknown field 'agnet'"),
         (lambda all_: all_.__setitem__(1, b"[" * 100_000), "line 2: it is nested more than 100 levels deep"),
     ],
 )
@@ -410,7 +410,7 @@ def test_a_line_of_100_megabytes(program):
     assert "long.jsonl, line 2: has 100 MB, expected 64 MB at most" in done.err
 
 
-def test_a_folder_goes_on_after_a_bad_file(program, log, other):
+def test_a_folder_continues_after_a_bad_file(program, log, other):
     (program.folder / "more").mkdir()
     by_hand(program, *BY_HAND, name="more/hand.json")
     by_hand(program, *BY_HAND[:-1], {"type": "expect", "refused": False}, name="more/unlike.jsonl")
@@ -532,7 +532,7 @@ def test_what_cannot_be_asked_for(arguments, code, message, program, log):
     assert message in done.err
 
 
-def test_a_swarm_of_ones_own_has_to_be_named(program, log):
+def test_a_users_swarm_must_be_named(program, log):
     (program.folder / "log.jsonl").write_bytes(log.read_bytes().replace(b'"swarm":"helpdesk"', b'"swarm":"shop"'))
     done = program.invoke("replay", "log.jsonl")
     assert done.code == 2
@@ -564,7 +564,7 @@ def test_a_conversation_of_another_program_has_a_stand_in(program):
     assert (done.code, "the instructions of agent" in done.out or "agent" in done.out) == (DIFFERENT, True)
 
 
-def test_live_tells_how_far_it_went_another_way(program, log):
+def test_live_reports_how_much_differs(program, log):
     done = program.invoke("replay", "log.jsonl", "--mode", "live", "-m", "demo")
     assert (done.err, done.code) == ("", 0)
     table = done.out.splitlines()

@@ -55,8 +55,8 @@ def test_sessions_are_listed_the_last_used_first(program, place, tea):
     assert program.invoke("chat", "-s", "hello", *place, "Hi there").code == 0
     first, second = sessions(program, "list", *place).splitlines()
     assert first.startswith("hello  ")
-    kept = "  23 h left" if place[:2] == ["-b", "redis"] else ""
-    assert first.endswith(f"  1 turn{kept}  assistant/demo  Hi there")
+    lifetime = "  23 h left" if place[:2] == ["-b", "redis"] else ""
+    assert first.endswith(f"  1 turn{lifetime}  assistant/demo  Hi there")
     assert second.startswith("tea    ")
     # It was imported just now, and last used long ago: how long it stays is not known.
     assert re.search(r"  2 turns +till/gpt  A tea, please$", second)
@@ -75,7 +75,7 @@ def test_sessions_are_listed_the_last_used_first(program, place, tea):
         "backend": "",
         "expires": None,
     }
-    assert (rows[0]["expires"] is None) == (kept == "")
+    assert (rows[0]["expires"] is None) == (lifetime == "")
     assert len(json.loads(sessions(program, "list", *place, "--json", "--limit", "1"))) == 1
     assert sessions(program, "list", *place, "--client", "bob") == ""
 
@@ -88,11 +88,11 @@ def test_all_looks_into_disk_and_redis_and_says_what_it_could_not_reach(program,
     sessions(program, "copy", "tea", "--to", "redis", "--redis-url", redis_url)
     listed = sessions(program, "list", "--all", "--redis-url", redis_url)
     assert sorted(line.split()[0] for line in listed.splitlines()) == ["disk", "redis"]
-    found = sessions(program, "search", "cake", "--all", "--redis-url", redis_url)
-    assert len(found.splitlines()) == 4
+    output = sessions(program, "search", "cake", "--all", "--redis-url", redis_url)
+    assert len(output.splitlines()) == 4
     program.invoke("sessions", "delete", "tea", "--yes")
-    found = sessions(program, "search", "cake", "--all", "-s", "tea", "--redis-url", redis_url)
-    assert len(found.splitlines()) == 2
+    output = sessions(program, "search", "cake", "--all", "-s", "tea", "--redis-url", redis_url)
+    assert len(output.splitlines()) == 2
     sessions(program, "import", str(tea))
     away = program.invoke("sessions", "list", "--all", "--redis-url", "redis://localhost:1/0?deadline=0.1")
     assert away.code == 0
@@ -308,7 +308,7 @@ def test_a_bad_file_changes_nothing_though_others_are_good(program, place, tea):
     assert sessions(program, "list", *place) == ""
 
 
-def test_ctrl_c_stops_an_import_and_the_same_command_goes_on(program):
+def test_ctrl_c_stops_an_import_and_the_same_command_continues_it(program):
     lines = lines_of([asked(f"question {number}") for number in range(2500)], "long")
     path = write_file(program.folder / "long.jsonl", lines)
     sessions(program, "list")
@@ -388,9 +388,9 @@ def test_repair(program, place, tea):
         await backend.close()
 
     asyncio.run(damage())
-    found = program.invoke("sessions", "repair", "tea", "--dry-run", *place)
-    assert (found.code, found.err) == (1, "")
-    assert found.out.startswith("line 13: '{broken' is not JSON")
+    report = program.invoke("sessions", "repair", "tea", "--dry-run", *place)
+    assert (report.code, report.err) == (1, "")
+    assert report.out.startswith("line 13: '{broken' is not JSON")
     done = json.loads(sessions(program, "repair", "tea", "--json", *place))
     assert done["kept_as"] == "tea-before-repair"
     assert sessions(program, "export", "tea", *place).encode() == b"".join(line + b"\n" for line in TEA)

@@ -13,7 +13,7 @@ SECRET = "local-hunter2-0123456789"
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("text", "shown"),
     [
         (f"my key is {SECRET}.", "my key is ***."),
         ('{"password": "a\\"b/c d"}', '{"password": "***"}'),
@@ -29,8 +29,8 @@ SECRET = "local-hunter2-0123456789"
         ("the api key is missing; token=1 in code; authorization: none", None),
     ],
 )
-def test_what_looks_like_a_secret_or_is_one(said, shown):
-    assert mask_secrets([{"content": said}], [SECRET, 'a"b/c d']) == [{"content": shown or said}]
+def test_what_looks_like_a_secret_or_is_one(text, shown):
+    assert mask_secrets([{"content": text}], [SECRET, 'a"b/c d']) == [{"content": shown or text}]
 
 
 VALUES = st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
@@ -68,7 +68,7 @@ def test_a_key_that_the_user_typed_is_sent_and_not_shown(program, server):
         assert "You typed ***, and redis://***@h/0 is yours." in " ".join(shown.split())
     # What was said is what was said: the model got it, and the log has it.
     assert server.chats[0]["messages"][-1]["content"].startswith(f"is {SECRET} a good key")
-    assert SECRET in program.said("s")[0]
+    assert SECRET in program.messages("s")[0]
 
 
 def test_an_error_that_repeats_the_key(program, server):

@@ -108,7 +108,7 @@ def test_a_profile_may_have_tables(write):
         ("fallback = [3]", "expected names"),
     ],
 )
-def test_what_is_wrong_is_said(write, line, complaint):
+def test_problems_are_reported(write, line, complaint):
     with pytest.raises(ConfigError, match=complaint) as raised:
         load(write, line)
     assert "sk-very-secret" not in str(raised.value)

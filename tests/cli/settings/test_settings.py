@@ -117,7 +117,7 @@ def test_values(name, value, read):
         ("a = " + "[" * 5000, "is not valid TOML"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_said_with_the_file(content, complaint, write):
+def test_problems_in_a_file_name_the_file(content, complaint, write):
     path = write("swarmchat.toml", content)
     with pytest.raises(ConfigError) as raised:
         load_settings({}, {}, [path])
@@ -126,7 +126,7 @@ def test_what_is_wrong_in_a_file_is_said_with_the_file(content, complaint, write
     assert raised.value.exit_code == 78
 
 
-def test_what_is_wrong_in_a_variable_is_said_with_the_variable():
+def test_problems_in_a_variable_name_the_variable():
     with pytest.raises(ConfigError, match=r"\$SWARMCHAT_MAX_CONTEXT: max_context is 'x'"):
         load_settings({}, {"SWARMCHAT_MAX_CONTEXT": "x"}, [])
 
@@ -143,7 +143,7 @@ def test_secrets_are_not_shown(content, write):
     assert "hunter2" not in str(raised.value)
 
 
-def test_a_file_that_is_none_does_not_hold_the_program_up(tmp_path):
+def test_a_pipe_as_settings_file_does_not_block_the_program(tmp_path):
     pipe = tmp_path / "swarmchat.toml"
     os.mkfifo(pipe)
     for path in (pipe, tmp_path):

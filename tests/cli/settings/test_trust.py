@@ -57,16 +57,16 @@ def test_each_lifetime_can_be_set():
 
 
 @pytest.mark.parametrize(
-    ("origin", "kept"),
+    ("origin", "approval"),
     [
         (FOLDER, {"refund": "deny", "ask_*": "ask"}),
         ("/home/ann/.config/swarmchat/config.toml", {"refund": "deny", "ask_*": "ask", "*": "auto"}),
     ],
 )
-def test_a_folder_makes_approval_stricter_only(origin, kept):
+def test_a_folder_makes_approval_stricter_only(origin, approval):
     rules = {"refund": "deny", "ask_*": "ask", "*": "auto"}
     settings = replace(Settings(), approve=rules, origins={"approve": origin})
-    assert wiring.session_settings(settings).approve == kept
+    assert wiring.session_settings(settings).approve == approval
 
 
 def test_a_name_of_the_program_is_not_looked_for_in_the_folder(tmp_path, monkeypatch):

@@ -62,7 +62,7 @@ def test_models(settings, kind, name):
     assert (type(model), model.name) == (kind, name)
 
 
-def test_a_server_of_ones_own_needs_the_name_of_a_model():
+def test_a_server_needs_the_name_of_a_model():
     with pytest.raises(ConfigError, match="which model of http://localhost:1/v1"):
         wiring.make_model(Settings(base_url="http://localhost:1/v1"), interactive=False)
 
@@ -86,7 +86,7 @@ def test_a_folder_does_not_choose_who_gets_the_users_key(write):
     assert wiring.make_model(without, interactive=False).name == "m"
 
 
-def test_what_the_folder_decides_is_told(write):
+def test_settings_of_the_folder_are_reported(write):
     settings = in_folder(write, 'backend = "memory"\nsystem = "x"', {})
     assert wiring.project_settings(settings) == ["./swarmchat.toml sets backend, system"]
     assert wiring.project_settings(Settings()) == []
@@ -114,7 +114,7 @@ def test_the_system_message_can_be_replaced_and_left_out(system, prompt):
     assert swarm.agent(swarm.default).prompt == prompt
 
 
-def test_prompts_are_kept_beside_the_sessions_where_they_can_be():
+def test_prompts_are_stored_next_to_the_sessions_where_possible():
     assert wiring.prompts_file(Settings(data_dir="/data")) == Path("/data/prompts")
     assert wiring.prompts_file(Settings(backend="memory", data_dir="/data")) is None
     assert wiring.prompts_file(Settings(backend="redis", data_dir="~no-such-user-here")) is None

@@ -116,7 +116,7 @@ def test_context_shows_what_would_be_sent_and_what_it_costs():
     assert "hello" in lines[3]
 
 
-def test_context_tells_what_is_left_out_and_what_does_not_fit():
+def test_context_shows_what_is_left_out_and_what_does_not_fit():
     page = after_turns("/context", "count to 60", "hi", "count to 50", context_window=280, reserve=20)
     assert "not sent: 2 messages of turn 1: dropped to fit the window, which starts at record 4" in page
     assert "count to 60" not in page

@@ -53,8 +53,8 @@ def test_agents_are_listed_and_shown(program):
     listed = ok(program, "agents", "list", "-S", "helpdesk")
     assert listed.startswith("* triage  Answers questions and plays.\n    tools: find_fact, ")
     assert "    handoffs: sales, refunds\n  sales  Takes orders.\n" in listed
-    found = json.loads(ok(program, "agents", "list", "-S", "helpdesk", "--json"))
-    assert [(agent["name"], agent["default"]) for agent in found] == [
+    agents = json.loads(ok(program, "agents", "list", "-S", "helpdesk", "--json"))
+    assert [(agent["name"], agent["default"]) for agent in agents] == [
         ("triage", True),
         ("sales", False),
         ("refunds", False),
@@ -71,7 +71,7 @@ def test_agents_are_listed_and_shown(program):
     assert wrong == "swarm 'helpdesk' has no agent 'sale'; did you mean 'sales'?"
 
 
-def test_without_a_swarm_there_is_the_assistant(program):
+def test_the_assistant_is_the_default_swarm(program):
     assert ok(program, "agents", "list") == "* assistant\n"
     assert ok(program, "agents", "graph") == "assistant\n"
     assert ok(program, "tools", "list") == ""
@@ -142,8 +142,8 @@ def test_the_texts_of_a_swarm_cannot_control_the_terminal(command, program):
 
 
 def test_the_template_runs(program):
-    made = ok(program, "init", "shop").splitlines()
-    assert made == ["shop/swarm.toml", "shop/tools.py", "try it: swarmchat chat -S shop"]
+    created = ok(program, "init", "shop").splitlines()
+    assert created == ["shop/swarm.toml", "shop/tools.py", "try it: swarmchat chat -S shop"]
     assert "rye bread, 4.20" in answer(program, *SHOP, "-s", "s", "do you have something dark?")
     assert "Which bread, and how many?" in answer(program, *SHOP, "-s", "s", "I want to order")
     assert answer(program, *SHOP, "-s", "s", "2 rye bread") == "Noted: 2 x rye bread."
@@ -176,7 +176,7 @@ def test_a_template_overwrites_nothing(shop):
         (("(want|buy", "(want|buy("), "is not a regular expression"),
     ],
 )
-def test_what_is_wrong_with_a_swarm_is_told_with_its_place(change, complaint, shop):
+def test_errors_in_a_swarm_are_reported_with_their_place(change, complaint, shop):
     path = shop.folder / "shop/swarm.toml"
     path.write_text(path.read_text().replace(*change, 1))
     wrong = refused(shop, "chat", *SHOP, "hi", code=78)
@@ -370,7 +370,7 @@ def test_what_needs_approval_off_a_terminal(flags, settings, status, program):
         assert '  clerk · send_mail({"to": "bob"})  denied (--approve auto allows it)\n' in done.err
 
 
-def test_an_approval_that_is_none(program):
+def test_an_invalid_approval(program):
     wrong = refused(program, "chat", "--approve", "maybe", "hi", code=78)
     assert 'expected "auto", "ask" or "deny"' in wrong
 

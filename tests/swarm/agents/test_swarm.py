@@ -363,7 +363,7 @@ def test_the_same_call_again_and_again_is_stopped():
     run(scenario())
 
 
-def test_an_agent_that_there_is_no_more_is_replaced_and_said(backend_url):
+def test_a_removed_agent_is_replaced_and_reported(backend_url):
     async def scenario():
         backend = open_backend(backend_url)
         model = ScriptedModel([calling(call("transfer_to_sales")), "Sales here."])
@@ -383,10 +383,10 @@ def test_an_agent_that_there_is_no_more_is_replaced_and_said(backend_url):
 def test_an_agent_may_have_its_own_model_and_parameters():
     async def scenario():
         ours, theirs = ScriptedModel([calling(call("transfer_to_expert"))]), ScriptedModel(["Hm."], name="big")
-        made = []
+        created = []
 
         def models(name):
-            made.append(name)
+            created.append(name)
             return theirs
 
         swarm = Swarm(
@@ -396,7 +396,7 @@ def test_an_agent_may_have_its_own_model_and_parameters():
             open_backend("memory:"), ours, swarm=swarm, options={"models": models}
         ) as session:
             await say(session, "go")
-        assert made == ["big"]
+        assert created == ["big"]
         assert theirs.requests[0].parameters == {"temperature": 0}
         assert theirs.requests[0].model == "big"
 
@@ -599,7 +599,7 @@ def test_what_an_agent_may_not_say_is_not_shown_nor_sent_again():
         ),
     ],
 )
-def test_what_makes_no_sense_is_named(make, message):
+def test_invalid_definitions_are_named(make, message):
     with pytest.raises(DefinitionError, match=message):
         make()
 
@@ -615,7 +615,7 @@ def test_undeclared_states_and_storages_are_named():
     run(scenario())
 
 
-def test_a_state_has_a_default_of_its_own_and_is_cleared_for_good(backend_url):
+def test_a_state_has_its_own_default_and_stays_cleared(backend_url):
     async def scenario():
         backend = open_backend(backend_url)
         state = PersistState(ORDER, Store(backend), "ann", "s")
@@ -668,7 +668,7 @@ UPDATER = """if True:
 """
 
 
-def test_the_log_tells_of_each_changed_state_by_its_name():
+def test_the_log_names_each_changed_state():
     @tool
     async def count(ctx: Context) -> int:
         await ctx.memory.set("seen", True)
@@ -681,8 +681,8 @@ def test_the_log_tells_of_each_changed_state_by_its_name():
             open_backend("memory:"), ScriptedModel([calling(call("count")), "ok"]), swarm=swarm
         ) as session:
             await say(session, "go")
-            told = [(record.type, record.data) for record in session.records if record.type in ("state", "memory")]
-        assert told == [("memory", {"value": {"seen": True}}), ("state", {"name": "my: count", "value": 2})]
+            changes = [(record.type, record.data) for record in session.records if record.type in ("state", "memory")]
+        assert changes == [("memory", {"value": {"seen": True}}), ("state", {"name": "my: count", "value": 2})]
 
     run(scenario())
 
@@ -811,7 +811,7 @@ def test_presence_while_a_session_is_open(backend_url):
     run(scenario())
 
 
-def test_a_session_that_goes_on_takes_the_presence_of_the_dead(backend_url):
+def test_a_resumed_session_takes_over_the_presence_of_a_dead_process(backend_url):
     async def scenario():
         backend = open_backend(backend_url)
         dead = PersistAlive(backend, "shop")

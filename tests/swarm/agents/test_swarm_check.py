@@ -31,8 +31,8 @@ async def look(ctx: Context, about: str, limit: int = 3) -> str:
 def findings(folder, code, approve=None):
     (folder / "shop.py").write_text(code)
     return [
-        (found.severity, f"{found.where}: {found.problem}; {found.advice}")
-        for found in check_swarm(load_swarm("shop.py", folder), approve or {})
+        (finding.severity, f"{finding.where}: {finding.problem}; {finding.advice}")
+        for finding in check_swarm(load_swarm("shop.py", folder), approve or {})
     ]
 
 
@@ -179,8 +179,8 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("code", "tail", "severity", "text"), MISTAKES)
 def test_a_mistake_is_found(tmp_path, code, tail, severity, text):
-    ((found, message),) = findings(tmp_path, HEAD + code + tail)
-    assert (found, text in message) == (severity, True), message
+    ((line, message),) = findings(tmp_path, HEAD + code + tail)
+    assert (line, text in message) == (severity, True), message
 
 
 def test_a_rule_of_approval_that_matches_no_tool_is_found(tmp_path):

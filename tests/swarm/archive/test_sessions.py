@@ -163,8 +163,8 @@ def test_what_an_interrupted_import_has_left_can_be_deleted():
 @given(LOGS, st.lists(st.sampled_from(["secret", "a+", r"\d", "[A-Z]", r'"q": ?"', "red", "x?y", "tea"]), min_size=1))
 def test_redaction_leaves_no_match_and_a_log_that_is_one(folder, lines, patterns):
     redaction = Redaction(patterns)
-    made = [redaction.record(record) for record in records_of(lines)]
-    for record in made:
+    redacted = [redaction.record(record) for record in records_of(lines)]
+    for record in redacted:
         data = dict(record.data)
         texts = []
         if "message" in data:
@@ -179,10 +179,10 @@ def test_redaction_leaves_no_match_and_a_log_that_is_one(folder, lines, patterns
         for text in texts:
             rest = text.replace(MARK, "").replace("true", "")
             assert not any(re.search(pattern, rest if re.search(pattern, MARK) else text) for pattern in patterns), text
-    path = write_file(folder / "redacted.jsonl", [record.line for record in made])
+    path = write_file(folder / "redacted.jsonl", [record.line for record in redacted])
     with open_transcript(path, "ann") as transcript:
         assert transcript.sessions[0].count == len(lines)
-    messages = as_messages(made)
+    messages = as_messages(redacted)
     assert not messages or check_messages(messages, shared_ids=True) is None
 
 
@@ -199,9 +199,9 @@ def test_redaction_sees_through_json():
     assert redaction.text("{no json, Jörg}") == f"{{no json, {MARK}}}"
     assert redaction.text('{"number": 12}') == '{"number": 12}'
     [record] = records_of(lines_of([answered(None, call("c", "f", '{"to": "Jörg"}'))]))[1:]
-    made = redaction.record(record)
-    assert made.message["tool_calls"][0]["function"] == {"name": "f", "arguments": f'{{"to":"{MARK}"}}'}
-    assert redaction.record(records_of(TEA)[1]) is not made
+    redacted = redaction.record(record)
+    assert redacted.message["tool_calls"][0]["function"] == {"name": "f", "arguments": f'{{"to":"{MARK}"}}'}
+    assert redaction.record(records_of(TEA)[1]) is not redacted
     with pytest.raises(ValueError, match="matches the empty text"):
         Redaction(["x*"])
 
@@ -241,7 +241,7 @@ def test_what_was_undone_or_reset_is_not_exported():
     for page in pages:
         assert "three" in page
         assert "two" not in page
-    marked = [(said.text, said.undone) for said in dialogue(records_of(UNDONE), undone=True) if said.kind == "user"]
+    marked = [(entry.text, entry.undone) for entry in dialogue(records_of(UNDONE), undone=True) if entry.kind == "user"]
     assert marked == [("one", False), ("two", True), ("three", False)]
 
 
@@ -375,9 +375,9 @@ def test_a_session_is_repaired_and_kept_as_it_was():
         assert len(done.findings) == 1
         assert done.kept_as == "tea-before-repair"
         assert await stored_lines(backend, info) == TEA
-        kept = await find_session(backend, "ann", done.kept_as)
-        assert kept is not None
-        assert await stored_lines(backend, kept) == [*TEA, b"{broken"]
+        backup = await find_session(backend, "ann", done.kept_as)
+        assert backup is not None
+        assert await stored_lines(backend, backup) == [*TEA, b"{broken"]
         assert (await repair_session(backend, info)).kept_as is None
 
         await backend.commit(Append(key, (json.dumps(fields(TEA[1]) | {"v": 2}).encode(),)))
@@ -391,9 +391,9 @@ def test_a_session_is_repaired_and_kept_as_it_was():
 def test_a_file_is_repaired_and_kept_as_it_was(tmp_path):
     path = write_file(tmp_path / "x.jsonl", [*BROKEN, *TEA, b"oops"])
     before = path.read_bytes()
-    found = repair_file(path, dry_run=True)
-    assert list(found.findings[:-1]) == FINDINGS
-    assert found.findings[-1].startswith("line 20: 'oops' is not JSON")
+    report = repair_file(path, dry_run=True)
+    assert list(report.findings[:-1]) == FINDINGS
+    assert report.findings[-1].startswith("line 20: 'oops' is not JSON")
     assert path.read_bytes() == before
     done = repair_file(path)
     assert done.kept_as == f"{path}.bak"
@@ -433,7 +433,7 @@ def test_every_record_of_a_chat_is_one_that_can_be_imported(tmp_path):
     asyncio.run(run())
 
 
-def test_everything_that_happens_is_told_in_a_line():
+def test_every_event_is_one_line():
     parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": "x"}}]
     legacy = {"role": "assistant", "content": None, "function_call": {"name": "old", "arguments": "{}"}}
     lines = lines_of(
@@ -465,8 +465,8 @@ def test_everything_that_happens_is_told_in_a_line():
             ("undo", None, {"from": 1, "to": 1}),
         ]
     )
-    told = [(said.kind, said.who, said.text, said.status) for said in dialogue(records_of(lines[:-1]))]
-    assert told == [
+    lines_told = [(entry.kind, entry.who, entry.text, entry.status) for entry in dialogue(records_of(lines[:-1]))]
+    assert lines_told == [
         ("system", "system", "Be brief.", ""),
         ("user", "user", "look\n[image_url]", ""),
         ("note", "desk", "the 3 oldest messages are no longer sent", ""),
@@ -475,8 +475,8 @@ def test_everything_that_happens_is_told_in_a_line():
         ("note", "desk", "the answer ended: interrupted", ""),
         ("assistant", "desk", "I will not", ""),
         ("call", "desk", "done", "ok"),
-        ("note", "reset", "nothing before this is sent any more", ""),
-        ("note", "desk", "nothing before this is sent any more to desk", ""),
+        ("note", "reset", "nothing before this is sent", ""),
+        ("note", "desk", "nothing before this is sent to desk", ""),
         ("note", "desk", "policy polite refused the question: damn", ""),
         ("note", "desk", "not sent: half", ""),
         ("note", "memory", 'memory = {"name": "Ann"}', ""),
@@ -484,7 +484,7 @@ def test_everything_that_happens_is_told_in_a_line():
         ("error", "error", "ModelBusy: later", ""),
         ("call", "desk", "", "no result"),
     ]
-    left = [said.text for said in dialogue(records_of(lines))]
+    left = [entry.text for entry in dialogue(records_of(lines))]
     assert left == ["Be brief.", "renamed to new", "turn 1 is undone"]
-    shown = [said.undone for said in dialogue(records_of(lines), undone=True)]
+    shown = [entry.undone for entry in dialogue(records_of(lines), undone=True)]
     assert shown.count(False) == 3

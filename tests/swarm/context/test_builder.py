@@ -168,7 +168,7 @@ def test_v39_two_cuts_in_series_stay_valid():
 
 
 @pytest.mark.parametrize("window", [0, -1, float("nan")])
-def test_v41_a_budget_that_makes_no_sense(window):
+def test_v41_an_invalid_budget(window):
     with pytest.raises(ValueError, match="window"):
         Budget(window)
 
@@ -221,9 +221,9 @@ def test_v49_a_larger_budget_keeps_no_less():
     log = "S U1 A{a} T:a A1 U2 A{b} T:b A{c} T:c A2 U3"
     smaller: set[bytes] = set()
     for budget in range(2, 14):
-        kept = set(context_of(log, budget).messages)
-        assert smaller <= kept
-        smaller = kept
+        messages = set(context_of(log, budget).messages)
+        assert smaller <= messages
+        smaller = messages
 
 
 def test_v51_between_two_cuts_the_prefix_stays():
@@ -246,7 +246,7 @@ def test_v51_between_two_cuts_the_prefix_stays():
     assert len(cuts) > 5
 
 
-def test_v51_a_cut_inside_the_live_turn_keeps_the_question_for_good():
+def test_v51_a_cut_inside_the_live_turn_always_keeps_the_question():
     records = records_of("U1 A1 U2 A{a} T:a A{b} T:b A{c} T:c A2 U3 A3")
     builder = GroupBuilder(records=records[:9])
     context = build_context(builder.groups, counter=WordCounter(), budget=Budget(5, high=1, low=1))

@@ -51,7 +51,7 @@ def test_a_reset_holds_for_all_agents_or_one(agent, expected):
     assert reasons([*before, Record("reset", 2, 1, TIME, agent), *after], after) == expected
 
 
-def test_a_summary_stands_in_for_what_is_before_its_first_record():
+def test_a_summary_replaces_everything_before_its_first_record():
     before, after = records_of("U1 A1"), [replace(records_of("U2", 2)[0], turn=2)]
     compact = Record("compact", 3, 2, TIME, "desk", {"first_kept": 2})
     assert reasons([*before, *after, compact], after, summaries={"desk": 3}) == [(Reason.COMPACTED, 3, 2, [1])]
@@ -66,8 +66,8 @@ def test_calls_of_another_agent_with_their_results():
 
 def test_pins_that_take_too_much_room():
     records = records_of("U1[6] A1 U2 A2")
-    found = reasons(records, records, 8, first_kept=2, pinned=[(0, 1)])
-    assert found == [(Reason.CROWDED_OUT, None, 2, [1])]
+    left_out = reasons(records, records, 8, first_kept=2, pinned=[(0, 1)])
+    assert left_out == [(Reason.CROWDED_OUT, None, 2, [1])]
 
 
 def test_refused_messages_unless_their_turn_is_undone():

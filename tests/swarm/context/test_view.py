@@ -44,8 +44,8 @@ def test_what_is_sent_is_what_the_rules_say_of_the_whole_log(log, window, marks,
     assert [group.seq for group in context.kept] == naive["sent"]
     assert context.shortened or context.tokens == naive["tokens"]
     assert set(context.crowded_out) == naive["crowded_out"]
-    told = cut and (cut.first_kept, cut.tokens_before, cut.tokens_after, [*cut.dropped])
-    assert told == naive["rotation"]
+    recorded = cut and (cut.first_kept, cut.tokens_before, cut.tokens_after, [*cut.dropped])
+    assert recorded == naive["rotation"]
 
 
 class Watched(Groups):
@@ -54,9 +54,9 @@ class Watched(Groups):
     seen = 0
 
     def __getitem__(self, place):
-        found = super().__getitem__(place)
-        self.seen += len(found) if isinstance(place, slice) else 1
-        return found
+        item = super().__getitem__(place)
+        self.seen += len(item) if isinstance(place, slice) else 1
+        return item
 
     def __iter__(self) -> Iterator[Group]:
         return self._counted(super().__iter__())

@@ -86,7 +86,7 @@ def test_export_and_import_give_the_same_bytes_and_the_same_session(folder, line
 
 
 @given(LOGS, st.integers(0, 8))
-def test_whatever_stops_an_import_the_next_one_goes_on(folder, lines, after):
+def test_whatever_stops_an_import_the_next_one_continues(folder, lines, after):
     """Nothing is to be seen of a part of a session, nobody can begin a chat in it, and nothing is stored twice."""
 
     class Stop(Exception):
@@ -323,9 +323,9 @@ BAD_LOGS = {
 
 BAD_LISTS = {
     "empty": (b"", "is empty, expected a log of swarmchat"),
-    "a number": (b"17", "line 1: it is no JSON object, expected a log of swarmchat"),
+    "a number": (b"17", "line 1: it is not a JSON object, expected a log of swarmchat"),
     "unknown": ({"a": 1}, "line 1: unknown format"),
-    "no list": ({"messages": {}}, "line 1: {'messages': {}} is no conversation, expected"),
+    "no list": ({"messages": {}}, "line 1: {'messages': {}} is not a conversation, expected"),
     "no messages": ({"messages": []}, "line 1: messages is empty"),
     "role": ({"messages": [{"role": "asistant"}]}, "line 1: messages[0].role is 'asistant', expected one of system,"),
     "content": ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content is 5, expected text"),
@@ -422,27 +422,27 @@ CONVERSATION = [
     ],
 )
 def test_message_lists_come_back_as_they_were(content, names, tmp_path):
-    found = messages_of(put(tmp_path / "lists.json", content))
-    assert [name for name, _ in found] == names
-    assert all(messages == CONVERSATION for _, messages in found)
+    imported = messages_of(put(tmp_path / "lists.json", content))
+    assert [name for name, _ in imported] == names
+    assert all(messages == CONVERSATION for _, messages in imported)
 
 
-def _said(role: str, kind: str, text: str) -> tuple[str, dict[str, Any]]:
+def _codex_message(role: str, kind: str, text: str) -> tuple[str, dict[str, Any]]:
     return "response_item", {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
 
 
 CODEX = [
     ("session_meta", {"id": "0199-abc", "timestamp": "2025-10-29T00:59:38.308Z", "cwd": "/", "cli_version": "0.46.0"}),
-    _said("developer", "input_text", "Be brief."),
-    _said("user", "input_text", "<environment_context>x"),
+    _codex_message("developer", "input_text", "Be brief."),
+    _codex_message("user", "input_text", "<environment_context>x"),
     ("event_msg", {"type": "user_message", "message": "list the files"}),
     ("turn_context", {"model": "gpt-5-codex"}),
-    _said("user", "input_text", "list the files"),
+    _codex_message("user", "input_text", "list the files"),
     (
         "response_item",
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": "x"},
     ),
-    _said("assistant", "output_text", "I look."),
+    _codex_message("assistant", "output_text", "I look."),
     (
         "response_item",
         {"type": "function_call", "name": "shell", "arguments": '{"command":["ls"]}', "call_id": "call_1"},
@@ -453,7 +453,7 @@ CODEX = [
         "response_item",
         {"type": "custom_tool_call_output", "call_id": "call_2", "output": {"content": "done", "success": True}},
     ),
-    _said("assistant", "output_text", "a.py"),
+    _codex_message("assistant", "output_text", "a.py"),
     ("event_msg", {"type": "token_count"}),
 ]
 

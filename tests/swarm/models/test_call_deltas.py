@@ -22,7 +22,7 @@ def delta(arguments: str, index: int | None = 0, **more: Any) -> list[Any]:
 
 
 @given(st.dictionaries(st.text(max_size=3), VALUES, max_size=3), st.lists(st.integers(0, 40), max_size=5), st.data())
-def test_a_whole_object_is_told_from_a_part_wherever_it_is_cut(value: dict[str, Any], cuts: list[int], data: Any):
+def test_a_whole_object_is_not_a_part_wherever_it_is_cut(value: dict[str, Any], cuts: list[int], data: Any):
     text = json.dumps(value) + data.draw(st.sampled_from(["", " ", "\n"]))
     calls = ToolCallDeltas()
     calls.add([{"index": 0, "id": "a", "function": {"name": "f"}}])

@@ -10,10 +10,10 @@ from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextCh
 from swarmchat.swarm.models.demo import DemoModel
 
 
-def ask(*said: str, model: DemoModel | None = None) -> tuple[list[ModelEvent], Answer]:
+def ask(*texts: str, model: DemoModel | None = None) -> tuple[list[ModelEvent], Answer]:
     """Say the messages one after the other, with the answers between them, and return the last answer's events."""
     messages = [{"role": "system", "content": "You are a helper."}]
-    for number, text in enumerate(said):
+    for number, text in enumerate(texts):
         messages += [{"role": "assistant", "content": "…"}] if number else []
         messages.append({"role": "user", "content": text})
     request = ModelRequest("demo", tuple(json.dumps(message).encode() for message in messages))
@@ -30,7 +30,7 @@ def ask(*said: str, model: DemoModel | None = None) -> tuple[list[ModelEvent], A
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("question", "answer"),
     [
         ("hello", "no AI"),
         ("Hi there!", "Hello!"),
@@ -48,8 +48,8 @@ def ask(*said: str, model: DemoModel | None = None) -> tuple[list[ModelEvent], A
         ("", "demo model"),
     ],
 )
-def test_each_rule_answers(said: str, told: str):
-    assert told in ask(said)[1].text
+def test_each_rule_answers(question: str, answer: str):
+    assert answer in ask(question)[1].text
 
 
 def test_what_was_said_is_recalled():
@@ -105,7 +105,7 @@ def test_name_and_window():
 
 
 @given(st.lists(st.text(), max_size=4))
-def test_every_message_is_answered(said: list[str]):
-    events, answer = ask(*said)
+def test_every_message_is_answered(messages: list[str]):
+    events, answer = ask(*messages)
     assert answer.text
     assert "".join(event.text for event in events if isinstance(event, TextChunk)) == answer.text

@@ -162,16 +162,16 @@ results = st.one_of(st.text(), st.recursive(st.none() | st.text(), lambda inner:
 
 
 @given(
-    said=st.one_of(contents, sentences),
+    text=st.one_of(contents, sentences),
     offered=st.sets(st.sampled_from(ALL_TOOLS)),
     done=st.lists(st.tuples(st.sampled_from(ALL_TOOLS), results), max_size=3),
     announced=st.booleans(),
 )
-def test_no_text_makes_the_rules_raise(said, offered, done, announced):
+def test_no_text_makes_the_rules_raise(text, offered, done, announced):
     after = [{"role": "assistant", "content": "One moment."}] if announced else []
     for number, (name, result) in enumerate(done):
         after += called(name, result, str(number))
-    answer = follow(ALL_RULES, user(said), *after, tools=offered)
+    answer = follow(ALL_RULES, user(text), *after, tools=offered)
     for call in answer.tool_calls if answer else ():
         assert call.name in offered
         assert not done

@@ -80,7 +80,7 @@ def test_another_failure_is_no_outage(server: ModelServer, reply):
     assert not spare.requests
 
 
-def test_it_stands_for_the_first(server: ModelServer):
+def test_it_replaces_the_first(server: ModelServer):
     model = FallbackModel(first(server), [ScriptedModel(["spare"], name="b", context_window=10)])
     asyncio.run(model.discover())
     model.warm_up()

@@ -50,17 +50,17 @@ def collect(
     model: OpenAIModel, request: ModelRequest = ASK, events: list[ModelEvent] | None = None
 ) -> list[ModelEvent]:
     """Ask once and return all events; ``events`` keeps them when an error ends the stream."""
-    found = [] if events is None else events
+    chunks = [] if events is None else events
 
     async def run() -> None:
         try:
             async for event in model.stream(request):
-                found.append(event)
+                chunks.append(event)
         finally:
             await model.close()
 
     asyncio.run(run())
-    return found
+    return chunks
 
 
 def make(server: ModelServer, **more: Any) -> OpenAIModel:
@@ -80,7 +80,7 @@ def waits(model: OpenAIModel) -> list[float]:
     return list(model.__dict__["waits"])
 
 
-def said(events: list[ModelEvent]) -> str:
+def text_of(events: list[ModelEvent]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextChunk))
 
 
@@ -113,7 +113,7 @@ class TestAnswers:
         assert seen.headers["content-type"] == "application/json"
 
     def test_a_server_without_keys_needs_none(self, server: ModelServer):
-        assert said(collect(make(server, api_key=None))) == "You said: Hi é"
+        assert text_of(collect(make(server, api_key=None))) == "You said: Hi é"
 
     def test_tool_calls_are_assembled(self, server: ModelServer):
         first = {"index": 0, "id": "a", "type": "function", "function": {"name": "find", "arguments": ""}}
@@ -150,16 +150,16 @@ class TestAnswers:
     def test_line_ends_comments_and_events_without_data(self, server: ModelServer, newline: str):
         others = [f"{line}{newline * 2}".encode() for line in (": keep-alive", "event: ping", "retry: 3", "data:")]
         server.reply(stream(*others, chunk({"content": "yes"}), *others, chunk({}, "stop"), newline=newline))
-        assert said(collect(make(server))) == "yes"
+        assert text_of(collect(make(server))) == "yes"
 
     def test_events_without_blank_lines(self, server: ModelServer):
         events = [f"data: {json.dumps(event)}\n".encode() for event in (chunk({"content": "yes"}), chunk({}, "stop"))]
         server.reply(stream(*events, done=False))
-        assert said(collect(make(server))) == "yes"
+        assert text_of(collect(make(server))) == "yes"
 
     def test_a_last_event_without_line_end(self, server: ModelServer):
         server.reply(stream(chunk({"content": "yes"}), f"data: {json.dumps(chunk({}, 'stop'))}".encode(), done=False))
-        assert said(collect(make(server))) == "yes"
+        assert text_of(collect(make(server))) == "yes"
 
     def test_done_without_a_finish_is_the_end(self, server: ModelServer):
         server.reply(text("yes", finish=None))
@@ -181,12 +181,12 @@ class TestAnswers:
     def test_a_server_that_keeps_the_line_open_after_the_end(self, server: ModelServer):
         reply = text("yes")
         server.reply(serving.Reply([*reply.steps, Gate()]))
-        assert said(collect(make(server))) == "yes"
+        assert text_of(collect(make(server))) == "yes"
 
     def test_characters_cut_anywhere_are_whole(self, server: ModelServer):
         data = f"data: {json.dumps(chunk({'content': 'é😀'}), ensure_ascii=False)}\n\n".encode()
         server.reply(stream(*(data[place : place + 1] for place in range(len(data))), chunk({}, "stop")))
-        assert said(collect(make(server))) == "é😀"
+        assert text_of(collect(make(server))) == "é😀"
 
     def test_surrogates_in_two_events_are_one_character(self, server: ModelServer):
         server.reply(text("a\ud83d", "\ude00", "\ud83d"))
@@ -199,7 +199,7 @@ class TestAnswers:
                 {"choices": []}, chunk(None), {}, chunk({"content": None}), chunk({"content": "yes"}), chunk({}, "stop")
             )
         )
-        assert said(collect(make(server))) == "yes"
+        assert text_of(collect(make(server))) == "yes"
 
     def test_usage_may_never_come(self, server: ModelServer):
         server.reply(text("yes", usage=None))
@@ -208,7 +208,7 @@ class TestAnswers:
     @pytest.mark.parametrize("cut", [(), (Cut(),)])
     def test_done_may_never_come(self, server: ModelServer, cut: tuple[Cut, ...]):
         server.reply(stream(chunk({"content": "yes"}), chunk({}, "stop"), *cut, done=False))
-        assert said(collect(make(server))) == "yes"
+        assert text_of(collect(make(server))) == "yes"
 
     def test_a_server_that_does_not_stream_is_understood(self, server: ModelServer):
         call = {"id": "a", "type": "function", "function": {"name": "find", "arguments": "{}"}}
@@ -252,7 +252,7 @@ class TestRetries:
             Retry(5, 4.0, "server error 409"),
         ]
         assert waits(model) == [0.5, 1.0, 2.0, 4.0]
-        assert said(events) == "yes"
+        assert text_of(events) == "yes"
         assert len({request.raw for request in server.requests}) == 1
 
     def test_jitter_shortens_a_wait_by_half_at_most(self, server: ModelServer):
@@ -296,7 +296,7 @@ class TestRetries:
         server.reply(text(Cut(), finish=None, done=False), text("yes"))
         events = collect(make(server))
         assert events[0] == Retry(2, 0.5, "cut off")
-        assert said(events) == "yes"
+        assert text_of(events) == "yes"
 
     def test_after_the_first_word_nothing_is_tried_again(self, server: ModelServer):
         server.reply(text("Hel", Cut()))
@@ -315,7 +315,7 @@ class TestRetries:
         server.reply(serving.hang(gate), text("yes"))
         events = collect(make(server, timeout=0.2))
         assert events[0] == Retry(2, 0.5, "timed out")
-        assert said(events) == "yes"
+        assert text_of(events) == "yes"
         server.wait_for(lambda server: server.disconnects == 1)
 
     def test_silence_in_the_middle_is_an_error(self, server: ModelServer):
@@ -324,7 +324,7 @@ class TestRetries:
 
     def test_silence_after_the_end_is_the_end(self, server: ModelServer):
         server.reply(stream(chunk({"content": "yes"}), chunk({}, "stop"), Gate(), done=False))
-        assert said(collect(make(server, timeout=0.2))) == "yes"
+        assert text_of(collect(make(server, timeout=0.2))) == "yes"
 
     def test_a_server_that_is_not_there(self):
         with socket.socket() as taken:
@@ -363,7 +363,7 @@ class TestRefusals:
         assert "the reason" in message
         assert str(status) in message
 
-    def test_no_key_is_told_from_a_wrong_one(self, server: ModelServer):
+    def test_a_missing_key_is_distinguished_from_a_wrong_one(self, server: ModelServer):
         server.reply(failure(401), failure(401))
         assert "set one" in fails(server, ModelAuthError, api_key=None)
         assert "check the API key" in fails(server, ModelAuthError)
@@ -564,7 +564,7 @@ class TestStopping:
                 await task
             # The client still lives, and the server sees the line drop all the same.
             await asyncio.to_thread(server.wait_for, lambda server: server.disconnects == 1)
-            assert said([event async for event in model.stream(ASK)]) == "You said: Hi é"
+            assert text_of([event async for event in model.stream(ASK)]) == "You said: Hi é"
             await model.close()
 
         asyncio.run(run())
@@ -613,7 +613,7 @@ class TestStopping:
         async def run() -> str:
             await model.close()
             await model.close()
-            text = said([event async for event in model.stream(ASK)])
+            text = text_of([event async for event in model.stream(ASK)])
             await model.close()
             await model.close()
             return text
@@ -627,7 +627,7 @@ class TestStopping:
             thread.start()
         for thread in threads:
             thread.join()
-        assert said(collect(model)) == "You said: Hi é"
+        assert text_of(collect(model)) == "You said: Hi é"
 
     def test_a_request_at_the_same_time_as_another(self, server: ModelServer):
         model = make(server)
@@ -635,7 +635,7 @@ class TestStopping:
         async def run() -> list[str]:
             async def ask(number: int) -> str:
                 request = ModelRequest("m", (json.dumps({"role": "user", "content": str(number)}).encode(),))
-                return said([event async for event in model.stream(request)])
+                return text_of([event async for event in model.stream(request)])
 
             texts = await asyncio.gather(*(ask(number) for number in range(10)))
             await model.close()
@@ -683,7 +683,7 @@ class TestLimits:
         assert context_window_for(name) == window
         assert OpenAIModel(name, base_url="http://localhost/v1").context_window == window
 
-    def test_a_window_that_is_said_wins(self):
+    def test_a_window_in_the_settings_wins(self):
         model = OpenAIModel("gpt-4o", base_url="http://localhost/v1", context_window=9)
         assert (model.name, model.context_window) == ("gpt-4o", 9)
 
@@ -852,7 +852,7 @@ FAULTS: dict[str, Callable[[], serving.Reply]] = {
 
 
 @pytest.mark.parametrize("first", FAULTS)
-def test_a_model_goes_on_after_any_two_faults(server: ModelServer, first: str):
+def test_a_model_recovers_from_any_two_faults(server: ModelServer, first: str):
     model = make(server, max_retries=0)
 
     async def run() -> None:
@@ -862,7 +862,7 @@ def test_a_model_goes_on_after_any_two_faults(server: ModelServer, first: str):
                 with pytest.raises(ModelError):
                     async for _ in model.stream(ASK):
                         pass
-            assert said([event async for event in model.stream(ASK)]) == "You said: Hi é"
+            assert text_of([event async for event in model.stream(ASK)]) == "You said: Hi é"
         await model.close()
 
     asyncio.run(run())

@@ -129,7 +129,7 @@ def test_nesting_of_an_error_body_is_no_defect(server: ModelServer, body: bytes)
         collect(make(server))
 
 
-def test_a_window_of_thousands_of_digits_is_none(server: ModelServer):
+def test_a_window_of_thousands_of_digits_is_ignored(server: ModelServer):
     server.reply(failure(400, f"maximum context length is {'9' * 3000} tokens", code="context_length_exceeded"))
     with pytest.raises(ModelError) as error:
         collect(make(server))

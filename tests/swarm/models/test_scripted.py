@@ -17,14 +17,14 @@ CALL = ToolCall("a", "find", "{}")
 def collect(
     model: ScriptedModel, request: ModelRequest = ASK, events: list[ModelEvent] | None = None
 ) -> list[ModelEvent]:
-    found = [] if events is None else events
+    chunks = [] if events is None else events
 
     async def run() -> None:
         async for event in model.stream(request):
-            found.append(event)
+            chunks.append(event)
 
     asyncio.run(run())
-    return found
+    return chunks
 
 
 def test_a_text_is_streamed_by_words():
@@ -47,7 +47,7 @@ def test_an_answer_is_streamed_with_its_calls():
     ]
 
 
-def test_an_error_is_raised_and_the_script_goes_on():
+def test_an_error_is_raised_and_the_script_continues():
     model = ScriptedModel([ModelBusy("later"), "yes"])
     with pytest.raises(ModelBusy, match="later"):
         collect(model)
@@ -91,14 +91,14 @@ def test_requests_are_kept():
     assert model.requests == [ASK, other]
 
 
-def test_a_request_too_many_is_told():
+def test_a_request_too_many_is_reported():
     model = ScriptedModel(["one"])
     collect(model)
     with pytest.raises(ScriptError, match=r"was asked 2 times, its script has 1 steps"):
         collect(model)
 
 
-def test_steps_left_over_are_told():
+def test_unused_steps_are_reported():
     def special(request: ModelRequest) -> str:
         return "x"
 
@@ -108,7 +108,7 @@ def test_steps_left_over_are_told():
         model.assert_finished()
 
 
-def test_what_is_no_step_is_told():
+def test_an_invalid_step_is_reported():
     model = ScriptedModel([lambda request: 3])  # type: ignore[list-item, return-value]  # the mistake that is tested
     with pytest.raises(ScriptError, match="3 is not a step"):
         collect(model)

@@ -19,9 +19,9 @@ def entry(
     name: str | None = None, arguments: object = None, *, call: str | None = None, index: int | None = None
 ) -> dict[str, Any]:
     function = {"name": name, "arguments": arguments}
-    made: dict[str, Any] = {"function": {key: value for key, value in function.items() if value is not None}}
-    made |= {} if call is None else {"id": call}
-    return made | ({} if index is None else {"index": index})
+    call_entry: dict[str, Any] = {"function": {key: value for key, value in function.items() if value is not None}}
+    call_entry |= {} if call is None else {"id": call}
+    return call_entry | ({} if index is None else {"index": index})
 
 
 def assemble(*deltas: list[Any]) -> list[ToolCall]:
@@ -196,10 +196,10 @@ def cut_up(draw: st.DrawFn) -> tuple[list[list[dict[str, Any]]], list[ToolCall]]
         index = (number if own_index else 0) if indexed else None
         head = pieces(draw, call.name) if own_index and not repeats_name else [call.name]
         # "da" + "da" cannot be told from a repeat, nor "a" + "ab" from a name that grows.
-        said = ""
+        text = ""
         for piece in head:
-            assume(not said or not piece.startswith(said))
-            said += piece
+            assume(not text or not piece.startswith(text))
+            text += piece
         own = [entry(head[0], "", call=call.id, index=index)]
         own += [entry(piece, call=call.id if repeats_id else None, index=index) for piece in head[1:]]
         for piece in pieces(draw, call.arguments):
@@ -223,16 +223,16 @@ def cut_up(draw: st.DrawFn) -> tuple[list[list[dict[str, Any]]], list[ToolCall]]
 
 
 @given(cut_up())
-def test_any_cut_of_calls_assembles_to_the_calls(made: tuple[list[list[dict[str, Any]]], list[ToolCall]]):
-    deltas, wanted = made
+def test_any_cut_of_calls_assembles_to_the_calls(cut: tuple[list[list[dict[str, Any]]], list[ToolCall]]):
+    deltas, wanted = cut
     assert assemble(*deltas) == wanted
 
 
 @given(calls)
 def test_whole_calls_without_ids_and_indexes_stay_apart(wanted: list[ToolCall]):
-    found = assemble(*([entry(call.name, call.arguments)] for call in wanted))
-    assert [(call.name, call.arguments) for call in found] == [(call.name, call.arguments) for call in wanted]
-    assert [call.id for call in found] == [f"call_{number}" for number in range(len(wanted))]
+    assembled = assemble(*([entry(call.name, call.arguments)] for call in wanted))
+    assert [(call.name, call.arguments) for call in assembled] == [(call.name, call.arguments) for call in wanted]
+    assert [call.id for call in assembled] == [f"call_{number}" for number in range(len(wanted))]
 
 
 json_values = st.recursive(
@@ -260,14 +260,14 @@ def test_no_event_breaks_the_assembly(values: list[Any]):
 def test_cut_characters_are_joined(text: str, data: st.DataObject):
     units = text.encode("utf-16-le", "surrogatepass")
     halves = [units[start : start + 2].decode("utf-16-le", "surrogatepass") for start in range(0, len(units), 2)]
-    joiner, said = SurrogateJoiner(), []
+    joiner, pieces = SurrogateJoiner(), []
     while halves:
         size = data.draw(st.integers(1, len(halves)))
-        said.append(joiner.add("".join(halves[:size])))
+        pieces.append(joiner.add("".join(halves[:size])))
         halves = halves[size:]
-    said.append(joiner.finish())
-    "".join(said).encode()
-    assert "".join(said) == units.decode("utf-16-le", "replace")
+    pieces.append(joiner.finish())
+    "".join(pieces).encode()
+    assert "".join(pieces) == units.decode("utf-16-le", "replace")
 
 
 def feed(*events: dict[str, Any]) -> tuple[list[Any], Answer]:
@@ -323,10 +323,10 @@ def test_the_last_usage_and_the_first_model_count():
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"), [("stop", "tool_calls"), ("function_call", "tool_calls"), ("length", "length")]
+    ("reported", "meant"), [("stop", "tool_calls"), ("function_call", "tool_calls"), ("length", "length")]
 )
-def test_the_finish_of_an_answer_with_calls(said: str, meant: str):
-    assert feed(event({"tool_calls": [entry("find", "{}", call="a")]}, said))[1].finish == meant
+def test_the_finish_of_an_answer_with_calls(reported: str, meant: str):
+    assert feed(event({"tool_calls": [entry("find", "{}", call="a")]}, reported))[1].finish == meant
 
 
 def test_the_legacy_function_call_is_a_call():
@@ -356,8 +356,8 @@ LINES = {
 def test_data_is_found_however_the_bytes_come(case: str, size: int):
     received, expected = LINES[case]
     lines = DataLines()
-    found = [data for start in range(0, len(received), size) for data in lines.add(received[start : start + size])]
-    assert found == expected
+    events = [data for start in range(0, len(received), size) for data in lines.add(received[start : start + size])]
+    assert events == expected
     assert lines.done
 
 

@@ -40,9 +40,9 @@ def in_pieces(text: str, sizes: Sequence[int], toolset: Toolset = TOOLSET) -> Re
         pieces += output.feed(text[position : position + size])
         position, turn = position + size, turn + 1
     pieces += output.finish()
-    said = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
+    shown = "".join(piece.text for piece in pieces if isinstance(piece, TextChunk))
     thought = "".join(piece.text for piece in pieces if isinstance(piece, ReasoningChunk))
-    return said, thought, [piece for piece in pieces if isinstance(piece, Leak)], output.control_tokens
+    return shown, thought, [piece for piece in pieces if isinstance(piece, Leak)], output.control_tokens
 
 
 FRAGMENTS = [
@@ -174,16 +174,16 @@ def test_every_way_of_cutting_gives_the_same(text: str, sizes: list[int]) -> Non
 
 @given(ANSWERS, SIZES)
 def test_without_tools_every_way_of_cutting_gives_the_same(text: str, sizes: list[int]) -> None:
-    said = filter_text(text, Toolset())
-    assert in_pieces(text, sizes, Toolset()) == said
-    assert all(call.problem for leak in said[2] for call in leak.calls)
+    shown = filter_text(text, Toolset())
+    assert in_pieces(text, sizes, Toolset()) == shown
+    assert all(call.problem for leak in shown[2] for call in leak.calls)
 
 
 @given(ANSWERS)
 def test_text_is_untouched_unless_something_was_cut(text: str) -> None:
-    said, thought, leaks, tokens = filter_text(text, TOOLSET)
+    shown, thought, leaks, tokens = filter_text(text, TOOLSET)
     if not (thought or leaks or tokens) and not any(mark in text for mark in (*THOUGHTS, HARMONY)):
-        assert said == text
+        assert shown == text
 
 
 ORDINARY = [
@@ -215,14 +215,14 @@ ORDINARY = [
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_text_flows(text: str) -> None:
     """What is held back is white space at the end, or a few characters that may begin something."""
-    output, said = AnswerFilter(TOOLSET), ""
+    output, shown = AnswerFilter(TOOLSET), ""
     for position, character in enumerate(text, 1):
-        said += "".join(piece.text for piece in output.feed(character) if isinstance(piece, TextChunk))
-        held = text[len(said) : position].strip()
-        assert text.startswith(said)
+        shown += "".join(piece.text for piece in output.feed(character) if isinstance(piece, TextChunk))
+        held = text[len(shown) : position].strip()
+        assert text.startswith(shown)
         assert len(held) <= 30, held
-    said += "".join(piece.text for piece in output.finish() if isinstance(piece, TextChunk))
-    assert said == text
+    shown += "".join(piece.text for piece in output.finish() if isinstance(piece, TextChunk))
+    assert shown == text
 
 
 def test_what_is_no_call_is_let_go_at_the_first_value_that_shows_it() -> None:
@@ -252,7 +252,7 @@ def test_a_call_behind_prose_waits_for_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said", "thought"),
+    ("text", "shown", "thought"),
     [
         ("<think>Hm.</think>\n\nHello", "Hello", "Hm."),
         (" \n<thinking>Hm.</thinking>Hello", "Hello", "Hm."),
@@ -275,9 +275,9 @@ def test_a_call_behind_prose_waits_for_the_end() -> None:
         ("Between <think> and this.</think>\n", "Between <think> and this.</think>\n", ""),
     ],
 )
-def test_thoughts(text: str, said: str, thought: str) -> None:
-    assert filter_text(text, TOOLSET)[:3] == (said, thought, [])
-    assert in_pieces(text, [1])[:3] == (said, thought, [])
+def test_thoughts(text: str, shown: str, thought: str) -> None:
+    assert filter_text(text, TOOLSET)[:3] == (shown, thought, [])
+    assert in_pieces(text, [1])[:3] == (shown, thought, [])
 
 
 @pytest.mark.parametrize("end", [f"<tool_call>{CALL}</tool_call>", CALL, "<function=add>", "<tool_call>"])
@@ -294,7 +294,7 @@ def test_thoughts_flow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "shown"),
     [
         ("Hi.<|im_end|>", "Hi."),
         ("<|im_start|>assistant\nHi.<|im_end|>\n", "Hi."),
@@ -314,15 +314,15 @@ def test_thoughts_flow() -> None:
         ("Hi.<|message_sep|>\n\n", "Hi."),
     ],
 )
-def test_control_tokens_are_cut_where_turns_begin_and_end(text: str, said: str) -> None:
-    assert filter_text(text, TOOLSET)[:3] == (said, "", [])
-    assert filter_text(text, Toolset())[:3] == (said, "", [])
+def test_control_tokens_are_cut_where_turns_begin_and_end(text: str, shown: str) -> None:
+    assert filter_text(text, TOOLSET)[:3] == (shown, "", [])
+    assert filter_text(text, Toolset())[:3] == (shown, "", [])
     assert filter_text(text, TOOLSET)[3]
 
 
 def test_white_space_around_a_call_is_closed() -> None:
     call = f"<tool_call>{CALL}</tool_call>"
-    for text, said in (
+    for text, shown in (
         (f"One.\n\n{call}\n\nTwo.", "One.\n\nTwo."),
         (f"One.\n{call}\n\n\nTwo.", "One.\n\n\nTwo."),
         (f"One {call} two", "One two"),
@@ -332,7 +332,7 @@ def test_white_space_around_a_call_is_closed() -> None:
         (f"- One.\n\n{call}\n  - Two.", "- One.\n\n  - Two."),
         (f"{call}\n\n    code\n", "    code\n"),
     ):
-        assert filter_text(text, TOOLSET)[0] == said
+        assert filter_text(text, TOOLSET)[0] == shown
 
 
 FLOODS = [

@@ -192,7 +192,7 @@ BANANAS = [("find_fact", {"about": "bananas"}, None)]
 
 
 @pytest.mark.parametrize("text", FRAMED.values(), ids=FRAMED)
-def test_a_frame_is_a_call_wherever_it_stands(text: str) -> None:
+def test_a_frame_is_a_call_in_any_position(text: str) -> None:
     assert calls_of(text) == BANANAS
     assert filter_text(text, TOOLSET)[0] == ""
     assert calls_of(f"Let me see.\n\n{text}") == BANANAS
@@ -313,8 +313,8 @@ def test_the_lines_and_the_indentation_of_tags_are_not_the_value_s(inside: str, 
     ],
 )
 def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: str, problem: str) -> None:
-    said, _, leaks, _ = filter_text(text, TOOLSET)
-    assert said == ""
+    shown, _, leaks, _ = filter_text(text, TOOLSET)
+    assert shown == ""
     assert [problem in str(call.problem) for leak in leaks for call in leak.calls] == [True]
 
 
@@ -375,15 +375,15 @@ def test_what_is_no_call_stays_as_it_is(text: str) -> None:
     assert filter_text(text, TOOLSET) == (text, "", [], [])
 
 
-def test_a_program_is_for_the_interpreter_if_there_is_one() -> None:
+def test_a_program_is_for_the_interpreter_if_one_is_offered() -> None:
     @tool
     def code_interpreter(source: str) -> str:
         """Run a program."""
         return source
 
     text = "<|python_tag|>x = 1\nprint(x)<|eom_id|>"
-    said, _, (leak,), _ = filter_text(text, Toolset([code_interpreter]))
-    assert said == ""
+    shown, _, (leak,), _ = filter_text(text, Toolset([code_interpreter]))
+    assert shown == ""
     assert [(call.name, json.loads(call.arguments), call.problem) for call in leak.calls] == [
         ("code_interpreter", {"source": "x = 1\nprint(x)"}, None)
     ]

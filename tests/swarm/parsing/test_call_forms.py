@@ -149,11 +149,11 @@ def test_a_whole_call_runs_however_it_is_streamed(text: str) -> None:
     assert outcomes(text) == [("", RUNS)]
 
 
-@pytest.mark.parametrize(("text", "name", "told"), REFUSED)
-def test_what_can_only_be_a_call_is_refused_and_not_shown(text: str, name: str, told: str) -> None:
+@pytest.mark.parametrize(("text", "name", "expected"), REFUSED)
+def test_what_can_only_be_a_call_is_refused_and_not_shown(text: str, name: str, expected: str) -> None:
     ((shown, ((called, _, problem),)),) = outcomes(text)
     assert (shown, called) == ("", name)
-    assert told in problem
+    assert expected in problem
 
 
 @pytest.mark.parametrize(("text", "expected"), NO_CALL)

@@ -96,7 +96,7 @@ async def history_of_another_server(backend: MemoryBackend) -> None:
 
 
 @pytest.mark.parametrize("stand_in", STAND_INS, ids=lambda each: each.name)
-def test_a_conversation_goes_on_at_a_strict_server(stand_in: StandIn, server: ModelServer):
+def test_a_conversation_continues_at_a_strict_server(stand_in: StandIn, server: ModelServer):
     async def scenario() -> None:
         backend, adaptations = MemoryBackend(), LearnedAdaptations()
         await history_of_another_server(backend)

@@ -170,7 +170,7 @@ ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "
     ],
 )
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json", "text/plain"])
-def test_the_body_tells_what_it_is(server: ModelServer, sent: bytes, kind: str):
+def test_the_body_says_what_it_is(server: ModelServer, sent: bytes, kind: str):
     server.reply(Reply([sent], headers={"Content-Type": kind}))
     events, raised = ask(server.base_url)
     assert raised is None
@@ -178,7 +178,7 @@ def test_the_body_tells_what_it_is(server: ModelServer, sent: bytes, kind: str):
     assert events[-1].text == "yes"
 
 
-def test_an_answer_that_is_repeated_at_its_end_is_said_once(server: ModelServer):
+def test_an_answer_repeated_at_its_end_is_shown_once(server: ModelServer):
     message = {"role": "assistant", "content": "Hello there."}
     repeated = {**chunk(None), "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     server.reply(

@@ -19,23 +19,23 @@ KNOWN = (
 
 def complaints(schema: Any, path: str = "") -> list[str]:
     """What Gemini would say about ``schema``: ai.google.dev/api/caching#Schema, and the wordings of its errors."""
-    found = [f'Unknown name "{key}" at {path}' for key in schema if key not in KNOWN]
+    problems = [f'Unknown name "{key}" at {path}' for key in schema if key not in KNOWN]
     kind = schema.get("type")
     if isinstance(kind, list):
-        found.append(f"{path}.type: Proto field is not repeating")
+        problems.append(f"{path}.type: Proto field is not repeating")
     if "enum" in schema and (kind != "string" or not all(isinstance(value, str) for value in schema["enum"])):
-        found.append(f"{path}.enum: only allowed for STRING type")
+        problems.append(f"{path}.enum: only allowed for STRING type")
     if kind == "array" and "items" not in schema:
-        found.append(f"{path}.items: missing field")
+        problems.append(f"{path}.items: missing field")
     if kind == "object" and schema.get("properties") == {}:
-        found.append(f"{path}.properties: should be non-empty for OBJECT type")
+        problems.append(f"{path}.properties: should be non-empty for OBJECT type")
     if schema.get("format") not in (None, "enum", "date-time"):
-        found.append(f"{path}.format: only 'enum' and 'date-time' are supported")
+        problems.append(f"{path}.format: only 'enum' and 'date-time' are supported")
     for name, part in schema.get("properties", {}).items():
-        found += complaints(part, f"{path}.{name}")
+        problems += complaints(part, f"{path}.{name}")
     for part in [*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])]:
-        found += complaints(part, f"{path}[]")
-    return found
+        problems += complaints(part, f"{path}[]")
+    return problems
 
 
 class Address(BaseModel):

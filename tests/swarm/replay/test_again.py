@@ -19,7 +19,7 @@ from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence.log import read_lines
 from swarmchat.swarm.persistence.session_index import find_session
 
-TIMES = int(os.environ.get("SWARMCHAT_TEST_REPLAYS", "20"))
+TIMES = int(os.environ.get("SWARMCHAT_TEST_REPLAYS", "5"))
 
 # What a replay must not need; a pair of sockets in one process is how an event loop wakes itself.
 CHILD = """
@@ -98,7 +98,7 @@ async def digest(log: bytes, path: Path, url: str) -> str:
     return hashlib.sha256(b"\n".join(record.line for record in done.records)).hexdigest()
 
 
-def test_it_comes_to_the_same_bytes_each_time_without_a_network(log, tmp_path):
+def test_it_gives_the_same_bytes_each_time_without_a_network(log, tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_bytes(log)
     command = [sys.executable, "-c", CHILD, str(path), str(TIMES)]
@@ -107,7 +107,7 @@ def test_it_comes_to_the_same_bytes_each_time_without_a_network(log, tmp_path):
     assert ran.stdout.split() == [asyncio.run(digest(log, path, "memory:"))] * TIMES
 
 
-def test_it_comes_to_the_same_bytes_on_every_backend(log, backend_url, tmp_path):
+def test_it_gives_the_same_bytes_on_every_backend(log, backend_url, tmp_path):
     path = tmp_path / "log.jsonl"
     assert asyncio.run(digest(log, path, backend_url)) == asyncio.run(digest(log, path, "memory:"))
 

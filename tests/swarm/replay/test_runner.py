@@ -113,7 +113,7 @@ def test_stopped_before_the_first_word_in_mid_answer_in_a_tool_and_between(tmp_p
 
     stop_first, stop_mid, stop_leak = (asyncio.Event() for _ in range(3))
 
-    def hanging(event, *said):
+    def hanging(event, *pieces):
         async def step(request):
             event.set()
             await asyncio.Event().wait()
@@ -395,11 +395,11 @@ def test_models_and_parameters_of_agents(tmp_path):
     async def with_models(recorder):
         shared = steps()
 
-        def made(name):
+        def model_named(name):
             return ScriptedModel(shared[1:], name=name)
 
         first = ScriptedModel(shared[:1], name="small")
-        async with await recorder.open(first, options={"models": made}, parameters={"seed": 1}) as session:
+        async with await recorder.open(first, options={"models": model_named}, parameters={"seed": 1}) as session:
             await ask(session, "one")
 
     async def with_one(recorder):
@@ -437,7 +437,7 @@ def test_thoughts_leaks_and_usage(tmp_path):
     record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
 
 
-def test_what_the_client_and_others_did_beside_the_turns(tmp_path):
+def test_changes_by_the_client_and_others_between_turns(tmp_path):
     async def scenario(recorder):
         shared = Primitives(
             SHOP, recorder.backend, (await recorder.open(ScriptedModel())).settings.lifetimes, "ann", "o"

@@ -21,7 +21,7 @@ from swarmchat.swarm.persistence.records import parse_record
 
 TALKER = Path(__file__).parents[2] / "helpers" / "talker.py"
 WRITER = Path(__file__).parents[2] / "helpers" / "storage_writer.py"
-KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "12"))
+KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "8"))
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def test_the_last_commits_are_stored_again(backend_url: str, lost: int) -> None:
     asyncio.run(scenario())
 
 
-def test_what_is_not_in_memory_is_said_to_be_gone(backend_url: str) -> None:
+def test_records_not_in_memory_are_reported_as_gone(backend_url: str) -> None:
     """A long session holds the end of its log only: that is stored, with numbers that fit, and the user is told."""
 
     async def scenario() -> None:

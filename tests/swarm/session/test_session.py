@@ -94,7 +94,7 @@ def test_every_backend_sends_the_same_bytes_and_stores_the_same_records(tmp_path
     assert any(json.loads(line)["type"] == "rotate" for line in memory[1])
 
 
-def test_a_new_process_goes_on_where_the_last_one_stopped(tmp_path, redis_url):
+def test_a_new_process_continues_where_the_last_one_stopped(tmp_path, redis_url):
     program = """if True:
         import asyncio, sys
         sys.path[:0] = sys.argv[1].split(":")
@@ -112,14 +112,21 @@ def test_a_new_process_goes_on_where_the_last_one_stopped(tmp_path, redis_url):
 
         asyncio.run(main())
     """
+
+    async def first_turn(url):
+        backend = open_backend(url)
+        async with await open_session(backend, ScriptedModel(["answer 1"])) as session:
+            await say(session, "question for answer 1")
+        await backend.close()
+
     for url in (f"disk:{tmp_path}", redis_url):
-        for number in (1, 2):
-            done = subprocess.run(
-                [sys.executable, "-c", program, ":".join(sys.path), url, f"answer {number}"],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
+        run(first_turn(url))
+        done = subprocess.run(
+            [sys.executable, "-c", program, ":".join(sys.path), url, "answer 2"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         assert done.stdout.strip() == str(
             [
                 "Be brief.",
@@ -130,7 +137,7 @@ def test_a_new_process_goes_on_where_the_last_one_stopped(tmp_path, redis_url):
         )
 
 
-def test_nothing_is_stored_until_something_is_said():
+def test_nothing_is_stored_before_the_first_message():
     async def scenario():
         backend = open_backend("memory:")
         async with await open_session(backend, ScriptedModel(), name=None):
@@ -153,7 +160,7 @@ def test_one_commit_before_the_request_and_one_after():
     run(scenario())
 
 
-def test_a_tool_that_there_is_not_is_answered_and_the_model_asked_again():
+def test_a_call_of_an_unknown_tool_is_answered_and_the_model_asked_again():
     async def scenario():
         backend = open_backend("memory:")
         two = Answer("Let me see.", (ToolCall("a", "f", "{}"), ToolCall("b", "g", '{"q": 1}')), "tool_calls")
@@ -214,11 +221,11 @@ class PausingModel(ScriptedModel):
             yield event
 
 
-@pytest.mark.parametrize("said", [(), ("Half an",), ("Half an", " answer")])
-def test_an_interrupted_answer_is_kept(backend_url, said):
+@pytest.mark.parametrize("pieces", [(), ("Half an",), ("Half an", " answer")])
+def test_an_interrupted_answer_is_kept(backend_url, pieces):
     async def scenario():
         backend = open_backend(backend_url)
-        pause = Pause(*said)
+        pause = Pause(*pieces)
         model = PausingModel(pause, "Again.")
         async with await open_session(backend, model) as session:
             task = asyncio.create_task(say(session, "tell me"))
@@ -227,7 +234,7 @@ def test_an_interrupted_answer_is_kept(backend_url, said):
             with pytest.raises(asyncio.CancelledError):
                 await task
             await say(session, "go on")
-            heard = ["".join(said)] if said else []
+            heard = ["".join(pieces)] if pieces else []
             assert contents(model) == ["Be brief.", "tell me", *heard, "go on"]
         partial = [r for r in await stored(backend) if r.data.get("finish") == "interrupted"]
         assert [r.message["content"] for r in partial] == heard
@@ -250,7 +257,7 @@ def test_leaving_the_iterator_is_an_interruption():
     run(scenario())
 
 
-def test_a_cancel_at_any_commit_leaves_a_log_that_can_be_gone_on_with():
+def test_a_cancel_at_any_commit_leaves_a_log_that_can_be_continued():
     async def scenario(cancel_at):
         inner = open_backend("memory:")
         backend = Faulty(inner)
@@ -303,7 +310,7 @@ def test_an_error_of_the_model_is_recorded_and_changes_nothing_else():
     run(scenario())
 
 
-def test_what_a_model_tells_on_its_way_is_passed_on():
+def test_notices_of_a_model_are_passed_on():
     async def scenario():
         step = [Retry(2, 0.5, "busy"), ReasoningChunk("hm"), "So", Answer("So", reasoning="hm")]
         async with await open_session(open_backend("memory:"), ScriptedModel([step])) as session:
@@ -379,7 +386,7 @@ def test_an_unsaved_answer_is_saved_when_the_session_is_closed():
     run(scenario())
 
 
-def test_a_message_too_long_for_the_window_is_kept_and_the_chat_goes_on():
+def test_a_message_too_long_for_the_window_is_kept_and_the_chat_continues():
     async def scenario():
         backend = open_backend("memory:")
         model = ScriptedModel(["fine"])
@@ -717,9 +724,9 @@ def test_sessions_of_one_client_by_name_and_by_time():
         names = [info.name for info in await list_sessions(backend, "ann")]
         assert len(names) == 3
         assert "-" in next(name for name in names if name not in ("b", "a:*{}/.."))
-        found = await find_session(backend, "ann", "a:*{}/..")
-        assert found is not None
-        assert found.title == "first line of a:*{}/.."
+        info_again = await find_session(backend, "ann", "a:*{}/..")
+        assert info_again is not None
+        assert info_again.title == "first line of a:*{}/.."
         assert await find_session(backend, "bob", "b") is None
 
     run(scenario())

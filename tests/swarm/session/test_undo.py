@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from chat_rules import check_messages
 from chats import Faulty, open_session, say
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.backends import BackendUnavailable, open_backend
 from swarmchat.swarm import Agent, Context, Policy, State, Swarm, tool
@@ -132,17 +132,21 @@ def test_undo_and_redo_on_every_backend_and_in_another_process(backend_url):
             assert (session.turns, await asked(session)) == (6, ["again"])
             # What was undone is gone for good now, but for the log.
             assert (await session.redo()).turns == ()
-        kept = await records_of(backend)
-        assert [record.seq for record in kept] == list(range(len(kept)))
-        told = [(record.type, record.turn, dict(record.data)) for record in kept if record.type in ("undo", "redo")]
+        log = await records_of(backend)
+        assert [record.seq for record in log] == list(range(len(log)))
+        moves = [(record.type, record.turn, dict(record.data)) for record in log if record.type in ("undo", "redo")]
         states = {"notes": ["tea", "cake"]}
-        assert told[0] == ("undo", 5, {"from": 5, "to": 5, "last": 4, "active": "b", "stack": ["a"], "states": states})
-        assert told[-1][2] == {"from": 1, "to": 5, "last": 0, "active": "a", "stack": [], "states": {"notes": None}}
-        assert not [record for record in kept if record.type == "state" and record.seq > told_first(kept)]
+        assert moves[0] == (
+            "undo",
+            5,
+            {"from": 5, "to": 5, "last": 4, "active": "b", "stack": ["a"], "states": states},
+        )
+        assert moves[-1][2] == {"from": 1, "to": 5, "last": 0, "active": "a", "stack": [], "states": {"notes": None}}
+        assert not [record for record in log if record.type == "state" and record.seq > told_first(log)]
         await backend.close()
 
-    def told_first(kept):
-        return next(record.seq for record in kept if record.type == "undo")
+    def told_first(records):
+        return next(record.seq for record in records if record.type == "undo")
 
     run(scenario())
 
@@ -296,7 +300,7 @@ def test_an_undo_goes_back_behind_a_cut_and_the_memory():
     run(scenario())
 
 
-def test_an_agent_that_there_is_no_more_is_replaced_also_by_an_undo():
+def test_a_removed_agent_is_replaced_also_by_an_undo():
     async def scenario():
         backend = open_backend("memory:")
         async with await opened(backend) as session:
@@ -323,8 +327,8 @@ def test_a_fork_honours_what_was_undone():
             info = session.info
 
             async def fork(name, turn=None):
-                made = await fork_session(backend, info, name, NOW, turn)
-                stored = await SessionWriter(backend, "ann").store(made, name=name)
+                copy = await fork_session(backend, info, name, NOW, turn)
+                stored = await SessionWriter(backend, "ann").store(copy, name=name)
                 async with await opened(backend, stored.info.name) as forked:
                     return [await asked(forked), await standing(forked), (await forked.redo()).turns]
 
@@ -349,7 +353,7 @@ def test_what_was_undone_is_in_no_export_and_a_rename_changes_nothing():
         await rename_session(backend, await find_session(backend, "ann", "s"), "renamed", NOW)
         records = await records_of(backend)
         assert [message["content"] for message in as_messages(records)] == ["one", "You said one"]
-        shown = [said.text for said in dialogue(records) if said.kind != "note"]
+        shown = [entry.text for entry in dialogue(records) if entry.kind != "note"]
         assert shown == ["one", "You said one"]
         async with await opened(backend, "renamed") as session:
             assert session.last_turn == 1
@@ -398,7 +402,6 @@ class Snapshots:
             self.numbers.append(number)
 
 
-@settings(max_examples=100)
 @given(STEPS)
 def test_a_session_is_what_a_list_of_snapshots_says(steps):
     async def scenario():

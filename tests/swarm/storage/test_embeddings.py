@@ -442,7 +442,7 @@ class TestNgrams:
         assert sum(rank < 3 for rank in held_out) == 20
         assert sum(rank == 0 for rank in tuning) >= 18
 
-    def test_the_default_score_tells_related_from_unrelated(self):
+    def test_the_default_score_separates_related_from_unrelated(self):
         embedder = NgramEmbedder()
         facts = run(embedder.embed(FACTS))
         unrelated = (run(embedder.embed(UNRELATED)) @ facts.T).max(axis=1)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 from chats import Faulty
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from questions import FACTS, HELD_OUT
@@ -426,8 +426,8 @@ class TestOthers:
     def test_of_several_that_remove_an_item_one_did(self, on):
         async def check(backend: Backend) -> None:
             item_id = await make(backend, WORDS).upsert("apple")
-            told = await asyncio.gather(*(make(backend, WORDS).remove(item_id) for _ in range(4)))
-            assert sorted(told) == [False, False, False, True]
+            removals = await asyncio.gather(*(make(backend, WORDS).remove(item_id) for _ in range(4)))
+            assert sorted(removals) == [False, False, False, True]
 
         on(check)
 
@@ -436,11 +436,11 @@ class TestOthers:
             changes = 0
 
             async def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
-                found = [each async for each in self.inner.scan(prefix)]
+                keys = [each async for each in self.inner.scan(prefix)]
                 if self.changes:
                     self.changes -= 1
                     await make(self.inner, WORDS).upsert(f"change {self.changes}", str(self.changes))
-                for key, value in found:
+                for key, value in keys:
                     yield key, value
 
         async def check() -> None:
@@ -561,7 +561,7 @@ class TestSearch:
 
         run(check())
 
-    def test_indexes_that_go_on_from_the_same_one_stay_apart(self):
+    def test_indexes_that_extend_the_same_one_stay_apart(self):
         async def check() -> None:
             embedding = PersistEmbedding(Store(MemoryBackend()), Table(a=[1, 0, 0], b=[0, 1, 0], c=[0, 0, 1]))
 
@@ -641,7 +641,6 @@ class TestSearch:
 
         run(check())
 
-    @settings(max_examples=60)
     @given(
         st.lists(st.lists(st.lists(st.integers(-2, 2), min_size=3, max_size=3), max_size=3), max_size=12),
         st.lists(st.integers(-2, 2), min_size=3, max_size=3),
@@ -771,7 +770,6 @@ _steps = st.lists(
 )
 
 
-@settings(max_examples=40)
 @given(_steps)
 def test_a_storage_is_a_dict(steps):
     async def check() -> None:

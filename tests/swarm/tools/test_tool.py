@@ -44,8 +44,8 @@ def context():
     return Context("ann", "s", "assistant", None)
 
 
-def run(made, arguments, ctx=None):
-    return asyncio.run(made.run(ctx or context(), made.read_arguments(arguments)))
+def run(tool, arguments, ctx=None):
+    return asyncio.run(tool.run(ctx or context(), tool.read_arguments(arguments)))
 
 
 @tool
@@ -154,8 +154,8 @@ def test_a_recursive_type_keeps_its_reference():
     ],
 )
 def test_results_are_text_or_json(result, text):
-    made = Tool("f", lambda: result)
-    got = run(made, "")
+    tool = Tool("f", lambda: result)
+    got = run(tool, "")
     assert got == text or json.loads(got) == text
 
 
@@ -201,9 +201,9 @@ def test_a_tool_that_takes_too_long_is_given_up():
     async def endless_too() -> None:
         await asyncio.Event().wait()
 
-    for made in (endless, endless_too):
+    for slow_tool in (endless, endless_too):
         with pytest.raises(ToolTimeoutError, match=r"0.01 s"):
-            run(made, "")
+            run(slow_tool, "")
     assert stopped.wait(20)
 
 
@@ -220,8 +220,8 @@ def test_whether_a_tool_is_available_may_be_asked():
         return ctx.client == "ann"
 
     for available, expected in ((None, True), (lambda ctx: ctx.client == "bob", False), (later, True)):
-        made = Tool("f", lambda: None, available=available)
-        assert asyncio.run(made.is_available(context())) is expected
+        tool = Tool("f", lambda: None, available=available)
+        assert asyncio.run(tool.is_available(context())) is expected
 
 
 def variadic(*args: int) -> None: ...
@@ -241,7 +241,7 @@ def test_a_signature_that_no_model_can_be_told_of(function):
     "options",
     [{"name": " a"}, {"name": "a\nb"}, {"name": "a" * 201}, {"name": ""}, {"timeout": 0}, {"approve": "maybe"}],
 )
-def test_options_that_make_no_sense(options):
+def test_invalid_options(options):
     with pytest.raises(DefinitionError, match="tool"):
         tool(**options)(lambda: None)
 
@@ -271,10 +271,10 @@ def test_docstrings_in_other_styles():
         Cities: any will do.
         """
 
-    told = as_tool(google).definition["function"]
-    assert told["description"] == "Tell the weather."
-    assert told["parameters"]["properties"]["city"]["description"] == "where"
-    assert told["parameters"]["properties"]["days"]["description"] == "how many"
+    definition = as_tool(google).definition["function"]
+    assert definition["description"] == "Tell the weather."
+    assert definition["parameters"]["properties"]["city"]["description"] == "where"
+    assert definition["parameters"]["properties"]["days"]["description"] == "how many"
     assert as_tool(sphinx).definition["function"]["parameters"]["properties"]["city"]["description"] == "where"
     assert (
         as_tool(note).definition["function"]["description"]

@@ -34,8 +34,8 @@ teas = Storage("teas", index=lambda tea: str(tea), items=["green tea"])
 async def buy(ctx: Context[Shop], item: str) -> str:
     """Put something into the basket."""
     await ctx.state(basket).update(lambda items: [*items, item])
-    found = await ctx.storage(teas).take(item)
-    return f"{item} for {ctx.deps.prices[item]}, like {found[0]}"
+    tea = await ctx.storage(teas).take(item)
+    return f"{item} for {ctx.deps.prices[item]}, like {tea[0]}"
 
 
 @tool

@@ -264,8 +264,8 @@ def check_turn(records: list[Record], turns: int, heard: list[Event], session: S
     asked = [record for record in turn if record.type == "user"]
     if not any(record.type == "unsent" for record in turn):
         assert len(asked) == (session.turns > turns)
-    said = "".join(str(record.message["content"] or "") for record in turn if record.type == "assistant")
-    assert said.startswith("".join(event.text for event in heard if isinstance(event, TextDelta)))
+    answers = "".join(str(record.message["content"] or "") for record in turn if record.type == "assistant")
+    assert answers.startswith("".join(event.text for event in heard if isinstance(event, TextDelta)))
     results = {record.data["name"]: record.data["status"] for record in turn if record.type == "tool"}
     for event in heard:
         if isinstance(event, ToolFinished):
@@ -388,11 +388,11 @@ def test_between_turns(kind: str, operation: str) -> None:
         session.model = Speaking([*TURN, "In short."])
         await listen(session, ASKED, [])
         await PREPARED.get(operation, Session.context)(session)
-        before, said = await seen(session), await stored(backend)
+        before, records = await seen(session), await stored(backend)
         was_cancelled = await cancelled(OPERATIONS[operation](session), cut)
         after = await stored(backend)
-        lengths.add(len(after) - len(said))
-        if len(after) == len(said):
+        lengths.add(len(after) - len(records))
+        if len(after) == len(records):
             assert await seen(session) == before
         await check(backend, session, SWARM)
         if operation == "fork":

@@ -290,7 +290,7 @@ async def profiled(work) -> cProfile.Profile:
 def encoded(profile: cProfile.Profile) -> int:
     """Return how many texts tiktoken was given."""
     calls = pstats.Stats(profile).stats  # type: ignore[attr-defined]  # typeshed lacks it
-    return sum(made for (_, _, name), (_, made, *_) in calls.items() if name == "encode_ordinary")
+    return sum(count for (_, _, name), (_, count, *_) in calls.items() if name == "encode_ordinary")
 
 
 STARTS = {"--version": 10, "--help": 36, "chat --help": 36, "sessions list": 80}

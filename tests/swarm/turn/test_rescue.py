@@ -6,7 +6,7 @@ import json
 import pytest
 from chat_rules import check_messages
 from chats import contents, open_session, say, sent, text_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.backends import open_backend
 from swarmchat.swarm.agents.agent import Agent, Swarm
@@ -165,7 +165,7 @@ def test_two_calls_in_one_are_taken_apart():
     assert BOOKED == ["tea"]
 
 
-def test_a_tool_that_there_is_not_is_told_with_the_nearest_one():
+def test_an_unknown_tool_is_reported_with_the_nearest_name():
     events, records, model = turn([calling("find_fakt", about="x"), calling("find_fact", about="x"), "Yes."])
     assert rescues(events) == [("unknown_tool", "feedback")]
     assert contents(model, 1)[-1] == "Error: unknown tool 'find_fakt'; did you mean 'find_fact'?"
@@ -223,7 +223,7 @@ def test_an_answer_that_the_provider_withholds_is_no_fault():
     assert rescues(events) == []
 
 
-def test_silence_ends_with_the_placeholder_and_the_next_turn_goes_on():
+def test_silence_ends_with_the_placeholder_and_the_next_turn_works():
     async def scenario():
         backend = open_backend("memory:")
         model = ScriptedModel(["one", "", "", "", "two"])
@@ -394,7 +394,7 @@ def test_an_agent_may_check_its_answers_itself(is_async):
     assert data_of(records, "rescue")[0]["bad"]["content"] == "Go away."
 
 
-def test_a_check_that_fails_is_told_and_the_answer_is_kept():
+def test_a_failing_check_is_reported_and_the_answer_is_kept():
     def broken(text):
         raise ValueError("oops")
 
@@ -448,7 +448,7 @@ def test_a_step_may_be_a_function():
     assert data_of(records, "assistant")[0]["finish"] == "rescued"
 
 
-def test_a_step_that_there_is_not_is_named():
+def test_an_unknown_step_is_named():
     with pytest.raises(DefinitionError, match="unknown rescue step 'flosh'; did you mean 'flush'"):
         turn(["x"], rescue=("flosh",))
 
@@ -478,7 +478,6 @@ def test_an_error_of_the_provider_is_not_rescued():
 def test_every_combination_of_faults_ends_in_an_answer():
     bad = ["", LEAK, "<|im_end|>", calling("nope"), calling("find_fact"), calling("transfer_to_sales"), LEAK[:30]]
 
-    @settings(max_examples=150, deadline=None)
     @given(st.lists(st.sampled_from(bad), min_size=0, max_size=12))
     def check(steps):
         async def scenario():
@@ -635,7 +634,7 @@ def test_a_turn_that_ends_in_markup_alone_has_no_usable_answer():
     assert (events[-1].text, events[-1].recovered) == ("It is booked.", True)
 
 
-def test_the_same_error_is_told_once_in_a_turn():
+def test_the_same_error_is_explained_once_in_a_turn():
     wrong = Answer("", (ToolCall("a", "book", "{}"), ToolCall("b", "book", "{}"), ToolCall("c", "bok", "{}")), "stop")
     _, _, model = turn([wrong, "I cannot."])
     results = [message["content"] for message in sent(model) if message["role"] == "tool"]

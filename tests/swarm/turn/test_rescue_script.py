@@ -62,5 +62,5 @@ def test_how_many_questions_are_lost():
     lost = [sum(not answered for answered in outcomes.values()) for outcomes in (theirs, ours)]
     rows.append(f"| questions lost, of {len(SCRIPT)} | {lost[0]} | {lost[1]} |")
     rows.append(f"| conversation thrown away, times | {thrown_away_there} | {thrown_away_here} |")
-    told = DOCS.read_text("utf-8").split("<!-- begin comparison -->\n")[1].split("<!-- end comparison -->")[0]
-    assert told.strip() == "\n".join(rows)
+    table = DOCS.read_text("utf-8").split("<!-- begin comparison -->\n")[1].split("<!-- end comparison -->")[0]
+    assert table.strip() == "\n".join(rows)
