@@ -703,10 +703,13 @@ def test_the_session_of_a_zombie_is_free_at_once():
         await backend.acquire(keys.session_lease("ann", "s"), value, 30)
         with pytest.raises(SessionBusy, match=f"process {child.pid}"):
             await open_session(backend, ScriptedModel())
-        child.stdin.close()
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        await asyncio.to_thread(end)
         async with await open_session(backend, ScriptedModel()):
             pass
+
+    def end():
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
 
     run(scenario())
     child.wait()
