@@ -313,6 +313,8 @@ def _check_schema(database: str, patience: float) -> bool:
     try:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "Settings" not in tables:
+            if tables:
+                raise CorruptValue("is another program's database and was not changed: name another folder")
             return False
         row = connection.execute("SELECT value FROM Settings WHERE key = ?", (_SCHEMA_ROW,)).fetchone()
         if row is None:

@@ -45,6 +45,7 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import Holder, parse_holder
 from swarmchat.swarm.persistence.records import parse_record
 from swarmchat.swarm.persistence.session_index import list_sessions
+from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 from swarmchat.swarm.providers.failures import ServerErrors, retry_after
 from swarmchat.swarm.replay.files import read_conversations
 from swarmchat.swarm.session.session import Session
@@ -235,6 +236,14 @@ def test_the_database_of_llm(folder: Path, schema: str, data: st.DataObject) -> 
     path.write_bytes(database.serialize())
     database.close()
     import_and_read(path)
+
+
+@given(damaged({"http://h/v1": {"m": ["no-tools", "reasoning"]}, "\ud800": {"n": ["no-tools"]}}))
+def test_what_is_remembered_of_servers(folder: Path, servers: Any) -> None:
+    path = folder / "servers.json"
+    path.write_bytes(as_json(servers))
+    LearnedAdaptations(path).add("http://h/v1", "m", "no-stream")
+    assert "no-stream" in LearnedAdaptations(path).of("http://h/v1", "m")
 
 
 @given(damaged(json.loads(Holder.of_this_process().to_bytes())).map(as_json) | st.binary(max_size=30))

@@ -319,6 +319,16 @@ def test_a_newer_version_is_refused_untouched(folder: Path) -> None:
     assert (folder / "cache.db").read_bytes() == before
 
 
+def test_another_programs_database_is_refused_untouched(folder: Path) -> None:
+    folder.mkdir()
+    with database(folder) as connection:
+        connection.execute("CREATE TABLE bookmarks (address TEXT)")
+    before = (folder / "cache.db").read_bytes()
+    with pytest.raises(CorruptValue, match="another program's database"):
+        run(folder, put("a"))
+    assert (folder / "cache.db").read_bytes() == before
+
+
 def test_another_programs_cache_is_refused_untouched(folder: Path) -> None:
     with diskcache.Cache(folder) as cache:
         cache["theirs"] = 1
