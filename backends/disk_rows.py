@@ -13,6 +13,7 @@ Only the row of the key has a lifetime. Everything here blocks, and is for one t
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ SCHEMA = 1
 
 _SCHEMA_ROW = "swarmchat_schema"
 _LIST = "list"
+_LENGTH = 8
+"""Bytes of a length and of an index."""
+_OBJECTS = {"Cache", "Cache_key_raw", "Cache_expire_time", "Settings_size_delete"}
+"""The table, its indexes, and the trigger that is made last."""
 _SWEEP = 20
 _VARIABLES = 500
 """The most variables of one statement; SQLite before 3.32 accepts 999."""
@@ -95,7 +100,11 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
         os.makedirs(folder, mode=0o700, exist_ok=True)
         # SQLite gives the files beside it (-wal, -shm) the mode of this one.
         os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))
-        _check_schema(database, patience)
+        if _check_schema(database, patience):
+            # The base class would write all settings once more, and wait for whoever else writes.
+            self._timeout, self._local, self._disk = patience, threading.local(), BytesDisk(folder)
+            self._sql(f"PRAGMA synchronous = {synchronous:d}")
+            return
         settings = {**_SETTINGS, "sqlite_synchronous": synchronous, _SCHEMA_ROW: SCHEMA}
         try:
             super().__init__(os.sep, patience, BytesDisk, **settings)
@@ -163,6 +172,8 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
             return None
         rowid, tag, mode, filename, stored = row
         value = self._disk.fetch(mode, filename, stored, False)
+        if tag == _LIST and len(value) != _LENGTH:
+            raise CorruptValue(f"contains a damaged list: {key.decode('utf-8', 'replace')!r}")
         return Head(rowid, value, int.from_bytes(value, "big") if tag == _LIST else None)
 
     def value(self, key: str) -> bytes | None:
@@ -286,19 +297,25 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
     def _drop_items(self, key: bytes, start: int) -> None:
         prefix = _item_prefix(key)
         self._sql(
-            "DELETE FROM Cache WHERE key >= ? AND key <= ? AND raw = 1", (prefix + _number(start), prefix + b"\xff" * 8)
+            "DELETE FROM Cache WHERE key >= ? AND key <= ? AND raw = 1",
+            (prefix + _number(start), prefix + b"\xff" * _LENGTH),
         )
 
 
-def _check_schema(database: str, patience: float) -> None:
-    """Raise CorruptValue for a file of a newer swarmchat or of another program. Changes nothing."""
+def _check_schema(database: str, patience: float) -> bool:
+    """Return whether the file can be used as it is. Changes nothing.
+
+    Raises CorruptValue for a file of a newer swarmchat or of another program, and for a damaged one.
+    """
     # Some characters of a path mean something in a URI.
     path = quote_from_bytes(os.fsencode(database))
     connection = sqlite3.connect(f"file:{path}?mode=ro", timeout=patience, uri=True)
     try:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "Settings" not in tables:
-            return
+            if tables:
+                raise CorruptValue("is another program's database and was not changed: name another folder")
+            return False
         row = connection.execute("SELECT value FROM Settings WHERE key = ?", (_SCHEMA_ROW,)).fetchone()
         if row is None:
             if "Cache" in tables and connection.execute("SELECT 1 FROM Cache LIMIT 1").fetchone():
@@ -308,8 +325,26 @@ def _check_schema(database: str, patience: float) -> None:
                 f"has data version {row[0]}, this swarmchat reads up to {SCHEMA}, and was not changed: update"
                 " swarmchat, or use another folder"
             )
+        return row is not None and _is_complete(connection)
     finally:
         connection.close()
+
+
+def _is_complete(connection: sqlite3.Connection) -> bool:
+    """Whether the file has all settings and tables as they are written at first. Raises CorruptValue."""
+    settings = dict(connection.execute("SELECT key, value FROM Settings"))
+    ours = {**diskcache.core.DEFAULT_SETTINGS, **_SETTINGS, _SCHEMA_ROW: SCHEMA}
+    for key in settings.keys() - diskcache.core.METADATA.keys():
+        # The base class makes an attribute of each name, and a pragma of what sqlite_ precedes. The rest is put right.
+        if key not in ours or (key.startswith("sqlite_") and type(settings[key]) is not type(ours[key])):
+            raise CorruptValue(
+                f"is damaged (setting {key!r} is {settings[key]!r}) and was not changed: start fresh in another folder,"
+                " or restore a backup"
+            )
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    # Each connection sets the pragma of its durability.
+    of_all = ours.keys() - {"sqlite_synchronous"}
+    return names >= _OBJECTS and all(settings.get(key) == ours[key] for key in of_all)
 
 
 def _item_prefix(key: bytes) -> bytes:
@@ -317,4 +352,4 @@ def _item_prefix(key: bytes) -> bytes:
 
 
 def _number(number: int) -> bytes:
-    return number.to_bytes(8, "big")
+    return number.to_bytes(_LENGTH, "big")

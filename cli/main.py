@@ -1,7 +1,9 @@
 """The entry point: reads the command line and runs the command, importing only what that command needs."""
 
+import errno
 import gc
 import os
+import stat
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
@@ -92,15 +94,17 @@ def main() -> None:
     gc.set_threshold(_OBJECTS)
     try:
         app()
-    except OSError as error:
-        _leave_unwritten(error)
     except SystemExit as leaving:
         try:
             sys.stdout.flush()
+            sys.stderr.flush()
         except OSError as error:
             _leave_unwritten(error, leaving.code)
         raise
     except Exception as error:
+        # termios has an error of its own, which is no OSError.
+        if isinstance(error, OSError) or _is_closed_terminal(error):
+            _leave_unwritten(error)
         from swarmchat.cli.app.crash_report import report_crash
 
         sys.exit(report_crash(error))
@@ -117,18 +121,28 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _leave_unwritten(error: OSError, code: str | int | None = None) -> NoReturn:
+def _leave_unwritten(error: Exception, code: str | int | None = None) -> NoReturn:
     """End the program after a failed write to standard output; quietly if its reader has left, as ``head`` does.
 
-    This is for what typer prints (help, version). A chat raises OutputLost.
+    A closed terminal ends it like the SIGHUP that comes with it, which a shell may keep. This is for what typer prints
+    (help, version) and for the terminal of a chat. Other output raises OutputLost.
     """
-    # Python would flush again at exit, and complain.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if _is_closed_terminal(error):
+        code = 129
+    # Python would flush again at exit, complain, and exit with 120.
+    for stream in (1, 2) if code else (1,):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     if isinstance(error, BrokenPipeError) or code:
         sys.exit(code)
     with suppress(OSError):
-        print(f"error: standard output takes no more: {error.strerror}", file=sys.stderr)
+        print(f"error: standard output takes no more: {getattr(error, 'strerror', error)}", file=sys.stderr)
     sys.exit(1)
+
+
+def _is_closed_terminal(error: Exception) -> bool:
+    """Whether ``error`` came from a terminal that is gone: it reads and writes no more, and is no ``isatty`` either."""
+    streams = [os.fstat(stream).st_mode for stream in (0, 1, 2)]
+    return error.args[:1] == (errno.EIO,) and any(map(stat.S_ISCHR, streams))
 
 
 if __name__ == "__main__":

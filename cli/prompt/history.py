@@ -1,9 +1,12 @@
 """The history of the prompt, kept across sessions."""
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
@@ -19,7 +22,7 @@ class PromptHistory(FileHistory):
 
     def load_history_strings(self) -> Iterable[str]:
         """Return the entries, the newest first."""
-        with suppress(OSError), open(self.filename, "rb") as file:
+        with suppress(OSError), open(self.filename, "rb", opener=_open_own) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - _BYTES_READ))
             text = file.read().decode("utf-8", "replace")
@@ -33,9 +36,20 @@ class PromptHistory(FileHistory):
 
     def store_string(self, string: str) -> None:
         """Append an entry to the file."""
-        with suppress(OSError, UnicodeEncodeError):
-            if len(string) <= _LONGEST:
-                super().store_string(string)
+        if len(string) > _LONGEST:
+            return
+        lines = "".join(f"+{line}\n" for line in string.split("\n"))
+        with suppress(OSError), open(self.filename, "ab", opener=_open_own) as file:
+            file.write(f"\n# {datetime.now()}\n{lines}".encode("utf-8", "replace"))
+
+
+def _open_own(path: str, flags: int) -> int:
+    """Open a history: no symbolic link, through which a folder of others could add lines to any file, and no pipe."""
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a file", path)
+    return descriptor
 
 
 def open_history(path: Path | None) -> History:
@@ -43,6 +57,6 @@ def open_history(path: Path | None) -> History:
     if path is not None:
         with suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
+            os.close(_open_own(str(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT))
             return PromptHistory(str(path))
     return InMemoryHistory()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from swarmchat.cli.terminal.themes import check_theme
 from swarmchat.swarm.agents.rescue_steps import STEPS
-from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.common.encoding import decode_json, decode_toml
 from swarmchat.swarm.errors import DefinitionError
 
 USUAL_PORTS = (11434, 1234, 8080, 8000)
@@ -37,19 +37,17 @@ def read_or_parse(read: Callable[[object], Any], value: object) -> Any:
             raise
         try:
             parsed = _parse(value)
-        except (ValueError, RecursionError):
+        except ValueError:
             parsed = value
         return read(parsed)
 
 
 def _parse(text: str) -> Any:
-    """Return the value of ``text`` as TOML or JSON has it. Raises ValueError and RecursionError."""
-    import tomllib
-
+    """Return the value of ``text`` as TOML or JSON has it. Raises ValueError."""
     try:
         return decode_json(text)
     except ValueError:
-        return tomllib.loads(f"value = {text.strip()}")["value"]
+        return decode_toml(f"value = {text.strip()}")["value"]
 
 
 def read_any_text(value: object) -> str:
@@ -198,7 +196,7 @@ def read_prices(value: object) -> Mapping[str, Sequence[float]]:
 
 def read_pair_of_prices(value: object) -> Sequence[float]:
     """Read the prices of a million tokens of input and of output."""
-    are_prices = isinstance(value, list) and all(type(price) in (int, float) and price >= 0 for price in value)
+    are_prices = isinstance(value, list) and all(type(each) in (int, float) and 0 <= each < 10**9 for each in value)
     if not isinstance(value, list) or not are_prices or len(value) != 2:
         raise ValueError("expected prices of a million tokens of input and of output, such as [0.15, 0.60]")
     return tuple(value)

@@ -198,7 +198,9 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to write to; create
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, template in files.items():
-                (folder / name).write_text(template.read_text("utf-8"), "utf-8")
+                # Not through a symbolic link that leads nowhere yet.
+                with (folder / name).open("x", encoding="utf-8") as file:
+                    file.write(template.read_text("utf-8"))
                 print(folder / name)
         except OSError as error:
             raise ConfigError(f"{folder} cannot be written: {error.strerror}") from error

@@ -31,7 +31,7 @@ def decode_json(text: str | bytes) -> Any:
 
 
 def decode_toml(text: str) -> dict[str, Any]:
-    """Return the content of a TOML ``text``. Raises ValueError as ``decode_json`` does."""
+    """Return the content of a TOML ``text``. Raises ValueError as ``decode_json`` does, and for huge numbers."""
     import tomllib
 
     try:
@@ -39,7 +39,17 @@ def decode_toml(text: str) -> dict[str, Any]:
     except RecursionError:
         raise _too_deep() from None
     check_nesting(content)
+    _check_integers(content)
     return content
+
+
+def _check_integers(value: object) -> None:
+    """Raise ValueError for a whole number above 64 bits, which TOML does not have and Python may refuse to print."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_integers(each)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a number has more than 64 bits")
 
 
 def check_nesting(value: object) -> None:

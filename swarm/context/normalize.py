@@ -45,7 +45,7 @@ def sendable(message: Mapping[str, Any], seq: int, *, own: bool = True) -> Mappi
         return _legacy_result(message) if own else None
     if role == "tool":
         return _tool(message) if own else None
-    if role not in _FIELDS:
+    if not isinstance(role, str) or role not in _FIELDS:
         return None
     message = _with_good_content(message)
     return None if message["content"] is None else _only_known_fields(message, role)
@@ -76,7 +76,7 @@ def _assistant(message: Mapping[str, Any], seq: int, own: bool) -> Mapping[str, 
     calls = message.get("tool_calls")
     legacy = message.get("function_call")
     good = message
-    if calls and own:
+    if isinstance(calls, list) and calls and own:
         fixed = [fixed for index, call in enumerate(calls) if (fixed := _call(call, seq, index))]
         if len(fixed) != len(calls) or any(new is not old for new, old in zip(fixed, calls, strict=True)):
             good = {**message, "tool_calls": fixed}

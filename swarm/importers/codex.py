@@ -82,7 +82,8 @@ class _Conversation:
         kind = item.get("type")
         if kind == "reasoning":
             yield from self._flush()
-            self._reasoning += [text for text in map(_text_of, item.get("summary") or ()) if text]
+            summary = item.get("summary")
+            self._reasoning += [text for text in map(_text_of, summary if isinstance(summary, list) else ()) if text]
         elif kind in _CALLS:
             answer = self._answer or {"role": "assistant", "content": None}
             self._answer, self._moment = answer, moment
@@ -134,7 +135,7 @@ def _problem(item: Mapping[str, Any]) -> str | None:
     kind = item.get("type")
     if not isinstance(kind, str):
         return "'type' of the payload is missing, expected the type of an item"
-    if kind == "message" and (item.get("role") not in _ROLES or not isinstance(item.get("content"), list | str)):
+    if kind == "message" and (item.get("role") not in tuple(_ROLES) or not isinstance(item.get("content"), list | str)):
         return f"a message has the role {item.get('role')!r}, expected one of {', '.join(_ROLES)}, and a 'content'"
     if kind in ("function_call", "custom_tool_call") and not isinstance(item.get("name"), str):
         return f"a {kind} has no 'name', expected the name of a tool"

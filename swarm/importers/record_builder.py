@@ -97,7 +97,8 @@ def message_problem(message: object) -> str | None:
     """Return what is wrong with a chat message, and what was expected; ``None`` if it is valid or can be repaired."""
     if not isinstance(message, dict):
         return f"is {_described(message)}, expected an object"
-    if message.get("role") not in TYPES:
+    # Not in the dict itself: a role of others may be a list, which has no hash.
+    if message.get("role") not in tuple(TYPES):
         return f".role is {_described(message.get('role'))}, expected one of {', '.join(TYPES)}"
     content = message.get("content")
     if content is not None and not isinstance(content, str):

@@ -132,8 +132,10 @@ def _format(template: str, values: Mapping[str, object]) -> str:
         return str(values.get("result", template))
 
 
-def _check_template(template: str, fields: set[str]) -> None:
+def _check_template(template: object, fields: set[str]) -> None:
     """Raise DefinitionError unless ``template`` is a format string that uses only ``fields``."""
+    if not isinstance(template, str):
+        raise DefinitionError(f"demo rule: {template!r} is {type(template).__name__}, expected a format string")
     try:
         names = [re.split(r"[.\[]", name)[0] for _, name, _, _ in Formatter().parse(template) if name is not None]
     except ValueError as error:

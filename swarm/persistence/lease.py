@@ -17,6 +17,7 @@ from pathlib import Path
 
 from swarmchat.backends import Backend, BackendError, Lease, LeaseLost
 from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.heartbeat import Heartbeat
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
@@ -46,7 +47,7 @@ class Holder:
     def of_this_process(cls) -> "Holder":
         """Return this process as a holder; no two are equal."""
         pid = os.getpid()
-        return cls(pid, _machine(), platform.node(), _started(pid), secrets.token_hex(8))
+        return cls(pid, _machine(), platform.node(), _status(pid)[1], secrets.token_hex(8))
 
     @classmethod
     def of_unfinished(cls, source: str) -> "Holder":
@@ -76,7 +77,10 @@ class Holder:
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is certain that the process has ended; never for a process on another machine."""
+        """Whether it is certain that the process has ended; never for a process on another machine.
+
+        A process that has ended but was not waited for by its parent, a zombie, still has its id.
+        """
         if self.machine != _machine():
             return False
         try:
@@ -85,7 +89,8 @@ class Holder:
             return True
         except (OSError, OverflowError):
             return False
-        return bool(self.started) and self.started != _started(self.pid)
+        state, started = _status(self.pid)
+        return state in _ENDED or (bool(self.started) and self.started != started)
 
 
 class SessionLease:
@@ -149,9 +154,13 @@ class SessionLease:
 def parse_holder(stored: bytes | None) -> Holder | None:
     """Return the holder that is ``stored`` in a lease; ``None`` if it is missing or unreadable."""
     try:
-        return Holder(**json.loads(stored or b""))
+        holder = Holder(**decode_json(stored or b""))
     except (ValueError, TypeError):
         return None
+    texts = (holder.machine, holder.host, holder.started, holder.nonce)
+    # A process id of 0 and less means a group of processes.
+    is_valid = type(holder.pid) is int and holder.pid > 0 and all(isinstance(text, str) for text in texts)
+    return holder if is_valid else None
 
 
 def _busy(session: str, holder: Holder | None, ttl: float) -> str:
@@ -179,14 +188,19 @@ def _machine() -> str:
     return "/".join((platform.node(), boot, namespace))
 
 
-def _started(pid: int) -> str:
-    """Return the start time of a process in clock ticks since boot; empty if the system does not provide it."""
+_ENDED = ("Z", "X")
+"""States of a process that runs no more: zombie, dead."""
+
+
+def _status(pid: int) -> tuple[str, str]:
+    """Return a process's state, and its start in clock ticks since boot; empty texts if the system does not say."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
-        return ""
-    # The name, in brackets, may contain spaces and brackets; the start time is field 22, counted from 1.
-    return stat.rpartition(")")[2].split()[19]
+        return "", ""
+    # The name, in brackets, may contain spaces and brackets; the state is field 3, the start time is field 22.
+    fields = stat.rpartition(")")[2].split()
+    return fields[0], fields[19]
 
 
 _LEASE = 30.0

@@ -254,10 +254,11 @@ class LearnedAdaptations:
         names = self._servers.setdefault(server, {}).setdefault(model, [])
         if adaptation not in names:
             names.append(adaptation)
-        if self._path is not None:
+        # A symbolic link would let a folder of others have any file replaced.
+        if self._path is not None and not self._path.is_symlink():
             with suppress(OSError):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(self._path, json.dumps(self._servers, indent=1, ensure_ascii=False).encode() + b"\n")
+                write_atomically(self._path, json.dumps(self._servers, indent=1).encode() + b"\n")
 
     def _read(self) -> dict[str, dict[str, list[str]]]:
         try:

@@ -269,12 +269,62 @@ def test_a_damaged_file_is_reported_and_left_alone(folder: Path, damage: str) ->
         assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(b"\xff", 1), ("_con", 1), ("find", 1), ("sqlite_synchronous", "1; SELECT 1"), ("sqlite_x", None)],
+)
+def test_a_damaged_setting_is_reported_and_left_alone(folder: Path, name: str | bytes, value: object) -> None:
+    run(folder, put("a"))
+    with database(folder) as connection:
+        connection.execute("INSERT OR REPLACE INTO Settings VALUES (?, ?)", (name, value))
+    before = (folder / "cache.db").read_bytes()
+    with pytest.raises(CorruptValue, match="is damaged"):
+        run(folder, get("a"))
+    assert (folder / "cache.db").read_bytes() == before
+
+
+def test_a_setting_of_no_effect_is_put_right(folder: Path) -> None:
+    run(folder, put("a"))
+    with database(folder) as connection:
+        connection.execute("UPDATE Settings SET value = x'ff' WHERE key = 'statistics'")
+    assert run(folder, get("a")) == b"1"
+    with database(folder) as connection:
+        assert connection.execute("SELECT value FROM Settings WHERE key = 'statistics'").fetchall() == [(0,)]
+
+
+def test_the_length_of_a_list_is_checked(folder: Path) -> None:
+    run(folder, lambda backend: backend.commit(Append("l", (b"1",))))
+    with database(folder) as connection:
+        connection.execute("UPDATE Cache SET value = x'ffffffffffffffffffff' WHERE tag = 'list'")
+    for call in (lambda b: b.length("l"), lambda b: b.slice("l", 0), lambda b: b.commit(Append("l", (b"2",)))):
+        with pytest.raises(CorruptValue, match="damaged list: 'l'"):
+            run(folder, call)
+
+
+def test_reading_waits_for_nobody_who_writes(folder: Path) -> None:
+    run(folder, put("a"))
+    with database(folder) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        assert run(folder, get("a")) == b"1"
+        assert run(folder, lambda backend: collect(backend, "")) == [("a", b"1")]
+
+
 def test_a_newer_version_is_refused_untouched(folder: Path) -> None:
     run(folder, put("a"))
     with database(folder) as connection:
         connection.execute("UPDATE Settings SET value = ? WHERE key = 'swarmchat_schema'", (SCHEMA + 1,))
     before = (folder / "cache.db").read_bytes()
     with pytest.raises(CorruptValue, match=f"data version {SCHEMA + 1}.*update swarmchat"):
+        run(folder, put("a"))
+    assert (folder / "cache.db").read_bytes() == before
+
+
+def test_another_programs_database_is_refused_untouched(folder: Path) -> None:
+    folder.mkdir()
+    with database(folder) as connection:
+        connection.execute("CREATE TABLE bookmarks (address TEXT)")
+    before = (folder / "cache.db").read_bytes()
+    with pytest.raises(CorruptValue, match="another program's database"):
         run(folder, put("a"))
     assert (folder / "cache.db").read_bytes() == before
 

@@ -68,6 +68,14 @@ class Terminal:
         self._screen.resize(rows, columns)
         self.process.setwinsize(rows, columns)
 
+    def close(self) -> int:
+        """Close the terminal, as its window does, and return the exit code as ``wait_for_end`` does."""
+        # Not os.close: pexpect closes the number once more.
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), self.process.child_fd)
+        self.process.wait()
+        return self._exit_code()
+
     @property
     def lines(self) -> list[str]:
         """What can be read by scrolling up, and on the screen, without the empty lines at the end."""
@@ -117,6 +125,9 @@ class Terminal:
         while self._read(deadline):
             assert time.monotonic() < deadline, f"it goes on\n--- screen\n{self.text}\n---"
         self.process.wait()
+        return self._exit_code()
+
+    def _exit_code(self) -> int:
         status = self.process.exitstatus
         return 128 + self.process.signalstatus if status is None else int(status)
 

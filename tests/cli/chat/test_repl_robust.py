@@ -283,3 +283,33 @@ def test_ctrl_c_again_and_again_at_any_moment(program):
     sent = json.loads(program.invoke("sessions", "export", "s", "--format", "openai").out)["messages"]
     assert check_messages(sent) is None
     assert '"interrupted"' in program.invoke("sessions", "export", "s", "--format", "jsonl").out
+
+
+@pytest.mark.parametrize("command", [[], ["/bin/sh", "-c", 'trap : HUP; "$@"; code=$?; exit $code', "sh"]])
+def test_a_closed_terminal_ends_a_chat_at_its_prompt_without_a_report(command, program, tmp_path):
+    # A shell may keep SIGHUP for itself: then only reads and writes fail.
+    env = {**program.env, "TMPDIR": str(tmp_path)}
+    with terminal([*command, *program.command, "-s", "s"], env=env, cwd=program.folder) as screen:
+        say(screen, "hello", GREETED)
+        assert screen.close() == 129
+    assert list(tmp_path.glob("swarmchat-crash-*")) == []
+    assert program.said("s")[0] == "hello"
+
+
+def test_a_closed_terminal_ends_an_answer_and_what_was_said_is_kept(program, server, tmp_path):
+    gate = Gate()
+    server.reply(hang(gate, "half ", "of it"))
+    with program.chat("-s", "s", env={"TMPDIR": str(tmp_path)}) as screen:
+        screen.wait_for(at_prompt)
+        screen.send("tell me" + ENTER)
+        screen.wait_for("half")
+        assert screen.close() == 129
+    gate.release()
+    assert list(tmp_path.glob("swarmchat-crash-*")) == []
+    assert program.said("s")[:2] == ["tell me", "half of it"]
+
+
+def test_output_that_a_closed_terminal_did_not_take(program):
+    shell = ["/bin/sh", "-c", 'trap : HUP; read line; "$@"; code=$?; exit $code', "sh"]
+    with terminal([*shell, *program.command, "--help"], env=program.env, cwd=program.folder) as screen:
+        assert screen.close() == 129

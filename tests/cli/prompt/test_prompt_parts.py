@@ -1,7 +1,9 @@
 """What the prompt is made of, without a terminal: pastes, open blocks, the queue, the history, completion."""
 
 import asyncio
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from contexts import chat_in
@@ -105,6 +107,23 @@ def test_the_history_survives_what_is_wrong_with_its_file(tmp_path: Path):
     history = open_history(path)
     history.append_string("kept in memory")
     assert history.get_strings() == ["kept in memory"]
+
+
+@pytest.mark.parametrize("make", [Path.symlink_to, lambda path, target: os.mkfifo(path)], ids=["link", "pipe"])
+def test_the_history_is_no_link_and_no_pipe(tmp_path: Path, make: Any):
+    other, path = tmp_path / "other", tmp_path / "prompts"
+    other.write_text("mine\n")
+    make(path, other)
+    open_history(path).append_string("kept in memory")
+    assert other.read_text() == "mine\n"
+    # One that was put there meanwhile.
+    path.unlink()
+    history = open_history(path)
+    path.unlink()
+    make(path, other)
+    history.append_string("lost")
+    assert list(history.load_history_strings()) == []
+    assert other.read_text() == "mine\n"
 
 
 def complete(*lines: str) -> list[list[str]]:

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import math
+import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from chat_rules import check_messages
@@ -25,7 +27,7 @@ from swarmchat.swarm.errors import BadRecord, ContextTooLong, ModelUnavailable, 
 from swarmchat.swarm.models.base import Answer, ReasoningChunk, Retry, TextChunk, ToolCall
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.lease import SessionLease
+from swarmchat.swarm.persistence.lease import Holder, SessionLease
 from swarmchat.swarm.persistence.log import CHUNK
 from swarmchat.swarm.persistence.records import Record, parse_record
 from swarmchat.swarm.persistence.session_index import find_session, latest_session, list_sessions
@@ -680,6 +682,44 @@ def test_a_holder_on_another_machine_is_left_alone():
             await open_session(backend, ScriptedModel())
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    "change", [{"pid": 0.5}, {"pid": True}, {"pid": 0}, {"pid": 2**70}, {"machine": {}}, {"host": 1}]
+)
+def test_a_lease_of_any_shape_is_read_and_left_alone(change):
+    async def scenario():
+        backend = open_backend("memory:")
+        holder = json.loads(Holder.of_this_process().to_bytes())
+        await backend.acquire(keys.session_lease("ann", "s"), json.dumps(holder | change).encode(), 30)
+        with pytest.raises(SessionBusy):
+            await open_session(backend, ScriptedModel())
+
+    run(scenario())
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says that a process is a zombie")
+def test_the_session_of_a_zombie_is_free_at_once():
+    holder = json.loads(Holder.of_this_process().to_bytes())
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+    async def scenario():
+        backend = open_backend("memory:")
+        value = json.dumps(holder | {"pid": child.pid, "started": started}).encode()
+        await backend.acquire(keys.session_lease("ann", "s"), value, 30)
+        with pytest.raises(SessionBusy, match=f"process {child.pid}"):
+            await open_session(backend, ScriptedModel())
+        await asyncio.to_thread(end)
+        async with await open_session(backend, ScriptedModel()):
+            pass
+
+    def end():
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    run(scenario())
+    child.wait()
 
 
 def test_a_lease_that_ran_out_is_taken_again_if_nobody_wrote(backend_url):
