@@ -14,7 +14,17 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from swarmchat.backends.base import Condition, Lease, Write
 from swarmchat.backends.errors import BackendError, BackendUnavailable, CorruptValue, lease_lost, unmet
 from swarmchat.backends.redis.errors import is_changing, map_error, worth_retrying
-from swarmchat.backends.redis.scripts import ACQUIRE, COMMIT, RELEASE, RENEW, Script, milliseconds, pack_commit, slot
+from swarmchat.backends.redis.scripts import (
+    ACQUIRE,
+    COMMIT,
+    RELEASE,
+    RENEW,
+    Script,
+    milliseconds,
+    pack_commit,
+    slot,
+    token_key_of,
+)
 from swarmchat.backends.redis.url import RedisTarget, parse_redis_url
 
 _T = TypeVar("_T")
@@ -91,7 +101,7 @@ class RedisBackend:
         ordered = [*conditions, *(write for write in writes if not isinstance(write, Condition))]
         keys, arguments = pack_commit(ordered, lease, secrets.token_hex(12), token_ttl)
         if self._target.scheme == "redis+cluster":
-            self._check_slots(keys[1 if lease else 2 :])
+            self._check_slots(keys[2 if lease else 3 :])
         result = await self._script(COMMIT, keys, arguments)
         if result == 0 and lease:
             raise lease_lost(lease.key, self.url)
@@ -105,7 +115,8 @@ class RedisBackend:
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
         """Take the lease ``key``; see Backend.acquire."""
         replaced = ["0", ""] if replacing is None else ["1", replacing]
-        acquired = await self._script(ACQUIRE, [key], [owner, milliseconds(ttl), *replaced])
+        missing = token_key_of(key, secrets.token_hex(12))
+        acquired = await self._script(ACQUIRE, [key, missing], [owner, milliseconds(ttl), *replaced])
         return Lease(key, owner, ttl) if acquired else None
 
     async def renew(self, lease: Lease) -> bool:

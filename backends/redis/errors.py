@@ -9,7 +9,10 @@ from swarmchat.backends.redis.url import RedisTarget
 
 _CHANGING = re.compile(r"\b(LOADING|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|NOREPLICAS|UNBLOCKED|READONLY)\b")
 _DENIED = re.compile(
-    r"\b(NOAUTH|WRONGPASS|NOPERM)\b|invalid (username-password|password)|AUTH.*called|No permissions", re.IGNORECASE
+    r"\b(NOAUTH|WRONGPASS|NOPERM)\b|invalid (username-password|password)|AUTH.*called|No permissions"
+    # What a script of Redis 6 may not do.
+    r"|can't (run this command|access at least)",
+    re.IGNORECASE,
 )
 # Where redis-py has a class for an error, it removes the code from the text.
 _CHANGING_KINDS = (
