@@ -214,7 +214,8 @@ class RedisBackend:
             client = self._client
             try:
                 return await send(client)
-            except (RedisError, RedisClusterException, OSError) as error:
+            # AttributeError: redis-py was redirected to a node of the cluster that it does not know yet.
+            except (RedisError, RedisClusterException, OSError, AttributeError) as error:
                 self._check_open()
                 pause = next(pauses, None)
                 if is_changing(error):

@@ -38,9 +38,16 @@ def worth_retrying(error: BaseException) -> bool:
 def is_changing(error: BaseException) -> bool:
     """Tell whether the server is starting, or a replica is taking over: a new connection may soon succeed."""
     root = _root(error)
-    return isinstance(root, _CHANGING_KINDS) or (
-        isinstance(root, theirs.RedisError) and bool(_CHANGING.search(str(root)))
+    return (
+        isinstance(root, _CHANGING_KINDS)
+        or _is_moving(root)
+        or (isinstance(root, theirs.RedisError) and bool(_CHANGING.search(str(root))))
     )
+
+
+def _is_moving(error: BaseException) -> bool:
+    """Whether a slot is being moved: redis-py gives up soon, or does not know the node that it moves to."""
+    return type(error) is theirs.ClusterError or isinstance(error, AttributeError)
 
 
 def is_denied(error: BaseException) -> bool:
@@ -52,8 +59,8 @@ def is_denied(error: BaseException) -> bool:
 
 def _root(error: BaseException) -> BaseException:
     """Return the error that kept a cluster's client from connecting, which wraps it in a generic exception."""
-    while isinstance(error, theirs.RedisClusterException) and error.__cause__:
-        error = error.__cause__
+    while isinstance(error, theirs.RedisClusterException) and (inner := error.__cause__ or error.__context__):
+        error = inner
     return error
 
 
@@ -67,6 +74,8 @@ def map_error(error: Exception, target: RedisTarget) -> BackendError:
             f"{where} refuses {user} ({reason}): check the name and the password in the URL, and the user's rights in"
             " the server's ACL"
         )
+    if _is_moving(error):
+        return BackendUnavailable(f"{where} is not ready: the slot of these keys is being moved: try again in a moment")
     if isinstance(error, theirs.AskError):
         return UnknownBackend(f"{where} is one node of a cluster: write redis+cluster:// instead of its scheme")
     if isinstance(error, theirs.RedisClusterException | theirs.ClusterError):
