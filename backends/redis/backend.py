@@ -59,6 +59,10 @@ class RedisBackend:
         self._slots = asyncio.Semaphore(_CONNECTIONS)
         self._closed = False
 
+    def one_commit(self, keys: Sequence[str]) -> bool:
+        """Return whether ``keys`` are in one slot, on a cluster; see Backend.one_commit."""
+        return self._target.scheme != "redis+cluster" or len({slot(key) for key in keys}) <= 1
+
     async def get(self, key: str) -> bytes | None:
         """Return the value of ``key``; see Backend.get."""
         value: bytes | None = await self.ask("GET", key)
@@ -100,8 +104,12 @@ class RedisBackend:
         conditions = [write for write in writes if isinstance(write, Condition)]
         ordered = [*conditions, *(write for write in writes if not isinstance(write, Condition))]
         keys, arguments = pack_commit(ordered, lease, secrets.token_hex(12), token_ttl)
-        if self._target.scheme == "redis+cluster":
-            self._check_slots(keys[2 if lease else 3 :])
+        written = keys[2 if lease else 3 :]
+        if not self.one_commit(written):
+            raise BackendError(
+                f"{self.url} cannot write {min(written)!r} and {max(written)!r} in one commit: on a cluster, all keys"
+                " of a commit must be in one slot: give them the same {hash tag}"
+            )
         result = await self._script(COMMIT, keys, arguments)
         if result == 0 and lease:
             raise lease_lost(lease.key, self.url)
@@ -180,13 +188,6 @@ class RedisBackend:
         for batch in by_slot.values():
             values.update(zip(batch, await self.ask("MGET", *batch), strict=True))
         return [values[key] for key in keys]
-
-    def _check_slots(self, keys: list[str]) -> None:
-        if len({slot(key) for key in keys}) > 1:
-            raise BackendError(
-                f"{self.url} cannot write {min(keys)!r} and {max(keys)!r} in one commit: on a cluster, all keys of a"
-                " commit must be in one slot: give them the same {hash tag}"
-            )
 
     def _check_open(self) -> None:
         if self._closed:

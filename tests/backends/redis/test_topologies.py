@@ -3,15 +3,14 @@
 import asyncio
 import re
 import ssl
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from redis_server import RedisServer, free_port, redis_binary, run_redis, start_redis
+from redis_server import RedisServer, cluster_url, free_port, redis_binary, run_cluster, run_redis, start_redis
 from swarmchat.backends import (
     Append,
     Backend,
@@ -64,47 +63,11 @@ def test_tls(tmp_path: Path, proxy: StartProxy, certificate: tuple[Path, Path]) 
         asyncio.run(scenario(server))
 
 
-@contextmanager
-def run_cluster(folder: Path, *slots: range) -> Iterator[list[RedisServer]]:
-    """One master for each range of slots."""
-    with ExitStack() as stack:
-        servers = []
-        for index in range(len(slots)):
-            (place := folder / str(index)).mkdir()
-            arguments = ["--cluster-enabled", "yes", "--cluster-config-file", str(place / "nodes.conf")]
-            # The cluster's own port is 10,000 higher.
-            port = free_port()
-            while port > 55_000:
-                port = free_port()
-            servers.append(stack.enter_context(start_redis(place, *arguments, port=port)))
-        for server, part in zip(servers, slots, strict=True):
-            with server.client() as client:
-                if part:
-                    client.execute_command("CLUSTER", "ADDSLOTS", *part)
-                client.execute_command("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
-        deadline = time.monotonic() + 30
-        while any("cluster_state:ok" not in _info(server) for server in servers):
-            assert time.monotonic() < deadline, _info(servers[0])
-            time.sleep(0.02)
-        yield servers
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
     """Two masters that share the slots."""
     with run_cluster(tmp_path_factory.mktemp("cluster"), range(8192), range(8192, 16384)) as servers:
         yield servers
-
-
-def _info(server: RedisServer) -> str:
-    with server.client() as client:
-        info = client.execute_command("CLUSTER", "INFO")
-    text = "\n".join(f"{name}:{value}" for name, value in info.items()) if isinstance(info, dict) else str(info)
-    return text if "cluster_known_nodes:2" in text else ""
-
-
-def cluster_url(servers: list[RedisServer]) -> str:
-    return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers)
 
 
 def test_a_report_on_a_cluster(cluster: list[RedisServer]) -> None:
