@@ -13,9 +13,10 @@ Only the row of the key has a lifetime. Everything here blocks, and is for one t
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -29,6 +30,9 @@ SCHEMA = 1
 
 _SCHEMA_ROW = "swarmchat_schema"
 _LIST = "list"
+_RESERVE = "reserve"
+_RESERVED = 512 * 1024
+"""Bytes on the disk that are kept for deleting: SQLite writes even that to its journal first."""
 _SWEEP = 20
 _VARIABLES = 500
 """The most variables of one statement; SQLite before 3.32 accepts 999."""
@@ -91,11 +95,11 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
         self._folder = folder
         self._patience = patience
         self._clock = clock
-        database = os.path.join(folder, diskcache.core.DBNAME)
         os.makedirs(folder, mode=0o700, exist_ok=True)
         # SQLite gives the files beside it (-wal, -shm) the mode of this one.
-        os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))
-        _check_schema(database, patience)
+        os.close(os.open(os.path.join(folder, diskcache.core.DBNAME), os.O_CREAT | os.O_RDWR, 0o600))
+        with closing(_connect(folder, patience)) as connection:
+            _check_schema(connection)
         settings = {**_SETTINGS, "sqlite_synchronous": synchronous, _SCHEMA_ROW: SCHEMA}
         try:
             super().__init__(os.sep, patience, BytesDisk, **settings)
@@ -147,6 +151,10 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
             if self._con.in_transaction:
                 self._sql("ROLLBACK")
             raise
+
+    def empty_journal(self) -> None:
+        """Write SQLite's journal into the database, and give its room back to the disk."""
+        self._sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def snapshot(self) -> Any:
         """Let the reads of the block see one state of the store."""
@@ -290,26 +298,68 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
         )
 
 
-def _check_schema(database: str, patience: float) -> None:
-    """Raise CorruptValue for a file of a newer swarmchat or of another program. Changes nothing."""
+class ReadOnlyRows(Rows):
+    """The database in ``folder`` on a disk that is full or cannot be written. Every write fails."""
+
+    def __init__(self, folder: str, patience: float, clock: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._patience = self._timeout = patience
+        self._clock = clock
+        self._disk = BytesDisk(folder)
+        self._local = threading.local()
+        self._local.pid = os.getpid()
+        # Without a journal nothing is being written, and SQLite needs none of the files that it cannot create.
+        journal = os.path.join(folder, diskcache.core.DBNAME + "-wal")
+        is_closed = not os.path.exists(journal) or not os.path.getsize(journal)
+        self._local.con = _connect(folder, patience, "&immutable=1" if is_closed else "")
+        try:
+            _check_schema(self._local.con)
+            self._sql("SELECT 1 FROM Cache LIMIT 1")
+        except BaseException:
+            self.close()
+            raise
+
+
+def free_reserve(folder: str) -> None:
+    """Remove the reserve in ``folder``; the next ``keep_reserve`` that finds room makes it again."""
+    with suppress(OSError):
+        os.unlink(os.path.join(folder, _RESERVE))
+
+
+def keep_reserve(folder: str) -> None:
+    """Keep room on the disk for deleting, in a file, unless there is one or no room for it."""
+    path = os.path.join(folder, _RESERVE)
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            # Random, because some file systems store no zeros.
+            with open(descriptor, "wb") as file:
+                file.write(os.urandom(_RESERVED))
+        except OSError:
+            os.unlink(path)
+
+
+def _connect(folder: str, patience: float, options: str = "") -> sqlite3.Connection:
+    """Return a connection for reading."""
     # Some characters of a path mean something in a URI.
-    path = quote_from_bytes(os.fsencode(database))
-    connection = sqlite3.connect(f"file:{path}?mode=ro", timeout=patience, uri=True)
-    try:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "Settings" not in tables:
-            return
-        row = connection.execute("SELECT value FROM Settings WHERE key = ?", (_SCHEMA_ROW,)).fetchone()
-        if row is None:
-            if "Cache" in tables and connection.execute("SELECT 1 FROM Cache LIMIT 1").fetchone():
-                raise CorruptValue("is another program's cache and was not changed: name another folder")
-        elif not isinstance(row[0], int) or row[0] > SCHEMA:
-            raise CorruptValue(
-                f"has data version {row[0]}, this swarmchat reads up to {SCHEMA}, and was not changed: update"
-                " swarmchat, or use another folder"
-            )
-    finally:
-        connection.close()
+    path = quote_from_bytes(os.fsencode(os.path.join(folder, diskcache.core.DBNAME)))
+    return sqlite3.connect(f"file:{path}?mode=ro{options}", timeout=patience, uri=True, isolation_level=None)
+
+
+def _check_schema(connection: sqlite3.Connection) -> None:
+    """Raise CorruptValue for a file of a newer swarmchat or of another program. Changes nothing."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "Settings" not in tables:
+        return
+    row = connection.execute("SELECT value FROM Settings WHERE key = ?", (_SCHEMA_ROW,)).fetchone()
+    if row is None:
+        if "Cache" in tables and connection.execute("SELECT 1 FROM Cache LIMIT 1").fetchone():
+            raise CorruptValue("is another program's cache and was not changed: name another folder")
+    elif not isinstance(row[0], int) or row[0] > SCHEMA:
+        raise CorruptValue(
+            f"has data version {row[0]}, this swarmchat reads up to {SCHEMA}, and was not changed: update"
+            " swarmchat, or use another folder"
+        )
 
 
 def _item_prefix(key: bytes) -> bytes:

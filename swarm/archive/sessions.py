@@ -1,13 +1,13 @@
 """Operations on a whole stored session: rename, delete, copy and fork it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from swarmchat.backends import Append, Backend, Conflict, Delete, Expect
+from swarmchat.backends import Append, Backend, BackendFull, Conflict, Delete, Expect, Truncate, Write
 from swarmchat.swarm.archive.log_summary import LogSummary, read_stored_state
 from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.common.cancellation import run_to_completion
@@ -19,6 +19,8 @@ from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 
 _ATTEMPTS = 20
+_STEP = 64
+"""Records that are first removed at once from a full store; a power of 4."""
 
 
 async def rename_session(
@@ -50,11 +52,31 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
         # Each commit of an open session changes its entry, and opening it its lease.
         unchanged = [Expect(entry, await backend.get(entry)), Expect(lease, await closed_lease(backend, info))]
         stored_state = await read_stored_state(backend, info)
-        owned = [entry, keys.session_log(info.client, info.id), *stored_state.keys(info), lease]
+        log = keys.session_log(info.client, info.id)
+        removal: list[Write] = [*unchanged, *map(Delete, [entry, log, *stored_state.keys(info), lease])]
         with suppress(Conflict):
-            await run_to_completion(backend.commit(*unchanged, *map(Delete, owned)))
+            try:
+                await run_to_completion(backend.commit(*removal))
+            except BackendFull:
+                await _shorten(backend, log, unchanged)
+                await run_to_completion(backend.commit(*removal))
             return
     raise _changing(info)
+
+
+async def _shorten(backend: Backend, log: str, unchanged: Sequence[Expect]) -> None:
+    """Remove a log from its end, in steps so small that a full disk has room for what it writes meanwhile."""
+    length, step = await backend.length(log), _STEP
+    while length:
+        keep = max(0, length - step)
+        try:
+            await run_to_completion(backend.commit(*unchanged, Truncate(log, keep)))
+        except BackendFull:
+            if step == 1:
+                raise
+            step //= 4
+        else:
+            length = keep
 
 
 async def find_unfinished(backend: Backend, client: str, session: str) -> SessionInfo | None:
