@@ -4,6 +4,7 @@ import re
 import ssl
 
 import redis.exceptions as theirs
+from redis.asyncio.sentinel import MasterNotFoundError
 from swarmchat.backends.errors import BackendError, BackendFull, BackendUnavailable, CorruptValue, UnknownBackend
 from swarmchat.backends.redis.url import RedisTarget
 
@@ -22,6 +23,7 @@ _CHANGING_KINDS = (
     theirs.BusyLoadingError,
     theirs.ReadOnlyError,
 )
+_UNREACHABLE = (theirs.ConnectionError, theirs.TimeoutError, OSError)
 _FULL = re.compile(r"\bOOM\b")
 _WRONG_KIND = re.compile(r"\bWRONGTYPE\b")
 _READ_ONLY = re.compile(r"\b(READONLY|MISCONF)\b")
@@ -32,7 +34,7 @@ def worth_retrying(error: BaseException) -> bool:
     root = _root(error)
     if is_denied(root) or isinstance(root.__context__, ssl.SSLCertVerificationError):
         return False
-    return isinstance(root, theirs.ConnectionError | theirs.TimeoutError | OSError) or is_changing(root)
+    return isinstance(root, _UNREACHABLE) or is_changing(root)
 
 
 def is_changing(error: BaseException) -> bool:
@@ -66,8 +68,14 @@ def _root(error: BaseException) -> BaseException:
 
 def map_error(error: Exception, target: RedisTarget) -> BackendError:
     """Return the error to raise instead of ``error``: the store, the problem, and what to do. Contains no password."""
+    root = _root(error)
+    if isinstance(root, Exception) and (isinstance(root, _UNREACHABLE) or is_denied(root)):
+        error = root
     reason = target.scrub(str(error)) or type(error).__name__
     where = target.masked
+    if isinstance(error, MasterNotFoundError):
+        # Its text contains redis-py's objects.
+        reason = f"no sentinel that answers knows a server {target.service!r}"
     if is_denied(error):
         user = f"the user {target.username!r}" if target.username else "the default user"
         return BackendUnavailable(
@@ -87,6 +95,8 @@ def map_error(error: Exception, target: RedisTarget) -> BackendError:
             return CorruptValue(f"{where} holds another kind of value than expected ({reason})")
         if isinstance(error, theirs.ReadOnlyError) or _READ_ONLY.search(reason):
             return BackendUnavailable(f"{where} accepts no writes ({reason}): name the primary, or fix its disk")
+        if "index is out of range" in reason:
+            return UnknownBackend(f"{where} has no database {target.db} ({reason}): name a lower one in the URL")
         if is_changing(error):
             return BackendUnavailable(f"{where} is not ready ({reason}): try again in a moment")
         return BackendError(f"{where} refused a command ({reason}): swarmchat needs Redis 6.2 or newer")

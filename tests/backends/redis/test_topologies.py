@@ -209,8 +209,8 @@ def test_a_plain_server_is_no_cluster(tmp_path: Path) -> None:
         with pytest.raises(BackendUnavailable, match="cluster"):
             await backend.get("a")
         await backend.close()
-        backend = open_backend(f"redis+cluster://127.0.0.1:{free_port()}")
-        with pytest.raises(BackendUnavailable):
+        backend = open_backend(f"redis+cluster://127.0.0.1:{free_port()}?deadline=0.5")
+        with pytest.raises(BackendUnavailable, match=r"cannot be reached .*is the server running"):
             await backend.get("a")
         await backend.close()
 
@@ -259,5 +259,10 @@ def test_sentinels_point_to_the_server(sentinel: tuple[RedisServer, RedisServer]
         with pytest.raises(BackendUnavailable, match="nobody"):
             await unknown.get("a")
         await unknown.close()
+        away = open_backend(f"redis+sentinel://127.0.0.1:{dead}/chat?deadline=0.5")
+        with pytest.raises(BackendUnavailable, match="no sentinel that answers knows a server 'chat'") as caught:
+            await away.get("a")
+        assert " object at 0x" not in str(caught.value)
+        await away.close()
 
     asyncio.run(scenario())
