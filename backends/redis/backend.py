@@ -219,9 +219,12 @@ class RedisBackend:
             except (RedisError, RedisClusterException, OSError, AttributeError) as error:
                 self._check_open()
                 pause = next(pauses, None)
+                # Otherwise it was another call that closed the connections of this one.
+                is_current = self._client is client
                 if is_changing(error):
                     # Another server may have taken over behind the same address.
                     await self._disconnect(client)
+                if is_changing(error) or not is_current:
                     pause = pause or _PAUSES[-1]
                 if pause is None or loop.time() + pause > end or not worth_retrying(error):
                     mapped = map_error(error, self._target)

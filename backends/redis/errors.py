@@ -8,7 +8,7 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from swarmchat.backends.errors import BackendError, BackendFull, BackendUnavailable, CorruptValue, UnknownBackend
 from swarmchat.backends.redis.url import RedisTarget
 
-_CHANGING = re.compile(r"\b(LOADING|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|NOREPLICAS|UNBLOCKED|READONLY)\b")
+_CHANGING = re.compile(r"\b(LOADING|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|NOREPLICAS|UNBLOCKED|READONLY|BUSY)\b")
 _DENIED = re.compile(
     r"\b(NOAUTH|WRONGPASS|NOPERM)\b|invalid (username-password|password)|AUTH.*called|No permissions"
     # What a script of Redis 6 may not do.
@@ -86,6 +86,8 @@ def map_error(error: Exception, target: RedisTarget) -> BackendError:
         return BackendUnavailable(f"{where} is not ready: the slot of these keys is being moved: try again in a moment")
     if isinstance(error, theirs.AskError):
         return UnknownBackend(f"{where} is one node of a cluster: write redis+cluster:// instead of its scheme")
+    if isinstance(error, theirs.MasterDownError):
+        return BackendUnavailable(f"{where} is not ready ({reason}): try again in a moment")
     if isinstance(error, theirs.RedisClusterException | theirs.ClusterError):
         return BackendUnavailable(f"{where} is not usable as a cluster ({reason}): is every slot served?")
     if isinstance(error, theirs.ResponseError):

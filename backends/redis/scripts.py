@@ -36,8 +36,11 @@ local arguments = {
 local function attempt(command, key, ...)
   local reply = redis.pcall(command, key, ...)
   if type(reply) ~= 'table' or not reply.err then return end
-  if not string.find(reply.err, "can't run this command", 1, true) then return reply end
-  return redis.error_reply('NOPERM no right to run ' .. command)
+  if string.find(reply.err, "can't run this command", 1, true) then
+    return redis.error_reply('NOPERM no right to run ' .. command)
+  end
+  -- Redis 6 puts the place in the script before the code of the error.
+  return redis.error_reply((string.gsub(reply.err, '^@user_script: ?%d+: ?%-?', '')))
 end
 local function refusal(command, key)
   if not redis.acl_check_cmd then return attempt(command, key, unpack(arguments[command])) end

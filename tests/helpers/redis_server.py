@@ -79,7 +79,7 @@ def wait_for_redis(client: redis.Redis, process: subprocess.Popen[bytes], second
         while True:
             try:
                 client.ping()
-            except redis.AuthenticationError:
+            except (redis.AuthenticationError, redis.exceptions.MasterDownError):
                 return
             except redis.RedisError as error:
                 if process.poll() is not None or time.monotonic() > deadline:
@@ -143,13 +143,13 @@ def run_cluster(folder: Path, *slots: range) -> Iterator[list[RedisServer]]:
                     client.execute_command("CLUSTER", "ADDSLOTS", *part)
                 client.execute_command("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
         deadline = time.monotonic() + 30
-        while not all(_is_ready(_info(server), len(slots)) for server in servers):
-            assert time.monotonic() < deadline, _info(servers[0])
+        while not all(_is_ready(cluster_info(server), len(slots)) for server in servers):
+            assert time.monotonic() < deadline, cluster_info(servers[0])
             time.sleep(0.02)
         yield servers
 
 
-def _info(server: RedisServer) -> str:
+def cluster_info(server: RedisServer) -> str:
     with server.client() as client:
         info = client.execute_command("CLUSTER", "INFO")
     return "\n".join(f"{name}:{value}" for name, value in info.items()) if isinstance(info, dict) else str(info)

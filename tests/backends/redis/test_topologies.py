@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 import redis
-from redis_server import RedisServer, cluster_url, free_port, redis_binary, run_cluster, run_redis, start_redis
+from redis_server import (
+    RedisServer,
+    cluster_info,
+    cluster_url,
+    free_port,
+    redis_binary,
+    run_cluster,
+    run_redis,
+    start_redis,
+)
 from swarmchat.backends import (
     Append,
     Backend,
@@ -175,6 +184,31 @@ def test_a_slot_in_migration_is_waited_for(tmp_path: Path, moved: int, known: bo
 
     with run_cluster(tmp_path, *halves) as cluster:
         asyncio.run(scenario(cluster))
+
+
+def test_a_cluster_that_is_down_is_waited_for(tmp_path: Path) -> None:
+    """CLUSTERDOWN: a slot has no server for a while."""
+
+    async def scenario(server: RedisServer) -> None:
+        backend = open_backend(f"{cluster_url([server])}?deadline=60")
+        await backend.commit(Append("list", (b"1",)))
+        with server.client() as client:
+            client.execute_command("CLUSTER", "DELSLOTS", 0)
+            await until(lambda: is_down(server))
+            call = asyncio.gather(backend.commit(Append("list", (b"2",))), backend.get("a"))
+            await until(lambda: is_redirected([server], 3))
+            assert not call.done()
+            client.execute_command("CLUSTER", "ADDSLOTS", 0)
+            await call
+        assert await backend.slice("list", 0) == [b"1", b"2"]
+        await backend.close()
+
+    with run_cluster(tmp_path, range(16384)) as (server,):
+        asyncio.run(scenario(server))
+
+
+async def is_down(server: RedisServer) -> bool:
+    return "cluster_state:fail" in cluster_info(server)
 
 
 def test_a_slot_that_stays_in_migration_is_reported(tmp_path: Path) -> None:
