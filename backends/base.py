@@ -115,6 +115,10 @@ class Backend(Protocol):
         """The URL of the store, with the password masked: for messages, not for connecting."""
         ...
 
+    def one_commit(self, keys: Sequence[str]) -> bool:
+        """Return whether one commit can write all of ``keys``: always true, unless they are spread over servers."""
+        ...
+
     async def get(self, key: str) -> bytes | None:
         """Return the value of ``key``, or ``None`` when there is none.
 

@@ -7,13 +7,13 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from swarmchat.backends.base import Condition, ExpectLength, Lease, Write
-from swarmchat.backends.disk_rows import Rows
+from swarmchat.backends.base import Append, Condition, ExpectLength, Lease, Put, Write
+from swarmchat.backends.disk_rows import ReadOnlyRows, Rows, free_reserve, keep_reserve
 from swarmchat.backends.errors import (
     BackendError,
     BackendFull,
@@ -31,6 +31,7 @@ _PAGE = 500
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # An exceeded quota, unlike a full disk, is reported as a failed write, or as a journal index that cannot be created.
 _NO_ROOM_CODES = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN}
+_NO_WRITES = {errno.EROFS, errno.EACCES, errno.EPERM}
 _IMPOSSIBLE = {errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP}
 
 _T = TypeVar("_T")
@@ -80,6 +81,10 @@ class DiskBackend:
         self._thread = ThreadPoolExecutor(1, "swarmchat-disk")
         self._closed = False
 
+    def one_commit(self, keys: Sequence[str]) -> bool:
+        """Return True; see Backend.one_commit."""
+        return True
+
     async def get(self, key: str) -> bytes | None:
         """Return the value of ``key``; see Backend.get."""
         return await self._run(lambda rows: rows.value(key))
@@ -128,7 +133,14 @@ class DiskBackend:
                 if not isinstance(write, Condition):
                     rows.apply(write)
 
-        await self._transact(write_all)
+        try:
+            await self._transact(write_all)
+        except BackendFull:
+            if any(isinstance(write, Put | Append) for write in writes):
+                raise
+            free_reserve(self._folder)
+            await self._run(Rows.empty_journal, writes=True)
+            await self._transact(write_all)
 
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
         """Take the lease ``key``; see Backend.acquire."""
@@ -171,23 +183,38 @@ class DiskBackend:
             with rows.transaction():
                 return call(rows)
 
-        return await self._run(run)
+        return await self._run(run, writes=True)
 
-    async def _run(self, call: Callable[[Rows], _T]) -> _T:
+    async def _run(self, call: Callable[[Rows], _T], *, writes: bool = False) -> _T:
         if self._closed:
             raise BackendError(f"{self.url} is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call, writes)
 
-    def _call(self, call: Callable[[Rows], _T]) -> _T:
+    def _call(self, call: Callable[[Rows], _T], writes: bool) -> _T:
         """Open the database if necessary, and run ``call``. Only this method, on the thread, touches the database."""
         with self._mapped_errors():
-            if self._rows is None:
-                self._rows = Rows(self._folder, self._synchronous, self._timeout, self._clock)
+            if self._rows is None or (writes and isinstance(self._rows, ReadOnlyRows)):
+                self._close_rows()
+                self._rows = self._open(writes)
             return call(self._rows)
+
+    def _open(self, writes: bool) -> Rows:
+        """Open the database; unless ``writes``, also on a disk that is full or cannot be written."""
+        try:
+            return Rows(self._folder, self._synchronous, self._timeout, self._clock)
+        except (sqlite3.Error, OSError) as error:
+            if not writes and _refuses_writes(error):
+                # What else is wrong is told by the first error.
+                with suppress(sqlite3.Error, OSError):
+                    return ReadOnlyRows(self._folder, self._timeout, self._clock)
+            raise
 
     def _close_rows(self) -> None:
         if self._rows is not None:
             self._rows.close()
+            if not isinstance(self._rows, ReadOnlyRows):
+                keep_reserve(self._folder)
+            self._rows = None
 
     @contextmanager
     def _mapped_errors(self) -> Iterator[None]:
@@ -202,7 +229,9 @@ class DiskBackend:
             kind: type[BackendError] = BackendUnavailable
             advice = "check its permissions, or name another folder"
             if error.errno in _NO_ROOM:
-                kind, advice = BackendFull, "make room and try again"
+                kind, advice = BackendFull, "make room; everything stored can still be read"
+            elif error.errno == errno.EROFS:
+                advice = "make it writable, or name another folder; what is stored can still be read"
             elif error.errno in _IMPOSSIBLE:
                 kind, advice = UnknownBackend, "name another folder"
             raise kind(f"{self.url} cannot be opened ({error.strerror}): {advice}") from error
@@ -228,6 +257,13 @@ class DiskBackend:
                 f"{self.url} cannot be written ({error}): check the permissions of {self._folder!r}"
             )
         return BackendUnavailable(f"{self.url} failed ({error}): check the disk that {self._folder!r} is on")
+
+
+def _refuses_writes(error: sqlite3.Error | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM | _NO_WRITES
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 
 def _holds(rows: Rows, condition: Condition) -> bool:

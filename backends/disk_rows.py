@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -34,6 +34,9 @@ _LENGTH = 8
 """Bytes of a length and of an index."""
 _OBJECTS = {"Cache", "Cache_key_raw", "Cache_expire_time", "Settings_size_delete"}
 """The table, its indexes, and the trigger that is made last."""
+_RESERVE = "reserve"
+_RESERVED = 512 * 1024
+"""Bytes on the disk that are kept for deleting: SQLite writes even that to its journal first."""
 _SWEEP = 20
 _VARIABLES = 500
 """The most variables of one statement; SQLite before 3.32 accepts 999."""
@@ -96,11 +99,12 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
         self._folder = folder
         self._patience = patience
         self._clock = clock
-        database = os.path.join(folder, diskcache.core.DBNAME)
         os.makedirs(folder, mode=0o700, exist_ok=True)
         # SQLite gives the files beside it (-wal, -shm) the mode of this one.
-        os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))
-        if _check_schema(database, patience):
+        os.close(os.open(os.path.join(folder, diskcache.core.DBNAME), os.O_CREAT | os.O_RDWR, 0o600))
+        with closing(_connect(folder, patience)) as connection:
+            is_complete = _check_schema(connection)
+        if is_complete:
             # The base class would write all settings once more, and wait for whoever else writes.
             self._timeout, self._local, self._disk = patience, threading.local(), BytesDisk(folder)
             self._sql(f"PRAGMA synchronous = {synchronous:d}")
@@ -156,6 +160,10 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
             if self._con.in_transaction:
                 self._sql("ROLLBACK")
             raise
+
+    def empty_journal(self) -> None:
+        """Write SQLite's journal into the database, and give its room back to the disk."""
+        self._sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def snapshot(self) -> Any:
         """Let the reads of the block see one state of the store."""
@@ -302,32 +310,74 @@ class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
         )
 
 
-def _check_schema(database: str, patience: float) -> bool:
+class ReadOnlyRows(Rows):
+    """The database in ``folder`` on a disk that is full or cannot be written. Every write fails."""
+
+    def __init__(self, folder: str, patience: float, clock: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._patience = self._timeout = patience
+        self._clock = clock
+        self._disk = BytesDisk(folder)
+        self._local = threading.local()
+        self._local.pid = os.getpid()
+        # Without a journal nothing is being written, and SQLite needs none of the files that it cannot create.
+        journal = os.path.join(folder, diskcache.core.DBNAME + "-wal")
+        is_closed = not os.path.exists(journal) or not os.path.getsize(journal)
+        self._local.con = _connect(folder, patience, "&immutable=1" if is_closed else "")
+        try:
+            _check_schema(self._local.con)
+            self._sql("SELECT 1 FROM Cache LIMIT 1")
+        except BaseException:
+            self.close()
+            raise
+
+
+def free_reserve(folder: str) -> None:
+    """Remove the reserve in ``folder``; the next ``keep_reserve`` that finds room makes it again."""
+    with suppress(OSError):
+        os.unlink(os.path.join(folder, _RESERVE))
+
+
+def keep_reserve(folder: str) -> None:
+    """Keep room on the disk for deleting, in a file, unless there is one or no room for it."""
+    path = os.path.join(folder, _RESERVE)
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            # Random, because some file systems store no zeros.
+            with open(descriptor, "wb") as file:
+                file.write(os.urandom(_RESERVED))
+        except OSError:
+            os.unlink(path)
+
+
+def _connect(folder: str, patience: float, options: str = "") -> sqlite3.Connection:
+    """Return a connection for reading."""
+    # Some characters of a path mean something in a URI.
+    path = quote_from_bytes(os.fsencode(os.path.join(folder, diskcache.core.DBNAME)))
+    return sqlite3.connect(f"file:{path}?mode=ro{options}", timeout=patience, uri=True, isolation_level=None)
+
+
+def _check_schema(connection: sqlite3.Connection) -> bool:
     """Return whether the file can be used as it is. Changes nothing.
 
     Raises CorruptValue for a file of a newer swarmchat or of another program, and for a damaged one.
     """
-    # Some characters of a path mean something in a URI.
-    path = quote_from_bytes(os.fsencode(database))
-    connection = sqlite3.connect(f"file:{path}?mode=ro", timeout=patience, uri=True)
-    try:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "Settings" not in tables:
-            if tables:
-                raise CorruptValue("is another program's database and was not changed: name another folder")
-            return False
-        row = connection.execute("SELECT value FROM Settings WHERE key = ?", (_SCHEMA_ROW,)).fetchone()
-        if row is None:
-            if "Cache" in tables and connection.execute("SELECT 1 FROM Cache LIMIT 1").fetchone():
-                raise CorruptValue("is another program's cache and was not changed: name another folder")
-        elif not isinstance(row[0], int) or row[0] > SCHEMA:
-            raise CorruptValue(
-                f"has data version {row[0]}, this swarmchat reads up to {SCHEMA}, and was not changed: update"
-                " swarmchat, or use another folder"
-            )
-        return row is not None and _is_complete(connection)
-    finally:
-        connection.close()
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "Settings" not in tables:
+        if tables:
+            raise CorruptValue("is another program's database and was not changed: name another folder")
+        return False
+    row = connection.execute("SELECT value FROM Settings WHERE key = ?", (_SCHEMA_ROW,)).fetchone()
+    if row is None:
+        if "Cache" in tables and connection.execute("SELECT 1 FROM Cache LIMIT 1").fetchone():
+            raise CorruptValue("is another program's cache and was not changed: name another folder")
+    elif not isinstance(row[0], int) or row[0] > SCHEMA:
+        raise CorruptValue(
+            f"has data version {row[0]}, this swarmchat reads up to {SCHEMA}, and was not changed: update"
+            " swarmchat, or use another folder"
+        )
+    return row is not None and _is_complete(connection)
 
 
 def _is_complete(connection: sqlite3.Connection) -> bool:

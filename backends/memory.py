@@ -34,6 +34,10 @@ class MemoryBackend:
         self._soonest = math.inf
         self._closed = False
 
+    def one_commit(self, keys: Sequence[str]) -> bool:
+        """Return True; see Backend.one_commit."""
+        return True
+
     async def get(self, key: str) -> bytes | None:
         """Return the value of ``key``; see Backend.get."""
         return self._value(key)

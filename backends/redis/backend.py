@@ -14,7 +14,17 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from swarmchat.backends.base import Condition, Lease, Write
 from swarmchat.backends.errors import BackendError, BackendUnavailable, CorruptValue, lease_lost, unmet
 from swarmchat.backends.redis.errors import is_changing, map_error, worth_retrying
-from swarmchat.backends.redis.scripts import ACQUIRE, COMMIT, RELEASE, RENEW, Script, milliseconds, pack_commit, slot
+from swarmchat.backends.redis.scripts import (
+    ACQUIRE,
+    COMMIT,
+    RELEASE,
+    RENEW,
+    Script,
+    milliseconds,
+    pack_commit,
+    slot,
+    token_key_of,
+)
 from swarmchat.backends.redis.url import RedisTarget, parse_redis_url
 
 _T = TypeVar("_T")
@@ -48,6 +58,10 @@ class RedisBackend:
         # redis-py raises when all connections are busy; with this, calls wait.
         self._slots = asyncio.Semaphore(_CONNECTIONS)
         self._closed = False
+
+    def one_commit(self, keys: Sequence[str]) -> bool:
+        """Return whether ``keys`` are in one slot, on a cluster; see Backend.one_commit."""
+        return self._target.scheme != "redis+cluster" or len({slot(key) for key in keys}) <= 1
 
     async def get(self, key: str) -> bytes | None:
         """Return the value of ``key``; see Backend.get."""
@@ -90,8 +104,12 @@ class RedisBackend:
         conditions = [write for write in writes if isinstance(write, Condition)]
         ordered = [*conditions, *(write for write in writes if not isinstance(write, Condition))]
         keys, arguments = pack_commit(ordered, lease, secrets.token_hex(12), token_ttl)
-        if self._target.scheme == "redis+cluster":
-            self._check_slots(keys[1 if lease else 2 :])
+        written = keys[2 if lease else 3 :]
+        if not self.one_commit(written):
+            raise BackendError(
+                f"{self.url} cannot write {min(written)!r} and {max(written)!r} in one commit: on a cluster, all keys"
+                " of a commit must be in one slot: give them the same {hash tag}"
+            )
         result = await self._script(COMMIT, keys, arguments)
         if result == 0 and lease:
             raise lease_lost(lease.key, self.url)
@@ -105,7 +123,8 @@ class RedisBackend:
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
         """Take the lease ``key``; see Backend.acquire."""
         replaced = ["0", ""] if replacing is None else ["1", replacing]
-        acquired = await self._script(ACQUIRE, [key], [owner, milliseconds(ttl), *replaced])
+        missing = token_key_of(key, secrets.token_hex(12))
+        acquired = await self._script(ACQUIRE, [key, missing], [owner, milliseconds(ttl), *replaced])
         return Lease(key, owner, ttl) if acquired else None
 
     async def renew(self, lease: Lease) -> bool:
@@ -170,13 +189,6 @@ class RedisBackend:
             values.update(zip(batch, await self.ask("MGET", *batch), strict=True))
         return [values[key] for key in keys]
 
-    def _check_slots(self, keys: list[str]) -> None:
-        if len({slot(key) for key in keys}) > 1:
-            raise BackendError(
-                f"{self.url} cannot write {min(keys)!r} and {max(keys)!r} in one commit: on a cluster, all keys of a"
-                " commit must be in one slot: give them the same {hash tag}"
-            )
-
     def _check_open(self) -> None:
         if self._closed:
             raise BackendError(f"{self.url} is closed")
@@ -203,12 +215,16 @@ class RedisBackend:
             client = self._client
             try:
                 return await send(client)
-            except (RedisError, RedisClusterException, OSError) as error:
+            # AttributeError: redis-py was redirected to a node of the cluster that it does not know yet.
+            except (RedisError, RedisClusterException, OSError, AttributeError) as error:
                 self._check_open()
                 pause = next(pauses, None)
+                # Otherwise it was another call that closed the connections of this one.
+                is_current = self._client is client
                 if is_changing(error):
                     # Another server may have taken over behind the same address.
                     await self._disconnect(client)
+                if is_changing(error) or not is_current:
                     pause = pause or _PAUSES[-1]
                 if pause is None or loop.time() + pause > end or not worth_retrying(error):
                     mapped = map_error(error, self._target)

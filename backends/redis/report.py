@@ -32,8 +32,9 @@ class RedisReport:
 async def report_on(backend: RedisBackend) -> RedisReport:
     """Ask the server for all parts of a report. A command that fails leaves its part ``None``."""
     info = _table(await _reply(backend, "INFO", "server"))
+    memory = await _memory(backend)
     config: dict[str, str] = {}
-    for name in ("appendonly", "appendfsync", "save", "maxmemory-policy", "maxmemory"):
+    for name in ("appendonly", "appendfsync", "save"):
         config |= _table(await _reply(backend, "CONFIG GET", name))
     started = time.time()
     clock = await _reply(backend, "TIME")
@@ -41,17 +42,28 @@ async def report_on(backend: RedisBackend) -> RedisReport:
     with suppress(TypeError, ValueError, LookupError):
         ahead = float(clock[0]) + float(clock[1]) / 1e6 - (started + time.time()) / 2
     version = info.get("valkey_version") or info.get("redis_version")
-    maxmemory = config.get("maxmemory", "")
+    maxmemory = memory.get("maxmemory", "")
     return RedisReport(
         program=f"{'Valkey' if 'valkey_version' in info else 'Redis'} {version}" if version else None,
         mode=info.get("server_mode") or info.get("redis_mode"),
         appendonly=config["appendonly"] == "yes" if "appendonly" in config else None,
         appendfsync=config.get("appendfsync"),
         save=config.get("save"),
-        policy=config.get("maxmemory-policy"),
+        policy=memory.get("maxmemory_policy"),
         maxmemory=int(maxmemory) if maxmemory.isdecimal() else None,
         ahead=ahead,
     )
+
+
+async def eviction_policy(backend: RedisBackend) -> str | None:
+    """Return the policy by which the server may evict parts of sessions; ``None`` if none does, or it is not told."""
+    policy = (await _memory(backend)).get("maxmemory_policy")
+    return None if policy == "noeviction" else policy
+
+
+async def _memory(backend: RedisBackend) -> dict[str, str]:
+    # Hosted servers forbid CONFIG, and allow INFO.
+    return _table(await _reply(backend, "INFO", "memory"))
 
 
 async def _reply(backend: RedisBackend, *command: str) -> Any:

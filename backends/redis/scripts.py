@@ -26,21 +26,48 @@ class Script:
         self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-# KEYS: token, lease (the token again when there is none), then the key of each write, those of the conditions first.
-# ARGV: token ttl, when to remember the token ('first', 'last' or 'never'), owner of the lease ('' for none), its ttl,
-#       the number of conditions, for each Expect whether there is a value ('0' or '1') and which, for each
-#       ExpectLength 'length' and how long, then for each write
+# What a script may do is checked before it writes: Redis undoes nothing if a command is refused in the middle. Since
+# Redis 7 the server tells, for a key too. Before, each command is tried on a missing key, where it changes nothing.
+_RIGHTS = """
+local arguments = {
+  SET = {'', 'XX'}, RPUSH = {''}, LTRIM = {'0', '0'}, DEL = {}, PERSIST = {}, PEXPIRE = {'1'},
+  GET = {}, MGET = {}, TYPE = {}, EXISTS = {}, LLEN = {}, LRANGE = {'0', '0'}
+}
+local function attempt(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) ~= 'table' or not reply.err then return end
+  if string.find(reply.err, "can't run this command", 1, true) then
+    return redis.error_reply('NOPERM no right to run ' .. command)
+  end
+  -- Redis 6 puts the place in the script before the code of the error.
+  return redis.error_reply((string.gsub(reply.err, '^@user_script: ?%d+: ?%-?', '')))
+end
+local function refusal(command, key)
+  if not redis.acl_check_cmd then return attempt(command, key, unpack(arguments[command])) end
+  if redis.acl_check_cmd(command, key, unpack(arguments[command])) then return end
+  return redis.error_reply('NOPERM no right to run ' .. command .. ' on ' .. key)
+end
+"""
+
+# KEYS: token, a key that is always missing, lease (the token again when there is none), then the key of each write,
+#       those of the conditions first.
+# ARGV: token ttl, when to remember the token ('always', 'full': even if memory is full, or 'never'), owner of the lease
+#       ('' for none), its ttl, the number of conditions, for each Expect whether there is a value ('0' or '1') and
+#       which, for each ExpectLength 'length' and how long, then for each write
 #       'put' ttl value | 'append' ttl number value… | 'delete' | 'truncate' keep | 'touch' ttl. A ttl of '' is none.
 # Returns 1, or 0 when the lease is lost, or 1 + N when the condition that is write N does not hold, or -N when the key
 # of write N is of the wrong kind.
-COMMIT = Script("""
-if redis.call('EXISTS', KEYS[1]) == 1 then return 1 end
+COMMIT = Script(
+    _RIGHTS
+    + """
+local token, missing = KEYS[1], KEYS[2]
+if redis.call('EXISTS', token) == 1 then return 1 end
 local owner = ARGV[3]
-if owner ~= '' and redis.call('GET', KEYS[2]) ~= owner then return 0 end
+if owner ~= '' and redis.call('GET', KEYS[3]) ~= owner then return 0 end
 
 local expects = tonumber(ARGV[5])
 for write = 1, expects do
-  local key, at = KEYS[write + 2], 4 + 2 * write
+  local key, at = KEYS[write + 3], 4 + 2 * write
   local kind = redis.call('TYPE', key).ok
   local required = ARGV[at] == 'length' and 'list' or 'string'
   if kind ~= required and kind ~= 'none' then return -write end
@@ -49,12 +76,26 @@ for write = 1, expects do
   -- GET of a missing key is false here, and '' is true.
   elseif redis.call('GET', key) ~= (ARGV[at] == '1' and ARGV[at + 1]) then return 1 + write end
 end
+if ARGV[2] == 'never' then return 1 end
 
 local function gone(ttl) return ttl ~= '' and tonumber(ttl) <= 0 end
 
+local commands = {
+  put = {'SET', 'PEXPIRE'}, append = {'RPUSH', 'PERSIST', 'PEXPIRE'}, truncate = {'LTRIM', 'DEL'}, delete = {'DEL'},
+  touch = {'PERSIST', 'PEXPIRE'}, token = {'RPUSH', 'PEXPIRE', 'DEL'}, lease = {'PEXPIRE'}
+}
+local function refused(op, key)
+  for _, command in ipairs(redis.acl_check_cmd and commands[op] or {}) do
+    local reply = refusal(command, key)
+    if reply then return reply end
+  end
+end
+
+local reply = refused('token', token) or (owner ~= '' and refused('lease', KEYS[3]))
+if reply then return reply end
 local kinds, at = {}, 6 + 2 * expects
-for write = expects + 1, #KEYS - 2 do
-  local key, op = KEYS[write + 2], ARGV[at]
+for write = expects + 1, #KEYS - 3 do
+  local key, op = KEYS[write + 3], ARGV[at]
   local kind = kinds[key] or redis.call('TYPE', key).ok
   local required, after, size = kind, kind, 2
   if op == 'put' then
@@ -72,23 +113,31 @@ for write = expects + 1, #KEYS - 2 do
   if kind ~= 'none' and (kind ~= required or (kind ~= 'string' and kind ~= 'list')) then return -write end
   if (op == 'put' or op == 'append' or op == 'touch') and gone(ARGV[at + 1]) then after = 'none' end
   kinds[key], at = after, at + size
+  reply = refused(op, key)
+  if reply then return reply end
 end
 
--- The token is a set, so that no scan for values finds it. When memory is short, Redis refuses only the first write of
--- a script: so the token is written first when a commit needs memory, and last when the commit may free some.
-local function remember()
-  redis.call('SADD', KEYS[1], 1)
-  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+-- The token is a list, so that no scan for values finds it. It is the first write, and the only one that Redis refuses
+-- when memory is short: after another write, even one without effect, Redis refuses none.
+if ARGV[2] == 'full' then redis.call('DEL', missing) end
+reply = attempt('RPUSH', token, 1)
+for _, command in ipairs(redis.acl_check_cmd and {} or {'DEL', 'LTRIM', 'SET', 'PERSIST', 'PEXPIRE'}) do
+  reply = reply or refusal(command, missing)
 end
+if reply then
+  redis.pcall('DEL', token)
+  redis.pcall('LTRIM', token, 1, 0)
+  return reply
+end
+redis.call('PEXPIRE', token, ARGV[1])
+
 local function live(key, ttl)
   if ttl == '' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ttl) end
 end
-
-if ARGV[2] == 'first' then remember() end
-if owner ~= '' then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
+if owner ~= '' then redis.call('PEXPIRE', KEYS[3], ARGV[4]) end
 at = 6 + 2 * expects
-for write = expects + 1, #KEYS - 2 do
-  local key, op, ttl = KEYS[write + 2], ARGV[at], ARGV[at + 1]
+for write = expects + 1, #KEYS - 3 do
+  local key, op, ttl = KEYS[write + 3], ARGV[at], ARGV[at + 1]
   if op == 'put' then
     redis.call('SET', key, ARGV[at + 2])
     if ttl ~= '' then redis.call('PEXPIRE', key, ttl) end
@@ -111,18 +160,31 @@ for write = expects + 1, #KEYS - 2 do
     at = at + 2
   end
 end
-if ARGV[2] == 'last' then remember() end
 return 1
-""")
+"""
+)
 
-# KEYS: lease. ARGV: owner, ttl, '1' to replace another owner, that owner.
-ACQUIRE = Script("""
+# Whoever takes a lease will read and commit: a right that is missing for that is found out here, not in mid-session.
+# KEYS: lease, a key that is always missing. ARGV: owner, ttl, '1' to replace another owner, that owner.
+ACQUIRE = Script(
+    _RIGHTS
+    + """
+local key = redis.acl_check_cmd and KEYS[1] or KEYS[2]
+local reply
+for _, command in ipairs({
+  'GET', 'MGET', 'TYPE', 'EXISTS', 'LLEN', 'LRANGE', 'SET', 'DEL', 'RPUSH', 'LTRIM', 'PERSIST', 'PEXPIRE'
+}) do
+  reply = reply or refusal(command, key)
+  if command == 'RPUSH' and not (reply or redis.acl_check_cmd) then redis.call('DEL', key) end
+end
+if reply then return reply end
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] and not (ARGV[3] == '1' and holder == ARGV[4]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
-""")
+"""
+)
 
 # KEYS: lease. ARGV: owner, ttl.
 RENEW = Script("""
@@ -147,20 +209,25 @@ def pack_commit(
     """
     keys = [lease.key] if lease else []
     keys += [write.key for write in writes]
-    token_key = f"{slot_prefix(keys[0])}:commit:{token}"
+    token_key = token_key_of(keys[0], token)
     arguments: list[str | bytes] = [milliseconds(token_ttl), _remember_when(writes, lease)]
     arguments += [lease.owner, milliseconds(lease.ttl)] if lease else ["", ""]
     arguments.append(str(sum(isinstance(write, Condition) for write in writes)))
     for write in writes:
         arguments += _pack_write(write)
-    return [token_key, *([] if lease else [token_key]), *keys], arguments
+    return [token_key, f"{token_key}:missing", *([] if lease else [token_key]), *keys], arguments
+
+
+def token_key_of(key: str, token: str) -> str:
+    """Return a key for ``token`` that is in the slot of ``key``, and that whoever may write ``key`` may write too."""
+    return f"{slot_prefix(key)}:commit:{token}"
 
 
 def _remember_when(writes: Sequence[Write], lease: Lease | None) -> str:
     if any(isinstance(write, Put | Append) for write in writes):
-        return "first"
+        return "always"
     # A commit that only checks may be repeated, and must not fail because the token needs memory.
-    return "last" if lease or not all(isinstance(write, Condition) for write in writes) else "never"
+    return "full" if lease or not all(isinstance(write, Condition) for write in writes) else "never"
 
 
 def _pack_write(write: Write) -> list[str | bytes]:

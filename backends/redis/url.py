@@ -6,6 +6,7 @@ redis+cluster://[USER:PASSWORD@]HOST[:PORT][,…]
 redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,…]/SERVICE[/DB]
 """
 
+import difflib
 import re
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -93,10 +94,12 @@ def parse_redis_url(url: str) -> RedisTarget:
 
 
 def _refuse(url: str, reason: str) -> NoReturn:
-    # Without an @, a password cannot be told from a host, so nothing of the URL is shown.
-    scheme, _, rest = url.partition("://")
-    location = f"{_MASK}@{rest.rpartition('@')[2]}" if "@" in rest else "…"
-    location = re.sub(r"(password=)[^&]*", rf"\1{_MASK}", location)
+    # Only the host is shown, and without an @ not even that: anything else may be a password in the wrong place.
+    scheme, _, rest = url.partition(":")
+    userinfo, at, location = rest.rpartition("@")
+    location = f"{_MASK}@{re.split('[/?#]', location)[0]}" if at else "…"
+    if at and scheme != "unix" and re.search("[/?#]", userinfo.removeprefix("//")):
+        reason = "write /, ? and # in a password as %2F, %3F and %23, and @ after the host as %40"
     # "from None": the parser's own exceptions quote the URL.
     raise UnknownBackend(f"{scheme}://{location}: {reason}") from None
 
@@ -105,7 +108,10 @@ def _options(url: str, query: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _OPTIONS:
-            _refuse(url, f"unknown option {name!r}; known: {', '.join(_OPTIONS)}")
+            # Its name is not quoted: it may be the end of a password with a ?.
+            similar = difflib.get_close_matches(name, _OPTIONS, n=1)
+            hint = f", did you mean {similar[0]}?" if similar else "."
+            _refuse(url, f"unknown option after the ?{hint} Known: {', '.join(_OPTIONS)}")
         if name in options:
             _refuse(url, f"the option {name} is there twice: write it once")
         options[name] = value
@@ -155,7 +161,7 @@ def _path(url: str, scheme: str, path: str, location: str) -> tuple[str, str, st
 
 def _database(url: str, scheme: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        _refuse(url, f"the database is {text!r}, expected a number such as 0")
+        _refuse(url, "the database is not a number, such as the 0 in redis://localhost/0")
     if scheme == "redis+cluster" and int(text):
         _refuse(url, "a cluster has only database 0")
     return int(text)

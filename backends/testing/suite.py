@@ -46,6 +46,17 @@ class BackendConformance(ExpectConformance):
         assert await backend.length("a") == 0
 
     @scenario
+    async def test_knows_what_one_commit_can_write(self, make: MakeBackend) -> None:
+        """A commit of keys that are said to be possible in one commit is possible; one key always is."""
+        backend = make()
+        assert backend.one_commit([])
+        assert all(backend.one_commit([key, key]) for key in HOSTILE)
+        for keys in (["a", "b"], ["{a}1", "{a}2"]):
+            if backend.one_commit(keys):
+                await backend.commit(*(Put(key, b"1") for key in keys))
+                assert await backend.get_many(keys) == [b"1", b"1"]
+
+    @scenario
     async def test_returns_the_bytes_it_was_given(self, make: MakeBackend) -> None:
         """Any bytes are returned unchanged, none and a megabyte too, as a value and in a list."""
         backend = make()

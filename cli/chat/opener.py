@@ -9,7 +9,7 @@ from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.resumption import check_swarm, settings_of, swarm_is_missing
 from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.settings.store import matching_session, open_store
+from swarmchat.cli.settings.store import eviction_warning, matching_session, open_store
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.errors import DefinitionError, SwarmError
@@ -43,7 +43,7 @@ class Opener:
     """All swarms that were loaded, likewise."""
 
     async def open_chat(self, name: str | None, resume: bool, remark: Callable[[str], None]) -> ChatContext:
-        """Open a chat in the session ``name``, or with ``resume`` in the last one; ``remark`` says if it is new."""
+        """Open a chat in the session ``name``, or with ``resume`` in the last one; ``remark`` prints what to know."""
         if self.info is not None:
             name = self.info.id
         elif resume:
@@ -57,6 +57,8 @@ class Opener:
             return await self._open(name)
 
         chat = ChatContext(await self._open(name), self.settings, self.make_model, reopen)
+        if warning := await eviction_warning(self.backend):
+            remark(warning)
         return chat
 
     def make_model(self, settings: Settings) -> Model:

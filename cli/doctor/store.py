@@ -15,6 +15,7 @@ from swarmchat.cli.doctor.check import Checks
 from swarmchat.cli.errors import CliError, ConfigError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
+from swarmchat.cli.settings.store import as_redis
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.archive.repair import repair_log
 from swarmchat.swarm.errors import SwarmError
@@ -95,11 +96,8 @@ async def check_backend(settings: Settings, *, offline: bool) -> tuple[Backend |
         return None, checks
     if settings.backend == "memory":
         checks.add("skipped", "keeping", "sessions are gone when the program ends", "-b disk keeps them")
-    if "redis" in backend.url.split(":", 1)[0] or backend.url.startswith("unix:"):
-        from swarmchat.backends.redis.backend import RedisBackend
-
-        if isinstance(backend, RedisBackend):
-            await _check_redis(checks, backend)
+    if (server := as_redis(backend)) is not None:
+        await _check_redis(checks, server)
     return backend, checks
 
 

@@ -114,6 +114,9 @@ def mask_url(text: str) -> str:
         return text
     # Up to the last @: a password that should have been percent-encoded may contain more.
     text = re.sub(r"//[^\s]*@", f"//{HIDDEN}@", text)
+    # A database that is no number may be a password that was meant for another place.
+    place = r"\A((?:rediss?|redis\+cluster)(?:://[^/?\s]*/|:(?!//)))(?!\d*(?:\?|\Z))[^?\s]*"
+    text = re.sub(place, rf"\1{HIDDEN}", text)
     return re.sub(r"([?&;][^=&;]*(?:pass|key|token|secret|auth)[^=&;]*=)[^&;\s]*", rf"\1{HIDDEN}", text, flags=re.I)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from swarmchat.backends import Backend
 from swarmchat.cli.errors import NotFoundError, UsageError
@@ -11,6 +12,9 @@ from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, latest_session, list_sessions
+
+if TYPE_CHECKING:
+    from swarmchat.backends.redis.backend import RedisBackend
 
 _NAMED = 10
 """Number of sessions up to which an error lists them."""
@@ -65,6 +69,25 @@ class OpenStore:
             raise UsageError("the name of a session cannot be empty")
         if await self.find(name) is not None:
             raise UsageError(f"{self.client} already has a session {name!r} on {self.name}: choose another name")
+
+
+def as_redis(backend: Backend) -> "RedisBackend | None":
+    """Return ``backend`` if it is the built-in one for Redis, which is slow to import; else ``None``."""
+    if "redis" not in (scheme := backend.url.split(":", 1)[0]) and scheme != "unix":
+        return None
+    from swarmchat.backends.redis.backend import RedisBackend
+
+    return backend if isinstance(backend, RedisBackend) else None
+
+
+async def eviction_warning(backend: Backend) -> str | None:
+    """Return a warning if the server may evict parts of sessions."""
+    if (server := as_redis(backend)) is None:
+        return None
+    from swarmchat.backends.redis.report import eviction_policy
+
+    policy = await eviction_policy(server)
+    return policy and f"maxmemory-policy {policy}: the server may evict parts of sessions; set it to noeviction"
 
 
 def matching_session(infos: Sequence[SessionInfo], text: str) -> SessionInfo | None:

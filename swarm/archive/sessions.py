@@ -1,23 +1,26 @@
 """Operations on a whole stored session: rename, delete, copy and fork it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from swarmchat.backends import Append, Backend, Delete
+from swarmchat.backends import Append, Backend, BackendFull, Conflict, Delete, Expect, Truncate, Write
 from swarmchat.swarm.archive.log_summary import LogSummary, read_stored_state
 from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.lease import holding, parse_holder
+from swarmchat.swarm.persistence.lease import closed_lease, holding, parse_holder
 from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 
 _ATTEMPTS = 20
+_STEP = 64
+"""Records that are first removed at once from a full store; a power of 4."""
 
 
 async def rename_session(
@@ -44,11 +47,36 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
 
     Memory and storages belong to no session and stay.
     """
-    async with holding(backend, info) as lease:
+    entry, lease = keys.session_index(info.client, info.id), keys.session_lease(info.client, info.id)
+    for _ in range(_ATTEMPTS):
+        # Each commit of an open session changes its entry, and opening it its lease.
+        unchanged = [Expect(entry, await backend.get(entry)), Expect(lease, await closed_lease(backend, info))]
         stored_state = await read_stored_state(backend, info)
-        owned = [keys.session_index(info.client, info.id), keys.session_log(info.client, info.id)]
-        owned += [*stored_state.keys(info), keys.session_lease(info.client, info.id)]
-        await run_to_completion(backend.commit(*map(Delete, owned), lease=lease.lease))
+        log = keys.session_log(info.client, info.id)
+        removal: list[Write] = [*unchanged, *map(Delete, [entry, log, *stored_state.keys(info), lease])]
+        with suppress(Conflict):
+            try:
+                await run_to_completion(backend.commit(*removal))
+            except BackendFull:
+                await _shorten(backend, log, unchanged)
+                await run_to_completion(backend.commit(*removal))
+            return
+    raise _changing(info)
+
+
+async def _shorten(backend: Backend, log: str, unchanged: Sequence[Expect]) -> None:
+    """Remove a log from its end, in steps so small that a full disk has room for what it writes meanwhile."""
+    length, step = await backend.length(log), _STEP
+    while length:
+        keep = max(0, length - step)
+        try:
+            await run_to_completion(backend.commit(*unchanged, Truncate(log, keep)))
+        except BackendFull:
+            if step == 1:
+                raise
+            step //= 4
+        else:
+            length = keep
 
 
 async def find_unfinished(backend: Backend, client: str, session: str) -> SessionInfo | None:
@@ -70,7 +98,7 @@ async def snapshot(backend: Backend, info: SessionInfo) -> SessionSnapshot:
         if (before, length) == (after, await backend.length(key)):
             read = partial(read_lines, backend, before, length)
             return SessionSnapshot(before, stored_state, length, _copy_of(before), read)
-    raise SessionBusy(f"session {info.name!r} changes all the time: try again later")
+    raise _changing(info)
 
 
 async def fork_session(
@@ -117,6 +145,10 @@ async def fork_session(
     )
     stored_state = whole.stored_state if turn is None else summary.stored_state
     return SessionSnapshot(forked, stored_state, count, f"fork:{_copy_of(info)}:{count}", read)
+
+
+def _changing(info: SessionInfo) -> SessionBusy:
+    return SessionBusy(f"session {info.name!r} changes all the time: try again later")
 
 
 def _copy_of(info: SessionInfo) -> str:

@@ -125,17 +125,13 @@ class SessionLease:
             stored = await self._backend.get(self._key)
             holder = parse_holder(stored)
             # Without a stored value, the lease was released between the two calls.
-            if stored is None or (holder is not None and self._may_replace(holder)):
+            if stored is None or _may_replace(holder, self._takes_unfinished):
                 lease = await self._backend.acquire(self._key, self._owner, self._ttl, replacing=stored)
             if lease is None:
                 raise SessionBusy(_busy(session, holder, self._ttl))
         self.lease = lease
         self._heartbeat.start()
         return lease
-
-    def _may_replace(self, holder: Holder) -> bool:
-        interrupted = holder.unfinished is not None and not holder.is_running
-        return holder.is_dead or (self._takes_unfinished and interrupted)
 
     async def release(self) -> None:
         """Give up the lease. If the backend cannot be reached, it expires by itself."""
@@ -149,6 +145,13 @@ class SessionLease:
         # The next commit finds out if the lease was lost while the backend was unreachable.
         if self.lease is not None:
             await self._backend.renew(self.lease)
+
+
+def _may_replace(holder: Holder | None, takes_unfinished: bool) -> bool:
+    """Return whether the lease of ``holder`` may be taken over, or ignored, now."""
+    if holder is None:
+        return False
+    return holder.is_dead or (takes_unfinished and holder.unfinished is not None and not holder.is_running)
 
 
 def parse_holder(stored: bytes | None) -> Holder | None:
@@ -205,6 +208,18 @@ def _status(pid: int) -> tuple[str, str]:
 
 _LEASE = 30.0
 """Seconds for which the session stays closed to others if this process dies."""
+
+
+async def closed_lease(backend: Backend, info: SessionInfo) -> bytes | None:
+    """Return the stored lease of a session that no process has open. Raises SessionBusy while one has.
+
+    A commit that expects this value needs no lease, and no room for one: it may remove the session from a full store.
+    """
+    stored = await backend.get(keys.session_lease(info.client, info.id))
+    holder = parse_holder(stored)
+    if stored is not None and not _may_replace(holder, takes_unfinished=True):
+        raise SessionBusy(_busy(info.name, holder, _LEASE))
+    return stored
 
 
 @asynccontextmanager

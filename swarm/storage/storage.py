@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from swarmchat.backends import Conflict, Delete, Expect, Put, Write
+from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import ChangeSet, Store
 from swarmchat.swarm.storage.embeddings import Embedder, PersistEmbedding
@@ -60,6 +61,7 @@ class PersistStorage(Generic[T]):
         self._embedding = embedding.using(definition.embedder)
         # Shared by all views of this storage.
         self._stored = StoredItems(None if definition.shared else client, definition.name)
+        self._client = client
 
     def through(self, store: Store) -> "PersistStorage[T]":
         """Return the same storage, seen through another ``store`` of the same backend. Both share one cache."""
@@ -188,7 +190,19 @@ class PersistStorage(Generic[T]):
         self._stored.filled = True
 
     async def _write(self, *writes: Put | Delete) -> None:
+        if self._store.changes is not None:
+            self._check_can_stage()
         await self._store.apply(ChangeSet(writes=[*writes, *self._changed([write.key for write in writes])]))
+
+    def _check_can_stage(self) -> None:
+        """Raise StorageError if a change of this storage cannot be committed together with the client's session."""
+        backend = self._store.backend
+        if not backend.one_commit([self._stored.prefix, keys.owned(self._client)]):
+            raise StorageError(
+                f"storage {self.definition.name!r} is shared by all clients, and tools cannot change it on"
+                f" {backend.url}: a cluster keeps it apart from the session. Use a single server, or change it with"
+                " swarmchat storage"
+            )
 
     def _changed(self, items: Sequence[str]) -> Sequence[Write]:
         return self._stored.changed(items, self._store.lifetimes.storage)

@@ -75,6 +75,9 @@ class Faulty:
     def url(self) -> str:
         return self.inner.url
 
+    def one_commit(self, keys: Sequence[str]) -> bool:
+        return self.inner.one_commit(keys)
+
     async def get(self, key: str) -> bytes | None:
         return await self.inner.get(key)
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -79,7 +79,7 @@ def wait_for_redis(client: redis.Redis, process: subprocess.Popen[bytes], second
         while True:
             try:
                 client.ping()
-            except redis.AuthenticationError:
+            except (redis.AuthenticationError, redis.exceptions.MasterDownError):
                 return
             except redis.RedisError as error:
                 if process.poll() is not None or time.monotonic() > deadline:
@@ -122,3 +122,42 @@ def shared_redis(folder: Path, worker: str) -> Iterator[RedisServer]:
     first = int(parts.path.strip("/") or 0)
     database = first + (int(worker.removeprefix("gw")) if worker.startswith("gw") else 0)
     yield RedisServer(urlunsplit(parts._replace(path=f"/{database}")))
+
+
+@contextmanager
+def run_cluster(folder: Path, *slots: range) -> Iterator[list[RedisServer]]:
+    """One master for each range of slots."""
+    with ExitStack() as stack:
+        servers = []
+        for index in range(len(slots)):
+            (place := folder / str(index)).mkdir()
+            arguments = ["--cluster-enabled", "yes", "--cluster-config-file", str(place / "nodes.conf")]
+            # The cluster's own port is 10,000 higher.
+            port = free_port()
+            while port > 55_000:
+                port = free_port()
+            servers.append(stack.enter_context(start_redis(place, *arguments, port=port)))
+        for server, part in zip(servers, slots, strict=True):
+            with server.client() as client:
+                if part:
+                    client.execute_command("CLUSTER", "ADDSLOTS", *part)
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
+        deadline = time.monotonic() + 30
+        while not all(_is_ready(cluster_info(server), len(slots)) for server in servers):
+            assert time.monotonic() < deadline, cluster_info(servers[0])
+            time.sleep(0.02)
+        yield servers
+
+
+def cluster_info(server: RedisServer) -> str:
+    with server.client() as client:
+        info = client.execute_command("CLUSTER", "INFO")
+    return "\n".join(f"{name}:{value}" for name, value in info.items()) if isinstance(info, dict) else str(info)
+
+
+def _is_ready(info: str, nodes: int) -> bool:
+    return "cluster_state:ok" in info and f"cluster_known_nodes:{nodes}" in info
+
+
+def cluster_url(servers: list[RedisServer]) -> str:
+    return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers)

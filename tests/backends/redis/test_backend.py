@@ -22,6 +22,7 @@ from swarmchat.backends import (
     Put,
     Touch,
     Truncate,
+    UnknownBackend,
     open_backend,
 )
 from swarmchat.backends.redis.scripts import slot, slot_prefix
@@ -36,7 +37,7 @@ BAN = "swarmchat:1:policy:helpdesk:rude:me"
 
 USER = (
     "worker on >s3cret resetkeys ~swarmchat:* resetchannels -@all +@connection +get +mget +llen +lrange +scan +eval"
-    " +evalsha +exists +type +set +sadd +pexpire +persist +rpush +ltrim +del"
+    " +evalsha +exists +type +set +pexpire +persist +rpush +ltrim +del"
 )
 
 
@@ -124,7 +125,7 @@ def test_another_database_is_another_store(guarded: tuple[RedisServer, Path]) ->
     run(f"{url}/1", lambda backend: backend.commit(Put("a", b"1")))
     assert run(f"{url}/2", lambda backend: backend.get("a")) is None
     assert run(f"{url}?db=1", lambda backend: backend.get("a")) == b"1"
-    with pytest.raises(Exception, match="out of range"):
+    with pytest.raises(UnknownBackend, match=r"no database 99 .* name a lower one"):
         run(f"{url}/99", lambda backend: backend.get("a"))
 
 

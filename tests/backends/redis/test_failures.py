@@ -1,18 +1,22 @@
 """The Redis backend when the network, the server or a reply is lost. Servers of our own: they get hurt."""
 
 import asyncio
+import os
+import subprocess
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from redis_server import RedisServer, free_port, start_redis
+import redis
+from redis_server import RedisServer, free_port, redis_binary, start_redis
 from swarmchat.backends import (
     Append,
+    Backend,
     BackendError,
     BackendUnavailable,
     Conflict,
@@ -22,6 +26,7 @@ from swarmchat.backends import (
     Put,
     open_backend,
 )
+from swarmchat.backends.testing.tools import until
 
 StartProxy = Callable[..., AbstractAsyncContextManager[Any]]
 
@@ -210,6 +215,152 @@ def test_a_call_waits_out_a_short_restart(tmp_path: Path) -> None:
             await backend.close()
 
     asyncio.run(scenario())
+
+
+async def wait_for_refusals(client: redis.Redis, code: str, number: int = 2) -> None:
+    """Return once the server has refused so many commands with the error ``code``."""
+
+    async def refused() -> bool:
+        return int(client.info("errorstats").get(f"errorstat_{code}", {}).get("count", 0)) >= number
+
+    await until(refused)
+
+
+def write_and_read(backend: Backend) -> Awaitable[Any]:
+    """Whatever a session does, at once."""
+    return asyncio.gather(
+        backend.commit(Append("{a}list", (b"2",))),
+        backend.get("{a}value"),
+        backend.slice("{a}list", 0, 1),
+        backend.acquire("{a}lease", b"me", 60),
+    )
+
+
+def test_a_server_that_loads_its_data_is_waited_for(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        port = free_port()
+        backend = open_backend(f"redis://127.0.0.1:{port}/0?deadline=60")
+        with start_redis(tmp_path, port=port) as server, server.client() as client:
+            # While it loads, a server answers after every 2 MB.
+            await backend.commit(*(Put(f"{index}", os.urandom(50_000)) for index in range(300)))
+            await backend.commit(Append("{a}list", (b"1",)), Put("{a}value", b"1"))
+            client.save()
+        # Microseconds for each key.
+        slow = ("--key-load-delay", "5000")
+        command = [redis_binary(), "--port", str(port), "--dir", str(tmp_path), "--save", "", *slow]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: ASYNC220  # it returns at once
+        try:
+            with server.client() as client:
+                await until(lambda: _is_loading(client))
+                await write_and_read(backend)
+                await wait_for_refusals(client, "LOADING")
+            assert await backend.slice("{a}list", 0) == [b"1", b"2"]
+            await backend.close()
+        finally:
+            process.kill()
+            process.wait()
+
+    asyncio.run(scenario())
+
+
+def test_a_replica_without_its_primary_is_waited_for(tmp_path: Path) -> None:
+    """MASTERDOWN: until it is the primary itself."""
+    replica_of = ("--replicaof", "127.0.0.1", str(free_port()), "--replica-serve-stale-data", "no")
+
+    async def scenario(replica: RedisServer) -> None:
+        backend = open_backend(f"{replica.url}?deadline=60")
+        with replica.client() as client:
+            call = asyncio.ensure_future(write_and_read(backend))
+            await wait_for_refusals(client, "MASTERDOWN", 8)
+            assert not call.done()
+            client.replicaof("NO", "ONE")
+            await call
+        assert await backend.slice("{a}list", 0) == [b"2"]
+        await backend.close()
+        with replica.client() as client:
+            client.replicaof("127.0.0.1", str(free_port()))
+        away = open_backend(f"{replica.url}?deadline=0.5")
+        with pytest.raises(BackendUnavailable, match="not ready"):
+            await away.get("a")
+        await away.close()
+
+    with start_redis(tmp_path, *replica_of) as replica:
+        asyncio.run(scenario(replica))
+
+
+def test_another_server_that_takes_over_behind_the_same_address_is_found(tmp_path: Path, proxy: StartProxy) -> None:
+    """READONLY: the old primary has become a replica; the name now leads to the new one, but not this connection."""
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+
+    async def scenario(old: RedisServer, new: RedisServer) -> None:
+        async with proxy(old.port) as between:
+            backend = open_backend(f"redis://127.0.0.1:{between.port}/0?deadline=60")
+            await backend.commit(Append("{a}list", (b"1",)), Put("{a}value", b"1"))
+            with old.client() as before, new.client() as after:
+                await until(lambda: _has(after, "{a}value"))
+                after.replicaof("NO", "ONE")
+                before.replicaof("127.0.0.1", str(new.port))
+                call = asyncio.ensure_future(write_and_read(backend))
+                # More often than a lost connection is tried again: each call also loses those that another one closes.
+                await wait_for_refusals(before, "READONLY", 12)
+                assert not call.done()
+                between.target = new.port
+                await call
+            assert await backend.slice("{a}list", 0) == [b"1", b"2"]
+            await backend.close()
+
+    port = free_port()
+    replica = start_redis(tmp_path / "new", "--replicaof", "127.0.0.1", str(port))
+    with start_redis(tmp_path / "old", port=port) as old, replica as new:
+        asyncio.run(scenario(old, new))
+
+
+async def _is_loading(client: redis.Redis) -> bool:
+    try:
+        client.ping()
+    except redis.BusyLoadingError:
+        return True
+    except redis.ConnectionError:
+        pass
+    return False
+
+
+async def _has(client: redis.Redis, key: str) -> bool:
+    return bool(client.exists(key))
+
+
+def test_a_server_busy_with_a_script_is_waited_for(tmp_path: Path) -> None:
+    async def scenario(server: RedisServer) -> None:
+        backend = open_backend(f"{server.url}?deadline=60")
+        await backend.commit(Append("{a}list", (b"1",)))
+        with server.client() as client, server.client() as other:
+            script = asyncio.create_task(asyncio.to_thread(_run_endless_script, client))
+            await until(lambda: _is_busy(other))
+            call = asyncio.ensure_future(write_and_read(backend))
+            for _ in range(50):
+                await asyncio.sleep(0)
+            other.script_kill()
+            await script
+            await call
+        assert await backend.slice("{a}list", 0) == [b"1", b"2"]
+        await backend.close()
+
+    with start_redis(tmp_path, "--lua-time-limit", "1") as server:
+        asyncio.run(scenario(server))
+
+
+def _run_endless_script(client: redis.Redis) -> None:
+    with pytest.raises(redis.RedisError):
+        client.eval("while true do end", 0)
+
+
+async def _is_busy(client: redis.Redis) -> bool:
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        return "BUSY" in str(error)
+    return False
 
 
 def test_closing_ends_the_calls_under_way(server: RedisServer) -> None:

@@ -3,15 +3,23 @@
 import asyncio
 import re
 import ssl
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from redis_server import RedisServer, free_port, redis_binary, run_redis, start_redis
+from redis_server import (
+    RedisServer,
+    cluster_info,
+    cluster_url,
+    free_port,
+    redis_binary,
+    run_cluster,
+    run_redis,
+    start_redis,
+)
 from swarmchat.backends import (
     Append,
     Backend,
@@ -27,7 +35,9 @@ from swarmchat.backends import (
 )
 from swarmchat.backends.redis.backend import RedisBackend
 from swarmchat.backends.redis.report import RedisReport, report_on
+from swarmchat.backends.redis.scripts import slot
 from swarmchat.backends.redis.url import parse_redis_url
+from swarmchat.backends.testing.tools import until
 
 StartProxy = Callable[..., AbstractAsyncContextManager[Any]]
 
@@ -65,37 +75,8 @@ def test_tls(tmp_path: Path, proxy: StartProxy, certificate: tuple[Path, Path]) 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
     """Two masters that share the slots."""
-    with ExitStack() as stack:
-        servers = []
-        for name in ("first", "second"):
-            folder = tmp_path_factory.mktemp(name)
-            arguments = ["--cluster-enabled", "yes", "--cluster-config-file", str(folder / "nodes.conf")]
-            # The cluster's own port is 10,000 higher.
-            port = free_port()
-            while port > 55_000:
-                port = free_port()
-            servers.append(stack.enter_context(start_redis(folder, *arguments, port=port)))
-        halves = (range(8192), range(8192, 16384))
-        for server, half in zip(servers, halves, strict=True):
-            with server.client() as client:
-                client.execute_command("CLUSTER", "ADDSLOTS", *half)
-                client.execute_command("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
-        deadline = time.monotonic() + 30
-        while any("cluster_state:ok" not in _info(server) for server in servers):
-            assert time.monotonic() < deadline, _info(servers[0])
-            time.sleep(0.02)
+    with run_cluster(tmp_path_factory.mktemp("cluster"), range(8192), range(8192, 16384)) as servers:
         yield servers
-
-
-def _info(server: RedisServer) -> str:
-    with server.client() as client:
-        info = client.execute_command("CLUSTER", "INFO")
-    text = "\n".join(f"{name}:{value}" for name, value in info.items()) if isinstance(info, dict) else str(info)
-    return text if "cluster_known_nodes:2" in text else ""
-
-
-def cluster_url(servers: list[RedisServer]) -> str:
-    return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers)
 
 
 def test_a_report_on_a_cluster(cluster: list[RedisServer]) -> None:
@@ -145,6 +126,102 @@ def test_a_cluster(cluster: list[RedisServer]) -> None:
     asyncio.run(scenario())
 
 
+@contextmanager
+def migrating(cluster: list[RedisServer], number: int) -> Iterator[Callable[[], None]]:
+    """Begin to move a slot of the first server to the second one; what is yielded ends that."""
+    with cluster[0].client() as source, cluster[1].client() as target:
+        ids = [client.execute_command("CLUSTER", "MYID").decode() for client in (source, target)]
+
+        def finish() -> None:
+            for key in source.execute_command("CLUSTER", "GETKEYSINSLOT", number, 1000):
+                source.execute_command("MIGRATE", "127.0.0.1", cluster[1].port, key, 0, 5000)
+            for client in (target, source):
+                client.execute_command("CLUSTER", "SETSLOT", number, "NODE", ids[1])
+
+        target.execute_command("CLUSTER", "SETSLOT", number, "IMPORTING", ids[0])
+        source.execute_command("CLUSTER", "SETSLOT", number, "MIGRATING", ids[1])
+        yield finish
+
+
+async def is_redirected(cluster: list[RedisServer], times: int) -> bool:
+    """Whether the servers have refused so many calls since they were asked to forget."""
+    refused = 0
+    for server in cluster:
+        with server.client() as client:
+            refused += sum(int(stats["count"]) for stats in client.info("errorstats").values())
+    return refused >= times
+
+
+@pytest.mark.parametrize(("moved", "known"), [(0, True), (1, True), (3, True), (3, False)])
+def test_a_slot_in_migration_is_waited_for(tmp_path: Path, moved: int, known: bool) -> None:
+    """Whether all its keys are still there, some have moved, or all have; and when the target had no slots before."""
+    keys = ["{a}lease", "{a}log", "{a}state"]
+    number = slot("{a}")
+    halves = (range(16384), range(0)) if not known else (range(number + 1), range(number + 1, 16384))
+
+    async def scenario(cluster: list[RedisServer]) -> None:
+        backend = open_backend(f"{cluster_url(cluster[:1])}?deadline=60")
+        lease = await backend.acquire(keys[0], b"me", 60)
+        assert lease
+        await backend.commit(Append(keys[1], (b"1",)), Put(keys[2], b"1"), lease=lease)
+        with migrating(cluster, number) as finish, cluster[0].client() as source:
+            for key in keys[:moved]:
+                source.execute_command("MIGRATE", "127.0.0.1", cluster[1].port, key, 0, 5000)
+            for server in cluster:
+                with server.client() as client:
+                    client.config_resetstat()
+            call = asyncio.create_task(
+                backend.commit(Expect(keys[2], b"1"), Append(keys[1], (b"2",)), Put(keys[2], b"2"), lease=lease)
+            )
+            # The client of redis-py gives up after 16.
+            await until(lambda: is_redirected(cluster, 20))
+            assert not call.done()
+            finish()
+        await call
+        assert await backend.slice(keys[1], 0) == [b"1", b"2"]
+        assert await backend.get(keys[2]) == b"2"
+        await backend.close()
+
+    with run_cluster(tmp_path, *halves) as cluster:
+        asyncio.run(scenario(cluster))
+
+
+def test_a_cluster_that_is_down_is_waited_for(tmp_path: Path) -> None:
+    """CLUSTERDOWN: a slot has no server for a while."""
+
+    async def scenario(server: RedisServer) -> None:
+        backend = open_backend(f"{cluster_url([server])}?deadline=60")
+        await backend.commit(Append("list", (b"1",)))
+        with server.client() as client:
+            client.execute_command("CLUSTER", "DELSLOTS", 0)
+            await until(lambda: is_down(server))
+            call = asyncio.gather(backend.commit(Append("list", (b"2",))), backend.get("a"))
+            await until(lambda: is_redirected([server], 3))
+            assert not call.done()
+            client.execute_command("CLUSTER", "ADDSLOTS", 0)
+            await call
+        assert await backend.slice("list", 0) == [b"1", b"2"]
+        await backend.close()
+
+    with run_cluster(tmp_path, range(16384)) as (server,):
+        asyncio.run(scenario(server))
+
+
+async def is_down(server: RedisServer) -> bool:
+    return "cluster_state:fail" in cluster_info(server)
+
+
+def test_a_slot_that_stays_in_migration_is_reported(tmp_path: Path) -> None:
+    async def scenario(cluster: list[RedisServer]) -> None:
+        backend = open_backend(f"{cluster_url(cluster)}?deadline=1")
+        with migrating(cluster, slot("a")), pytest.raises(BackendUnavailable, match=r"slot .* is being moved"):
+            await backend.commit(Put("a", b"1"))
+        await backend.close()
+
+    with run_cluster(tmp_path, range(16384), range(0)) as cluster:
+        asyncio.run(scenario(cluster))
+
+
 def test_a_commit_across_slots_is_refused_before_it_is_sent(cluster: list[RedisServer]) -> None:
     async def scenario() -> None:
         backend = open_backend(cluster_url(cluster[:1]))
@@ -166,8 +243,8 @@ def test_a_plain_server_is_no_cluster(tmp_path: Path) -> None:
         with pytest.raises(BackendUnavailable, match="cluster"):
             await backend.get("a")
         await backend.close()
-        backend = open_backend(f"redis+cluster://127.0.0.1:{free_port()}")
-        with pytest.raises(BackendUnavailable):
+        backend = open_backend(f"redis+cluster://127.0.0.1:{free_port()}?deadline=0.5")
+        with pytest.raises(BackendUnavailable, match=r"cannot be reached .*is the server running"):
             await backend.get("a")
         await backend.close()
 
@@ -216,5 +293,10 @@ def test_sentinels_point_to_the_server(sentinel: tuple[RedisServer, RedisServer]
         with pytest.raises(BackendUnavailable, match="nobody"):
             await unknown.get("a")
         await unknown.close()
+        away = open_backend(f"redis+sentinel://127.0.0.1:{dead}/chat?deadline=0.5")
+        with pytest.raises(BackendUnavailable, match="no sentinel that answers knows a server 'chat'") as caught:
+            await away.get("a")
+        assert " object at 0x" not in str(caught.value)
+        await away.close()
 
     asyncio.run(scenario())

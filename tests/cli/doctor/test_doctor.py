@@ -168,7 +168,7 @@ def test_what_redis_is_warned_about(program, tmp_path):
         checks = visit(program, "-b", "redis", "--redis-url", redis.url)
         with redis.client() as client:
             # Of each commit the server keeps a token for a minute, and nothing else is left.
-            assert all(client.ttl(key) > 0 and client.type(key) == b"set" for key in client.scan_iter())
+            assert all(client.ttl(key) > 0 and client.type(key) == b"list" for key in client.scan_iter())
             client.config_set("save", "")
             client.config_set("maxmemory-policy", "noeviction")
             client.execute_command("ACL", "SETUSER", "plain", "on", ">pw", "~*", "+@all", "-info", "-config", "-time")

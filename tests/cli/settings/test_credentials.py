@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from model_server import failure, text
-from swarmchat.cli.settings.credentials import mask_secrets
+from swarmchat.cli.settings.credentials import mask_secrets, mask_url
 from terminal import ENTER, at_prompt, say
 
 SECRET = "local-hunter2-0123456789"
@@ -52,6 +52,22 @@ def test_nothing_of_a_secret_is_left_and_all_else_stays_json(document, secret):
     shown = mask_secrets({"a": document, secret: f"x{secret}{secret}y"}, [secret])
     assert [leaf for leaf in leaves(shown) if secret in leaf] == []
     assert json.loads(json.dumps(shown)) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost/hunter2", "redis://localhost/***"),
+        ("redis:hunter2", "redis:***"),
+        ("rediss://h:1/hunter2?timeout=3", "rediss://h:1/***?timeout=3"),
+        ("redis+cluster://a,b/hunter2", "redis+cluster://a,b/***"),
+        ("redis://u:hunter2@h/0", "redis://***@h/0"),
+        ("redis://:a/hunter2@h/0", "redis://***@h/0"),
+        *[(url, url) for url in ("redis://h:1/12?timeout=3", "redis://h/", "redis://h", "redis+sentinel://h/chat/1")],
+    ],
+)
+def test_a_password_in_the_wrong_place_of_a_url_is_not_shown(url, shown):
+    assert mask_url(url) == shown
 
 
 def test_a_key_that_the_user_typed_is_sent_and_not_shown(program, server):
