@@ -55,8 +55,10 @@ def page(data: dict[str, Any]) -> str:
 
 
 def _newest(data: dict[str, Any]) -> str:
-    newest = max(data.values(), key=lambda part: part["measured"])
-    return ", ".join(f"{name} {number}" for name, number in newest["versions"].items()) + ".\n"
+    versions: dict[str, str] = {}
+    for part in sorted(data.values(), key=lambda part: part["measured"]):
+        versions |= part["versions"]
+    return ", ".join(f"{name} {versions[name]}" for name in _PEERS if name in versions) + ".\n"
 
 
 def _machine() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from benchmarks import long_run, rendering, rotation, sessions, start, storage, traffic, turns
+from benchmarks import long_run, prefix, rendering, rotation, sessions, start, storage, traffic, turns
 from benchmarks.setup import Setup
 from benchmarks.tables import Table
 
@@ -23,6 +23,7 @@ PARTS: dict[str, Part] = {
     "sessions": sessions,
     "traffic": traffic,
     "rotation": rotation,
+    "prefix": prefix,
     "storage": storage,
     "rendering": rendering,
     "long_run": long_run,

@@ -1,8 +1,9 @@
 """What cuts chats to a window, ours and other libraries', each set up as its own documentation does.
 
 Each is a context manager for a worker: it gives a function that cuts every one of ``chats`` (the arguments of ``chat``)
-to its ``window``, and returns for each how long that took and what came of it. ``counted``: what each message costs is
-known before. All count exactly alike, but for litellm, which has its own counter, and LangChain's approximate one.
+(of those before ``until``, if that is given) to its ``window``, and returns for each how long that took and what came
+of it. ``counted``: what each message costs is known before. All count exactly alike, but for litellm, which has its own
+counter, and LangChain's approximate one.
 """
 
 import json
@@ -182,7 +183,7 @@ async def _each(
     again: bool = False,
 ) -> Once:
     """Return what cuts all ``chats``; ``again``: each time as if for the first time."""
-    prepared = [(chat(**one["chat"]), one["window"]) for one in chats]
+    prepared = [(chat(**one["chat"])[: one.get("until")], one["window"]) for one in chats]
     ready = [prepare(messages, window) for messages, window in prepared]
     await _timed(prepare(chat(20, 0), 500))  # what is imported or loaded at the first use
 
@@ -209,8 +210,10 @@ def _judged(messages: Chat, sent: Chat, window: int) -> dict[str, Any]:
     """Return what is right and wrong with ``sent``, which is to stand for ``messages``."""
     question = next(message for message in reversed(messages) if message["role"] == "user")
     tokens = counter_for(MODEL).prompt(sent)
+    places = {id(message): place for place, message in enumerate(messages)}
     return {
         "kept": len(sent),
+        "places": [places[id(message)] for message in sent if id(message) in places],
         "tokens": tokens,
         "complaint": check_messages(sent),
         "system": any(message["role"] == "system" and message["content"] == SYSTEM["content"] for message in sent),

@@ -84,6 +84,10 @@ def _print_verdict(report: Mapping[str, Any]) -> None:
         steps = f" ({', '.join(quirk['steps'])})" if quirk["steps"] else ""
         line = f"- {name}{steps}: {quirk['advice']}"
         print(textwrap.fill(line, report_width(), subsequent_indent="  ", break_on_hyphens=False))
+    if report["adaptations"]:
+        print("\nwhat the server demands, and what is done")
+    for name, effect in report["adaptations"].items():
+        print(f"- {name}: {effect}")
     if report["model"] == "demo":
         print(f"\nthis is the demo model: its answers are scripted, not from an AI; {CONNECT}")
 
@@ -96,6 +100,7 @@ def _as_json(model: Model, run: ProbeRun, ended: SwarmError | None) -> dict[str,
         "error": None if ended is None else one_line(str(ended), 1_000),
         "usable": usable(run.results),
         "quirks": quirks,
+        "adaptations": dict(model.adaptations) if isinstance(model, OpenAIEndpoint) else {},
         "probes": [{**result.as_dict(), "seen": one_line(result.seen, 500)} for result in run.results],
         "requests": run.requests,
         "tokens": run.tokens,

@@ -192,7 +192,9 @@ def _notes(session: Session, context: RequestContext, records: Sequence[Record])
     total = f"of {context.available:,} in all, {context.tokens / context.available:.0%}"
     yield _row(context.tokens, total, _estimate_sign(session))
     reserve = f"window {budget.window:,}, {budget.reserve:,} of it reserved for the answer"
-    correction = f", corrected by {budget.correction:g}, as the server counts" if budget.correction != 1 else ""
+    corrections = [f"by {budget.correction:g}"] if budget.correction != 1 else []
+    corrections += [f"for tools by {budget.overhead:,} tokens"] if budget.overhead else []
+    correction = f", corrected {' and '.join(corrections)}, as the server counts" if corrections else ""
     yield _row("", reserve + correction)
     retained, first_kept = conversation.retained, conversation.first_kept
     omitted = left_out(records, context, agent=session.agent.name, retained=retained, first_kept=first_kept)

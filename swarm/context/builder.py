@@ -41,6 +41,8 @@ class Budget:
     """Share of that room that is filled after a cut."""
     correction: float = 1.0
     """Tokens that the server counts for each token counted here."""
+    overhead: int = 0
+    """Tokens that the server adds once for tools."""
 
     def __post_init__(self) -> None:
         if not self.window > 0 or not 0 <= self.reserve < self.window:
@@ -53,7 +55,7 @@ class Budget:
     @property
     def available(self) -> int:
         """Tokens for the whole request, as counted here."""
-        return int((self.window - self.reserve) / self.correction)
+        return max(1, int((self.window - self.reserve - self.overhead) / self.correction))
 
 
 @dataclass(frozen=True)

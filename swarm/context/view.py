@@ -6,6 +6,7 @@ have sent.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -18,6 +19,10 @@ from swarmchat.swarm.persistence.records import Record
 
 _MEASURABLE = 500
 """Tokens below which the server's count says little: a chat template's own share is too large."""
+
+_LARGEST_OVERHEAD = 500
+"""Tokens that a chat template may add for tools, however long the conversation: 250 to 430 were measured on llama.cpp,
+llama-cpp-python and LiteLLM."""
 
 _LARGEST_COUNT = 10**9
 """Tokens above which a count is not believed: a log may hold any number, also one that is no float."""
@@ -41,6 +46,9 @@ class View:
         """A smaller context window than the model claims, once its server has said so."""
         self.correction = 1.0
         """Tokens that the server counts for each token counted here."""
+        self.overhead = 0
+        """Tokens that the server adds once for tools."""
+        self._measures_overhead = False
         self.last_tokens = 0
         """Tokens of the last request, as counted here."""
 
@@ -73,7 +81,7 @@ class View:
         self._builder = GroupBuilder(self._agent)
         self._cut = None
         self.protected = Retained()
-        self.correction, self.last_tokens = 1.0, 0
+        self.correction, self.overhead, self.last_tokens = 1.0, 0, 0
         self._next_seq = self._log.start
         hidden = hidden_turns(self._log.records)
         # System messages at the start of an imported conversation are sent however long it is.
@@ -100,6 +108,8 @@ class View:
         counter = await self.load_counter(model)
         if self._next_seq < self._log.next_seq:
             self.rebuild()
+        if not tools:
+            budget = replace(budget, overhead=0)
         fixed = counter.fixed(system, tools)
         while self._log.has_earlier:
             if lacking := self._log.lacks(self.protected.spans):
@@ -178,14 +188,26 @@ class View:
             self._compacted = record
         elif record.type == "request":
             self.last_tokens = int(record.data.get("tokens", 0))
-        elif record.type == "assistant" and self.last_tokens >= _MEASURABLE:
+            self._measures_overhead = "overhead" in record.data
+        elif record.type == "assistant" and self.last_tokens > 0:
             self._compare((record.data.get("usage") or {}).get("prompt_tokens"))
 
     def _compare(self, counted: object) -> None:
-        """Learn from the server's own count of the last request."""
-        if isinstance(counted, int) and 0 < counted <= _LARGEST_COUNT and not reads_less(counted, self.last_tokens):
+        """Learn from the server's own count of the last request.
+
+        What it counts more in a request with tools is a constant at first, the rest is a factor. Requests of logs
+        from before this was told apart have a factor only, so their replay makes the same cuts.
+        """
+        sent = self.last_tokens
+        if not isinstance(counted, int) or not 0 < counted <= _LARGEST_COUNT or reads_less(counted, sent):
+            return
+        overhead = min(_LARGEST_OVERHEAD, max(0, counted - sent)) if self._measures_overhead else 0
+        if sent >= _MEASURABLE:
             low, high = _CORRECTIONS
-            self.correction = round(min(high, max(low, counted / self.last_tokens)), 3)
+            self.correction = round(min(high, max(low, (counted - overhead) / sent)), 3)
+        elif not overhead:
+            return
+        self.overhead = overhead
 
     def _missing(self, counter: TokenCounter, budget: Budget, fixed: int) -> int:
         """Return how many earlier records to read, because they may change the context; 0 if none can."""

@@ -94,6 +94,8 @@ class Conversation:
         self._announced_agent = ""
         self._memory: Mapping[str, Any] = {}
         self._warned_of_cut = False
+        self.measures_overhead = True
+        """Whether requests record the tokens that the server adds for tools, and later ones are corrected by them."""
 
     async def open(self) -> None:
         """Take the lease and read the end of the log. Raises the errors of ``Session.open``."""
@@ -156,7 +158,8 @@ class Conversation:
     def budget(self) -> Budget:
         """The tokens that the next context may have."""
         window = self.settings.context_window or self.model.context_window
-        return self.settings.budget(min(window, self.view.window or window), self.view.correction)
+        window = min(window, self.view.window or window)
+        return self.settings.budget(window, self.view.correction, self.view.overhead)
 
     @property
     def counter(self) -> TokenCounter:

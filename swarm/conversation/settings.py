@@ -80,9 +80,9 @@ class SessionSettings:
         default = SessionSettings()
         return replace(self, **{name: fields.get(name, getattr(default, name)) for name in _CHANGEABLE})
 
-    def budget(self, window: int, correction: float = 1.0) -> Budget:
+    def budget(self, window: int, correction: float = 1.0, overhead: int = 0) -> Budget:
         """Return the budget for a context window of ``window`` tokens."""
         reserve = self.reserve
         if reserve is None:
             reserve = int(self.parameters.get("max_tokens") or min(4096, window // 8))
-        return Budget(window, min(reserve, window - 1), self.high, self.low, correction)
+        return Budget(window, min(reserve, window - 1), self.high, self.low, correction, overhead)

@@ -95,6 +95,8 @@ class OpenAIModel:
         """What the server reported about the model: see ``discover``."""
         self._learned = adaptations or LearnedAdaptations()
         self._demands = tuple(demands)
+        self._tried: tuple[str, ...] = ()
+        """Adaptations that a refusal asks for, until a request in that form is accepted."""
         self._server = OpenAIServer(
             base_url,
             api_key,
@@ -133,14 +135,16 @@ class OpenAIModel:
 
     def _adaptations(self) -> tuple[str, ...]:
         learned = self._learned.of(self.address, self.served_as)
-        return (*(name for name in self._demands if name not in learned), *learned)
+        return (*(name for name in self._demands if name not in learned), *learned, *self._tried)
 
     def _version_path(self) -> str:
         return "/v1" if VERSION_PATH in self._adaptations() else ""
 
-    def _learn(self, name: str) -> Adapted:
-        self._learned.add(self.address, self.served_as, name)
-        return Adapted(name, describe(name))
+    def _learn(self) -> None:
+        """Remember what helped."""
+        for name in self._tried:
+            self._learned.add(self.address, self.served_as, name)
+        self._tried = ()
 
     async def discover(self) -> None:
         """Ask a server for the model's real window, once, unless it is given.
@@ -184,7 +188,8 @@ class OpenAIModel:
                     async for event in events:
                         if elsewhere is not None and not isinstance(event, Adapted):
                             elsewhere = None
-                            yield self._learn(VERSION_PATH)
+                            self._learned.add(self.address, self.served_as, VERSION_PATH)
+                            yield Adapted(VERSION_PATH, describe(VERSION_PATH))
                         started = started or not isinstance(event, Adapted)
                         yield event
                 return
@@ -229,11 +234,13 @@ class OpenAIModel:
         from openai import APIConnectionError, APIStatusError
 
         answer, lines = AnswerDeltas(), DataLines()
+        self._tried = ()
         deadline = asyncio.get_running_loop().time() + self._server.max_answer_time
         opened = False
         try:
             while isinstance(stream := await self._before(deadline, self._open(request)), Adapted):
                 yield stream
+            self._learn()
             opened = True
             try:
                 async with aclosing(self._events(stream.response, lines, deadline)) as events:
@@ -249,7 +256,7 @@ class OpenAIModel:
             if not (answer.finished or lines.done):
                 raise self._server.lost(error, opened) from error
         except APIStatusError as error:
-            raise self._errors.status(error.status_code, error.body, error.response.headers) from error
+            raise self._server.refused(error) from error
         if not answer.has_choices and lines.done:
             raise self._errors.nothing_sent()
         if not (answer.finished or lines.done):
@@ -279,7 +286,11 @@ class OpenAIModel:
             echoes = {index + (index >= count): echo for index, echo in echoes.items()}
         fields = apply_adaptations(adaptations, with_output_form(form, fields))
         if tools := fields.get("tools"):
-            fields["tools"] = portable_tools(tools, empty_parameters="empty-parameters" in adaptations)
+            fields["tools"] = portable_tools(
+                tools,
+                empty_parameters="empty-parameters" in adaptations,
+                short_descriptions="short-descriptions" in adaptations,
+            )
         messages = self._adapter.adapt(plain, echoes, tools="tools" in fields, form=message_form(adaptations))
         try:
             return await client.post(
@@ -294,7 +305,8 @@ class OpenAIModel:
             adaptation = learn(error.status_code, error.response.text, fields, adaptations)
             if adaptation is None:
                 raise
-            return self._learn(adaptation)
+            self._tried = (*self._tried, adaptation)
+            return Adapted(adaptation, describe(adaptation))
 
     def _check_finish(self, answer: Answer, native: str) -> None:
         """Raise AttemptError if the server ended ``answer``, not the model; ``native`` is a provider's own reason."""

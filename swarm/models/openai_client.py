@@ -27,7 +27,7 @@ from swarmchat.swarm.providers.failures import AttemptError, ServerErrors
 
 if TYPE_CHECKING:
     from httpx2 import Response
-    from openai import AsyncOpenAI
+    from openai import APIStatusError, AsyncOpenAI
 
 T = TypeVar("T")
 
@@ -235,7 +235,7 @@ class OpenAIServer:
         except APIConnectionError as error:
             raise self.lost(error, opened=False) from error
         except APIStatusError as error:
-            raise self.errors.status(error.status_code, error.body, error.response.headers) from error
+            raise self.refused(error) from error
         if content_type(response) == "text/html":
             raise self.errors.web_page()
         return response.content
@@ -312,6 +312,12 @@ class OpenAIServer:
                 f"{LONGEST_WAIT:.0f} s; try again later. {failure.error}"
             ) from None
         return failure.wait
+
+    def refused(self, error: "APIStatusError") -> AttemptError:
+        """Return the error for a response with an error status."""
+        if error.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and (proxy := self._proxy()):
+            return self.errors.no_connection("407 Proxy Authentication Required", proxy=proxy)
+        return self.errors.status(error.status_code, error.body, error.response.headers)
 
     def lost(self, error: Exception, opened: bool) -> AttemptError:
         """Return the error for a connection that failed before or after the answer began (``opened``)."""

@@ -160,7 +160,7 @@ class AnswerDeltas:
     def answer(self, prefix: str = "call", server: str = "") -> Answer:
         """Return the whole answer of ``server``. ``prefix`` begins the ids of calls that came without one."""
         calls = self._calls.finish(prefix)
-        finish = _FINISHES.get(self._finish.lower(), self._finish) or "stop"
+        finish = _FINISHES.get(self._finish.lower(), self._finish.lower()) or "stop"
         return Answer(
             text=self._texts[TextChunk].getvalue(),
             tool_calls=calls,

@@ -285,6 +285,10 @@ def _handoff(transcript: ProbeTranscript) -> Finding:
     return _verdict(transcript.text, seen, otherwise="failed")
 
 
+def _history(transcript: ProbeTranscript) -> Finding:
+    return _verdict(transcript.text, quoted_answer(transcript), otherwise="quirk")
+
+
 PROBES = (
     Probe("answer", "answers a question", "plain", _answer),
     Probe("stop_reason", "gives a stop reason", "plain", _stop_reason),
@@ -308,6 +312,7 @@ PROBES = (
     Probe("tool_error", "answers after a tool error", "error", _tool_error),
     Probe("no_call_needed", "makes no needless call", "sum", _must_not_call("calls_needlessly")),
     Probe("handoff", "hands over to another agent", "handoff", _handoff),
+    Probe("history", "takes calls of another server", "history", _history),
     Probe("tool_choice", "obeys tool_choice: none", "choice", _must_not_call("ignores_tool_choice")),
     Probe("long_context", "reads a long context", "long", _long_context),
 )

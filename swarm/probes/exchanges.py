@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.tools.tool import Tool, tool
 
 CODE_WORD = "HERON-42"
@@ -24,6 +25,8 @@ class Exchange:
     messages: tuple[str, ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of its requests."""
+    history: tuple[Answer, ...] = ()
+    """Answers of another server, which are given before this one is asked."""
     long: bool = False
     """Whether it is expensive, and skipped in a quick run."""
 
@@ -101,6 +104,17 @@ _BRIEF = "Answer in one short sentence."
 _WITH_TOOLS = f"Use your tools where they help. {_BRIEF}"
 
 
+_FOREIGN = Answer(
+    "I will look both up.",
+    tuple(
+        ToolCall(f"call_{name}Zk2r8nQ0fL5xW1uB7y", "get_weather", f'{{"city":"{name}","unit":"celsius"}}')
+        for name in ("Oslo", "Lima")
+    ),
+    "tool_calls",
+)
+"""Calls with long ids, and without what some servers attach to their own."""
+
+
 def exchanges() -> list[Exchange]:
     """Return all exchanges in the order in which they run."""
     weather = _swarm(_WITH_TOOLS, get_weather)
@@ -117,6 +131,12 @@ def exchanges() -> list[Exchange]:
         Exchange("error", _swarm(_WITH_TOOLS, read_meter), ("Read meter 5 for me. If that does not work, say so.",)),
         Exchange("sum", weather, ("How much is two plus two? Answer with the number.",)),
         Exchange("handoff", _two_agents(), ("I want to talk about an invoice.",)),
+        Exchange(
+            "history",
+            weather,
+            ("What is the weather in Oslo and in Lima, in celsius?", "And in Rome, in fahrenheit?"),
+            history=(_FOREIGN, Answer("There is hail in both towns.")),
+        ),
         Exchange("choice", weather, (paris,), {"tool_choice": "none"}),
         Exchange(
             "long", _swarm(_BRIEF), (f"{_LONG}\nWith which code word do the notes begin? Answer with it.",), long=True

@@ -19,8 +19,14 @@ from swarmchat.swarm.probes.transcript import ExchangeOutcome, ProbeTranscript, 
 from swarmchat.swarm.session.session import Session
 
 _MAX_TOKENS, _MAX_TOKENS_THINKING = 400, 2_000
-_MAX_REQUESTS = 6
+_MAX_REQUESTS = 5
 """In one turn; the rescue may add some."""
+_MOST_REQUESTS, _MOST_TOKENS = 30, 20_000
+"""Of the whole run: once they are reached, no further exchange begins."""
+_LONG_TOKENS = 6_000
+"""Tokens of the long exchange."""
+_WITHOUT_REQUESTS = ("repair", "placeholder")
+"""The rescue steps that ask nothing."""
 _QUIRKS_OF_ADAPTATIONS = {
     "without-temperature": "refuses_temperature",
     "max-completion-tokens": "refuses_max_tokens",
@@ -61,6 +67,8 @@ class ProbeRun:
     _tools_work: bool | None = field(default=None, init=False)
     """Whether the server accepts tools; ``None``: not known yet."""
     _unusable: bool = field(default=False, init=False)
+    _lost: int = field(default=0, init=False)
+    """The number of exchanges in which all rescue steps were of no use."""
     _whole: ProbeTranscript = field(default_factory=lambda: ProbeTranscript([], [], []), init=False)
     """All exchanges together."""
 
@@ -111,6 +119,8 @@ class ProbeRun:
             return "no answer to a plain question"
         if exchange.long and self.quick:
             return "--quick"
+        if self.requests >= _MOST_REQUESTS or self.tokens + _LONG_TOKENS * exchange.long >= _MOST_TOKENS:
+            return f"the test has taken {self.requests} requests and {self.tokens:,} tokens"
         return "the server does not accept tools" if exchange.needs_tools and self._tools_work is False else ""
 
     def _error_finding(self, exchange: Exchange, error: SwarmError) -> Finding:
@@ -159,10 +169,14 @@ class ProbeRun:
 
     async def _run_once(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
         """Run ``exchange`` in a session of its own. Raises the errors that end the whole run."""
-        model = RecordingModel(self.model)
+        model = RecordingModel(self.model, exchange.history)
         transcript = ProbeTranscript(model.replies, [], model.adaptations)
+        # A model that was asked again in vain is not asked again each time.
+        rescue, limit = (None, _MAX_REQUESTS) if self._lost < 2 else (_WITHOUT_REQUESTS, 2)
         settings = SessionSettings(
-            max_requests=_MAX_REQUESTS, parameters={**self._parameters, **exchange.parameters}, rescue=None
+            max_requests=min(limit, _MOST_REQUESTS - self.requests) + len(exchange.history),
+            parameters={**self._parameters, **exchange.parameters},
+            rescue=rescue,
         )
         session = await Session.open(backend, model, client="probe", swarm=exchange.swarm, settings=settings)
         async with session:
@@ -184,6 +198,8 @@ class ProbeRun:
             finally:
                 self.requests += len(model.replies)
                 self.tokens += sum(map(_tokens_of, model.replies))
+                unanswered = any(not end.recovered for end in transcript.ends)
+                self._lost += unanswered or isinstance(transcript.error, LimitReached)
         return transcript
 
     def _clean(self) -> Result:

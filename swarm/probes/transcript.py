@@ -1,7 +1,8 @@
 """The record of an exchange with a model server: requests, raw answers, and the events of the session."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,9 +73,13 @@ def _objects(value: object) -> list[Mapping[str, Any]]:
 
 
 class RecordingModel:
-    """Forwards requests to ``inner``, and records each exchange in ``replies``. Does not close ``inner``."""
+    """Forwards requests to ``inner``, and records each exchange in ``replies``. Does not close ``inner``.
 
-    def __init__(self, inner: base.Model) -> None:
+    The answers of ``history`` are given first, without a request.
+    """
+
+    def __init__(self, inner: base.Model, history: Sequence[Answer] = ()) -> None:
+        self._history = deque(history)
         self.name, self.context_window = inner.name, inner.context_window
         self._inner = inner
         self.replies: list[RecordedExchange] = []
@@ -83,6 +88,9 @@ class RecordingModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer ``request``; see ``Model.stream``."""
+        if self._history:
+            yield self._history.popleft()
+            return
         reply = RecordedExchange(request)
         self.replies.append(reply)
         if isinstance(self._inner, base.ObservableModel):

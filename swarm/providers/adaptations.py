@@ -52,6 +52,34 @@ ADAPTATIONS = (
         "Kilo-Org/kilocode#10375, tashfeenahmed/freellmapi#1070 (Cerebras, Groq)",
     ),
     Adaptation(
+        "no-names",
+        "results of tools do not name the function",
+        r"only messages? (?:of|with) role .{0,10}user.{0,10} can have a name"
+        r"|\bname\b.{0,20}(?:is )?(?:not allowed|not permitted|unsupported|not supported).{0,40}\btool\b",
+        "BerriAI/litellm#9720 (xAI)",
+    ),
+    Adaptation(
+        "single-calls",
+        "calls that were made at once stand one after the other",
+        r"single tool.?calls? at once|(?:only supports?|supports? only|at most) (?:one|a single|1) tool.?call",
+        "vllm-project/vllm#25108 (templates of Llama 3)",
+    ),
+    Adaptation(
+        "no-attachments",
+        "pictures are not sent: this model takes only text",
+        r"unknown variant \W{0,2}(?:image_url|input_audio|file)"
+        r"|image_url.{0,80}(?:not support|unsupported|only support)"
+        r"|(?:does not|doesn't) support (?:image|vision|multimodal)|not a multimodal model|support image input"
+        r"|(?:image|vision)s?(?: input)?s? (?:is|are) not (?:supported|enabled)",
+        "nesquena/hermes-webui#2297 (DeepSeek), OpenRouter, vLLM, llama.cpp (500)",
+    ),
+    Adaptation(
+        "short-descriptions",
+        "descriptions of tools are cut to 1,024 characters",
+        r"description\W.{0,40}too long|description.{0,80}(?:maximum length|at most \d+ characters)",
+        "getsentry/sentry-mcp#106 (OpenAI)",
+    ),
+    Adaptation(
         "no-reasoning-effort",
         "tools are offered with reasoning_effort none",
         r"reasoning_effort.{0,200}(?:to|=) ?['\"]none",
@@ -125,7 +153,7 @@ _DROPPED = "without-"
 """Prefix of the adaptation that leaves one parameter out: ``without-temperature``."""
 _REFUSES_PARAMETER = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra (?:inputs|fields)|not permitted|not supported|invalid"
-    r"|(?:does not|doesn't) support|input should be)"
+    r"|(?:does not|doesn't) support|input should be|must be|should be|has to be|not allowed|out of range)"
 )
 _MAX_TEXT = 4_000
 VERSION_PATH = "version-path"
@@ -153,10 +181,8 @@ def learn(status: int, text: str, body: Mapping[str, Any], known: Collection[str
     is considered, so the same request is never sent twice.
     """
     text = text[:_MAX_TEXT]
-    # llama-cpp-python answers 500 where others answer 422.
-    if status not in (400, 404, 422) and not (
-        status == 500 and re.search("validation error|parse error|not found", text)
-    ):
+    # llama.cpp and llama-cpp-python answer 500 where others answer 400 or 422.
+    if status not in (400, 404, 422, 500):
         return None
     for adaptation in ADAPTATIONS:
         if (
@@ -165,6 +191,8 @@ def learn(status: int, text: str, body: Mapping[str, Any], known: Collection[str
             and re.search(adaptation.refusal, text, re.I | re.S)
         ):
             return adaptation.name
+    if status == 500 and not re.search("validation error|parse error|not found", text):
+        return None
     for name in body:
         dropped = _DROPPED + name
         if name in ("model", "messages", "tools", "stream") or dropped in known:
@@ -184,7 +212,7 @@ def _applies(name: str, body: Mapping[str, Any]) -> bool:
             return "stream_options" in body
         case "no-stream":
             return bool(body.get("stream"))
-        case "no-tools" | "empty-parameters":
+        case "no-tools" | "empty-parameters" | "short-descriptions":
             return "tools" in body
         case "max-completion-tokens":
             return "max_tokens" in body
@@ -207,6 +235,9 @@ def message_form(adaptations: Collection[str]) -> MessageForm:
         reasoning="reasoning" in adaptations,
         signatures="signatures" in adaptations,
         echo="no-echo" not in adaptations,
+        names="no-names" not in adaptations,
+        single_calls="single-calls" in adaptations,
+        attachments="no-attachments" not in adaptations,
     )
 
 

@@ -6,8 +6,6 @@ Nothing here sends anything. Each failure becomes an ``AttemptError``: what to r
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from swarmchat.swarm.errors import (
@@ -19,6 +17,7 @@ from swarmchat.swarm.errors import (
     ModelRefused,
     ModelUnavailable,
 )
+from swarmchat.swarm.providers.delays import retry_after
 
 # How servers say that a request is too long. A group captures the window, in tokens, where the text states it; these
 # patterns come first.
@@ -63,53 +62,6 @@ def named_context_limit(text: str) -> tuple[bool, int | None]:
     return False, None
 
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smh])", re.ASCII)
-_WAIT_IN_TEXT = re.compile(
-    r"(?:try again|retry|wait)\s+(?:in|after|for)?\s*((?:\d+(?:\.\d+)?\s*(?:ms|[smh])[a-z]*\s*)+)",
-    re.IGNORECASE | re.ASCII,
-)
-
-
-def retry_after(headers: Mapping[str, str], body: object = None, now: datetime | None = None) -> float | None:
-    """Return the seconds to wait before a retry, 0 or more, as the server asks; ``None`` if it does not say.
-
-    Reads ``retry-after-ms`` (OpenAI and Azure); ``retry-after`` as seconds or as an HTTP date (RFC 9110, 10.2.3),
-    counted from ``now``; ``RetryInfo.retryDelay`` in the body (google.rpc, Gemini); the reset of a used-up limit in
-    ``x-ratelimit-reset-*`` (OpenAI, Groq); and "try again in 20s" in the text. ``headers`` must have keys in lower case
-    or ignore case.
-    """
-    for field, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
-        if re.fullmatch(r"\s*\d+(\.\d+)?\s*", headers.get(field, ""), re.ASCII):
-            return float(headers[field]) / unit
-    if (seconds := _seconds_until(headers.get("retry-after", ""), now or datetime.now(UTC))) is not None:
-        return seconds
-    details = body.get("details") if isinstance(body, dict) else None
-    for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, dict) and (delay := _duration(str(detail.get("retryDelay", "")))) is not None:
-            return delay
-    for kind in ("requests", "tokens"):
-        if headers.get(f"x-ratelimit-remaining-{kind}") == "0":
-            return _duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
-    match = _WAIT_IN_TEXT.search(_message(body)[:_MAX_ERROR_TEXT])
-    return _duration(match[1]) if match else None
-
-
-def _duration(text: str) -> float | None:
-    """Return the seconds in a text such as ``9s``, ``1m20.5s`` or ``20 seconds``; ``None`` if there are none."""
-    parts = _DURATION.findall(text)
-    return sum(float(number) * _UNITS[unit] for number, unit in parts) if parts else None
-
-
-def _seconds_until(date: str, now: datetime) -> float | None:
-    try:
-        moment = parsedate_to_datetime(date)
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (aware - now).total_seconds())
-    except (ValueError, OverflowError, TypeError):
-        return None
-
-
 class AttemptError(Exception):
     """A failed attempt: the error to raise if it was the last one, and whether and when to retry."""
 
@@ -148,6 +100,9 @@ _SECRETS = (
     r"(?i:bearer\s+)\S+|\b(?:sk|pk|rk|gsk|xai|hf|nvapi|pplx|csk)[-_][\w*.-]{6,}|\bAIza[\w*-]{8,}|[^\s*]{0,64}\*{3,}\S*"
 )
 
+_USER_INFO = re.compile(r"(\b[a-z][a-z0-9]{1,9}://)[^/\s@]{1,200}@", re.IGNORECASE)
+"""User and password in an address, such as that of a proxy."""
+
 # HTTP status for words in the type, code or status of an error object inside a stream, which has no status.
 _STATUS_WORDS = {
     "auth": 401,
@@ -164,6 +119,7 @@ _STATUS_WORDS = {
 
 # A 500 for a request that would fail again: a missing switch of llama.cpp, a request that llama-cpp-python cannot read.
 _REFUSAL_IN_500 = re.compile(r"--jinja|validation errors? for|unsupported param|tools param requires", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"requires more (?:system )?memory|out of memory|insufficient (?:memory|vram)", re.IGNORECASE)
 _LOADING = re.compile(r"loading model|model is (?:still |currently )?loading|still loading", re.IGNORECASE)
 _NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance|funds|credits?)|payment required", re.IGNORECASE)
 
@@ -191,7 +147,8 @@ class ServerErrors:
 
     def clean(self, text: str, length: int = 300) -> str:
         """Return ``text`` for use in a message: without keys, tags and control characters, cut to ``length``."""
-        text = re.sub(r"<[^>]{0,200}>", " ", self._secrets.sub("[key]", text[:_MAX_ERROR_TEXT]))
+        text = _USER_INFO.sub(r"\1", self._secrets.sub("[key]", text[:_MAX_ERROR_TEXT]))
+        text = re.sub(r"<[^>]{0,200}>", " ", text)
         text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return text if len(text) <= length else text[: length - 1] + "…"
 
@@ -223,7 +180,7 @@ class ServerErrors:
             return AttemptError(ModelBusy(f"{message}. The account's quota is used up: see its billing page"))
         if 300 <= status < 400:
             return AttemptError(ModelNotFound(f"{message}. It redirects elsewhere: set the base URL that it names"))
-        wait = retry_after(headers, body)
+        wait = retry_after(headers, body, words)
         if status == 429:
             return AttemptError(ModelBusy(f"{message}. Try again later"), retry_reason="rate limited", wait=wait)
         if status >= 500 and _LOADING.search(words):
@@ -231,6 +188,8 @@ class ServerErrors:
             return AttemptError(error, retry_reason="the server is loading its model", wait=wait or 1.0, loading=True)
         if status >= 500 and _REFUSAL_IN_500.search(words):
             return AttemptError(ModelRefused(f"{message}. The same request would be refused again"))
+        if status >= 500 and _NO_MEMORY.search(words):
+            return AttemptError(ModelUnavailable(f"{message}. Use a smaller model or context, or free some memory"))
         if status in (408, 409) or status >= 500:
             error = ModelUnavailable(f"{message}. The server has a problem: try again, or check its log")
             return AttemptError(error, retry_reason=f"server error {status}", wait=wait)
@@ -273,6 +232,9 @@ class ServerErrors:
         """Return the error for a failed connection, perhaps through the ``proxy`` of a variable."""
         if "CERTIFICATE_VERIFY_FAILED" in why:
             advice = "If you trust the server, set SSL_CERT_FILE to a file with its certificate"
+        elif "407" in why and proxy:
+            advice = f"The proxy of {self.clean(proxy)} wants a user and a password: http://USER:PASSWORD@HOST:PORT"
+            return AttemptError(ModelUnavailable(f"cannot connect to {self.address}: {self.clean(why)}. {advice}"))
         elif proxy:
             advice = f"The proxy comes from {self.clean(proxy)}: is it running? If not, unset it or set NO_PROXY"
         else:

@@ -22,6 +22,8 @@ GREETING = "Hello."
 """The user message before an assistant message that begins a conversation."""
 INTERRUPTED = "I was interrupted before I could answer."
 """The assistant message between a tool's result and a user message."""
+NO_ATTACHMENT = "Something was attached here that you cannot see."
+"""The text in place of a picture, for models that take only text."""
 NO_OUTPUT = "The call returned nothing."
 """The content of a blank result."""
 NO_REASONING = "I will call a tool."
@@ -55,6 +57,12 @@ class MessageForm:
     """A thought signature in every tool call."""
     echo: bool = True
     """What the server attached to an answer goes back with it."""
+    names: bool = True
+    """The name of the function in its result."""
+    single_calls: bool = False
+    """Calls that were made at once follow one another, each with its result."""
+    attachments: bool = True
+    """Pictures and other parts that are no text."""
 
 
 def portable_id(call_id: str) -> str:
@@ -77,8 +85,9 @@ class _State:
     """Its role."""
     system: tuple[bytes, ...] = ()
     """The system messages, which are sent as one."""
-    calls: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """The last tool calls by their ids: the ids that are sent, and the names of the functions."""
+    calls: Mapping[str, tuple[str, str, bytes]] = field(default_factory=dict)
+    """The last tool calls by their ids: the ids that are sent, the names of the functions, and the messages to send
+    before the results."""
 
 
 class MessageAdapter:
@@ -135,6 +144,9 @@ class MessageAdapter:
             if plain and (role == "user" or _CALLS not in encoded):
                 return self._add_text(state, role, encoded)
         message = json.loads(encoded)
+        if isinstance(message.get("content"), list):
+            message["content"] = self._content(message["content"])
+            encoded = encode_json(message)
         role = message["role"]
         if role in ("system", "developer"):
             return replace(state, system=(*state.system, encoded))
@@ -159,29 +171,52 @@ class MessageAdapter:
         """Add an assistant message with calls; only its text if no tools are offered."""
         text = text_of(message) if message.get("content") else ""
         calls = {
-            call.id: (call.id if echo and not _OWN_ID.fullmatch(call.id) else portable_id(call.id), call.name)
+            call.id: (call.id if echo and not _OWN_ID.fullmatch(call.id) else portable_id(call.id), call.name, b"")
             for call in calls_of(message)
         }
         if self._tools:
-            message["tool_calls"] = [{**call, "id": calls[call["id"]][0]} for call in message["tool_calls"]]
-            message = self._with_echo(message, echo)
-            if not text.strip():
-                message["content"] = "" if self._form.empty_content else None
-            state = self._push(self._room_for(state, "assistant"), "assistant", encode_json(message))
+            sent = [{**call, "id": calls[call["id"]][0]} for call in message["tool_calls"]]
+            if self._form.single_calls:
+                texts = [text, *[""] * (len(sent) - 1)]
+                singles = [
+                    self._call_message(message, each, [call], echo) for each, call in zip(texts, sent, strict=True)
+                ]
+                calls = {key: (*calls[key][:2], single) for key, single in zip(calls, singles, strict=True)}
+            else:
+                encoded = self._call_message(message, text, sent, echo)
+                state = self._push(self._room_for(state, "assistant"), "assistant", encoded)
         elif text.strip():
             state = self._add_text(state, "assistant", _message("assistant", text))
         return replace(state, calls=calls)
 
+    def _call_message(
+        self, message: dict[str, Any], text: str, calls: list[dict[str, Any]], echo: Mapping[str, Any]
+    ) -> bytes:
+        """Return ``message`` with this ``text`` and these ``calls``."""
+        message = self._with_echo({**message, "tool_calls": calls}, echo)
+        message["content"] = text if text.strip() else "" if self._form.empty_content else None
+        return encode_json(message)
+
     def _add_result(self, state: _State, message: dict[str, Any]) -> _State:
         """Add a tool's result; as text of the user if no tools are offered."""
         call_id = message["tool_call_id"]
-        sent_id, name = state.calls.get(call_id, (portable_id(call_id), "tool"))
+        sent_id, name, before = state.calls.get(call_id, (portable_id(call_id), "tool", b""))
         text = text_of(message)
         if not self._tools:
             return self._add_text(state, "user", _message("user", f"The result of {name}: {text or NO_OUTPUT}"))
         if not text.strip():
             message["content"] = NO_OUTPUT
-        return self._push(state, "tool", encode_json({**message, "tool_call_id": sent_id, "name": name}))
+        if before:
+            state = self._push(self._room_for(state, "assistant"), "assistant", before)
+        names = {"name": name} if self._form.names else {}
+        return self._push(state, "tool", encode_json({**message, "tool_call_id": sent_id, **names}))
+
+    def _content(self, parts: list[Any]) -> str | list[Any]:
+        """Return a content of parts, as one text if it holds nothing else: many servers take no list."""
+        texts = [part if isinstance(part, str) else part.get("text") for part in parts]
+        if not self._form.attachments:
+            texts = [text if isinstance(text, str) else NO_ATTACHMENT for text in texts]
+        return "\n\n".join(texts) if all(isinstance(text, str) for text in texts) else parts
 
     def _with_echo(self, message: dict[str, Any], echo: Mapping[str, Any]) -> dict[str, Any]:
         """Return an assistant message with what its provider attached to it, or demands beside calls."""

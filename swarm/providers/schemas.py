@@ -15,18 +15,29 @@ _KEPT = (
     "minLength maxLength minProperties maxProperties"
 ).split()
 
+_LARGEST_BOUND = 1_000
+"""llama.cpp refuses grammars with 2,000 repetitions (ggml-org/llama.cpp#17473, #27087)."""
+
+_LONGEST_DESCRIPTION = 1_024
+
 _STRING_FORMATS = ("date-time", "enum")
 
 Schema = Mapping[str, Any]
 
 
-def portable_tools(tools: Sequence[Schema], *, empty_parameters: bool) -> list[dict[str, Any]]:
+def portable_tools(
+    tools: Sequence[Schema], *, empty_parameters: bool, short_descriptions: bool = False
+) -> list[dict[str, Any]]:
     """Return tool definitions of the chat API with simplified parameters.
 
     A function without parameters has none, or with ``empty_parameters`` an empty object: Gemini and Hugging Face refuse
     the one, llama.cpp and Azure the other.
     """
-    return [{**tool, "function": _function(tool["function"], empty_parameters)} for tool in tools]
+    functions = [_function(tool["function"], empty_parameters) for tool in tools]
+    for function in functions if short_descriptions else ():
+        if len(description := str(function.get("description", ""))) > _LONGEST_DESCRIPTION:
+            function["description"] = description[: _LONGEST_DESCRIPTION - 1] + "…"
+    return [{**tool, "function": function} for tool, function in zip(tools, functions, strict=True)]
 
 
 def _function(function: Schema, empty_parameters: bool) -> dict[str, Any]:
@@ -146,6 +157,12 @@ def _simplify_bounds(simple: dict[str, Any], schema: Schema, notes: list[str]) -
     if isinstance(bound, int | float):
         simple["maximum"] = math.ceil(bound) - 1 if whole else bound
         notes += [] if whole else [f"Less than {bound}."]
+    for kind, word in (("min", "At least"), ("max", "At most")):
+        for of, unit in (("Length", "characters"), ("Items", "items"), ("Properties", "properties")):
+            bound = simple.get(kind + of)
+            if isinstance(bound, int | float) and bound > _LARGEST_BOUND:
+                del simple[kind + of]
+                notes.append(f"{word} {bound:,} {unit}.")
     if "multipleOf" in schema:
         notes.append(f"A multiple of {schema['multipleOf']}.")
     if "pattern" in schema:

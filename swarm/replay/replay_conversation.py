@@ -55,10 +55,11 @@ class ReplayConversation(Conversation):
         return [tool for tool in map(recorded_tool, listed or ()) if tool is not None and matches(tool.name, patterns)]
 
     def take_request(self, request: Record) -> None:
-        """Use the window and the model of ``request``."""
+        """Use the window and the model of ``request``, and its way to correct the count of tokens."""
         data = request.data
         self._request_seq = request.seq
         window, reserve = data.get("window"), data.get("reserve")
+        self.measures_overhead = "overhead" in data
         if isinstance(window, int):
             settings = replace(self.settings, context_window=window, reserve=self.initial_reserve)
             # The session may have been opened with another reserve later.

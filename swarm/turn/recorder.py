@@ -80,6 +80,8 @@ class TurnRecorder:
         self.context_tokens = tokens
         budget = self._conversation.budget
         fields: dict[str, Any] = {"window": budget.window, "reserve": budget.reserve}
+        if request.tools and self._conversation.measures_overhead:
+            fields["overhead"] = budget.overhead
         if request.parameters:
             fields["parameters"] = dict(request.parameters)
         fields |= self._conversation.retained.for_record()

@@ -3,9 +3,10 @@
 The rules are taken from the wordings of errors in public reports, which ``source`` names.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +32,8 @@ class StandIn:
     status: int = 400
     adaptation: str | None = None
     """The name of the adaptation that is learned from the refusal; ``None`` if the rule is always kept."""
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"temperature": 0.5, "max_tokens": 100})
+    """Parameters of the requests that it gets."""
 
     def refuse(self, body: Body) -> Reply | None:
         """Return the refusal of ``body``, ``None`` if it is accepted."""
@@ -219,6 +222,74 @@ def _no_echo(body: Body) -> str | None:
 def _content_there(body: Body) -> str | None:
     if any(message.get("content") is None for _, message in _messages(body)):
         return "Failed to deserialize the JSON body into the target type: messages[2]: missing field `content`"
+    return None
+
+
+def _no_names(body: Body) -> str | None:
+    if any("name" in message for _, message in _messages(body, "system", "assistant", "tool")):
+        return "Only messages of role 'user' can have a name."
+    return None
+
+
+def _short_descriptions(body: Body) -> str | None:
+    for index, tool in enumerate(body.get("tools", [])):
+        if (length := len(tool["function"].get("description", ""))) > 1024:
+            return (
+                f"Invalid 'tools[{index}].function.description': string too long. Expected a string with maximum "
+                f"length 1024, but got a string with length {length} instead."
+            )
+    return None
+
+
+def _few_repetitions(body: Body) -> str | None:
+    bounds = re.findall(r'"(?:min|max)(?:Length|Items)": ?(\d+)', json.dumps(body.get("tools", [])))
+    if any(int(bound) >= 2_000 for bound in bounds):
+        return "failed to parse grammar: number of repetitions exceeds sane defaults, please reduce it"
+    return None
+
+
+def _single_calls(body: Body) -> str | None:
+    if any(len(message.get("tool_calls", [])) > 1 for _, message in _messages(body)):
+        return "This model only supports single tool-calls at once!"
+    return None
+
+
+def _no_pictures(body: Body) -> str | None:
+    for index, message in _messages(body):
+        if "image_url" in str(message.get("content")):
+            return (
+                f"Failed to deserialize the JSON body: messages[{index}]: unknown variant `image_url`, expected `text`"
+            )
+    return None
+
+
+def _no_text_parts(body: Body) -> str | None:
+    for index, message in _messages(body):
+        content = message.get("content")
+        if isinstance(content, list) and all(part.get("type") == "text" for part in content):
+            return f"'messages.{index}' : for 'role:{message['role']}' the content must be a string"
+    return None
+
+
+def _max_tokens(body: Body) -> str | None:
+    if "max_completion_tokens" in body:
+        return "{'loc': ('body', 'max_completion_tokens'), 'msg': 'Extra inputs are not permitted'}"
+    return None
+
+
+def _warm(body: Body) -> str | None:
+    return "Input validation error: `temperature` must be strictly positive" if body.get("temperature") == 0 else None
+
+
+def _no_parallel_parameter(body: Body) -> str | None:
+    if "parallel_tool_calls" in body:
+        return "Unsupported parameter: 'parallel_tool_calls' is not supported with this model."
+    return None
+
+
+def _no_choice_object(body: Body) -> str | None:
+    if isinstance(body.get("tool_choice"), dict):
+        return "Invalid tool_choice type: 'object'. Supported string values: none, auto, required"
     return None
 
 
@@ -439,5 +510,98 @@ STAND_INS = [
         "charmbracelet/crush#422",
         _no_temperature,
         adaptation="without-temperature",
+    ),
+    StandIn(
+        "no-names",
+        "xAI",
+        "no name in a tool's result",
+        "results without it",
+        "BerriAI/litellm#9720, pipecat-ai/pipecat#2274",
+        _no_names,
+        adaptation="no-names",
+    ),
+    StandIn(
+        "single-calls",
+        "Llama 3 (vLLM, llama.cpp)",
+        "one tool call in a message",
+        "calls one after the other, each with its result",
+        "vllm-project/vllm#25108",
+        _single_calls,
+        adaptation="single-calls",
+    ),
+    StandIn(
+        "no-pictures",
+        "DeepSeek and other models without vision",
+        "no pictures, also in the history",
+        "a sentence in place of each",
+        "nesquena/hermes-webui#2297, yilewang/llm-for-zotero#143",
+        _no_pictures,
+        adaptation="no-attachments",
+    ),
+    StandIn(
+        "no-text-parts",
+        "Groq, Cerebras",
+        "text as one string, not in parts",
+        "parts that are all text are joined",
+        "livekit/agents#1790, OpenHands/OpenHands#4643",
+        _no_text_parts,
+    ),
+    StandIn(
+        "few-repetitions",
+        "llama.cpp, LM Studio",
+        "no bound of 2,000 or more in a tool's schema",
+        "bounds above 1,000 in the description",
+        "ggml-org/llama.cpp#17473, ggml-org/llama.cpp#27087",
+        _few_repetitions,
+    ),
+    StandIn(
+        "short-descriptions",
+        "OpenAI",
+        "descriptions of tools of 1,024 characters at most",
+        "the beginning of longer ones",
+        "getsentry/sentry-mcp#106, OpenHands/OpenHands#4838",
+        _short_descriptions,
+        adaptation="short-descriptions",
+    ),
+    StandIn(
+        "max-tokens",
+        "vLLM, Mistral",
+        "`max_tokens` in place of `max_completion_tokens`",
+        "the name that the server knows",
+        "voideditor/void#128",
+        _max_tokens,
+        adaptation="max-tokens",
+        parameters={"max_completion_tokens": 100},
+    ),
+    StandIn(
+        "warm",
+        "Hugging Face (text-generation-inference)",
+        "a temperature above 0",
+        "the request without it",
+        "huggingface/text-generation-inference#1236",
+        _warm,
+        422,
+        "without-temperature",
+        {"temperature": 0},
+    ),
+    StandIn(
+        "no-parallel-parameter",
+        "OpenAI, o3-mini and o4-mini",
+        "no `parallel_tool_calls`",
+        "the request without it",
+        "langchain-ai/langchain#29704, run-llama/llama_index#20865",
+        _no_parallel_parameter,
+        adaptation="without-parallel_tool_calls",
+        parameters={"parallel_tool_calls": False},
+    ),
+    StandIn(
+        "no-choice-object",
+        "LM Studio",
+        "no object as `tool_choice`",
+        "the request without it",
+        "lmstudio-ai/lmstudio-bug-tracker#670",
+        _no_choice_object,
+        adaptation="without-tool_choice",
+        parameters={"tool_choice": {"type": "function", "function": {"name": "note"}}},
     ),
 ]

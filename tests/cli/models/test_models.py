@@ -39,7 +39,7 @@ def test_a_good_server(program, server):
         [*(each.about for each in PROBES), "leaks nothing into answers"], ("ok", "-")
     )
     assert "usable for chat:    yes\nusable for tools:   yes\nusable for swarms:  yes\n" in done.out
-    assert re.search(r"^it took 20 requests, [\d,]+ tokens, \d+ s$", done.out, re.MULTILINE)
+    assert re.search(r"^it took 22 requests, [\d,]+ tokens, \d+ s$", done.out, re.MULTILINE)
     assert "what it gets wrong" not in done.out
 
 
@@ -71,7 +71,7 @@ def test_json_is_one_document(program, server):
         "quirks": ["no_usage"],
         "steps": [],
     }
-    assert report["requests"] == 19
+    assert report["requests"] == 21
 
 
 def test_a_model_that_cannot_chat(program, server):

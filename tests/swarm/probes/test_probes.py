@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dialects import STAND_INS
 from model_server import ModelServer, Reply, SeenRequest, failure, server_fixture, text, too_long, tool_calls, whole
 from probed_server import Behaviour
 from swarmchat.swarm.errors import ModelAuthError, ModelBusy, ModelUnavailable
@@ -54,7 +55,7 @@ def test_a_good_server_has_no_quirks(server):
     assert [result.name for result in run.results] == [*(each.name for each in checks.PROBES), "clean"]
     assert [(result.name, result.seen) for result in run.results if result.status != "ok"] == []
     assert usable(run.results) == {"chat": "yes", "tools": "yes", "swarms": "yes"}
-    assert run.requests == len(server.chats) == 20
+    assert run.requests == len(server.chats) == 22
     # The cost that the documentation states.
     assert 8_000 < run.tokens < 12_000
     assert all(body["temperature"] == 0 and body["max_tokens"] <= 400 for body in server.chats)
@@ -67,7 +68,8 @@ def test_a_good_server_has_no_quirks(server):
             Behaviour(leaks=True),
             {
                 **dict.fromkeys(
-                    ("call", "parallel", "nested", "no_parameters", "tool_error", "handoff", "clean"), "quirk"
+                    ("call", "parallel", "nested", "no_parameters", "tool_error", "handoff", "history", "clean"),
+                    "quirk",
                 ),
                 **dict.fromkeys(("call_ids", "call_streaming", "tool_name"), "skipped"),
             },
@@ -247,6 +249,44 @@ def test_repeated_call_ids(server):
     )
     call_ids = next(result for result in run.results if result.name == "call_ids")
     assert (call_ids.status, call_ids.seen, list(call_ids.quirks)) == ("quirk", "call_0, call_0", ["repeats_call_ids"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        calling("frobnicate", '{"x": 1}'),
+        calling("get_weather", '{"city": "Paris", "unit": "celsius"}'),
+        text('<tool_call>{"name": "get_wea'),
+        text(),
+    ],
+)
+def test_a_model_that_cannot_call_costs_no_more_than_the_documents_say(answer, server):
+    good = Behaviour()
+    run = probe(server, lambda request: answer if request.body.get("tools") else good(request), quick=False)
+    assert len(server.chats) == run.requests <= 30
+    assert run.tokens < 20_000
+    assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
+
+
+def test_a_test_ends_when_it_has_taken_too_many_tokens(server):
+    usage = {"prompt_tokens": 4_000, "completion_tokens": 1_000}
+    run = probe(server, text("Paris", usage=usage), quick=False)
+    assert len(server.chats) == 5
+    assert {result.seen for result in run.results if result.name == "handoff"} == {
+        "the test has taken 5 requests and 25,000 tokens"
+    }
+
+
+@pytest.mark.parametrize("name", ["reasoning", "signatures", "text-content", "no-blank-text"])
+def test_what_a_server_demands_of_the_calls_of_another_one(name, server):
+    stand_in = next(each for each in STAND_INS if each.name == name)
+    good = Behaviour()
+    run = probe(server, lambda request: stand_in.refuse(request.body) or good(request))
+    [history] = [result for result in run.results if result.name == "history"]
+    adapts = stand_in.adaptation is not None
+    assert list(run.model.adaptations) == ([stand_in.adaptation] if adapts else [])
+    assert history.status in ("ok", "quirk")
+    assert ("needs_another_form" in merged_quirks(run.results)) == adapts
 
 
 def test_control_tokens_are_reported_for_every_answer(server):

@@ -1,12 +1,15 @@
 """Whole conversations on stand-ins of providers, each with one strict rule."""
 
 import asyncio
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from dialects import STAND_INS, StandIn
-from model_server import ModelServer, Reply, chunk, model_server, server_fixture, stream, text, tool_calls
+from model_server import ModelServer, Reply, chunk, failure, model_server, server_fixture, stream, text, tool_calls
+from pydantic import Field
 from swarmchat.backends.memory import MemoryBackend
 from swarmchat.swarm import (
     Agent,
@@ -19,7 +22,10 @@ from swarmchat.swarm import (
     Warned,
     tool,
 )
+from swarmchat.swarm.archive.writer import SessionWriter
 from swarmchat.swarm.common.names import portable_name
+from swarmchat.swarm.errors import ModelRefused
+from swarmchat.swarm.importers.detect import open_transcript
 
 server = server_fixture
 
@@ -28,6 +34,13 @@ server = server_fixture
 def note(text: str) -> str:
     """Write a note down."""
     return f"noted {text}"
+
+
+def search(text: Annotated[str, Field(max_length=2000)], limit: Annotated[list[str], Field(max_length=5000)]) -> str:
+    return ""
+
+
+search.__doc__ = "Search in the notes. " + "Each word has to be in the note, in any order. " * 30
 
 
 CLOCK = "24h clock/what.time is it, in the place where the one who asks lives at the moment?"
@@ -42,7 +55,13 @@ def now() -> str:
 SWARM = Swarm(
     "desk",
     agents=[
-        Agent("desk", "You are the desk.", system=[lambda ctx: "Be brief."], tools=[note, now], handoffs=["sales"]),
+        Agent(
+            "desk",
+            "You are the desk.",
+            system=[lambda ctx: "Be brief."],
+            tools=[note, now, tool(search)],
+            handoffs=["sales"],
+        ),
         Agent("sales", "You sell.", tools=[note], handoffs=["desk"]),
         Agent("bare", "You have no tools."),
     ],
@@ -50,9 +69,17 @@ SWARM = Swarm(
 )
 
 
-def call(name: str, arguments: str = "{}", identity: str = "call_0123456789") -> list[dict[str, Any]]:
+PICTURES = [
+    {"role": "user", "content": [{"type": "text", "text": "Hello."}, {"type": "text", "text": "What is this?"}]},
+    {"role": "assistant", "content": [{"type": "text", "text": "I see nothing."}]},
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
+    {"role": "assistant", "content": "A cat."},
+]
+
+
+def call(name: str, arguments: str = "{}", identity: str = "call_0123456789", index: int = 0) -> list[dict[str, Any]]:
     function = {"name": name, "arguments": arguments}
-    return [{"index": 0, "id": identity, "type": "function", "function": function}]
+    return [{"index": index, "id": identity, "type": "function", "function": function}]
 
 
 def thoughtful_call() -> Reply:
@@ -69,25 +96,37 @@ def handoff_with_text() -> Reply:
 
 
 async def converse(
-    server: ModelServer, backend: MemoryBackend, adaptations: LearnedAdaptations, *questions: str
+    server: ModelServer,
+    backend: MemoryBackend,
+    adaptations: LearnedAdaptations,
+    *questions: str,
+    parameters: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Ask ``questions`` in one session; return the warnings."""
     model = OpenAIModel("m", base_url=server.base_url, max_retries=0, adaptations=adaptations)
-    settings = SessionSettings(parameters={"temperature": 0.5, "max_tokens": 100})
+    settings = SessionSettings(parameters=parameters or {})
     session = await Session.open(backend, model, client="ann", swarm=SWARM, name="box", settings=settings)
     warnings = []
-    for question in questions:
-        warnings += [event.text async for event in session.run_turn(question) if isinstance(event, Warned)]
-    await session.close()
-    await model.close()
+    try:
+        for question in questions:
+            events = [event async for event in session.run_turn(question)]
+            warnings += [event.text for event in events if isinstance(event, Warned) and "another one" in event.text]
+    finally:
+        await session.close()
+        await model.close()
     return warnings
 
 
-async def history_of_another_server(backend: MemoryBackend) -> None:
-    """A call with text and without, an unanswered question, and a handoff, made by a server that accepts all."""
+async def history_of_another_server(backend: MemoryBackend, folder: Path) -> None:
+    """Text in parts, a picture, and calls, two of them at once, made by a server that accepts all."""
+    path = folder / "messages.json"
+    path.write_text(json.dumps({"messages": PICTURES}), "utf-8")
+    with open_transcript(path, "ann") as transcript:
+        for incoming in transcript.sessions:
+            await SessionWriter(backend, "ann").store(incoming, name="box")
     with model_server() as free:
         free.reply(
-            tool_calls(call("note", '{"text": "milk"}')),
+            tool_calls(call("note", '{"text": "milk"}'), call("note", '{"text": "rice"}', "call_1", 1)),
             text("Noted."),
             tool_calls(call(portable_name(CLOCK), identity="call_2")),
             text("Late."),
@@ -96,10 +135,10 @@ async def history_of_another_server(backend: MemoryBackend) -> None:
 
 
 @pytest.mark.parametrize("stand_in", STAND_INS, ids=lambda each: each.name)
-def test_a_conversation_continues_at_a_strict_server(stand_in: StandIn, server: ModelServer):
+def test_a_conversation_continues_at_a_strict_server(stand_in: StandIn, server: ModelServer, tmp_path: Path):
     async def scenario() -> None:
         backend, adaptations = MemoryBackend(), LearnedAdaptations()
-        await history_of_another_server(backend)
+        await history_of_another_server(backend, tmp_path)
         server.rule = stand_in.refuse
         thinks = stand_in.name in ("reasoning", "no-echo")
         a_call = thoughtful_call() if thinks else tool_calls(call("note", '{"text": "tea"}', "123456789"))
@@ -110,7 +149,8 @@ def test_a_conversation_continues_at_a_strict_server(stand_in: StandIn, server: 
             text("Sales here."),
             text("Bye."),
         )
-        warnings = await converse(server, backend, adaptations, "note tea", "go to sales", "bye")
+        questions = ("note tea", "go to sales", "bye")
+        warnings = await converse(server, backend, adaptations, *questions, parameters=stand_in.parameters)
         address = server.base_url
         learned = adaptations.of(address, "m")
         assert learned == (() if stand_in.adaptation is None else (stand_in.adaptation,))
@@ -147,6 +187,20 @@ def test_a_call_has_its_own_name_in_events_and_log(answer: Reply, server: ModelS
         assert [call["function"]["name"] for call in calls] == [CLOCK]
         sent = server.chats[-1]["messages"][2]["tool_calls"][0]["function"]["name"]
         assert sent == portable_name(CLOCK) != CLOCK
+
+    asyncio.run(scenario())
+
+
+def test_a_form_that_does_not_help_is_not_remembered(server: ModelServer):
+    async def scenario() -> None:
+        adaptations = LearnedAdaptations()
+        refusal = failure(400, "System role not supported")
+        server.reply(refusal, failure(400, "No."), text("Fine."))
+        with pytest.raises(ModelRefused, match=r"No\."):
+            await converse(server, MemoryBackend(), adaptations, "hello")
+        assert adaptations.of(server.base_url, "m") == ()
+        await converse(server, MemoryBackend(), adaptations, "hello")
+        assert server.chats[-1]["messages"][0]["role"] == "system"
 
     asyncio.run(scenario())
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -118,6 +120,15 @@ def test_an_unknown_reason_after_text_is_an_answer(server: ModelServer):
     assert (events[-1].text, events[-1].finish) == ("Yes.", "eos_found")
 
 
+def test_finish_reasons_in_capitals_are_the_usual_ones(server: ModelServer):
+    # QwenLM/qwen-code#9884: a gateway passes Gemini's words on.
+    for native, finish in (("STOP", "stop"), ("MAX_TOKENS", "length"), ("SAFETY", "content_filter")):
+        server.reply(text("Yes.", finish=native))
+        events, _ = ask(server.base_url)
+        assert isinstance(events[-1], Answer)
+        assert events[-1].finish == finish
+
+
 @pytest.mark.parametrize(
     ("reply", "seconds"),
     [
@@ -130,6 +141,22 @@ def test_an_unknown_reason_after_text_is_an_answer(server: ModelServer):
             0.25,
         ),
         (failure(429, "try again in 20s", headers={"Retry-After": "2"}), 2),
+        # danielmiessler/Fabric#364, NousResearch/hermes-agent#26893
+        (failure(429, "Limit 7000, Requested ~6903. Please try again in 50.597142857s. Visit x"), 50.597142857),
+        (failure(429, "The usage limit has been reached", resets_in_seconds=12), 12),
+        # dirge-code/dirge#719: OpenRouter repeats headers in the body.
+        (failure(429, "x", metadata={"headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "30"}}), 30),
+        (
+            failure(
+                429,
+                "x",
+                headers={
+                    "anthropic-ratelimit-tokens-remaining": "0",
+                    "anthropic-ratelimit-tokens-reset": "2001-01-01T00:00:00Z",
+                },
+            ),
+            0,
+        ),
     ],
 )
 def test_delays_in_every_form(server: ModelServer, reply: Reply, seconds: float):
@@ -232,6 +259,7 @@ def test_a_redirect_is_not_followed(server: ModelServer):
     [
         ({"ALL_PROXY": "socks://127.0.0.1:1"}, "ALL_PROXY=socks://127.0.0.1:1 cannot be used"),
         ({"ALL_PROXY": "socks5://127.0.0.1:1"}, "socksio"),
+        ({"ALL_PROXY": "socks5://bob:hunter2@127.0.0.1:1"}, "ALL_PROXY=socks5://127.0.0.1:1 cannot be used"),
         ({"SSL_CERT_FILE": "/gone/cacert.pem"}, "SSL_CERT_FILE"),
     ],
 )
@@ -244,9 +272,38 @@ def test_an_environment_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, var
 
 
 def test_a_proxy_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "http://bob:hunter2@127.0.0.1:9")
     _, raised = ask("http://example.test/v1")
     assert "HTTP_PROXY=http://127.0.0.1:9" in str(raised)
+
+
+def test_a_proxy_that_wants_a_password_is_named(monkeypatch: pytest.MonkeyPatch):
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_error(407)
+
+    server = HTTPServer(("127.0.0.1", 0), Proxy)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    proxy = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    events, raised = ask("http://example.test/v1", retries=2)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert events == []
+    assert f"HTTP_PROXY={proxy} wants a user and a password" in str(raised)
+
+
+def test_a_model_that_does_not_fit_into_memory_is_not_asked_for_again(server: ModelServer):
+    # home-assistant/core#139085
+    words = "model requires more system memory (7.3 GiB) than is available (6.0 GiB)"
+    server.reply(failure(500, body={"error": words}))
+    events, raised = ask(server.base_url, retries=2)
+    assert events == []
+    assert isinstance(raised, ModelUnavailable)
+    assert "smaller model" in str(raised)
 
 
 def test_this_machine_is_reached_without_a_proxy(server: ModelServer, monkeypatch: pytest.MonkeyPatch):

@@ -12,6 +12,7 @@ from swarmchat.swarm.providers.messages import (
     CONTINUE,
     GREETING,
     INTERRUPTED,
+    NO_ATTACHMENT,
     NO_OUTPUT,
     MessageAdapter,
     MessageForm,
@@ -65,8 +66,13 @@ NINE = portable_id("call_1")
         pytest.param([user("a"), user("b")], [user("a\n\nb")], id="questions in a row"),
         pytest.param(
             [user("a"), user([{"type": "text", "text": "b"}])],
-            [user([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}])],
+            [user("a\n\nb")],
             id="text and parts",
+        ),
+        pytest.param(
+            [user("a"), user([{"type": "image_url"}])],
+            [user([{"type": "text", "text": "a"}, {"type": "image_url"}])],
+            id="text and a picture",
         ),
         pytest.param(
             [user("a"), assistant("b")], [user("a"), assistant("b"), user(CONTINUE)], id="ends with assistant"
@@ -164,6 +170,21 @@ def test_forms_that_servers_ask_for():
     assert adapted(*calls, form=MessageForm(system_in_user=True))[0] == user("Be brief.\n\na")
     assert adapted(*calls, form=MessageForm(reasoning=True))[2]["reasoning_content"]
     assert adapted(*calls, form=MessageForm(signatures=True))[2]["tool_calls"][0]["extra_content"]
+    unnamed = {name: value for name, value in calls[3].items() if name != "name"}
+    assert "name" not in adapted(*calls[:3], unnamed, form=MessageForm(names=False))[3]
+    picture = user([{"type": "text", "text": "a"}, {"type": "image_url"}])
+    assert adapted(picture, form=MessageForm(attachments=False)) == [user(f"a\n\n{NO_ATTACHMENT}")]
+
+
+def test_calls_at_once_stand_one_after_the_other_for_servers_that_take_one():
+    sent = adapted(
+        user("x"), assistant("Both.", "a", "b"), result("a", "1"), result("b", "2"), form=MessageForm(single_calls=True)
+    )
+    assert [message["role"] for message in sent[1:]] == ["assistant", "tool", "assistant", "tool"]
+    assert [message["content"] for message in sent[1:]] == ["Both.", "1", None, "2"]
+    assert [call["id"] for message in sent for call in message.get("tool_calls", ())] == [
+        message["tool_call_id"] for message in sent if message["role"] == "tool"
+    ]
 
 
 def test_portable_ids_are_nine_letters_and_digits_and_stable():

@@ -437,6 +437,22 @@ def test_thoughts_leaks_and_usage(tmp_path):
     record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
 
 
+@pytest.mark.parametrize("told_apart", [True, False])
+def test_cuts_follow_the_recorded_way_to_correct_the_count(told_apart, tmp_path):
+    async def scenario(recorder):
+        usage = [Answer("word " * 20, usage={"prompt_tokens": 500 + 40 * n}) for n in range(20)]
+        async with await recorder.open(ScriptedModel(usage, context_window=1500), reserve=200) as session:
+            # Older logs do not tell what a server adds for tools.
+            session.conversation.measures_overhead = told_apart
+            for number in range(20):
+                await ask(session, f"question {number} " + "x " * 40)
+
+    done = record_and_replay(SHOP, scenario, tmp_path / "log")
+    requests = [record.data for record in done.records if record.type == "request"]
+    assert all(("overhead" in data) == told_apart for data in requests)
+    assert any(record.type == "rotate" for record in done.records)
+
+
 def test_changes_by_the_client_and_others_between_turns(tmp_path):
     async def scenario(recorder):
         shared = Primitives(

@@ -13,6 +13,7 @@ import pytest
 from chat_rules import check_messages
 from chats import AGENT, Faulty, contents, open_session, say, sent, text_of
 from swarmchat.backends import Append, BackendUnavailable, open_backend
+from swarmchat.swarm.agents.agent import Agent
 from swarmchat.swarm.context.normalize import NO_RESULT
 from swarmchat.swarm.conversation.events import (
     ReasoningDelta,
@@ -33,6 +34,7 @@ from swarmchat.swarm.persistence.records import Record, parse_record
 from swarmchat.swarm.persistence.session_index import find_session, latest_session, list_sessions
 from swarmchat.swarm.persistence.store import Lifetimes
 from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.tools.tool import tool
 
 CALL = Answer("", (ToolCall("c1", "look_up", "{}"),), "tool_calls")
 
@@ -461,6 +463,45 @@ def test_the_servers_own_count_corrects_ours_and_a_small_one_warns():
             assert "num_ctx" in warning.text
             assert session.conversation.budget.correction == pytest.approx(1.2, abs=0.01)
             assert not any(isinstance(event, Warned) for event in await ask(0.3))
+
+    run(scenario())
+
+
+def test_what_a_server_adds_for_tools_is_kept_free_as_a_constant(backend_url):
+    @tool
+    def look_up() -> str:
+        """Look it up."""
+        return ""
+
+    agent = Agent("assistant", "Be brief.", tools=[look_up])
+
+    async def scenario():
+        backend = open_backend(backend_url)
+        model = ScriptedModel(context_window=2000)
+        async with await open_session(backend, model, swarm=agent) as session:
+
+            async def ask(share, extra, words):
+                text = "word " * words
+                estimate = (await session.context()).tokens
+                estimate += session.conversation.count({"role": "user", "content": text})["count"]
+                model._steps.append(Answer("ok", usage={"prompt_tokens": int(share * estimate) + extra}))
+                await say(session, text)
+                budget = session.conversation.budget
+                return budget.correction, budget.overhead
+
+            assert await ask(1, 350, 10) == (1, 350)
+            assert await ask(1, 430, 600) == (1, 430)
+            assert (await session.context()).available == 2000 - session.conversation.budget.reserve - 430
+            # More than a template can add grows with the conversation.
+            correction, overhead = await ask(2, 0, 100)
+            assert (correction, overhead) == (pytest.approx(1.3, abs=0.2), 500)
+            before = session.conversation.budget
+        async with await open_session(backend, model, swarm=agent) as session:
+            await session.context()
+            assert session.conversation.budget == before
+        requests = [record for record in await stored(backend) if record.type == "request"]
+        assert [record.data["overhead"] for record in requests] == [0, 350, 430]
+        await backend.close()
 
     run(scenario())
 

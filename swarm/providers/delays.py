@@ -1,0 +1,92 @@
+"""How long a server asks to wait before a retry, in headers, error bodies and texts."""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smh])", re.ASCII)
+_LIMITS = (
+    "x-ratelimit-*-requests",
+    "x-ratelimit-*-tokens",
+    "x-ratelimit-*",
+    "anthropic-ratelimit-requests-*",
+    "anthropic-ratelimit-tokens-*",
+)
+"""Headers of limits, with ``remaining`` and ``reset`` for the star (OpenAI, Groq; OpenRouter; Claude)."""
+_A_YEAR = 31_622_400.0
+_MILLISECONDS = 100_000_000_000
+"""A larger number is a moment in milliseconds, not seconds."""
+_WAIT_IN_TEXT = re.compile(
+    r"(?:try again|retry|wait)\s+(?:in|after|for)?\s*((?:\d+(?:\.\d+)?\s*(?:ms|[smh])[a-z]*\s*)+)",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def retry_after(
+    headers: Mapping[str, str], error: object = None, text: str = "", now: datetime | None = None
+) -> float | None:
+    """Return the seconds to wait before a retry, 0 or more, as the server asks; ``None`` if it does not say.
+
+    Reads ``retry-after-ms`` (OpenAI and Azure); ``retry-after`` as seconds or as an HTTP date (RFC 9110, 10.2.3),
+    counted from ``now``; in the ``error`` object ``RetryInfo.retryDelay`` (google.rpc, Gemini) or
+    ``resets_in_seconds``; the reset of a used-up limit in the headers, also those that the error repeats (OpenRouter);
+    and "try again in 20s" in its ``text``. ``headers`` must have keys in lower case or ignore case.
+    """
+    now = now or datetime.now(UTC)
+    for field, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        if re.fullmatch(r"\s*\d+(\.\d+)?\s*", headers.get(field, ""), re.ASCII):
+            return float(headers[field]) / unit
+    if (seconds := _seconds_until(headers.get("retry-after", ""), now)) is not None:
+        return seconds
+    fields = error if isinstance(error, dict) else {}
+    details = fields.get("details")
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and (delay := _duration(str(detail.get("retryDelay", "")))) is not None:
+            return delay
+    resets = fields.get("resets_in_seconds")
+    if isinstance(resets, int | float) and 0 <= resets < _A_YEAR:
+        return float(resets)
+    for each in (headers, _repeated_headers(fields)):
+        for limit in _LIMITS:
+            if each.get(limit.replace("*", "remaining")) == "0":
+                return _reset(each.get(limit.replace("*", "reset"), ""), now)
+    match = _WAIT_IN_TEXT.search(text)
+    return _duration(match[1]) if match else None
+
+
+def _repeated_headers(error: Mapping[str, object]) -> dict[str, str]:
+    """Return the headers of the provider behind a gateway, which OpenRouter puts into the error."""
+    metadata = error.get("metadata")
+    headers = metadata.get("headers") if isinstance(metadata, dict) else None
+    return {str(name).lower(): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
+
+
+def _reset(text: str, now: datetime) -> float | None:
+    """Return the seconds until a reset: a duration, seconds, or a moment in seconds, milliseconds or ISO 8601."""
+    if re.fullmatch(r"\d{1,13}(?:\.\d{1,9})?", text, re.ASCII):
+        number = float(text)
+        if number < _A_YEAR:
+            return number
+        return max(0.0, (number / 1000 if number > _MILLISECONDS else number) - now.timestamp())
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text)
+        return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds())
+    return _duration(text)
+
+
+def _duration(text: str) -> float | None:
+    """Return the seconds in a text such as ``9s``, ``1m20.5s`` or ``20 seconds``; ``None`` if there are none."""
+    parts = _DURATION.findall(text)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts) if parts else None
+
+
+def _seconds_until(date: str, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date)
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (aware - now).total_seconds())
+    except (ValueError, OverflowError, TypeError):
+        return None
