@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from swarmchat.cli.errors import OutputLost
 from swarmchat.cli.render.activity import Activity
+from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.cli.terminal.themes import paint
 
@@ -316,3 +317,8 @@ def mark(stream: TextIO) -> str:
     except (UnicodeEncodeError, LookupError):
         return ">"
     return "❯"
+
+
+def remark(text: str) -> None:
+    """Print a remark on stderr."""
+    Renderer(colour=wants_colour(sys.stderr)).remark(text)

@@ -16,7 +16,7 @@ from swarmchat.cli.app.command_runner import Work
 from swarmchat.cli.app.options import Flags
 from swarmchat.cli.app.signals import run_until_signal
 from swarmchat.cli.errors import CliError, OutputLost, UsageError
-from swarmchat.cli.sessions.pages import remark
+from swarmchat.cli.render.renderer import remark
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.store import OpenStore, open_store
 from swarmchat.cli.terminal.printing import as_line, count_of, print_json

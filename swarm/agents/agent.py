@@ -116,6 +116,8 @@ class Swarm:
     """The rescue steps for answers that cannot be used, in order. ``None``: all of ``STEPS``."""
     placeholder: str | None = None
     """The answer when no rescue step helped. ``None``: a sentence in English."""
+    namespace: str = ""
+    """Where its storages, states and memory are stored: swarms with the same namespace share them. Empty: the name."""
 
     def __post_init__(self) -> None:
         if not self.agents:
@@ -132,6 +134,11 @@ class Swarm:
             )
         for agent in self.agents:
             self._check_handoffs(agent)
+
+    @property
+    def scope(self) -> str:
+        """What the keys of its storages, states and memory contain: its namespace, or else its name."""
+        return self.namespace or self.name
 
     @property
     def names(self) -> frozenset[str]:

@@ -57,9 +57,7 @@ class Conversation:
         clock: Callable[[], datetime],
         deps: object = None,
     ) -> None:
-        companions = [keys.session_swarm(info.client, info.id)]
-        companions += [keys.session_state(info.client, info.id, state.name) for state in swarm.states]
-        self.journal = Journal(backend, info, settings.lifetimes, settings.lease, clock, companions)
+        self.journal = Journal(backend, info, settings.lifetimes, settings.lease, clock)
         self.backend = backend
         self.swarm = swarm
         self.change_settings(settings)
@@ -68,7 +66,9 @@ class Conversation:
         """What tools, prompts and conditions get as ``ctx.deps``."""
         self.run_tool: ToolRunner = lambda tool, ctx, arguments, outcome: tool.run(ctx, arguments)
         """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
-        self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
+        self._notices: list[str] = []
+        lifetimes, report = settings.lifetimes, self._notices.append
+        self.primitives = Primitives(swarm, backend, lifetimes, info.client, info.id, report)
         self.navigation = Navigation(swarm.default)
         self.view = View(self.journal.log, swarm.default)
         """The part of the log that the active agent sees."""
@@ -78,7 +78,6 @@ class Conversation:
         """The error of the last tool that failed in this process, with its traceback, for the tool's author."""
         self.replaced_agent: str | None = None
         """The stored active agent, if the swarm does not have it and the default agent took over."""
-        self._notices: list[str] = []
         self._discovered_model: Model | None = None
         self._model = model
         self._models = models
@@ -93,11 +92,23 @@ class Conversation:
         """Take the lease and read the end of the log. Raises the errors of ``Session.open``."""
         await self.journal.open()
         try:
+            self._claim_states()
             await self._restore_agent()
             await self._announce()
         except BaseException:
             await self.journal.close()
             raise
+
+    def _claim_states(self) -> None:
+        """Learn from the log which swarm the session began with: it owns the plain names of states."""
+        begin = next((record.data for record in self.journal.log.head if record.type == "session"), {})
+        scope = begin.get("namespace") or begin.get("swarm")
+        self.primitives.session_scope = scope if isinstance(scope, str) and scope else self.swarm.scope
+        info, names = self.info, [self.primitives.stored_name(state.name) for state in self.swarm.states]
+        self.journal.companions = [
+            keys.session_swarm(info.client, info.id),
+            *(keys.session_state(info.client, info.id, name) for name in names),
+        ]
 
     def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` from now on. Raises DefinitionError for unknown rescue steps."""
@@ -211,6 +222,8 @@ class Conversation:
         if self.journal.is_new:
             info = self.info
             fields: dict[str, Any] = {"id": info.id, "name": info.name, "client": info.client, "swarm": self.swarm.name}
+            if self.swarm.namespace:
+                fields["namespace"] = self.swarm.namespace
             fields |= {"model": self.model.name, "program": VERSION, **self.recorded_settings}
             if self._memory:
                 fields["memory"] = self._memory
@@ -320,7 +333,7 @@ class Conversation:
 
         try:
             lifetimes = self.settings.lifetimes
-            notice = await restore(self.journal, self.backend, lifetimes, self.navigation, lost, pending)
+            notice = await restore(self.journal, self.primitives.memory, lifetimes, self.navigation, lost, pending)
         finally:
             self.last_request = None
             self.view.rebuild()
@@ -328,7 +341,8 @@ class Conversation:
 
     def take_notices(self) -> list[str]:
         """Return the messages for the user, each only once."""
-        notices, self._notices = self._notices, []
+        notices = [*self._notices]
+        self._notices.clear()
         return notices
 
     async def commit_and_switch(self, batch: Batch, changes: ChangeSet, navigation: Navigation) -> None:

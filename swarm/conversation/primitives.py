@@ -1,5 +1,6 @@
 """Access by name to the primitives of a session, for tools, commands and policies."""
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,14 +20,25 @@ if TYPE_CHECKING:
 class Primitives:
     """States, memory, navigation, storages and bans of ``client`` and ``session`` in ``swarm``.
 
-    Changes are committed at once; those of ``staging`` are committed later.
+    Changes are committed at once; those of ``staging`` are committed later. ``report`` is given lines for the user.
     """
 
-    def __init__(self, swarm: Swarm, backend: Backend, lifetimes: Lifetimes, client: str, session: str) -> None:
+    def __init__(
+        self,
+        swarm: Swarm,
+        backend: Backend,
+        lifetimes: Lifetimes,
+        client: str,
+        session: str,
+        report: Callable[[str], object] = lambda line: None,
+    ) -> None:
         self._swarm = swarm
         self._client = client
         self._session = session
         self._store = Store(backend, lifetimes)
+        self.session_scope = swarm.scope
+        """The scope of the swarm that the session began with."""
+        self._report = report
         self._storages: dict[str, PersistStorage[Any]] = {}
         """Open storages, which cache committed items; shared with the primitives that stage changes."""
 
@@ -39,7 +51,8 @@ class Primitives:
     @property
     def memory(self) -> PersistMemory:
         """The client's memory."""
-        return PersistMemory(self._store, self._client)
+        scope = self._swarm.scope
+        return PersistMemory(self._store, self._client, scope, "" if self._began_session else scope)
 
     @property
     def navigation(self) -> PersistSwarm:
@@ -50,7 +63,19 @@ class Primitives:
         """Return the state ``name``. Raises DefinitionError for one that the swarm does not declare."""
         from swarmchat.swarm.primitives.state import PersistState
 
-        return PersistState(self._swarm.find("state", name), self._store, self._client, self._session)
+        definition = self._swarm.find("state", name)
+        return PersistState(definition, self._store, self._client, self._session, self.stored_name(name))
+
+    def stored_name(self, state: str) -> str:
+        """Return the name under which the session stores ``state``.
+
+        The plain names belong to the swarm that the session began with, those of others contain their scope.
+        """
+        return state if self._began_session else f"{self._swarm.scope}/{state}"
+
+    @property
+    def _began_session(self) -> bool:
+        return self.session_scope == self._swarm.scope
 
     def storage(self, name: str) -> "PersistStorage[Any]":
         """Return the storage ``name``. Raises DefinitionError for one that the swarm does not declare."""
@@ -63,7 +88,8 @@ class Primitives:
             # Vectors are no changes of the tool: they are committed as soon as they are computed.
             committed = replace(self._store, changes=None)
             embedding = PersistEmbedding(committed, self._swarm.embedder or NgramEmbedder())
-            self._storages[name] = PersistStorage(definition, committed, self._client, embedding)
+            scope = self._swarm.scope
+            self._storages[name] = PersistStorage(definition, committed, self._client, embedding, scope, self._report)
         return self._storages[name].through(self._store)
 
     def policy(self, name: str) -> PersistPolicy:

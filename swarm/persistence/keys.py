@@ -73,19 +73,32 @@ def session_state(client: str, session: str, name: str) -> str:
     return f"{session_states(client, session)}{escape(name)}"
 
 
-def memory(client: str) -> str:
-    """Return the key of the memory of a client."""
+def common_memory(client: str) -> str:
+    """Return the key of the memory of a client from before each scope had its own; also the prefix of all of them."""
     return f"{owned(client)}memory"
 
 
-def storage_items(client: str | None, name: str) -> str:
+def memory(client: str, scope: str) -> str:
+    """Return the key of the memory of a client in the swarms with ``scope``."""
+    return f"{common_memory(client)}:{escape(scope)}"
+
+
+def storage_path(name: str, scope: str | None) -> str:
+    """Return the part of keys that stands for the storage ``name``; ``scope`` is ``None`` for one without a scope.
+
+    Storages have had a scope, that of their swarm, since swarms are kept apart.
+    """
+    return escape(name) if scope is None else f"{escape(scope)}/{escape(name)}"
+
+
+def storage_items(client: str | None, path: str) -> str:
     """Return the prefix of the items of a storage; ``client`` is ``None`` for one that all clients share."""
-    return f"{owned(client)}storage:{escape(name)}:"
+    return f"{owned(client)}storage:{path}:"
 
 
-def storage_version(client: str | None, name: str) -> str:
+def storage_version(client: str | None, path: str) -> str:
     """Return the key of the version of a storage: changed by each write, missing until it has its first items."""
-    return f"{storage_versions(client)}{escape(name)}"
+    return f"{storage_versions(client)}{path}"
 
 
 def storage_versions(client: str | None) -> str:
@@ -93,9 +106,14 @@ def storage_versions(client: str | None) -> str:
     return f"{owned(client)}storage-version:"
 
 
-def storage_changes(client: str | None, name: str) -> str:
+def storage_changes(client: str | None, path: str) -> str:
     """Return the key of the list of a storage's latest changes."""
-    return f"{owned(client)}storage-changes:{escape(name)}"
+    return f"{owned(client)}storage-changes:{path}"
+
+
+def storage_manifest(client: str | None, path: str) -> str:
+    """Return the key of what a storage remembers of its definition."""
+    return f"{owned(client)}storage-manifest:{path}"
 
 
 def embedding(model: str, text: str) -> str:

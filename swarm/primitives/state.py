@@ -60,12 +60,13 @@ class State(Generic[T]):
 
 
 class PersistState(Generic[T]):
-    """The value of one state in one session."""
+    """The value of one state in one session, where it is stored as ``name``; by default that of its definition."""
 
-    def __init__(self, definition: State[T], store: Store, client: str, session: str) -> None:
+    def __init__(self, definition: State[T], store: Store, client: str, session: str, name: str | None = None) -> None:
         self.definition = definition
         self._store = store
-        self._key = keys.session_state(client, session, definition.name)
+        self._name = definition.name if name is None else name
+        self._key = keys.session_state(client, session, self._name)
 
     async def get(self) -> T:
         """Return the value, or the default if none is stored. Raises StateError."""
@@ -95,12 +96,12 @@ class PersistState(Generic[T]):
         if self._store.changes is not None:
             # The change is committed later, so try it now: one that raises must not be staged.
             edit(await self._store.read(self._key))
-        await self._store.update(self._key, edit, self._store.lifetimes.session, ("state", self.definition.name))
+        await self._store.update(self._key, edit, self._store.lifetimes.session, ("state", self._name))
         return latest[0]
 
     async def clear(self) -> None:
         """Remove the value, so that the default applies again."""
-        await self._store.update(self._key, lambda stored: None, recorded_as=("state", self.definition.name))
+        await self._store.update(self._key, lambda stored: None, recorded_as=("state", self._name))
 
     def _decode(self, stored: bytes | None) -> T:
         return self.definition.initial() if stored is None else self.definition.decode(stored)
