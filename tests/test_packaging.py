@@ -38,8 +38,8 @@ PUBLIC = {
         PersistEmbedding PersistMemory PersistPolicy PersistState PersistStorage PersistSwarm PinError Policy
         Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record RecordedConversation Redaction Refused
         RepeatedCall Replayed Reply RequestContext RequestLimit Rescued Retry Retrying Rotated ScriptError
-        ScriptedModel Session SessionBusy SessionInfo SessionOpening SessionSettings SessionWriter State
-        StateError Storage StorageError Swarm SwarmError TextChunk TextDelta TokenCounter Tool ToolCall
+        ScriptedModel SentenceEmbedder Session SessionBusy SessionInfo SessionOpening SessionSettings SessionWriter
+        State StateError Storage StorageError Swarm SwarmError TextChunk TextDelta TokenCounter Tool ToolCall
         ToolFinished ToolStarted Transcript TranscriptError TurnEnded Warned as_html as_jsonl as_markdown
         as_messages as_openai build_context compare_logs counter_for delete_session find_session fork_session
         latest_session list_sessions load_swarm open_transcript parse_record read_conversations read_lines

@@ -80,7 +80,7 @@ class ItemReader:
                     raise StorageError(f"{where}: expected as many columns as in the first line; nothing was imported")
                 yield FileItem(where, self.convert(row))
         except csv.Error as error:
-            raise StorageError(f"{name}, line {rows.line_num}: no CSV ({error}); nothing was imported") from error
+            raise StorageError(f"{name}, after line {rows.line_num}: no CSV ({error}); nothing was imported") from error
 
     def _text(self, text: str, name: str) -> Iterator[FileItem]:
         for number, line in enumerate(text.split("\n"), 1):

@@ -125,6 +125,7 @@ async def import_file(reader: StoreReader, file: Path, name: str | None, choice:
     """Add the items in ``file`` to a storage; asks before items are replaced."""
     if choice.form not in (None, *FORMATS):
         raise UsageError(f"--format is {choice.form!r}, expected one of {', '.join(FORMATS)}")
+    _check_order(file, name)
     definition = _chosen(reader, name, file)
     storage = reader.primitives().storage(definition.name)
     stored = await storage.stored_items()
@@ -149,6 +150,12 @@ async def import_file(reader: StoreReader, file: Path, name: str | None, choice:
         await storage.upsert_many(new)
     verb = "would add {added}, replace {replaced}" if choice.dry_run else "{added} added, {replaced} replaced"
     print_rows([counts], choice.as_json, "{name}: " + verb + "; already there: {there}")
+
+
+def _check_order(file: Path, name: str | None) -> None:
+    """Raise UsageError if the file and the storage were swapped."""
+    if name is not None and not file.exists() and Path(name).is_file():
+        raise UsageError(f"the file comes before the storage: swarmchat storage import {name} {file}")
 
 
 def _with_ids(items: Sequence[FileItem], id_field: str | None) -> Sequence[FileItem]:

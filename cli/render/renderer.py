@@ -88,6 +88,10 @@ class Renderer:
                     else:
                         self.show(event)
 
+    def embedding(self, storage: str, done: int, total: int) -> None:
+        """Have the status line say how far a search has embedded the items of ``storage``."""
+        self._activity.embedding(storage, done, total)
+
     async def during(self, work: Awaitable[_T], name: str) -> _T:
         """Return what ``work`` returns; meanwhile the status line says that ``name`` is at work."""
         self._activity.begin(name, "at work")

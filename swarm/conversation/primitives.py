@@ -39,6 +39,8 @@ class Primitives:
         self.session_scope = swarm.scope
         """The scope of the swarm that the session began with."""
         self._report = report
+        self.embedding_progress: Callable[[str, int, int], object] = lambda storage, done, total: None
+        """Is told while a search embeds the items of a storage: its name, the finished ones, and all of them."""
         self._storages: dict[str, PersistStorage[Any]] = {}
         """Open storages, which cache committed items; shared with the primitives that stage changes."""
 
@@ -80,17 +82,29 @@ class Primitives:
     def storage(self, name: str) -> "PersistStorage[Any]":
         """Return the storage ``name``. Raises DefinitionError for one that the swarm does not declare."""
         from swarmchat.swarm.storage.embeddings import PersistEmbedding
-        from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
-        from swarmchat.swarm.storage.storage import PersistStorage
+        from swarmchat.swarm.storage.sentence_embedder import default_embedder, is_installed
+        from swarmchat.swarm.storage.storage import PersistStorage, StorageWatch
 
         if name not in self._storages:
-            definition = self._swarm.find("storage", name)
+            definition, scope = self._swarm.find("storage", name), self._swarm.scope
             # Vectors are no changes of the tool: they are committed as soon as they are computed.
             committed = replace(self._store, changes=None)
-            embedding = PersistEmbedding(committed, self._swarm.embedder or NgramEmbedder())
-            scope = self._swarm.scope
-            self._storages[name] = PersistStorage(definition, committed, self._client, embedding, scope, self._report)
+            embedder = self._swarm.embedder or default_embedder()
+            embedding = PersistEmbedding(committed, embedder)
+            substitute = "" if self._swarm.embedder or is_installed() else embedder.name
+            watch = StorageWatch(self._report, lambda *state: self.embedding_progress(*state), substitute)
+            self._storages[name] = PersistStorage(definition, committed, self._client, embedding, scope, watch)
         return self._storages[name].through(self._store)
+
+    async def follow_definitions(self) -> None:
+        """Have all storages that were used before follow their definitions now, not at the next use.
+
+        Raises StorageError for a wrong definition or function of the swarm, and the backend's errors.
+        """
+        for definition in self._swarm.storages:
+            storage = self.storage(definition.name)
+            if await storage.is_stored():
+                await storage.follow()
 
     def policy(self, name: str) -> PersistPolicy:
         """Return the bans by the policy ``name``. Raises DefinitionError for one that the swarm does not have."""

