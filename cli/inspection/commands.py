@@ -1,6 +1,7 @@
 """``swarmchat state``, ``memory``, ``bans`` and ``online``: data stored with conversations."""
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from urllib.parse import unquote
@@ -32,11 +33,12 @@ def run_on_reader(flags: options.Flags, work: "Callable[[StoreReader], Awaitable
     run_and_exit(run)
 
 
-@options.settings(*options.STORE)
+@options.settings("shared", *options.STORE)
 def state(
     name: Annotated[str | None, typer.Argument(help="State; default: all states.")] = None,
     session: options.OtherSession = None,
     clear: Annotated[bool, typer.Option("--clear", help="Reset it to its default.")] = False,
+    shared: Annotated[bool, typer.Option("--shared", help="The states that all sessions and clients share.")] = False,
     *,
     flags: options.Flags,
     as_json: options.Json = False,
@@ -47,13 +49,16 @@ def state(
         from swarmchat.backends import Delete
         from swarmchat.swarm.persistence import keys
 
-        info = await reader.session(session)
-        states = await reader.values(keys.session_states(reader.client, info.id))
-        states = {unquote(key): value for key, value in states.items()}
-        selected = _select(states, name, f"state of session {info.name!r}")
+        if shared:
+            prefix, whose = keys.shared_states(), "shared state"
+        else:
+            info = await reader.session(session)
+            prefix, whose = keys.session_states(reader.client, info.id), f"state of session {info.name!r}"
+        states = await reader.values(prefix)
+        paths = _paths_by_name(states)
+        selected = _select({each: states[path] for each, path in paths.items()}, name, whose)
         if clear:
-            state_keys = [keys.session_state(reader.client, info.id, each) for each in selected]
-            await reader.backend.commit(*map(Delete, state_keys))
+            await reader.backend.commit(*(Delete(prefix + paths[each]) for each in selected))
         else:
             print_values(selected, as_json)
 
@@ -193,6 +198,16 @@ def _policies(reader: "StoreReader", name: str | None) -> list[str]:
         reader.primitives().policy(name)
         return [name]
     return names
+
+
+def _paths_by_name(paths: Iterable[str]) -> dict[str, str]:
+    """Return the last parts of the keys of states by the names of the states.
+
+    The swarm goes before a name that several swarms have: ``shop/count``.
+    """
+    names = {path: unquote(path.rpartition("/")[2]) for path in paths}
+    counts = Counter(names.values())
+    return {name if counts[name] == 1 else unquote(path): path for path, name in names.items()}
 
 
 def _select(values: dict[str, Any], name: str | None, where: str) -> dict[str, Any]:

@@ -73,6 +73,16 @@ def session_state(client: str, session: str, name: str) -> str:
     return f"{session_states(client, session)}{escape(name)}"
 
 
+def shared_states() -> str:
+    """Return the prefix of the states that all clients share."""
+    return f"{owned(None)}state:"
+
+
+def shared_state(name: str, scope: str) -> str:
+    """Return the key of a state that all clients share in the swarms with ``scope``."""
+    return shared_states() + scoped(name, scope)
+
+
 def common_memory(client: str) -> str:
     """Return the key of the memory of a client from before each scope had its own; also the prefix of all of them."""
     return f"{owned(client)}memory"
@@ -83,10 +93,10 @@ def memory(client: str, scope: str) -> str:
     return f"{common_memory(client)}:{escape(scope)}"
 
 
-def storage_path(name: str, scope: str | None) -> str:
-    """Return the part of keys that stands for the storage ``name``; ``scope`` is ``None`` for one without a scope.
+def scoped(name: str, scope: str | None) -> str:
+    """Return the part of keys that stands for ``name`` in the swarms with ``scope``.
 
-    Storages have had a scope, that of their swarm, since swarms are kept apart.
+    ``None`` is for storages from before each swarm had its own.
     """
     return escape(name) if scope is None else f"{escape(scope)}/{escape(name)}"
 

@@ -59,9 +59,10 @@ class _Model:
         """Return a row of length 1 for each text."""
         import numpy as np
 
-        rows = self._encode(texts) - self._mean
+        rows: Matrix = self._encode(texts) - self._mean
         rows -= np.outer(rows @ self._direction, self._direction)
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows
 
     def _encode(self, texts: Sequence[str]) -> "Matrix":
         import numpy as np

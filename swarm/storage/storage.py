@@ -99,8 +99,8 @@ class PersistStorage(Generic[T]):
         self._embedding = embedding.using(definition.embedder)
         # Shared by all views of this storage.
         owner, name = None if definition.shared else client, definition.name
-        self._stored = StoredItems(owner, keys.storage_path(name, scope))
-        self._common = None if scope is None else StoredItems(owner, keys.storage_path(name, None))
+        self._stored = StoredItems(owner, keys.scoped(name, scope))
+        self._common = None if scope is None else StoredItems(owner, keys.scoped(name, None))
         """The items from before the storage had a scope."""
         self._watch = watch or StorageWatch()
 

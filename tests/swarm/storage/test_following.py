@@ -205,7 +205,7 @@ async def before(backend: Backend, *items: Bread) -> None:
     await desk.open(*items, scope=None).list()
     from swarmchat.backends import Delete
 
-    await backend.commit(Delete(keys.storage_manifest("ann", keys.storage_path("breads", None))))
+    await backend.commit(Delete(keys.storage_manifest("ann", keys.scoped("breads", None))))
 
 
 def test_a_bulk_of_items_is_stored_in_one_commit_or_not_at_all(desk):
