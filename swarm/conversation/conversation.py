@@ -93,14 +93,14 @@ class Conversation:
         """Take the lease and read the end of the log. Raises the errors of ``Session.open``."""
         await self.journal.open()
         try:
-            self._claim_states()
+            await self._claim_states()
             await self._restore_agent()
             await self._announce()
         except BaseException:
             await self.journal.close()
             raise
 
-    def _claim_states(self) -> None:
+    async def _claim_states(self) -> None:
         """Learn from the log which swarm the session began with: it owns the plain names of states."""
         begin = next((record.data for record in self.journal.log.head if record.type == "session"), {})
         scope = begin.get("namespace") or begin.get("swarm")
@@ -111,6 +111,10 @@ class Conversation:
             keys.session_swarm(info.client, info.id),
             *(keys.session_state(info.client, info.id, name) for name in names),
         ]
+        if self.primitives.session_scope != self.swarm.scope:
+            # Those of the other swarm must not expire either.
+            states = self.backend.scan(keys.session_states(info.client, info.id))
+            self.journal.companions += [key async for key, _ in states]
 
     def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` from now on. Raises DefinitionError for unknown rescue steps."""

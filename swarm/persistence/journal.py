@@ -67,7 +67,7 @@ class Journal:
         """Whether the last commit failed, and may have been applied all the same."""
         self._backend = backend
         self._lifetime = lifetimes.session
-        self.companions: Sequence[str] = ()
+        self.companions: list[str] = []
         """Keys that live as long as the log: each commit renews their lifetime."""
         self._clock = clock
         self._attempted: list[Record] = []
