@@ -22,7 +22,7 @@ from swarmchat.cli.settings.store import OpenStore, open_store
 from swarmchat.cli.terminal.printing import as_line, count_of, print_json
 from swarmchat.cli.terminal.progress import progress_on
 from swarmchat.cli.terminal.sanitize import sanitize
-from swarmchat.swarm.archive.client_data import copy_client_data
+from swarmchat.swarm.archive.client_data import copy_client_data, shared_data
 from swarmchat.swarm.archive.export import as_html, as_jsonl, as_markdown, as_openai
 from swarmchat.swarm.archive.redaction import Redaction
 from swarmchat.swarm.archive.sessions import snapshot
@@ -144,6 +144,8 @@ async def copy(store: OpenStore, to: str, names: Sequence[str], everything: bool
             lifetimes = wiring.session_settings(target.settings).lifetimes
             async for name, copied in copy_client_data(store.backend, target.backend, store.client, lifetimes):
                 remark(f"{name}: {'copied' if copied else 'already there, not changed'}")
+            if shared := await shared_data(store.backend):
+                remark(f"what all clients share stays on {store.name}: {', '.join(shared)}")
         elif not as_json:
             remark(f"memory, bans and storages of {store.client} stay on {store.name}: --all takes them along")
 

@@ -35,6 +35,16 @@ async def copy_client_data(
         yield f"storage {unquote(path)}", await _copied(target, Put(key, version, lifetimes.storage), *puts)
 
 
+async def shared_data(source: Backend) -> list[str]:
+    """Return the names of the storages and states that all clients share, which ``copy_client_data`` leaves."""
+    prefixes = {"storage": keys.storage_versions(None), "state": keys.shared_states()}
+    return [
+        f"{kind} {unquote(key.removeprefix(prefix))}"
+        for kind, prefix in prefixes.items()
+        async for key, _ in source.scan(prefix)
+    ]
+
+
 async def _copied(target: Backend, first: Put, *puts: Put) -> bool:
     """Write all of ``first`` and ``puts`` unless the key of ``first`` exists; return whether they were written."""
     try:

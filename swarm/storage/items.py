@@ -37,8 +37,13 @@ class ItemForm(Generic[T]):
 
     @cached_property
     def defaults(self) -> list[T]:
-        """The default items; a function that returns them is called once."""
-        return list(self._items() if callable(self._items) else self._items)
+        """The default items; a function that returns them is called once. Raises StorageError if it fails."""
+        try:
+            return list(self._items() if callable(self._items) else self._items)
+        except Exception as error:
+            raise StorageError(
+                f"storage {self._name!r}: the function that returns its items failed ({error!r:.200})"
+            ) from error
 
     @cached_property
     def _adapter(self) -> "TypeAdapter[T]":

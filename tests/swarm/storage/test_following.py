@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from swarmchat.backends import Backend, open_backend
+from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Lifetimes, Store
 from swarmchat.swarm.storage.embeddings import Embedder, PersistEmbedding
@@ -30,7 +31,8 @@ class Desk:
         self.reported: list[str] = []
 
     def open(self, *items: Bread, scope: str | None = "shop", embedder: Embedder | None = None, **fields):
-        definition = Storage("breads", **{"index": lambda bread: bread.name, "items": items, "type": Bread, **fields})
+        fields = {"index": lambda bread: bread.name, "items": items, "type": Bread, **fields}
+        definition = Storage("breads", **fields)
         store = Store(self.backend, Lifetimes())
         embedding = PersistEmbedding(store, embedder or NgramEmbedder(64))
         return PersistStorage(definition, store, "ann", embedding, scope, StorageWatch(self.reported.append))
@@ -147,6 +149,18 @@ def test_another_type_is_followed(desk):
         await desk.open(RYE).list()
         loaf = Loaf("rye bread", "rye")
         assert await desk.open(loaf, type=Loaf).list() == [loaf]
+
+    desk(scenario)
+
+
+def test_a_function_returns_the_items(desk):
+    async def scenario(desk: Desk) -> None:
+        assert await desk.open(items=lambda: [RYE]).list() == [RYE]
+        assert await desk.open(items=lambda: [RYE, BUN]).list() == [RYE, BUN]
+        with pytest.raises(StorageError, match="the function that returns its items failed"):
+            await desk.open(items=lambda: [1 / 0]).list()
+        assert await desk.open(items=lambda: [RYE, BUN]).list() == [RYE, BUN]
+        assert len(desk.reported) == 1
 
     desk(scenario)
 
