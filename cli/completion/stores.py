@@ -61,7 +61,7 @@ async def states(typed: PartialCommandLine, store: OpenStore) -> list[Candidate]
     if info is None:
         return []
     prefix = keys.session_states(store.client, info.id)
-    return [(key.removeprefix(prefix), value.decode()) async for key, value in store.backend.scan(prefix)]
+    return [(unquote(key.removeprefix(prefix)), value.decode()) async for key, value in store.backend.scan(prefix)]
 
 
 @_from_store

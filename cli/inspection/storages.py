@@ -1,6 +1,7 @@
 """Show, list, reload, clear and fill the storages of a client."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from swarmchat.cli.inspection.item_files import FORMATS, FileItem, ItemReader, a
 from swarmchat.cli.inspection.reader import StoreReader, to_json
 from swarmchat.cli.terminal.confirmation import must_confirm
 from swarmchat.cli.terminal.printing import as_line, count_of, print_json, print_rows, print_values
+from swarmchat.cli.terminal.progress import Progress, progress_on
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
@@ -20,16 +22,35 @@ from swarmchat.swarm.storage.storage import FieldIndex, PersistStorage, Storage
 
 async def show_declared(reader: StoreReader, name: str, search: str | None, total: int, as_json: bool) -> None:
     """Print the items of a storage of the swarm, or the best matches."""
-    items = reader.primitives().storage(name)
+    primitives = reader.primitives()
+    items = primitives.storage(name)
     if search is None:
         print_values({key: to_json(item) for key, item in await items.items()}, as_json)
         return
-    hits = await items.search(search, total)
+    with ExitStack() as stack:
+        primitives.embedding_progress = _EmbeddingBar(stack).show
+        hits = await items.search(search, total)
     if as_json:
         print_json([{"id": hit.id, "score": round(hit.score, 3), "item": to_json(hit.item)} for hit in hits])
     else:
         for hit in hits:
             print(f"{hit.score:.2f}  {as_line(to_json(hit.item))}")
+
+
+class _EmbeddingBar:
+    """A progress bar, as soon as it is known how many items are to be embedded; ``stack`` removes it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._progress = Progress()
+        self._done = 0
+
+    def show(self, storage: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` items of ``storage`` are embedded."""
+        if done == 0:
+            self._progress = self._stack.enter_context(progress_on(total))
+        self._progress.advance(done - self._done)
+        self._done = done
 
 
 async def show_stored(reader: StoreReader, name: str, search: str | None, shared: bool, as_json: bool) -> None:

@@ -44,10 +44,13 @@ class Manifest:
         return encode_json({"embedder": self.embedder, "items": [list(entry) for entry in self.entries]})
 
 
-def decode_manifest(value: bytes) -> Manifest:
-    """Return the manifest that is stored as ``value``."""
-    content = json.loads(value)
-    return Manifest(content["embedder"], [Entry(*entry) for entry in content["items"]])
+def decode_manifest(value: bytes | None) -> Manifest | None:
+    """Return the manifest that is stored as ``value``; ``None`` if there is none, or a damaged one."""
+    try:
+        content = json.loads(value or b"")
+        return Manifest(str(content["embedder"]), [Entry(*map(str, entry)) for entry in content["items"]])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def default_item(value: bytes, texts: Sequence[str]) -> DefaultItem:

@@ -38,9 +38,9 @@ class Follower:
         version, content = await self.backend.get_many([stored.version_key, stored.manifest_key])
         if version is None:
             return self._commit(version, content, *await self._beginning(force))
-        if content is None:
-            return self._commit(version, content, await self._adopted(await self._items(stored), force), {})
         manifest = decode_manifest(content)
+        if manifest is None:
+            return self._commit(version, content, await self._adopted(await self._items(stored), force), {})
         is_same = [entry[1:] for entry in manifest.entries] == [item[1:] for item in defaults]
         if is_same and manifest.embedder == self.embedder and not force:
             return Plan(Update())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
-from swarmchat.backends import Backend, open_backend
+from swarmchat.backends import Backend, Delete, Put, open_backend
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Lifetimes, Store
@@ -153,6 +153,17 @@ def test_another_type_is_followed(desk):
     desk(scenario)
 
 
+@pytest.mark.parametrize("damaged", [b"", b"{", b"[1]", b'{"embedder":"x","items":[[1]]}', b'{"items":[]}', b"\xff"])
+def test_a_damaged_manifest_is_as_none(desk, damaged):
+    async def scenario(desk: Desk) -> None:
+        await desk.open(RYE, BUN).upsert(Bread("own"))
+        await desk.backend.commit(Put(keys.storage_manifest("ann", keys.scoped("breads", "shop")), damaged))
+        assert await desk.names(RYE, BUN) == prices(RYE, BUN, Bread("own"))
+        assert await desk.names(Bread("rye bread", 2.0), BUN) == prices(Bread("rye bread", 2.0), BUN, Bread("own"))
+
+    desk(scenario)
+
+
 def test_a_function_returns_the_items(desk):
     async def scenario(desk: Desk) -> None:
         assert await desk.open(items=lambda: [RYE]).list() == [RYE]
@@ -217,8 +228,6 @@ async def before(backend: Backend, *items: Bread) -> None:
     """Store ``items`` as earlier versions did: without a scope and without a manifest."""
     desk = Desk(backend)
     await desk.open(*items, scope=None).list()
-    from swarmchat.backends import Delete
-
     await backend.commit(Delete(keys.storage_manifest("ann", keys.scoped("breads", None))))
 
 
