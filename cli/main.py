@@ -22,6 +22,8 @@ _GROUP_OPTIONS = ("-h", "--help", "--version")
 class _ChatByDefault(PlainGroup):
     """The group of all commands. Words that are not a command are a question for the chat."""
 
+    default_command = "chat"
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "commands": CommandTable()})
 
@@ -33,7 +35,7 @@ class _ChatByDefault(PlainGroup):
         first = args[0] if args else ""
         if first not in self.commands and first not in _GROUP_OPTIONS:
             self._check_typo(ctx, args)
-            args = ["chat", *args]
+            args = [self.default_command, *args]
         return super().parse_args(ctx, args)
 
     def _check_typo(self, ctx: Any, args: list[str]) -> None:

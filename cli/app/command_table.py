@@ -12,7 +12,7 @@ PLACES = {
     "chat": "chat.commands:chat",
     "run": "chat.commands:run",
     "state": "inspection.commands:state",
-    "storage": "inspection.commands:storage",
+    "storage": "inspection.storage_commands:storage_app",
     "memory": "inspection.commands:memory",
     "replay": "replay.command:replay",
     "online": "inspection.commands:online",

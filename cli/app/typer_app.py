@@ -35,6 +35,21 @@ class PlainGroup(TyperGroup):
             formatter.write_dl([(name, each.get_short_help_str(_WHOLE)) for name, each in commands if each])
 
 
+class GroupWithDefault(PlainGroup):
+    """A group whose first command takes the words that do not begin with the name of another one."""
+
+    @property
+    def default_command(self) -> str:
+        """The name of the first command."""
+        return next(iter(self.commands))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the first command before ``args`` if they need it."""
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = [self.default_command, *args]
+        return super().parse_args(ctx, args)
+
+
 class PlainCommand(TyperCommand):
     """A command that parses text and flags itself, and leaves numbers, paths, ``--help`` and errors to typer."""
 

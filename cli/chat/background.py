@@ -8,27 +8,35 @@ from contextvars import copy_context
 from typing import Any
 
 from prompt_toolkit.application import Application, run_in_terminal
+from swarmchat.backends import BackendError
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.slash.chat_context import ChatContext
+from swarmchat.swarm.errors import SwarmError
 
 
 class BackgroundTasks:
-    """Loads what the first answer needs, and looks for model servers, once the prompt ``app`` is on the screen.
+    """Loads what the first answer needs, looks for model servers, and has storages follow the swarm's definition.
 
-    Lines about servers are printed at a prompt, never during an answer.
+    All of it once the prompt ``app`` is on the screen. Lines about it are printed at a prompt, never during an answer.
     """
 
     def __init__(self, app: Application[Any], chat: ChatContext, renderer: Renderer) -> None:
         self._app = app
         self._chat = chat
         self._renderer = renderer
+        self._remarks: list[str] = []
         self._lines: list[str] = []
+        """Lines that can be copied."""
+        self._following: asyncio.Future[None] | None = None
+        """A reference, without which the task might be collected before it has ended."""
         # Not earlier: imports in a thread would delay the first prompt.
         app.after_render += self._start
 
     def print_lines(self) -> None:
         """Print the lines that arrived since the last call."""
+        while self._remarks:
+            self._renderer.remark(self._remarks.pop(0))
         while self._lines:
             self._renderer.verbatim(self._lines.pop(0))
 
@@ -44,7 +52,15 @@ class BackgroundTasks:
         servers, agent = self._chat.session.swarm.mcp_servers, self._chat.session.agent
         if servers is not None:
             servers.start(agent.tool_patterns)
-        for name, work in (("warm-up", self._warm_up), ("look-around", look_around)):
+
+        def warm_up() -> None:
+            self._warm_up()
+            if self._chat.session.swarm.storages:
+                import swarmchat.swarm.storage.storage  # noqa: F401 - imported to be ready
+
+                loop.call_soon_threadsafe(self._follow_definitions, context=context)
+
+        for name, work in (("warm-up", warm_up), ("look-around", look_around)):
             threading.Thread(target=_run_quietly, args=(work,), name=name, daemon=True).start()
 
     def _warm_up(self) -> None:
@@ -54,9 +70,22 @@ class BackgroundTasks:
 
         wiring.warm_up(self._chat.session.model)
 
+    def _follow_definitions(self) -> None:
+        conversation = self._chat.session.conversation
+
+        async def follow() -> None:
+            try:
+                await conversation.primitives.follow_definitions()
+            except (SwarmError, BackendError) as error:
+                self._remarks.append(str(error))
+            self._remarks += conversation.take_notices()
+            self._receive([])
+
+        self._following = asyncio.ensure_future(follow())
+
     def _receive(self, lines: list[str]) -> None:
         self._lines += lines
-        if lines and self._app.is_running:
+        if (self._lines or self._remarks) and self._app.is_running:
             run_in_terminal(self.print_lines)
 
 

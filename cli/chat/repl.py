@@ -45,6 +45,7 @@ class Repl:
         self._queue = self._prompt.queue
         self._approvals = Approvals(chat, renderer, self._prompt)
         chat.session.conversation.approver = self._approvals.ask
+        chat.session.primitives.embedding_progress = renderer.embedding
         renderer.show_typed(self._prompt.typing_status)
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
 

@@ -50,13 +50,13 @@ def read_typed(root: Any, words: Sequence[str]) -> PartialCommandLine:
             typed.waiting = None
         elif word == "--" and not typed.plain:
             typed.plain = True
-            typed.command = _default(typed.command)
+            typed.command = default(typed.command)
         elif word.startswith("-") and word != "-" and not typed.plain:
             _take_option(typed, word)
         elif word in getattr(typed.command, "commands", {}) and not typed.plain:
             typed.command, typed.path = typed.command.commands[word], (*typed.path, word)
         else:
-            typed.command = _default(typed.command)
+            typed.command = default(typed.command)
             typed.words.append(word)
     return typed
 
@@ -64,7 +64,7 @@ def read_typed(root: Any, words: Sequence[str]) -> PartialCommandLine:
 def _take_option(typed: PartialCommandLine, word: str) -> None:
     name, equals, value = word.partition("=")
     if name not in _options(typed.command):
-        typed.command = _default(typed.command)
+        typed.command = default(typed.command)
     options = _options(typed.command)
     option = options.get(name)
     if option is None and not word.startswith("--") and (option := options.get(word[:2])):
@@ -79,9 +79,9 @@ def _take_option(typed: PartialCommandLine, word: str) -> None:
         typed.waiting = option
 
 
-def _default(command: Any) -> Any:
-    """Return the chat for the program itself, any other command for itself."""
-    return getattr(command, "commands", {}).get("chat", command)
+def default(command: Any) -> Any:
+    """Return the command that a group runs when no other one is named; any other command is returned itself."""
+    return getattr(command, "commands", {}).get(getattr(command, "default_command", None), command)
 
 
 def _options(command: Any) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def commands(command: Any) -> list[Candidate]:
 def options(typed: PartialCommandLine) -> list[Candidate]:
     """Return the options of the command, in the long form where one exists."""
     params = list(typed.command.params)
-    if not typed.path and (chat := _default(typed.command)) is not typed.command:
+    if not typed.path and (chat := default(typed.command)) is not typed.command:
         params += chat.params
     visible = {
         max(param.opts, key=len): (param.help or "").strip().split("\n")[0]

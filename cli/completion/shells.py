@@ -4,11 +4,11 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swarmchat.cli.completion.command_line import Candidate, argument, commands, options, read_typed
+from swarmchat.cli.completion.command_line import Candidate, argument, commands, default, options, read_typed
 from swarmchat.cli.terminal.sanitize import one_line
 
 _SPECIAL = re.compile(r"([^\w@%+=:,./~-])")
@@ -61,6 +61,11 @@ def candidates(root: Any, words: Sequence[str]) -> list[Candidate] | None:
             offered = options(typed)
     elif param is None and getattr(typed.command, "commands", None):
         offered = commands(typed.command)
+        if typed.path and (first := default(typed.command)) is not typed.command:
+            from swarmchat.cli.completion.values import values_of
+
+            with suppress(Exception):
+                offered = [*offered, *values_of(typed, argument(replace(typed, command=first)))]
     elif param is None and (param := argument(typed)) is None:
         return None
     if param is not None:

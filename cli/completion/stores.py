@@ -1,5 +1,6 @@
 """Completion candidates from the store: sessions, turns, states, memory, storages, bans. Never creates a store."""
 
+import json
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from urllib.parse import unquote
@@ -60,23 +61,22 @@ async def states(typed: PartialCommandLine, store: OpenStore) -> list[Candidate]
     if info is None:
         return []
     prefix = keys.session_states(store.client, info.id)
-    return [(key.removeprefix(prefix), value.decode()) async for key, value in store.backend.scan(prefix)]
+    return [(unquote(key.removeprefix(prefix)), value.decode()) async for key, value in store.backend.scan(prefix)]
 
 
 @_from_store
 async def memory(typed: PartialCommandLine, store: OpenStore) -> list[Candidate]:
-    """Return the names in the client's memory."""
-    from swarmchat.swarm.primitives.memory import PersistMemory
-
-    values = await PersistMemory(Store(store.backend), store.client).all()
-    return [(name, as_line(value)) for name, value in values.items()]
+    """Return the names in the client's memory, whatever the swarm."""
+    memories = [json.loads(value) async for _, value in store.backend.scan(keys.common_memory(store.client))]
+    return [(name, as_line(value)) for values in memories for name, value in values.items()]
 
 
 @_from_store
 async def storages(typed: PartialCommandLine, store: OpenStore) -> list[Candidate]:
     """Return the storages with items: those of the client, or with ``--shared`` those of all clients."""
     prefix = keys.storage_versions(None if "shared" in typed.switches else store.client)
-    return [(unquote(key.removeprefix(prefix)), "has items") async for key, _ in store.backend.scan(prefix)]
+    paths = [key.removeprefix(prefix) async for key, _ in store.backend.scan(prefix)]
+    return [(unquote(path.partition("/")[2] or path), "has items") for path in paths]
 
 
 @_from_store

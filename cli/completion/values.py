@@ -196,6 +196,11 @@ _BY_PLACE: Mapping[tuple[str, ...], Finder] = {
     ("run", "output"): _OUTPUTS,
     ("state", "name"): stores.states,
     ("storage", "name"): _storages,
+    ("storage", "show", "name"): _storages,
+    ("storage", "reload", "name"): _storages,
+    ("storage", "clear", "name"): _storages,
+    ("storage", "import", "name"): _storages,
+    ("storage", "import", "form"): _choices("json", "jsonl", "csv", "text"),
     ("memory", "name"): stores.memory,
     ("replay", "mode"): _choices(
         verify="compare everything", tools="run the tools too", live="ask a model", show="play it back"
@@ -225,8 +230,9 @@ _BY_PLACE: Mapping[tuple[str, ...], Finder] = {
 """Finders of the values of parameters that have a meaning of their own in one command, by its words and their name."""
 
 _FILES = {
-    *("prompt", "system", "script", "data_dir", "swarm", "files", "folder", "junit", "output"),
+    *("prompt", "system", "script", "data_dir", "swarm", "files", "folder", "junit", "output", "schema"),
     ("sessions", "repair", "name"),
     ("config", "set", "value"),
+    ("storage", "import", "file"),
 }
 """Parameters whose value can be a file name or a text: by name, or by the words of their command and their name."""

@@ -1,15 +1,17 @@
-"""``swarmchat state``, ``storage``, ``memory``, ``bans`` and ``online``: data stored with conversations."""
+"""``swarmchat state``, ``memory``, ``bans`` and ``online``: data stored with conversations."""
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from urllib.parse import unquote
 
 import typer
 from swarmchat.cli.app import options
 from swarmchat.cli.app.command_runner import run_and_exit
 from swarmchat.cli.app.typer_app import Commands
 from swarmchat.cli.errors import NotFoundError, UsageError
-from swarmchat.cli.terminal.printing import as_line, print_json, print_rows, print_values
+from swarmchat.cli.terminal.printing import print_rows, print_values
 
 if TYPE_CHECKING:
     from swarmchat.cli.inspection.reader import StoreReader
@@ -52,53 +54,18 @@ def state(
         else:
             info = await reader.session(session)
             prefix, whose = keys.session_states(reader.client, info.id), f"state of session {info.name!r}"
-        selected = _select(await reader.values(prefix), name, whose)
+        states = await reader.values(prefix)
+        paths = _paths_by_name(states)
+        selected = _select({each: states[path] for each, path in paths.items()}, name, whose)
         if clear:
-            await reader.backend.commit(*(Delete(prefix + keys.escape(each)) for each in selected))
+            await reader.backend.commit(*(Delete(prefix + paths[each]) for each in selected))
         else:
             print_values(selected, as_json)
 
     run_on_reader(flags, work)
 
 
-@options.settings("swarm", "search", "total", "shared", *options.STORE)
-def storage(
-    name: Annotated[str, typer.Argument(help="Storage.")],
-    search: Annotated[
-        str | None, typer.Option("--search", help="Only items that match this description, best first.")
-    ] = None,
-    total: Annotated[int, typer.Option(min=1, help="Maximum number of matches.")] = 5,
-    shared: Annotated[bool, typer.Option("--shared", help="The storage that all clients share.")] = False,
-    *,
-    flags: options.Flags,
-    as_json: options.Json = False,
-) -> None:
-    """Show the items of a storage. With -S, its default items are included, and it can be searched."""
-
-    async def work(reader: "StoreReader") -> None:
-        from swarmchat.cli.inspection.reader import to_json
-        from swarmchat.swarm.persistence import keys
-
-        if flags["swarm"] is None:
-            if search is not None:
-                raise UsageError("--search needs the swarm that declares the storage: -S SWARM")
-            print_values(await reader.values(keys.storage_items(None if shared else reader.client, name)), as_json)
-            return
-        items = reader.primitives().storage(name)
-        if search is None:
-            print_values({key: to_json(item) for key, item in await items.items()}, as_json)
-            return
-        hits = await items.search(search, total)
-        if as_json:
-            print_json([{"id": hit.id, "score": round(hit.score, 3), "item": to_json(hit.item)} for hit in hits])
-        else:
-            for hit in hits:
-                print(f"{hit.score:.2f}  {as_line(to_json(hit.item))}")
-
-    run_on_reader(flags, work)
-
-
-@options.settings(*options.STORE)
+@options.settings("swarm", *options.STORE)
 def memory(
     name: Annotated[str | None, typer.Argument(help="Entry; default: all entries.")] = None,
     value: Annotated[str | None, typer.Option("--set", help="Save this text, or JSON.")] = None,
@@ -107,15 +74,16 @@ def memory(
     flags: options.Flags,
     as_json: options.Json = False,
 ) -> None:
-    """Show or change a client's memory.
+    """Show or change a client's memory, which is another one for each swarm.
 
     \b
-    swarmchat memory                      show all entries
-    swarmchat memory name --set Ann
+    swarmchat memory -S helpdesk          show all entries
+    swarmchat memory -S helpdesk name --set Ann
     """
 
     async def work(reader: "StoreReader") -> None:
         from swarmchat.cli.inspection.reader import json_or_text
+        from swarmchat.cli.render.renderer import remark
 
         entries = reader.primitives().memory
         if (value is not None or remove) and name is None:
@@ -123,7 +91,10 @@ def memory(
         if value is not None and name is not None:
             await entries.set(name, json_or_text(value))
             return
-        selected = _select(await entries.all(), name, f"memory of {reader.client!r}")
+        content = await entries.all()
+        if not content and (others := await reader.scopes_with_memory()):
+            remark(f"swarms with a memory of {reader.client}: {', '.join(others)}; choose one with -S")
+        selected = _select(content, name, f"memory of {reader.client!r} in swarm {reader.swarm.name!r}")
         if remove and name is not None:
             await entries.remove(name)
         else:
@@ -227,6 +198,16 @@ def _policies(reader: "StoreReader", name: str | None) -> list[str]:
         reader.primitives().policy(name)
         return [name]
     return names
+
+
+def _paths_by_name(paths: Iterable[str]) -> dict[str, str]:
+    """Return the last parts of the keys of states by the names of the states.
+
+    The swarm goes before a name that several swarms have: ``shop/count``.
+    """
+    names = {path: unquote(path.rpartition("/")[2]) for path in paths}
+    counts = Counter(names.values())
+    return {name if counts[name] == 1 else unquote(path): path for path, name in names.items()}
 
 
 def _select(values: dict[str, Any], name: str | None, where: str) -> dict[str, Any]:

@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from swarmchat.cli.app.options import Flags
+from swarmchat.cli.render.renderer import remark
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.store import OpenStore, open_store
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.conversation.primitives import Primitives
+from swarmchat.swarm.persistence import keys
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,12 @@ class StoreReader(OpenStore):
     def primitives(self) -> Primitives:
         """Return the states, storages, memory and policies of the client."""
         lifetimes = wiring.session_settings(self.settings).lifetimes
-        return Primitives(self.swarm, self.backend, lifetimes, self.client, "")
+        return Primitives(self.swarm, self.backend, lifetimes, self.client, "", remark)
+
+    async def scopes_with_memory(self) -> list[str]:
+        """Return the scopes in which the client has a memory."""
+        prefix = keys.common_memory(self.client) + ":"
+        return [unquote(key.removeprefix(prefix)) async for key, _ in self.backend.scan(prefix)]
 
     async def values(self, prefix: str) -> dict[str, Any]:
         """Return the JSON values whose keys start with ``prefix``; the names are the rest of the keys."""

@@ -53,6 +53,13 @@ class Activity:
         self._tools.append(tool)
         self._set(_running(self._tools))
 
+    def embedding(self, storage: str, done: int, total: int) -> None:
+        """A search embeds the items of ``storage``, of which ``done`` are finished."""
+        counts = f"{done:,} of {total:,} items"
+        self._set(
+            f"embedding {one_line(storage, 30)}: {counts}" if done < total else _running(self._tools or [storage])
+        )
+
     def tool_finished(self, tool: str) -> None:
         """``tool`` has returned."""
         if tool in self._tools:

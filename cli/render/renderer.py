@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from swarmchat.cli.errors import OutputLost
 from swarmchat.cli.render.activity import Activity
+from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.cli.terminal.themes import paint
 
@@ -86,6 +87,10 @@ class Renderer:
                             await asyncio.sleep(0)
                     else:
                         self.show(event)
+
+    def embedding(self, storage: str, done: int, total: int) -> None:
+        """Have the status line say how far a search has embedded the items of ``storage``."""
+        self._activity.embedding(storage, done, total)
 
     async def during(self, work: Awaitable[_T], name: str) -> _T:
         """Return what ``work`` returns; meanwhile the status line says that ``name`` is at work."""
@@ -316,3 +321,8 @@ def mark(stream: TextIO) -> str:
     except (UnicodeEncodeError, LookupError):
         return ">"
     return "❯"
+
+
+def remark(text: str) -> None:
+    """Print a remark on stderr."""
+    Renderer(colour=wants_colour(sys.stderr)).remark(text)

@@ -16,13 +16,13 @@ from swarmchat.cli.app.command_runner import Work
 from swarmchat.cli.app.options import Flags
 from swarmchat.cli.app.signals import run_until_signal
 from swarmchat.cli.errors import CliError, OutputLost, UsageError
-from swarmchat.cli.sessions.pages import remark
+from swarmchat.cli.render.renderer import remark
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.store import OpenStore, open_store
 from swarmchat.cli.terminal.printing import as_line, count_of, print_json
 from swarmchat.cli.terminal.progress import progress_on
 from swarmchat.cli.terminal.sanitize import sanitize
-from swarmchat.swarm.archive.client_data import copy_client_data
+from swarmchat.swarm.archive.client_data import copy_client_data, shared_data
 from swarmchat.swarm.archive.export import as_html, as_jsonl, as_markdown, as_openai
 from swarmchat.swarm.archive.redaction import Redaction
 from swarmchat.swarm.archive.sessions import snapshot
@@ -144,6 +144,8 @@ async def copy(store: OpenStore, to: str, names: Sequence[str], everything: bool
             lifetimes = wiring.session_settings(target.settings).lifetimes
             async for name, copied in copy_client_data(store.backend, target.backend, store.client, lifetimes):
                 remark(f"{name}: {'copied' if copied else 'already there, not changed'}")
+            if shared := await shared_data(store.backend):
+                remark(f"what all clients share stays on {store.name}: {', '.join(shared)}")
         elif not as_json:
             remark(f"memory, bans and storages of {store.client} stay on {store.name}: --all takes them along")
 

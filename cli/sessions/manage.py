@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import typer
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.options import Flags
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.sessions.pages import print_dialogue, print_hits, print_sessions, remark
+from swarmchat.cli.render.renderer import remark
+from swarmchat.cli.sessions.pages import print_dialogue, print_hits, print_sessions
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.readers import read_age
 from swarmchat.cli.settings.store import OpenStore, open_store
@@ -236,12 +236,7 @@ def _time_ago(age: str) -> str:
 
 async def _confirm(infos: Sequence[SessionInfo], yes: bool) -> None:
     """Ask before deleting ``infos``, and exit unless the answer is yes. Raises UsageError without a terminal."""
-    if yes:
-        return
-    from swarmchat.cli.terminal.confirmation import can_confirm, confirm
+    from swarmchat.cli.terminal.confirmation import must_confirm
 
-    if not can_confirm():
-        raise UsageError("cannot ask for confirmation without a terminal: pass --yes")
     names = ", ".join(as_line(info.name) for info in infos[:5]) + ("" if len(infos) <= 5 else ", …")
-    if not await confirm(f"Delete {count_of(len(infos), 'session')} for good: {names}?"):
-        raise typer.Exit(1)
+    await must_confirm(f"Delete {count_of(len(infos), 'session')} for good: {names}?", yes)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from swarmchat.cli.render.renderer import Renderer, mark
+from swarmchat.cli.render.renderer import mark
 from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.cli.terminal.printing import count_of, duration
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
@@ -54,11 +54,6 @@ def print_dialogue(entries: Iterable[DialogueEntry]) -> None:
         elif each.kind == "error":
             role, line = "error", f"error: {line}"
         print(_styled(role, f"  {line}{undone}", colour))
-
-
-def remark(text: str) -> None:
-    """Print a remark on stderr."""
-    Renderer(colour=wants_colour(sys.stderr)).remark(text)
 
 
 def print_hits(hits: Iterable[Hit], where: str = "") -> None:

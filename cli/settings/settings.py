@@ -128,7 +128,7 @@ class Settings:
     swarm: str | None = _setting(read_text, None)
     """The swarm that answers: a file, a folder, MODULE:NAME, helpdesk or phone_shop. None: one plain assistant."""
     embedding_model: str | None = _setting(read_text, None)
-    """The embedding model for storages. None: the built-in embedder, which needs no server."""
+    """The embedding model for storages; ``ngram`` compares words. None: the built-in one, which needs no server."""
     embedding_base_url: str | None = _setting(read_address, None)
     """The server of the embedding model. None: the server of the chat model."""
     embedding_score: float | None = _setting(read_score, None)

@@ -333,6 +333,10 @@ async def close_swarm(swarm: Swarm) -> None:
 def _with_embedder(swarm: Swarm, settings: Settings) -> Swarm:
     if settings.embedding_model is None:
         return swarm
+    if settings.embedding_model == "ngram":
+        from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
+
+        return replace(swarm, embedder=NgramEmbedder())
     name = "base_url" if settings.embedding_base_url is None else "embedding_base_url"
     check_key_stays_home(settings, name)
     from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder

@@ -24,4 +24,5 @@ class ChatContext:
         """Close the open session, and open the session ``name`` in its place."""
         previous, self.session = self.session, await self.open_session(name)
         self.session.conversation.approver = previous.approver
+        self.session.primitives.embedding_progress = previous.primitives.embedding_progress
         await previous.close()

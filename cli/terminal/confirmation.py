@@ -3,10 +3,23 @@
 import asyncio
 import sys
 
+import typer
+from swarmchat.cli.errors import UsageError
+
 
 def can_confirm() -> bool:
     """Whether somebody at a terminal can answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+async def must_confirm(question: str, yes: bool) -> None:
+    """Ask ``question`` unless ``yes`` is set; exit if the answer is no. Raises UsageError without a terminal."""
+    if yes:
+        return
+    if not can_confirm():
+        raise UsageError("cannot ask for confirmation without a terminal: pass --yes")
+    if not await confirm(question):
+        raise typer.Exit(1)
 
 
 async def confirm(question: str) -> bool:

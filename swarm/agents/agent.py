@@ -147,6 +147,8 @@ class Swarm:
     """The rescue steps for answers that cannot be used, in order. ``None``: all of ``STEPS``."""
     placeholder: str | None = None
     """The answer when no rescue step helped. ``None``: a sentence in English."""
+    namespace: str = ""
+    """Where its storages, states and memory are stored: swarms with the same namespace share them. Empty: the name."""
 
     mcp_servers: "McpServers | None" = field(init=False, default=None, repr=False, compare=False)
     """The servers as they run; ``None`` if no agent can have tools of one."""
@@ -172,6 +174,11 @@ class Swarm:
             from swarmchat.swarm.mcp.servers import McpServers
 
             object.__setattr__(self, "mcp_servers", McpServers(self.mcp))
+
+    @property
+    def scope(self) -> str:
+        """What the keys of its storages, states and memory contain: its namespace, or else its name."""
+        return self.namespace or self.name
 
     @property
     def initial(self) -> str:

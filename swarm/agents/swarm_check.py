@@ -218,8 +218,8 @@ def _storage_findings(storage: "Storage[Any]") -> Iterator[Finding]:
     form = ItemForm(storage.name, storage.type, storage.items, storage.index)
     try:
         items = form.defaults
-    except Exception as error:
-        yield Finding("error", where, f"its items cannot be made ({error!r:.200})", "correct the function")
+    except StorageError as error:
+        yield Finding("error", where, str(error), "correct the function")
         return
     for position, item in enumerate(items):
         try:

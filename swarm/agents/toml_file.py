@@ -17,13 +17,13 @@ from swarmchat.swarm.mcp.server import McpServer, read_server
 from swarmchat.swarm.models.demo import DemoRule
 from swarmchat.swarm.primitives.policy import Policy
 from swarmchat.swarm.primitives.state import State
-from swarmchat.swarm.storage.storage import Storage
+from swarmchat.swarm.storage.storage import FieldIndex, Storage
 from swarmchat.swarm.tools.tool import Tool, as_tool
 
 TOOLS = "tools.py"
 
 _SWARM = {
-    **dict.fromkeys(("name", "default", "tools", "placeholder"), str),
+    **dict.fromkeys(("name", "default", "tools", "placeholder", "namespace"), str),
     **dict.fromkeys(("agents", "policies", "states", "storages", "mcp"), dict),
     **dict.fromkeys(("demo", "rescue"), list),
 }
@@ -83,6 +83,7 @@ class _Reader:
             mcp=[self._server(name, fields) for name, fields in self._content.get("mcp", {}).items()],
             rescue=self._steps(content.get("rescue")),
             placeholder=content.get("placeholder"),
+            namespace=content.get("namespace", ""),
             demo=[self._demo(f"demo[{number}]", rule) for number, rule in enumerate(content.get("demo", ()))],
         )
 
@@ -149,9 +150,7 @@ class _Reader:
                     f"storages.{name}.items[{position}] has no field {missing[0]!r}, which the index names"
                 )
         shared = fields.get("shared", False)
-        return Storage(
-            name, index=lambda item: [str(item[each]) for each in names], items=items, type=dict, shared=shared
-        )
+        return Storage(name, index=FieldIndex(tuple(names)), items=items, type=dict, shared=shared)
 
     def _named(self, where: str, name: object, fits: Callable[[Any], bool]) -> Any:
         if self._tools is None:

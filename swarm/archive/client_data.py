@@ -17,17 +17,32 @@ async def copy_client_data(
 
     Values that ``target`` already has are not changed.
     """
-    if (memory := await source.get(keys.memory(client))) is not None:
-        yield "memory", await _copied(target, Put(keys.memory(client), memory, lifetimes.memory))
+    async for key, memory in source.scan(keys.common_memory(client)):
+        scope = key.removeprefix(keys.common_memory(client)).removeprefix(":")
+        name = f"memory of {unquote(scope)}" if scope else "memory"
+        yield name, await _copied(target, Put(key, memory, lifetimes.memory))
     async for key, ban in source.scan(keys.bans()):
         if keys.is_ban_of(key, client):
             yield f"ban by {unquote(key.split(':')[-2])}", await _copied(target, Put(key, ban, _rest(ban)))
     prefix = keys.storage_versions(client)
     async for key, version in source.scan(prefix):
-        name = unquote(key.removeprefix(prefix))
-        items = source.scan(keys.storage_items(client, name))
+        path = key.removeprefix(prefix)
+        items = source.scan(keys.storage_items(client, path))
         puts = [Put(item_key, item, lifetimes.storage) async for item_key, item in items]
-        yield f"storage {name}", await _copied(target, Put(key, version, lifetimes.storage), *puts)
+        manifest_key = keys.storage_manifest(client, path)
+        if (manifest := await source.get(manifest_key)) is not None:
+            puts.append(Put(manifest_key, manifest, lifetimes.storage))
+        yield f"storage {unquote(path)}", await _copied(target, Put(key, version, lifetimes.storage), *puts)
+
+
+async def shared_data(source: Backend) -> list[str]:
+    """Return the names of the storages and states that all clients share, which ``copy_client_data`` leaves."""
+    prefixes = {"storage": keys.storage_versions(None), "state": keys.shared_states()}
+    return [
+        f"{kind} {unquote(key.removeprefix(prefix))}"
+        for kind, prefix in prefixes.items()
+        async for key, _ in source.scan(prefix)
+    ]
 
 
 async def _copied(target: Backend, first: Put, *puts: Put) -> bool:

@@ -60,10 +60,7 @@ class Conversation:
         clock: Callable[[], datetime],
         deps: object = None,
     ) -> None:
-        own_states = [state for state in swarm.states if not state.shared]
-        companions = [keys.session_swarm(info.client, info.id)]
-        companions += [keys.session_state(info.client, info.id, state.name) for state in own_states]
-        self.journal = Journal(backend, info, settings.lifetimes, settings.lease, clock, companions)
+        self.journal = Journal(backend, info, settings.lifetimes, settings.lease, clock)
         self.backend = backend
         self.swarm = swarm
         self.change_settings(settings)
@@ -72,7 +69,9 @@ class Conversation:
         """What tools, prompts and conditions get as ``ctx.deps``."""
         self.run_tool: ToolRunner = lambda tool, ctx, arguments, outcome: tool.run(ctx, arguments)
         """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
-        self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
+        self._notices: list[str] = []
+        lifetimes, report = settings.lifetimes, self._notices.append
+        self.primitives = Primitives(swarm, backend, lifetimes, info.client, info.id, report)
         self.navigation = Navigation(swarm.initial)
         self.agent = swarm.agent(swarm.initial)
         """The active agent."""
@@ -84,7 +83,6 @@ class Conversation:
         """The error of the last tool that failed in this process, with its traceback, for the tool's author."""
         self.replaced_agent: str | None = None
         """The stored active agent, if the swarm does not have it and the default agent took over."""
-        self._notices: list[str] = []
         self._discovered_model: Model | None = None
         self._model = model
         self._models = models
@@ -101,6 +99,7 @@ class Conversation:
         """Take the lease and read the end of the log. Raises the errors of ``Session.open``."""
         await self.journal.open()
         try:
+            await self._claim_states()
             await self._restore_agent()
             await self._announce()
         except BaseException:
@@ -108,6 +107,22 @@ class Conversation:
             raise
         if self.swarm.mcp_servers is not None:
             self.swarm.mcp_servers.acquire()
+
+    async def _claim_states(self) -> None:
+        """Learn from the log which swarm the session began with: it owns the plain names of states."""
+        begin = next((record.data for record in self.journal.log.head if record.type == "session"), {})
+        scope = begin.get("namespace") or begin.get("swarm")
+        self.primitives.session_scope = scope if isinstance(scope, str) and scope else self.swarm.scope
+        info, own_states = self.info, [state.name for state in self.swarm.states if not state.shared]
+        names = map(self.primitives.stored_name, own_states)
+        self.journal.companions = [
+            keys.session_swarm(info.client, info.id),
+            *(keys.session_state(info.client, info.id, name) for name in names),
+        ]
+        if self.primitives.session_scope != self.swarm.scope:
+            # Those of the other swarm must not expire either.
+            states = self.backend.scan(keys.session_states(info.client, info.id))
+            self.journal.companions += [key async for key, _ in states]
 
     def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` from now on. Raises DefinitionError for unknown rescue steps."""
@@ -219,6 +234,8 @@ class Conversation:
         if self.journal.is_new:
             info = self.info
             fields: dict[str, Any] = {"id": info.id, "name": info.name, "client": info.client, "swarm": self.swarm.name}
+            if self.swarm.namespace:
+                fields["namespace"] = self.swarm.namespace
             fields |= {"model": self.model.name, "program": VERSION, **self.recorded_settings}
             if self._memory:
                 fields["memory"] = self._memory
@@ -349,7 +366,7 @@ class Conversation:
 
         try:
             lifetimes = self.settings.lifetimes
-            notice = await restore(self.journal, self.backend, lifetimes, self.navigation, lost, pending)
+            notice = await restore(self.journal, self.primitives.memory, lifetimes, self.navigation, lost, pending)
         finally:
             self.last_request = None
             self.view.rebuild()
@@ -357,7 +374,8 @@ class Conversation:
 
     def take_notices(self) -> list[str]:
         """Return the messages for the user, each only once."""
-        notices, self._notices = self._notices, []
+        notices = [*self._notices]
+        self._notices.clear()
         return notices
 
     async def commit_and_switch(self, batch: Batch, changes: ChangeSet, navigation: Navigation) -> None:

@@ -1,5 +1,6 @@
 """Access by name to the primitives of a session, for tools, commands and policies."""
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -22,14 +23,27 @@ _T = TypeVar("_T")
 class Primitives:
     """States, memory, navigation, storages and bans of ``client`` and ``session`` in ``swarm``.
 
-    Changes are committed at once; those of ``staging`` are committed later.
+    Changes are committed at once; those of ``staging`` are committed later. ``report`` is given lines for the user.
     """
 
-    def __init__(self, swarm: Swarm, backend: Backend, lifetimes: Lifetimes, client: str, session: str) -> None:
+    def __init__(
+        self,
+        swarm: Swarm,
+        backend: Backend,
+        lifetimes: Lifetimes,
+        client: str,
+        session: str,
+        report: Callable[[str], object] = lambda line: None,
+    ) -> None:
         self._swarm = swarm
         self._client = client
         self._session = session
         self._store = Store(backend, lifetimes)
+        self.session_scope = swarm.scope
+        """The scope of the swarm that the session began with."""
+        self._report = report
+        self.embedding_progress: Callable[[str, int, int], object] = lambda storage, done, total: None
+        """Is told while a search embeds the items of a storage: its name, the finished ones, and all of them."""
         self._storages: dict[str, PersistStorage[Any]] = {}
         """Open storages, which cache committed items; shared with the primitives that stage changes."""
 
@@ -42,7 +56,8 @@ class Primitives:
     @property
     def memory(self) -> PersistMemory:
         """The client's memory."""
-        return PersistMemory(self._store, self._client)
+        scope = self._swarm.scope
+        return PersistMemory(self._store, self._client, scope, "" if self._began_session else scope)
 
     @property
     def navigation(self) -> PersistSwarm:
@@ -59,8 +74,20 @@ class Primitives:
         """Return the state with this definition or name. Raises DefinitionError unless the swarm declares it."""
         from swarmchat.swarm.primitives.state import PersistState
 
-        definition = self._swarm.find("state", name_of(state))
-        return PersistState(definition, self._store, self._client, self._session, self.state)
+        definition, scope = self._swarm.find("state", name_of(state)), self._swarm.scope
+        stored = self.stored_name(definition.name)
+        return PersistState(definition, self._store, self._client, self._session, self.state, scope=scope, name=stored)
+
+    def stored_name(self, state: str) -> str:
+        """Return the name under which the session stores ``state``.
+
+        The plain names belong to the swarm that the session began with, those of others contain their scope.
+        """
+        return state if self._began_session else f"{self._swarm.scope}/{state}"
+
+    @property
+    def _began_session(self) -> bool:
+        return self.session_scope == self._swarm.scope
 
     @overload
     def storage(self, storage: "Storage[_T]") -> "PersistStorage[_T]": ...
@@ -71,17 +98,30 @@ class Primitives:
     def storage(self, storage: "Storage[Any] | str") -> "PersistStorage[Any]":
         """Return the storage with this definition or name. Raises DefinitionError unless the swarm declares it."""
         from swarmchat.swarm.storage.embeddings import PersistEmbedding
-        from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
-        from swarmchat.swarm.storage.storage import PersistStorage
+        from swarmchat.swarm.storage.sentence_embedder import default_embedder, is_installed
+        from swarmchat.swarm.storage.storage import PersistStorage, StorageWatch
 
         name = name_of(storage)
         if name not in self._storages:
-            definition = self._swarm.find("storage", name)
+            definition, scope = self._swarm.find("storage", name), self._swarm.scope
             # Vectors are no changes of the tool: they are committed as soon as they are computed.
             committed = replace(self._store, changes=None)
-            embedding = PersistEmbedding(committed, self._swarm.embedder or NgramEmbedder())
-            self._storages[name] = PersistStorage(definition, committed, self._client, embedding)
+            embedder = self._swarm.embedder or default_embedder()
+            embedding = PersistEmbedding(committed, embedder)
+            substitute = "" if self._swarm.embedder or is_installed() else embedder.name
+            watch = StorageWatch(self._report, lambda *state: self.embedding_progress(*state), substitute)
+            self._storages[name] = PersistStorage(definition, committed, self._client, embedding, scope, watch)
         return self._storages[name].through(self._store)
+
+    async def follow_definitions(self) -> None:
+        """Have all storages that were used before follow their definitions now, not at the next use.
+
+        Raises StorageError for a wrong definition or function of the swarm, and the backend's errors.
+        """
+        for definition in self._swarm.storages:
+            storage = self.storage(definition.name)
+            if await storage.is_stored():
+                await storage.follow()
 
     def policy(self, name: str) -> PersistPolicy:
         """Return the bans by the policy ``name``. Raises DefinitionError for one that the swarm does not have."""

@@ -47,10 +47,7 @@ class Batch:
 
 
 class Journal:
-    """The written side of the session ``info``.
-
-    ``companions`` are the keys that live as long as the log: each commit renews their lifetime.
-    """
+    """The written side of the session ``info``."""
 
     def __init__(
         self,
@@ -59,7 +56,6 @@ class Journal:
         lifetimes: Lifetimes,
         lease: float,
         clock: Callable[[], datetime],
-        companions: Sequence[str] = (),
     ) -> None:
         self.info = info
         self.log = Log(backend, keys.session_log(info.client, info.id), ttl=lifetimes.session)
@@ -71,7 +67,8 @@ class Journal:
         """Whether the last commit failed, and may have been applied all the same."""
         self._backend = backend
         self._lifetime = lifetimes.session
-        self._companions = tuple(companions)
+        self.companions: list[str] = []
+        """Keys that live as long as the log: each commit renews their lifetime."""
         self._clock = clock
         self._attempted: list[Record] = []
         """The records of the last commit that failed."""
@@ -172,7 +169,7 @@ class Journal:
         )
         appended: list[Record] = []
         info = self.info
-        touches = [] if self._lifetime is None else [Touch(key, self._lifetime) for key in self._companions]
+        touches = [] if self._lifetime is None else [Touch(key, self._lifetime) for key in self.companions]
 
         def further(values: Values) -> Sequence[Write]:
             nonlocal info
@@ -248,7 +245,7 @@ class Journal:
     async def _renew(self) -> None:
         """Renew the lifetime of everything that belongs to the session, as long as this process holds its lease."""
         if self._lease.lease is not None:
-            session_keys = [self.log.key, keys.session_index(self.info.client, self.info.id), *self._companions]
+            session_keys = [self.log.key, keys.session_index(self.info.client, self.info.id), *self.companions]
             touches = [Touch(key, self._lifetime) for key in session_keys]
             await self._backend.commit(*touches, lease=self._lease.lease)
 

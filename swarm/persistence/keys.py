@@ -78,24 +78,37 @@ def shared_states() -> str:
     return f"{owned(None)}state:"
 
 
-def shared_state(name: str) -> str:
-    """Return the key of a state that all clients share."""
-    return f"{shared_states()}{escape(name)}"
+def shared_state(name: str, scope: str) -> str:
+    """Return the key of a state that all clients share in the swarms with ``scope``."""
+    return shared_states() + scoped(name, scope)
 
 
-def memory(client: str) -> str:
-    """Return the key of the memory of a client."""
+def common_memory(client: str) -> str:
+    """Return the key of the memory of a client from before each scope had its own; also the prefix of all of them."""
     return f"{owned(client)}memory"
 
 
-def storage_items(client: str | None, name: str) -> str:
+def memory(client: str, scope: str) -> str:
+    """Return the key of the memory of a client in the swarms with ``scope``."""
+    return f"{common_memory(client)}:{escape(scope)}"
+
+
+def scoped(name: str, scope: str | None) -> str:
+    """Return the part of keys that stands for ``name`` in the swarms with ``scope``.
+
+    ``None`` is for storages from before each swarm had its own.
+    """
+    return escape(name) if scope is None else f"{escape(scope)}/{escape(name)}"
+
+
+def storage_items(client: str | None, path: str) -> str:
     """Return the prefix of the items of a storage; ``client`` is ``None`` for one that all clients share."""
-    return f"{owned(client)}storage:{escape(name)}:"
+    return f"{owned(client)}storage:{path}:"
 
 
-def storage_version(client: str | None, name: str) -> str:
+def storage_version(client: str | None, path: str) -> str:
     """Return the key of the version of a storage: changed by each write, missing until it has its first items."""
-    return f"{storage_versions(client)}{escape(name)}"
+    return f"{storage_versions(client)}{path}"
 
 
 def storage_versions(client: str | None) -> str:
@@ -103,9 +116,14 @@ def storage_versions(client: str | None) -> str:
     return f"{owned(client)}storage-version:"
 
 
-def storage_changes(client: str | None, name: str) -> str:
+def storage_changes(client: str | None, path: str) -> str:
     """Return the key of the list of a storage's latest changes."""
-    return f"{owned(client)}storage-changes:{escape(name)}"
+    return f"{owned(client)}storage-changes:{path}"
+
+
+def storage_manifest(client: str | None, path: str) -> str:
+    """Return the key of what a storage remembers of its definition."""
+    return f"{owned(client)}storage-manifest:{path}"
 
 
 def embedding(model: str, text: str) -> str:

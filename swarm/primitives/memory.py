@@ -1,4 +1,4 @@
-"""Memory of a client across sessions: locale, name, and the values that tools store."""
+"""Memory of a client across the sessions with a swarm: locale, name, and the values that tools store."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,15 +10,25 @@ from swarmchat.swarm.persistence.store import Store
 
 
 class PersistMemory:
-    """The memory of one client: a JSON object."""
+    """The memory of one client in the swarms with ``scope``: a JSON object.
 
-    def __init__(self, store: Store, client: str) -> None:
+    Until it is changed, it is the memory that the client had when all swarms shared one. ``recorded_as``: the name in
+    records of its changes.
+    """
+
+    def __init__(self, store: Store, client: str, scope: str, recorded_as: str = "") -> None:
         self._store = store
-        self._key = keys.memory(client)
+        self.recorded_as = recorded_as
+        self.key = keys.memory(client, scope)
+        self._common = keys.common_memory(client)
 
     async def all(self) -> dict[str, Any]:
         """Return everything."""
-        return _decode(await self._store.read(self._key))
+        if self._store.changes is None:
+            stored, common = await self._store.backend.get_many([self.key, self._common])
+        else:
+            stored, common = await self._store.read(self.key), await self._store.backend.get(self._common)
+        return _decode(common if stored is None else stored)
 
     async def get(self, name: str, default: Any = None) -> Any:
         """Return the value of ``name``."""
@@ -42,12 +52,16 @@ class PersistMemory:
         await self._change(lambda memory: memory.clear())
 
     async def _change(self, change: Callable[[dict[str, Any]], object]) -> None:
-        def edit(stored: bytes | None) -> bytes | None:
-            memory = _decode(stored)
-            change(memory)
-            return encode_json(memory) if memory else None
+        # Nothing writes it any more, so it need not be read in the same transaction.
+        common = await self._store.backend.get(self._common)
 
-        await self._store.update(self._key, edit, self._store.lifetimes.memory, ("memory", ""))
+        def edit(stored: bytes | None) -> bytes | None:
+            memory = _decode(common if stored is None else stored)
+            change(memory)
+            # An empty memory must not be taken for one that was never changed.
+            return encode_json(memory) if memory or common is not None else None
+
+        await self._store.update(self.key, edit, self._store.lifetimes.memory, ("memory", self.recorded_as))
 
 
 def _decode(stored: bytes | None) -> dict[str, Any]:

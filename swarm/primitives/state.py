@@ -97,7 +97,11 @@ def computed(*of: State[Any] | str) -> Callable[[Callable[..., T]], State[T]]:
 
 
 class PersistState(Generic[T]):
-    """The value of one state: of one session, or shared. ``others`` finds the states that a computed one needs."""
+    """The value of one state: of one session, or shared by all sessions with a swarm.
+
+    ``others`` finds the states that a computed one needs. ``scope`` is that of the swarm; ``name`` is what the session
+    calls the state, by default as its definition does.
+    """
 
     def __init__(
         self,
@@ -106,16 +110,20 @@ class PersistState(Generic[T]):
         client: str,
         session: str,
         others: "Callable[[str], PersistState[Any]] | None" = None,
+        *,
+        scope: str = "",
+        name: str | None = None,
     ) -> None:
         self.definition = definition
         self._store = store
         self._others = others
+        name = definition.name if name is None else name
         if definition.shared:
-            self._key, self._ttl = keys.shared_state(definition.name), store.lifetimes.storage
+            self._key, self._ttl = keys.shared_state(definition.name, scope), store.lifetimes.storage
         else:
-            self._key, self._ttl = keys.session_state(client, session, definition.name), store.lifetimes.session
+            self._key, self._ttl = keys.session_state(client, session, name), store.lifetimes.session
         # As with storages: a session's log does not mention what belongs to all.
-        self._recorded_as: tuple[RecordType, str] | None = None if definition.shared else ("state", definition.name)
+        self._recorded_as: tuple[RecordType, str] | None = None if definition.shared else ("state", name)
 
     async def get(self) -> T:
         """Return the value, or the default if none is stored. Raises StateError, and HookError if it is computed."""

@@ -182,7 +182,8 @@ def apply_recorded_change(record: Record, conversation: "Conversation", changes:
     stored = None if value is None else encode_json(value)
     name = str(record.data.get("name", ""))
     if record.type == "memory":
-        changes.update(keys.memory(info.client), lambda before: stored, lifetimes.memory, ("memory", ""))
+        key = keys.memory(info.client, conversation.swarm.scope)
+        changes.update(key, lambda before: stored, lifetimes.memory, ("memory", name))
     else:
         key = keys.session_state(info.client, info.id, name)
         changes.update(key, lambda before: stored, lifetimes.session, ("state", name))

@@ -151,7 +151,7 @@ class _Replay:
         info = replace(summary.info, id=_CLIENT, name=_CLIENT, client=self.client, swarm=self.swarm.name)
         writes: list[Write] = [*summary.stored_state.writes(info, None)]
         if isinstance(memory, dict) and memory:
-            writes.append(Put(keys.memory(self.client), encode_json(memory)))
+            writes.append(Put(keys.memory(self.client, self.swarm.scope), encode_json(memory)))
         lines = tuple(record.line for record in self.before)
         await self.backend.commit(Append(keys.session_log(self.client, info.id), lines), info.put(None), *writes)
         return info
@@ -186,6 +186,8 @@ class _Replay:
             clock=lambda: datetime.fromisoformat(self.moment),
         )
         await conversation.open()
+        # The recorded swarm may have had another name.
+        conversation.primitives.session_scope = self.swarm.scope
         conversation.recording = self.recording
         conversation.about = about
         conversation.recorded_tools = [record for record in self.conversation.records if record.type == "tools"]

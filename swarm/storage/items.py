@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import unquote
 
-from swarmchat.backends import Append, Backend, Delete, Put, Write
+from swarmchat.backends import Append, Backend, Delete, Put, Touch, Write
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.storage.definition import DefaultItem, Entry, default_item
 from swarmchat.swarm.storage.vector_index import SearchIndex
 
 if TYPE_CHECKING:
@@ -36,8 +37,13 @@ class ItemForm(Generic[T]):
 
     @cached_property
     def defaults(self) -> list[T]:
-        """The default items; a function that returns them is called once."""
-        return list(self._items() if callable(self._items) else self._items)
+        """The default items; a function that returns them is called once. Raises StorageError if it fails."""
+        try:
+            return list(self._items() if callable(self._items) else self._items)
+        except Exception as error:
+            raise StorageError(
+                f"storage {self._name!r}: the function that returns its items failed ({error!r:.200})"
+            ) from error
 
     @cached_property
     def _adapter(self) -> "TypeAdapter[T]":
@@ -54,6 +60,21 @@ class ItemForm(Generic[T]):
                 f"storage {self._name!r}: items of {kind!r} cannot be stored; use a dataclass, a pydantic model, a"
                 f" TypedDict or plain JSON types ({_in_short(error)})"
             ) from None
+
+    @cached_property
+    def default_items(self) -> list[DefaultItem]:
+        """The default items in their stored form. Raises StorageError."""
+        ids = [f"default {at}" for at in range(len(self.defaults))]
+        values = [self.encode(item, item_id) for item, item_id in zip(self.defaults, ids, strict=True)]
+        return [default_item(value, self.texts(item_id, value)) for item_id, value in zip(ids, values, strict=True)]
+
+    def entry(self, item_id: str, value: bytes) -> Entry:
+        """Return the entry of a stored item; one that cannot be read has no texts."""
+        try:
+            item = default_item(value, self.texts(item_id, value))
+        except StorageError:
+            item = default_item(value, ())
+        return Entry(item_id, item.digest, item.texts)
 
     def encode(self, item: T, item_id: str) -> bytes:
         """Return the stored form of ``item``. Raises StorageError if it cannot be read back or has no valid texts."""
@@ -113,18 +134,19 @@ _FORGET = 1024
 
 
 class StoredItems:
-    """The items of the storage ``name`` of ``client`` (``None``: of all clients), shared by all views of one storage.
+    """The items of the storage at ``path`` of ``client`` (``None``: of all clients), shared by all views of it.
 
     A commit that changes them also sets a new version, a random token, and adds that token with the changed id to a
     list. A reader with an earlier version finds at the end of the list which items to read again, and reads all of
     them if the list does not go back far enough.
     """
 
-    def __init__(self, client: str | None, name: str, draw: Callable[[int], int] = secrets.randbelow) -> None:
+    def __init__(self, client: str | None, path: str, draw: Callable[[int], int] = secrets.randbelow) -> None:
         self._draw = draw
-        self.prefix = keys.storage_items(client, name)
-        self.version_key = keys.storage_version(client, name)
-        self._changes_key = keys.storage_changes(client, name)
+        self.prefix = keys.storage_items(client, path)
+        self.version_key = keys.storage_version(client, path)
+        self.manifest_key = keys.storage_manifest(client, path)
+        self._changes_key = keys.storage_changes(client, path)
         self._version: bytes | None = None
         """The version of ``items``; ``None`` before the first read."""
         self.items: dict[str, bytes] = {}
@@ -134,6 +156,10 @@ class StoredItems:
         self.filled = False
         """Whether the default items are known to be stored."""
 
+    def key(self, item_id: str) -> str:
+        """Return the key of the item ``item_id``."""
+        return self.prefix + keys.escape(item_id)
+
     def id(self, key: str) -> str:
         """Return the id of the item at ``key``."""
         return unquote(key[len(self.prefix) :], errors="surrogatepass")
@@ -141,12 +167,14 @@ class StoredItems:
     def changed(self, items: Sequence[str], ttl: float | None) -> list[Write]:
         """Return the writes that a commit needs which changes the ``items``, given by their keys."""
         token = secrets.token_bytes(_TOKEN)
-        put = Put(self.version_key, token, ttl)
+        puts: list[Write] = [Put(self.version_key, token, ttl)]
+        if ttl is not None:
+            puts.append(Touch(self.manifest_key, ttl))
         if not items or len(items) > _LAST or self._draw(_FORGET) == 0:
             # Readers do not find their version any more, and read all items.
-            return [Delete(self._changes_key), Append(self._changes_key, (token,), ttl), put]
+            return [Delete(self._changes_key), Append(self._changes_key, (token,), ttl), *puts]
         entries = tuple(token + key[len(self.prefix) :].encode() for key in items)
-        return [Append(self._changes_key, entries, ttl), put]
+        return [Append(self._changes_key, entries, ttl), *puts]
 
     async def read(self, backend: Backend, *, lasting: bool) -> dict[str, bytes]:
         """Return the committed items. If they are ``lasting`` and unchanged, that takes one round trip."""
@@ -194,5 +222,6 @@ class StoredItems:
             if version == before:
                 break
         # The version from before the last scan: if it is outdated, the next read notices.
-        self._version, self.items, self.filled = before, dict(sorted(items.items())), before is not None
+        self._version, self.items = before, dict(sorted(items.items()))
+        self.filled = self.filled and before is not None
         return self.items

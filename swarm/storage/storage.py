@@ -4,18 +4,22 @@ import builtins
 import math
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from swarmchat.backends import Conflict, Delete, Expect, Put, Write
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import ChangeSet, Store
+from swarmchat.swarm.storage.definition import Update
 from swarmchat.swarm.storage.embeddings import Embedder, PersistEmbedding
+from swarmchat.swarm.storage.following import Follower
 from swarmchat.swarm.storage.items import ItemForm, StoredItems
+from swarmchat.swarm.storage.sentence_embedder import MISSING
 from swarmchat.swarm.storage.vector_index import SearchIndex, build_index
 
 T = TypeVar("T")
@@ -29,13 +33,25 @@ class Storage(Generic[T]):
     index: Callable[[T], str | Sequence[str]]
     """Returns the texts by which an item is found; the best match of several counts."""
     items: Sequence[T] | Callable[[], Sequence[T]] = ()
-    """The default items: stored once for each client, or once for all if the storage is shared."""
+    """The default items: stored at the first use for each client, or once for all if the storage is shared. Later
+    changes of them are followed."""
     type: builtins.type[T] | None = None
     """Type of the items: any that pydantic knows. ``None``: the type of the first default item, or plain JSON."""
     shared: bool = False
     """Whether all clients share one storage. By default each has its own, and sees nobody else's changes."""
     embedder: Embedder | None = None
     """Turns the texts into vectors; ``None``: the swarm's embedder."""
+
+
+@dataclass(frozen=True)
+class FieldIndex:
+    """An index by ``fields`` of items that are objects, as a swarm file names them."""
+
+    fields: tuple[str, ...]
+
+    def __call__(self, item: Mapping[str, object]) -> builtins.list[str]:
+        """Return the texts in the fields. Raises KeyError for one that is missing."""
+        return [str(item[field]) for field in self.fields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +63,47 @@ class Hit(Generic[T]):
     score: float
 
 
+@dataclass
+class StorageWatch:
+    """What the storages of a session tell the user."""
+
+    report: Callable[[str], object] = lambda line: None
+    """Is given a line: the stored items have followed a changed definition, for example."""
+    embedding: Callable[[str, int, int], object] = lambda storage, done, total: None
+    """Is told while a search embeds the items of a storage: its name, the finished ones, and all of them."""
+    substitute: str = ""
+    """Name of the embedder that is used because a better one is not installed."""
+
+
 class PersistStorage(Generic[T]):
     """A storage of ``client`` in ``store``. Lists and searches cache what they read until the storage changes.
+
+    ``scope`` is that of the swarm that has the storage; storages with another scope have other items. ``watch`` is
+    told what the user should know.
 
     Every method may raise the errors of the backend, and StorageError for an item that cannot be stored or read as its
     type. Reads include the changes that are staged in ``store``; others do not see them.
     """
 
-    def __init__(self, definition: Storage[T], store: Store, client: str, embedding: PersistEmbedding) -> None:
+    def __init__(
+        self,
+        definition: Storage[T],
+        store: Store,
+        client: str,
+        embedding: PersistEmbedding,
+        scope: str | None = None,
+        watch: StorageWatch | None = None,
+    ) -> None:
         self.definition = definition
         self._store = store
         self._form = ItemForm(definition.name, definition.type, definition.items, definition.index)
         self._embedding = embedding.using(definition.embedder)
         # Shared by all views of this storage.
-        self._stored = StoredItems(None if definition.shared else client, definition.name)
+        owner, name = None if definition.shared else client, definition.name
+        self._stored = StoredItems(owner, keys.scoped(name, scope))
+        self._common = None if scope is None else StoredItems(owner, keys.scoped(name, None))
+        """The items from before the storage had a scope."""
+        self._watch = watch or StorageWatch()
         self._client = client
 
     def through(self, store: Store) -> "PersistStorage[T]":
@@ -76,14 +119,33 @@ class PersistStorage(Generic[T]):
         type or has no texts to be found by, and ValueError for an ``id`` that is empty or too long; nothing is stored
         then.
         """
+        return (await self.upsert_many([(id, item)]))[0]
+
+    async def upsert_many(self, items: Sequence[tuple[str | None, T]]) -> builtins.list[str]:
+        """Store ``items``, each with its id or ``None``, and return their ids; see ``upsert``. Stores all or none."""
+        values = [self.encode(item, item_id) for item_id, item in items]
+        await self._fill()
+        # Created after the ids of the default items, so that they sort behind them.
+        new = _new_ids(len(items))
+        ids = [new_id if item_id is None else item_id for new_id, (item_id, _) in zip(new, items, strict=True)]
+        ttl = self._store.lifetimes.storage
+        await self._write(*(Put(self._key(each), value, ttl) for each, value in zip(ids, values, strict=True)))
+        return ids
+
+    def encode(self, item: T, id: str | None = None) -> bytes:  # noqa: A002 (as above)
+        """Return the stored form of ``item``. Raises the errors of ``upsert``, and stores nothing."""
         if id is not None:
             self._key(id)
-        value = self._form.encode(item, "new" if id is None else id)
-        await self._fill()
-        # Created after the ids of the default items, so that it sorts behind them.
-        new = _new_ids(1)[0] if id is None else id
-        await self._write(Put(self._key(new), value, self._store.lifetimes.storage))
-        return new
+        return self._form.encode(item, "new" if id is None else id)
+
+    @property
+    def default_items(self) -> Sequence[T]:
+        """The items of the definition."""
+        return self._form.defaults
+
+    async def stored_items(self) -> dict[str, bytes]:
+        """Return the stored form of all items by id, in the order of the ids."""
+        return await self._read()
 
     async def get(self, id: str) -> T | None:  # noqa: A002 (as above)
         """Return the item ``id``, or ``None`` when there is none."""
@@ -117,7 +179,7 @@ class PersistStorage(Generic[T]):
         return False
 
     async def clear(self) -> int:
-        """Remove all items and return how many there were. The default items do not return."""
+        """Remove all items and return how many there were. Default items do not return, but see ``follow``."""
         values = await self._read()
         if values:
             await self._write(*(Delete(self._key(item_id)) for item_id in values))
@@ -154,7 +216,8 @@ class PersistStorage(Generic[T]):
         return [Hit(item_id, self._form.decode(item_id, values[item_id]), each) for item_id, each in best]
 
     async def _index(self, values: dict[str, bytes]) -> SearchIndex:
-        index = await build_index(values, self._form.texts, self._embedding, self._stored.index)
+        progress = partial(self._watch.embedding, self.definition.name)
+        index = await build_index(values, self._form.texts, self._embedding, self._stored.index, progress)
         if values is self._stored.items:
             # An index with staged changes is not cached: other views use the cache too.
             self._stored.index = index
@@ -174,20 +237,43 @@ class PersistStorage(Generic[T]):
         both = committed | {self._stored.id(key): value for key, value in changed.items()}
         return {item_id: value for item_id, value in sorted(both.items()) if value is not None}
 
-    async def _fill(self) -> None:
-        """Store the default items, unless that has been done."""
-        ttl = self._store.lifetimes.storage
-        if self._stored.filled and ttl is None:
-            return
-        if await self._store.backend.get(self._stored.version_key) is None:
-            values = [self._form.encode(item, f"default {at}") for at, item in enumerate(self._form.defaults)]
-            puts = [Put(self._key(new), value, ttl) for new, value in zip(_new_ids(len(values)), values, strict=True)]
-            # On a Conflict, another process was faster and stored the same items.
+    async def follow(self, *, force: bool = False, dry_run: bool = False) -> Update:
+        """Store what has changed in the default items since they were stored; return what that was.
+
+        What a tool or a user has changed or removed stays so, unless ``force`` is set: then all default items are
+        stored as they are defined. Items that were added stay in either case. A ``dry_run`` writes nothing.
+        """
+        backend, ttl = self._store.backend, self._store.lifetimes.storage
+        embedder = self._embedding.embedder.name
+        follower = Follower(backend, self._form, self._stored, self._common, embedder, ttl, _new_ids)
+        while True:
+            plan = await follower.plan(force=force)
+            if dry_run:
+                return plan.update
+            # On a Conflict, another process was faster.
             with suppress(Conflict):
-                await self._store.backend.commit(
-                    Expect(self._stored.version_key, None), *puts, *self._changed([put.key for put in puts])
-                )
+                if plan.writes:
+                    await backend.commit(*plan.writes)
+                break
         self._stored.filled = True
+        if plan.is_new and embedder == self._watch.substitute:
+            self._watch.report(MISSING)
+        if plan.update and not plan.is_new and not force:
+            self._watch.report(plan.update.summary(self.definition.name))
+        return plan.update
+
+    async def is_stored(self) -> bool:
+        """Whether the storage has ever been used."""
+        return await self._store.backend.get(self._stored.version_key) is not None
+
+    async def _fill(self) -> None:
+        """Store the default items, unless that has been done, and follow their definition once."""
+        if self._stored.filled:
+            # They may have expired.
+            if self._store.lifetimes.storage is None or await self.is_stored():
+                return
+            self._stored.filled = False
+        await self.follow()
 
     async def _write(self, *writes: Put | Delete) -> None:
         if self._store.changes is not None:
@@ -214,7 +300,7 @@ class PersistStorage(Generic[T]):
             raise ValueError(
                 f"id {item_id!r:.60}: expected 1 to 200 characters, of which all but A-Z a-z 0-9 _.@+- count 3 a byte"
             )
-        return self._stored.prefix + escaped
+        return self._stored.key(item_id)
 
 
 def _new_ids(number: int) -> list[str]:

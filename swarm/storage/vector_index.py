@@ -23,6 +23,9 @@ _BATCH = 1000
 """The number of items that are embedded before other tasks of this process get a turn."""
 _SPARE = 64
 
+Progress = Callable[[int, int], object]
+"""Is given how many of the new items are embedded, and how many there are."""
+
 Texts = Callable[[str, bytes], Sequence[str]]
 """From an item's id and stored form to the texts by which it is found."""
 
@@ -158,7 +161,11 @@ class SearchIndex:
 
 
 async def build_index(
-    raws: Mapping[str, bytes], texts: Texts, embedding: PersistEmbedding, previous: SearchIndex | None = None
+    raws: Mapping[str, bytes],
+    texts: Texts,
+    embedding: PersistEmbedding,
+    previous: SearchIndex | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> SearchIndex:
     """Return the index of ``raws``, the stored items by id; vectors of unchanged items are taken from ``previous``.
 
@@ -170,15 +177,18 @@ async def build_index(
     new = [item_id for item_id in raws if item_id not in index.raws]
     for first in range(0, len(new), _BATCH):
         batch = new[first : first + _BATCH]
+        progress(first, len(new))
         each = [tuple(texts(item_id, raws[item_id])) or ("",) for item_id in batch]
         vectors = await embedding.vectors([text for some in each for text in some])
         if not index.ids:
             index = _empty(vectors.shape[1])
         if vectors.shape[1] != index.dimension:
             # The earlier rows have the dimension of a stale cache, or all texts were blank.
-            return await build_index(raws, texts, embedding)
+            return await build_index(raws, texts, embedding, progress=progress)
         index = index.extended(batch, [len(some) for some in each], vectors, len(vectors) * len(new) // len(batch))
         await asyncio.sleep(0)
+    if new:
+        progress(len(new), len(new))
     return replace(index, raws=raws)
 
 

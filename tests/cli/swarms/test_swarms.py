@@ -361,7 +361,7 @@ def test_what_needs_approval_off_a_terminal(flags, settings, status, program):
     Path(program.home, ".config/swarmchat/config.toml").write_text(settings)
     done = program.invoke("chat", "-S", "office.py", *flags, "mail bob")
     assert done.code == 0
-    sent = json.loads(ok(program, "memory", "--json"))
+    sent = json.loads(ok(program, "memory", "-S", "office.py", "--json"))
     if status == "ok":
         assert (done.out, sent) == ("Done: sent to bob\n", {"mailed": "bob"})
         assert '  clerk · send_mail({"to": "bob"})  ok: sent to bob\n' in done.err

@@ -738,10 +738,11 @@ def test_memory_is_of_the_client_and_of_all_its_sessions(backend_url):
             await memory.remove("locale")
             assert await memory.all() == {"name": "Ann"}
             await memory.clear()
-        assert await PersistMemory(Store(backend), "ann").all() == {}
-        assert await backend.get(keys.memory("ann")) is None
+        memory = PersistMemory(Store(backend), "ann", SWARM.scope)
+        assert await memory.all() == {}
+        assert await backend.get(memory.key) is None
         with pytest.raises(TypeError):
-            await PersistMemory(Store(backend), "ann").set("x", object())
+            await memory.set("x", object())
         await backend.close()
 
     run(scenario())

@@ -135,7 +135,7 @@ MISTAKES = [
         LOOK,
         'swarm = Swarm("s", [Agent("a", tools=[look])], storages=[Storage("f", items=lambda: 1 / 0, index=str)])',
         "error",
-        "storage f: its items cannot be made",
+        "storage f: storage 'f': the function that returns its items failed",
     ),
     (
         LOOK,

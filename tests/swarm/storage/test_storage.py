@@ -396,7 +396,7 @@ class TestOthers:
             def __init__(self, inner: Backend) -> None:
                 super().__init__(inner)
                 self.readers: asyncio.Queue[asyncio.Event] = asyncio.Queue()
-                self.open = False
+                self.open = True
 
             async def get_many(self, wanted: Sequence[str]) -> list[bytes | None]:
                 if not self.open:
@@ -410,6 +410,7 @@ class TestOthers:
             here, there = make(backend, WORDS), make(backend, WORDS)
             await there.upsert("one")
             assert await here.list() == ["one"]
+            backend.open = False
             reads, gates = [], []
             for word in ("two", "three"):
                 await there.upsert(word)
@@ -726,6 +727,11 @@ class TestUnreadable:
                 if self.failing:
                     raise BackendUnavailable("away")
                 return await super().get(key)
+
+            async def get_many(self, wanted: Sequence[str]) -> list[bytes | None]:
+                if self.failing:
+                    raise BackendUnavailable("away")
+                return await super().get_many(wanted)
 
         async def check() -> None:
             backend = Failing(MemoryBackend())
