@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     )
     from swarmchat.swarm.conversation.settings import SessionSettings as SessionSettings
     from swarmchat.swarm.errors import (
-        BadRecord as BadRecord, CompactFailed as CompactFailed, ConnectionSettingsError as ConnectionSettingsError,
+        AskError as AskError, BadRecord as BadRecord, CompactFailed as CompactFailed,
+        ConnectionSettingsError as ConnectionSettingsError,
         ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
         HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
         ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder as NgramEmbedder
     from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder as OpenAIEmbedder
     from swarmchat.swarm.storage.storage import PersistStorage as PersistStorage, Storage as Storage
+    from swarmchat.swarm.tools.asking import FormField as FormField, UserQuestion as UserQuestion
     from swarmchat.swarm.tools.context import Context as Context
     from swarmchat.swarm.tools.tool import Tool as Tool, tool as tool
 # fmt: on
@@ -106,7 +108,7 @@ _NAMES = {
     """,
     "conversation.settings": "SessionSettings",
     "errors": """
-        BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
+        AskError BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
         HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
         RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
@@ -136,6 +138,7 @@ _NAMES = {
     "storage.ngram_embedder": "NgramEmbedder",
     "storage.openai_embedder": "OpenAIEmbedder",
     "storage.storage": "PersistStorage Storage",
+    "tools.asking": "FormField UserQuestion",
     "tools.context": "Context",
     "tools.tool": "Tool tool",
 }

@@ -18,10 +18,11 @@ from swarmchat.swarm.context.builder import Budget, RequestContext
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
+from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.errors import LogLost, OverBudget, SessionBusy
-from swarmchat.swarm.models.base import DiscoverableModel, MessageDigest, Model, ModelRequest, ToolCall
+from swarmchat.swarm.errors import AskError, LogLost, OverBudget, SessionBusy
+from swarmchat.swarm.models.base import Answer, DiscoverableModel, MessageDigest, Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
@@ -29,6 +30,7 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive
+from swarmchat.swarm.tools.asking import Answerer, UserQuestion, ask_model
 from swarmchat.swarm.tools.context import Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.output import OutputType
     from swarmchat.swarm.tools.tool import Tool
 
+ModelAsker = Callable[[Model, ModelRequest, Outcome], Awaitable[Answer]]
+UserAsker = Callable[[UserQuestion, Outcome], Awaitable[Any]]
 ToolRunner = Callable[["Tool", Context, dict[str, object], Outcome], Awaitable[str]]
 
 Approver = Callable[["Tool", ToolCall], Awaitable[bool | str]]
@@ -57,6 +61,7 @@ class Conversation:
         approver: Approver | None,
         clock: Callable[[], datetime],
         deps: object = None,
+        answerer: Answerer | None = None,
     ) -> None:
         own_states = [state for state in swarm.states if not state.shared]
         companions = [keys.session_swarm(info.client, info.id)]
@@ -70,6 +75,14 @@ class Conversation:
         """What tools, prompts and conditions get as ``ctx.deps``."""
         self.run_tool: ToolRunner = lambda tool, ctx, arguments, outcome: tool.run(ctx, arguments)
         """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
+        self.answerer = answerer
+        """Asks the user what a tool wants to know; ``None``: nobody can be asked."""
+        self.ask_model: ModelAsker = ask_model
+        """Asks a model for a tool; a replay repeats the recorded answer instead."""
+        self.ask_user: UserAsker = self._ask_user
+        """Asks the user for a tool; a replay repeats the recorded answer instead."""
+        self.user_is_free = asyncio.Lock()
+        """Held while a tool asks the user: one question at a time."""
         self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
         self.navigation = Navigation(swarm.initial)
         self.view = View(self.journal.log, swarm.initial)
@@ -82,9 +95,7 @@ class Conversation:
         """The stored active agent, if the swarm does not have it and the default agent took over."""
         self._notices: list[str] = []
         self._discovered_model: Model | None = None
-        self._model = model
-        self._models = models
-        self._named_models: dict[str, Model] = {}
+        self._models = Models(model, models)
         self._presence = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
         self._online_since = timestamp(self.journal.now())
         self._announced_agent = ""
@@ -110,8 +121,7 @@ class Conversation:
         """Store unsaved records, if the backend is available now, and release the lease."""
         try:
             await self._presence.leave()
-            for model in self._named_models.values():
-                await model.close()
+            await self._models.close()
         finally:
             await self.journal.close()
 
@@ -128,21 +138,20 @@ class Conversation:
     @property
     def model(self) -> Model:
         """The model of the active agent."""
-        name = self.agent.model
-        if name is None or self._models is None:
-            return self._model
-        if name not in self._named_models:
-            self._named_models[name] = self._models(name)
-        return self._named_models[name]
+        return self.model_named(None)
 
     @model.setter
     def model(self, model: Model) -> None:
-        self._model = model
+        self._models.default = model
+
+    def model_named(self, name: str | None) -> Model:
+        """Return the model ``name``; ``None`` for that of the active agent."""
+        return self._models.named(name or self.agent.model)
 
     @property
     def has_one_model(self) -> bool:
         """Whether one model answers for all agents, also for those that name another one."""
-        return self._models is None
+        return self._models.is_one
 
     @property
     def placeholder(self) -> str:
@@ -244,6 +253,11 @@ class Conversation:
             return False if self.approver is None else await self.approver(tool, call)
         return rule == "auto"
 
+    async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
+        if self.answerer is None:
+            raise AskError(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
+        return await self.answerer(question)
+
     async def prepare(
         self,
         pending: Sequence[Record] = (),
@@ -316,10 +330,10 @@ class Conversation:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
         try:
             try:
-                appended = await self.journal.commit(batch, changes, keep=keep, model=self._model.name)
+                appended = await self.journal.commit(batch, changes, keep=keep, model=self._models.default.name)
             except LogLost as lost:
                 await run_to_completion(self._restore_log(lost, batch.records if batch is not None and keep else ()))
-                appended = await self.journal.commit(batch, changes, keep=keep, model=self._model.name)
+                appended = await self.journal.commit(batch, changes, keep=keep, model=self._models.default.name)
         except (BackendError, LogLost, SessionBusy):
             self.view.rebuild()
             raise

@@ -190,8 +190,10 @@ class _Replay:
         conversation.about = about
         conversation.follows = not self.live
         conversation.initial_reserve = conversation.settings.reserve
+        tools = ReplayTools(self.recording, conversation, real=self.mode == "tools", live=self.live)
+        conversation.ask_user = tools.ask_user
         if not self.live:
-            tools = ReplayTools(self.recording, conversation, real=self.mode == "tools")
+            conversation.ask_model = tools.ask_model
             conversation.run_tool = tools.run
             conversation.approver = tools.approve
             conversation.settings = replace(conversation.settings, approve={"*": "ask"})
@@ -299,7 +301,7 @@ class _Replay:
         """Run one turn, and stop it where it was stopped. Its records hold what ended it."""
         self.recording.begin(action)
         output = recorded_output(action, check=self.live) if "output" in action.records[0].data else None
-        turn = asyncio.ensure_future(_run(session, action.asked, output))
+        turn = asyncio.ensure_future(_run(session, action.question, output))
         stop = asyncio.ensure_future(self.recording.stop.wait())
         try:
             await asyncio.wait({turn, stop}, return_when=asyncio.FIRST_COMPLETED)

@@ -26,6 +26,7 @@ from swarmchat.swarm.session.hand_call import HandCall, call_by_hand
 from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, find_or_make
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
+from swarmchat.swarm.tools.asking import Answerer
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
@@ -82,6 +83,7 @@ class Session:
         settings: SessionSettings | None = None,
         models: Callable[[str], Model] | None = None,
         approver: Approver | None = None,
+        answerer: Answerer | None = None,
         deps: object = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
@@ -94,6 +96,7 @@ class Session:
         and with the key of the openai package's variables; what is opened for them is closed with the session.
         ``swarm`` may be a single agent. ``models`` makes the model for an agent that names one; without it, ``model``
         answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied.
+        ``answerer`` asks the user what a tool wants to know; without one, ``ctx.ask_user`` fails.
         ``deps`` is what tools, prompts and conditions get as ``ctx.deps``; nothing of it is stored. A new session is
         stored with its first turn. Raises SessionBusy if it is open already, BadRecord when it was
         written by a newer program, and the backend's errors.
@@ -113,7 +116,9 @@ class Session:
                     owned.append(answering)
                 info = await find_or_make(store, client, name, agents, settings, clock, rng)
                 options = settings or SessionSettings()
-                conversation = Conversation(store, info, agents, options, answering, models, approver, clock, deps)
+                conversation = Conversation(
+                    store, info, agents, options, answering, models, approver, clock, deps, answerer
+                )
                 await conversation.open()
             except BaseException:
                 for each in owned:

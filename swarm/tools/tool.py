@@ -105,6 +105,7 @@ class Tool:
             arguments = {self.signature.context: ctx, **arguments}
         try:
             async with asyncio.timeout(self.timeout) as limit:
+                ctx.limit = limit
                 if inspect.iscoroutinefunction(self.function):
                     result = await self.function(**arguments)
                 else:

@@ -114,6 +114,8 @@ class TurnRecorder:
         """Add the results of calls, in the order of the calls, and the changes that the tools made."""
         for outcome in outcomes:
             call = outcome.call
+            for kind, asked in outcome.asked:
+                self.add(kind, call=call.id, **asked)
             message = {"role": "tool", "tool_call_id": call.id, "content": outcome.result}
             tokens = self._conversation.count(message, parallel=len(outcomes) > 1)
             data = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}

@@ -11,10 +11,12 @@ from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.agent import handoff_target
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
+from swarmchat.swarm.errors import AskError
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.tools.context import Outcome, ToolFailure, ToolTimeoutError
 from swarmchat.swarm.tools.toolset import Toolset
+from swarmchat.swarm.turn.asking import ToolAsking
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
@@ -138,6 +140,7 @@ class ToolCalls:
         now = asyncio.get_running_loop().time
         started = now()
         ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
+        ctx.asking = ToolAsking(self._conversation, ctx, outcome)
         try:
             result = await self._conversation.run_tool(tool, ctx, arguments, outcome)
         except ToolTimeoutError as error:
@@ -146,7 +149,7 @@ class ToolCalls:
             raise
         except Exception as error:
             outcome.error = self._conversation.last_tool_error = error
-            if not isinstance(error, ToolFailure):
+            if not isinstance(error, ToolFailure | AskError):
                 _LOGGER.error("tool %s failed", tool.name, exc_info=error)
             self._refuse(outcome, _bounded(_reason(error), self._conversation.settings.max_result))
         else:
@@ -193,6 +196,6 @@ def _bounded(text: str, limit: int) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ToolFailure):
+    if isinstance(error, ToolFailure | AskError):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
