@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder as OpenAIEmbedder
     from swarmchat.swarm.storage.storage import PersistStorage as PersistStorage, Storage as Storage
     from swarmchat.swarm.tools.asking import FormField as FormField, UserQuestion as UserQuestion
-    from swarmchat.swarm.tools.context import Context as Context
+    from swarmchat.swarm.tools.context import Context as Context, Denied as Denied
     from swarmchat.swarm.tools.tool import Tool as Tool, tool as tool
 # fmt: on
 
@@ -139,7 +139,7 @@ _NAMES = {
     "storage.openai_embedder": "OpenAIEmbedder",
     "storage.storage": "PersistStorage Storage",
     "tools.asking": "FormField UserQuestion",
-    "tools.context": "Context",
+    "tools.context": "Context Denied",
     "tools.tool": "Tool tool",
 }
 """The modules of this package with the public names of each; a test compares it with the imports for types."""

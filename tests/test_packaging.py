@@ -31,7 +31,7 @@ PUBLIC = {
     """,
     "swarmchat.swarm": """
         Adapted Agent Answer AskError BadRecord Ban Budget CompactFailed ConnectionSettingsError Context
-        ContextTooLong DefinitionError DemoModel DemoRule Difference Embedder EmbeddingError Event Fault
+        ContextTooLong DefinitionError DemoModel DemoRule Denied Difference Embedder EmbeddingError Event Fault
         FellBack FormField Group GroupBuilder Groups HandedOver HandoffLoop HookError LearnedAdaptations
         Lifetimes LimitReached LogLost Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound
         ModelRefused ModelRequest ModelUnavailable NetworkForbidden NgramEmbedder NothingToCompact

@@ -9,6 +9,7 @@ from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
+from swarmchat.cli.chat.questions import QuestionPrompt, Questions
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.prompt.prompt import Prompt
 from swarmchat.cli.render.renderer import Renderer
@@ -40,8 +41,9 @@ class Repl:
         """Whether the user stopped the last work."""
         self._prompt = Prompt(chat, renderer, self._stop)
         self._queue = self._prompt.queue
-        self._approvals = Approvals(chat, renderer, self._prompt)
-        chat.session.conversation.approver = self._approvals.ask
+        self._questions = QuestionPrompt(renderer, self._prompt)
+        chat.session.conversation.approver = Approvals(chat, self._questions).ask
+        chat.session.conversation.answerer = Questions(self._questions).ask
         renderer.show_typed(self._prompt.typing_status)
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
 
@@ -71,7 +73,7 @@ class Repl:
                     return
 
     def _interrupt(self, name: str) -> None:
-        if self._approvals.interrupt():
+        if self._questions.interrupt():
             return
         if self._work is not None:
             self._stop()

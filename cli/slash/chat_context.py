@@ -24,4 +24,5 @@ class ChatContext:
         """Close the open session, and open the session ``name`` in its place."""
         previous, self.session = self.session, await self.open_session(name)
         self.session.conversation.approver = previous.approver
+        self.session.conversation.answerer = previous.conversation.answerer
         await previous.close()

@@ -31,7 +31,7 @@ from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive
 from swarmchat.swarm.tools.asking import Answerer, UserQuestion, ask_model
-from swarmchat.swarm.tools.context import Context, Outcome
+from swarmchat.swarm.tools.context import Context, Denied, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
 
@@ -43,8 +43,9 @@ ModelAsker = Callable[[Model, ModelRequest, Outcome], Awaitable[Answer]]
 UserAsker = Callable[[UserQuestion, Outcome], Awaitable[Any]]
 ToolRunner = Callable[["Tool", Context, dict[str, object], Outcome], Awaitable[str]]
 
-Approver = Callable[["Tool", ToolCall], Awaitable[bool | str]]
-"""Asks the user whether a tool may be called. Returns True, False, or a text: the arguments to call it with instead."""
+Approver = Callable[["Tool", ToolCall], Awaitable[bool | str | Denied]]
+"""Asks the user whether a tool may be called. Returns True, False, a text: the arguments to call it with instead, or
+Denied with the reason for the model."""
 
 
 class Conversation:
@@ -240,7 +241,7 @@ class Conversation:
         loop = asyncio.get_running_loop()
         return Context(self.info.client, self.info.id, self.agent.name, primitives, call_id, loop=loop, deps=self.deps)
 
-    async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str:
+    async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str | Denied:
         """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver.
 
         ``guess`` says that the model wrote the call as text.

@@ -13,7 +13,8 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.script import Action, Output, Result
-from swarmchat.swarm.tools.context import ArgumentsError, Outcome, ToolFailure
+from swarmchat.swarm.tools.context import ArgumentsError, Denied, Outcome, ToolFailure
+from swarmchat.swarm.turn.tool_execution import DENIED_BECAUSE
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.conversation import Conversation
@@ -152,9 +153,11 @@ class ReplayTools:
         self._asked: dict[str, deque[Record]] = {}
         """What the tools that run asked when they were recorded, by the ids of their calls."""
 
-    async def approve(self, tool: "Tool", call: ToolCall) -> bool | str:
+    async def approve(self, tool: "Tool", call: ToolCall) -> bool | str | Denied:
         """Whether the call was allowed in the recording; its arguments, if the user edited them."""
         result = self._results[call.id] = self._recording.next_result(call, needed=not self._real)
+        if result is not None and result.status == "denied" and result.text.startswith(DENIED_BECAUSE):
+            return Denied(result.text.removeprefix(DENIED_BECAUSE))
         if result is None or result.arguments is None:
             return result is None or result.status != "denied"
         try:

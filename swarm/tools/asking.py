@@ -1,16 +1,16 @@
-"""What a tool asks while it runs: a question to the user, and who carries questions out."""
+"""What a tool asks while it runs: a question to the user, or a request to a model."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Answer, Model, ModelRequest
+from swarmchat.swarm.tools.context import ArgumentsError, Outcome
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.tools.context import Outcome
     from swarmchat.swarm.tools.output import OutputType
 
 
@@ -70,8 +70,6 @@ class UserQuestion:
 
     def check(self, answer: object) -> Any:
         """Return ``answer`` as the tool gets it. Raises ArgumentsError if it is not what was asked for."""
-        from swarmchat.swarm.tools.context import ArgumentsError
-
         match self.kind:
             case "form" if self.form is not None:
                 return self.form.parse(encode_json(answer).decode())
@@ -101,17 +99,7 @@ Answerer = Callable[[UserQuestion], Awaitable[Any]]
 """Asks the user. Returns what ``UserQuestion.check`` accepts, or ``None`` if the user does not want to answer."""
 
 
-class Asking(Protocol):
-    """Carries out what a tool asks; the turn provides it."""
-
-    async def ask_model(self, prompt: Any, output: Any, model: Model | str | None) -> Any:
-        """Ask a model; see ``Context.ask``."""
-
-    async def ask_user(self, text: str, choices: Sequence[str], output: Any) -> Any:
-        """Ask the user; see ``Context.ask_user``."""
-
-
-async def ask_model(model: Model, request: ModelRequest, outcome: "Outcome") -> Answer:
+async def ask_model(model: Model, request: ModelRequest, outcome: Outcome) -> Answer:
     """Return the whole answer of ``model`` to the request of a tool."""
     answer = Answer()
     async with aclosing(model.stream(request)) as events:

@@ -11,7 +11,6 @@ from swarmchat.swarm.context.normalize import NO_RESULT
 from swarmchat.swarm.models.base import Model, ToolCall
 from swarmchat.swarm.persistence.records import RecordType
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.tools.asking import Asking
 
 if TYPE_CHECKING:
     from swarmchat.swarm.primitives.memory import PersistMemory
@@ -44,6 +43,16 @@ class PrimitiveAccess(Protocol):
 
     def check_agent(self, name: str) -> None:
         """Raise DefinitionError unless the swarm has an agent ``name``."""
+
+
+class Asking(Protocol):
+    """Carries out what a tool asks; the turn provides it."""
+
+    async def ask_model(self, prompt: Any, output: Any, model: Model | str | None) -> Any:
+        """Ask a model; see ``Context.ask``."""
+
+    async def ask_user(self, text: str, choices: Sequence[str], output: Any) -> Any:
+        """Ask the user; see ``Context.ask_user``."""
 
 
 @dataclass
@@ -145,6 +154,13 @@ class Context(Generic[DepsT]):
         if self.loop is None:
             raise RuntimeError("ctx.wait works only in tools that are not async: use await instead")
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The decision of an approver that a call is not carried out, with a reason for the model."""
+
+    reason: str = ""
 
 
 class ArgumentsError(Exception):

@@ -14,7 +14,7 @@ from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
 from swarmchat.swarm.errors import AskError
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.tools.context import Outcome, ToolFailure, ToolTimeoutError
+from swarmchat.swarm.tools.context import Denied, Outcome, ToolFailure, ToolTimeoutError
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.asking import ToolAsking
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 EDITED = "The user changed the arguments to "
 """How the result of a call begins whose arguments the user edited; JSON, a full stop and the tool's result follow."""
+
+_DENIED = "Denied: the user did not allow this call. Do not make it again; say what you would have done."
+DENIED_BECAUSE = "Denied: the user did not allow this call, and says: "
+"""How the result of a denied call begins; the reason follows."""
 
 _LOGGER = logging.getLogger("swarmchat.tools")
 # Without a handler, Python would print errors on the terminal of a program that uses the library.
@@ -130,10 +134,11 @@ class ToolCalls:
         if isinstance(answer, str) and answer != outcome.call.arguments:
             # The approver has checked the new arguments: invalid ones are a defect there, and end the turn.
             outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
-        if answer is not False:
+        if answer is not False and not isinstance(answer, Denied):
             return True
         outcome.status = "denied"
-        outcome.result = "Denied: the user did not allow this call. Do not make it again; say what you would have done."
+        reason = answer.reason if isinstance(answer, Denied) else ""
+        outcome.result = f"{DENIED_BECAUSE}{reason}" if reason else _DENIED
         return False
 
     async def _carry_out(self, outcome: Outcome, tool: "Tool", arguments: dict[str, object]) -> None:
