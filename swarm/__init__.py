@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
+    from swarmchat.swarm.conversation.hooks import Hooks as Hooks
     from swarmchat.swarm.conversation.settings import SessionSettings as SessionSettings
     from swarmchat.swarm.errors import (
         AskError as AskError, BadRecord as BadRecord, CompactFailed as CompactFailed,
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
         ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
         NetworkForbidden as NetworkForbidden,
         NothingToCompact as NothingToCompact, OutputError as OutputError, OverBudget as OverBudget,
-        PinError as PinError, RepeatedCall as RepeatedCall, RequestLimit as RequestLimit, ScriptError as ScriptError,
+        PinError as PinError, RepeatedCall as RepeatedCall, RequestDenied as RequestDenied,
+        RequestLimit as RequestLimit,
+        ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
         TranscriptError as TranscriptError,
     )
@@ -106,12 +109,13 @@ _NAMES = {
         Event HandedOver OutputDelta ReasoningDelta Refused Rescued Retrying Rotated TextDelta ToolFinished
         ToolStarted TurnEnded Warned
     """,
+    "conversation.hooks": "Hooks",
     "conversation.settings": "SessionSettings",
     "errors": """
         AskError BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
         HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
-        RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
+        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
     "importers.detect": "Transcript open_transcript",
     "models.base": "Adapted Answer FellBack Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",

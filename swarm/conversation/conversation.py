@@ -18,6 +18,7 @@ from swarmchat.swarm.context.builder import Budget, RequestContext
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
+from swarmchat.swarm.conversation.hooks import HookChain, Hooks
 from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
@@ -63,6 +64,7 @@ class Conversation:
         clock: Callable[[], datetime],
         deps: object = None,
         answerer: Answerer | None = None,
+        hooks: Sequence[Hooks] = (),
     ) -> None:
         own_states = [state for state in swarm.states if not state.shared]
         companions = [keys.session_swarm(info.client, info.id)]
@@ -76,6 +78,7 @@ class Conversation:
         """What tools, prompts and conditions get as ``ctx.deps``."""
         self.run_tool: ToolRunner = lambda tool, ctx, arguments, outcome: tool.run(ctx, arguments)
         """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
+        self.hooks = HookChain(hooks)
         self.answerer = answerer
         """Asks the user what a tool wants to know; ``None``: nobody can be asked."""
         self.ask_model: ModelAsker = ask_model

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm import errors
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.errors import ContextTooLong, ModelError, ScriptError
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk, ToolCall
 from swarmchat.swarm.persistence import keys
@@ -211,6 +212,22 @@ class ReplayTools:
                 return record.data
         self._recording.missing = self._recording.missing or f"an answer to what {outcome.call.name} asked ({kind})"
         raise ToolFailure(f"the transcript holds no answer to what the tool asked ({kind})")
+
+
+class RecordedHandoffs(Hooks):
+    """Does with handoffs what the hooks of the recorded session did."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    async def before_handoff(self, ctx: "Context", target: str) -> str | Denied | None:
+        """Return the recorded target, or the recorded refusal."""
+        results = self._recording.outputs[-1].results.get(ctx.call_id) if self._recording.outputs else None
+        if not results:
+            return None
+        if results[0].status == "denied":
+            return Denied(results[0].text.removeprefix(DENIED_BECAUSE))
+        return results[0].handoff
 
 
 def _asked(record: Record) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from swarmchat.backends import Append, Backend, Delete, Put, Write
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ModelError, PinError, SwarmError
 from swarmchat.swarm.importers.record_builder import moment_of
@@ -37,7 +38,7 @@ from swarmchat.swarm.replay.expectations import (
 )
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
-from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, ReplayTools
+from swarmchat.swarm.replay.recorded_model import RecordedHandoffs, Recording, ReplayModel, ReplayTools
 from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
 from swarmchat.swarm.replay.script import Action, split_actions
@@ -193,6 +194,7 @@ class _Replay:
         tools = ReplayTools(self.recording, conversation, real=self.mode == "tools", live=self.live)
         conversation.ask_user = tools.ask_user
         if not self.live:
+            conversation.hooks = HookChain([RecordedHandoffs(self.recording)])
             conversation.ask_model = tools.ask_model
             conversation.run_tool = tools.run
             conversation.approver = tools.approve

@@ -103,7 +103,7 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
 def _new_action(record: Record, current: Action | None) -> Action | None:
     """Return the action that ``record`` begins; ``None`` if the record belongs to ``current``."""
     data = record.data
-    if data.get("given") is True or (record.type in ASKED and data.get("call") == BY_HAND):
+    if data.get("given") is True or data.get("hook") is True or (record.type in ASKED and data.get("call") == BY_HAND):
         return Action("given", [record])
     if record.type == "user":
         return Action("ask", [record], text="".join(texts_of(record.message)))

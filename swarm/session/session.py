@@ -16,6 +16,7 @@ from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Approver, Conversation
+from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.records import Record
@@ -84,6 +85,7 @@ class Session:
         models: Callable[[str], Model] | None = None,
         approver: Approver | None = None,
         answerer: Answerer | None = None,
+        hooks: Sequence[Hooks] = (),
         deps: object = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
@@ -97,6 +99,7 @@ class Session:
         ``swarm`` may be a single agent. ``models`` makes the model for an agent that names one; without it, ``model``
         answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied.
         ``answerer`` asks the user what a tool wants to know; without one, ``ctx.ask_user`` fails.
+        ``hooks`` see, change or refuse what happens around turns, requests, tools and handoffs.
         ``deps`` is what tools, prompts and conditions get as ``ctx.deps``; nothing of it is stored. A new session is
         stored with its first turn. Raises SessionBusy if it is open already, BadRecord when it was
         written by a newer program, and the backend's errors.
@@ -117,7 +120,7 @@ class Session:
                 info = await find_or_make(store, client, name, agents, settings, clock, rng)
                 options = settings or SessionSettings()
                 conversation = Conversation(
-                    store, info, agents, options, answering, models, approver, clock, deps, answerer
+                    store, info, agents, options, answering, models, approver, clock, deps, answerer, hooks
                 )
                 await conversation.open()
             except BaseException:

@@ -137,7 +137,7 @@ def test_a_denial_tells_the_model_why(office):
     with office.chat("chat", "-S", "office.py") as screen:
         ask(screen, "mail bob")
         screen.send("n write to carl instead" + ENTER)
-        screen.wait_for("the user did not allow this call, and says: write to carl instead")
+        screen.wait_for("this call was not allowed: write to carl instead")
         assert sent(office) == []
 
 
