@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 class Hooks:
-    """The base class of hooks: override what you need; a method may be async or not.
+    """The base class of hooks: override what you need.
 
     Return ``None`` to leave things as they are, another value to change them, or ``Denied("why")`` to refuse. What
     ``ctx`` changes takes effect at once. An error in a hook ends the turn, as HookError.
