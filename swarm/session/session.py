@@ -23,7 +23,6 @@ from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.hand_call import HandCall, call_by_hand
 from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, find_or_make
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
@@ -32,6 +31,7 @@ from swarmchat.swarm.tools.asking import Answerer
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
     from swarmchat.swarm.session.compaction import Compacted
+    from swarmchat.swarm.session.hand_call import HandCall
     from swarmchat.swarm.session.reply import Reply
     from swarmchat.swarm.tools.tool import Tool
     from swarmchat.swarm.turn.question import Asked
@@ -285,12 +285,14 @@ class Session:
         """Store the records that earlier commits could not. Raises the backend's errors."""
         await self.conversation.flush()
 
-    async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> HandCall:
+    async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> "HandCall":
         """Call ``tool`` by hand as ``agent``, and store what it changes. ``arguments`` have been checked.
 
         The call needs no approval, and a handoff is returned but not made: both are up to the caller. Raises
         ToolFailure and the backend's errors, and changes nothing then.
         """
+        from swarmchat.swarm.session.hand_call import call_by_hand
+
         async with self._lock:
             return await call_by_hand(self.conversation, tool, arguments, agent)
 
