@@ -23,7 +23,7 @@ from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, find_or_make
+from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.asking import Answerer
@@ -105,9 +105,15 @@ class Session:
         written by a newer program, and the backend's errors.
         """
 
+        check_arguments(
+            {"backend": backend, "model": model, "client": client, "name": name, "settings": settings}
+            | {"models": models, "approver": approver, "answerer": answerer, "hooks": hooks}
+        )
+        agents = as_swarm(swarm)
+
         async def opened() -> "Session":
             owned: list[Backend | Model] = []
-            agents, store, answering = as_swarm(swarm), backend, model
+            store, answering = backend, model
             try:
                 if isinstance(store, str):
                     store = open_backend(store)
@@ -129,7 +135,7 @@ class Session:
                 raise
             return cls(conversation, owned)
 
-        return SessionOpening(opened())
+        return SessionOpening(opened)
 
     async def __aenter__(self) -> "Session":
         return self

@@ -45,7 +45,7 @@ def read_question(asked: object) -> Question:
     messages = [dict(each) if isinstance(each, Mapping) else each for each in asked]
     for index, message in enumerate(messages):
         if problem := message_problem(message):
-            raise DefinitionError(f"the message has {message!r:.80} at {index}, which {problem}: {_EXPECTED}")
+            raise DefinitionError(f"message[{index}]{'' if problem.startswith('.') else ' '}{problem}")
     if messages[-1]["role"] != "user" or not messages[-1].get("content"):
         raise DefinitionError(f"the message ends with {messages[-1]!r:.80}: {_EXPECTED}")
     return Question(messages[-1], messages[:-1])

@@ -5,13 +5,15 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.agent import handoff_target
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
-from swarmchat.swarm.errors import AskError, HookError
+from swarmchat.swarm.errors import AskError, DefinitionError, HookError
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.tools.context import ArgumentsError, Denied, Outcome, ToolFailure, ToolTimeoutError
@@ -175,6 +177,9 @@ class ToolCalls:
             self._refuse(outcome, f"the tool {error}, and may have taken effect")
         except BackendError:
             raise
+        except DefinitionError as error:
+            # A mistake of the author, which no model can do anything about.
+            raise DefinitionError(f"tool {tool.name!r}{_place(error)}: {error}") from error
         except Exception as error:
             outcome.error = self._conversation.last_tool_error = error
             if not isinstance(error, ToolFailure | AskError):
@@ -239,6 +244,12 @@ def _bounded(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}\n[cut: {len(text):,} characters, max_result allows {limit:,}; ask for less]"
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and the line of the tool in which ``error`` was raised."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if "swarmchat/swarm" not in frame.filename]
+    return f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
 
 
 def _reason(error: Exception) -> str:
