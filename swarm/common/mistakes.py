@@ -98,14 +98,13 @@ def described(error: Exception) -> str:
 def explained(cls: type[_T]) -> type[_T]:
     """Have ``cls`` raise DefinitionError for arguments that it does not have, or that are missing."""
     plain = cls.__init__
-    signature = inspect.signature(plain)
 
     @wraps(plain)
     def init(self: Any, *arguments: Any, **named: Any) -> None:
         try:
             plain(self, *arguments, **named)
         except TypeError:
-            problem = _problem(signature, arguments, named)
+            problem = _problem(inspect.signature(plain), arguments, named)
             if problem is None:
                 raise
             raise DefinitionError(f"{cls.__name__}: {problem}") from None
