@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from swarmchat.swarm.conversation.hooks import Hooks as Hooks
     from swarmchat.swarm.conversation.settings import SessionSettings as SessionSettings
+    from swarmchat.swarm.conversation.tracing import Tracing as Tracing
     from swarmchat.swarm.errors import (
         AskError as AskError, BadRecord as BadRecord, CompactFailed as CompactFailed,
         ConnectionSettingsError as ConnectionSettingsError,
@@ -111,6 +112,7 @@ _NAMES = {
     """,
     "conversation.hooks": "Hooks",
     "conversation.settings": "SessionSettings",
+    "conversation.tracing": "Tracing",
     "errors": """
         AskError BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
         HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound

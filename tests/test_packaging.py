@@ -41,11 +41,11 @@ PUBLIC = {
         Replayed Reply RequestContext RequestDenied RequestLimit Rescued Retry Retrying Rotated ScriptError
         ScriptedModel Session SessionBusy SessionInfo SessionOpening SessionSettings SessionWriter State
         StateError Storage StorageError Swarm SwarmError TextChunk TextDelta TokenCounter Tool ToolCall
-        ToolFinished ToolStarted Transcript TranscriptError TurnEnded UserQuestion Warned as_html as_jsonl
-        as_markdown as_messages as_openai build_context compare_logs computed counter_for delete_session
-        find_session fork_session latest_session list_sessions load_swarm open_transcript parse_record
-        read_conversations read_lines read_records rename_session repair_file repair_session search_sessions
-        tool
+        ToolFinished ToolStarted Tracing Transcript TranscriptError TurnEnded UserQuestion Warned as_html
+        as_jsonl as_markdown as_messages as_openai build_context compare_logs computed counter_for
+        delete_session find_session fork_session latest_session list_sessions load_swarm open_transcript
+        parse_record read_conversations read_lines read_records rename_session repair_file repair_session
+        search_sessions tool
     """,
 }
 

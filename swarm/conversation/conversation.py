@@ -18,10 +18,12 @@ from swarmchat.swarm.context.builder import Budget, RequestContext
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
-from swarmchat.swarm.conversation.hooks import HookChain, Hooks
+from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
+from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import AskError, LogLost, OverBudget, SessionBusy
 from swarmchat.swarm.models.base import Answer, DiscoverableModel, MessageDigest, Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence import keys
@@ -31,7 +33,7 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive
-from swarmchat.swarm.tools.asking import Answerer, UserQuestion, ask_model
+from swarmchat.swarm.tools.asking import UserQuestion, ask_model
 from swarmchat.swarm.tools.context import Context, Denied, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
@@ -43,10 +45,6 @@ if TYPE_CHECKING:
 ModelAsker = Callable[[Model, ModelRequest, Outcome], Awaitable[Answer]]
 UserAsker = Callable[[UserQuestion, Outcome], Awaitable[Any]]
 ToolRunner = Callable[["Tool", Context, dict[str, object], Outcome], Awaitable[str]]
-
-Approver = Callable[["Tool", ToolCall], Awaitable[bool | str | Denied]]
-"""Asks the user whether a tool may be called. Returns True, False, a text: the arguments to call it with instead, or
-Denied with the reason for the model."""
 
 
 class Conversation:
@@ -60,11 +58,8 @@ class Conversation:
         settings: SessionSettings,
         model: Model,
         models: Callable[[str], Model] | None,
-        approver: Approver | None,
         clock: Callable[[], datetime],
-        deps: object = None,
-        answerer: Answerer | None = None,
-        hooks: Sequence[Hooks] = (),
+        program: Program,
     ) -> None:
         own_states = [state for state in swarm.states if not state.shared]
         companions = [keys.session_swarm(info.client, info.id)]
@@ -73,13 +68,14 @@ class Conversation:
         self.backend = backend
         self.swarm = swarm
         self.change_settings(settings)
-        self.approver = approver
-        self.deps = deps
+        self.approver = program.approver
+        self.deps = program.deps
         """What tools, prompts and conditions get as ``ctx.deps``."""
         self.run_tool: ToolRunner = lambda tool, ctx, arguments, outcome: tool.run(ctx, arguments)
         """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
-        self.hooks = HookChain(hooks)
-        self.answerer = answerer
+        self.hooks = HookChain(program.hooks)
+        self.trace = Trace(program.tracing)
+        self.answerer = program.answerer
         """Asks the user what a tool wants to know; ``None``: nobody can be asked."""
         self.ask_model: ModelAsker = ask_model
         """Asks a model for a tool; a replay repeats the recorded answer instead."""
@@ -333,16 +329,21 @@ class Conversation:
     async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
         try:
-            try:
-                appended = await self.journal.commit(batch, changes, keep=keep, model=self._models.default.name)
-            except LogLost as lost:
-                await run_to_completion(self._restore_log(lost, batch.records if batch is not None and keep else ()))
-                appended = await self.journal.commit(batch, changes, keep=keep, model=self._models.default.name)
+            with self.trace.commit(0 if batch is None else len(batch.records)):
+                appended = await self._commit(batch, changes, keep)
         except (BackendError, LogLost, SessionBusy):
             self.view.rebuild()
             raise
         self.view.take(appended)
         await self._announce()
+
+    async def _commit(self, batch: Batch | None, changes: ChangeSet | None, keep: bool) -> list[Record]:
+        model = self._models.default.name
+        try:
+            return await self.journal.commit(batch, changes, keep=keep, model=model)
+        except LogLost as lost:
+            await run_to_completion(self._restore_log(lost, batch.records if batch is not None and keep else ()))
+            return await self.journal.commit(batch, changes, keep=keep, model=model)
 
     async def _restore_log(self, lost: LogLost, pending: Sequence[Record]) -> None:
         """Store lost records again. Raises LogLost if some are gone for good; nothing else is committed then."""

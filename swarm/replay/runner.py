@@ -19,6 +19,7 @@ from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.conversation.hooks import HookChain
+from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ModelError, PinError, SwarmError
 from swarmchat.swarm.importers.record_builder import moment_of
@@ -183,8 +184,8 @@ class _Replay:
             self._settings(),
             model_named(first),
             None if alone else model_named,
-            approver=None,
-            clock=lambda: datetime.fromisoformat(self.moment),
+            lambda: datetime.fromisoformat(self.moment),
+            Program(),
         )
         await conversation.open()
         conversation.recording = self.recording

@@ -13,6 +13,8 @@ from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.mistakes import TEXT, Expected, check_value, instance_of, many, optional
 from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.conversation.tracing import Tracing
+from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.records import timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
 
@@ -113,6 +115,7 @@ _ARGUMENTS = {
     "models": optional(Expected("a function that returns the model for a name", callable)),
     "approver": optional(Expected("an async function of a tool and its call", callable)),
     "answerer": optional(Expected("an async function of a question", callable)),
+    "tracing": optional(instance_of(Tracing, "Tracing()")),
     "hooks": many("Hooks objects", lambda value: isinstance(value, Hooks)),
 }
 
@@ -121,6 +124,15 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     """Raise DefinitionError for the first argument of ``Session.open`` that cannot be one."""
     for name, value in arguments.items():
         check_value("Session.open", name, value, _ARGUMENTS[name])
+
+
+def make_model(name: str, swarm: Swarm, owned: list[Backend | Model]) -> Model:
+    """Return the model ``name``, and add it to what is ``owned``."""
+    from swarmchat.swarm.models.named import named_model
+
+    model = named_model(name, swarm.demo)
+    owned.append(model)
+    return model
 
 
 async def find_or_make(

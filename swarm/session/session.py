@@ -15,15 +15,17 @@ from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.context.builder import RequestContext
-from swarmchat.swarm.conversation.conversation import Approver, Conversation
+from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.hooks import Hooks
+from swarmchat.swarm.conversation.program import Approver, Program
 from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.conversation.tracing import Tracing
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make
+from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make, make_model
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.asking import Answerer
@@ -86,6 +88,7 @@ class Session:
         approver: Approver | None = None,
         answerer: Answerer | None = None,
         hooks: Sequence[Hooks] = (),
+        tracing: Tracing | None = None,
         deps: object = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
@@ -100,34 +103,27 @@ class Session:
         answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied.
         ``answerer`` asks the user what a tool wants to know; without one, ``ctx.ask_user`` fails.
         ``hooks`` see, change or refuse what happens around turns, requests, tools and handoffs.
+        ``tracing`` makes OpenTelemetry spans of them.
         ``deps`` is what tools, prompts and conditions get as ``ctx.deps``; nothing of it is stored. A new session is
         stored with its first turn. Raises SessionBusy if it is open already, BadRecord when it was
         written by a newer program, and the backend's errors.
         """
-
         check_arguments(
             {"backend": backend, "model": model, "client": client, "name": name, "settings": settings}
-            | {"models": models, "approver": approver, "answerer": answerer, "hooks": hooks}
+            | {"models": models, "approver": approver, "answerer": answerer, "hooks": hooks, "tracing": tracing}
         )
         agents = as_swarm(swarm)
 
-        async def opened() -> "Session":
-            owned: list[Backend | Model] = []
-            store, answering = backend, model
-            try:
-                if isinstance(store, str):
-                    store = open_backend(store)
-                    owned.append(store)
-                if isinstance(answering, str):
-                    from swarmchat.swarm.models.named import named_model
+        program = Program(approver, answerer, hooks, tracing, deps)
+        options = settings or SessionSettings()
 
-                    answering = named_model(answering, agents.demo)
-                    owned.append(answering)
+        async def opened() -> "Session":
+            store: Backend = open_backend(backend) if isinstance(backend, str) else backend
+            owned: list[Backend | Model] = [store] if isinstance(backend, str) else []
+            try:
+                answering = model if not isinstance(model, str) else make_model(model, agents, owned)
                 info = await find_or_make(store, client, name, agents, settings, clock, rng)
-                options = settings or SessionSettings()
-                conversation = Conversation(
-                    store, info, agents, options, answering, models, approver, clock, deps, answerer, hooks
-                )
+                conversation = Conversation(store, info, agents, options, answering, models, clock, program)
                 await conversation.open()
             except BaseException:
                 for each in owned:
@@ -282,9 +278,11 @@ class Session:
             from swarmchat.swarm.tools.output import output_type
 
             kind = output_type(output)
-        async with self._lock, aclosing(run_turn(self.conversation, question, kind)) as events:
-            async for event in events:
-                yield event
+        conversation = self.conversation
+        async with self._lock, aclosing(run_turn(conversation, question, kind)) as events:
+            with conversation.trace.turn(self.agent.name, self.info):
+                async for event in events:
+                    yield event
 
     @_exclusive
     async def flush(self) -> None:

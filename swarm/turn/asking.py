@@ -70,8 +70,11 @@ class ToolAsking:
             )
         request = ModelRequest(model.name, tuple(map(encode_json, messages)), (), parameters)
         started = conversation.journal.now()
+        answers: list[Answer] = []
         async with self._untimed():
-            answer = await conversation.ask_model(model, request, self._outcome)
+            with conversation.trace.request(model, request, answers, of_tool=True):
+                answer = await conversation.ask_model(model, request, self._outcome)
+                answers.append(answer)
         data: dict[str, Any] = {"model": answer.fallback or model.name, "key": request.key, "messages": list(messages)}
         data |= {"answer": answer.text, "finish": answer.finish}
         if answer.usage is not None:

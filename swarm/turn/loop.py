@@ -68,19 +68,22 @@ async def run_turn(
             for event in exchange.notices:
                 yield event
             try:
-                async with aclosing(conversation.model.stream(await turn.sent(exchange.request))) as chunks:
-                    async for chunk in chunks:
-                        for event in exchange.add(chunk):
-                            yield event
-                        if exchange.reader.stuck:
-                            break
+                sent, model, answers = await turn.sent(exchange.request), conversation.model, list[Answer]()
+                with conversation.trace.request(model, sent, answers, of_tool=False):
+                    async with aclosing(model.stream(sent)) as chunks:
+                        async for chunk in chunks:
+                            for event in exchange.add(chunk):
+                                yield event
+                            if exchange.reader.stuck:
+                                break
+                    for event in exchange.finish():
+                        yield event
+                    answers.append(exchange.answer)
             except ContextTooLong as error:
                 if failed or turn.recorder.partial_text:
                     raise
                 exchange.refusal, failed = error, exchange
                 continue
-            for event in exchange.finish():
-                yield event
             failed, decision = None, await turn.judge(exchange)
             # Before the answer is recorded: if the caller stops here, only the text shown so far is stored.
             for event in decision.events:
@@ -359,6 +362,7 @@ class _Turn:
             await run_to_completion(self._record_results(calls))
         if handed_over := await self.recorder.add_handoff(calls.outcomes):
             visited.add(handed_over.target)
+            self._conversation.trace.handoff(handed_over.source, handed_over.target)
             yield handed_over
             await run_hooks(self._conversation, "after_handoff", value=handed_over.source)
 

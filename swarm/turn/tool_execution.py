@@ -167,6 +167,10 @@ class ToolCalls:
         return False
 
     async def _carry_out(self, outcome: Outcome, tool: "Tool", arguments: dict[str, object]) -> None:
+        with self._conversation.trace.tool(outcome):
+            await self._run(outcome, tool, arguments)
+
+    async def _run(self, outcome: Outcome, tool: "Tool", arguments: dict[str, object]) -> None:
         now = asyncio.get_running_loop().time
         started = now()
         ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
