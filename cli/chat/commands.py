@@ -14,6 +14,7 @@ def chat(
     resume: options.Resume = False,
     *,
     flags: options.Flags,
+    file: options.Files = None,
     output: options.Output = "text",
     strict: Annotated[
         bool, typer.Option("--strict", help="With a PROMPT: exit with 4 if the model gave no usable answer.")
@@ -31,12 +32,13 @@ def chat(
     swarmchat -b redis -c                 continue the last session in Redis
     swarmchat --profile work              use the settings of [profiles.work]
     swarmchat "count to 5" --output json  print one JSON object, for programs
+    swarmchat -f notes.md "what is new?"  ask about a file
     """
     from swarmchat.cli.app.command_runner import Work, run_to_exit_code
     from swarmchat.cli.chat.chat import prepare_chat
 
     def prepare() -> Work:
-        return prepare_chat(flags, prompt or [], output, session=session, resume=resume, strict=strict)
+        return prepare_chat(flags, prompt or [], file or [], output, session=session, resume=resume, strict=strict)
 
     raise typer.Exit(run_to_exit_code(prepare))
 
@@ -47,6 +49,7 @@ def run(
     script: Annotated[
         Path | None, typer.Option(help="Read messages and commands from this file, or - for stdin.")
     ] = None,
+    file: options.Files = None,
     output: options.Output = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if a turn gets no usable answer.")] = False,
     keep_going: Annotated[
@@ -73,7 +76,7 @@ def run(
 
     def prepare() -> Work:
         settings = wiring.apply_settings(flags)
-        steps = find_script(prompt or [], script, settings.max_input)
+        steps = find_script(prompt or [], script, file or [], settings.max_input)
         kind = None if schema is None else read_schema(schema, settings.max_input)
         return run_script(
             settings, steps, output, session=session, resume=resume, strict=strict, keep_going=keep_going, kind=kind
