@@ -3,7 +3,7 @@
 import asyncio
 import random
 import threading
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -120,7 +120,7 @@ _ARGUMENTS = {
 }
 
 
-def check_arguments(arguments: Mapping[str, Any]) -> None:
+def check_arguments(**arguments: object) -> None:
     """Raise DefinitionError for the first argument of ``Session.open`` that cannot be one."""
     for name, value in arguments.items():
         check_value("Session.open", name, value, _ARGUMENTS[name])

@@ -101,17 +101,14 @@ class Session:
         and with the key of the openai package's variables; what is opened for them is closed with the session.
         ``swarm`` may be a single agent. ``models`` makes the model for an agent that names one; without it, ``model``
         answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied.
-        ``answerer`` asks the user what a tool wants to know; without one, ``ctx.ask_user`` fails.
-        ``hooks`` see, change or refuse what happens around turns, requests, tools and handoffs.
-        ``tracing`` makes OpenTelemetry spans of them.
-        ``deps`` is what tools, prompts and conditions get as ``ctx.deps``; nothing of it is stored. A new session is
-        stored with its first turn. Raises SessionBusy if it is open already, BadRecord when it was
-        written by a newer program, and the backend's errors.
+        ``answerer`` asks the user what a tool wants to know; without one, ``ctx.ask_user`` fails. ``hooks`` see, change
+        or refuse what happens in a turn, and ``tracing`` makes OpenTelemetry spans of it. ``deps`` is what tools,
+        prompts and conditions get as ``ctx.deps``; nothing of it is stored. A new session is stored with its first
+        turn. Raises SessionBusy if it is open, BadRecord when a newer program wrote it, and the
+        backend's errors.
         """
-        check_arguments(
-            {"backend": backend, "model": model, "client": client, "name": name, "settings": settings}
-            | {"models": models, "approver": approver, "answerer": answerer, "hooks": hooks, "tracing": tracing}
-        )
+        check_arguments(backend=backend, model=model, client=client, name=name, settings=settings, models=models)
+        check_arguments(approver=approver, answerer=answerer, hooks=hooks, tracing=tracing)
         agents = as_swarm(swarm)
 
         program = Program(approver, answerer, hooks, tracing, deps)
@@ -171,10 +168,18 @@ class Session:
     def ask_sync(self, message: "Asked", output: Mapping[str, Any] | None = None) -> "Reply[Any]": ...
 
     def ask_sync(self, message: "Asked", output: Any = None) -> "Reply[Any]":
-        """Do as ``ask`` does, in a session that was opened with ``with``. Raises RuntimeError in any other one."""
+        """Do as ``ask`` does, in a session that was opened with ``with``; see ``run_sync``."""
+        return self.run_sync(self.ask(message, output))
+
+    def run_sync(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run ``work`` in the session's event loop: ``session.run_sync(session.undo())``.
+
+        Raises RuntimeError unless the session was opened with ``with``.
+        """
         if self.background is None:
-            raise RuntimeError("ask_sync needs a session that was opened with `with Session.open(…)`: use await ask()")
-        return self.background.run(self.ask(message, output))
+            work.close()
+            raise RuntimeError("this needs a session that was opened with `with Session.open(…)`: use await here")
+        return self.background.run(work)
 
     @property
     def info(self) -> SessionInfo:
@@ -271,16 +276,11 @@ class Session:
         """
         # The parsers of answers are not needed before the first one.
         from swarmchat.swarm.turn.loop import run_turn
-        from swarmchat.swarm.turn.question import read_question
+        from swarmchat.swarm.turn.question import read_question, wanted_type
 
-        question, kind = read_question(message), None
-        if output is not None:
-            from swarmchat.swarm.tools.output import output_type
-
-            kind = output_type(output)
-        conversation = self.conversation
-        async with self._lock, aclosing(run_turn(conversation, question, kind)) as events:
-            with conversation.trace.turn(self.agent.name, self.info):
+        turn = run_turn(self.conversation, read_question(message), wanted_type(output))
+        async with self._lock, aclosing(turn) as events:
+            with self.conversation.trace.turn(self.agent.name, self.info):
                 async for event in events:
                     yield event
 

@@ -17,7 +17,7 @@ from swarmchat.swarm.parsing.answer_filter import AnswerFilter
 from swarmchat.swarm.tools.asking import user_question
 from swarmchat.swarm.tools.context import ArgumentsError, Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
-from swarmchat.swarm.turn.question import read_question
+from swarmchat.swarm.turn.question import read_question, wanted_type
 
 _ATTEMPTS = 3
 """Requests until an answer must fit."""
@@ -33,11 +33,7 @@ class ToolAsking:
 
     async def ask_model(self, prompt: Any, output: Any, model: Model | str | None) -> Any:
         """Ask a model; see ``Context.ask``."""
-        question, kind = read_question(prompt), None
-        if output is not None:
-            from swarmchat.swarm.tools.output import output_type
-
-            kind = output_type(output)
+        question, kind = read_question(prompt), wanted_type(output)
         chosen = self._conversation.model_named(model) if isinstance(model, str | None) else model
         parameters = dict(self._conversation.settings.parameters)
         if kind is not None:
