@@ -35,16 +35,21 @@ if TYPE_CHECKING:
         Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
+    from swarmchat.swarm.conversation.hooks import Hooks as Hooks
     from swarmchat.swarm.conversation.settings import SessionSettings as SessionSettings
+    from swarmchat.swarm.conversation.tracing import Tracing as Tracing
     from swarmchat.swarm.errors import (
-        BadRecord as BadRecord, CompactFailed as CompactFailed, ConnectionSettingsError as ConnectionSettingsError,
+        AskError as AskError, BadRecord as BadRecord, CompactFailed as CompactFailed,
+        ConnectionSettingsError as ConnectionSettingsError,
         ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
         HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
         ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
         ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
         NetworkForbidden as NetworkForbidden,
         NothingToCompact as NothingToCompact, OutputError as OutputError, OverBudget as OverBudget,
-        PinError as PinError, RepeatedCall as RepeatedCall, RequestLimit as RequestLimit, ScriptError as ScriptError,
+        PinError as PinError, RepeatedCall as RepeatedCall, RequestDenied as RequestDenied,
+        RequestLimit as RequestLimit,
+        ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
         TranscriptError as TranscriptError,
     )
@@ -84,7 +89,8 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder as OpenAIEmbedder
     from swarmchat.swarm.storage.sentence_embedder import SentenceEmbedder as SentenceEmbedder
     from swarmchat.swarm.storage.storage import PersistStorage as PersistStorage, Storage as Storage
-    from swarmchat.swarm.tools.context import Context as Context
+    from swarmchat.swarm.tools.asking import FormField as FormField, UserQuestion as UserQuestion
+    from swarmchat.swarm.tools.context import Context as Context, Denied as Denied
     from swarmchat.swarm.tools.tool import Tool as Tool, tool as tool
 # fmt: on
 
@@ -106,12 +112,14 @@ _NAMES = {
         Event HandedOver OutputDelta ReasoningDelta Refused Rescued Retrying Rotated TextDelta ToolFinished
         ToolStarted TurnEnded Warned
     """,
+    "conversation.hooks": "Hooks",
     "conversation.settings": "SessionSettings",
+    "conversation.tracing": "Tracing",
     "errors": """
-        BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
+        AskError BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
         HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
-        RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
+        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
     "importers.detect": "Transcript open_transcript",
     "mcp.server": "McpServer",
@@ -140,7 +148,8 @@ _NAMES = {
     "storage.openai_embedder": "OpenAIEmbedder",
     "storage.sentence_embedder": "SentenceEmbedder",
     "storage.storage": "PersistStorage Storage",
-    "tools.context": "Context",
+    "tools.asking": "FormField UserQuestion",
+    "tools.context": "Context Denied",
     "tools.tool": "Tool tool",
 }
 """The modules of this package with the public names of each; a test compares it with the imports for types."""

@@ -14,6 +14,8 @@
     ├── OutputError             no answer of the required type came: 4
     ├── DefinitionError         a swarm, agent, tool or policy is defined wrongly: 78
     ├── HookError               a function of the swarm's author raised an error: 1
+    ├── RequestDenied           a hook refused to send a request: 1
+    ├── AskError                a tool got no answer from the user: 1
     ├── StateError              a stored state does not fit its type: 65
     ├── StorageError            an item of a storage is invalid: 65
     ├── TranscriptError         a file of conversations is invalid: 65
@@ -128,6 +130,14 @@ class DefinitionError(SwarmError):
 
 class HookError(SwarmError):
     """A function of the swarm's author (a prompt, a condition, a policy) raised an error."""
+
+
+class RequestDenied(SwarmError):
+    """A hook refused to send a request to the model."""
+
+
+class AskError(SwarmError):
+    """A tool asked the user and got no answer: nobody can be asked, or the user did not want to answer."""
 
 
 class StateError(SwarmError):

@@ -14,6 +14,7 @@ from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.names import Named, name_of
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.errors import AskError, ScriptError
 from swarmchat.swarm.models.base import Model, ToolCall
 from swarmchat.swarm.models.openai_client import OpenAIServer
 from swarmchat.swarm.persistence.store import Lifetimes
@@ -22,6 +23,7 @@ from swarmchat.swarm.replay.files import read_conversations
 from swarmchat.swarm.replay.runner import MODES, Replayed, replay
 from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
 from swarmchat.swarm.storage.storage import Storage
+from swarmchat.swarm.tools.asking import user_question
 from swarmchat.swarm.tools.context import Context
 
 _T = TypeVar("_T")
@@ -36,16 +38,37 @@ def context(
     session: str = "test",
     agent: str = "",
     deps: Any = None,
+    model_answers: Sequence[Any] = (),
+    user_answers: Sequence[Any] = (),
 ) -> Context[Any]:
     """Return a context to call a tool with, as its function: ``await fill(context(swarm), "phone")``.
 
     It has the states and storages of ``swarm``, or those that are given, in memory, and a new client. Changes take
-    effect at once. ``agent`` is the active one; default: that of the swarm.
+    effect at once. ``agent`` is the active one; default: that of the swarm. ``model_answers`` and ``user_answers`` are
+    what ``ctx.ask`` and ``ctx.ask_user`` return, one after the other.
     """
     known = Swarm("test", [Agent("tester")]) if swarm is None else as_swarm(swarm)
     known = replace(known, states=[*known.states, *states], storages=[*known.storages, *storages])
     primitives = Primitives(known, open_backend("memory:"), Lifetimes(), client, session)
-    return Context(client, session, agent or known.initial, primitives, "test", deps=deps)
+    asking = _ScriptedAsking(list(model_answers), list(user_answers))
+    return Context(client, session, agent or known.initial, primitives, "test", deps=deps, asking=asking)
+
+
+class _ScriptedAsking:
+    def __init__(self, model_answers: list[Any], user_answers: list[Any]) -> None:
+        self._model_answers = model_answers
+        self._user_answers = user_answers
+
+    async def ask_model(self, prompt: Any, output: Any, model: Model | str | None) -> Any:
+        if not self._model_answers:
+            raise ScriptError(f"the tool asked the model {prompt!r:.80}: give the context further model_answers")
+        return self._model_answers.pop(0)
+
+    async def ask_user(self, text: str, choices: Sequence[str], output: Any) -> Any:
+        question = user_question(text, "", choices, output)
+        if not self._user_answers:
+            raise AskError(f"the tool asked the user {text!r}: give the context further user_answers")
+        return question.check(self._user_answers.pop(0))
 
 
 def call(tool: Named | str, arguments: Mapping[str, Any] | str = "{}") -> ToolCall:

@@ -54,6 +54,7 @@ LAYERS = {
 """The packages and modules of each room from the ground up. Each imports from lines above its own, and from itself."""
 
 HOMES = {
+    "opentelemetry": ["swarm/conversation/tracing.py"],
     "openai": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py"],
     "httpx2": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py"],
     "tiktoken": ["swarm/context/tokens.py", "swarm/context/encodings.py"],

@@ -3,26 +3,24 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from prompt_toolkit import PromptSession
-from swarmchat.cli.prompt.prompt import Prompt, follow_reflow
-from swarmchat.cli.render.renderer import Renderer
+from swarmchat.cli.chat.questions import QuestionPrompt
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.models.base import ToolCall
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.tools.context import Denied
     from swarmchat.swarm.tools.tool import Tool
 
 _ARGUMENTS = 5000
 """Characters of the arguments to show: users should not allow what they cannot see."""
-_QUESTION = "  allow? y/n/a/e/? then Enter "
+_QUESTION = "allow? y/n/a/e/? then Enter"
 _HELP = """\
 y  call it once
-n  do not call it (also Ctrl-C, Ctrl-D)
+n  do not call it (also Ctrl-C, Ctrl-D); what follows is told to the model: n use 6 instead
 a  call it, and do not ask about this tool again in this chat
 e  change the arguments, then call it
 ?  show the call in full"""
@@ -31,35 +29,22 @@ e  change the arguments, then call it
 class Approvals:
     """Asks about calls of tools, and remembers which tools are always allowed."""
 
-    def __init__(self, chat: ChatContext, renderer: Renderer, chat_prompt: Prompt) -> None:
+    def __init__(self, chat: ChatContext, prompt: QuestionPrompt) -> None:
         self._chat = chat
-        self._renderer = renderer
-        self._chat_prompt = chat_prompt
+        self._prompt = prompt
+        self._renderer = prompt.renderer
         self._always: dict[str, Mapping[str, Any]] = {}
         """The tools that the user has allowed for the rest of the chat, by name: their definitions."""
 
-    @cached_property
-    def _prompt(self) -> PromptSession[str]:
-        # Made for the first question: it takes as long as the chat's own prompt.
-        prompt: PromptSession[str] = PromptSession()
-        follow_reflow(prompt.app)
-        return prompt
-
-    def interrupt(self) -> bool:
-        """Answer the open question with Ctrl-C; return False if there is none."""
-        if is_asking := self._prompt.app.is_running:
-            self._prompt.app.key_processor.send_sigint()
-        return is_asking
-
-    async def ask(self, tool: "Tool", call: ToolCall) -> bool | str:
-        """Return whether the active agent may call ``tool``, or other arguments to call it with.
+    async def ask(self, tool: "Tool", call: ToolCall) -> "bool | str | Denied":
+        """Return whether the active agent may call ``tool``, other arguments to call it with, or why it may not.
 
         Repeats the question until the answer is valid; Ctrl-C and Ctrl-D mean no.
         """
         if self._always.get(tool.name) == tool.definition:
             return True
         arguments = one_line(call.arguments, _ARGUMENTS)
-        with self._chat_prompt.pause(), self._renderer.suspended():
+        with self._prompt.open():
             if tool.name in self._always:
                 # An MCP server may change what a tool does once it is allowed.
                 self._renderer.remark(f"the description of {tool.name} has changed since you allowed it; ? shows it")
@@ -69,15 +54,16 @@ class Approvals:
             except (KeyboardInterrupt, EOFError):
                 return False
 
-    async def _ask(self, tool: "Tool", call: ToolCall) -> bool | str:
+    async def _ask(self, tool: "Tool", call: ToolCall) -> "bool | str | Denied":
         while True:
-            # prompt_toolkit's handling of signals would replace the chat's.
-            answer = await self._prompt.prompt_async(_QUESTION, handle_sigint=False)
-            match answer.strip().lower():
+            word, _, reason = (await self._prompt.line(_QUESTION)).strip().partition(" ")
+            match word.rstrip(",:;.").lower():
                 case "y" | "yes":
                     return True
                 case "n" | "no":
-                    return False
+                    from swarmchat.swarm.tools.context import Denied
+
+                    return Denied(reason.strip())
                 case "a" | "always":
                     self._always[tool.name] = tool.definition
                     return True
@@ -97,7 +83,7 @@ class Approvals:
         text = call.arguments
         while True:
             try:
-                text = await self._prompt.prompt_async("  arguments: ", default=text, handle_sigint=False)
+                text = await self._prompt.line("arguments:", text)
                 tool.read_arguments(text)
             except (KeyboardInterrupt, EOFError):
                 return None

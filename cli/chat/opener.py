@@ -80,6 +80,7 @@ class Opener:
             swarm=self.swarm,
             settings=wiring.session_settings(settings),
             models=self._make_model,
+            hooks=wiring.make_hooks(settings),
         )
         if settings.locale is not None:
             try:

@@ -11,6 +11,7 @@ from swarmchat.cli.attachments.message import with_files
 from swarmchat.cli.attachments.paths import mentioned
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
+from swarmchat.cli.chat.questions import QuestionPrompt, Questions
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.prompt.entry import Entered
 from swarmchat.cli.prompt.prompt import Prompt
@@ -43,8 +44,9 @@ class Repl:
         """Whether the user stopped the last work."""
         self._prompt = Prompt(chat, renderer, self._stop)
         self._queue = self._prompt.queue
-        self._approvals = Approvals(chat, renderer, self._prompt)
-        chat.session.conversation.approver = self._approvals.ask
+        self._questions = QuestionPrompt(renderer, self._prompt)
+        chat.session.conversation.approver = Approvals(chat, self._questions).ask
+        chat.session.conversation.answerer = Questions(self._questions).ask
         chat.session.primitives.embedding_progress = renderer.embedding
         renderer.show_typed(self._prompt.typing_status)
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
@@ -75,7 +77,7 @@ class Repl:
                     return
 
     def _interrupt(self, name: str) -> None:
-        if self._approvals.interrupt():
+        if self._questions.interrupt():
             return
         if self._work is not None:
             self._stop()

@@ -211,6 +211,7 @@ _EXAMPLES = {
     "prices": {"gpt-4o-mini": [0.15, 0.6]},
     "lifetime": "7d",
     "embedding_lifetime": "7d",
+    "hooks": {"before_tool": "check-call"},
     "rescue": ["repair", "feedback", "recomplete", "flush", "placeholder"],
 }
 """Examples for settings that have no default, or one that depends on something else."""

@@ -255,3 +255,20 @@ def read_servers(value: object) -> Mapping[str, Mapping[str, Any]]:
         except DefinitionError as error:
             raise ValueError(str(error)) from error
     return tables
+
+
+HOOK_POINTS = tuple(f"{when}_{what}" for what in ("turn", "request", "tool", "handoff") for when in ("before", "after"))
+"""The points of a turn at which a command may run."""
+
+
+def read_hooks(value: object) -> Mapping[str, Sequence[str]]:
+    """Read a table of commands, or lists of commands, by points of a turn."""
+    expected = f'expected a table of commands such as {{ "before_tool" = "check-call" }}, for {", ".join(HOOK_POINTS)}'
+    hooks = {}
+    for point, commands in read_table(value, expected).items():
+        lines = [commands] if isinstance(commands, str) else commands
+        fits = isinstance(lines, list) and all(isinstance(line, str) and line.strip() for line in lines)
+        if point not in HOOK_POINTS or not fits:
+            raise ValueError(expected)
+        hooks[point] = tuple(lines)
+    return hooks

@@ -24,6 +24,7 @@ from swarmchat.cli.settings.readers import (
     read_count,
     read_duration,
     read_flag,
+    read_hooks,
     read_names,
     read_or_parse,
     read_ports,
@@ -137,6 +138,8 @@ class Settings:
     """Two texts that the embedding model needs: one before each search, one before each text of an item."""
     approve: Mapping[str, str] | None = _setting(read_approvals, None)
     """Whether tools may run: auto, ask or deny, for all tools or by name pattern. None: as each tool declares."""
+    hooks: Mapping[str, Sequence[str]] | None = _setting(read_hooks, None)
+    """Commands that run at points of a turn: they see, change or refuse what happens."""
     rescue: Sequence[str] | None = _setting(read_steps, None)
     """Steps tried after an unusable answer: repair, feedback, recomplete, flush, placeholder. None: those of the
     swarm, or all."""
@@ -215,6 +218,7 @@ _NO_SETTINGS = ("model", "prices", "adaptations")
 """What a table [models.NAME] has in another form than the settings, or alone."""
 _NOT_FROM_FOLDER = {
     "api_key_command": "starts a program",
+    "hooks": "starts programs",
     "api_key_env": "reads your environment",
     "headers": "goes to the server with your key",
     "query": "goes to the server with your key",

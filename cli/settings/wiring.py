@@ -33,6 +33,7 @@ from swarmchat.swarm.models.base import Model, PreloadableModel
 from swarmchat.swarm.persistence.store import REDIS_LIFETIMES, Lifetimes
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.conversation.hooks import Hooks
     from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 
 OPENAI_DEFAULT = "gpt-4o-mini"
@@ -267,6 +268,15 @@ def session_settings(settings: Settings) -> SessionSettings:
         placeholder=settings.placeholder,
         resume_with=resume_with(settings),
     )
+
+
+def make_hooks(settings: Settings) -> "list[Hooks]":
+    """Return the hooks that run the user's commands."""
+    if not settings.hooks:
+        return []
+    from swarmchat.cli.settings.hook_commands import hook_commands
+
+    return hook_commands(settings.hooks)
 
 
 def _approvals(settings: Settings) -> Mapping[str, str]:

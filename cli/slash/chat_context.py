@@ -25,4 +25,5 @@ class ChatContext:
         previous, self.session = self.session, await self.open_session(name)
         self.session.conversation.approver = previous.approver
         self.session.primitives.embedding_progress = previous.primitives.embedding_progress
+        self.session.conversation.answerer = previous.conversation.answerer
         await previous.close()

@@ -216,7 +216,7 @@ def _usage_lines(records: Sequence[Record]) -> Iterator[str]:
     totals: dict[str, int] = {}
     answers = reported = 0
     for record in records:
-        if record.type not in ("assistant", "rescue", "compact"):
+        if record.type not in ("assistant", "rescue", "compact", "ask_model"):
             continue
         usage = record.data.get("usage")
         answers += record.type == "assistant" or isinstance(usage, dict)

@@ -3,10 +3,23 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.mistakes import (
+    FUNCTION,
+    TEXT,
+    Expected,
+    check_fields,
+    check_value,
+    explained,
+    instance_of,
+    many,
+    named_part,
+    optional,
+)
 from swarmchat.swarm.common.names import OUTPUT_TOOL, check_name, name_of, nearest, portable_name
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.primitives.navigation import Navigation
@@ -34,6 +47,7 @@ Text = str | Callable[["Context"], str | Awaitable[str]]
 """System text, or a function that returns it for each request."""
 
 
+@explained
 @dataclass(frozen=True)
 class Agent:
     """An agent: its instructions, its tools, and the agents that it can hand over to."""
@@ -64,8 +78,7 @@ class Agent:
     def __post_init__(self) -> None:
         # With transfer_to_ before it, it is the name of a tool.
         check_name("agent", self.name, 50)
-        if self.max_tool_calls is not None and self.max_tool_calls < 0:
-            raise DefinitionError(f"agent {self.name!r}: max_tool_calls is {self.max_tool_calls}, expected 0 or more")
+        check_fields(f"agent {self.name!r}", self, _AGENT)
         if self.tools:
             from swarmchat.swarm.tools.tool import as_tool
 
@@ -119,10 +132,31 @@ class Agent:
         return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
 
 
+_AGENT = {
+    "prompt": Expected("a text or a function of the context", lambda value: isinstance(value, str) or callable(value)),
+    "tools": many("functions", callable),
+    "handoffs": many("agents or their names", named_part),
+    "system": many("texts or functions of the context", lambda value: isinstance(value, str) or callable(value)),
+    "description": TEXT,
+    "model": optional(instance_of(str, "the name of a model; one for all agents is given to Session.open")),
+    "parameters": instance_of(Mapping, 'a mapping such as {"temperature": 0}'),
+    "max_tool_calls": optional(Expected("0 or more", lambda value: isinstance(value, int) and value >= 0)),
+    "validate": optional(FUNCTION),
+}
+"""What the arguments of an agent are expected to be."""
+
 _PARTS = {"agent": "agents", "policy": "policies", "state": "states", "storage": "storages"}
 """The kinds of named parts of a swarm, and the attribute that lists each."""
 
+_KINDS = {"policies": "Policy", "states": "State", "storages": "Storage"}
 
+
+def _is_named(kind: str, value: object) -> bool:
+    """Whether ``value`` is of the class ``kind``, which may not be loaded yet."""
+    return any(each.__name__ == kind for each in type(value).__mro__)
+
+
+@explained
 @dataclass(frozen=True)
 class Swarm:
     """Agents that hand a client over to one another, with the policies, states and storages that they share.
@@ -154,6 +188,18 @@ class Swarm:
     """The servers as they run; ``None`` if no agent can have tools of one."""
 
     def __post_init__(self) -> None:
+        owner = f"swarm {self.name!r}"
+        check_value("Swarm", "name", self.name, TEXT)
+        check_value(owner, "agents", self.agents, many("agents", lambda value: isinstance(value, Agent)))
+        check_value(owner, "default", self.default, Expected("an agent or its name", named_part))
+        for name, kind in _KINDS.items():
+            fits = partial(_is_named, kind)
+            check_value(owner, name, getattr(self, name), many(f"{kind} objects", fits))
+        check_value(owner, "demo", self.demo, many("DemoRule objects", partial(_is_named, "DemoRule")))
+        if self.rescue is not None:
+            from swarmchat.swarm.agents.rescue_steps import check_steps
+
+            check_steps(self.rescue)
         if not self.agents:
             raise DefinitionError(f"swarm {self.name!r} has no agents: define at least one")
         object.__setattr__(self, "default", name_of(self.default or self.agents[0]))
@@ -276,7 +322,11 @@ def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | Non
 
 def as_swarm(definition: Swarm | Agent) -> Swarm:
     """Return ``definition`` as a swarm: a single agent is a swarm of one."""
-    return definition if isinstance(definition, Swarm) else Swarm(definition.name, [definition])
+    if isinstance(definition, Agent):
+        return Swarm(definition.name, [definition])
+    expected = "a Swarm or an Agent: several agents are one as Swarm(name, [desk, till])"
+    check_value("Session.open", "swarm", definition, instance_of(Swarm, expected))
+    return definition
 
 
 DEFAULT_SWARM = Swarm("assistant", [Agent("assistant")])

@@ -22,6 +22,8 @@ Step: TypeAlias = 'str | Callable[["Fault", "Context"], Answer | str | Awaitable
 
 def check_steps(steps: Sequence[Step] | None) -> tuple[Step, ...]:
     """Return ``steps``; all if ``None``. Raises DefinitionError, with the most similar name, for an unknown one."""
+    if isinstance(steps, str):
+        raise DefinitionError(f"rescue is {steps!r}, expected a list of steps: write rescue=[{steps!r}]")
     for step in steps or ():
         if not callable(step) and step not in STEPS:
             raise DefinitionError(f"unknown rescue step {step!r}; {nearest(str(step), STEPS)}")

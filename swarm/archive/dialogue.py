@@ -96,6 +96,10 @@ def _note(record: Record) -> str | None:
         case "policy":
             what = "the question" if data.get("direction") == "input" else "the answer"
             return f"policy {data.get('policy')} refused {what}: {data.get('text')}"
+        case "ask_model" | "ask_user":
+            asked = data.get("question") or "; ".join(map(text_of, data.get("messages") or ()))
+            whom = data.get("model") if record.type == "ask_model" else "the user"
+            return f"a tool asked {whom}: {asked} → {_as_json(data.get('answer'))}"
         case "unsent":
             return f"not sent: {data.get('text')}"
         case "state" | "memory":

@@ -28,7 +28,7 @@ def name_of(part: Named | str) -> str:
 
 def check_name(kind: str, name: str, longest: int) -> None:
     """Raise DefinitionError unless ``name`` has at most ``longest`` characters, all of which the chat API allows."""
-    if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{longest}}}", name):
+    if not isinstance(name, str) or not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{longest}}}", name):
         raise DefinitionError(f"{kind} {name!r}: expected a name of 1 to {longest} letters, digits, _ and -")
 
 

@@ -6,7 +6,6 @@ a conversation as an argument.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +18,22 @@ from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
 from swarmchat.swarm.conversation.external_tools import without_doubles
+from swarmchat.swarm.conversation.hooks import HookChain
+from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
+from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.errors import LogLost, OverBudget, SessionBusy
-from swarmchat.swarm.models.base import DiscoverableModel, MessageDigest, Model, ModelRequest, ToolCall
-from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.conversation.tracing import Trace
+from swarmchat.swarm.errors import AskError, LogLost, OverBudget, SessionBusy
+from swarmchat.swarm.models.base import Answer, MessageDigest, Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.primitives.presence import PersistAlive
-from swarmchat.swarm.tools.context import Context, Outcome
+from swarmchat.swarm.primitives.presence import PersistAlive, ShownPresence
+from swarmchat.swarm.tools.asking import UserQuestion, ask_model
+from swarmchat.swarm.tools.context import Context, Denied, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
 
@@ -39,10 +42,9 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.output import OutputType
     from swarmchat.swarm.tools.tool import Tool
 
+ModelAsker = Callable[[Model, ModelRequest, Outcome], Awaitable[Answer]]
+UserAsker = Callable[[UserQuestion, Outcome], Awaitable[Any]]
 ToolRunner = Callable[["Tool", Context, dict[str, object], Outcome], Awaitable[str]]
-
-Approver = Callable[["Tool", ToolCall], Awaitable[bool | str]]
-"""Asks the user whether a tool may be called. Returns True, False, or a text: the arguments to call it with instead."""
 
 
 class Conversation:
@@ -56,19 +58,28 @@ class Conversation:
         settings: SessionSettings,
         model: Model,
         models: Callable[[str], Model] | None,
-        approver: Approver | None,
         clock: Callable[[], datetime],
-        deps: object = None,
+        program: Program,
     ) -> None:
         self.journal = Journal(backend, info, settings.lifetimes, settings.lease, clock)
         self.backend = backend
         self.swarm = swarm
         self.change_settings(settings)
-        self.approver = approver
-        self.deps = deps
+        self.approver = program.approver
+        self.deps = program.deps
         """What tools, prompts and conditions get as ``ctx.deps``."""
         self.run_tool: ToolRunner = lambda tool, ctx, arguments, outcome: tool.run(ctx, arguments)
         """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
+        self.hooks = HookChain(program.hooks)
+        self.trace = Trace(program.tracing)
+        self.answerer = program.answerer
+        """Asks the user what a tool wants to know; ``None``: nobody can be asked."""
+        self.ask_model: ModelAsker = ask_model
+        """Asks a model for a tool; a replay repeats the recorded answer instead."""
+        self.ask_user: UserAsker = self._ask_user
+        """Asks the user for a tool; a replay repeats the recorded answer instead."""
+        self.user_is_free = asyncio.Lock()
+        """Held while a tool asks the user: one question at a time."""
         self._notices: list[str] = []
         lifetimes, report = settings.lifetimes, self._notices.append
         self.primitives = Primitives(swarm, backend, lifetimes, info.client, info.id, report)
@@ -83,13 +94,9 @@ class Conversation:
         """The error of the last tool that failed in this process, with its traceback, for the tool's author."""
         self.replaced_agent: str | None = None
         """The stored active agent, if the swarm does not have it and the default agent took over."""
-        self._discovered_model: Model | None = None
-        self._model = model
-        self._models = models
-        self._named_models: dict[str, Model] = {}
-        self._presence = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
-        self._online_since = timestamp(self.journal.now())
-        self._announced_agent = ""
+        self._models = Models(model, models)
+        alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
+        self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
         self._memory: Mapping[str, Any] = {}
         self._warned_of_cut = False
         self.measures_overhead = True
@@ -99,30 +106,15 @@ class Conversation:
         """Take the lease and read the end of the log. Raises the errors of ``Session.open``."""
         await self.journal.open()
         try:
-            await self._claim_states()
+            begin = next((record.data for record in self.journal.log.head if record.type == "session"), {})
+            self.journal.companions = await self.primitives.begin_as(begin)
             await self._restore_agent()
-            await self._announce()
+            await self._presence.show(self.agent.name)
         except BaseException:
             await self.journal.close()
             raise
         if self.swarm.mcp_servers is not None:
             self.swarm.mcp_servers.acquire()
-
-    async def _claim_states(self) -> None:
-        """Learn from the log which swarm the session began with: it owns the plain names of states."""
-        begin = next((record.data for record in self.journal.log.head if record.type == "session"), {})
-        scope = begin.get("namespace") or begin.get("swarm")
-        self.primitives.session_scope = scope if isinstance(scope, str) and scope else self.swarm.scope
-        info, own_states = self.info, [state.name for state in self.swarm.states if not state.shared]
-        names = map(self.primitives.stored_name, own_states)
-        self.journal.companions = [
-            keys.session_swarm(info.client, info.id),
-            *(keys.session_state(info.client, info.id, name) for name in names),
-        ]
-        if self.primitives.session_scope != self.swarm.scope:
-            # Those of the other swarm must not expire either.
-            states = self.backend.scan(keys.session_states(info.client, info.id))
-            self.journal.companions += [key async for key, _ in states]
 
     def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` from now on. Raises DefinitionError for unknown rescue steps."""
@@ -133,8 +125,7 @@ class Conversation:
         """Store unsaved records, if the backend is available now, and release the lease."""
         try:
             await self._presence.leave()
-            for model in self._named_models.values():
-                await model.close()
+            await self._models.close()
             if self.swarm.mcp_servers is not None:
                 await self.swarm.mcp_servers.release()
         finally:
@@ -148,21 +139,20 @@ class Conversation:
     @property
     def model(self) -> Model:
         """The model of the active agent."""
-        name = self.agent.model
-        if name is None or self._models is None:
-            return self._model
-        if name not in self._named_models:
-            self._named_models[name] = self._models(name)
-        return self._named_models[name]
+        return self.model_named(None)
 
     @model.setter
     def model(self, model: Model) -> None:
-        self._model = model
+        self._models.default = model
+
+    def model_named(self, name: str | None) -> Model:
+        """Return the model ``name``; ``None`` for that of the active agent."""
+        return self._models.named(name or self.agent.model)
 
     @property
     def has_one_model(self) -> bool:
         """Whether one model answers for all agents, also for those that name another one."""
-        return self._models is None
+        return self._models.is_one
 
     @property
     def placeholder(self) -> str:
@@ -200,7 +190,8 @@ class Conversation:
     async def ready(self) -> None:
         """Load the counter, and find out whether a failed commit was applied. Raises the backend's errors."""
         await self.view.load_counter(self.model.name)
-        await self._discover_model()
+        has_tools = any(agent.tools or agent.targets for agent in self.swarm.agents)
+        self._notices += await self._models.discover(self.model, has_tools=has_tools)
         if self.journal.in_doubt:
             self.view.take(await self.journal.settle_doubt())
             await self._restore_agent()
@@ -208,19 +199,6 @@ class Conversation:
             self.journal.in_doubt = False
         if self.journal.is_new:
             self._memory = await self.primitives.memory.all()
-
-    async def _discover_model(self) -> None:
-        """Have the model find out its window, and warn once if it cannot call the agents' tools."""
-        model = self.model
-        if model is self._discovered_model:
-            return
-        self._discovered_model = model
-        if isinstance(model, DiscoverableModel):
-            await model.discover()
-            if model.facts.tools is False and any(agent.own_tools or agent.targets for agent in self.swarm.agents):
-                self._notices.append(
-                    f"the chat template of {model.name} has no tools: calls are only found if it writes them as text"
-                )
 
     async def flush(self) -> None:
         """Make ready, and store the records that earlier commits could not. Raises the backend's errors."""
@@ -264,7 +242,7 @@ class Conversation:
         loop = asyncio.get_running_loop()
         return Context(self.info.client, self.info.id, self.agent.name, primitives, call_id, loop=loop, deps=self.deps)
 
-    async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str:
+    async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str | Denied:
         """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver.
 
         ``guess`` says that the model wrote the call as text.
@@ -276,6 +254,11 @@ class Conversation:
         if rule == "ask":
             return False if self.approver is None else await self.approver(tool, call)
         return rule == "auto"
+
+    async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
+        if self.answerer is None:
+            raise AskError(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
+        return await self.answerer(question)
 
     async def prepare(
         self,
@@ -348,16 +331,21 @@ class Conversation:
     async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
         try:
-            try:
-                appended = await self.journal.commit(batch, changes, keep=keep, model=self._model.name)
-            except LogLost as lost:
-                await run_to_completion(self._restore_log(lost, batch.records if batch is not None and keep else ()))
-                appended = await self.journal.commit(batch, changes, keep=keep, model=self._model.name)
+            with self.trace.commit(0 if batch is None else len(batch.records)):
+                appended = await self._commit(batch, changes, keep)
         except (BackendError, LogLost, SessionBusy):
             self.view.rebuild()
             raise
         self.view.take(appended)
-        await self._announce()
+        await self._presence.show(self.agent.name)
+
+    async def _commit(self, batch: Batch | None, changes: ChangeSet | None, keep: bool) -> list[Record]:
+        model = self._models.default.name
+        try:
+            return await self.journal.commit(batch, changes, keep=keep, model=model)
+        except LogLost as lost:
+            await run_to_completion(self._restore_log(lost, batch.records if batch is not None and keep else ()))
+            return await self.journal.commit(batch, changes, keep=keep, model=model)
 
     async def _restore_log(self, lost: LogLost, pending: Sequence[Record]) -> None:
         """Store lost records again. Raises LogLost if some are gone for good; nothing else is committed then."""
@@ -383,7 +371,7 @@ class Conversation:
         await self.primitives.staging(changes).navigation.set(navigation)
         await self.commit(batch, changes)
         self.switch(navigation)
-        await self._announce()
+        await self._presence.show(self.agent.name)
 
     def switch(self, navigation: Navigation) -> None:
         """Make the active agent of ``navigation`` the active one; the caller stores it."""
@@ -392,15 +380,6 @@ class Conversation:
             self.view.rebuild()
             self.agent = self.swarm.agent(navigation.active)
         self.navigation = navigation
-
-    async def _announce(self) -> None:
-        """Announce that the client is online with the active agent. A failure does not end the chat."""
-        if self.agent.name == self._announced_agent:
-            return
-        with suppress(BackendError):
-            info = self.info
-            await self._presence.announce(info.client, info.id, self.agent.name, self._online_since, replace=True)
-            self._announced_agent = self.agent.name
 
     async def _restore_agent(self) -> None:
         """Read the navigation from the store; replace an agent that the swarm does not have by the default one."""

@@ -1,6 +1,6 @@
 """Access by name to the primitives of a session, for tools, commands and policies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from swarmchat.backends import Backend
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.names import name_of
+from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Store
 from swarmchat.swarm.primitives.memory import PersistMemory
 from swarmchat.swarm.primitives.navigation import PersistSwarm
@@ -46,6 +47,24 @@ class Primitives:
         """Is told while a search embeds the items of a storage: its name, the finished ones, and all of them."""
         self._storages: dict[str, PersistStorage[Any]] = {}
         """Open storages, which cache committed items; shared with the primitives that stage changes."""
+
+    async def begin_as(self, begin: Mapping[str, Any]) -> list[str]:
+        """Learn from ``begin``, a session's first record, which swarm owns the plain names of states.
+
+        Return the keys of what belongs to the session beside its log.
+        """
+        scope = begin.get("namespace") or begin.get("swarm")
+        self.session_scope = scope if isinstance(scope, str) and scope else self._swarm.scope
+        own_states = [self.stored_name(state.name) for state in self._swarm.states if not state.shared]
+        companions = [
+            keys.session_swarm(self._client, self._session),
+            *(keys.session_state(self._client, self._session, name) for name in own_states),
+        ]
+        if not self._began_session:
+            # Those of the other swarm must not expire either.
+            states = self._store.backend.scan(keys.session_states(self._client, self._session))
+            companions += [key async for key, _ in states]
+        return companions
 
     def staging(self, changes: ChangeSet) -> "Primitives":
         """Return the same primitives with changes staged in ``changes``."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.bounds import MAX_RESULT
 from swarmchat.swarm.context.builder import Budget
+from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence.store import Lifetimes
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ class SessionSettings:
     rescue_confirm: str = "ask"
     """Whether a call that the rescue made of text is asked for, if its tool has effects: ask (where there is somebody
     to ask), always (denied where there is nobody), or never."""
+
+    def __post_init__(self) -> None:
+        for pattern, rule in self.approve.items():
+            if rule not in ("auto", "ask", "deny"):
+                raise DefinitionError(f"SessionSettings: approve[{pattern!r}] is {rule!r}, expected auto, ask or deny")
 
     def asks_about_guess(self, tool: str, can_ask: bool) -> bool:
         """Tell whether a call of ``tool`` that the model wrote as text needs approval, though the tool does not."""

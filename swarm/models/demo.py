@@ -9,6 +9,7 @@ from string import Formatter
 from typing import Any
 
 from swarmchat.swarm.common.messages import calls_of, texts_of
+from swarmchat.swarm.common.mistakes import check_value, many
 from swarmchat.swarm.common.names import portable_name
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextChunk, ToolCall
@@ -237,6 +238,7 @@ class DemoModel:
     """Answers by fixed rules, after those in ``rules``. ``delay``: seconds between two words."""
 
     def __init__(self, delay: float = 0.0, rules: Sequence[DemoRule] = ()) -> None:
+        check_value("DemoModel", "rules", rules, many("DemoRule objects", lambda rule: isinstance(rule, DemoRule)))
         self._delay = delay
         self._rules = rules
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
+from swarmchat.swarm.common.mistakes import check_value, many
 from swarmchat.swarm.errors import ScriptError
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk, ToolCall
 
@@ -30,6 +31,7 @@ class ScriptedModel:
     """
 
     def __init__(self, steps: Sequence[Step] = (), *, name: str = "scripted", context_window: int = 32_000) -> None:
+        check_value("ScriptedModel", "steps", steps, many("answers", lambda step: True))
         self._steps = list(steps)
         self._name = name
         self._context_window = context_window

@@ -24,6 +24,8 @@ RecordType = Literal[
     "request",
     "assistant",
     "tool",
+    "ask_model",
+    "ask_user",
     "handoff",
     "state",
     "memory",

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.mistakes import SECONDS, Expected, check_value, explained, optional
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import timestamp
@@ -19,6 +20,15 @@ Rule = str | Sequence[str] | Check
 """A regular expression, a list of words (matched whole, in any case), or a function that returns True to reject."""
 
 
+def _is_rule(value: object) -> bool:
+    words = isinstance(value, Sequence) and all(isinstance(word, str) for word in value)
+    return value is None or words or callable(value)
+
+
+_RULE = Expected("a regular expression, a list of words, or a function of the text", _is_rule)
+
+
+@explained
 @dataclass(frozen=True)
 class Policy:
     """Rejects texts and, if ``ban`` is set, bans the client. Raises DefinitionError if it is defined wrongly."""
@@ -40,8 +50,9 @@ class Policy:
     def __post_init__(self) -> None:
         if self.reject_input is None and self.reject_output is None:
             raise DefinitionError(f"policy {self.name!r}: give it reject_input, reject_output or both")
-        if self.ban_for is not None and not self.ban_for > 0:
-            raise DefinitionError(f"policy {self.name!r}: ban_for is {self.ban_for!r}, expected seconds above 0")
+        for name in ("reject_input", "reject_output"):
+            check_value(f"policy {self.name!r}", name, getattr(self, name), _RULE)
+        check_value(f"policy {self.name!r}", "ban_for", self.ban_for, optional(SECONDS))
         object.__setattr__(self, "_input", _check_of(self.name, self.reject_input))
         object.__setattr__(self, "_output", _check_of(self.name, self.reject_output))
 

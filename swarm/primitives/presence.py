@@ -70,6 +70,28 @@ class PersistAlive:
             await self._backend.acquire(lease.key, lease.owner, lease.ttl)
 
 
+class ShownPresence:
+    """The presence of one session, announced again whenever another agent becomes active."""
+
+    def __init__(self, alive: PersistAlive, client: str, session: str, since: str) -> None:
+        self._alive = alive
+        self._where = client, session
+        self._since = since
+        self._agent = ""
+
+    async def show(self, agent: str) -> None:
+        """Announce that the client is online with ``agent``. A failure does not end the chat."""
+        if agent == self._agent:
+            return
+        with suppress(BackendError):
+            await self._alive.announce(*self._where, agent, self._since, replace=True)
+            self._agent = agent
+
+    async def leave(self) -> None:
+        """Withdraw the announcement."""
+        await self._alive.leave()
+
+
 def _parse(value: bytes) -> Presence | None:
     try:
         fields: dict[str, Any] = json.loads(value)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.mistakes import Expected, check_value, explained, many, shown
 from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.errors import DefinitionError, StateError
 from swarmchat.swarm.persistence import keys
@@ -20,6 +21,7 @@ T = TypeVar("T")
 Reducer = Callable[[T, T], T]
 
 
+@explained
 @dataclass(frozen=True)
 class State(Generic[T]):
     """A value that each session keeps under a name. A swarm declares it; tools use it with ``ctx.state(state)``."""
@@ -38,6 +40,12 @@ class State(Generic[T]):
     of: Sequence[str] = ()
     """The states whose values ``compute`` gets."""
 
+    def __post_init__(self) -> None:
+        check_value("State", "name", self.name, Expected("a text that is not empty", _is_name))
+        check_value(f"state {self.name!r}", "reducers", self.reducers, many("functions", callable))
+        if self.default is None and self.type is None:
+            raise DefinitionError(f"state {self.name!r}: the default is None: give it a type, such as type=str | None")
+
     def initial(self) -> T:
         """Return a fresh copy of the default, which the caller may change."""
         return self.decode(self.encode(self._default()))
@@ -47,9 +55,16 @@ class State(Generic[T]):
 
     @cached_property
     def _adapter(self) -> Any:
-        from pydantic import TypeAdapter
+        from pydantic import PydanticUserError, TypeAdapter
 
-        return TypeAdapter(type(self._default()) if self.type is None else self.type)
+        kind = type(self._default()) if self.type is None else self.type
+        try:
+            return TypeAdapter(kind)
+        except PydanticUserError as error:
+            raise DefinitionError(
+                f"state {self.name!r}: {shown(kind)} cannot be stored as JSON: use a dataclass, a BaseModel, or a type "
+                "that pydantic knows"
+            ) from error
 
     def encode(self, value: T) -> bytes:
         """Return ``value`` as JSON."""
@@ -70,6 +85,10 @@ class State(Generic[T]):
                 "it was not changed: clear the state to start again with the default"
             ) from error
         return value
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name)
 
 
 def computed(*of: State[Any] | str) -> Callable[[Callable[..., T]], State[T]]:

@@ -8,8 +8,8 @@ from typing import Any
 from swarmchat.swarm.context.normalize import sendable
 from swarmchat.swarm.persistence.records import Record
 
-_CLOCK = frozenset({"ts", "ms", "seq", "program"})
-"""Fields that only hold times, positions and versions: they are not compared."""
+_CLOCK = frozenset({"ts", "ms", "seq", "program", "entered", "replaced"})
+"""Fields that only hold times, positions, versions and what hooks changed: they are not compared."""
 _FIRST = ("type", "turn", "agent", "model", "parts", "parameters", "window", "reserve", "tokens")
 """Fields that are compared first, because they explain why the others differ."""
 _CONTEXT = 30

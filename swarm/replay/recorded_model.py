@@ -3,21 +3,25 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm import errors
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.errors import ContextTooLong, ModelError, ScriptError
-from swarmchat.swarm.models.base import ModelEvent, ModelRequest, ReasoningChunk, TextChunk, ToolCall
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk, ToolCall
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.script import Action, Output, Result
-from swarmchat.swarm.tools.context import ArgumentsError, Outcome, ToolFailure
+from swarmchat.swarm.tools.context import ArgumentsError, Denied, Outcome, ToolFailure
 from swarmchat.swarm.tools.external_tool import ExternalTool
+from swarmchat.swarm.turn.tool_execution import DENIED_BECAUSE
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.conversation import Conversation
+    from swarmchat.swarm.models.base import Model
+    from swarmchat.swarm.tools.asking import UserQuestion
     from swarmchat.swarm.tools.context import Context
     from swarmchat.swarm.tools.tool import Tool
 
@@ -135,17 +139,27 @@ class ReplayModel:
 
 
 class ReplayTools:
-    """Returns recorded results and applies recorded changes; with ``real``, runs the tools."""
+    """Returns recorded results and applies recorded changes; with ``real``, runs the tools.
 
-    def __init__(self, recording: Recording, conversation: "Conversation", *, real: bool = False) -> None:
+    With ``live``, only the user's answers to tools are recorded ones.
+    """
+
+    def __init__(
+        self, recording: Recording, conversation: "Conversation", *, real: bool = False, live: bool = False
+    ) -> None:
         self._recording = recording
         self._conversation = conversation
         self._real = real
+        self._live = live
         self._results: dict[str, Result | None] = {}
+        self._asked: dict[str, deque[Record]] = {}
+        """What the tools that run asked when they were recorded, by the ids of their calls."""
 
-    async def approve(self, tool: "Tool", call: ToolCall) -> bool | str:
+    async def approve(self, tool: "Tool", call: ToolCall) -> bool | str | Denied:
         """Whether the call was allowed in the recording; its arguments, if the user edited them."""
         result = self._results[call.id] = self._recording.next_result(call, needed=not self._real)
+        if result is not None and result.status == "denied" and result.text.startswith(DENIED_BECAUSE):
+            return Denied(result.text.removeprefix(DENIED_BECAUSE))
         if result is None or result.arguments is None:
             return result is None or result.status != "denied"
         try:
@@ -163,16 +177,63 @@ class ReplayTools:
         if result is not None and result.status == "interrupted":
             await self._recording.stopped_here()
         if self._real and not isinstance(tool, ExternalTool):
+            self._asked[outcome.call.id] = deque() if result is None else result.asked
             return await tool.run(ctx, arguments)
         if result is None:
             raise ToolFailure("the transcript holds no result of this call")
         if result.status == "error":
+            outcome.asked += [(record.type, _asked(record)) for record in result.asked]
             raise ToolFailure(result.text.removeprefix("Error: "))
+        outcome.asked += [(record.type, _asked(record)) for record in result.asked]
         for record in result.changes:
             apply_recorded_change(record, self._conversation, outcome.changes)
         if result.handoff is not None and result.handoff in self._conversation.swarm.names:
             ctx.handoff_to = result.handoff
         return result.text
+
+    async def ask_model(self, model: "Model", request: ModelRequest, outcome: Outcome) -> Answer:
+        """Return the recorded answer to a tool that runs. Raises ToolFailure if none is recorded."""
+        data = self._next_asked("ask_model", outcome)
+        usage = data["usage"] if isinstance(data.get("usage"), dict) else None
+        fallback = "" if data.get("model") == model.name else str(data.get("model"))
+        return Answer(str(data.get("answer")), finish=str(data.get("finish")), usage=usage, fallback=fallback)
+
+    async def ask_user(self, question: "UserQuestion", outcome: Outcome) -> Any:
+        """Return what the user answered to a tool that runs. Raises ToolFailure if nothing is recorded."""
+        return self._next_asked("ask_user", outcome).get("answer")
+
+    def _next_asked(self, kind: str, outcome: Outcome) -> Mapping[str, Any]:
+        """Take the next recorded question of the call; in a live replay, of the turn, as its calls are others."""
+        waiting = self._asked.setdefault(outcome.call.id, deque())
+        if self._live and self._recording.action is not None:
+            waiting = self._recording.action.asked
+        for record in waiting:
+            if record.type == kind:
+                waiting.remove(record)
+                return record.data
+        self._recording.missing = self._recording.missing or f"an answer to what {outcome.call.name} asked ({kind})"
+        raise ToolFailure(f"the transcript holds no answer to what the tool asked ({kind})")
+
+
+class RecordedHandoffs(Hooks):
+    """Does with handoffs what the hooks of the recorded session did."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    async def before_handoff(self, ctx: "Context", target: str) -> str | Denied | None:
+        """Return the recorded target, or the recorded refusal."""
+        results = self._recording.outputs[-1].results.get(ctx.call_id) if self._recording.outputs else None
+        if not results:
+            return None
+        if results[0].status == "denied":
+            return Denied(results[0].text.removeprefix(DENIED_BECAUSE))
+        return results[0].handoff
+
+
+def _asked(record: Record) -> dict[str, Any]:
+    """Return the fields of the record of a question, without the call that it belongs to."""
+    return {name: value for name, value in record.data.items() if name != "call"}
 
 
 def apply_recorded_change(record: Record, conversation: "Conversation", changes: ChangeSet) -> None:

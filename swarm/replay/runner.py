@@ -18,6 +18,8 @@ from swarmchat.backends import Append, Backend, Delete, Put, Write
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.conversation.hooks import HookChain
+from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ModelError, PinError, SwarmError
 from swarmchat.swarm.importers.record_builder import moment_of
@@ -37,7 +39,7 @@ from swarmchat.swarm.replay.expectations import (
 )
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
-from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, ReplayTools
+from swarmchat.swarm.replay.recorded_model import RecordedHandoffs, Recording, ReplayModel, ReplayTools
 from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
 from swarmchat.swarm.replay.script import Action, split_actions
@@ -182,8 +184,8 @@ class _Replay:
             self._settings(),
             model_named(first),
             None if alone else model_named,
-            approver=None,
-            clock=lambda: datetime.fromisoformat(self.moment),
+            lambda: datetime.fromisoformat(self.moment),
+            Program(),
         )
         await conversation.open()
         # The recorded swarm may have had another name.
@@ -193,8 +195,11 @@ class _Replay:
         conversation.recorded_tools = [record for record in self.conversation.records if record.type == "tools"]
         conversation.follows = not self.live
         conversation.initial_reserve = conversation.settings.reserve
+        tools = ReplayTools(self.recording, conversation, real=self.mode == "tools", live=self.live)
+        conversation.ask_user = tools.ask_user
         if not self.live:
-            tools = ReplayTools(self.recording, conversation, real=self.mode == "tools")
+            conversation.hooks = HookChain([RecordedHandoffs(self.recording)])
+            conversation.ask_model = tools.ask_model
             conversation.run_tool = tools.run
             conversation.approver = tools.approve
             conversation.settings = replace(conversation.settings, approve={"*": "ask"})
@@ -302,7 +307,7 @@ class _Replay:
         """Run one turn, and stop it where it was stopped. Its records hold what ended it."""
         self.recording.begin(action)
         output = recorded_output(action, check=self.live) if "output" in action.records[0].data else None
-        turn = asyncio.ensure_future(_run(session, action.asked, output))
+        turn = asyncio.ensure_future(_run(session, action.question, output))
         stop = asyncio.ensure_future(self.recording.stop.wait())
         try:
             await asyncio.wait({turn, stop}, return_when=asyncio.FIRST_COMPLETED)

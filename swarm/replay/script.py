@@ -12,6 +12,7 @@ from swarmchat.swarm.common.messages import calls_of, texts_of
 from swarmchat.swarm.importers.record_builder import message_problem
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.session.hand_call import BY_HAND
 from swarmchat.swarm.turn.question import Asked
 from swarmchat.swarm.turn.tool_execution import EDITED
 
@@ -28,6 +29,8 @@ class Result:
     handoff: str | None = None
     changes: list[Record] = field(default_factory=list)
     """The records of states and memory that follow the call."""
+    asked: deque[Record] = field(default_factory=deque)
+    """The records of what the tool asked a model and the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,15 @@ class Action:
     outputs: deque[Output] = field(default_factory=deque)
     requests: deque[Record] = field(default_factory=deque)
     """The requests, without those that repeat one that was too long."""
+    asked: deque[Record] = field(default_factory=deque)
+    """What its tools asked the user, in order."""
     breaks_off: bool = False
     """Whether it ends with calls or their results, without a further request."""
     killed: bool = False
     """Whether it ends with calls without results, because the process died there."""
 
     @property
-    def asked(self) -> Asked:
+    def question(self) -> Asked:
         """What the turn was begun with: the text, or the user's message if it is more than a text."""
         message = self.records[0].message if self.records[0].type == "user" else {}
         plain = message.keys() <= {"role", "content"} and isinstance(message.get("content"), str)
@@ -98,7 +103,7 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
 def _new_action(record: Record, current: Action | None) -> Action | None:
     """Return the action that ``record`` begins; ``None`` if the record belongs to ``current``."""
     data = record.data
-    if data.get("given") is True:
+    if data.get("given") is True or data.get("hook") is True or (record.type in ASKED and data.get("call") == BY_HAND):
         return Action("given", [record])
     if record.type == "user":
         return Action("ask", [record], text="".join(texts_of(record.message)))
@@ -124,6 +129,9 @@ def _new_action(record: Record, current: Action | None) -> Action | None:
         return Action("change", [record])
     return None
 
+
+ASKED = ("ask_model", "ask_user")
+"""Types of records of what a tool asked."""
 
 CHANGES = ("state", "memory")
 """Types of records that change what is stored beside the log."""
@@ -156,6 +164,8 @@ class _Reader:
         self._batch: dict[str, Result] = {}
         """The results of the last answer's calls, by their ids."""
         self._calls = False
+        self._waiting: dict[str, deque[Record]] = {}
+        """What tools asked, by the ids of calls whose results follow."""
 
     def read(self) -> None:
         """Read all records of the action into its fields."""
@@ -167,6 +177,10 @@ class _Reader:
                     self._read_rejected(record)
                 case "assistant":
                     self._read_answer(record, self._action.records[index + 1 :])
+                case "ask_model" | "ask_user":
+                    self._waiting.setdefault(str(record.data.get("call")), deque()).append(record)
+                    if record.type == "ask_user":
+                        self._action.asked.append(record)
                 case "tool":
                     self._read_result(record)
                 case "handoff" if str(record.data.get("via")) in self._batch:
@@ -211,6 +225,7 @@ class _Reader:
     def _read_result(self, record: Record) -> None:
         call_id = str(record.message.get("tool_call_id"))
         result = read_result(record)
+        result.asked = self._waiting.pop(call_id, result.asked)
         if self._action.outputs:
             self._action.outputs[-1].results.setdefault(call_id, deque()).append(result)
         self._batch[call_id] = result

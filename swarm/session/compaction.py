@@ -16,9 +16,8 @@ from swarmchat.swarm.context.groups import Group, turn_start
 from swarmchat.swarm.context.retained import Retained, summary_groups
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import CompactFailed, NothingToCompact
-from swarmchat.swarm.models.base import Answer, ModelRequest, TextChunk
-from swarmchat.swarm.parsing.answer_filter import AnswerFilter
-from swarmchat.swarm.tools.toolset import Toolset
+from swarmchat.swarm.models.base import Answer, ModelRequest
+from swarmchat.swarm.turn.asking import cleaned
 
 _INSTRUCTIONS = (
     "You sum up conversations. Whoever goes on with this one sees your summary in place of what you are given. Keep "
@@ -114,7 +113,7 @@ async def _summarize(conversation: Conversation, lines: Sequence[str], focus: st
                 answer = event
     if answer is None or answer.finish == "length":
         raise CompactFailed("the summary broke off: nothing was changed; allow longer answers, or try another model")
-    text = _cleaned(answer.text)
+    text = cleaned(answer.text)
     if not text:
         raise CompactFailed("the model gave no summary: nothing was changed; try again, or another model")
     return Answer(text, finish=answer.finish, usage=answer.usage)
@@ -122,13 +121,6 @@ async def _summarize(conversation: Conversation, lines: Sequence[str], focus: st
 
 _TOOL_PARAMETERS = ("tool_choice", "parallel_tool_calls", "response_format", "tools")
 """Parameters of an agent that a request for plain text must not have."""
-
-
-def _cleaned(text: str) -> str:
-    """Return ``text`` without thoughts and tokens of chat templates."""
-    answer_filter = AnswerFilter(Toolset())
-    pieces = [*answer_filter.feed(text), *answer_filter.finish()]
-    return "".join(piece.text for piece in pieces if isinstance(piece, TextChunk)).strip()
 
 
 def _lines(group: Group) -> list[str]:

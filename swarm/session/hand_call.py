@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.tools.context import ToolFailure
+from swarmchat.swarm.tools.context import Outcome, ToolFailure
+from swarmchat.swarm.turn.asking import ToolAsking
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
+
+BY_HAND = "by hand"
+"""Stands for the id of a call that no model made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,17 @@ async def call_by_hand(
     """Call ``tool`` as ``agent``, and store what it changes; see ``Session.call_tool``."""
     await conversation.ready()
     changes = ChangeSet()
-    ctx = conversation.tool_context("by hand", changes)
+    ctx = conversation.tool_context(BY_HAND, changes)
     ctx.agent = agent
+    outcome = Outcome(ToolCall(BY_HAND, tool.name, "{}"))
+    ctx.asking = ToolAsking(conversation, ctx, outcome)
+    batch = conversation.batch()
     try:
         result = await tool.run(ctx, dict(arguments))
     except Exception as error:
         raise ToolFailure(f"{tool.name}: {type(error).__name__}: {error}") from error
-    if changes:
-        await conversation.commit(conversation.batch(), changes)
+    for kind, asked in outcome.asked:
+        batch.add(kind, turn=conversation.journal.last_turn, agent=agent, call=BY_HAND, **asked)
+    if changes or outcome.asked:
+        await conversation.commit(batch, changes)
     return HandCall(result, ctx.handoff_to)

@@ -10,7 +10,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from swarmchat.backends import Backend
 from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.common.mistakes import TEXT, Expected, check_value, instance_of, many, optional
+from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.conversation.tracing import Tracing
+from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.records import timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
 
@@ -32,15 +36,21 @@ _OpenedT = TypeVar("_OpenedT", bound=Opened)
 class SessionOpening(Generic[_OpenedT]):
     """What ``Session.open`` returns: ``await`` it, or use it with ``async with`` or ``with``."""
 
-    def __init__(self, opening: Coroutine[Any, Any, _OpenedT]) -> None:
+    def __init__(self, opening: Callable[[], Coroutine[Any, Any, _OpenedT]]) -> None:
         self._opening = opening
         self._session: _OpenedT | None = None
 
     def __await__(self) -> Generator[Any, Any, _OpenedT]:
-        return self._opening.__await__()
+        return self._opening().__await__()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"the session is not open yet, so it has no {name!r}: write async with Session.open(…) as session, or "
+            "session = await Session.open(…)"
+        )
 
     async def __aenter__(self) -> _OpenedT:
-        self._session = await self._opening
+        self._session = await self._opening()
         return self._session
 
     async def __aexit__(self, *error: object) -> None:
@@ -50,7 +60,7 @@ class SessionOpening(Generic[_OpenedT]):
     def __enter__(self) -> _OpenedT:
         loop = BackgroundLoop()
         try:
-            self._session = loop.run(self._opening)
+            self._session = loop.run(self._opening())
         except BaseException:
             loop.close()
             raise
@@ -89,6 +99,40 @@ class BackgroundLoop:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+_ARGUMENTS = {
+    "backend": Expected(
+        "a URL such as disk:chats, or what open_backend returned",
+        lambda value: isinstance(value, str) or hasattr(value, "commit"),
+    ),
+    "model": Expected(
+        "the name of a model, or a Model", lambda value: isinstance(value, str) or hasattr(value, "stream")
+    ),
+    "client": TEXT,
+    "name": optional(TEXT),
+    "settings": optional(instance_of(SessionSettings, "SessionSettings(…)")),
+    "models": optional(Expected("a function that returns the model for a name", callable)),
+    "approver": optional(Expected("an async function of a tool and its call", callable)),
+    "answerer": optional(Expected("an async function of a question", callable)),
+    "tracing": optional(instance_of(Tracing, "Tracing()")),
+    "hooks": many("Hooks objects", lambda value: isinstance(value, Hooks)),
+}
+
+
+def check_arguments(**arguments: object) -> None:
+    """Raise DefinitionError for the first argument of ``Session.open`` that cannot be one."""
+    for name, value in arguments.items():
+        check_value("Session.open", name, value, _ARGUMENTS[name])
+
+
+def make_model(name: str, swarm: Swarm, owned: list[Backend | Model]) -> Model:
+    """Return the model ``name``, and add it to what is ``owned``."""
+    from swarmchat.swarm.models.named import named_model
+
+    model = named_model(name, swarm.demo)
+    owned.append(model)
+    return model
 
 
 async def find_or_make(

@@ -47,7 +47,7 @@ def make_reply(events: Sequence[Event], agent: str, records: Iterable[Record], *
     usage: dict[str, int] = {}
     cost: float | None = None
     for record in records:
-        counted = record.data.get("usage") if record.type in ("assistant", "rescue") else None
+        counted = record.data.get("usage") if record.type in ("assistant", "rescue", "ask_model") else None
         for name, figure in counted.items() if isinstance(counted, dict) else ():
             if name == "cost" and isinstance(figure, int | float):
                 cost = (cost or 0.0) + figure

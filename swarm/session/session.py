@@ -15,21 +15,25 @@ from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.context.builder import RequestContext
-from swarmchat.swarm.conversation.conversation import Approver, Conversation
+from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.hooks import Hooks
+from swarmchat.swarm.conversation.program import Approver, Program
 from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.conversation.tracing import Tracing
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.hand_call import HandCall, call_by_hand
-from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, find_or_make
+from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make, make_model
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
+from swarmchat.swarm.tools.asking import Answerer
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
     from swarmchat.swarm.session.compaction import Compacted
+    from swarmchat.swarm.session.hand_call import HandCall
     from swarmchat.swarm.session.reply import Reply
     from swarmchat.swarm.tools.tool import Tool
     from swarmchat.swarm.turn.question import Asked
@@ -82,6 +86,9 @@ class Session:
         settings: SessionSettings | None = None,
         models: Callable[[str], Model] | None = None,
         approver: Approver | None = None,
+        answerer: Answerer | None = None,
+        hooks: Sequence[Hooks] = (),
+        tracing: Tracing | None = None,
         deps: object = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
@@ -94,26 +101,26 @@ class Session:
         and with the key of the openai package's variables; what is opened for them is closed with the session.
         ``swarm`` may be a single agent. ``models`` makes the model for an agent that names one; without it, ``model``
         answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied.
-        ``deps`` is what tools, prompts and conditions get as ``ctx.deps``; nothing of it is stored. A new session is
-        stored with its first turn. Raises SessionBusy if it is open already, BadRecord when it was
-        written by a newer program, and the backend's errors.
+        ``answerer`` asks the user what a tool wants to know; without one, ``ctx.ask_user`` fails. ``hooks`` see, change
+        or refuse what happens in a turn, and ``tracing`` makes OpenTelemetry spans of it. ``deps`` is what tools,
+        prompts and conditions get as ``ctx.deps``; nothing of it is stored. A new session is stored with its first
+        turn. Raises SessionBusy if it is open, BadRecord when a newer program wrote it, and the
+        backend's errors.
         """
+        check_arguments(backend=backend, model=model, client=client, name=name, settings=settings, models=models)
+        check_arguments(approver=approver, answerer=answerer, hooks=hooks, tracing=tracing)
+        agents = as_swarm(swarm)
+
+        program = Program(approver, answerer, hooks, tracing, deps)
+        options = settings or SessionSettings()
 
         async def opened() -> "Session":
-            owned: list[Backend | Model] = []
-            agents, store, answering = as_swarm(swarm), backend, model
+            store: Backend = open_backend(backend) if isinstance(backend, str) else backend
+            owned: list[Backend | Model] = [store] if isinstance(backend, str) else []
             try:
-                if isinstance(store, str):
-                    store = open_backend(store)
-                    owned.append(store)
-                if isinstance(answering, str):
-                    from swarmchat.swarm.models.named import named_model
-
-                    answering = named_model(answering, agents.demo)
-                    owned.append(answering)
+                answering = model if not isinstance(model, str) else make_model(model, agents, owned)
                 info = await find_or_make(store, client, name, agents, settings, clock, rng)
-                options = settings or SessionSettings()
-                conversation = Conversation(store, info, agents, options, answering, models, approver, clock, deps)
+                conversation = Conversation(store, info, agents, options, answering, models, clock, program)
                 await conversation.open()
             except BaseException:
                 for each in owned:
@@ -121,7 +128,7 @@ class Session:
                 raise
             return cls(conversation, owned)
 
-        return SessionOpening(opened())
+        return SessionOpening(opened)
 
     async def __aenter__(self) -> "Session":
         return self
@@ -161,10 +168,18 @@ class Session:
     def ask_sync(self, message: "Asked", output: Mapping[str, Any] | None = None) -> "Reply[Any]": ...
 
     def ask_sync(self, message: "Asked", output: Any = None) -> "Reply[Any]":
-        """Do as ``ask`` does, in a session that was opened with ``with``. Raises RuntimeError in any other one."""
+        """Do as ``ask`` does, in a session that was opened with ``with``; see ``run_sync``."""
+        return self.run_sync(self.ask(message, output))
+
+    def run_sync(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run ``work`` in the session's event loop: ``session.run_sync(session.undo())``.
+
+        Raises RuntimeError unless the session was opened with ``with``.
+        """
         if self.background is None:
-            raise RuntimeError("ask_sync needs a session that was opened with `with Session.open(…)`: use await ask()")
-        return self.background.run(self.ask(message, output))
+            work.close()
+            raise RuntimeError("this needs a session that was opened with `with Session.open(…)`: use await here")
+        return self.background.run(work)
 
     @property
     def info(self) -> SessionInfo:
@@ -261,28 +276,27 @@ class Session:
         """
         # The parsers of answers are not needed before the first one.
         from swarmchat.swarm.turn.loop import run_turn
-        from swarmchat.swarm.turn.question import read_question
+        from swarmchat.swarm.turn.question import read_question, wanted_type
 
-        question, kind = read_question(message), None
-        if output is not None:
-            from swarmchat.swarm.tools.output import output_type
-
-            kind = output_type(output)
-        async with self._lock, aclosing(run_turn(self.conversation, question, kind)) as events:
-            async for event in events:
-                yield event
+        turn = run_turn(self.conversation, read_question(message), wanted_type(output))
+        async with self._lock, aclosing(turn) as events:
+            with self.conversation.trace.turn(self.agent.name, self.info):
+                async for event in events:
+                    yield event
 
     @_exclusive
     async def flush(self) -> None:
         """Store the records that earlier commits could not. Raises the backend's errors."""
         await self.conversation.flush()
 
-    async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> HandCall:
+    async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> "HandCall":
         """Call ``tool`` by hand as ``agent``, and store what it changes. ``arguments`` have been checked.
 
         The call needs no approval, and a handoff is returned but not made: both are up to the caller. Raises
         ToolFailure and the backend's errors, and changes nothing then.
         """
+        from swarmchat.swarm.session.hand_call import call_by_hand
+
         async with self._lock:
             return await call_by_hand(self.conversation, tool, arguments, agent)
 

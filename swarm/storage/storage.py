@@ -12,6 +12,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from swarmchat.backends import Conflict, Delete, Expect, Put, Write
+from swarmchat.swarm.common.mistakes import Expected, check_value, explained, many
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import ChangeSet, Store
@@ -25,6 +26,7 @@ from swarmchat.swarm.storage.vector_index import SearchIndex, build_index
 T = TypeVar("T")
 
 
+@explained
 @dataclass(frozen=True)
 class Storage(Generic[T]):
     """The definition of a storage, part of a swarm. It contains no items itself."""
@@ -41,6 +43,14 @@ class Storage(Generic[T]):
     """Whether all clients share one storage. By default each has its own, and sees nobody else's changes."""
     embedder: Embedder | None = None
     """Turns the texts into vectors; ``None``: the swarm's embedder."""
+
+    def __post_init__(self) -> None:
+        owner = f"storage {self.name!r}"
+        advice = f': write index=lambda item: item["{self.index}"]' if isinstance(self.index, str) else ""
+        expected = Expected(f"a function of an item that returns its texts{advice}", callable)
+        check_value(owner, "index", self.index, expected)
+        if not callable(self.items):
+            check_value(owner, "items", self.items, many("items", lambda item: True))
 
 
 @dataclass(frozen=True)

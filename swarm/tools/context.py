@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 
 from swarmchat.swarm.common.names import Named, name_of
 from swarmchat.swarm.context.normalize import NO_RESULT
-from swarmchat.swarm.models.base import ToolCall
+from swarmchat.swarm.models.base import Model, ToolCall
+from swarmchat.swarm.persistence.records import RecordType
 from swarmchat.swarm.persistence.store import ChangeSet
 
 if TYPE_CHECKING:
@@ -44,6 +45,16 @@ class PrimitiveAccess(Protocol):
         """Raise DefinitionError unless the swarm has an agent ``name``."""
 
 
+class Asking(Protocol):
+    """Carries out what a tool asks; the turn provides it."""
+
+    async def ask_model(self, prompt: Any, output: Any, model: Model | str | None) -> Any:
+        """Ask a model; see ``Context.ask``."""
+
+    async def ask_user(self, text: str, choices: Sequence[str], output: Any) -> Any:
+        """Ask the user; see ``Context.ask_user``."""
+
+
 @dataclass
 class Context(Generic[DepsT]):
     """The argument for the parameter ``ctx`` of a tool, a prompt or a condition.
@@ -65,6 +76,10 @@ class Context(Generic[DepsT]):
     loop: asyncio.AbstractEventLoop | None = field(default=None, repr=False)
     deps: DepsT = field(default=None, repr=False)  # type: ignore[assignment] # who declares a type passes a value
     """What the program gave to ``Session.open(deps=…)``: a database, the logged-in user …"""
+    asking: Asking | None = field(default=None, repr=False)
+    """Carries out what the tool asks; ``None`` outside of a call."""
+    limit: asyncio.Timeout | None = field(default=None, repr=False)
+    """The timeout of the call, which stands still while somebody is asked."""
 
     @property
     def memory(self) -> "PersistMemory":
@@ -97,11 +112,55 @@ class Context(Generic[DepsT]):
         self.primitives.check_agent(name)
         self.handoff_to = name
 
+    @overload
+    async def ask(self, prompt: Any, *, model: Model | str | None = None) -> str: ...
+
+    @overload
+    async def ask(self, prompt: Any, *, output: type[_T], model: Model | str | None = None) -> _T: ...
+
+    @overload
+    async def ask(self, prompt: Any, *, output: Mapping[str, Any], model: Model | str | None = None) -> Any: ...
+
+    async def ask(self, prompt: Any, *, output: Any = None, model: Model | str | None = None) -> Any:
+        """Ask a model outside of the conversation, and return its answer.
+
+        ``prompt`` is a text, content parts or messages, as in ``Session.ask``; the model gets nothing else. ``output``
+        is the type of the answer, ``model`` another model than the agent's, or its name. Raises OutputError if no
+        answer fits, OverBudget and the kinds of ModelError.
+        """
+        return await self._asking("ask").ask_model(prompt, output, model)
+
+    @overload
+    async def ask_user(self, question: str, *, choices: Sequence[str] = ()) -> str: ...
+
+    @overload
+    async def ask_user(self, question: str, *, output: type[_T]) -> _T: ...
+
+    async def ask_user(self, question: str, *, choices: Sequence[str] = (), output: Any = str) -> Any:
+        """Ask the user, and return the answer: a text, one of ``choices``, or a value of the type ``output``.
+
+        ``bool`` is a question for yes or no, a class with fields is a form. Raises AskError where nobody can be asked,
+        and when the user does not answer.
+        """
+        return await self._asking("ask_user").ask_user(question, choices, output)
+
+    def _asking(self, name: str) -> Asking:
+        if self.asking is None:
+            raise RuntimeError(f"ctx.{name} works only in a tool while it runs")
+        return self.asking
+
     def wait(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run ``work`` and return its result, from a tool that is not async: ``ctx.wait(ctx.memory.get("locale"))``."""
         if self.loop is None:
             raise RuntimeError("ctx.wait works only in tools that are not async: use await instead")
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The decision of an approver that a call is not carried out, with a reason for the model."""
+
+    reason: str = ""
 
 
 class ArgumentsError(Exception):
@@ -131,3 +190,5 @@ class Outcome:
     """The tool's error, for its author. The model gets ``result``."""
     edited: bool = False
     """Whether the user changed the arguments."""
+    asked: list[tuple[RecordType, dict[str, Any]]] = field(default_factory=list)
+    """What the tool asked, with the answers: the types of records and their fields."""

@@ -10,6 +10,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic_core import to_json
 from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.common.mistakes import described, shown
 from swarmchat.swarm.common.names import OUTPUT_TOOL
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.providers.structured import closed_schema, is_strict
@@ -65,15 +66,16 @@ def output_type(kind: Any) -> OutputType:
         return kind
     if isinstance(kind, Mapping):
         return _of_schema(kind)
+    if isinstance(kind, str):
+        raise DefinitionError(f"output is {kind!r}, expected a type: write output={kind}")
     name = getattr(kind, "__name__", "") or str(kind)
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(kind)
         schema = plain_schema(adapter.json_schema())
     except (PydanticUserError, PydanticSchemaGenerationError, NameError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         raise DefinitionError(
-            f"output is {kind!r}, which cannot be described to a model ({reason}): use a type that pydantic knows, "
-            "such as a BaseModel, or a JSON schema"
+            f"output is {shown(kind)}, which cannot be described to a model ({described(error)}): "
+            "use a type that pydantic knows, such as a BaseModel, or a JSON schema"
         ) from error
 
     def check(text: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError
+from swarmchat.swarm.common.mistakes import described
 from swarmchat.swarm.errors import DefinitionError
 
 _SECTION = re.compile(r"(args|arguments|parameters|params)\s*:?\s*$", re.IGNORECASE)
@@ -49,6 +50,11 @@ def read_signature(function: Callable[..., Any], name: str, context_type: type) 
             raise DefinitionError(
                 f"tool {name!r}: the parameter {parameter} cannot be described to a model: use parameters with names"
             )
+        if parameter.name not in hints and parameter.default is parameter.empty:
+            raise DefinitionError(
+                f"tool {name!r}: the parameter {parameter.name} has no annotation: write {parameter.name}: str, or "
+                "another type, so that the model knows what to pass"
+            )
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hint, Field(default, description=descriptions.get(parameter.name)))
     try:
@@ -57,9 +63,9 @@ def read_signature(function: Callable[..., Any], name: str, context_type: type) 
         )
         schema = arguments.model_json_schema()
     except (PydanticUserError, PydanticSchemaGenerationError, NameError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         raise DefinitionError(
-            f"tool {name!r}: its parameters cannot be described to a model ({reason}): use types that pydantic knows"
+            f"tool {name!r}: its parameters cannot be described to a model ({described(error)}): "
+            "use types that pydantic knows"
         ) from error
     return Signature(description, {"properties": {}, **plain_schema(schema)}, arguments, context)
 

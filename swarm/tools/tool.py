@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.mistakes import FUNCTION, SECONDS, check_value, optional
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import ArgumentsError, Context, ToolTimeoutError
 from swarmchat.swarm.tools.schema import Signature, described_errors, read_signature
@@ -50,8 +51,8 @@ class Tool:
     def _check_definition(self) -> None:
         """Raise DefinitionError for a name, a timeout or an approval that no tool can have."""
         self._check_name()
-        if not self.timeout > 0:
-            raise DefinitionError(f"tool {self.name!r}: timeout is {self.timeout!r}, expected seconds above 0")
+        check_value(f"tool {self.name!r}", "timeout", self.timeout, SECONDS)
+        check_value(f"tool {self.name!r}", "available", self.available, optional(FUNCTION))
         if self.approve not in ("auto", "ask", "deny"):
             raise DefinitionError(f"tool {self.name!r}: approve is {self.approve!r}, expected auto, ask or deny")
 
@@ -109,6 +110,7 @@ class Tool:
             arguments = {self.signature.context: ctx, **arguments}
         try:
             async with asyncio.timeout(self.timeout) as limit:
+                ctx.limit = limit
                 if inspect.iscoroutinefunction(self.function):
                     result = await self.function(**arguments)
                 else:
@@ -122,6 +124,9 @@ class Tool:
             raise
         finally:
             ctx.cancelled.set()
+        if inspect.iscoroutine(result):
+            result.close()
+            raise DefinitionError("its result is a coroutine that was not awaited: write return await …")
         return result if isinstance(result, str) else to_json(result, fallback=str).decode()
 
 
@@ -157,6 +162,7 @@ def tool(
     """
 
     def make(function: Callable[..., Any]) -> Tool:
+        check_value("tool", "function", function, FUNCTION)
         return Tool(name or function.__name__, function, approve, timeout, available, effects)
 
     return make if function is None else make(function)

@@ -8,6 +8,7 @@ from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Refused
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.persistence.records import timestamp
+from swarmchat.swarm.tools.context import Denied
 
 if TYPE_CHECKING:
     from swarmchat.swarm.primitives.policy import Policy
@@ -50,6 +51,13 @@ async def refuse_output(conversation: Conversation, recorder: "TurnRecorder") ->
             recorder.answer = replace(rejected, text=policy.message, reasoning="", tool_calls=(), finish="refused")
             return refused
     return None
+
+
+def refuse_by_hook(recorder: "TurnRecorder", text: str, denied: Denied) -> Refused:
+    """Record that a hook refused ``text`` of the user; its reason becomes the answer."""
+    recorder.add("policy", policy="hook", hook=True, direction="input", text=text, banned=False)
+    recorder.answer = Answer(denied.reason, finish="refused")
+    return Refused("hook", "input", False, denied.reason)
 
 
 def _refuse(

@@ -23,7 +23,7 @@ from swarmchat.swarm.conversation.events import (
     TextDelta,
     Warned,
 )
-from swarmchat.swarm.errors import ContextTooLong, ModelRefused, OutputError, OverBudget
+from swarmchat.swarm.errors import ContextTooLong, HookError, ModelRefused, OutputError, OverBudget, RequestDenied
 from swarmchat.swarm.models.base import (
     Adapted,
     Answer,
@@ -34,11 +34,13 @@ from swarmchat.swarm.models.base import (
     Retry,
     TextChunk,
 )
+from swarmchat.swarm.tools.context import Denied
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.external_tools import unrecorded_tools
 from swarmchat.swarm.turn.faults import Guards
-from swarmchat.swarm.turn.guardrails import refuse_input, refuse_output
+from swarmchat.swarm.turn.guardrails import refuse_by_hook, refuse_input, refuse_output
+from swarmchat.swarm.turn.hooking import run_hooks
 from swarmchat.swarm.turn.question import Question
 from swarmchat.swarm.turn.recorder import TurnRecorder
 from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
@@ -67,19 +69,22 @@ async def run_turn(
             for event in exchange.notices:
                 yield event
             try:
-                async with aclosing(conversation.model.stream(exchange.request)) as chunks:
-                    async for chunk in chunks:
-                        for event in exchange.add(chunk):
-                            yield event
-                        if exchange.reader.stuck:
-                            break
+                sent, model, answers = await turn.sent(exchange.request), conversation.model, list[Answer]()
+                with conversation.trace.request(model, sent, answers, of_tool=False):
+                    async with aclosing(model.stream(sent)) as chunks:
+                        async for chunk in chunks:
+                            for event in exchange.add(chunk):
+                                yield event
+                            if exchange.reader.stuck:
+                                break
+                    for event in exchange.finish():
+                        yield event
+                    answers.append(exchange.answer)
             except ContextTooLong as error:
                 if failed or turn.recorder.partial_text:
                     raise
                 exchange.refusal, failed = error, exchange
                 continue
-            for event in exchange.finish():
-                yield event
             failed, decision = None, await turn.judge(exchange)
             # Before the answer is recorded: if the caller stops here, only the text shown so far is stored.
             for event in decision.events:
@@ -102,7 +107,11 @@ async def run_turn(
             yield Warned(notice)
     except BaseException as error:
         await turn.recorder.abandon(error)
+        if isinstance(error, Exception):
+            await turn.run_after_hooks(error)
         raise
+    if problem := await turn.run_after_hooks(None):
+        yield Warned(problem)
     yield turn.recorder.ended()
 
 
@@ -135,6 +144,7 @@ class Exchange:
         """The length of the text from which on its value is read again."""
         self.agent = conversation.agent.name
         rejects = any(policy.reject_output is not None for policy in conversation.swarm.policies)
+        rejects = rejects or conversation.hooks.has("after_request")
         self.held_back = rejects or conversation.agent.validate is not None
         """Whether the answer is shown only when it is whole, because it may still be rejected."""
         self.refusal: ContextTooLong | None = None
@@ -205,9 +215,16 @@ class _Turn:
         self._rescue = Rescue(conversation, self.recorder, self._guards, output)
 
     async def admit(self, question: Question) -> Refused | None:
-        """Record the user's message, unless a policy refuses it; return how."""
+        """Record the user's message, unless a hook or a policy refuses it; return how."""
+        conversation, entered = self._conversation, question.checked_text
         try:
-            refused = await refuse_input(self._conversation, self.recorder, question.checked_text)
+            text = await run_hooks(conversation, "before_turn", value=entered)
+            if isinstance(text, Denied):
+                return refuse_by_hook(self.recorder, entered, text)
+            if text != entered:
+                self.recorder.entered = entered
+                question = replace(question, message={"role": "user", "content": text})
+            refused = await refuse_input(conversation, self.recorder, question.checked_text)
         except BaseException:
             # Not as the user's message: a text that no policy has accepted is never sent.
             self.recorder.add("unsent", text=question.checked_text)
@@ -267,6 +284,24 @@ class _Turn:
         recorder.reader = None if exchange.held_back else exchange.reader
         return exchange
 
+    async def sent(self, request: ModelRequest) -> ModelRequest:
+        """Return what is sent for ``request``, as hooks change it. Raises RequestDenied if one refuses it."""
+        conversation = self._conversation
+        sent = await run_hooks(conversation, "before_request", value=request)
+        if isinstance(sent, Denied):
+            raise RequestDenied(f"a hook refused the request: {sent.reason or 'without a reason'}")
+        conversation.last_request = sent
+        return sent
+
+    async def run_after_hooks(self, error: Exception | None) -> str:
+        """Call the hooks at the end of a turn, which is stored: return what went wrong in them."""
+        conversation = self._conversation
+        try:
+            await run_hooks(conversation, "after_turn", self.recorder.answer, value=error)
+        except HookError as problem:
+            return str(problem)
+        return ""
+
     async def judge(self, exchange: Exchange) -> RescueDecision:
         """Decide whether the answer is accepted or needs a rescue step. Raises HookError."""
         # The ids of calls that the model wrote as text begin with this.
@@ -279,7 +314,9 @@ class _Turn:
     async def accept(self, exchange: Exchange, decision: RescueDecision) -> list[Event]:
         """Record the answer, or the message of a policy that refuses it; return the events to show."""
         recorder, events = self.recorder, list[Event]()
-        if exchange.held_back and recorder.answer.text:
+        if refusal := await self._run_answer_hooks(exchange):
+            events.append(refusal)
+        elif exchange.held_back and recorder.answer.text:
             refused = await refuse_output(self._conversation, recorder)
             events += [] if refused is None else [refused]
         recorder.reader = None
@@ -287,6 +324,22 @@ class _Turn:
         if (exchange.held_back or decision.replaced) and recorder.answer.text:
             events.append(TextDelta(recorder.answer.text, exchange.agent))
         return events
+
+    async def _run_answer_hooks(self, exchange: Exchange) -> Refused | None:
+        """Let hooks change the answer; return their refusal, whose reason is the answer then."""
+        conversation, recorder = self._conversation, self.recorder
+        sent, answer = conversation.last_request, recorder.answer
+        changed = await run_hooks(conversation, "after_request", sent, value=answer)
+        if changed is answer:
+            return None
+        recorder.replaced = answer.text
+        if isinstance(changed, Denied):
+            recorder.answer = replace(answer, text=changed.reason, reasoning="", tool_calls=(), finish="refused")
+            return Refused("hook", "output", False, changed.reason)
+        recorder.answer = changed
+        if kind := self._output or conversation.agent.output_type:
+            recorder.output = kind.parse(changed.text)
+        return None
 
     async def call_tools(self, exchange: Exchange, decision: RescueDecision) -> AsyncGenerator[Event, None]:
         """Store the answer, carry out its calls, and record their results and a handoff."""
@@ -312,7 +365,9 @@ class _Turn:
             await run_to_completion(self._record_results(calls))
         if handed_over := await self.recorder.add_handoff(calls.outcomes):
             visited.add(handed_over.target)
+            self._conversation.trace.handoff(handed_over.source, handed_over.target)
             yield handed_over
+            await run_hooks(self._conversation, "after_handoff", value=handed_over.source)
 
     async def _record_results(self, calls: ToolCalls) -> None:
         self.recorder.add_results(calls.outcomes, await calls.combined_changes())

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.common.messages import texts_of
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.importers.record_builder import message_problem
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.output import OutputType
 
 Asked = str | Sequence[Mapping[str, Any]]
 """What a turn is begun with."""
@@ -45,7 +48,16 @@ def read_question(asked: object) -> Question:
     messages = [dict(each) if isinstance(each, Mapping) else each for each in asked]
     for index, message in enumerate(messages):
         if problem := message_problem(message):
-            raise DefinitionError(f"the message has {message!r:.80} at {index}, which {problem}: {_EXPECTED}")
+            raise DefinitionError(f"message[{index}]{'' if problem.startswith('.') else ' '}{problem}")
     if messages[-1]["role"] != "user" or not messages[-1].get("content"):
         raise DefinitionError(f"the message ends with {messages[-1]!r:.80}: {_EXPECTED}")
     return Question(messages[-1], messages[:-1])
+
+
+def wanted_type(output: Any) -> "OutputType | None":
+    """Return the type of answer that ``output`` asks for; ``None`` for none. Raises DefinitionError."""
+    if output is None:
+        return None
+    from swarmchat.swarm.tools.output import output_type
+
+    return output_type(output)

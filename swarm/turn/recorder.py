@@ -37,6 +37,10 @@ class TurnRecorder:
         """The user's message."""
         self.output: Any = None
         """The last answer as a value of the type that was asked for."""
+        self.entered = ""
+        """The user's message as it was entered, if a hook changed it."""
+        self.replaced = ""
+        """The text of the last answer before a hook changed it."""
         self.unusable = False
         """Whether the answer has a fault that no step of the rescue could deal with, and says nothing."""
         self.reader: AnswerReader | None = None
@@ -64,6 +68,8 @@ class TurnRecorder:
         """
         self.question = question.text
         fields = {} if output is None else {"output": output}
+        if self.entered:
+            fields["entered"] = self.entered
         asked = False
         for message in question.earlier:
             self._turn += asked and message["role"] == "user"
@@ -103,6 +109,8 @@ class TurnRecorder:
             data["echo"] = dict(answer.echo)
         if ms is not None:
             data["ms"] = ms
+        if self.replaced:
+            data["replaced"], self.replaced = self.replaced, ""
         self._answer_seq = self.add("assistant", message=message, **data).seq
 
     def add_rotation(self, rotation: Rotation) -> None:
@@ -116,6 +124,8 @@ class TurnRecorder:
         """Add the results of calls, in the order of the calls, and the changes that the tools made."""
         for outcome in outcomes:
             call = outcome.call
+            for kind, asked in outcome.asked:
+                self.add(kind, call=call.id, **asked)
             message = {"role": "tool", "tool_call_id": call.id, "content": outcome.result}
             tokens = self._conversation.count(message, parallel=len(outcomes) > 1)
             data = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}

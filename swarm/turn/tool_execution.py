@@ -5,16 +5,21 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.agent import handoff_target
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
+from swarmchat.swarm.errors import AskError, DefinitionError, HookError
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.tools.context import Outcome, ToolFailure, ToolTimeoutError
+from swarmchat.swarm.tools.context import ArgumentsError, Denied, Outcome, ToolFailure, ToolTimeoutError
 from swarmchat.swarm.tools.toolset import Toolset
+from swarmchat.swarm.turn.asking import ToolAsking
+from swarmchat.swarm.turn.hooking import run_hooks
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
@@ -22,6 +27,10 @@ if TYPE_CHECKING:
 
 EDITED = "The user changed the arguments to "
 """How the result of a call begins whose arguments the user edited; JSON, a full stop and the tool's result follow."""
+
+_DENIED = "Denied: the user did not allow this call. Do not make it again; say what you would have done."
+DENIED_BECAUSE = "Denied: this call was not allowed: "
+"""How the result of a denied call begins; the reason follows."""
 
 _LOGGER = logging.getLogger("swarmchat.tools")
 # Without a handler, Python would print errors on the terminal of a program that uses the library.
@@ -114,7 +123,7 @@ class ToolCalls:
             elif target := handoff_target(call.name, conversation.agent, conversation.navigation):
                 if self._has_handoff:
                     self._refuse(outcome, "the user was already handed over in this message")
-                else:
+                elif (target := await self._allowed_target(outcome, target)) is not None:
                     outcome.status, outcome.handoff = "ok", target
                     outcome.result = json.dumps({"handed_over_to": target})
             else:
@@ -123,41 +132,90 @@ class ToolCalls:
                     admitted.append((outcome, tool, tool.read_arguments(outcome.call.arguments)))
         return admitted
 
+    async def _allowed_target(self, outcome: Outcome, target: str) -> str | None:
+        """Return the agent to hand over to, as hooks change it; ``None`` if one refuses, which denies the call."""
+        conversation = self._conversation
+        allowed = await run_hooks(conversation, "before_handoff", value=target, call_id=outcome.call.id)
+        if isinstance(allowed, Denied):
+            self._deny(outcome, allowed.reason)
+            return None
+        return conversation.swarm.agent(allowed).name
+
+    def _deny(self, outcome: Outcome, reason: str) -> None:
+        outcome.status = "denied"
+        outcome.result = f"{DENIED_BECAUSE}{reason}" if reason else _DENIED
+
     async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
-        answer = await self._conversation.approves(tool, outcome.call, guess=outcome.call.id in self._guesses)
+        conversation = self._conversation
+        call = await run_hooks(conversation, "before_tool", value=outcome.call, call_id=outcome.call.id)
+        if isinstance(call, Denied):
+            self._deny(outcome, call.reason)
+            return False
+        if call.arguments != outcome.call.arguments:
+            try:
+                tool.read_arguments(call.arguments)
+            except ArgumentsError as error:
+                raise HookError(f"a hook changed the arguments of {tool.name} to invalid ones: {error}") from error
+            outcome.call, outcome.edited = replace(outcome.call, arguments=call.arguments), True
+        answer = await conversation.approves(tool, outcome.call, guess=outcome.call.id in self._guesses)
         if isinstance(answer, str) and answer != outcome.call.arguments:
             # The approver has checked the new arguments: invalid ones are a defect there, and end the turn.
             outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
-        if answer is not False:
+        if answer is not False and not isinstance(answer, Denied):
             return True
-        outcome.status = "denied"
-        outcome.result = "Denied: the user did not allow this call. Do not make it again; say what you would have done."
+        self._deny(outcome, answer.reason if isinstance(answer, Denied) else "")
         return False
 
     async def _carry_out(self, outcome: Outcome, tool: "Tool", arguments: dict[str, object]) -> None:
+        with self._conversation.trace.tool(outcome):
+            await self._run(outcome, tool, arguments)
+
+    async def _run(self, outcome: Outcome, tool: "Tool", arguments: dict[str, object]) -> None:
         now = asyncio.get_running_loop().time
         started = now()
         ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
+        ctx.asking = ToolAsking(self._conversation, ctx, outcome)
         try:
             result = await self._conversation.run_tool(tool, ctx, arguments, outcome)
         except ToolTimeoutError as error:
             self._refuse(outcome, f"the tool {error}, and may have taken effect")
         except BackendError:
             raise
+        except DefinitionError as error:
+            # A mistake of the author, which no model can do anything about.
+            raise DefinitionError(f"tool {tool.name!r}{_place(error)}: {error}") from error
         except Exception as error:
             outcome.error = self._conversation.last_tool_error = error
-            if not isinstance(error, ToolFailure):
+            if not isinstance(error, ToolFailure | AskError):
                 _LOGGER.error("tool %s failed", tool.name, exc_info=error)
             self._refuse(outcome, _bounded(_reason(error), self._conversation.settings.max_result))
         else:
             outcome.status, outcome.result = "ok", _bounded(result, self._conversation.settings.max_result)
-            if ctx.handoff_to in self._visited:
-                outcome.result += f"\nNot handed over: {ctx.handoff_to!r} was there before in this turn."
-            elif ctx.handoff_to != self._conversation.agent.name and not self._has_handoff:
-                outcome.handoff = ctx.handoff_to
+            if ctx.handoff_to is not None:
+                await self._follow_handoff(outcome, ctx.handoff_to)
+        call = outcome.call
+        seen = await run_hooks(self._conversation, "after_tool", call, value=outcome.result, call_id=call.id)
+        if isinstance(seen, Denied):
+            self._refuse(outcome, seen.reason)
+            outcome.handoff = None
+        else:
+            outcome.result = seen
         outcome.seconds = now() - started
         if outcome.edited:
             outcome.result = f"{EDITED}{outcome.call.arguments}.\n{outcome.result}"
+
+    async def _follow_handoff(self, outcome: Outcome, target: str) -> None:
+        """Hand over to the agent that a tool named, unless it was there before or a hook refuses."""
+        conversation = self._conversation
+        if target not in self._visited and (target == conversation.agent.name or self._has_handoff):
+            return
+        allowed = await run_hooks(conversation, "before_handoff", value=target, call_id=outcome.call.id)
+        if isinstance(allowed, Denied):
+            outcome.result += f"\nNot handed over: {allowed.reason}"
+        elif allowed in self._visited:
+            outcome.result += f"\nNot handed over: {allowed!r} was there before in this turn."
+        else:
+            outcome.handoff = conversation.swarm.agent(allowed).name
 
     @property
     def _has_handoff(self) -> bool:
@@ -192,7 +250,13 @@ def _bounded(text: str, limit: int) -> str:
     return f"{text[:limit]}\n[cut: {len(text):,} characters, max_result allows {limit:,}; ask for less]"
 
 
+def _place(error: BaseException) -> str:
+    """Return the file and the line of the tool in which ``error`` was raised."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if "swarmchat/swarm" not in frame.filename]
+    return f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
+
+
 def _reason(error: Exception) -> str:
-    if isinstance(error, ToolFailure):
+    if isinstance(error, ToolFailure | AskError):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

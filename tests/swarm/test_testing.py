@@ -8,11 +8,13 @@ from model_server import server_fixture, text
 from swarmchat.examples.helpdesk import swarm as helpdesk
 from swarmchat.swarm import (
     Agent,
+    AskError,
     Context,
     DefinitionError,
     NetworkForbidden,
     OpenAIEmbedder,
     ScriptedModel,
+    ScriptError,
     Session,
     State,
     Storage,
@@ -134,3 +136,16 @@ def test_network_models_can_be_forbidden(server, monkeypatch):
             asyncio.run(OpenAIEmbedder("e", base_url=server.base_url).embed(["a"]))
     assert not server.chats
     assert asyncio.run(ask()) == "Hello"
+
+
+def test_a_context_answers_what_a_tool_asks():
+    @tool
+    async def pick(ctx: Context) -> str:
+        """Pick."""
+        return f"{await ctx.ask('Which?', output=int)} {await ctx.ask_user('Sure?', output=bool)}"
+
+    assert asyncio.run(pick(context(model_answers=[7], user_answers=[True]))) == "7 True"
+    with pytest.raises(AskError, match="further user_answers"):
+        asyncio.run(pick(context(model_answers=[7])))
+    with pytest.raises(ScriptError, match="further model_answers"):
+        asyncio.run(pick(context()))

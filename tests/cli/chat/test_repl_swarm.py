@@ -9,9 +9,31 @@ from terminal import CTRL_C, CTRL_D, ENTER, Terminal, at_prompt, say
 QUESTION = "allow? y/n/a/e/? then Enter"
 
 OFFICE = '''\
+from dataclasses import dataclass
 from pathlib import Path
 
 from swarmchat.swarm import Agent, Context, DemoRule, Swarm, tool
+
+
+@dataclass
+class Address:
+    street: str
+    number: int
+    country: str = "FR"
+
+
+@tool(timeout=0.1)
+async def paint(ctx: Context) -> str:
+    """Paint the door."""
+    return await ctx.ask_user("Which colour?", choices=["red", "light blue"])
+
+
+@tool
+async def deliver(ctx: Context) -> str:
+    """Deliver a letter."""
+    address = await ctx.ask_user("Where to?", output=Address)
+    fast = await ctx.ask_user("Express?", output=bool)
+    return f"{address} {fast} {await ctx.ask_user('A note?')}"
 
 
 @tool(approve="ask")
@@ -32,10 +54,12 @@ def dig(ctx: Context) -> str:
 
 swarm = Swarm(
     "office",
-    [Agent("clerk", "You are a clerk.", tools=[send_mail, dig])],
+    [Agent("clerk", "You are a clerk.", tools=[send_mail, dig, paint, deliver])],
     demo=[
         DemoRule(r"^mail (?P<to>.+)", "send_mail", {"to": "{to}"}, reply="Done: {result}"),
         DemoRule(r"^dig", "dig"),
+        DemoRule(r"^paint", "paint", reply="Painted: {result}"),
+        DemoRule(r"^deliver", "deliver", reply="Delivered: {result}"),
     ],
 )
 '''
@@ -60,6 +84,13 @@ def ask(screen: Terminal, message: str) -> None:
     before = screen.words.count(QUESTION)
     screen.send(message + ENTER)
     screen.wait_for(lambda screen: screen.words.count(QUESTION) > before and not at_prompt(screen))
+
+
+def enter(screen: Terminal, message: str, question: str) -> None:
+    """Send ``message`` and wait until a tool asks the ``question``."""
+    screen.wait_for(at_prompt)
+    screen.send(message + ENTER)
+    screen.wait_for(lambda screen: screen.words.endswith(question) and not at_prompt(screen))
 
 
 def test_a_tool_that_needs_approval(office):
@@ -100,6 +131,57 @@ def test_ctrl_c_stops_a_tool_also_after_a_question(office):
         assert "running" not in screen.words
         screen.wait_for(lambda screen: (office.folder / "stopped").exists())
         say(screen, "hello", "clerk ❯ Hello")
+
+
+def test_a_denial_tells_the_model_why(office):
+    with office.chat("chat", "-S", "office.py") as screen:
+        ask(screen, "mail bob")
+        screen.send("n write to carl instead" + ENTER)
+        screen.wait_for("this call was not allowed: write to carl instead")
+        assert sent(office) == []
+
+
+def test_a_tool_asks_for_a_choice(office):
+    with office.chat("chat", "-S", "office.py") as screen:
+        enter(screen, "paint", "paint asks: Which colour? 1 red 2 light blue 1-2:")
+        screen.send("green" + ENTER)
+        screen.wait_for("error: 'green' is none of them: available: light blue, red 1-2:")
+        screen.send("2" + ENTER)
+        screen.wait_for("clerk ❯ Painted: light blue")
+        enter(screen, "paint", "1-2:")
+        screen.send("light" + ENTER)
+        screen.wait_for(lambda screen: screen.words.count("clerk ❯ Painted: light blue") == 2)
+        enter(screen, "paint", "1-2:")
+        screen.send(CTRL_C)
+        screen.wait_for("error: the user did not answer: Which colour?")
+
+
+def test_a_tool_asks_for_a_form_yes_or_no_and_a_text(office):
+    with office.chat("chat", "-S", "office.py") as screen:
+        enter(screen, "deliver", "deliver asks: Where to? street:")
+        screen.send("Rue X" + ENTER)
+        screen.wait_for("number (integer):")
+        screen.send("two" + ENTER)
+        screen.wait_for("country (default FR):")
+        screen.send(ENTER)
+        # What was entered is there again.
+        screen.wait_for("error: number: Input should be a valid integer, unable to parse string as an integer")
+        screen.wait_for(lambda screen: screen.words.count("street: Rue X") == 2)
+        screen.send(ENTER)
+        screen.wait_for(lambda screen: screen.words.count("number (integer): two") == 2)
+        screen.send("\x15" + "2" + ENTER)
+        screen.wait_for(lambda screen: screen.words.count("country (default FR):") == 2)
+        screen.send(ENTER)
+        screen.wait_for("deliver asks: Express? y/n then Enter:")
+        screen.send("perhaps" + ENTER + "yes" + ENTER)
+        screen.wait_for("deliver asks: A note? answer:")
+        screen.send("thanks" + ENTER)
+        screen.wait_for("Delivered: Address(street='Rue X', number=2, country='FR') True thanks")
+
+
+def test_in_a_pipe_nobody_is_asked(office):
+    done = office.invoke("run", "-S", "office.py", "paint")
+    assert "nobody can be asked here (Which colour?): this needs a person at a terminal" in done.out
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10)])

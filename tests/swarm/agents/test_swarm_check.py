@@ -98,7 +98,7 @@ LOOK = "def look(about: str) -> str:\n    '''Look.'''\n    return about\n"
 
 MISTAKES = [
     ("def look(about: str) -> str:\n    return about\n", TAIL, "warning", "tool look (shop.py:9): has no docstring"),
-    ("def look(about) -> str:\n    '''Look.'''\n", TAIL, "warning", "the parameter about has no annotation"),
+    ("def look(about=1) -> str:\n    '''Look.'''\n", TAIL, "warning", "the parameter about has no annotation"),
     ("def look(about: bytes) -> str:\n    '''Look.'''\n", TAIL, "error", "a model cannot fill the parameter about"),
     ("def look(about: Any) -> str:\n    '''Look.'''\n", TAIL, "error", "a model cannot fill the parameter about"),
     ("def look(about: None) -> str:\n    '''Look.'''\n", TAIL, "error", "a model cannot fill the parameter about"),

@@ -87,7 +87,7 @@ def test_a_replay_sends_the_same(message, tmp_path):
         (5, "the message is 5: expected a text, a list of content parts"),
         ([], "the message is []"),
         (b"hi", "the message is b'hi'"),
-        (["hi"], "the message has 'hi' at 0, which is 'hi', expected an object"),
+        (["hi"], "message[0] is 'hi', expected an object"),
         ([{"text": "hi"}], "content[0] is"),
         ([{"role": "person", "content": "hi"}], "role is 'person', expected one of system"),
         ([{"role": "assistant", "content": "hi"}], "the message ends with {'role': 'assistant'"),

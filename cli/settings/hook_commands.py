@@ -1,0 +1,173 @@
+"""Hooks as commands of the user's own settings: JSON on standard input, JSON on standard output.
+
+A command that prints nothing changes nothing. One that fails ends the turn, so that a check cannot be passed by
+breaking it.
+"""
+
+import asyncio
+import json
+import shlex
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.swarm.common.encoding import decode_json, encode_json
+from swarmchat.swarm.conversation.hooks import Hooks
+from swarmchat.swarm.errors import HookError
+from swarmchat.swarm.models.base import Answer, ModelRequest, ToolCall
+from swarmchat.swarm.tools.context import Context, Denied
+
+_SECONDS = 60
+"""How long a command may take."""
+
+
+class HookCommands(Hooks):
+    """Runs one command at one point of a turn. ``hook_commands`` makes them."""
+
+    point: str
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+
+    async def _ask(self, ctx: Context[Any], **seen: Any) -> dict[str, Any] | Denied:
+        """Return what the command answers; empty if nothing. Raises HookError."""
+        about = {"hook": self.point, "client": ctx.client, "session": ctx.session, "agent": ctx.agent}
+        printed = await self._run(encode_json({**about, **seen}))
+        try:
+            answer = decode_json(printed) if printed.strip() else {}
+        except ValueError as error:
+            raise self._error(f"printed {one_line(printed.decode('utf-8', 'replace'), 60)!r}, expected JSON") from error
+        if not isinstance(answer, dict):
+            raise self._error(f"printed {one_line(json.dumps(answer), 60)}, expected an object")
+        if "deny" in answer:
+            return Denied(str(answer["deny"]))
+        return answer
+
+    async def _run(self, text: bytes) -> bytes:
+        """Run the command with ``text`` as its input; return its output. Raises HookError."""
+        try:
+            words = shlex.split(self._command)
+            process = await asyncio.create_subprocess_exec(*words, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        except (ValueError, OSError, TypeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise self._error(
+                f"cannot be run ({reason}): write a program with its arguments, as for a shell"
+            ) from error
+        try:
+            async with asyncio.timeout(_SECONDS):
+                printed, problems = await process.communicate(text)
+        except TimeoutError:
+            raise self._error(f"has not ended within {_SECONDS} s") from None
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        if process.returncode:
+            said = problems.decode("utf-8", "replace").strip().splitlines()[-1:]
+            raise self._error(
+                f"ended with exit code {process.returncode}" + (f": {one_line(said[0], 200)}" if said else "")
+            )
+        return printed
+
+    def _error(self, problem: str) -> HookError:
+        return HookError(f"hooks.{self.point}: {one_line(self._command, 80)} {problem}")
+
+    def _changed(self, answer: Mapping[str, Any], name: str, kind: type) -> Any:
+        """Return the field ``name`` of an answer; ``None`` if it has none. Raises HookError for another type."""
+        value = answer.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise self._error(f"printed {one_line(json.dumps(value), 60)} as {name!r}, expected {kind.__name__}")
+        return value
+
+
+class _BeforeTurn(HookCommands):
+    async def before_turn(self, ctx: Context[Any], text: str) -> str | Denied | None:
+        answer = await self._ask(ctx, text=text)
+        return answer if isinstance(answer, Denied) else self._changed(answer, "text", str)
+
+
+class _AfterTurn(HookCommands):
+    async def after_turn(self, ctx: Context[Any], answer: Answer, error: Exception | None) -> None:
+        await self._ask(ctx, answer=answer.text, finish=answer.finish, error=None if error is None else str(error))
+
+
+class _BeforeRequest(HookCommands):
+    async def before_request(self, ctx: Context[Any], request: ModelRequest) -> ModelRequest | Denied | None:
+        seen = {"messages": request.decoded_messages(), "tools": request.tools, "parameters": dict(request.parameters)}
+        answer = await self._ask(ctx, model=request.model, **seen)
+        if isinstance(answer, Denied):
+            return answer
+        messages, parameters = self._changed(answer, "messages", list), self._changed(answer, "parameters", dict)
+        if messages is not None:
+            request = replace(request, messages=tuple(map(encode_json, messages)), echoes={})
+        return request if parameters is None else replace(request, parameters=parameters)
+
+
+class _AfterRequest(HookCommands):
+    async def after_request(self, ctx: Context[Any], request: ModelRequest, answer: Answer) -> Answer | Denied | None:
+        calls = [call.to_message() for call in answer.tool_calls]
+        told = await self._ask(ctx, model=request.model, answer=answer.text, calls=calls, usage=answer.usage)
+        if isinstance(told, Denied):
+            return told
+        text = self._changed(told, "answer", str)
+        return None if text is None else replace(answer, text=text)
+
+
+class _BeforeTool(HookCommands):
+    async def before_tool(self, ctx: Context[Any], call: ToolCall) -> ToolCall | Denied | None:
+        answer = await self._ask(ctx, tool=call.name, arguments=_arguments(call))
+        if isinstance(answer, Denied):
+            return answer
+        arguments = self._changed(answer, "arguments", dict)
+        return None if arguments is None else replace(call, arguments=json.dumps(arguments, ensure_ascii=False))
+
+
+class _AfterTool(HookCommands):
+    async def after_tool(self, ctx: Context[Any], call: ToolCall, result: str) -> str | Denied | None:
+        answer = await self._ask(ctx, tool=call.name, arguments=_arguments(call), result=result)
+        return answer if isinstance(answer, Denied) else self._changed(answer, "result", str)
+
+
+class _BeforeHandoff(HookCommands):
+    async def before_handoff(self, ctx: Context[Any], target: str) -> str | Denied | None:
+        answer = await self._ask(ctx, to=target)
+        return answer if isinstance(answer, Denied) else self._changed(answer, "to", str)
+
+
+class _AfterHandoff(HookCommands):
+    async def after_handoff(self, ctx: Context[Any], source: str) -> None:
+        await self._ask(ctx, **{"from": source})
+
+
+_CLASSES: dict[str, type[HookCommands]] = {
+    "before_turn": _BeforeTurn,
+    "after_turn": _AfterTurn,
+    "before_request": _BeforeRequest,
+    "after_request": _AfterRequest,
+    "before_tool": _BeforeTool,
+    "after_tool": _AfterTool,
+    "before_handoff": _BeforeHandoff,
+    "after_handoff": _AfterHandoff,
+}
+
+
+def hook_commands(commands: Mapping[str, Sequence[str]]) -> list[Hooks]:
+    """Return the hooks that run ``commands``, by the points of a turn."""
+    hooks: list[Hooks] = []
+    for point, lines in commands.items():
+        for line in lines:
+            hook = _CLASSES[point](line)
+            hook.point = point
+            hooks.append(hook)
+    return hooks
+
+
+def _arguments(call: ToolCall) -> Any:
+    try:
+        return decode_json(call.arguments)
+    except ValueError:
+        return call.arguments

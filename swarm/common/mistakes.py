@@ -1,0 +1,130 @@
+"""Tell the author of a swarm what is wrong with an argument, where it is given, and what was expected."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar
+
+from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.errors import DefinitionError
+
+_T = TypeVar("_T")
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an argument is expected to be; with ``many``, each item of a list."""
+
+    words: str
+    fits: Callable[[Any], bool]
+    many: bool = False
+
+
+def instance_of(kind: type, words: str) -> Expected:
+    """Return that an instance of ``kind`` is expected."""
+    return Expected(words, lambda value: isinstance(value, kind))
+
+
+def many(words: str, fits: Callable[[Any], bool]) -> Expected:
+    """Return that a list is expected whose items fit."""
+    return Expected(words, fits, many=True)
+
+
+def named_part(value: object) -> bool:
+    """Whether ``value`` is the name of a part of a swarm, or a part."""
+    return isinstance(value, str) or isinstance(getattr(value, "name", None), str)
+
+
+TEXT = instance_of(str, "a text")
+FUNCTION = Expected("a function", callable)
+SECONDS = Expected("seconds above 0", lambda value: _is_number(value) and value > 0)
+
+
+def optional(expected: Expected) -> Expected:
+    """Return that ``None`` is fine, too."""
+    return Expected(expected.words, lambda value: value is None or expected.fits(value), expected.many)
+
+
+def check_fields(owner: str, part: object, expected: Mapping[str, Expected]) -> None:
+    """Raise DefinitionError for the first attribute of ``part`` that is not what is ``expected`` by its name."""
+    for name, each in expected.items():
+        check_value(owner, name, getattr(part, name), each)
+
+
+def check_value(owner: str, name: str, value: object, expected: Expected) -> None:
+    """Raise DefinitionError unless ``value``, the argument ``name`` of ``owner``, is what is ``expected``."""
+    if not expected.many:
+        if not expected.fits(value):
+            raise DefinitionError(f"{owner}: {name} is {shown(value)}, expected {expected.words}")
+        return
+    if value is None and expected.fits(None):
+        return
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence | set | frozenset):
+        item = repr(value) if isinstance(value, str) else getattr(value, "__name__", "…")
+        advice = f": write {name}=[{item}]" if expected.fits(value) else ""
+        raise DefinitionError(f"{owner}: {name} is {shown(value)}, expected a list of {expected.words}{advice}")
+    for index, item in enumerate(value):
+        if not expected.fits(item):
+            raise DefinitionError(f"{owner}: {name}[{index}] is {shown(item)}, expected {expected.words}")
+
+
+def shown(value: object) -> str:
+    """Return ``value`` as a message names it."""
+    if inspect.isclass(value):
+        return f"the class {value.__name__}"
+    if inspect.isroutine(value):
+        return f"the function {value.__name__}"
+    if inspect.iscoroutine(value):
+        return "a coroutine that was not awaited"
+    if isinstance(value, list | tuple):
+        items = ", ".join(map(shown, value[:3])) + (", …" if len(value) > 3 else "")
+        return f"[{items}]"
+    if value is None or isinstance(value, str | bytes | int | float | dict | set):
+        text = repr(value)
+        return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def described(error: Exception) -> str:
+    """Return in short why pydantic cannot describe a type."""
+    reason = str(error).splitlines()[0].partition(". Set ")[0]
+    return re.sub(r"<class '(?:.*\.)?(\w+)'>", r"\1", reason)
+
+
+def explained(cls: type[_T]) -> type[_T]:
+    """Have ``cls`` raise DefinitionError for arguments that it does not have, or that are missing."""
+    plain = cls.__init__
+
+    @wraps(plain)
+    def init(self: Any, *arguments: Any, **named: Any) -> None:
+        try:
+            plain(self, *arguments, **named)
+        except TypeError:
+            problem = _problem(inspect.signature(plain), arguments, named)
+            if problem is None:
+                raise
+            raise DefinitionError(f"{cls.__name__}: {problem}") from None
+
+    cls.__init__ = init  # type: ignore[method-assign]  # the same signature
+    return cls
+
+
+def _problem(signature: inspect.Signature, arguments: Sequence[Any], named: Iterable[str]) -> str | None:
+    names = [name for name in signature.parameters if name != "self"]
+    for name in named:
+        if name not in names:
+            return f"unknown argument {name!r}; {nearest(name, names)}"
+    if len(arguments) > len(names):
+        return f"{len(arguments)} arguments, expected at most {len(names)}: {', '.join(names)}"
+    given = {*names[: len(arguments)], *named}
+    required = [name for name in names if signature.parameters[name].default is inspect.Parameter.empty]
+    missing = [name for name in required if name not in given]
+    return f"missing argument {missing[0]!r}" if missing else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

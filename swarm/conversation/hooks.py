@@ -1,0 +1,74 @@
+"""Hooks of a program around turns, requests, tools and handoffs: they see, change, or refuse."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.errors import HookError
+from swarmchat.swarm.models.base import Answer, ModelRequest, ToolCall
+from swarmchat.swarm.tools.context import Context, Denied
+
+_T = TypeVar("_T")
+
+
+class Hooks:
+    """The base class of hooks: override what you need.
+
+    Return ``None`` to leave things as they are, another value to change them, or ``Denied("why")`` to refuse. What
+    ``ctx`` changes takes effect at once. An error in a hook ends the turn, as HookError.
+    """
+
+    async def before_turn(self, ctx: Context[Any], text: str) -> str | Denied | None:
+        """See the user's message before the policies do; return another text, or refuse it."""
+
+    async def after_turn(self, ctx: Context[Any], answer: Answer, error: Exception | None) -> None:
+        """See the last answer of a turn that is stored, and the error that ended it, if one did."""
+
+    async def before_request(self, ctx: Context[Any], request: ModelRequest) -> ModelRequest | Denied | None:
+        """See a request before it is sent; return what to send instead, or refuse it, which ends the turn."""
+
+    async def after_request(self, ctx: Context[Any], request: ModelRequest, answer: Answer) -> Answer | Denied | None:
+        """See an answer before the user does, so that answers do not stream; return another one, or refuse it."""
+
+    async def before_tool(self, ctx: Context[Any], call: ToolCall) -> ToolCall | Denied | None:
+        """See a call before the user is asked about it; return it with other arguments, or refuse it."""
+
+    async def after_tool(self, ctx: Context[Any], call: ToolCall, result: str) -> str | Denied | None:
+        """See the result of a call before it is stored; return another one, or refuse it with all that it changed."""
+
+    async def before_handoff(self, ctx: Context[Any], target: str) -> str | Denied | None:
+        """See the agent that is handed over to; return another one, or refuse."""
+
+    async def after_handoff(self, ctx: Context[Any], source: str) -> None:
+        """See that the active agent has taken over from ``source``."""
+
+
+class HookChain:
+    """Hooks one after the other: each gets what the one before made of it."""
+
+    def __init__(self, hooks: Sequence[Hooks] = ()) -> None:
+        self.hooks = tuple(hooks)
+
+    def has(self, point: str) -> bool:
+        """Whether any hook overrides the method ``point``."""
+        return any(getattr(type(hook), point) is not getattr(Hooks, point) for hook in self.hooks)
+
+    async def run(self, point: str, ctx: Context[Any], *seen: Any, value: _T) -> _T | Denied:
+        """Call the method ``point`` of all hooks with ``seen`` and ``value``; return what becomes of the value.
+
+        The first refusal ends it. Raises HookError, also for a result of another type.
+        """
+        for hook in self.hooks:
+            if getattr(type(hook), point) is getattr(Hooks, point):
+                continue
+            label = f"the hook {type(hook).__name__}.{point}"
+            result = await call_hook(label, getattr(hook, point), ctx, *seen, value)
+            if isinstance(result, Denied):
+                return result
+            if result is None:
+                continue
+            if not isinstance(result, type(value)):
+                expected = f"{type(value).__name__}, Denied or None"
+                raise HookError(f"{label} returned {result!r:.80}, expected {expected}")
+            value = result
+        return value

@@ -1,0 +1,45 @@
+"""The models of a conversation: that of the session, and those that agents name."""
+
+from collections.abc import Callable
+
+from swarmchat.swarm.models.base import DiscoverableModel, Model
+
+
+class Models:
+    """The model ``default``, and those that ``make`` makes by name; without it, ``default`` answers for all names."""
+
+    def __init__(self, default: Model, make: Callable[[str], Model] | None) -> None:
+        self.default = default
+        self._make = make
+        self._made: dict[str, Model] = {}
+        self._discovered: Model | None = None
+
+    @property
+    def is_one(self) -> bool:
+        """Whether one model answers for all agents, also for those that name another one."""
+        return self._make is None
+
+    def named(self, name: str | None) -> Model:
+        """Return the model ``name``; ``None`` for the default."""
+        if name is None or self._make is None:
+            return self.default
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    async def discover(self, model: Model, *, has_tools: bool) -> list[str]:
+        """Have ``model`` find out its window, once; return a warning if it cannot call the tools that agents have."""
+        if model is self._discovered:
+            return []
+        self._discovered = model
+        if not isinstance(model, DiscoverableModel):
+            return []
+        await model.discover()
+        if model.facts.tools is not False or not has_tools:
+            return []
+        return [f"the chat template of {model.name} has no tools: calls are only found if it writes them as text"]
+
+    async def close(self) -> None:
+        """Close the models that were made here."""
+        for model in self._made.values():
+            await model.close()

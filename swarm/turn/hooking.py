@@ -1,0 +1,18 @@
+"""Run the hooks of a program at the points of a turn."""
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.tools.context import Denied
+
+_T = TypeVar("_T")
+
+
+async def run_hooks(conversation: Conversation, point: str, *seen: Any, value: _T, call_id: str = "") -> _T | Denied:
+    """Return what the hooks at ``point`` make of ``value``; see ``HookChain.run``."""
+    if not conversation.hooks.has(point):
+        return value
+    # Not staged: what a hook changes belongs to no tool.
+    ctx = replace(conversation.tool_context(call_id), primitives=conversation.primitives)
+    return await conversation.hooks.run(point, ctx, *seen, value=value)
