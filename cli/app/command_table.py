@@ -26,6 +26,7 @@ PLACES = {
     "mcp": "mcp.commands:mcp_app",
     "bans": "inspection.commands:bans_app",
     "sessions": "sessions.commands:sessions_app",
+    "trust": "config.commands:trust",
     "config": "config.commands:config_app",
 }
 """Where each command is: a module below ``swarmchat.cli``, and a function or a group of commands in it."""

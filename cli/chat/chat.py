@@ -12,7 +12,6 @@ from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.capabilities import can_move, is_terminal, wants_colour
 
 
@@ -33,7 +32,7 @@ def prepare_chat(
             raise UsageError("--output goes with a PROMPT: a chat at a terminal has none")
         draft = "".join(f"{mention(str(path))} " for path in expand(files))
         # Not SIGINT: at the prompt Ctrl-C is a key, and during an answer it stops only that.
-        return run_until_signal(_chat(wiring.apply_settings(flags), session, resume, draft), "SIGTERM", "SIGHUP")
+        return run_until_signal(_chat(flags, session, resume, draft), "SIGTERM", "SIGHUP")
     from swarmchat.cli.chat.batch import run_script
     from swarmchat.cli.chat.script import ask_once
 
@@ -42,8 +41,14 @@ def prepare_chat(
     return run_script(settings, question, output, session=session, resume=resume, strict=strict)
 
 
-async def _chat(settings: Settings, name: str | None, resume: bool, draft: str) -> None:
+async def _chat(flags: Mapping[str, Any], name: str | None, resume: bool, draft: str) -> None:
     """Chat at the prompt, which begins with ``draft``, until the user leaves; close the session that is open then."""
+    settings = wiring.apply_settings(flags, tell=False)
+    if settings.withheld:
+        from swarmchat.cli.app.consent import ask_consent
+
+        if await ask_consent(settings):
+            settings = wiring.apply_settings(flags)
     async with opening(settings, name, resume, interactive=True) as opener:
         settings = opener.settings
         if settings.plain:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.completion.command_line import PartialCommandLine
-from swarmchat.cli.settings.settings import from_folder
 from swarmchat.swarm.agents.loader import EXAMPLES, TOML
 from swarmchat.swarm.common.files import read_text_file
 
@@ -33,12 +32,10 @@ class SwarmNames:
 
 
 def swarm_of(typed: PartialCommandLine) -> SwarmNames:
-    """Return the names in the swarm that would answer; none if only the settings file of a folder chooses it."""
+    """Return the names in the swarm that would answer."""
     settings = typed.settings()
     if settings.swarm is None:
         return SwarmNames("assistant", agents={"assistant": "the plain assistant"})
-    if from_folder(settings.origins.get("swarm", "")) and settings.swarm not in EXAMPLES:
-        return SwarmNames()
     return swarm_names(settings.swarm, Path())
 
 

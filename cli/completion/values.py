@@ -12,7 +12,7 @@ from swarmchat.cli.completion import stores
 from swarmchat.cli.completion.command_line import Candidate, Finder, PartialCommandLine
 from swarmchat.cli.completion.swarm_scan import swarm_of
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.settings import Settings, from_folder, read_files
+from swarmchat.cli.settings.settings import Settings, read_files
 from swarmchat.cli.terminal.themes import ABOUT
 from swarmchat.swarm.agents.loader import EXAMPLES
 from swarmchat.swarm.agents.rescue_steps import STEPS
@@ -87,10 +87,7 @@ def _models(typed: PartialCommandLine) -> list[Candidate]:
     models = {"demo": "built in: scripted answers, no AI", **dict(_set_in_files("model"))}
     models |= dict.fromkeys(settings.models or (), "in your settings")
     ports = settings.discover
-    if from_folder(settings.origins.get("base_url", "")):
-        # Nobody has said yet that this server may be asked.
-        ports = []
-    elif settings.base_url:
+    if settings.base_url:
         parts = urlsplit(settings.base_url)
         ports = [parts.port or 80] if parts.hostname in ("localhost", "127.0.0.1") else []
     elif wiring.is_connected(settings):

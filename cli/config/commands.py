@@ -1,5 +1,6 @@
 """``swarmchat config``: show the settings and where they come from, and change them."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -63,3 +64,23 @@ def set_value(
     from swarmchat.cli.config.edit import change_value
 
     run_and_exit(lambda: change_value(name, value, profile=profile, unset=unset))
+
+
+def trust(
+    folder: Annotated[Path, typer.Argument(help="The folder; default: the current one.")] = Path(),
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the files that you trust.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="No longer trust the folder's file.")] = False,
+) -> None:
+    """Let the swarmchat.toml of a folder do what needs your consent: choose a server, a swarm, a store.
+
+    Consent is for the file and the swarm that it names as they are now: if they change, you are asked again.
+
+    \b
+    swarmchat trust            show what ./swarmchat.toml wants, and ask
+    swarmchat trust --list
+    """
+    from swarmchat.cli.app.consent import change_trust
+
+    run_and_exit(lambda: change_trust(folder, yes=yes, listed=listed, remove=remove))

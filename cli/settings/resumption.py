@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.errors import ConfigError, UsageError
-from swarmchat.cli.settings.settings import Settings, from_folder
+from swarmchat.cli.settings.folder import from_folder
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Swarm
 from swarmchat.swarm.persistence.session_index import SessionInfo
 

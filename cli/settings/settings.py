@@ -9,11 +9,14 @@ Every setting has one name: ``max_context`` in a file is ``--max-context`` on th
 import getpass
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.settings.folder import FORBIDDEN, Consents, file_of, from_folder, needs_consent
 from swarmchat.cli.settings.named_models import KEYS, read_models
 from swarmchat.cli.settings.readers import (
     USUAL_PORTS,
@@ -47,15 +50,12 @@ from swarmchat.swarm.common.encoding import decode_toml
 from swarmchat.swarm.common.files import read_text_file
 from swarmchat.swarm.common.names import nearest
 
-PROJECT_FILE = "swarmchat.toml"
 PROFILES = "profiles"
 """The key of the table of profiles."""
 _PREFIX = "SWARMCHAT_"
 _TESTS = "SWARMCHAT_TEST_"
 """Prefix of variables that only the test suite reads."""
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-_TABLE = re.compile(r"(?: \[(?:profiles|models)\.[^\]]{1,100}\]){1,2}\Z")
-"""The part of an origin after the file."""
 
 Source = tuple[str, Mapping[str, Any]]
 """An origin, and the settings from there."""
@@ -171,6 +171,8 @@ class Settings:
     discover: Sequence[int] = _setting(read_ports, USUAL_PORTS)
     """Local ports searched for a model server while none is set: true (the usual ports), false, or a list."""
     origins: Mapping[str, str] = field(default_factory=dict)
+    withheld: Mapping[str, Any] = field(default_factory=dict)
+    """Values in the folder's file that are not used, because the user has not consented to them."""
 
     def for_model(self, name: str | None) -> "Settings":
         """Return the settings for the model ``name``, with those of its table [models.NAME], if it has one.
@@ -216,17 +218,6 @@ class Settings:
 _READERS: dict[str, Callable[[object], Any]] = {f.name: f.metadata["read"] for f in fields(Settings) if f.metadata}
 _NO_SETTINGS = ("model", "prices", "adaptations")
 """What a table [models.NAME] has in another form than the settings, or alone."""
-_NOT_FROM_FOLDER = {
-    "api_key_command": "starts a program",
-    "hooks": "starts programs",
-    "api_key_env": "reads your environment",
-    "headers": "goes to the server with your key",
-    "query": "goes to the server with your key",
-    "models": "chooses servers and keys",
-    "mcp": "starts programs",
-    "mcp_file": "starts programs",
-}
-"""Settings that a folder's file must not have, and what each does."""
 
 
 def refuse(error: ConfigError) -> None:
@@ -235,19 +226,28 @@ def refuse(error: ConfigError) -> None:
 
 
 def load_settings(
-    flags: Mapping[str, Any], environment: Mapping[str, str], files: Sequence[Path], *, complain: Complain = refuse
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    files: Sequence[Path],
+    *,
+    complain: Complain = refuse,
+    consents: Consents | None = None,
 ) -> Settings:
     """Return the settings from all sources. A later file overrides earlier ones.
 
     A flag that is ``None`` was not given, an empty variable is not set, and a file may be missing. Each problem is a
     ConfigError with its origin, the bad value and what was expected; ``complain`` receives it. If ``complain`` returns,
-    the bad value is skipped.
+    the bad value is skipped. What a folder's file may set only with consent is in ``withheld`` unless it is in
+    ``consents``.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    withheld: dict[str, Any] = {}
     sources, profiles = read_files(files, complain)
-    above = _above_files(flags, environment)
-    for origin, settings in [*sources, *_chosen_profile(profiles, [*sources, *above], complain), *above]:
+    permit = partial(_permitted, consents=consents, withheld=withheld, complain=complain)
+    sources, above = list(map(permit, sources)), _above_files(flags, environment)
+    chosen = map(permit, _chosen_profile(profiles, [*sources, *above], complain))
+    for origin, settings in [*sources, *chosen, *above]:
         for name, value in settings.items():
             try:
                 read = read_value(origin, name, value)
@@ -262,7 +262,25 @@ def load_settings(
                 if other != name:
                     values.pop(other, None)
                     origins.pop(other, None)
-    return Settings(**values, origins=origins)
+    return Settings(**values, origins=origins, withheld=withheld)
+
+
+def _permitted(source: Source, consents: Consents | None, withheld: dict[str, Any], complain: Complain) -> Source:
+    """Return ``source`` without what a folder may set only with the user's consent; that is added to ``withheld``."""
+    origin, settings = source
+    asking = {name: value for name, value in settings.items() if needs_consent(name, value)}
+    if not asking or not from_folder(origin):
+        return source
+    path = file_of(origin)
+    with suppress(ConfigError):
+        if consents is not None and consents.has(path, read_file(path)):
+            return source
+    for name, value in asking.items():
+        try:
+            withheld[name] = read_value(origin, name, value)
+        except ConfigError as error:
+            complain(error)
+    return origin, {name: value for name, value in settings.items() if name not in asking}
 
 
 def read_files(files: Sequence[Path], complain: Complain) -> tuple[list[Source], dict[str, list[Source]]]:
@@ -324,11 +342,6 @@ def _above_files(flags: Mapping[str, Any], environment: Mapping[str, str]) -> li
     ]
 
 
-def file_of(origin: str) -> Path:
-    """Return the file of an origin that is in one."""
-    return Path(_TABLE.sub("", origin))
-
-
 def check_name(name: str) -> None:
     """Raise ConfigError unless a profile can be called ``name``."""
     if not _PROFILE_NAME.fullmatch(name):
@@ -356,18 +369,13 @@ def _tables(path: Path, table: object, complain: Complain) -> list[Source]:
     return tables
 
 
-def from_folder(origin: str) -> bool:
-    """Whether a setting comes from the current folder, which may belong to somebody else."""
-    return file_of(origin).name == PROJECT_FILE
-
-
 def read_value(origin: str, name: str, value: object) -> Any:
     """Convert the value of a setting to the form in which it is used. Raises ConfigError."""
     if name not in _READERS:
         raise ConfigError(f"{origin}: unknown setting {name!r}; {nearest(name, _READERS)}")
-    if name in _NOT_FROM_FOLDER and from_folder(origin):
+    if name in FORBIDDEN and from_folder(origin):
         raise ConfigError(
-            f"{origin} sets {name}, which {_NOT_FROM_FOLDER[name]}: the settings of a folder must not do that. "
+            f"{origin} sets {name}, which {FORBIDDEN[name]}: the settings of a folder must not do that. "
             "Set it in your own config file, or in the environment"
         )
     try:

@@ -1,6 +1,7 @@
 """Build the backend, the model and the swarm that the settings choose."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,13 +12,11 @@ from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings.credentials import has_key, key_origin, read_key
+from swarmchat.cli.settings.folder import PROJECT_FILE, Consents, file_of, from_folder
 from swarmchat.cli.settings.resumption import resume_with
 from swarmchat.cli.settings.settings import (
-    PROJECT_FILE,
     Complain,
     Settings,
-    file_of,
-    from_folder,
     load_settings,
     refuse,
 )
@@ -46,14 +45,25 @@ _SHORT_FORMS = ("memory", "disk", "redis")
 
 def read_settings(flags: Mapping[str, Any], *, complain: Complain = refuse) -> Settings:
     """Return the settings of this process. Raises ConfigError, unless ``complain`` accepts the problems."""
-    return load_settings(flags, os.environ, settings_files(), complain=complain)
+    return load_settings(flags, os.environ, settings_files(), complain=complain, consents=Consents())
 
 
-def apply_settings(flags: Mapping[str, Any]) -> Settings:
-    """Return the settings of a command, and use their theme from now on. Raises ConfigError."""
+def apply_settings(flags: Mapping[str, Any], *, tell: bool = True) -> Settings:
+    """Return the settings of a command, and use their theme from now on. Raises ConfigError.
+
+    Settings of the folder that need the user's consent are told, unless a chat is about to ask for it.
+    """
     settings = read_settings(flags)
     use_theme(settings.theme)
+    if settings.withheld and tell and sys.stderr is not None:
+        print(f"  {withheld_line(settings)}", file=sys.stderr)
     return settings
+
+
+def withheld_line(settings: Settings) -> str:
+    """Describe the settings of the folder that are not used."""
+    names = ", ".join(settings.withheld)
+    return f"not used: {names} of ./{PROJECT_FILE}; swarmchat trust shows what they do, and asks"
 
 
 def settings_files() -> list[Path]:
@@ -231,14 +241,8 @@ def is_connected(settings: Settings) -> bool:
 def make_swarm(settings: Settings) -> Swarm:
     """Return the swarm that answers. Raises DefinitionError if it is missing or invalid."""
     if settings.swarm not in (None, DEFAULT_SWARM.name):
-        from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
+        from swarmchat.swarm.agents.loader import load_swarm
 
-        origin = settings.origins.get("swarm", "")
-        if from_folder(origin) and settings.swarm not in EXAMPLES:
-            raise ConfigError(
-                f"{origin} names the swarm {settings.swarm!r}, which starts a program: "
-                f"the settings of a folder must not do that. If you trust it, give -S {settings.swarm} yourself"
-            )
         return _with_servers(_with_embedder(load_swarm(settings.swarm, Path.cwd()), settings), settings)
     prompt = DEFAULT_PROMPT if settings.system is None else settings.system
     tools = ["*/*"] if settings.mcp or settings.mcp_file else []
@@ -264,7 +268,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         max_result=settings.max_result,
         approve=_approvals(settings),
         rescue=settings.rescue,
-        rescue_confirm=settings.rescue_confirm,
+        rescue_confirm=_rescue_confirm(settings),
         placeholder=settings.placeholder,
         resume_with=resume_with(settings),
     )
@@ -285,6 +289,12 @@ def _approvals(settings: Settings) -> Mapping[str, str]:
     if not from_folder(settings.origins.get("approve", "")):
         return rules
     return {pattern: rule for pattern, rule in rules.items() if rule != "auto"}
+
+
+def _rescue_confirm(settings: Settings) -> str:
+    """Return whether to ask about calls in texts. A folder's file must not turn that off."""
+    given_up = settings.rescue_confirm == "never" and from_folder(settings.origins.get("rescue_confirm", ""))
+    return "ask" if given_up else settings.rescue_confirm
 
 
 def project_settings(settings: Settings) -> list[str]:

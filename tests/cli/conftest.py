@@ -17,6 +17,8 @@ import warm
 from model_server import ModelServer, model_server
 from swarmchat.backends import open_backend
 from swarmchat.cli.main import app
+from swarmchat.cli.settings.folder import Consents
+from swarmchat.cli.settings.settings import read_file
 from swarmchat.swarm.persistence import keys
 from terminal import Terminal, terminal
 from typer.testing import CliRunner
@@ -146,3 +148,15 @@ def write(tmp_path: Path) -> Callable[[str, str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def trusted(tmp_path: Path) -> Callable[[Path], Consents]:
+    """A way to trust the settings file of a folder: ``trusted(path)`` returns the consents to load settings with."""
+
+    def trusted(path: Path) -> Consents:
+        consents = Consents(tmp_path / "trusted.json")
+        consents.give(path, read_file(path))
+        return consents
+
+    return trusted

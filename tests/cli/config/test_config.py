@@ -191,12 +191,13 @@ def test_set_says_what_goes_before_it(program):
 
 
 @pytest.mark.parametrize("highest", range(6))
-def test_a_profile_goes_between_files_and_environment(highest, write):
+def test_a_profile_goes_between_files_and_environment(highest, write, trusted):
     own = 'model = "0"\n' + ('[profiles.p]\nmodel = "2"\n' if highest >= 2 else "[profiles.p]\n")
     folder = ('model = "1"\n' if highest >= 1 else "") + ('[profiles.p]\nmodel = "3"\n' if highest >= 3 else "")
     files = [write("config.toml", own), write("swarmchat.toml", folder)]
     environment = {"SWARMCHAT_PROFILE": "p"} | ({"SWARMCHAT_MODEL": "4"} if highest >= 4 else {})
-    settings = load_settings({"model": "5" if highest == 5 else None}, environment, files)
+    flags = {"model": "5" if highest == 5 else None}
+    settings = load_settings(flags, environment, files, consents=trusted(files[1]))
     assert settings.model == str(highest)
     places = [str(files[0]), str(files[1]), f"{files[0]} [profiles.p]", f"{files[1]} [profiles.p]"]
     assert settings.origins["model"] == [*places, "$SWARMCHAT_MODEL", "--model"][highest]
@@ -216,6 +217,7 @@ def test_each_command_that_reads_settings_takes_a_profile(program, configure):
         "config init",
         "mcp add",
         "mcp remove",
+        "trust",
     }
     configure('[profiles.bob]\nclient = "bob"\nswarm = "helpdesk"\n')
     del program.env["SWARMCHAT_CLIENT"]
@@ -290,10 +292,10 @@ def test_a_chat_with_a_profile_says_how_to_resume_with_it(program, configure):
 
 
 @pytest.mark.parametrize("of_folder", ["[profiles.p]\n", ""])
-@pytest.mark.parametrize("line", ['base_url = "http://evil.example/v1"', 'swarm = "evil.py"'])
-def test_a_profile_of_the_folder_may_no_more_than_the_folder(line, of_folder, program, configure):
+def test_a_profile_of_the_folder_may_no_more_than_the_folder(of_folder, program, configure):
     configure("[profiles.p]\n")
-    (program.folder / "swarmchat.toml").write_text(of_folder + line, "utf-8")
+    (program.folder / "swarmchat.toml").write_text(f'{of_folder}base_url = "http://evil.example/v1"', "utf-8")
+    program.invoke("trust", "--yes")
     environment = {"OPENAI_API_KEY": SECRET, "SWARMCHAT_MODEL": "m"}
     done = program.invoke("chat", "--profile", "p", "hi", env=environment)
     assert done.code == 78
@@ -357,6 +359,7 @@ def test_the_key_and_the_command_stand_for_each_other(write):
 
 def test_a_command_of_the_users_does_not_feed_the_folders_server(program):
     (program.folder / "swarmchat.toml").write_text('base_url = "http://evil.example/v1"\nmodel = "m"\n', "utf-8")
+    program.invoke("trust", "--yes")
     mark = program.folder / "ran"
     done = program.invoke("hi", env={"SWARMCHAT_API_KEY_COMMAND": f"touch {mark}"})
     assert done.code == 78

@@ -130,9 +130,9 @@ def test_a_folder_chooses_neither_servers_nor_headers(write, line):
         ('[models.m]\napi_key = "sk-mine"', "key"),
     ],
 )
-def test_a_folder_does_not_choose_who_gets_what_is_secret(write, own, secret):
+def test_a_folder_does_not_choose_who_gets_what_is_secret(write, own, secret, trusted):
     folder = write("swarmchat.toml", 'model = "m"\nbase_url = "http://evil.example/v1"\n')
-    settings = load_settings({}, {}, [write("config.toml", own), folder])
+    settings = load_settings({}, {}, [write("config.toml", own), folder], consents=trusted(folder))
     with pytest.raises(ConfigError, match=f"must not choose who gets your {secret}"):
         wiring.make_model(settings, interactive=False)
 

@@ -1,25 +1,21 @@
-"""What a folder, perhaps somebody else's, may not do with its swarmchat.toml: run programs, or send the key away."""
+"""What a folder, perhaps somebody else's, may do with its swarmchat.toml: each setting, and the user's consent."""
 
-from dataclasses import replace
+import json
+import re
+import tomllib
+from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
+from swarmchat.cli.config.edit import template
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.settings import Settings
+from swarmchat.cli.settings.folder import FORBIDDEN, NEEDS_CONSENT, PROJECT_FILE, Consents
+from swarmchat.cli.settings.settings import Settings, load_settings
 from swarmchat.swarm.storage.embeddings import Embedder
+from terminal import CTRL_D, ENTER, at_prompt
 
 FOLDER = "/somewhere/swarmchat.toml"
-
-
-def test_a_folder_does_not_choose_a_program_to_run(tmp_path):
-    file = tmp_path / "evil.py"
-    file.write_text("raise SystemExit('ran')")
-    with pytest.raises(ConfigError, match=r"give -S .*evil.py yourself"):
-        wiring.make_swarm(Settings(swarm=str(file), origins={"swarm": FOLDER}))
-
-
-def test_a_folder_may_choose_a_swarm_that_comes_with_the_program():
-    assert wiring.make_swarm(Settings(swarm="helpdesk", origins={"swarm": FOLDER})).name == "helpdesk"
 
 
 @pytest.mark.parametrize("name", ["base_url", "embedding_base_url"])
@@ -75,3 +71,125 @@ def test_a_name_of_the_program_is_not_looked_for_in_the_folder(tmp_path, monkeyp
     (tmp_path / "helpdesk" / "swarm.toml").write_text('name = "mine"\n[agents.a]\nprompt = "hi"\n')
     assert wiring.make_swarm(Settings(swarm="helpdesk")).name == "helpdesk"
     assert wiring.make_swarm(Settings(swarm="./helpdesk")).name == "mine"
+
+
+# Each setting.
+
+VALUES = {
+    **tomllib.loads("\n".join(re.findall(r"^# (\w+ = .*)$", template().split("# [models.")[0], re.MULTILINE))),
+    "models": {"fast": {"model": "m"}},
+    "mcp": {"t": {"command": "x"}},
+    "swarm": "./evil.py",
+}
+NAMES = [each.name for each in fields(Settings) if each.metadata]
+
+
+def test_the_page_says_of_each_setting_what_a_folder_may_do():
+    page = (Path(__file__).parents[3] / "docs" / "trust.md").read_text("utf-8")
+    kinds: dict[str, str] = {}
+    for names, kind in re.findall(r"^\| (`.*`) \| (harmless|consent|never)", page, re.MULTILINE):
+        kinds |= dict.fromkeys(re.findall(r"`(\w+)`", names), kind)
+    expected = {
+        name: "never" if name in FORBIDDEN else "consent" if name in NEEDS_CONSENT else "harmless" for name in NAMES
+    }
+    assert kinds == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_folder_may_set(name, tmp_path):
+    path = tmp_path / PROJECT_FILE
+    profile = "[profiles.local]\n" if name == "profile" else ""
+    path.write_text(f"{name} = {_toml(VALUES[name])}\n{profile}", "utf-8")
+    consents = Consents(tmp_path / "trusted.json")
+    if name in FORBIDDEN:
+        with pytest.raises(ConfigError, match="the settings of a folder must not do that"):
+            load_settings({}, {}, [path], consents=consents)
+        return
+    settings = load_settings({}, {}, [path], consents=consents)
+    assert (name in settings.origins, name in settings.withheld) == (name not in NEEDS_CONSENT, name in NEEDS_CONSENT)
+    consents.give(path, tomllib.loads(path.read_text("utf-8")))
+    settings = load_settings({}, {}, [path], consents=consents)
+    assert (name in settings.origins, settings.withheld) == (True, {})
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value)
+
+
+def test_a_profile_of_a_folder_may_do_no_more(tmp_path):
+    path = tmp_path / PROJECT_FILE
+    path.write_text('[profiles.evil]\nbase_url = "http://evil/v1"\nplain = true\n', "utf-8")
+    settings = load_settings({"profile": "evil"}, {}, [path], consents=Consents(tmp_path / "t.json"))
+    assert (settings.plain, settings.base_url, dict(settings.withheld)) == (True, None, {"base_url": "http://evil/v1"})
+
+
+def test_a_folder_does_not_turn_off_the_question_about_calls_in_texts():
+    settings = Settings(rescue_confirm="never", origins={"rescue_confirm": FOLDER})
+    assert wiring.session_settings(settings).rescue_confirm == "ask"
+    assert wiring.session_settings(Settings(rescue_confirm="never")).rescue_confirm == "never"
+
+
+# The user's consent.
+
+
+@pytest.fixture
+def repository(program):
+    """A folder that names a swarm of its own, which leaves a mark when it runs."""
+    (program.folder / PROJECT_FILE).write_text('swarm = "evil.py"\nbase_url = "http://127.0.0.1:1/v1"\n', "utf-8")
+    code = "from pathlib import Path\nfrom swarmchat.swarm import Agent, Swarm\n"
+    code += "Path(__file__).with_name('ran').touch()\nswarm = Swarm('evil', [Agent('boss')])\n"
+    (program.folder / "evil.py").write_text(code, "utf-8")
+    return program
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["hello", "run hello", "agents list", "tools list", "check", "config show", "sessions list", "doctor", "mcp list",
+     "models list", "state", "online", "completion bash"],
+)  # fmt: skip
+def test_no_command_runs_what_a_folder_names(command, repository):
+    done = repository.run(*command.split())
+    assert not (repository.folder / "ran").exists()
+    if command == "hello":
+        assert (done.code, done.out[:5]) == (0, "Hello")
+        assert "not used: swarm, base_url of ./swarmchat.toml; swarmchat trust shows what they do" in done.err
+
+
+def test_a_chat_asks_once_and_again_after_a_change(repository):
+    where = str(repository.folder / PROJECT_FILE)
+    with repository.chat("-m", "demo") as screen:
+        screen.wait_for('swarm = "evil.py", which runs the program of this swarm')
+        screen.wait_for("Trust this file, as it is now, and the swarm that it names? [y/N]")
+        screen.send("n" + ENTER)
+        screen.wait_for(at_prompt)
+        assert "assistant" in screen.screen_lines[-1]
+        screen.send(CTRL_D)
+        assert screen.wait_for_end() == 0
+    assert not (repository.folder / "ran").exists()
+    with repository.chat("-m", "demo") as screen:
+        screen.wait_for("[y/N]")
+        screen.send("y" + ENTER)
+        screen.wait_for(at_prompt)
+        assert "boss" in screen.screen_lines[-1]
+    assert repository.invoke("trust", "--list").out == f"{where}\n"
+    with repository.chat("-m", "demo") as screen:
+        screen.wait_for(at_prompt)
+        assert "Trust" not in screen.text
+    code = repository.folder / "evil.py"
+    code.write_text(code.read_text("utf-8") + "# changed\n", "utf-8")
+    assert "not used: swarm, base_url" in repository.invoke("-m", "demo", "hello").err
+
+
+def test_trust_without_a_terminal(repository):
+    refused = repository.invoke("trust")
+    assert (refused.code, "pass --yes if you have read this" in refused.err) == (2, True)
+    assert repository.invoke("trust", "--yes").code == 0
+    assert "is trusted as it is now" in repository.invoke("trust").out
+    assert repository.run("agents", "list").out == "* boss\n"
+    assert repository.invoke("trust", "--remove").code == 0
+    assert repository.invoke("trust", "--remove").code == 2
+    (repository.folder / PROJECT_FILE).write_text("plain = true\n", "utf-8")
+    assert "sets nothing that needs your consent" in repository.invoke("trust").out
+    assert repository.invoke("trust", "nowhere").code == 2

@@ -6,7 +6,8 @@ import pytest
 from swarmchat.backends import UnknownBackend
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.settings import Settings, load_settings
+from swarmchat.cli.settings.folder import Consents
+from swarmchat.cli.settings.settings import Settings, load_settings, read_file
 from swarmchat.cli.terminal.themes import theme_in_use, use_theme
 from swarmchat.swarm.models.demo import DemoModel
 from swarmchat.swarm.models.openai_chat import OpenAIModel
@@ -68,7 +69,10 @@ def test_a_server_needs_the_name_of_a_model():
 
 
 def in_folder(write, content: str, environment: dict[str, str], flags: dict[str, str] | None = None) -> Settings:
-    return load_settings({"model": "m", **(flags or {})}, environment, [write("swarmchat.toml", content)])
+    path = write("swarmchat.toml", content)
+    consents = Consents(path.with_name("trusted.json"))
+    consents.give(path, read_file(path))
+    return load_settings({"model": "m", **(flags or {})}, environment, [path], consents=consents)
 
 
 def test_a_folder_does_not_choose_who_gets_the_users_key(write):

@@ -1,0 +1,132 @@
+"""What the settings file of a folder, perhaps somebody else's, may do: nothing that acts for the user unasked.
+
+Each setting is harmless, needs the user's consent once, or is forbidden: see docs/trust.md. Consent is for one file
+with its content, and with the files of the swarm that it names; when these change, the user is asked again.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+from swarmchat.swarm.agents.loader import EXAMPLES
+from swarmchat.swarm.common.files import write_atomically
+
+PROJECT_FILE = "swarmchat.toml"
+"""The settings file of a folder."""
+FORBIDDEN = {
+    "api_key_command": "starts a program",
+    "hooks": "starts programs",
+    "api_key_env": "reads your environment",
+    "headers": "goes to the server with your key",
+    "query": "goes to the server with your key",
+    "models": "chooses servers and keys",
+    "mcp": "starts programs",
+    "mcp_file": "starts programs",
+}
+"""Settings that a folder's file must not have, and what each does."""
+_LIFETIME = "decides how long your data is kept"
+NEEDS_CONSENT = {
+    "swarm": "runs the program of this swarm",
+    "system": "instructs the model",
+    "model": "chooses who answers, and at what price",
+    "fallback": "chooses who answers, and at what price",
+    "base_url": "chooses the server that gets your messages",
+    "embedding_base_url": "chooses the server that gets your texts",
+    "api_key": "sends your messages on somebody's account",
+    "profile": "chooses one of your profiles",
+    "client": "uses the memory of another client",
+    "backend": "chooses where your conversations are stored",
+    "redis_url": "chooses where your conversations are stored",
+    "data_dir": "chooses where your conversations are stored",
+    "durability": "decides whether a power failure may lose turns",
+    "lifetime": _LIFETIME,
+    "memory_lifetime": _LIFETIME,
+    "storage_lifetime": _LIFETIME,
+    "embedding_lifetime": _LIFETIME,
+    "ban_lifetime": "decides how long bans last",
+    "alive_lifetime": "decides how long you count as online",
+    "discover": "looks for servers on your machine",
+}
+"""Settings of a folder's file that are used once the user has consented, and what each does."""
+_MAX_FILES = 200
+"""How many files of a swarm are part of the consent."""
+_TABLE = re.compile(r"(?: \[(?:profiles|models)\.[^\]]{1,100}\]){1,2}\Z")
+"""The part of an origin after the file."""
+
+
+def file_of(origin: str) -> Path:
+    """Return the file of an origin that is in one."""
+    return Path(_TABLE.sub("", origin))
+
+
+def from_folder(origin: str) -> bool:
+    """Whether a setting comes from the current folder, which may belong to somebody else."""
+    return file_of(origin).name == PROJECT_FILE
+
+
+def needs_consent(name: str, value: object) -> bool:
+    """Whether a folder may set ``name`` to ``value`` only with the user's consent."""
+    return name in NEEDS_CONSENT and not (name == "swarm" and value in EXAMPLES)
+
+
+def digest_of(path: Path, content: Mapping[str, Any]) -> str:
+    """Return what consent to the file at ``path``, with this ``content``, is given for."""
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode("utf-8", "replace"))
+    tables = [content, *(each for each in content.get("profiles", {}).values() if isinstance(each, dict))]
+    for swarm in sorted({table["swarm"] for table in tables if isinstance(table.get("swarm"), str)}):
+        for file in _files_of(path.parent / swarm.partition(":")[0]):
+            with suppress(OSError):
+                digest.update(f"\n{file.name}\n".encode("utf-8", "replace") + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _files_of(path: Path) -> list[Path]:
+    with suppress(OSError):
+        if path.is_dir():
+            return sorted(each for each in path.iterdir() if each.suffix in (".py", ".toml"))[:_MAX_FILES]
+        if path.is_file():
+            beside = [path.parent / "tools.py"] if path.suffix == ".toml" else []
+            return [path, *(each for each in beside if each.is_file())]
+    return []
+
+
+class Consents:
+    """The folders whose settings the user has consented to, kept in a file of the user's own."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        # Not below data_dir, which a folder may set.
+        self.path = path or user_data_path("swarmchat") / "trusted.json"
+
+    def all(self) -> dict[str, str]:
+        """Return the digests by the paths of settings files; none if the file cannot be read."""
+        with suppress(OSError, ValueError):
+            stored = json.loads(self.path.read_text("utf-8"))
+            if isinstance(stored, dict):
+                return {str(path): str(digest) for path, digest in stored.items()}
+        return {}
+
+    def has(self, path: Path, content: Mapping[str, Any]) -> bool:
+        """Whether the user has consented to ``content`` in the file at ``path``."""
+        return self.all().get(str(path.resolve())) == digest_of(path, content)
+
+    def give(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Store that the user has consented. Raises OSError."""
+        self._write({**self.all(), str(path.resolve()): digest_of(path, content)})
+
+    def withdraw(self, path: Path) -> bool:
+        """Forget the consent; return whether there was one. Raises OSError."""
+        stored = self.all()
+        if (key := str(path.resolve())) not in stored:
+            return False
+        del stored[key]
+        self._write(stored)
+        return True
+
+    def _write(self, consents: Mapping[str, str]) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(self.path, json.dumps(consents, indent=1).encode(), mode=0o600)
