@@ -105,9 +105,17 @@ class Conversation:
         self.settings = settings
 
     async def close(self) -> None:
-        """Store unsaved records, if the backend is available now, and release the lease."""
+        """Store what is unsaved or lost, if the backend is available now, and release the lease.
+
+        Raises LogLost if records are gone for good, SessionBusy, and the backend's errors.
+        """
         try:
             await self._presence.leave()
+            loss = None
+            with suppress(BackendError):
+                loss = await self.journal.find_loss()
+            if loss is not None:
+                await run_to_completion(self._restore_log(loss, ()))
             for model in self._named_models.values():
                 await model.close()
         finally:

@@ -66,6 +66,8 @@ class Journal:
         """Records that the backend could not store yet."""
         self.unsaved_changes = ChangeSet()
         """Changes to store with them."""
+        self.taken_over = False
+        """Whether another process has continued the session: nothing more can be stored until it is opened again."""
         self.in_doubt = False
         """Whether the last commit failed, and may have been applied all the same."""
         self._backend = backend
@@ -233,14 +235,19 @@ class Journal:
                 lease = await self._lease.acquire(self.info.name)
                 await commit_changes(self._backend, changes, lease, further)
         except LengthConflict:
-            stored = await self._backend.length(self.log.key)
-            if stored >= self.log.next_seq:
-                raise await self._taken_over() from None
-            lost = self.log.next_seq - stored
-            raise LogLost(f"the store has lost {lost:,} records of session {self.info.name!r}", stored) from None
+            lost = await self.find_loss()
+            raise lost or await self._taken_over() from None
+
+    async def find_loss(self) -> LogLost | None:
+        """Return the error that the store has lost records of the log, if it has."""
+        stored = await self._backend.length(self.log.key)
+        lost = self.log.next_seq - stored
+        message = f"the store has lost {lost:,} records of session {self.info.name!r}"
+        return LogLost(message, stored) if lost > 0 else None
 
     async def _taken_over(self) -> SessionBusy:
         """Release the lease, and return the error that another process has continued the session."""
+        self.taken_over = True
         await self._lease.release()
         return SessionBusy(f"session {self.info.name!r} was continued by another process: open it again")
 
