@@ -24,11 +24,13 @@ from swarmchat.swarm.errors import LogLost, OverBudget, SessionBusy
 from swarmchat.swarm.models.base import DiscoverableModel, MessageDigest, Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.journal import Batch, Journal
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive
+from swarmchat.swarm.primitives.session_state import SessionState
 from swarmchat.swarm.tools.context import Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
@@ -366,10 +368,26 @@ class Conversation:
         """Read the navigation from the store; replace an agent that the swarm does not have by the default one."""
         # A handoff may be among the unsaved changes.
         primitives = self.primitives.staging(self.journal.unsaved_changes)
-        stored = await primitives.navigation.get(self.swarm.default)
+        stored = await primitives.navigation.get("")
+        if not stored.active:
+            stored = await self._logged_navigation()
         healed = stored.healed(self.swarm.names, self.swarm.default)
         self.switch(healed)
         self.view.rebuild()
         if healed.active != stored.active:
             self.replaced_agent = stored.active
             await self.primitives.navigation.set(healed)
+
+    async def _logged_navigation(self) -> Navigation:
+        """Return the navigation by the log if the store has lost it, and store it again; else the default agent's."""
+        default, others = self.swarm.default, self.swarm.names - {self.swarm.default}
+        if all(record.type != "handoff" and record.agent not in others for record in self.journal.log.records):
+            return Navigation(default)
+        state = SessionState()
+        async for record in read_records(self.backend, self.info):
+            state = state.after(record)
+        navigation = state.navigation or Navigation(default)
+        if navigation != Navigation(default):
+            await self.primitives.navigation.set(navigation)
+            self._notices.append(f"the store had lost the active agent: it is {navigation.active}, as the log says")
+        return navigation

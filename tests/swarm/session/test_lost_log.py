@@ -23,6 +23,7 @@ from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record, parse_record
 from swarmchat.swarm.persistence.store import Lifetimes
+from swarmchat.swarm.primitives.navigation import Navigation
 
 LOG = keys.session_log("ann", "s")
 
@@ -352,5 +353,25 @@ def test_a_session_whose_log_was_evicted_does_not_open_empty():
         # The lease is free: it can be deleted.
         await delete_session(backend, (await list_sessions(backend, "ann"))[0])
         assert await list_sessions(backend, "ann") == []
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_that_was_evicted_is_found_in_the_log(backend_url: str) -> None:
+    """The entry and the log are there, the active agent and the way back are not."""
+
+    async def scenario() -> None:
+        backend = open_backend(backend_url)
+        await (await begin(backend, ScriptedModel(TURNS))).close()
+        await backend.commit(Delete(keys.session_swarm("ann", "s")))
+        async with await open_session(backend, ScriptedModel(["again", "more"]), swarm=SWARM) as session:
+            assert session.navigation == Navigation("till", ("desk",))
+            assert warnings(await say(session, "hello")) == [
+                "the store had lost the active agent: it is till, as the log says"
+            ]
+        async with await open_session(backend, ScriptedModel(["more"]), swarm=SWARM) as session:
+            assert session.agent.name == "till"
+            assert warnings(await say(session, "hello")) == []
+        await backend.close()
 
     asyncio.run(scenario())
