@@ -18,7 +18,7 @@ from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
-from swarmchat.swarm.persistence.log import Log
+from swarmchat.swarm.persistence.log import Log, record_at
 from swarmchat.swarm.persistence.records import Record, RecordType, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, commit_changes
@@ -228,19 +228,37 @@ class Journal:
 
         Raises LogLost when the store has lost records, SessionBusy when another process has written meanwhile.
         """
+        if self.taken_over:
+            raise await self._taken_over()
         try:
             try:
                 lease = self._lease.lease or await self._lease.acquire(self.info.name)
                 await commit_changes(self._backend, changes, lease, further)
             except LeaseLost:
                 lease = await self._lease.acquire(self.info.name)
+                await self._check_log()
                 await commit_changes(self._backend, changes, lease, further)
         except LengthConflict:
             lost = await self.find_loss()
             raise lost or await self._taken_over() from None
 
+    async def _check_log(self) -> None:
+        """Raise SessionBusy if another process has written records after the store had lost those of this one.
+
+        The length of the log does not show it: it may be the same.
+        """
+        stored = await self._backend.length(self.log.key)
+        known = {record.seq: record for record in (*self.log.head, *self.log.records) if record.seq < stored}
+        if known:
+            last = max(known)
+            (line,) = await self._backend.slice(self.log.key, last, last + 1)
+            if record_at(line, last) != known[last]:
+                raise await self._taken_over()
+
     async def find_loss(self) -> LogLost | None:
         """Return the error that the store has lost records of the log, if it has."""
+        if self.taken_over:
+            return None
         stored = await self._backend.length(self.log.key)
         lost = self.log.next_seq - stored
         message = f"the store has lost {lost:,} records of session {self.info.name!r}"

@@ -1,7 +1,7 @@
 """A program that asks one question, stops itself as a machine that sleeps would, and goes on when it is continued.
 
 Arguments: the URL of a store, the lifetime of a session in seconds. Its lease is half a second. Prints the answer or
-the name of the error for each question.
+the name of the error for each question, then the questions in the log while the session is still open.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from chats import open_session, say, text_of
 from swarmchat.backends import open_backend
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence.records import parse_record
 from swarmchat.swarm.persistence.store import Lifetimes
 
 
@@ -27,6 +28,9 @@ async def main(url: str, lifetime: float) -> None:
             print(type(error).__name__, flush=True)
         if question == "first":
             os.kill(os.getpid(), signal.SIGSTOP)
+    records = [parse_record(line) for line in await backend.slice(session.conversation.journal.log.key, 0)]
+    assert [record.seq for record in records] == list(range(len(records)))
+    print(*(record.message["content"] for record in records if record.type == "user"), sep=", ")
     await session.close()
     await backend.close()
 

@@ -175,6 +175,38 @@ def test_nothing_is_written_behind_another_process(backend_url: str) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("kept", [0, 3])
+def test_nothing_is_mixed_into_what_another_process_has_written_after_a_loss(
+    backend_url: str, turns: int, kept: int
+) -> None:
+    """The log may then be shorter than this process knows it, as long, or longer: it is another one in any case."""
+
+    async def scenario() -> None:
+        backend = open_backend(backend_url)
+        async with await open_session(backend, ScriptedModel(["a", "b"]), name="s") as session:
+            await say(session, "first")
+            await say(session, "second")
+            assert session.conversation.journal._lease.lease is not None
+            await backend.release(session.conversation.journal._lease.lease)
+            if kept:
+                await backend.commit(Truncate(LOG, kept))
+            else:
+                await flush(backend)
+            async with await open_session(backend, ScriptedModel(["x", "y", "z"]), name="s") as other:
+                for _ in range(turns):
+                    await say(other, "from elsewhere")
+            before = await backend.slice(LOG, 0)
+            for _ in range(2):
+                with pytest.raises(SessionBusy, match="continued by another process"):
+                    await say(session, "third")
+            assert await backend.slice(LOG, 0) == before
+        assert await backend.slice(LOG, 0) == before
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
 def test_an_answer_that_another_process_kept_from_being_stored_is_not_dropped_silently(backend_url: str) -> None:
     """It arrives after another process has continued the session: the error counts it, at the turn and at the end."""
 
