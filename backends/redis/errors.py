@@ -9,6 +9,7 @@ from swarmchat.backends.errors import BackendError, BackendFull, BackendUnavaila
 from swarmchat.backends.redis.url import RedisTarget
 
 _CHANGING = re.compile(r"\b(LOADING|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|NOREPLICAS|UNBLOCKED|READONLY|BUSY)\b")
+_NO_RIGHT = re.compile("no right to|no permissions|can't (run this command|access at least)", re.IGNORECASE)
 _DENIED = re.compile(
     r"\b(NOAUTH|WRONGPASS|NOPERM)\b|invalid (username-password|password)|AUTH.*called|No permissions"
     # What a script of Redis 6 may not do.
@@ -78,10 +79,10 @@ def map_error(error: Exception, target: RedisTarget) -> BackendError:
         reason = f"no sentinel that answers knows a server {target.service!r}"
     if is_denied(error):
         user = f"the user {target.username!r}" if target.username else "the default user"
-        return BackendUnavailable(
-            f"{where} refuses {user} ({reason}): check the name and the password in the URL, and the user's rights in"
-            " the server's ACL"
-        )
+        advice = "check the name and the password in the URL, and the user's rights in the server's ACL"
+        if _NO_RIGHT.search(reason):
+            advice = "give it the rights that swarmchat needs, with ACL SETUSER as in docs/backends.md"
+        return BackendUnavailable(f"{where} refuses {user} ({reason}): {advice}")
     if _is_moving(error):
         return BackendUnavailable(f"{where} is not ready: the slot of these keys is being moved: try again in a moment")
     if isinstance(error, theirs.AskError):

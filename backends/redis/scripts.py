@@ -215,7 +215,7 @@ def pack_commit(
     arguments.append(str(sum(isinstance(write, Condition) for write in writes)))
     for write in writes:
         arguments += _pack_write(write)
-    return [token_key, f"{token_key}:missing", *([] if lease else [token_key]), *keys], arguments
+    return [token_key, f"{token_key}:", *([] if lease else [token_key]), *keys], arguments
 
 
 def token_key_of(key: str, token: str) -> str:

@@ -165,6 +165,8 @@ class Repl:
         except SwarmError as error:
             problem = "was not stored"
             self._report(error)
+            if session.conversation.journal.taken_over:
+                self._renderer.remark(f"/resume {session.info.name} opens it as it is now")
         except BackendError as error:
             problem = "could not be stored"
             self._report(error)

@@ -13,7 +13,7 @@ from swarmchat.backends import BackendError
 from swarmchat.cli.app.options import Flags
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.render.renderer import remark
-from swarmchat.cli.sessions.pages import print_dialogue, print_hits, print_sessions
+from swarmchat.cli.sessions.pages import print_dialogue, print_hits, print_sessions, time_left
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.readers import read_age
 from swarmchat.cli.settings.store import OpenStore, open_store
@@ -76,12 +76,15 @@ def _expiry(info: SessionInfo, lifetime: float | None) -> str | None:
 
 
 async def show(store: OpenStore, name: str, as_json: bool) -> None:
-    """Print the conversation of a session, or its records as JSON."""
-    records = [record async for record in read_records(store.backend, await store.session(name))]
+    """Print the conversation of a session and how long it is still kept, or its records as JSON."""
+    info = await store.session(name)
+    records = [record async for record in read_records(store.backend, info)]
     if as_json:
         print_json([json.loads(record.line) for record in records])
     else:
         print_dialogue(dialogue(records, undone=True))
+        if left := time_left(_expiry(info, store.ttl)):
+            remark(f"{left}: then the session is deleted, unless it is opened before")
 
 
 async def search(flags: Flags, text: str, regex: bool, session: str | None, everywhere: bool, as_json: bool) -> int:

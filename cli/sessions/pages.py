@@ -18,7 +18,7 @@ _NAME = 30
 
 def print_sessions(rows: Sequence[Mapping[str, Any]], everywhere: bool) -> None:
     """Print one line per session: name, last use, turns, time until it is deleted, agent and model, title."""
-    left = {row["id"]: _time_left(row["expires"]) for row in rows}
+    left = {row["id"]: time_left(row["expires"]) for row in rows}
     longest = max(map(len, left.values()), default=0)
     width = max((len(one_line(row["name"], _NAME)) for row in rows), default=0)
     for row in rows:
@@ -30,7 +30,8 @@ def print_sessions(rows: Sequence[Mapping[str, Any]], everywhere: bool) -> None:
         print(f"{where}{name}  {use}  {who}  {one_line(row['title'], 60)}".rstrip())
 
 
-def _time_left(expires: str | None) -> str:
+def time_left(expires: str | None) -> str:
+    """Return how long a session is still kept; empty for one that does not expire."""
     if expires is None:
         return ""
     seconds = (datetime.fromisoformat(expires) - datetime.now(UTC)).total_seconds()

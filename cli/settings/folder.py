@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
-from swarmchat.swarm.agents.loader import EXAMPLES
 from swarmchat.swarm.common.files import write_atomically
 
 PROJECT_FILE = "swarmchat.toml"
@@ -71,7 +70,11 @@ def from_folder(origin: str) -> bool:
 
 def needs_consent(name: str, value: object) -> bool:
     """Whether a folder may set ``name`` to ``value`` only with the user's consent."""
-    return name in NEEDS_CONSENT and not (name == "swarm" and value in EXAMPLES)
+    if name == "swarm":
+        from swarmchat.swarm.agents.loader import EXAMPLES
+
+        return value not in EXAMPLES
+    return name in NEEDS_CONSENT
 
 
 def digest_of(path: Path, content: Mapping[str, Any]) -> str:

@@ -27,12 +27,12 @@ from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.files import read_text_file
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.mcp.server import McpServer, merged, read_server, read_servers_file
 from swarmchat.swarm.models.base import Model, PreloadableModel
 from swarmchat.swarm.persistence.store import REDIS_LIFETIMES, Lifetimes
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.hooks import Hooks
+    from swarmchat.swarm.mcp.server import McpServer
     from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 
 OPENAI_DEFAULT = "gpt-4o-mini"
@@ -316,8 +316,10 @@ def warm_up(model: Model) -> None:
         model.warm_up()
 
 
-def mcp_servers(settings: Settings) -> list[McpServer]:
+def mcp_servers(settings: Settings) -> list["McpServer"]:
     """Return the MCP servers in the settings. Raises ConfigError for a file that cannot be used."""
+    from swarmchat.swarm.mcp.server import merged, read_server, read_servers_file
+
     tables = (settings.mcp or {}).items()
     servers = [read_server(name, table) for name, table in tables]
     if settings.mcp_file is None:
@@ -334,6 +336,8 @@ def _with_servers(swarm: Swarm, settings: Settings) -> Swarm:
     """Return ``swarm`` with the user's MCP servers; they replace those of the swarm that have the same name."""
     if not (settings.mcp or settings.mcp_file) and swarm.mcp_servers is None:
         return swarm
+    from swarmchat.swarm.mcp.server import merged
+
     swarm = replace(swarm, mcp=merged(swarm.mcp, mcp_servers(settings)))
     if swarm.mcp_servers is not None:
         # They go on while the user switches between sessions.

@@ -102,7 +102,7 @@ async def _resume(chat: ChatContext, argument: str) -> CommandResult:
             raise UsageError("no other session")
     if info is None:
         raise UsageError(f"unknown session {argument!r}; {nearest(argument, (each.name for each in infos))}")
-    if info.id == chat.session.info.id:
+    if info.id == chat.session.info.id and not chat.session.conversation.journal.taken_over:
         raise UsageError(f"{info.name!r} is the open session")
     return CommandResult(remark=f"this is now session {info.name!r}, with {_turns(info.turns)}", next_session=info.id)
 

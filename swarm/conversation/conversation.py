@@ -6,6 +6,7 @@ a conversation as an argument.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,13 @@ from swarmchat.swarm.context.builder import Budget, RequestContext
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
-from swarmchat.swarm.conversation.external_tools import without_doubles
+from swarmchat.swarm.conversation.external_tools import external_tools
 from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.conversation.stored_navigation import stored_navigation
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import AskError, LogLost, OverBudget, SessionBusy
 from swarmchat.swarm.models.base import Answer, MessageDigest, Model, ModelRequest, ToolCall
@@ -122,9 +124,14 @@ class Conversation:
         self.settings = settings
 
     async def close(self) -> None:
-        """Store unsaved records, if the backend is available now, and release the lease."""
+        """Store what is unsaved or lost, if the backend is available now, and release the lease. Raises LogLost."""
         try:
             await self._presence.leave()
+            loss = None
+            with suppress(BackendError):
+                loss = await self.journal.find_loss()
+            if loss is not None:
+                await run_to_completion(self._restore_log(loss, ()))
             await self._models.close()
             if self.swarm.mcp_servers is not None:
                 await self.swarm.mcp_servers.release()
@@ -229,12 +236,7 @@ class Conversation:
 
     async def external_tools(self) -> Sequence["ExternalTool"]:
         """Return the tools of MCP servers that the active agent has now. Servers that cannot be reached are noted."""
-        servers, patterns = self.swarm.mcp_servers, self.agent.tool_patterns
-        if servers is None or not patterns:
-            return ()
-        tools = await servers.tools(patterns)
-        self._notices += servers.take_notices(patterns)
-        return without_doubles(tools, self.agent.own_tools)
+        return await external_tools(self.swarm, self.agent, self._notices)
 
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
@@ -384,11 +386,14 @@ class Conversation:
     async def _restore_agent(self) -> None:
         """Read the navigation from the store; replace an agent that the swarm does not have by the default one."""
         # A handoff may be among the unsaved changes.
-        primitives = self.primitives.staging(self.journal.unsaved_changes)
-        stored = await primitives.navigation.get(self.swarm.initial)
+        navigation = self.primitives.staging(self.journal.unsaved_changes).navigation
+        records = self.journal.log.records
+        stored, notices = await stored_navigation(navigation, self.swarm, records, self.backend, self.info)
+        self._notices += notices
         healed = stored.healed(self.swarm.names, self.swarm.initial)
         self.switch(healed)
         self.view.rebuild()
+        if notices or healed.active != stored.active:
+            await self.primitives.navigation.set(healed)
         if healed.active != stored.active:
             self.replaced_agent = stored.active
-            await self.primitives.navigation.set(healed)

@@ -18,7 +18,7 @@ from swarmchat.swarm.common.heartbeat import Heartbeat
 from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
-from swarmchat.swarm.persistence.log import Log
+from swarmchat.swarm.persistence.log import Log, record_at
 from swarmchat.swarm.persistence.records import Record, RecordType, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, commit_changes
@@ -63,6 +63,8 @@ class Journal:
         """Records that the backend could not store yet."""
         self.unsaved_changes = ChangeSet()
         """Changes to store with them."""
+        self.taken_over = False
+        """Whether another process has continued the session: nothing more can be stored until it is opened again."""
         self.in_doubt = False
         """Whether the last commit failed, and may have been applied all the same."""
         self._backend = backend
@@ -223,22 +225,46 @@ class Journal:
 
         Raises LogLost when the store has lost records, SessionBusy when another process has written meanwhile.
         """
+        if self.taken_over:
+            raise await self._taken_over()
         try:
             try:
                 lease = self._lease.lease or await self._lease.acquire(self.info.name)
                 await commit_changes(self._backend, changes, lease, further)
             except LeaseLost:
                 lease = await self._lease.acquire(self.info.name)
+                await self._check_log()
                 await commit_changes(self._backend, changes, lease, further)
         except LengthConflict:
-            stored = await self._backend.length(self.log.key)
-            if stored >= self.log.next_seq:
-                raise await self._taken_over() from None
-            lost = self.log.next_seq - stored
-            raise LogLost(f"the store has lost {lost:,} records of session {self.info.name!r}", stored) from None
+            lost = await self.find_loss()
+            raise lost or await self._taken_over() from None
+
+    async def _check_log(self) -> None:
+        """Raise SessionBusy if another process has written records after the store had lost those of this one.
+
+        The length of the log does not show it: it may be the same.
+        """
+        stored = await self._backend.length(self.log.key)
+        known = {record.seq: record for record in (*self.log.head, *self.log.records) if record.seq < stored}
+        if known:
+            last = max(known)
+            (line,) = await self._backend.slice(self.log.key, last, last + 1)
+            # A record that was read may be written in another form.
+            if line != known[last].line and record_at(line, last) != known[last]:
+                raise await self._taken_over()
+
+    async def find_loss(self) -> LogLost | None:
+        """Return the error that the store has lost records of the log, if it has."""
+        if self.taken_over:
+            return None
+        stored = await self._backend.length(self.log.key)
+        lost = self.log.next_seq - stored
+        message = f"the store has lost {lost:,} records of session {self.info.name!r}"
+        return LogLost(message, stored) if lost > 0 else None
 
     async def _taken_over(self) -> SessionBusy:
         """Release the lease, and return the error that another process has continued the session."""
+        self.taken_over = True
         await self._lease.release()
         return SessionBusy(f"session {self.info.name!r} was continued by another process: open it again")
 

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from swarmchat.backends import Backend
 from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation
 
 
@@ -39,6 +42,14 @@ class SessionState:
         """Return the states with ``changes``, in which ``None`` is the default value."""
         changes = {clean_text(name): value for name, value in changes.items()}
         return {name: value for name, value in {**self.states, **changes}.items() if value is not None}
+
+
+async def logged_state(backend: Backend, info: SessionInfo) -> SessionState:
+    """Return the state at the end of the log of a session, which is read from its start."""
+    state = SessionState()
+    async for record in read_records(backend, info):
+        state = state.after(record)
+    return state
 
 
 def _navigation(record: Record, field_name: str) -> Navigation:

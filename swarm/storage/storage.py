@@ -296,8 +296,8 @@ class PersistStorage(Generic[T]):
         if not backend.one_commit([self._stored.prefix, keys.owned(self._client)]):
             raise StorageError(
                 f"storage {self.definition.name!r} is shared by all clients, and tools cannot change it on"
-                f" {backend.url}: a cluster keeps it apart from the session. Use a single server, or change it with"
-                " swarmchat storage"
+                f" {backend.url}: a cluster keeps it apart from the session. Use a single server, or change it"
+                " outside of a turn"
             )
 
     def _changed(self, items: Sequence[str]) -> Sequence[Write]:

@@ -37,7 +37,7 @@ def sessions(program, *arguments: str) -> str:
     done = program.invoke("sessions", *arguments)
     left_behind = "  memory, bans and storages of ann stay on disk: --all takes them along\n"
     expected = left_behind if arguments[0] == "copy" and not {"--json", "--all"} & {*arguments} else ""
-    assert (done.err, done.code) == (expected, 0), done
+    assert (re.sub(r" *[0-9]+ h left: then .*\n", "", done.err), done.code) == (expected, 0), done
     return done.out
 
 
@@ -58,6 +58,8 @@ def test_sessions_are_listed_the_last_used_first(program, place, tea):
     lifetime = "  23 h left" if place[:2] == ["-b", "redis"] else ""
     assert first.endswith(f"  1 turn{lifetime}  assistant/demo  Hi there")
     assert second.startswith("tea    ")
+    shown = program.invoke("sessions", "show", "hello", *place).err
+    assert shown == (lifetime and "  23 h left: then the session is deleted, unless it is opened before\n")
     # It was imported just now, and last used long ago: how long it stays is not known.
     assert re.search(r"  2 turns +till/gpt  A tea, please$", second)
     rows = json.loads(sessions(program, "list", *place, "--json"))

@@ -23,6 +23,7 @@ from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record, parse_record
 from swarmchat.swarm.persistence.store import Lifetimes
+from swarmchat.swarm.primitives.navigation import Navigation
 
 LOG = keys.session_log("ann", "s")
 
@@ -168,6 +169,38 @@ def test_nothing_is_written_behind_another_process(backend_url: str) -> None:
         with pytest.raises(SessionBusy):
             await session.undo()
         await session.close()
+        assert await backend.slice(LOG, 0) == before
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("kept", [0, 3])
+def test_nothing_is_mixed_into_what_another_process_has_written_after_a_loss(
+    backend_url: str, turns: int, kept: int
+) -> None:
+    """The log may then be shorter than this process knows it, as long, or longer: it is another one in any case."""
+
+    async def scenario() -> None:
+        backend = open_backend(backend_url)
+        async with await open_session(backend, ScriptedModel(["a", "b"]), name="s") as session:
+            await say(session, "first")
+            await say(session, "second")
+            assert session.conversation.journal._lease.lease is not None
+            await backend.release(session.conversation.journal._lease.lease)
+            if kept:
+                await backend.commit(Truncate(LOG, kept))
+            else:
+                await flush(backend)
+            async with await open_session(backend, ScriptedModel(["x", "y", "z"]), name="s") as other:
+                for _ in range(turns):
+                    await say(other, "from elsewhere")
+            before = await backend.slice(LOG, 0)
+            for _ in range(2):
+                with pytest.raises(SessionBusy, match="continued by another process"):
+                    await say(session, "third")
+            assert await backend.slice(LOG, 0) == before
         assert await backend.slice(LOG, 0) == before
         await backend.close()
 
@@ -352,5 +385,25 @@ def test_a_session_whose_log_was_evicted_does_not_open_empty():
         # The lease is free: it can be deleted.
         await delete_session(backend, (await list_sessions(backend, "ann"))[0])
         assert await list_sessions(backend, "ann") == []
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_that_was_evicted_is_found_in_the_log(backend_url: str) -> None:
+    """The entry and the log are there, the active agent and the way back are not."""
+
+    async def scenario() -> None:
+        backend = open_backend(backend_url)
+        await (await begin(backend, ScriptedModel(TURNS))).close()
+        await backend.commit(Delete(keys.session_swarm("ann", "s")))
+        async with await open_session(backend, ScriptedModel(["again", "more"]), swarm=SWARM) as session:
+            assert session.navigation == Navigation("till", ("desk",))
+            assert warnings(await say(session, "hello")) == [
+                "the store had lost the active agent: it is till, as the log says"
+            ]
+        async with await open_session(backend, ScriptedModel(["more"]), swarm=SWARM) as session:
+            assert session.agent.name == "till"
+            assert warnings(await say(session, "hello")) == []
+        await backend.close()
 
     asyncio.run(scenario())

@@ -170,24 +170,24 @@ def test_what_goes_to_redis(redis_url, length):
             backend = open_backend(url)
             session = await open_calmly(backend, "s", "plain", "tool", "handoff")
             read = {"GET": 3, "LLEN": 1, "LRANGE": 2}
-            check(traffic, {"EVALSHA": 2, **read}, commits=1, sent=950, received=9000)
+            check(traffic, {"EVALSHA": 2, **read}, commits=1, sent=1150, received=9000)
             await session.context()
             assert traffic.round_trips <= 1
             traffic.reset()
             await say(session, QUESTION)
-            check(traffic, {"EVALSHA": 2}, commits=2, sent=2450, received=8)
+            check(traffic, {"EVALSHA": 2}, commits=2, sent=2600, received=8)
             await say(session, QUESTION)
-            check(traffic, {"EVALSHA": 4}, commits=4, sent=4950, received=16)
+            check(traffic, {"EVALSHA": 4}, commits=4, sent=5250, received=16)
             await say(session, QUESTION)
-            check(traffic, {"EVALSHA": 5, "GET": 2}, commits=6, sent=5950, received=1000)
+            check(traffic, {"EVALSHA": 5, "GET": 2}, commits=6, sent=6400, received=1000)
             await session.close()
-            check(traffic, {"EVALSHA": 2}, commits=2, sent=600, received=8)
+            check(traffic, {"EVALSHA": 2, "LLEN": 1}, commits=2, sent=750, received=12)
             session = await open_calmly(backend, "new", "plain")
             search = {"SCAN": 1, "MGET": 1}
-            check(traffic, {"EVALSHA": 2, "GET": 3, "LLEN": 1, **search}, commits=1, sent=1200, received=1000)
+            check(traffic, {"EVALSHA": 2, "GET": 3, "LLEN": 1, **search}, commits=1, sent=1400, received=1000)
             await say(session, QUESTION)
             # The client's memory, in the two places where it may be.
-            check(traffic, {"EVALSHA": 2, "MGET": 1}, commits=2, sent=2800, received=20)
+            check(traffic, {"EVALSHA": 2, "MGET": 1}, commits=2, sent=2950, received=20)
             await session.close()
             await backend.close()
         await direct.close()
@@ -294,7 +294,7 @@ def encoded(profile: cProfile.Profile) -> int:
     return sum(count for (_, _, name), (_, count, *_) in calls.items() if name == "encode_ordinary")
 
 
-STARTS = {"--version": 10, "--help": 36, "chat --help": 36, "sessions list": 81}
+STARTS = {"--version": 10, "--help": 36, "chat --help": 36, "sessions list": 83}
 """How many modules and packages of ours may be loaded to answer."""
 CHAT = 130
 """How many for the first prompt of a chat."""

@@ -1,0 +1,59 @@
+"""A chat whose session changes in the store: another process goes on, the server forgets, the chat is left then."""
+
+import json
+
+import pytest
+from redis_server import free_port, start_redis
+from swarmchat.swarm.persistence import keys
+from terminal import at_prompt, say
+
+LEASE, LOG = keys.session_lease("ann", "s"), keys.session_log("ann", "s")
+
+
+def questions(store):
+    with store.client() as client:
+        records = [json.loads(line) for line in client.lrange(LOG, 0, -1)]
+    assert [record["seq"] for record in records] == list(range(len(records)))
+    return [record["message"]["content"] for record in records if record["type"] == "user"]
+
+
+def test_a_session_that_another_process_went_on_with_is_resumed_in_the_chat(program, server, tmp_path):
+    """The lease ran out, as when the machine sleeps."""
+    with start_redis(tmp_path) as store, program.chat("-b", store.url, "-s", "s") as chat:
+        say(chat, "one", "You said: one")
+        with store.client() as client:
+            client.delete(LEASE)
+        assert program.invoke("-b", store.url, "-s", "s", "two").code == 0
+        chat.send("three\r")
+        chat.wait_for("continued by another process")
+        chat.wait_for(at_prompt)
+        # The message is back at the prompt.
+        chat.wait_for("you ❯ three")
+        chat.send("\x15")
+        assert "/resume s opens it as it is now" in chat.words
+        say(chat, "/resume s", "this is now session 's', with 2 turns")
+        say(chat, "three", "You said: three")
+        chat.send("\x04")
+        assert chat.wait_for_end() == 0
+        assert questions(store) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("says", [["two"], []], ids=["next turn", "leaving"])
+def test_what_a_restarted_server_has_lost_is_stored_again(program, server, tmp_path, says):
+    """At the next turn, or when the chat is left without one."""
+    port = free_port()
+    with start_redis(tmp_path, port=port) as store, store.client() as client:
+        program.invoke("-b", store.url, "-s", "s", "zero")
+        client.save()
+        chat = program.chat("-b", store.url, "-s", "s")
+        screen = chat.__enter__()
+        say(screen, "one", "You said: one")
+    with start_redis(tmp_path, port=port) as store:
+        assert questions(store) == ["zero"]
+        for text in says:
+            say(screen, text, f"You said: {text}")
+            assert "stored again" in screen.words
+        screen.send("\x04")
+        assert screen.wait_for_end() == 0
+        assert questions(store) == ["zero", "one", *says]
+    chat.__exit__(None, None, None)
