@@ -99,7 +99,7 @@ class Update:
         if self.missing:
             parts.append(f"{self.missing:,} of the definition are not stored")
         if self.kept or self.missing:
-            parts.append(f"swarmchat storage reload {name} stores the definition's items")
+            parts.append(f"swarmchat storage reload {name} -S SWARM stores the definition's items")
         return f"storage {name}: {'; '.join(parts)}" if parts else ""
 
 

@@ -117,6 +117,8 @@ def test_items_are_imported_once(name, shop):
 def test_lines_of_text_are_the_field_of_the_index(shop):
     run(shop, "import", write(shop, "breads.txt", "brioche\n\n stollen \n"), *SHOP)
     assert [*items(shop).values()][2:] == [{"name": "brioche"}, {"name": "stollen"}]
+    run(shop, "import", write(shop, "list.json", '["focaccia"]'), *SHOP)
+    assert [*items(shop).values()][4:] == [{"name": "focaccia"}]
     done = shop.invoke("storage", "import", "-", *SHOP, "--format", "text", piped="pita\n")
     assert done.out == "breads: 1 added, 0 replaced; already there: 0\n"
 
