@@ -4,7 +4,7 @@ import builtins
 import math
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
@@ -40,17 +40,6 @@ class Storage(Generic[T]):
     """Whether all clients share one storage. By default each has its own, and sees nobody else's changes."""
     embedder: Embedder | None = None
     """Turns the texts into vectors; ``None``: the swarm's embedder."""
-
-
-@dataclass(frozen=True)
-class FieldIndex:
-    """An index by ``fields`` of items that are objects, as a swarm file names them."""
-
-    fields: tuple[str, ...]
-
-    def __call__(self, item: Mapping[str, object]) -> builtins.list[str]:
-        """Return the texts in the fields. Raises KeyError for one that is missing."""
-        return [str(item[field]) for field in self.fields]
 
 
 @dataclass(frozen=True, slots=True)
