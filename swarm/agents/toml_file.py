@@ -17,7 +17,8 @@ from swarmchat.swarm.mcp.server import McpServer, read_server
 from swarmchat.swarm.models.demo import DemoRule
 from swarmchat.swarm.primitives.policy import Policy
 from swarmchat.swarm.primitives.state import State
-from swarmchat.swarm.storage.storage import FieldIndex, Storage
+from swarmchat.swarm.storage.items import FieldIndex
+from swarmchat.swarm.storage.storage import Storage
 from swarmchat.swarm.tools.tool import Tool, as_tool
 
 TOOLS = "tools.py"

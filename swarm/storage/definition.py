@@ -79,11 +79,13 @@ class Update:
     """Default items that are not stored, of a storage without a manifest: nobody knows whether they were removed."""
     reindexed: int = 0
     """Items whose texts have changed, but not their value: the index is another one."""
+    unfit: int = 0
+    """Stored items for which the index, which has changed, has no text."""
     embedder: tuple[str, str] | None = None
     """The names of the former embedder and of the present one, if they differ."""
 
     def __bool__(self) -> bool:
-        return bool(self.writes or self.kept or self.missing or self.reindexed or self.embedder)
+        return bool(self.writes or self.kept or self.missing or self.reindexed or self.unfit or self.embedder)
 
     def summary(self, name: str) -> str:
         """Return one line about the storage ``name`` for the user; empty if there is nothing to report."""
@@ -92,6 +94,8 @@ class Update:
         parts = [f"items follow the swarm's definition: {changes}"] if changes else []
         if self.reindexed:
             parts.append(f"the index has changed for {self.reindexed:,} items")
+        if self.unfit:
+            parts.append(f"{self.unfit:,} items have no text for the index")
         if self.embedder:
             parts.append("the embedder was {} and is {}: the next search embeds all items".format(*self.embedder))
         if self.kept:
@@ -99,7 +103,7 @@ class Update:
         if self.missing:
             parts.append(f"{self.missing:,} of the definition are not stored")
         if self.kept or self.missing:
-            parts.append(f"swarmchat storage reload {name} stores the definition's items")
+            parts.append(f"swarmchat storage reload {name} -S SWARM stores the definition's items")
         return f"storage {name}: {'; '.join(parts)}" if parts else ""
 
 

@@ -44,7 +44,11 @@ class Follower:
         is_same = [entry[1:] for entry in manifest.entries] == [item[1:] for item in defaults]
         if is_same and manifest.embedder == self.embedder and not force:
             return Plan(Update())
-        update = follow(defaults, manifest.entries, await self._items(stored), self.new_ids, force=force)
+        items = await self._items(stored)
+        update = follow(defaults, manifest.entries, items, self.new_ids, force=force)
+        if not is_same:
+            left = {item_id: value for item_id, value in (items | update.writes).items() if value is not None}
+            update.unfit = sum(not self.form.is_findable(*item) for item in left.items())
         if manifest.embedder != self.embedder:
             update.embedder = manifest.embedder, self.embedder
         return self._commit(version, content, update, {})

@@ -2,7 +2,8 @@
 
 import builtins
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import unquote
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FieldIndex:
+    """An index by ``fields`` of items that are objects, as a swarm file names them."""
+
+    fields: tuple[str, ...]
+
+    def __call__(self, item: Mapping[str, object]) -> list[str]:
+        """Return the texts in the fields; a stored item may lack those that the file has named since."""
+        return [str(item[field]) for field in self.fields if field in item]
+
+    def missing(self, item: Any) -> str | None:
+        """Return a field that ``item`` lacks."""
+        return next((field for field in self.fields if field not in item), None)
 
 
 class ItemForm(Generic[T]):
@@ -68,6 +84,13 @@ class ItemForm(Generic[T]):
         values = [self.encode(item, item_id) for item, item_id in zip(self.defaults, ids, strict=True)]
         return [default_item(value, self.texts(item_id, value)) for item_id, value in zip(ids, values, strict=True)]
 
+    def is_findable(self, item_id: str, value: bytes) -> bool:
+        """Whether the index returns a text for a stored item."""
+        try:
+            return any(text.strip() for text in self.texts(item_id, value))
+        except StorageError:
+            return False
+
     def entry(self, item_id: str, value: bytes) -> Entry:
         """Return the entry of a stored item; one that cannot be read has no texts."""
         try:
@@ -85,6 +108,8 @@ class ItemForm(Generic[T]):
             raise StorageError(
                 f"storage {self._name!r}: {item!r:.200} does not fit its type ({_in_short(error)})"
             ) from error
+        if isinstance(self._index, FieldIndex) and (field := self._index.missing(self.decode(item_id, value))):
+            raise StorageError(f"storage {self._name!r}: {item!r:.200} has no field {field!r}, which the index names")
         self.texts(item_id, value)
         return value
 

@@ -4,7 +4,7 @@ import builtins
 import math
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
@@ -51,17 +51,6 @@ class Storage(Generic[T]):
         check_value(owner, "index", self.index, expected)
         if not callable(self.items):
             check_value(owner, "items", self.items, many("items", lambda item: True))
-
-
-@dataclass(frozen=True)
-class FieldIndex:
-    """An index by ``fields`` of items that are objects, as a swarm file names them."""
-
-    fields: tuple[str, ...]
-
-    def __call__(self, item: Mapping[str, object]) -> builtins.list[str]:
-        """Return the texts in the fields. Raises KeyError for one that is missing."""
-        return [str(item[field]) for field in self.fields]
 
 
 @dataclass(frozen=True, slots=True)

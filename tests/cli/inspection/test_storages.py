@@ -63,6 +63,18 @@ def test_a_changed_swarm_file_is_followed_and_said(shop):
     assert run(shop, "breads", *SHOP).err == ""
 
 
+def test_items_that_do_not_fit_a_changed_index_are_told_and_break_no_search(shop):
+    run(shop, "import", write(shop, "a.csv", CSV), *SHOP)
+    define(shop, '{name = "rye", price = 3, about = "dark and sour"}')
+    file = Path(shop.folder, "shop", "swarm.toml")
+    file.write_text(file.read_text().replace('index = "name"', 'index = "about"'))
+    done = run(shop, "breads", *SHOP, "--search", "dark and sour")
+    assert "2 items have no text for the index" in done.err
+    assert "rye" in done.out
+    assert "brioche" not in done.out
+    assert len(names(shop)) == 3
+
+
 def test_a_chat_says_at_its_start_that_the_definition_has_changed(shop):
     define(shop, '{name = "rye", price = 4}', BUN)
     with shop.chat("-m", "demo", *SHOP) as screen:
@@ -117,6 +129,8 @@ def test_items_are_imported_once(name, shop):
 def test_lines_of_text_are_the_field_of_the_index(shop):
     run(shop, "import", write(shop, "breads.txt", "brioche\n\n stollen \n"), *SHOP)
     assert [*items(shop).values()][2:] == [{"name": "brioche"}, {"name": "stollen"}]
+    run(shop, "import", write(shop, "list.json", '["focaccia"]'), *SHOP)
+    assert [*items(shop).values()][4:] == [{"name": "focaccia"}]
     done = shop.invoke("storage", "import", "-", *SHOP, "--format", "text", piped="pita\n")
     assert done.out == "breads: 1 added, 0 replaced; already there: 0\n"
 
@@ -143,7 +157,12 @@ def test_a_field_can_be_the_id(shop):
 @pytest.mark.parametrize(
     ("name", "text", "wrong", "code"),
     [
-        ("a.json", '[{"name": "x"}, {"price": 1}]', "a.json, item 2: storage 'breads': its index failed", 65),
+        (
+            "a.json",
+            '[{"name": "x"}, {"price": 1}]',
+            "a.json, item 2: storage 'breads': {'price': 1} has no field 'name'",
+            65,
+        ),
         ("a.json", "[1", "a.json: no JSON", 65),
         ("a.jsonl", '{"name": "x"}\n{', "a.jsonl, line 2: no JSON", 65),
         ("a.csv", "name,price\nx\n", "a.csv, line 2: expected as many columns as in the first line", 65),
