@@ -3,8 +3,10 @@
 import errno
 import gc
 import os
+import re
 import stat
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn
@@ -17,6 +19,7 @@ from swarmchat.cli.completion import command as completion_command
 _OBJECTS = 50_000
 """New objects until Python's garbage collector runs; about 10 MB."""
 _GROUP_OPTIONS = ("-h", "--help", "--version")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 class _ChatByDefault(PlainGroup):
@@ -39,16 +42,24 @@ class _ChatByDefault(PlainGroup):
         return super().parse_args(ctx, args)
 
     def _check_typo(self, ctx: Any, args: list[str]) -> None:
-        """Fail if the first word is nearly a command: more likely a typo than a question that should cost money."""
+        """Fail if the first word is nearly a command, or stands alone: hardly a question that should cost money."""
         import difflib
 
-        # "what" is as similar to "chat" as a typo; followed by more words it is a question. A quoted sentence is one
-        # word with spaces, which resembles no command.
-        cutoff = 0.75 if len(args) == 1 else 0.8
-        if args and (near := difflib.get_close_matches(args[0], self.commands, n=1, cutoff=cutoff)):
-            ctx.fail(
-                f"unknown command {args[0]!r}; did you mean {near[0]!r}? To send it as a message, put -- before it"
-            )
+        word = args[0] if args else ""
+        # A quoted sentence is one word with spaces; one in Chinese has none, but is not ASCII.
+        alone = _WORD.fullmatch(word) and (len(args) == 1 or args[1].startswith("-"))
+        near = difflib.get_close_matches(word, self.commands, n=1, cutoff=0.6 if alone else 0.8)
+        if near or alone:
+            inner = [f"{name} {word}" for name, command in self.commands.items() if word in _names_in(command)]
+            options = [name for name in _GROUP_OPTIONS if name == f"--{word}"]
+            names = " or ".join(map(repr, options or near or inner))
+            hint = f"did you mean {names}?" if names else "swarmchat --help lists the commands."
+            ctx.fail(f"unknown command {word!r}; {hint} To send it as a message, put -- before it")
+
+
+def _names_in(command: Any) -> Collection[str]:
+    """Return the names of the commands in a group."""
+    return getattr(command, "commands", ())
 
 
 app = Commands(
@@ -75,8 +86,8 @@ def _root(
 ) -> None:
     """A terminal chat whose sessions survive: in memory, on disk or in Redis.
 
-    Anything that is not a command is sent as a question: swarmchat "why is the sky blue?". With no arguments, a chat
-    starts.
+    Anything that is not a command is sent as a question: swarmchat "why is the sky blue?". A single word is not: put --
+    before it to send it. With no arguments, a chat starts.
 
     \b
     swarmchat                             start a chat

@@ -41,6 +41,11 @@ class Editor:
         self._renderer = renderer
         self._stop = stop
 
+    @property
+    def leaves_later(self) -> bool:
+        """Whether Ctrl-D was pressed during an answer: it leaves at the next prompt."""
+        return any(press.key == Keys.ControlD for press in self.postponed)
+
     def enter(self, event: KeyPressEvent, *, alt: bool = False) -> None:
         """Send or queue the text, or insert a line break. With ``alt``, the other way round."""
         app, buffer = event.app, event.current_buffer

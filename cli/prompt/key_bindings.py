@@ -65,6 +65,8 @@ def key_bindings(editor: Editor) -> KeyBindings:
         (editor.stop, empty & ~at_prompt, "c-c"),
         (editor.postpone, ~at_prompt, "c-o, c-l"),
         (editor.ignore, ~at_prompt, "c-d, c-r, c-s, tab, s-tab, f3"),
+        # The user may see the end of an answer before the program does. A shell keeps it in the same way.
+        (editor.postpone, typing & empty & ~at_prompt, "c-d"),
         (editor.ignore, ~at_prompt & filters.vi_navigation_mode, "/, ?"),
         (editor.complete, at_prompt & inserting, "tab"),
         (editor.show_results, at_prompt, "c-o"),

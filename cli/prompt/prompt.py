@@ -121,6 +121,8 @@ class Prompt:
     def typing_status(self) -> str:
         """Describe what is queued and what is being typed, for the status line."""
         count, text = len(self.queue), self._session.default_buffer.text
+        if not text and self._editor.leaves_later:
+            return f"{count} queued · leaves then" if count else "leaves then"
         if not text:
             return f"{count} queued: Up takes back, Esc drops" if count else ""
         line = one_line(text[-4 * _STATUS_WIDTH :], 4 * _STATUS_WIDTH)

@@ -10,6 +10,7 @@ from swarmchat.cli.settings.store import matching_session
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.files import file_choices
 from swarmchat.cli.slash.registry import Choice, Command, CommandResult
+from swarmchat.cli.slash.turns import read_timeline
 from swarmchat.cli.terminal.printing import duration
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.agent import Swarm
@@ -219,7 +220,7 @@ async def _session(chat: ChatContext, argument: str) -> str:
     values = {
         "session": info.name,
         "title": info.title or "-",
-        "turns": chat.session.turns,
+        "turns": (await read_timeline(chat.session)).count,
         "client": info.client,
         "model": chat.session.model.name,
         "kept in": chat.session.backend.url,

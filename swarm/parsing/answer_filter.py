@@ -140,7 +140,8 @@ class AnswerFilter:
             leak, end = bare_call
             if leak.calls and self._is_example:
                 return self._say(position, end)
-            if self._output.prose or not all(call.name in self.toolset.names for call in leak.calls):
+            is_sure = all(call.name in self.toolset.names and not call.is_example for call in leak.calls)
+            if self._output.prose or not is_sure:
                 self._line.note(text[position:end], call=True)
                 self._output.wait(text[position:end], leak)
             else:

@@ -13,9 +13,17 @@ _LOOKED_AT = 120
 _TAIL = 300
 """Characters before a call in which words show that it is an example."""
 _EXPLAINS = re.compile(
-    r"\b(?:examples?|for instance|formats?|formatted|syntax|schema|you would(?! like)|looks? like this"
-    r"|you (?:could|can|should|may) (?:call|write|use)|beispiel\w*|ejemplo|exemple|esempio|exemplo)\b"
-    r"|\be\.g\.|пример|例如|示例|例子|例え",
+    r"\b(?:examples?|for instance|formats?|formatted|syntax|schema|structure|hypothetical(?:ly)?|you would(?! like)"
+    r"|sample (?:calls?|requests?|outputs?|inputs?|json)|(?:looks?|works?) like this|calls? (?:is|are|gets?) made"
+    r"|(?:you|one|we) (?:could|can|should|may|might) (?:then )?(?:call|write|use)"
+    r"|beispiel\w*|ejemplo|exemple|esempio|exemplo)\b|\be\.g\.|пример|例如|示例|例子|例え",
+    re.IGNORECASE,
+)
+# The last sentence before a call says that it might be made, or later; "I will check if you have one" does not.
+_CONDITIONAL = re.compile(
+    r"(?:\b(?:once|as soon as|after|until|unless) you\b|(?:\A|[.!?:\n])\s*(?:if|when|whenever|falls|wenn|si) "
+    r"|(?:\w'd| would)(?! like)\b|\b(?:could|might|must be|should be|should look)\b"
+    r"|\b(?:würde|könnte|sähe|serait|pourrait|sería|podría|sarebbe|potrebbe)\w{0,2}\b|\bas follows\b)[^.!?]*\Z",
     re.IGNORECASE,
 )
 _ASKS = re.compile(r"\b(?:what|which|how|explain|describe|show|write|give|list|print|example)\b|\?", re.IGNORECASE)
@@ -23,6 +31,7 @@ _ABOUT_CALLS = re.compile(
     r"\b(?:(?:tool|function)[ _-]?(?:calls?|calling|definitions?)|(?:what|which|your) (?:tools|functions))\b",
     re.IGNORECASE,
 )
+_ABOUT_USE = re.compile(r"\bhow\b.*\b(?:call|called|invoke|invoked|use|used|works?)\b", re.IGNORECASE)
 _ABOUT_ARGUMENTS = re.compile(r"\b(?:arguments?|parameters?|schemas?|syntax|json|formats?)\b", re.IGNORECASE)
 
 
@@ -35,7 +44,8 @@ def asks_about_calls(question: str, names: Iterable[str]) -> bool:
         return False
     words = f" {re.sub(r'[^a-z0-9]+', ' ', question.casefold())} "
     is_named = any(f" {re.sub(r'[^a-z0-9]+', ' ', name.casefold())} " in words for name in names)
-    return bool(_ABOUT_CALLS.search(question) or (is_named and _ABOUT_ARGUMENTS.search(question)))
+    is_about = _ABOUT_ARGUMENTS.search(question) or _ABOUT_USE.search(question)
+    return bool(_ABOUT_CALLS.search(question) or (is_named and is_about))
 
 
 class LineContext:
@@ -136,7 +146,7 @@ class AnswerText:
     @property
     def explains(self) -> bool:
         """Whether the text so far is about calls, so that the next one is an example."""
-        return self._showed_call or _EXPLAINS.search(self._tail) is not None
+        return bool(self._showed_call or _EXPLAINS.search(self._tail) or _CONDITIONAL.search(self._tail))
 
     def say(self, text: str) -> None:
         """Add text. Prose behind a waiting call makes that call an example."""

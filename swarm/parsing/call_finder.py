@@ -35,15 +35,19 @@ _CUT_TAG = re.compile(
     r"""<[\w:|｜]+(?:[=(]["']?[\w.:/-]*[),=]?|[ \t]+\w+[ \t]*=[^<>\n]*)\Z"""
     r"""|<(?:tool_?call|function_?call|[\w:|｜]*invoke)[ \t]+\w*\Z"""
 )
+_NAME_MARKS = frozenset({"<tool_name>", "<function_name>"})
+"""Marks that prose about calls has in the middle of a line."""
 _GENERAL_TAGS = frozenset({"tool", "tools", "tool_use", "tool_code", "function_calls"})
 """Tags that other XML has too."""
-_WORD = re.compile(r"[\[{(\s]*(?:<\w{1,40}>\s*)*<?[\w.:-]{0,64}\s*\Z")
 _WORD = re.compile(r"[\w-]{2,64}")
 _PLACEHOLDER = re.compile(
     r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
     r"|string|str|integer|number|boolean|array|object",
     re.IGNORECASE,
 )
+_WORDS = re.compile(r"[^\W_]+")
+_FILLERS = frozenset("a an the your some example sample name value here goes".split())
+"""Words that a placeholder has beside the name of its parameter."""
 _WINDOW = 2000
 _PARAGRAPH = re.compile(r"\n[ \t]*\r?\n")
 _LINE = 120
@@ -64,6 +68,11 @@ class LeakedCall:
     problem: str | None = None
     doubtful: bool = False
     """Whether it must not be carried out, even if it fits: it is cut off, cannot be read, or is an example."""
+
+    @property
+    def is_example(self) -> bool:
+        """Whether it is refused as an example."""
+        return self.problem == EXAMPLE.format(self.name or "a tool")
 
     def refused(self, why: str) -> "LeakedCall":
         """Return the call with the reason why it must not be carried out, in which ``{}`` is its name."""
@@ -95,6 +104,8 @@ class CallFinder:
 
     def frame(self, text: str, start: int, mark: str, final: bool, line_start: bool) -> tuple[Leak, int]:
         """Read the calls behind ``mark``, which stands at ``start``, and return where the frame ends."""
+        if mark in _NAME_MARKS and not line_start:
+            raise NotACall(start + len(mark))
         parser = CallParser(text, final, self.toolset)
         body = self._body_start(parser, start, mark)
         if body >= len(text) and line_start:
@@ -174,7 +185,7 @@ class CallFinder:
             cut_off = parsed_call.broken and (number > 0 or self.toolset.may_begin(call.name))
             if call.problem is not None and not cut_off and not (parsed_call.explicit and is_known):
                 raise NotACall(end)
-            if call.problem == EXAMPLE.format(call.name):
+            if call.is_example and not first:
                 raise NotACall(end)
         if not fenced:
             end = parser.closers(end, _NO_MARK)
@@ -293,10 +304,13 @@ class CallFinder:
         return self._refused("damaged JSON", text[start:stop], name, UNREADABLE), stop
 
 
-def _has_placeholder(value: object) -> bool:
-    """Tell whether a value is the name of its type, or the like, as in an explanation of how a tool is called."""
+def _has_placeholder(value: object, key: str = "") -> bool:
+    """Tell whether a value, that of ``key``, is the name of its type or its parameter, as in an explanation."""
     if isinstance(value, dict):
-        return any(_has_placeholder(item) for key, item in value.items() if key != "type")
+        return any(_has_placeholder(item, name) for name, item in value.items() if name != "type")
     if isinstance(value, list):
-        return any(map(_has_placeholder, value))
-    return isinstance(value, str) and _PLACEHOLDER.fullmatch(value.strip()) is not None
+        return any(_has_placeholder(item) for item in value)
+    if not isinstance(value, str):
+        return False
+    own, words = (set(_WORDS.findall(text.casefold())) for text in (key, value))
+    return _PLACEHOLDER.fullmatch(value.strip()) is not None or bool(own and own <= words <= own | _FILLERS)

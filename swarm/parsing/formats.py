@@ -18,7 +18,8 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     # Glaive, NexusRaven's data (glaive-function-calling-v2)
     "function_call tags": ("<function_call>", "<functioncall>", "<function_call "),
     "function_calls tags": ("<function_calls>",),  # Anthropic's XML; Olmo 3 with Python inside (vLLM: olmo3)
-    "tool tags": ("<tool>", "<tools>", "<tool "),  # Qwen 2.5 Coder mixes its marks up
+    # Qwen 2.5 Coder mixes its marks up; Claude 2 and its imitators have the name in an element
+    "tool tags": ("<tool>", "<tools>", "<tool ", "<tool_name>", "<function_name>"),
     "tool_use tags": ("<tool_use>",),
     "tool_code tags": ("<tool_code>",),  # Gemini's
     "Nemotron": ("<TOOLCALL>",),  # Nano v2 (SGLang, llama.cpp)

@@ -72,6 +72,11 @@ class Timeline:
         self._state = SessionState(Navigation(default))
         self._state_after = {0: self._state}
 
+    @property
+    def count(self) -> int:
+        """The number of visible turns, without resets."""
+        return sum(turn not in self.resets for turn in self.visible)
+
     def take(self, record: Record) -> None:
         """Follow the next record."""
         if record.type == "rename":
@@ -173,8 +178,7 @@ async def _move(
             changes.update(keys.session_state(info.client, info.id, name), partial(_replace, stored), ttl)
         await conversation.commit_and_switch(batch, changes, navigation)
     text = timeline.text(turns[0]) if turns else ""
-    left = [turn for turn in timeline.visible if turn not in timeline.resets]
-    return UndoResult(tuple(turns), text, len(left), frozenset(timeline.resets.intersection(turns)))
+    return UndoResult(tuple(turns), text, timeline.count, frozenset(timeline.resets.intersection(turns)))
 
 
 def _runs(turns: Sequence[int]) -> list[range]:

@@ -50,12 +50,29 @@ def test_a_question_can_be_any_word(words, program):
         (["relpay", "x.jsonl"], "replay"),
         (["session", "list", "--json"], "sessions"),
         (["model", "test", "-m", "demo"], "models"),
+        (["export"], "sessions export"),
+        (["version"], "--version"),
     ],
 )
 def test_a_first_word_that_is_nearly_a_command_is_a_typo(words, near):
     typo = CliRunner().invoke(app, words)
     assert typo.exit_code == 2
     assert f"did you mean {near!r}? To send it as a message, put -- before it" in " ".join(typo.output.split())
+
+
+@pytest.mark.parametrize("words", [["serve"], ["serve", "--port", "8000"], ["hello", "-b", "memory"]])
+def test_a_single_word_is_not_sent(words):
+    typo = CliRunner().invoke(app, words)
+    assert typo.exit_code == 2
+    assert f"unknown command {words[0]!r}; swarmchat --help lists the commands. To send it" in " ".join(
+        typo.output.split()
+    )
+
+
+@pytest.mark.parametrize("words", [["--", "serve"], ["serve?"], ["今日は"], ["run chat"]])
+def test_what_is_hardly_a_command_is_sent(words, program):
+    asked = program.invoke(*words, env={"SWARMCHAT_BACKEND": "memory"})
+    assert (asked.code, f'You said "{words[-1]}"' in asked.out) == (0, True)
 
 
 def test_a_quoted_sentence_is_no_typo(program):

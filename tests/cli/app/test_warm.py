@@ -27,7 +27,7 @@ def test_a_fork_says_what_a_start_says(arguments, piped, program):
 def test_a_fork_has_what_it_was_given_and_nothing_else(program, server):
     gate = Gate()
     server.reply(hang(gate, "half"))
-    running = program.start("hello")
+    running = program.start("hello!")
     assert isinstance(running, warm.Piped)
     assert gate.reached.wait(20)
     of = Path("/proc", str(running.pid))

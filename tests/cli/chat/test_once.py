@@ -27,7 +27,7 @@ def test_a_piped_question_needs_no_words(program, server):
 
 def test_a_hostile_answer_is_made_safe(program, server):
     server.reply(text("\x1b]0;owned\x07\x1b[2J", "\x9b31mred\r\n", "end\x1b"))
-    assert program.invoke("hi").out == "␛]0;owned␇␛[2J\ufffd31mred\nend␛\n"
+    assert program.invoke("hi!").out == "␛]0;owned␇␛[2J\ufffd31mred\nend␛\n"
 
 
 def test_a_session_continues_and_the_last_one_is_found(program, server):
@@ -124,7 +124,7 @@ def test_what_cannot_be_done_is_one_line(arguments, code, complaint, program):
 )
 def test_a_bad_settings_file_exits_78(content, complaint, program):
     (program.folder / "swarmchat.toml").write_text(content)
-    asked = program.invoke("hi")
+    asked = program.invoke("hi!")
     assert (asked.out, asked.code) == ("", 78)
     assert complaint in asked.err
     assert asked.err.startswith(f"error: {program.folder}/swarmchat.toml")
@@ -133,7 +133,7 @@ def test_a_bad_settings_file_exits_78(content, complaint, program):
 def test_a_folder_does_not_get_the_users_key(program, server):
     program.env = {name: value for name, value in program.env.items() if not name.startswith("SWARMCHAT_")}
     (program.folder / "swarmchat.toml").write_text(f'model = "m"\nbase_url = "{server.base_url}"')
-    asked = program.invoke("hi", env={"OPENAI_API_KEY": KEY})
+    asked = program.invoke("hi!", env={"OPENAI_API_KEY": KEY})
     assert asked.code == 78
     assert "a folder must not choose who gets your key" in asked.err
     assert not server.requests
@@ -214,7 +214,7 @@ def test_a_full_disk_is_reported_and_what_was_stored_stays(program):
 def test_a_home_that_is_a_file_is_reported(program, tmp_path):
     file = tmp_path / "file"
     file.touch()
-    asked = program.run("hi", env={"HOME": str(file)})
+    asked = program.run("hi!", env={"HOME": str(file)})
     assert (asked.out, asked.code) == ("", 69)
     assert "check its permissions, or name another folder" in asked.err
 
@@ -222,7 +222,7 @@ def test_a_home_that_is_a_file_is_reported(program, tmp_path):
 def test_text_that_the_locale_cannot_show_is_replaced(program, server):
     server.reply(text("naïve 漢"))
     environment = {"PYTHONIOENCODING": "ascii"}
-    assert program.run("hi", env=environment).out == "na?ve ?\n"
+    assert program.run("hi!", env=environment).out == "na?ve ?\n"
 
 
 def test_files_are_the_users_alone(program):

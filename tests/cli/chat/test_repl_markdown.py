@@ -140,7 +140,7 @@ def test_plain_is_the_text_as_it_is(how, program, server):
 def test_in_a_pipe_an_answer_is_as_it_came(program, server):
     document = "# Head\n\n**bold** and a | table |\n|---|\n"
     server.reply(text(*pieces(document)))
-    assert program.run("hello").out == document
+    assert program.run("hello!").out == document
 
 
 def test_the_activity_is_shown_and_leaves_no_trace(program, server):

@@ -309,7 +309,7 @@ def test_a_profile_of_the_folder_may_no_more_than_the_folder(of_folder, program,
 def test_a_command_prints_the_key(program, server, configure):
     configure(f"api_key_command = \"sh -c 'echo; echo {SECRET}; echo x >> ran'\"\n")
     server.reply(text("yes"))
-    done = program.run("hi")
+    done = program.run("hi!")
     assert (done.out, done.code) == ("yes\n", 0)
     assert server.requests[-1].headers["authorization"] == f"Bearer {SECRET}"
     assert (program.folder / "ran").read_text() == "x\n"
@@ -325,7 +325,7 @@ def test_a_command_prints_the_key(program, server, configure):
     ],
 )
 def test_errors_of_the_command_are_reported_without_it(command, complaint, program, server):
-    done = program.invoke("hi", env={"SWARMCHAT_API_KEY_COMMAND": command})
+    done = program.invoke("hi!", env={"SWARMCHAT_API_KEY_COMMAND": command})
     assert done.code == 78
     assert complaint in done.err
     assert SECRET not in done.err
@@ -341,7 +341,7 @@ def test_commands_that_need_no_model_do_not_run_it(program):
 @pytest.mark.parametrize("content", ['api_key_command = "touch ran"', '[profiles.p]\napi_key_command = "touch ran"'])
 def test_the_folder_may_not_name_a_command(content, program):
     (program.folder / "swarmchat.toml").write_text(content, "utf-8")
-    done = program.invoke("hi", env={"SWARMCHAT_PROFILE": "p"} if "profiles" in content else {})
+    done = program.invoke("hi!", env={"SWARMCHAT_PROFILE": "p"} if "profiles" in content else {})
     assert done.code == 78
     assert "the settings of a folder must not do that" in done.err
     assert not (program.folder / "ran").exists()
@@ -361,7 +361,7 @@ def test_a_command_of_the_users_does_not_feed_the_folders_server(program):
     (program.folder / "swarmchat.toml").write_text('base_url = "http://evil.example/v1"\nmodel = "m"\n', "utf-8")
     program.invoke("trust", "--yes")
     mark = program.folder / "ran"
-    done = program.invoke("hi", env={"SWARMCHAT_API_KEY_COMMAND": f"touch {mark}"})
+    done = program.invoke("hi!", env={"SWARMCHAT_API_KEY_COMMAND": f"touch {mark}"})
     assert done.code == 78
     assert "the key comes from $SWARMCHAT_API_KEY_COMMAND" in done.err
     assert not os.path.exists(mark)

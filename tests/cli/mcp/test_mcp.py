@@ -83,7 +83,7 @@ def test_a_folder_cannot_start_one(program):
     path = program.folder / "swarmchat.toml"
     for line in ('[mcp.t]\ncommand = "touch"\nargs = ["here"]', 'mcp_file = "mcp.json"'):
         path.write_text(line, "utf-8")
-        done = program.invoke("hello")
+        done = program.invoke("hello!")
         assert (done.code, "which starts programs: the settings of a folder must not do that" in done.err) == (78, True)
     assert not (program.folder / "here").exists()
 
@@ -93,7 +93,7 @@ def test_a_file_of_another_program(program):
     path.write_text(json.dumps({"mcpServers": {"files": {"command": "no-such-program", "type": "stdio"}}}), "utf-8")
     env = {"SWARMCHAT_MCP_FILE": str(path)}
     assert program.invoke("mcp", "list", env=env).out == "files  no-such-program  (approve: ask)\n"
-    done = program.run("hello", env=env)
+    done = program.run("hello!", env=env)
     assert (done.code, "MCP server files is not there: there is no program 'no-such-program'" in done.err) == (0, True)
     path.write_text("{}", "utf-8")
     assert program.invoke("mcp", "list", env=env).code == 78

@@ -112,7 +112,7 @@ def test_no_offer_to_users_who_chose_a_model(arguments, program, local):
 
 
 def test_a_pipe_and_the_setting_false_look_for_nothing(program, local):
-    assert program.invoke("hello").code == 0
+    assert program.invoke("hello!").code == 0
     assert program.invoke("models", "list", env={"SWARMCHAT_DISCOVER": "false"}).code == 0
     assert local.requests == []
 

@@ -91,7 +91,7 @@ def test_a_second_ctrl_c_leaves_a_tool_behind(workshop):
         screen.wait_for(at_prompt)
         screen.send("grind" + ENTER)
         screen.wait_for("smith · running grind · ")
-        screen.send(CTRL_D + CTRL_C)
+        screen.send(CTRL_C)
         screen.wait_for(lambda screen: (workshop.folder / "asked").exists())
         assert not at_prompt(screen)
         screen.send(CTRL_C)
@@ -183,6 +183,35 @@ def test_messages_in_the_queue(program, server):
         screen.wait_for("you ❯ fourth!")
         screen.send(UP)
         screen.wait_for("you ❯ a draft")
+
+
+def test_ctrl_d_during_an_answer_leaves_after_it_and_the_queue(program, server):
+    gate = Gate()
+    server.reply(hang(gate, "wait"))
+    with program.chat("-s", "s") as screen:
+        screen.wait_for(at_prompt)
+        screen.send("first" + ENTER)
+        screen.wait_for("assistant ❯ wait")
+        screen.send("second" + ENTER + CTRL_D)
+        screen.wait_for("1 queued · leaves then")
+        gate.release()
+        screen.wait_for("you ❯ second assistant ❯ You said: second")
+        assert screen.wait_for_end() == 0
+    assert sent(server) == ["first", "second"]
+
+
+def test_no_key_typed_around_the_end_of_an_answer_is_lost(program, server):
+    with program.chat("-s", "s") as screen:
+        screen.wait_for(at_prompt)
+        for text in ("one", "two", "three"):
+            # The end of the answer is on the screen before the prompt is.
+            screen.send(text + ENTER)
+            screen.wait_for(f"You said: {text}")
+        screen.send("rest" + CTRL_D)
+        screen.wait_for(lambda screen: "you ❯ rest" in screen.screen_lines)
+        screen.send(CTRL_C + "four" + ENTER + CTRL_D)
+        assert screen.wait_for_end() == 0
+    assert sent(server) == ["one", "two", "three", "four"]
 
 
 def test_keys_of_newer_terminals(program, server):

@@ -146,13 +146,13 @@ def repository(program):
 
 @pytest.mark.parametrize(
     "command",
-    ["hello", "run hello", "agents list", "tools list", "check", "config show", "sessions list", "doctor", "mcp list",
+    ["hello!", "run hello", "agents list", "tools list", "check", "config show", "sessions list", "doctor", "mcp list",
      "models list", "state", "online", "completion bash"],
 )  # fmt: skip
 def test_no_command_runs_what_a_folder_names(command, repository):
     done = repository.run(*command.split())
     assert not (repository.folder / "ran").exists()
-    if command == "hello":
+    if command == "hello!":
         assert (done.code, done.out[:5]) == (0, "Hello")
         assert "not used: swarm, base_url of ./swarmchat.toml; swarmchat trust shows what they do" in done.err
 
@@ -179,7 +179,7 @@ def test_a_chat_asks_once_and_again_after_a_change(repository):
         assert "Trust" not in screen.text
     code = repository.folder / "evil.py"
     code.write_text(code.read_text("utf-8") + "# changed\n", "utf-8")
-    assert "not used: swarm, base_url" in repository.invoke("-m", "demo", "hello").err
+    assert "not used: swarm, base_url" in repository.invoke("-m", "demo", "hello!").err
 
 
 def test_trust_without_a_terminal(repository):

@@ -13,7 +13,7 @@ from swarmchat.swarm.session.session import Session, SessionSettings
 
 
 def after_turns(command: str, *texts: str, **settings) -> str:
-    """Return what ``command`` says in a session in which ``texts`` were said."""
+    """Return what ``command`` says in a session in which ``texts`` were entered."""
 
     async def run() -> str:
         backend = open_backend("memory:")
@@ -22,6 +22,9 @@ def after_turns(command: str, *texts: str, **settings) -> str:
         )
         async with session:
             for text in texts:
+                if is_command(text):
+                    await run_command(chat_in(session), text)
+                    continue
                 async for _ in session.run_turn(text):
                     pass
             return (await run_command(chat_in(session), command)).page
@@ -98,6 +101,11 @@ def test_session_says_where_it_is():
         "kept in  memory:",
         "kept     until it is deleted",
     ]
+
+
+def test_session_counts_the_turns_that_are_left():
+    page = after_turns("/session", "one", "/reset", "two", "three", "/undo")
+    assert "turns    2" in page.splitlines()
 
 
 def test_context_shows_what_would_be_sent_and_what_it_costs():

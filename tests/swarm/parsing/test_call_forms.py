@@ -95,6 +95,13 @@ REFUSED = [
     (f"<tool>get_wether</tool><args>{ARGUMENTS}</args>", "get_wether", "did you mean 'get_weather'?"),
     ('<tool_call>{"name": "get_weather", "arguments": {"city": "string"}}</tool_call>', "get_weather", "example"),
     ('<tool_call>{"name": "get_weather", "arguments": {"city": "<name>"}}</tool_call>', "get_weather", "example"),
+    ('{"name": "get_weather", "arguments": {"city": "string"}}', "get_weather", "example"),
+    ('{"name": "get_weather", "arguments": {"city": "[city name]"}}', "get_weather", "example"),
+    (
+        '<tool_call>{"name": "get_weather", "arguments": {"city": "Your city"}}</tool_call>',
+        "get_weather",
+        "example",
+    ),
 ]
 
 # What the user sees of it; nothing in it is a call.
@@ -113,10 +120,14 @@ NO_CALL = [
 ]
 
 EXAMPLES = [
-    '{"name": "get_weather", "arguments": {"city": "string"}}',
+    '{"name": "get_weather", "arguments": {"city": "string"}}\nThat is all that I need.',
     f"For example:\n{CALL}",
     f"The format is this:\n```json\n{CALL}\n```",
     f"You would call it like this:\n\nget_weather(city='Paris')\n\nAnd so on:\n{CALL[:-3]}",
+    f"Once you confirm, I will look it up:\n{CALL}",
+    f"If you want that, I do this:\n{CALL}",
+    f"I'd call the tool:\n{CALL}",
+    f"So sähe der Aufruf aus:\n{CALL}",
     f"One writes:\n{CALL}\nor, to begin with, this:\n{CALL}",
 ]
 
@@ -160,6 +171,11 @@ def test_what_can_only_be_a_call_is_refused_and_not_shown(text: str, name: str, 
 def test_echoes_and_the_turns_of_others_are_cut(text: str, expected: str) -> None:
     ((shown, calls),) = outcomes(text)
     assert (shown.strip(), calls) == (expected, [])
+
+
+@pytest.mark.parametrize("before", ["I'll check if you have one:", "It would be a pleasure!", "You'd like rain."])
+def test_an_announced_call_is_carried_out(before: str) -> None:
+    assert outcomes(f"{before}\n{CALL}") == [(before, RUNS)]
 
 
 @pytest.mark.parametrize("text", EXAMPLES)

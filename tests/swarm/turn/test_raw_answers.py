@@ -26,7 +26,7 @@ GOOD, LAST = "We are glad to help you.", "You are welcome."
 PIECE = 4
 NO_CALLS = ("cut in tags", "cut JSON", "explains", "no tools", "ordinary")
 """Forms of which nothing is ever carried out."""
-TEXTS = ("explains", "no tools", "fences")
+TEXTS = ("explains", "no tools", "fences", "ordinary")
 """Forms of which some answers may show what looks like a call: in a program, or because it is what was asked for."""
 MARKUP = re.compile(
     r"</?(?:tool|function|invoke|args?\b|parameter)|\[TOOL|<\||\"(?:name|tool|action)\"\s*:\s*\"\w+_"
@@ -124,18 +124,12 @@ def problem_of(entry: dict[str, Any], outcome: Outcome) -> str | None:
     return None
 
 
-def play_all() -> list[Outcome]:
-    """Play all entries, each in a session of its own."""
-
+@pytest.fixture(scope="module")
+def outcomes() -> list[Outcome]:
     async def scenario() -> list[Outcome]:
         return [await play_session(entry) for entry in ENTRIES]
 
     return asyncio.run(scenario())
-
-
-@pytest.fixture(scope="module")
-def outcomes() -> list[Outcome]:
-    return play_all()
 
 
 def test_the_record_is_large_and_without_repetition() -> None:
