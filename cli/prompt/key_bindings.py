@@ -13,11 +13,11 @@ KEYS: dict[str, str] = {
     "Enter": 'sends; accepts the choice made with Tab; in an open code block, or after an open `"""`, inserts a line '
     "break",
     "Alt-Enter, Ctrl-Enter": "inserts a line break; sends where Enter inserts one",
-    "Shift-Enter, Ctrl-J": "inserts a line break. A terminal without CSI u or modifyOtherKeys sends Enter for Shift-Enter and "
-    "Ctrl-Enter",
+    "Shift-Enter, Ctrl-J": "inserts a line break. A terminal without CSI u or modifyOtherKeys sends Enter for "
+    "Shift-Enter and Ctrl-Enter",
     "F3": "swaps Enter and Alt-Enter (setting: [`multiline`](#settings))",
-    "Up, Down": "move through the lines of the message, then through your earlier messages of all sessions. At an empty "
-    "prompt, Up moves the last queued message back to the prompt",
+    "Up, Down": "move through the lines of the message, then through your earlier messages of all sessions. At an "
+    "empty prompt, Up moves the last queued message back to the prompt",
     "Right": "accepts the grey suggestion from your history",
     "Tab, Shift-Tab": "complete a command, then its arguments",
     "Ctrl-R": "searches your earlier messages of all sessions; Enter puts the match at the prompt",
