@@ -13,7 +13,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from swarmchat.backends.base import Condition, ExpectLength, Lease, Write
-from swarmchat.backends.disk_rows import Rows
+from swarmchat.backends.disk_rows import DiskRows
 from swarmchat.backends.errors import (
     BackendError,
     BackendFull,
@@ -76,7 +76,7 @@ class DiskBackend:
         self._synchronous = DURABILITY[durability]
         self._timeout = timeout
         self._clock = clock
-        self._rows: Rows | None = None
+        self._rows: DiskRows | None = None
         self._thread = ThreadPoolExecutor(1, "swarmchat-disk")
         self._closed = False
 
@@ -86,14 +86,14 @@ class DiskBackend:
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values of ``keys``; see Backend.get_many."""
-        values = await self._run(partial(Rows.values, keys=[key.encode() for key in keys]))
+        values = await self._run(partial(DiskRows.values, keys=[key.encode() for key in keys]))
         return [values.get(key.encode()) for key in keys]
 
     async def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
         """Yield the values whose key starts with ``prefix``, in order; see Backend.scan."""
         start, after = prefix.encode(), None
         while True:
-            page = await self._run(partial(Rows.page, prefix=start, after=after, limit=_PAGE))
+            page = await self._run(partial(DiskRows.page, prefix=start, after=after, limit=_PAGE))
             for key, value in page:
                 yield key.decode(), value
             if len(page) < _PAGE:
@@ -107,7 +107,7 @@ class DiskBackend:
     async def slice(self, key: str, start: int, stop: int | None = None) -> list[bytes]:
         """Return ``values[start:stop]``; see Backend.slice."""
 
-        def read(rows: Rows) -> list[bytes]:
+        def read(rows: DiskRows) -> list[bytes]:
             with rows.snapshot():
                 first, last, _ = slice(start, stop).indices(rows.length(key))
                 return rows.items(key.encode(), first, last) if first < last else []
@@ -117,7 +117,7 @@ class DiskBackend:
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in one transaction; see Backend.commit."""
 
-        def write_all(rows: Rows) -> None:
+        def write_all(rows: DiskRows) -> None:
             rows.sweep()
             if lease and not _renew(rows, lease):
                 raise lease_lost(lease.key)
@@ -133,7 +133,7 @@ class DiskBackend:
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
         """Take the lease ``key``; see Backend.acquire."""
 
-        def take(rows: Rows) -> Lease | None:
+        def take(rows: DiskRows) -> Lease | None:
             holder = rows.value(key)
             if holder is not None and holder not in (owner, replacing):
                 return None
@@ -149,7 +149,7 @@ class DiskBackend:
     async def release(self, lease: Lease) -> None:
         """Give up ``lease``; see Backend.release."""
 
-        def release(rows: Rows) -> None:
+        def release(rows: DiskRows) -> None:
             if rows.value(lease.key) == lease.owner:
                 rows.drop(lease.key.encode())
 
@@ -164,25 +164,25 @@ class DiskBackend:
         self._thread.shutdown(wait=False)
         await asyncio.wrap_future(closing)
 
-    async def _transact(self, call: Callable[[Rows], _T]) -> _T:
+    async def _transact(self, call: Callable[[DiskRows], _T]) -> _T:
         """Run ``call`` in one transaction that writes."""
 
-        def run(rows: Rows) -> _T:
+        def run(rows: DiskRows) -> _T:
             with rows.transaction():
                 return call(rows)
 
         return await self._run(run)
 
-    async def _run(self, call: Callable[[Rows], _T]) -> _T:
+    async def _run(self, call: Callable[[DiskRows], _T]) -> _T:
         if self._closed:
             raise BackendError(f"{self.url} is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call)
 
-    def _call(self, call: Callable[[Rows], _T]) -> _T:
+    def _call(self, call: Callable[[DiskRows], _T]) -> _T:
         """Open the database if necessary, and run ``call``. Only this method, on the thread, touches the database."""
         with self._mapped_errors():
             if self._rows is None:
-                self._rows = Rows(self._folder, self._synchronous, self._timeout, self._clock)
+                self._rows = DiskRows(self._folder, self._synchronous, self._timeout, self._clock)
             return call(self._rows)
 
     def _close_rows(self) -> None:
@@ -230,13 +230,13 @@ class DiskBackend:
         return BackendUnavailable(f"{self.url} failed ({error}): check the disk that {self._folder!r} is on")
 
 
-def _holds(rows: Rows, condition: Condition) -> bool:
+def _holds(rows: DiskRows, condition: Condition) -> bool:
     if isinstance(condition, ExpectLength):
         return rows.length(condition.key) == condition.length
     return rows.value(condition.key) == condition.value
 
 
-def _renew(rows: Rows, lease: Lease) -> bool:
+def _renew(rows: DiskRows, lease: Lease) -> bool:
     head = rows.find(lease.key.encode())
     if head is None or head.count is not None or head.value != lease.owner:
         return False

@@ -11,7 +11,7 @@ from swarmchat.cli.terminal.printing import count_of, duration
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.archive.dialogue import NO_ANSWER, DialogueEntry
-from swarmchat.swarm.archive.search import Hit
+from swarmchat.swarm.archive.search import SearchHit
 
 _NAME = 30
 
@@ -61,7 +61,7 @@ def remark(text: str) -> None:
     Renderer(colour=wants_colour(sys.stderr)).remark(text)
 
 
-def print_hits(hits: Iterable[Hit], where: str = "") -> None:
+def print_hits(hits: Iterable[SearchHit], where: str = "") -> None:
     """Print one line per match: session, turn, speaker, and the text around it."""
     colour = wants_colour(sys.stdout)
     for hit in hits:

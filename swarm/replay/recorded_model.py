@@ -12,7 +12,7 @@ from swarmchat.swarm.models.base import ModelEvent, ModelRequest, ReasoningChunk
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.replay.script import Action, Output, Result
+from swarmchat.swarm.replay.script import Action, RecordedReply, RecordedResult
 from swarmchat.swarm.tools.context import ArgumentsError, Outcome, ToolFailure
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ class Recording:
         self.stop = asyncio.Event()
         self.killed = False
         """Whether the recorded process died there."""
-        self.outputs: list[Output] = []
+        self.outputs: list[RecordedReply] = []
         """The outputs of the model so far in this turn."""
-        self.results: list[tuple[str, Result]] = []
+        self.results: list[tuple[str, RecordedResult]] = []
         """The recorded results that calls asked for in this turn, with the ids of these calls."""
         self.missing: str | None = None
         """The first answer or result that the replay needed and the transcript lacks."""
@@ -46,7 +46,7 @@ class Recording:
         self.stop.clear()
         self.outputs, self.results, self.missing = [], [], None
 
-    def next_output(self) -> Output:
+    def next_output(self) -> RecordedReply:
         """Return the model's next output. Raises ScriptError if the transcript has none."""
         if self.action is None or not self.action.outputs:
             self.missing = self.missing or "a further answer of the model"
@@ -54,7 +54,7 @@ class Recording:
         self.outputs.append(self.action.outputs.popleft())
         return self.outputs[-1]
 
-    def next_result(self, call: ToolCall, *, needed: bool = True) -> Result | None:
+    def next_result(self, call: ToolCall, *, needed: bool = True) -> RecordedResult | None:
         """Return the recorded result of ``call``, or ``None``; with ``needed``, a missing one is noted."""
         results = self.outputs[-1].results if self.outputs else {}
         if (waiting := self._results_for(call, results)) is not None:
@@ -64,7 +64,9 @@ class Recording:
             self.missing = self.missing or f"a result of {call.name}({call.arguments})"
         return None
 
-    def _results_for(self, call: ToolCall, results: Mapping[str, deque[Result]]) -> deque[Result] | None:
+    def _results_for(
+        self, call: ToolCall, results: Mapping[str, deque[RecordedResult]]
+    ) -> deque[RecordedResult] | None:
         if waiting := results.get(call.id):
             return waiting
         # A hand-written result may not name its call: it belongs to the next one. The id of a call that was written as
@@ -85,7 +87,7 @@ class Recording:
         return "an answer of the model" if answer is None else f"the answer {answer.text[:60]!r}"
 
     @property
-    def all_results(self) -> list[tuple[str, Result]]:
+    def all_results(self) -> list[tuple[str, RecordedResult]]:
         """The recorded results of the answers so far with the ids of their calls: the used ones, then the others."""
         return self.results + [
             (call_id, result)
@@ -140,7 +142,7 @@ class ReplayTools:
         self._recording = recording
         self._conversation = conversation
         self._real = real
-        self._results: dict[str, Result | None] = {}
+        self._results: dict[str, RecordedResult | None] = {}
 
     async def approve(self, tool: "Tool", call: ToolCall) -> bool | str:
         """Whether the call was allowed in the recording; its arguments, if the user edited them."""
