@@ -225,7 +225,7 @@ _BY_PLACE: Mapping[tuple[str, ...], Finder] = {
 """Finders of the values of parameters that have a meaning of their own in one command, by its words and their name."""
 
 _FILES = {
-    *("prompt", "system", "script", "data_dir", "swarm", "files", "folder", "junit", "output"),
+    *("prompt", "system", "script", "data_dir", "swarm", "file", "files", "folder", "junit", "output", "schema"),
     ("sessions", "repair", "name"),
     ("config", "set", "value"),
 }

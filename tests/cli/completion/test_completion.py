@@ -166,7 +166,7 @@ def test_whatever_has_values_that_can_be_known_completes():
     }
     numbers = {"max_context", "limit", "total", "keep", "start", "until", "speed", "seconds", "timeout"}
     texts = {"prompt", "system", "text", "search", "value", "why", "new", "as_name", "redact"}
-    files = {"script", "data_dir", "files", "folder", "junit", "output"}
+    files = {"script", "data_dir", "file", "files", "folder", "junit", "output", "schema"}
     assert of_no_kind == numbers | texts | files
 
 
