@@ -77,7 +77,7 @@ class DiskBackend:
         self._synchronous = DURABILITY[durability]
         self._timeout = timeout
         self._clock = clock
-        self._rows: Rows | None = None
+        self._rows: DiskRows | None = None
         self._thread = ThreadPoolExecutor(1, "swarmchat-disk")
         self._closed = False
 
@@ -91,14 +91,14 @@ class DiskBackend:
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values of ``keys``; see Backend.get_many."""
-        values = await self._run(partial(Rows.values, keys=[key.encode() for key in keys]))
+        values = await self._run(partial(DiskRows.values, keys=[key.encode() for key in keys]))
         return [values.get(key.encode()) for key in keys]
 
     async def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
         """Yield the values whose key starts with ``prefix``, in order; see Backend.scan."""
         start, after = prefix.encode(), None
         while True:
-            page = await self._run(partial(Rows.page, prefix=start, after=after, limit=_PAGE))
+            page = await self._run(partial(DiskRows.page, prefix=start, after=after, limit=_PAGE))
             for key, value in page:
                 yield key.decode(), value
             if len(page) < _PAGE:
@@ -112,7 +112,7 @@ class DiskBackend:
     async def slice(self, key: str, start: int, stop: int | None = None) -> list[bytes]:
         """Return ``values[start:stop]``; see Backend.slice."""
 
-        def read(rows: Rows) -> list[bytes]:
+        def read(rows: DiskRows) -> list[bytes]:
             with rows.snapshot():
                 first, last, _ = slice(start, stop).indices(rows.length(key))
                 return rows.items(key.encode(), first, last) if first < last else []
@@ -122,7 +122,7 @@ class DiskBackend:
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in one transaction; see Backend.commit."""
 
-        def write_all(rows: Rows) -> None:
+        def write_all(rows: DiskRows) -> None:
             rows.sweep()
             if lease and not _renew(rows, lease):
                 raise lease_lost(lease.key)
@@ -145,7 +145,7 @@ class DiskBackend:
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
         """Take the lease ``key``; see Backend.acquire."""
 
-        def take(rows: Rows) -> Lease | None:
+        def take(rows: DiskRows) -> Lease | None:
             holder = rows.value(key)
             if holder is not None and holder not in (owner, replacing):
                 return None
@@ -161,7 +161,7 @@ class DiskBackend:
     async def release(self, lease: Lease) -> None:
         """Give up ``lease``; see Backend.release."""
 
-        def release(rows: Rows) -> None:
+        def release(rows: DiskRows) -> None:
             if rows.value(lease.key) == lease.owner:
                 rows.drop(lease.key.encode())
 
@@ -176,10 +176,10 @@ class DiskBackend:
         self._thread.shutdown(wait=False)
         await asyncio.wrap_future(closing)
 
-    async def _transact(self, call: Callable[[Rows], _T]) -> _T:
+    async def _transact(self, call: Callable[[DiskRows], _T]) -> _T:
         """Run ``call`` in one transaction that writes."""
 
-        def run(rows: Rows) -> _T:
+        def run(rows: DiskRows) -> _T:
             with rows.transaction():
                 return call(rows)
 
@@ -272,7 +272,7 @@ def _holds(rows: Rows, condition: Condition) -> bool:
     return rows.value(condition.key) == condition.value
 
 
-def _renew(rows: Rows, lease: Lease) -> bool:
+def _renew(rows: DiskRows, lease: Lease) -> bool:
     head = rows.find(lease.key.encode())
     if head is None or head.count is not None or head.value != lease.owner:
         return False

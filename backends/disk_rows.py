@@ -92,7 +92,7 @@ class Head:
     count: int | None
 
 
-class Rows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
+class DiskRows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no types
     """The open database in ``folder``. ``patience``: seconds to wait for another process's lock."""
 
     def __init__(self, folder: str, synchronous: int, patience: float, clock: Callable[[], float] = time.time) -> None:

@@ -18,7 +18,7 @@ NOTHING = "\t"
 
 
 @dataclass(frozen=True)
-class Line:
+class ShellLine:
     """A command line up to the cursor, read as bash reads it."""
 
     words: list[str]
@@ -29,12 +29,12 @@ class Line:
 
 def lines_for(root: Any, shell: str, words: Sequence[str]) -> list[str]:
     """Return the candidates as lines. For bash, ``words`` are the program, the line, and what bash cuts words at."""
-    line, breaks = Line(list(words) or [""], ""), ""
+    line, breaks = ShellLine(list(words) or [""], ""), ""
     if shell == "bash":
         program, text, breaks = words
         line = split_line(text)
         begin = line.words.index(program) + 1 if program in line.words else 1
-        line = Line(line.words[begin:] or [""], line.quote)
+        line = ShellLine(line.words[begin:] or [""], line.quote)
     matches = candidates(root, line.words)
     if matches is None:
         return [NOTHING]
@@ -79,7 +79,7 @@ def candidates(root: Any, words: Sequence[str]) -> list[Candidate] | None:
     return None if not matches and param is not None and not may_be_file(typed.path, param) else matches
 
 
-def split_line(text: str) -> Line:
+def split_line(text: str) -> ShellLine:
     """Split a line into words, without their quotation marks and backslashes."""
     words, word, quote, escaped, inside = [], "", "", False, False
     for sign in text:
@@ -96,7 +96,7 @@ def split_line(text: str) -> Line:
             word, inside = "", False
         else:
             word, inside = word + sign, True
-    return Line([*words, word], quote)
+    return ShellLine([*words, word], quote)
 
 
 def _for_bash(value: str, word: str, quote: str, breaks: str) -> str:

@@ -24,7 +24,7 @@ TAB = 4
 
 
 @dataclass(frozen=True)
-class Item:
+class ListItem:
     """A list item."""
 
     marker: int
@@ -40,11 +40,11 @@ class Level:
     """A number of quotes, and the list items inside them. A quote inside an item begins another level."""
 
     quotes: int = 0
-    items: tuple[Item, ...] = ()
+    items: tuple[ListItem, ...] = ()
 
 
 @dataclass(frozen=True)
-class Line:
+class BlockLine:
     """A classified line."""
 
     kind: str
@@ -67,7 +67,7 @@ class Line:
         return tuple(level.quotes for level in self.levels)
 
     @property
-    def items(self) -> tuple[Item, ...]:
+    def items(self) -> tuple[ListItem, ...]:
         """The list items of the innermost level."""
         return self.levels[-1].items
 
@@ -77,9 +77,9 @@ class Line:
         return self.first != self.hang
 
 
-def read_line(line: str, *, complete: bool, last: Line) -> Line | None:
+def read_line(line: str, *, complete: bool, last: BlockLine) -> BlockLine | None:
     """Classify ``line``, which follows ``last``. Returns ``None`` while more of the line may still decide."""
-    head = Line("text", ())
+    head = BlockLine("text", ())
     while True:
         depth = len(head.levels)
         above = last.levels[depth] if last.quotes[:depth] == head.quotes and depth < len(last.levels) else Level()
@@ -118,8 +118,8 @@ def _read_quotes(line: str, start: int, above: Level) -> tuple[int, int]:
 
 
 def _read_items(
-    line: str, start: int, column: int, items: tuple[Item, ...], complete: bool, continues: bool
-) -> tuple[tuple[Item, ...], tuple[str, ...], int, int] | None:
+    line: str, start: int, column: int, items: tuple[ListItem, ...], complete: bool, continues: bool
+) -> tuple[tuple[ListItem, ...], tuple[str, ...], int, int] | None:
     """Return the items around the line's text, the marks of those that begin here, and the text's column and start."""
     bullets: list[str] = []
     while match := _ITEM.match(line, start):
@@ -142,7 +142,7 @@ def _read_items(
             return None
         bullets.append(_bullet(mark, task))
         shown = (inner[-1].shown if inner else 0) + len(bullets[-1]) + 1
-        items = (*inner, Item(column, content, shown))
+        items = (*inner, ListItem(column, content, shown))
         start = task.end() if task else begin
         column = content
     if not bullets:
@@ -151,7 +151,7 @@ def _read_items(
     return items, tuple(bullets), column, start
 
 
-def _with_level(head: Line, level: Level, bullets: tuple[str, ...], start: int) -> Line:
+def _with_level(head: BlockLine, level: Level, bullets: tuple[str, ...], start: int) -> BlockLine:
     """Return ``head`` with another level, after which the text begins at ``start``."""
     bars = "│ " * level.quotes
     shown = level.items[-1].shown if level.items else 0
@@ -160,7 +160,9 @@ def _with_level(head: Line, level: Level, bullets: tuple[str, ...], start: int) 
     return replace(head, levels=(*head.levels, level), first=first, hang=head.hang + bars + " " * shown, start=start)
 
 
-def _block(head: Line, line: str, column: int, complete: bool, continues: bool, last: Line) -> Line | None:
+def _block(
+    head: BlockLine, line: str, column: int, complete: bool, continues: bool, last: BlockLine
+) -> BlockLine | None:
     """Return ``head`` with the kind of the text after its levels."""
     rest = line[head.start :]
     content = head.items[-1].content if head.items else 0
@@ -184,7 +186,7 @@ def _block(head: Line, line: str, column: int, complete: bool, continues: bool, 
     return replace(head, indent=indent)
 
 
-def ends_block(line: str, opened: Line) -> bool:
+def ends_block(line: str, opened: BlockLine) -> bool:
     """Whether ``line`` ends the code or the formula that ``opened`` begins."""
     text = line.strip(" \t")
     if opened.kind == "maths":
@@ -192,7 +194,7 @@ def ends_block(line: str, opened: Line) -> bool:
     return len(text) >= len(opened.mark) and not text.strip(opened.mark[0])
 
 
-def inner_text(line: str, opened: Line) -> str | None:
+def inner_text(line: str, opened: BlockLine) -> str | None:
     """Return ``line`` without the quotes and indentation of ``opened``; ``None`` if it has fewer quotes."""
     for level in opened.levels:
         quotes = re.match(f"(?:{_QUOTE.pattern}){{{level.quotes}}}", line)
@@ -221,7 +223,7 @@ def _column_after(text: str, column: int) -> int:
     return len((" " * column + text).expandtabs(TAB))
 
 
-def _items_around(items: tuple[Item, ...], column: int) -> tuple[Item, ...]:
+def _items_around(items: tuple[ListItem, ...], column: int) -> tuple[ListItem, ...]:
     """Return the items around a text in ``column``: models indent by two, however wide the mark is."""
     return tuple(item for item in items if column >= min(item.content, item.marker + 2))
 

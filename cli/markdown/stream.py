@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from swarmchat.cli.markdown.blocks import TAB, Line, ends_block, inner_text, read_line
+from swarmchat.cli.markdown.blocks import TAB, BlockLine, ends_block, inner_text, read_line
 from swarmchat.cli.markdown.code import Highlighter
 from swarmchat.cli.markdown.inline import InlineText
 from swarmchat.cli.markdown.layout import Flow, bare, cells, painted
@@ -44,7 +44,7 @@ class MarkdownStream:
         self._flow.column = lead
         self._rest = ""
         """The text that was not read yet: at most the beginning of a line."""
-        self._last = Line("blank")
+        self._last = BlockLine("blank")
         self._blanks: list[str] = []
         """Empty lines, written only if something follows."""
         self._text: InlineText | None = None
@@ -52,13 +52,13 @@ class MarkdownStream:
         """Whether the line that is being read belongs to ``_text``."""
         self._at_start = False
         """Whether only spaces of that line were read so far."""
-        self._block: Line | None = None
+        self._block: BlockLine | None = None
         """The line that opened the code or the formula that is being read."""
         self._highlighter = Highlighter("")
         self._line_begun = False
         """Whether the line of the block that is being read was written in part."""
         self._table: Table | None = None
-        self._table_line = Line("table")
+        self._table_line = BlockLine("table")
         self._table_first = ""
 
     @property
@@ -114,7 +114,7 @@ class MarkdownStream:
             return self._step_in_text(self._text, text, ended, rest)
         if self._block is not None:
             return self._step_in_block(self._block, text, ended, rest, long)
-        line = Line("text") if long else read_line(text, complete=ended, last=self._last)
+        line = BlockLine("text") if long else read_line(text, complete=ended, last=self._last)
         if line is None:
             return False
         if line.kind in ("text", "heading"):
@@ -146,7 +146,7 @@ class MarkdownStream:
             paragraph.end_line()
         return ended or self._rest != before
 
-    def _step_in_block(self, opened: Line, text: str, ended: bool, rest: str, long: bool) -> bool:
+    def _step_in_block(self, opened: BlockLine, text: str, ended: bool, rest: str, long: bool) -> bool:
         hang = self._prefixes(opened)[1]
         if self._line_begun or long:
             # A line that is too long to be held is written as it comes.
@@ -159,7 +159,7 @@ class MarkdownStream:
         if line is None or (opened.kind == "maths" and not line.strip()):
             # The quote has ended, or the formula was never closed: the line is read again, as what follows.
             self._block = None
-            self._last = self._last if line is not None else Line("blank")
+            self._last = self._last if line is not None else BlockLine("blank")
             return True
         self._rest = rest
         if ends_block(line, opened):
@@ -170,7 +170,7 @@ class MarkdownStream:
         self._verbatim(hang if line else hang.rstrip(" "), line)
         return True
 
-    def _whole_line(self, line: Line, content: str) -> None:
+    def _whole_line(self, line: BlockLine, content: str) -> None:
         """Write a complete line that is not text; ``content`` is the line without its prefixes."""
         if line.kind == "table":
             self._add_row(line, content)
@@ -194,7 +194,7 @@ class MarkdownStream:
             self._block = line
             self._highlighter = Highlighter(content.strip("`~ \t").split(" ")[0] if is_code and self._styled else "")
 
-    def _begin_text(self, line: Line) -> None:
+    def _begin_text(self, line: BlockLine) -> None:
         first, hang = self._prefixes(line)
         continues = self._last.kind == line.kind == "text" and self._last.quotes == line.quotes
         if self._text is not None and continues and not line.begins_item:
@@ -205,7 +205,7 @@ class MarkdownStream:
             if line.kind == "heading":
                 base = style_of(_HEADINGS.get(line.mark, "heading.3")) if self._styled else ()
                 first += "" if self._styled else f"{line.mark} "
-            self._begin(first, hang, plain=line == Line("text", start=line.start))
+            self._begin(first, hang, plain=line == BlockLine("text", start=line.start))
             self._text = InlineText(self._flow, self._styled, base)
         self._last, self._in_text, self._at_start = line, True, True
 
@@ -230,7 +230,7 @@ class MarkdownStream:
         self._out.append(text)
         self._flow.advance(cells(bare(text)))
 
-    def _add_row(self, line: Line, content: str) -> None:
+    def _add_row(self, line: BlockLine, content: str) -> None:
         if self._table is None or line.begins_item or line.levels != self._table_line.levels:
             self._end_table()
             self._end_text()
@@ -261,7 +261,7 @@ class MarkdownStream:
         """Return ``text`` in the style of marks."""
         return painted([(text, style_of("mark"))]) if self._styled else text
 
-    def _prefixes(self, line: Line) -> tuple[str, str]:
+    def _prefixes(self, line: BlockLine) -> tuple[str, str]:
         """Return the prefix of ``line``, and that of the lines into which it is wrapped."""
         hang = self._bars(line.hang + " " * line.indent)
         return (self._bars(line.first) if line.begins_item else hang), hang

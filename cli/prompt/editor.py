@@ -165,7 +165,7 @@ class Editor:
         """Swap Enter and Alt-Enter."""
         self._swapped = not self._swapped
         sends, breaks = ("Alt-Enter", "Enter") if self._swapped else ("Enter", "Alt-Enter")
-        self._remark_above(f"{sends} sends, {breaks} begins a line; F3 swaps them")
+        self._remark_above(f"{sends} sends, {breaks} inserts a line break; F3 swaps them")
 
     def switch_keys(self, event: KeyPressEvent) -> None:
         """Switch between Emacs and vi keys."""

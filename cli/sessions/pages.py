@@ -11,7 +11,7 @@ from swarmchat.cli.terminal.printing import count_of, duration
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.archive.dialogue import NO_ANSWER, DialogueEntry
-from swarmchat.swarm.archive.search import Hit
+from swarmchat.swarm.archive.search import SearchHit
 
 _NAME = 30
 

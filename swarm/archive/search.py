@@ -23,7 +23,7 @@ _AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Hit:
+class SearchHit:
     """The first match in one text of a session."""
 
     session: str
@@ -40,7 +40,7 @@ class Hit:
 
 async def search_sessions(
     backend: Backend, infos: Sequence[SessionInfo], pattern: re.Pattern[str]
-) -> AsyncGenerator[tuple[SessionInfo, list[Hit] | BadRecord], None]:
+) -> AsyncGenerator[tuple[SessionInfo, list[SearchHit] | BadRecord], None]:
     """Yield the matches of ``pattern`` in each of ``infos``, in their order.
 
     For a session of a newer version, yields the error instead. Raises the backend's errors.
@@ -54,9 +54,9 @@ async def search_sessions(
             yield info, hits
 
 
-async def search_session(backend: Backend, info: SessionInfo, pattern: re.Pattern[str]) -> list[Hit]:
+async def search_session(backend: Backend, info: SessionInfo, pattern: re.Pattern[str]) -> list[SearchHit]:
     """Return the matches of ``pattern`` in a session, oldest first. Raises BadRecord for one of a newer version."""
-    hits: list[Hit] = []
+    hits: list[SearchHit] = []
     changes: list[Record] = []
     position = -1
     async for line in read_lines(backend, info):
@@ -72,7 +72,7 @@ async def search_session(backend: Backend, info: SessionInfo, pattern: re.Patter
                 before, after = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
                 before = "…" * (start > _AROUND) + before
                 after += "…" * (len(text) > end + _AROUND)
-                hits.append(Hit(info.name, record.turn, role, who, before, match[0], after))
+                hits.append(SearchHit(info.name, record.turn, role, who, before, match[0], after))
     hidden = hidden_turns(changes)
     return [replace(hit, undone=hit.turn in hidden) for hit in hits]
 

@@ -20,7 +20,7 @@ from swarmchat.swarm.importers.record_builder import (
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Position:
     """The place of a conversation in a file."""
 
     line: Line
@@ -39,7 +39,7 @@ def find_message_lists(file: BinaryIO, name: str, fallback: str, client: str, mo
     Raises TranscriptError: the file, the line, which message, what is wrong, what was expected.
     """
     # Of a file with one conversation a line, only the positions of the lines are kept in memory.
-    places = _whole(file, name) if _is_one_value(file, name) else [_Place(line) for line in _positions(file, name)]
+    places = _whole(file, name) if _is_one_value(file, name) else [_Position(line) for line in _positions(file, name)]
     sessions: list[SessionSnapshot] = []
     named: dict[str, str] = {}
     for number, place in enumerate(places, 1):
@@ -56,7 +56,7 @@ def find_message_lists(file: BinaryIO, name: str, fallback: str, client: str, mo
 
 
 def _session(
-    file: BinaryIO, name: str, place: _Place, value: Any, session: str, client: str, moment: str
+    file: BinaryIO, name: str, place: _Position, value: Any, session: str, client: str, moment: str
 ) -> SessionSnapshot:
     line = place.line
     where = "" if place.index is None else f"[{place.index}]."
@@ -107,7 +107,7 @@ def _looks_like_lines(file: BinaryIO, name: str) -> bool:
         return False
 
 
-def _whole(file: BinaryIO, name: str) -> list[_Place]:
+def _whole(file: BinaryIO, name: str) -> list[_Position]:
     file.seek(0)
     data = file.read(LONGEST_LINE + 1)
     if len(data) > LONGEST_LINE:
@@ -120,14 +120,16 @@ def _whole(file: BinaryIO, name: str) -> list[_Place]:
         number = getattr(error, "lineno", 1)
         raise at_line(name, number, f"it is not JSON ({error}), {_EXPECTED}") from error
     many = isinstance(value, list) and bool(value) and not (isinstance(value[0], dict) and "role" in value[0])
-    return [_Place(line, index, each) for index, each in enumerate(value)] if many else [_Place(line, None, value)]
+    return (
+        [_Position(line, index, each) for index, each in enumerate(value)] if many else [_Position(line, None, value)]
+    )
 
 
 def _positions(file: BinaryIO, name: str) -> Iterator[Line]:
     return (replace(line, data=b"") for line in read_lines(file, name))
 
 
-def _value(file: BinaryIO, name: str, place: _Place) -> Any:
+def _value(file: BinaryIO, name: str, place: _Position) -> Any:
     if place.value is not None:
         return place.value
     read = next(read_lines(file, name, place.line.start, place.line.number), None)

@@ -14,7 +14,7 @@ Status = Literal["ok", "quirk", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ProbeFinding:
     """The outcome of one probe."""
 
     status: Status
@@ -33,21 +33,21 @@ class Probe:
     """The ability, in a few words."""
     exchange: str
     """Name of the exchange whose transcript is checked."""
-    check: Callable[[ProbeTranscript], Finding]
+    check: Callable[[ProbeTranscript], ProbeFinding]
 
 
-_NO_SERVER = Finding("skipped", "no server")
-_NO_CALL = Finding("skipped", "no call")
-_CALLS_AS_TEXT = Finding("skipped", "calls came as text")
+_NO_SERVER = ProbeFinding("skipped", "no server")
+_NO_CALL = ProbeFinding("skipped", "no call")
+_CALLS_AS_TEXT = ProbeFinding("skipped", "calls came as text")
 
 
-def _verdict(good: object, seen: str, *quirks: str, otherwise: Status = "quirk") -> Finding:
+def _verdict(good: object, seen: str, *quirks: str, otherwise: Status = "quirk") -> ProbeFinding:
     """Return an ok finding if ``good`` is true, else one with the status ``otherwise`` and the ``quirks``."""
-    return Finding("ok", seen) if good else Finding(otherwise, seen, quirks)
+    return ProbeFinding("ok", seen) if good else ProbeFinding(otherwise, seen, quirks)
 
 
-def _failed(seen: str, *quirks: str) -> Finding:
-    return Finding("failed", seen, quirks)
+def _failed(seen: str, *quirks: str) -> ProbeFinding:
+    return ProbeFinding("failed", seen, quirks)
 
 
 def quoted(text: str) -> str:
@@ -67,7 +67,7 @@ def quoted_answer(transcript: ProbeTranscript) -> str:
 # The chat.
 
 
-def _answer(transcript: ProbeTranscript) -> Finding:
+def _answer(transcript: ProbeTranscript) -> ProbeFinding:
     first = transcript.replies[0].answer
     if not transcript.text and first is not None and first.finish == "length":
         return _failed("no answer before the token limit", "thinks_long")
@@ -75,48 +75,48 @@ def _answer(transcript: ProbeTranscript) -> Finding:
     return _verdict(transcript.text, seen, otherwise="failed")
 
 
-def _stop_reason(transcript: ProbeTranscript) -> Finding:
+def _stop_reason(transcript: ProbeTranscript) -> ProbeFinding:
     reply = transcript.replies[-1]
     if reply.objects is None:
         return _NO_SERVER
     return _verdict(reply.stop_reasons, ", ".join(reply.stop_reasons) or "none given", "no_stop_reason")
 
 
-def _usage(transcript: ProbeTranscript) -> Finding:
+def _usage(transcript: ProbeTranscript) -> ProbeFinding:
     counted, estimate = transcript.counted_tokens, transcript.estimated_tokens
     if counted is None:
-        return Finding("quirk", "none reported", ("no_usage",))
+        return ProbeFinding("quirk", "none reported", ("no_usage",))
     # A chat template adds some dozens of its own; encodings differ by a third.
     plausible = 0.5 * estimate <= counted <= 2 * estimate + 100
     return _verdict(plausible, f"{counted:,} prompt tokens; swarmchat's estimate: {estimate:,}", "odd_usage")
 
 
-def _reasoning(transcript: ProbeTranscript) -> Finding:
+def _reasoning(transcript: ProbeTranscript) -> ProbeFinding:
     if any("<think" in reply.text for reply in transcript.replies):
-        return Finding("quirk", "reasoning inside the answer", ("thinks_inline",))
+        return ProbeFinding("quirk", "reasoning inside the answer", ("thinks_inline",))
     separate = any(reply.reasoned for reply in transcript.replies)
-    return Finding("ok", "reasoning separate from the answer" if separate else "no visible reasoning")
+    return ProbeFinding("ok", "reasoning separate from the answer" if separate else "no visible reasoning")
 
 
-def _streaming(transcript: ProbeTranscript) -> Finding:
+def _streaming(transcript: ProbeTranscript) -> ProbeFinding:
     reply = max(transcript.replies, key=lambda each: len(each.texts))
     pieces, first = len(reply.texts), reply.first or 0.0
     if pieces < 2:
-        return Finding("quirk", "1 piece", ("no_streaming",)) if pieces else _failed("no text")
+        return ProbeFinding("quirk", "1 piece", ("no_streaming",)) if pieces else _failed("no text")
     seen = f"{pieces} pieces, the first after {first:.1f} of {reply.seconds:.1f} s"
     return _verdict(reply.seconds <= 2 or first <= 0.95 * reply.seconds, seen, "streams_late")
 
 
-def _system(transcript: ProbeTranscript) -> Finding:
+def _system(transcript: ProbeTranscript) -> ProbeFinding:
     return _verdict("lantern" in transcript.text.lower(), quoted_answer(transcript), "ignores_system")
 
 
-def _long_context(transcript: ProbeTranscript) -> Finding:
+def _long_context(transcript: ProbeTranscript) -> ProbeFinding:
     counted, estimate = transcript.counted_tokens, transcript.estimated_tokens
     if counted is not None and reads_less(counted, estimate):
         return _failed(f"the server counted {counted:,} of {estimate:,} tokens", "cuts_context")
     if CODE_WORD.lower() in transcript.text.lower():
-        return Finding("ok", f"found the word at the start of {estimate:,} tokens")
+        return ProbeFinding("ok", f"found the word at the start of {estimate:,} tokens")
     seen = f"did not find the word at the start of {estimate:,} tokens: answered {quoted_answer(transcript)}"
     # Without a count nothing tells a cut context from one that was not understood, and the cut is far more common.
     return _failed(seen, "cuts_context" if counted is None else "loses_context")
@@ -125,7 +125,7 @@ def _long_context(transcript: ProbeTranscript) -> Finding:
 # Calls.
 
 
-def _without_call(transcript: ProbeTranscript, *names: str, quirk: str = "no_calls") -> Finding:
+def _without_call(transcript: ProbeTranscript, *names: str, quirk: str = "no_calls") -> ProbeFinding:
     """Return the finding for an exchange in which no call of a tool with one of ``names`` succeeded."""
     if calls := transcript.calls():
         return _failed(f"failed call: {_written(calls[0])}")
@@ -139,20 +139,20 @@ def _written(call: ToolFinished) -> str:
     return f"{call.name}({call.arguments[:80]})"
 
 
-def _call(transcript: ProbeTranscript) -> Finding:
+def _call(transcript: ProbeTranscript) -> ProbeFinding:
     calls = transcript.calls(0, successful=True)
     if not calls:
         return _without_call(transcript, "get_weather")
-    return Finding("ok", f"{'' if transcript.native_calls else 'as text: '}{_written(calls[0])}")
+    return ProbeFinding("ok", f"{'' if transcript.native_calls else 'as text: '}{_written(calls[0])}")
 
 
-def _without_native_calls(transcript: ProbeTranscript) -> Finding | None:
+def _without_native_calls(transcript: ProbeTranscript) -> ProbeFinding | None:
     if not transcript.native_calls:
         return _CALLS_AS_TEXT if transcript.calls() else _NO_CALL
     return _NO_SERVER if transcript.replies[0].objects is None else None
 
 
-def _call_ids(transcript: ProbeTranscript) -> Finding:
+def _call_ids(transcript: ProbeTranscript) -> ProbeFinding:
     if skipped := _without_native_calls(transcript):
         return skipped
     ids = [call_id for reply in transcript.replies for call_id in reply.call_ids]
@@ -160,17 +160,17 @@ def _call_ids(transcript: ProbeTranscript) -> Finding:
     return _verdict(all(ids) and len(set(ids)) == len(ids), seen, "repeats_call_ids" if all(ids) else "no_call_ids")
 
 
-def _call_streaming(transcript: ProbeTranscript) -> Finding:
+def _call_streaming(transcript: ProbeTranscript) -> ProbeFinding:
     if skipped := _without_native_calls(transcript):
         return skipped
     most = max(reply.argument_pieces for reply in transcript.replies)
     return _verdict(most > 1, f"{most} pieces" if most > 1 else "each call in one piece", "no_call_streaming")
 
 
-def _argument(name: str, allowed: tuple[str, ...] = ()) -> Callable[[ProbeTranscript], Finding]:
+def _argument(name: str, allowed: tuple[str, ...] = ()) -> Callable[[ProbeTranscript], ProbeFinding]:
     """Return the check of a required argument. It must have one of the ``allowed`` values, if there are any."""
 
-    def check(transcript: ProbeTranscript) -> Finding:
+    def check(transcript: ProbeTranscript) -> ProbeFinding:
         values = [arguments_of(call).get(name) for call in transcript.calls(0, tool="get_weather")]
         if not values:
             return _NO_CALL
@@ -182,7 +182,7 @@ def _argument(name: str, allowed: tuple[str, ...] = ()) -> Callable[[ProbeTransc
     return check
 
 
-def _optional(transcript: ProbeTranscript) -> Finding:
+def _optional(transcript: ProbeTranscript) -> ProbeFinding:
     calls = transcript.calls(0, tool="get_weather", successful=True)
     if not calls:
         return _NO_CALL
@@ -190,7 +190,7 @@ def _optional(transcript: ProbeTranscript) -> Finding:
     return _verdict(day is None, "omitted" if day is None else f"day: {str(day)[:40]}", "fills_optional_arguments")
 
 
-def _result(transcript: ProbeTranscript) -> Finding:
+def _result(transcript: ProbeTranscript) -> ProbeFinding:
     if not transcript.calls(0, successful=True):
         return _NO_CALL
     text = transcript.ends[0].text if transcript.ends and transcript.ends[0].recovered else ""
@@ -198,15 +198,15 @@ def _result(transcript: ProbeTranscript) -> Finding:
     return _verdict(used, quoted(text), "ignores_results", otherwise="failed")
 
 
-def _second_turn(transcript: ProbeTranscript) -> Finding:
+def _second_turn(transcript: ProbeTranscript) -> ProbeFinding:
     if not transcript.calls(0, successful=True):
-        return Finding("skipped", "no call in the first turn")
+        return ProbeFinding("skipped", "no call in the first turn")
     if calls := transcript.calls(1, successful=True):
-        return Finding("ok", f"calls in the second turn: {len(calls)}")
+        return ProbeFinding("ok", f"calls in the second turn: {len(calls)}")
     return _failed(f"no call; answered {quoted_answer(transcript)}", "calls_only_once")
 
 
-def _parallel(transcript: ProbeTranscript) -> Finding:
+def _parallel(transcript: ProbeTranscript) -> ProbeFinding:
     calls = transcript.calls(successful=True)
     if not calls:
         return _without_call(transcript, "get_weather")
@@ -215,13 +215,13 @@ def _parallel(transcript: ProbeTranscript) -> Finding:
     return _verdict(most > 1, seen, "no_parallel_calls")
 
 
-def _first_try(calls: Sequence[ToolFinished], seen: str, quirk: str) -> Finding:
+def _first_try(calls: Sequence[ToolFinished], seen: str, quirk: str) -> ProbeFinding:
     """Return ok if the first call succeeded, a quirk if a later one did, and failed if none did."""
     successes = [call.status == "ok" for call in calls]
     return _verdict(successes[0], seen, quirk, otherwise="quirk" if any(successes) else "failed")
 
 
-def _nested(transcript: ProbeTranscript) -> Finding:
+def _nested(transcript: ProbeTranscript) -> ProbeFinding:
     calls = transcript.calls(tool="place_order")
     if not calls:
         return _without_call(transcript, "place_order")
@@ -229,7 +229,7 @@ def _nested(transcript: ProbeTranscript) -> Finding:
     return _first_try(calls, seen, "flattens_nested_arguments")
 
 
-def _unicode(transcript: ProbeTranscript) -> Finding:
+def _unicode(transcript: ProbeTranscript) -> ProbeFinding:
     calls = transcript.calls(tool="place_order")
     if not calls:
         return _NO_CALL
@@ -239,7 +239,7 @@ def _unicode(transcript: ProbeTranscript) -> Finding:
     return _verdict(not missing, seen, "breaks_unicode")
 
 
-def _no_parameters(transcript: ProbeTranscript) -> Finding:
+def _no_parameters(transcript: ProbeTranscript) -> ProbeFinding:
     calls = transcript.calls(tool="door-code")
     if not calls:
         return _without_call(transcript, "door-code", "door_code")
@@ -252,7 +252,7 @@ def _no_parameters(transcript: ProbeTranscript) -> Finding:
     )
 
 
-def _tool_name(transcript: ProbeTranscript) -> Finding:
+def _tool_name(transcript: ProbeTranscript) -> ProbeFinding:
     calls = transcript.calls()
     names = [call.name for reply in transcript.replies if reply.answer for call in reply.answer.tool_calls]
     if not names:
@@ -262,22 +262,22 @@ def _tool_name(transcript: ProbeTranscript) -> Finding:
     return _verdict(seen == "door-code", seen, "changes_tool_names", otherwise="quirk" if successful else "failed")
 
 
-def _tool_error(transcript: ProbeTranscript) -> Finding:
+def _tool_error(transcript: ProbeTranscript) -> ProbeFinding:
     if not transcript.calls():
         return _without_call(transcript, "read_meter")
     return _verdict(transcript.text, quoted_answer(transcript), "stuck_on_tool_errors", otherwise="failed")
 
 
-def _must_not_call(quirk: str) -> Callable[[ProbeTranscript], Finding]:
-    def check(transcript: ProbeTranscript) -> Finding:
+def _must_not_call(quirk: str) -> Callable[[ProbeTranscript], ProbeFinding]:
+    def check(transcript: ProbeTranscript) -> ProbeFinding:
         if calls := transcript.calls():
-            return Finding("quirk", f"called {_written(calls[0])}", (quirk,))
+            return ProbeFinding("quirk", f"called {_written(calls[0])}", (quirk,))
         return _verdict(transcript.text, quoted_answer(transcript), otherwise="failed")
 
     return check
 
 
-def _handoff(transcript: ProbeTranscript) -> Finding:
+def _handoff(transcript: ProbeTranscript) -> ProbeFinding:
     handoffs = [each.event for each in transcript.outcomes if isinstance(each.event, HandedOver)]
     if not handoffs:
         return _without_call(transcript, "transfer_to_billing", quirk="no_handoffs")

@@ -17,7 +17,7 @@ _LONG = f"Here are the notes of a ferryman, which begin with a code word.\nIt is
 
 
 @dataclass(frozen=True)
-class Exchange:
+class ProbeExchange:
     """One scripted conversation: a swarm, and the user's messages to it."""
 
     name: str

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from swarmchat.swarm.probes.checks import Finding, Status
+from swarmchat.swarm.probes.checks import ProbeFinding, Status
 from swarmchat.swarm.probes.transcript import ProbeTranscript
 
 _TEMPLATE = "give the server the model's own chat template and parser (llama.cpp: --jinja, vLLM: --tool-call-parser)"
@@ -94,7 +94,7 @@ _NEEDED = {
 
 
 @dataclass(frozen=True)
-class Result:
+class ProbeResult:
     """The outcome of one probe, with the rescue steps that handled its quirks."""
 
     name: str
@@ -116,7 +116,9 @@ class Result:
         return {"name": self.name, "status": self.status, "seen": self.seen, "quirks": quirks, "steps": self.steps}
 
 
-def make_result(name: str, about: str, finding: Finding, transcript: ProbeTranscript, *, owner: bool) -> Result:
+def make_result(
+    name: str, about: str, finding: ProbeFinding, transcript: ProbeTranscript, *, owner: bool
+) -> ProbeResult:
     """Return the result of a probe. Only the ``owner`` of the exchange gets its general quirks."""
     quirks: dict[str, list[str]] = {}
     for quirk in finding.quirks:
@@ -128,7 +130,7 @@ def make_result(name: str, about: str, finding: Finding, transcript: ProbeTransc
             if not (quirk == "wrong_arguments" and explained):
                 quirks.setdefault(quirk, steps)
     status = "quirk" if finding.status == "ok" and quirks else finding.status
-    return Result(name, about, status, finding.seen, quirks)
+    return ProbeResult(name, about, status, finding.seen, quirks)
 
 
 def general_quirks(transcript: ProbeTranscript) -> dict[str, list[str]]:
@@ -142,7 +144,7 @@ def general_quirks(transcript: ProbeTranscript) -> dict[str, list[str]]:
     return {quirk: list(each) for quirk, each in steps.items()}
 
 
-def usable(results: Sequence[Result]) -> dict[str, str]:
+def usable(results: Sequence[ProbeResult]) -> dict[str, str]:
     """Return whether the model is usable for ``chat``, ``tools`` and ``swarms``.
 
     The verdict is ``yes``, ``with rescue``, ``no``, or ``unknown`` if a probe that it depends on did not run.
@@ -160,7 +162,7 @@ def usable(results: Sequence[Result]) -> dict[str, str]:
     return verdicts
 
 
-def merged_quirks(results: Sequence[Result]) -> dict[str, list[str]]:
+def merged_quirks(results: Sequence[ProbeResult]) -> dict[str, list[str]]:
     """Return the quirks of all results in the order of QUIRKS, each with all rescue steps that handled it."""
     quirks: dict[str, list[str]] = {}
     for quirk in QUIRKS:

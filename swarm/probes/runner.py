@@ -12,9 +12,9 @@ from swarmchat.swarm.conversation.events import HandedOver, Retrying, ToolFinish
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ContextTooLong, LimitReached, ModelRefused, ModelUnavailable, OverBudget, SwarmError
 from swarmchat.swarm.models.base import Model
-from swarmchat.swarm.probes.checks import PROBES, Finding
-from swarmchat.swarm.probes.exchanges import Exchange, exchanges
-from swarmchat.swarm.probes.results import Result, general_quirks, make_result
+from swarmchat.swarm.probes.checks import PROBES, ProbeFinding
+from swarmchat.swarm.probes.exchanges import ProbeExchange, exchanges
+from swarmchat.swarm.probes.results import ProbeResult, general_quirks, make_result
 from swarmchat.swarm.probes.transcript import ExchangeOutcome, ProbeTranscript, RecordedExchange, RecordingModel
 from swarmchat.swarm.session.session import Session
 
@@ -53,7 +53,7 @@ class ProbeRun:
     on_retry: Callable[[Retrying], None] = lambda event: None
     """Called before each wait."""
 
-    results: list[Result] = field(default_factory=list, init=False)
+    results: list[ProbeResult] = field(default_factory=list, init=False)
     """The results so far."""
     requests: int = field(default=0, init=False)
     tokens: int = field(default=0, init=False)
@@ -72,7 +72,7 @@ class ProbeRun:
     _whole: ProbeTranscript = field(default_factory=lambda: ProbeTranscript([], [], []), init=False)
     """All exchanges together."""
 
-    async def run(self) -> AsyncGenerator[Result, None]:
+    async def run(self) -> AsyncGenerator[ProbeResult, None]:
         """Yield the result of each probe as soon as it is known.
 
         Raises ModelAuthError, ModelNotFound, ModelBusy and ModelUnavailable. A refusal or failure that concerns one
@@ -94,10 +94,10 @@ class ProbeRun:
             self.seconds = clock() - started
             await backend.close()
 
-    async def _results_of(self, exchange: Exchange, backend: Backend) -> list[Result]:
+    async def _results_of(self, exchange: ProbeExchange, backend: Backend) -> list[ProbeResult]:
         probes = [probe for probe in PROBES if probe.exchange == exchange.name]
         if reason := self._skip_reason(exchange):
-            return [Result(probe.name, probe.about, "skipped", reason) for probe in probes]
+            return [ProbeResult(probe.name, probe.about, "skipped", reason) for probe in probes]
         transcript, adaptations = await self._run_adapted(exchange, backend)
         results = []
         for probe in probes:
@@ -106,14 +106,16 @@ class ProbeRun:
             if transcript.error is None or (transcript.calls() and not first):
                 finding = probe.check(transcript)
             else:
-                finding = self._error_finding(exchange, transcript.error) if first else Finding("skipped", "no call")
+                finding = (
+                    self._error_finding(exchange, transcript.error) if first else ProbeFinding("skipped", "no call")
+                )
             if first:
                 finding = replace(finding, quirks=(*finding.quirks, *adaptations))
             results.append(make_result(probe.name, probe.about, finding, transcript, owner=first))
         self._learn(exchange, transcript, results[0])
         return results
 
-    def _skip_reason(self, exchange: Exchange) -> str:
+    def _skip_reason(self, exchange: ProbeExchange) -> str:
         """Return the reason to skip ``exchange``; empty if it should run."""
         if self._unusable:
             return "no answer to a plain question"
@@ -123,22 +125,22 @@ class ProbeRun:
             return f"the test has taken {self.requests} requests and {self.tokens:,} tokens"
         return "the server does not accept tools" if exchange.needs_tools and self._tools_work is False else ""
 
-    def _error_finding(self, exchange: Exchange, error: SwarmError) -> Finding:
+    def _error_finding(self, exchange: ProbeExchange, error: SwarmError) -> ProbeFinding:
         match error:
             case OverBudget():
-                return Finding("skipped", str(error))
+                return ProbeFinding("skipped", str(error))
             case ContextTooLong():
                 # A server that reports it is fine: turns are then left out in time.
-                return Finding("quirk" if exchange.long else "failed", str(error), ("small_window",))
+                return ProbeFinding("quirk" if exchange.long else "failed", str(error), ("small_window",))
             case LimitReached():
-                return Finding("failed", str(error))
+                return ProbeFinding("failed", str(error))
             case ModelUnavailable():
-                return Finding("failed", str(error), ("server_errors",))
+                return ProbeFinding("failed", str(error), ("server_errors",))
         first_tools = exchange.needs_tools and self._tools_work is None
         reason = re.sub(r"^\S+ says ", "the server says ", str(error))
-        return Finding("failed", reason, ("refuses_tools" if first_tools else "refuses_request",))
+        return ProbeFinding("failed", reason, ("refuses_tools" if first_tools else "refuses_request",))
 
-    def _learn(self, exchange: Exchange, transcript: ProbeTranscript, first: Result) -> None:
+    def _learn(self, exchange: ProbeExchange, transcript: ProbeTranscript, first: ProbeResult) -> None:
         """Draw conclusions for the exchanges that follow."""
         self._whole.replies += transcript.replies
         self._whole.outcomes += transcript.outcomes
@@ -153,7 +155,7 @@ class ProbeRun:
             if name in self._parameters:
                 self._parameters[name] = _MAX_TOKENS_THINKING
 
-    async def _run_adapted(self, exchange: Exchange, backend: Backend) -> tuple[ProbeTranscript, Iterable[str]]:
+    async def _run_adapted(self, exchange: ProbeExchange, backend: Backend) -> tuple[ProbeTranscript, Iterable[str]]:
         """Run ``exchange``, again with a higher token limit if reasoning used it up.
 
         Returns the transcript, and the quirks that were found on the way.
@@ -167,7 +169,7 @@ class ProbeRun:
             self._raise_limit()
             quirks["thinks_long"] = None
 
-    async def _run_once(self, exchange: Exchange, backend: Backend) -> ProbeTranscript:
+    async def _run_once(self, exchange: ProbeExchange, backend: Backend) -> ProbeTranscript:
         """Run ``exchange`` in a session of its own. Raises the errors that end the whole run."""
         model = RecordingModel(self.model, exchange.history)
         transcript = ProbeTranscript(model.replies, [], model.adaptations)
@@ -202,14 +204,14 @@ class ProbeRun:
                 self._lost += unanswered or isinstance(transcript.error, LimitReached)
         return transcript
 
-    def _clean(self) -> Result:
+    def _clean(self) -> ProbeResult:
         """Check all exchanges together for leaks and other quirks."""
         if not self._whole.replies:
-            return Result(*_CLEAN, "skipped", "no answer")
+            return ProbeResult(*_CLEAN, "skipped", "no answer")
         quirks = general_quirks(self._whole)
         calls = sum(isinstance(each.event, ToolFinished | HandedOver) for each in self._whole.outcomes)
         line = f"{len(self._whole.replies)} answers, {calls} calls, {len(self._whole.rescued)} rescue steps"
-        return Result(*_CLEAN, "quirk" if quirks else "ok", line, quirks)
+        return ProbeResult(*_CLEAN, "quirk" if quirks else "ok", line, quirks)
 
 
 def _thinks_long(transcript: ProbeTranscript) -> bool:

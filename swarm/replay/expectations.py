@@ -13,7 +13,7 @@ from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.compare import Difference
-from swarmchat.swarm.replay.script import Result, is_handoff, read_result
+from swarmchat.swarm.replay.script import RecordedResult, is_handoff, read_result
 from swarmchat.swarm.tools.tool import Tool
 
 FIELDS: Mapping[str, tuple[type, ...]] = {
@@ -100,7 +100,7 @@ def outcome_of(
     return outcome
 
 
-def _calls_and_results(records: Sequence[Record]) -> Iterator[tuple[MessageCall, Result | None]]:
+def _calls_and_results(records: Sequence[Record]) -> Iterator[tuple[MessageCall, RecordedResult | None]]:
     """Yield the calls in ``records`` in their order, each with its result if it has one."""
     for number, record in enumerate(records, 1):
         if record.type == "assistant":
@@ -137,7 +137,7 @@ def _fits(tool: Tool, call: MessageCall) -> bool:
 
 
 def check_failed_calls(
-    turn: int, records: Sequence[Record], written: Sequence[tuple[str, Result]]
+    turn: int, records: Sequence[Record], written: Sequence[tuple[str, RecordedResult]]
 ) -> Iterator[Difference]:
     """Yield the calls in a turn's records that failed without a written result that says so."""
     ids = {call_id for call_id, _ in written}
@@ -146,7 +146,9 @@ def check_failed_calls(
             yield Difference(turn, None, "call", f"the call of {call.name} was not carried out", None, result.text)
 
 
-def check_results(turn: int, records: Sequence[Record], written: Sequence[tuple[str, Result]]) -> Iterator[Difference]:
+def check_results(
+    turn: int, records: Sequence[Record], written: Sequence[tuple[str, RecordedResult]]
+) -> Iterator[Difference]:
     """Yield the ``written`` results, by the ids of their calls, that no call has in a turn's records."""
     pairs = [(call, result) for call, result in _calls_and_results(records) if result is not None]
     for call_id, expected in written:
@@ -160,7 +162,7 @@ def check_results(turn: int, records: Sequence[Record], written: Sequence[tuple[
             yield Difference(turn, None, "result", call.name, expected.text, actual.text)
 
 
-def _same_result(expected: Result, actual: Result) -> bool:
+def _same_result(expected: RecordedResult, actual: RecordedResult) -> bool:
     if expected.status != actual.status or expected.status in ("denied", "interrupted"):
         # The program writes the texts of calls that were not carried out.
         return expected.status == actual.status

@@ -38,9 +38,9 @@ class Recording:
         self.stop = asyncio.Event()
         self.killed = False
         """Whether the recorded process died there."""
-        self.outputs: list[Output] = []
+        self.outputs: list[RecordedReply] = []
         """The outputs of the model so far in this turn."""
-        self.results: list[tuple[str, Result]] = []
+        self.results: list[tuple[str, RecordedResult]] = []
         """The recorded results that calls asked for in this turn, with the ids of these calls."""
         self.missing: str | None = None
         """The first answer or result that the replay needed and the transcript lacks."""
@@ -51,7 +51,7 @@ class Recording:
         self.stop.clear()
         self.outputs, self.results, self.missing = [], [], None
 
-    def next_output(self) -> Output:
+    def next_output(self) -> RecordedReply:
         """Return the model's next output. Raises ScriptError if the transcript has none."""
         if self.action is None or not self.action.outputs:
             self.missing = self.missing or "a further answer of the model"
@@ -59,7 +59,7 @@ class Recording:
         self.outputs.append(self.action.outputs.popleft())
         return self.outputs[-1]
 
-    def next_result(self, call: ToolCall, *, needed: bool = True) -> Result | None:
+    def next_result(self, call: ToolCall, *, needed: bool = True) -> RecordedResult | None:
         """Return the recorded result of ``call``, or ``None``; with ``needed``, a missing one is noted."""
         results = self.outputs[-1].results if self.outputs else {}
         if (waiting := self._results_for(call, results)) is not None:
@@ -69,7 +69,9 @@ class Recording:
             self.missing = self.missing or f"a result of {call.name}({call.arguments})"
         return None
 
-    def _results_for(self, call: ToolCall, results: Mapping[str, deque[Result]]) -> deque[Result] | None:
+    def _results_for(
+        self, call: ToolCall, results: Mapping[str, deque[RecordedResult]]
+    ) -> deque[RecordedResult] | None:
         if waiting := results.get(call.id):
             return waiting
         # A hand-written result may not name its call: it belongs to the next one. The id of a call that was written as
@@ -90,7 +92,7 @@ class Recording:
         return "an answer of the model" if answer is None else f"the answer {answer.text[:60]!r}"
 
     @property
-    def all_results(self) -> list[tuple[str, Result]]:
+    def all_results(self) -> list[tuple[str, RecordedResult]]:
         """The recorded results of the answers so far with the ids of their calls: the used ones, then the others."""
         return self.results + [
             (call_id, result)

@@ -18,7 +18,7 @@ from swarmchat.swarm.turn.tool_execution import EDITED
 
 
 @dataclass(slots=True)
-class Result:
+class RecordedResult:
     """The result of one call, and the changes that the tool made."""
 
     status: str
@@ -34,7 +34,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class RecordedReply:
     """The model's reaction to one request."""
 
     answer: Answer | None = None
@@ -45,7 +45,7 @@ class Output:
     """Whether the user stopped the answer there."""
     too_long: int | None = None
     """The server's context window in tokens, if it refused the request as too long."""
-    results: dict[str, deque[Result]] = field(default_factory=dict)
+    results: dict[str, deque[RecordedResult]] = field(default_factory=dict)
     """The results of its calls, by their ids; an empty id is for results that do not name their call."""
 
 
@@ -60,7 +60,7 @@ class Action:
     text: str = ""
     agent: str = ""
     turns: int = 1
-    outputs: deque[Output] = field(default_factory=deque)
+    outputs: deque[RecordedReply] = field(default_factory=deque)
     requests: deque[Record] = field(default_factory=deque)
     """The requests, without those that repeat one that was too long."""
     asked: deque[Record] = field(default_factory=deque)
@@ -121,7 +121,7 @@ def _new_action(record: Record, current: Action | None) -> Action | None:
         target = data.get("target")
         return Action(record.type, [record], turns=target if isinstance(target, int) else 0)
     if record.type == "compact":
-        summary = Output(_from_message({"content": data.get("summary")}, "stop", data))
+        summary = RecordedReply(_from_message({"content": data.get("summary")}, "stop", data))
         return Action("compact", [record], text=str(data.get("focus", "")), outputs=deque([summary]))
     if record.type in ("rename", "set"):
         return Action(record.type, [record])
@@ -161,7 +161,7 @@ class _Reader:
         self._asked: Record | None = None
         self._raw: Record | None = None
         """The record with the model's raw answer, if it differs from the accepted one."""
-        self._batch: dict[str, Result] = {}
+        self._batch: dict[str, RecordedResult] = {}
         """The results of the last answer's calls, by their ids."""
         self._calls = False
         self._waiting: dict[str, deque[Record]] = {}
@@ -191,17 +191,17 @@ class _Reader:
                         ran[-1].changes.append(record)
                 case "error":
                     if self._asked is not None:
-                        self._action.outputs.append(Output(failed=_failure([record])))
+                        self._action.outputs.append(RecordedReply(failed=_failure([record])))
                     self._asked, self._calls = None, False
         if self._asked is not None:
-            self._action.outputs.append(Output(stopped=True))
+            self._action.outputs.append(RecordedReply(stopped=True))
         self._action.breaks_off = self._calls
         self._action.killed = self._calls and not self._batch
 
     def _read_request(self, record: Record) -> None:
         if self._asked is not None:
             # Asked again without an answer: the context was too long, and was made shorter.
-            self._action.outputs.append(Output(too_long=int(record.data.get("window", 0))))
+            self._action.outputs.append(RecordedReply(too_long=int(record.data.get("window", 0))))
         else:
             self._action.requests.append(record)
         self._asked, self._calls = record, False
@@ -209,15 +209,15 @@ class _Reader:
     def _read_rejected(self, record: Record) -> None:
         self._raw = self._raw or record
         if record.data.get("step") in ("recomplete", "flush"):
-            self._action.outputs.append(Output(_answer_of(self._raw, None)))
+            self._action.outputs.append(RecordedReply(_answer_of(self._raw, None)))
             self._asked = self._raw = None
 
     def _read_answer(self, record: Record, following: Sequence[Record]) -> None:
         if record.data.get("finish") == "interrupted":
             failed = _failure(following)
-            self._action.outputs.append(Output(_answer_of(None, record), failed, stopped=failed is None))
+            self._action.outputs.append(RecordedReply(_answer_of(None, record), failed, stopped=failed is None))
         else:
-            self._action.outputs.append(Output(_answer_of(self._raw, record)))
+            self._action.outputs.append(RecordedReply(_answer_of(self._raw, record)))
         self._asked = self._raw = None
         self._batch = {}
         self._calls = any(calls_of(record.message))
@@ -231,7 +231,7 @@ class _Reader:
         self._batch[call_id] = result
 
 
-def read_result(record: Record) -> Result:
+def read_result(record: Record) -> RecordedResult:
     """Return the result in a ``tool`` record, without the sentence on arguments that the user edited."""
     text = "".join(texts_of(record.message))
     arguments = None
@@ -240,7 +240,7 @@ def read_result(record: Record) -> Result:
             end = json.JSONDecoder().raw_decode(text, len(EDITED))[1]
             if text.startswith(".\n", end):
                 arguments, text = text[len(EDITED) : end], text[end + 2 :]
-    return Result(str(record.data.get("status", "ok")), text, str(record.data.get("name", "")), arguments)
+    return RecordedResult(str(record.data.get("status", "ok")), text, str(record.data.get("name", "")), arguments)
 
 
 def _failure(records: Sequence[Record]) -> tuple[str, str] | None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from model_server import model_server
 from swarmchat.cli.completion.command_line import PartialCommandLine, is_option, takes_value
-from swarmchat.cli.completion.shells import SHELLS, Line, script, split_line
+from swarmchat.cli.completion.shells import SHELLS, ShellLine, script, split_line
 from swarmchat.cli.completion.swarm_scan import swarm_names
 from swarmchat.cli.completion.values import SETTING_VALUES, finder_of
 from swarmchat.cli.main import app
@@ -300,13 +300,13 @@ def test_errors_create_nothing_and_print_nothing(program):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("a b", Line(["a", "b"], "")),
-        ("a b ", Line(["a", "b", ""], "")),
-        (r"a b\ c 'd \e' \"f", Line(["a", "b c", r"d \e", '"f'], "")),
-        ("a 'b c", Line(["a", "b c"], "'")),
-        ('a "b\\"', Line(["a", 'b"'], '"')),
-        ("a '' b", Line(["a", "", "b"], "")),
-        ("a b\\", Line(["a", "b"], "")),
+        ("a b", ShellLine(["a", "b"], "")),
+        ("a b ", ShellLine(["a", "b", ""], "")),
+        (r"a b\ c 'd \e' \"f", ShellLine(["a", "b c", r"d \e", '"f'], "")),
+        ("a 'b c", ShellLine(["a", "b c"], "'")),
+        ('a "b\\"', ShellLine(["a", 'b"'], '"')),
+        ("a '' b", ShellLine(["a", "", "b"], "")),
+        ("a b\\", ShellLine(["a", "b"], "")),
     ],
 )
 def test_lines_are_split_as_bash_does(text, line):

@@ -48,12 +48,12 @@ def test_when_enter_sends(program, server):
         assert newest(server) == "```open"
         # F3 swaps the two; a command is sent all the same.
         screen.send(F3)
-        screen.wait_for("Alt-Enter sends, Enter begins a line; F3 swaps them")
+        screen.wait_for("Alt-Enter sends, Enter inserts a line break; F3 swaps them")
         screen.send(f"three{ENTER}four{ALT_ENTER}")
         screen.wait_for("assistant ❯ You said: three four")
         say(screen, "/session", "kept in disk:")
         screen.send(F3)
-        screen.wait_for("Enter sends, Alt-Enter begins a line; F3 swaps them")
+        screen.wait_for("Enter sends, Alt-Enter inserts a line break; F3 swaps them")
         say(screen, "five", "assistant ❯ You said: five")
         assert [each["messages"][-1]["content"] for each in server.chats][-2:] == ["three\nfour", "five"]
 
