@@ -13,7 +13,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from swarmchat.backends.base import Append, Condition, ExpectLength, Lease, Put, Write
-from swarmchat.backends.disk_rows import ReadOnlyRows, Rows, free_reserve, keep_reserve
+from swarmchat.backends.disk_rows import DiskRows, ReadOnlyRows, free_reserve, keep_reserve
 from swarmchat.backends.errors import (
     BackendError,
     BackendFull,
@@ -139,7 +139,7 @@ class DiskBackend:
             if any(isinstance(write, Put | Append) for write in writes):
                 raise
             free_reserve(self._folder)
-            await self._run(Rows.empty_journal, writes=True)
+            await self._run(DiskRows.empty_journal, writes=True)
             await self._transact(write_all)
 
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
@@ -185,12 +185,12 @@ class DiskBackend:
 
         return await self._run(run, writes=True)
 
-    async def _run(self, call: Callable[[Rows], _T], *, writes: bool = False) -> _T:
+    async def _run(self, call: Callable[[DiskRows], _T], *, writes: bool = False) -> _T:
         if self._closed:
             raise BackendError(f"{self.url} is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call, writes)
 
-    def _call(self, call: Callable[[Rows], _T], writes: bool) -> _T:
+    def _call(self, call: Callable[[DiskRows], _T], writes: bool) -> _T:
         """Open the database if necessary, and run ``call``. Only this method, on the thread, touches the database."""
         with self._mapped_errors():
             if self._rows is None or (writes and isinstance(self._rows, ReadOnlyRows)):
@@ -198,10 +198,10 @@ class DiskBackend:
                 self._rows = self._open(writes)
             return call(self._rows)
 
-    def _open(self, writes: bool) -> Rows:
+    def _open(self, writes: bool) -> DiskRows:
         """Open the database; unless ``writes``, also on a disk that is full or cannot be written."""
         try:
-            return Rows(self._folder, self._synchronous, self._timeout, self._clock)
+            return DiskRows(self._folder, self._synchronous, self._timeout, self._clock)
         except (sqlite3.Error, OSError) as error:
             if not writes and _refuses_writes(error):
                 # What else is wrong is told by the first error.
@@ -266,7 +266,7 @@ def _refuses_writes(error: sqlite3.Error | OSError) -> bool:
     return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 
-def _holds(rows: Rows, condition: Condition) -> bool:
+def _holds(rows: DiskRows, condition: Condition) -> bool:
     if isinstance(condition, ExpectLength):
         return rows.length(condition.key) == condition.length
     return rows.value(condition.key) == condition.value

@@ -310,7 +310,7 @@ class DiskRows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no typ
         )
 
 
-class ReadOnlyRows(Rows):
+class ReadOnlyRows(DiskRows):
     """The database in ``folder`` on a disk that is full or cannot be written. Every write fails."""
 
     def __init__(self, folder: str, patience: float, clock: Callable[[], float] = time.time) -> None:

@@ -57,7 +57,7 @@ def print_dialogue(entries: Iterable[DialogueEntry]) -> None:
         print(_styled(role, f"  {line}{undone}", colour))
 
 
-def print_hits(hits: Iterable[Hit], where: str = "") -> None:
+def print_hits(hits: Iterable[SearchHit], where: str = "") -> None:
     """Print one line per match: session, turn, speaker, and the text around it."""
     colour = wants_colour(sys.stdout)
     for hit in hits:

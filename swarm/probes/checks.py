@@ -285,7 +285,7 @@ def _handoff(transcript: ProbeTranscript) -> ProbeFinding:
     return _verdict(transcript.text, seen, otherwise="failed")
 
 
-def _history(transcript: ProbeTranscript) -> Finding:
+def _history(transcript: ProbeTranscript) -> ProbeFinding:
     return _verdict(transcript.text, quoted_answer(transcript), otherwise="quirk")
 
 

@@ -115,30 +115,34 @@ _FOREIGN = Answer(
 """Calls with long ids, and without what some servers attach to their own."""
 
 
-def exchanges() -> list[Exchange]:
+def exchanges() -> list[ProbeExchange]:
     """Return all exchanges in the order in which they run."""
     weather = _swarm(_WITH_TOOLS, get_weather)
     paris = "What is the weather in Paris, in celsius?"
     order = "Order 3 pieces of 🦊 and 2 of 緑茶, to Bühlstraße 1 in Köln. Write all names as I do."
     return [
-        Exchange("plain", _swarm(_BRIEF), ("Hello! Which town is the capital of France?",)),
-        Exchange("count", _swarm("Do as you are told, without further words."), ("Please count to 20, in digits.",)),
-        Exchange("system", _swarm("End every answer with the word LANTERN."), ("Say hello in a few words.",)),
-        Exchange("weather", weather, (paris, "And in Rome, in fahrenheit?")),
-        Exchange("two", weather, ("Compare the weather in Oslo and in Lima, in celsius. Ask for both at once.",)),
-        Exchange("order", _swarm(_WITH_TOOLS, place_order), (order,)),
-        Exchange("door", _swarm(_WITH_TOOLS, door_code), ("What is the code of the front door today?",)),
-        Exchange("error", _swarm(_WITH_TOOLS, read_meter), ("Read meter 5 for me. If that does not work, say so.",)),
-        Exchange("sum", weather, ("How much is two plus two? Answer with the number.",)),
-        Exchange("handoff", _two_agents(), ("I want to talk about an invoice.",)),
-        Exchange(
+        ProbeExchange("plain", _swarm(_BRIEF), ("Hello! Which town is the capital of France?",)),
+        ProbeExchange(
+            "count", _swarm("Do as you are told, without further words."), ("Please count to 20, in digits.",)
+        ),
+        ProbeExchange("system", _swarm("End every answer with the word LANTERN."), ("Say hello in a few words.",)),
+        ProbeExchange("weather", weather, (paris, "And in Rome, in fahrenheit?")),
+        ProbeExchange("two", weather, ("Compare the weather in Oslo and in Lima, in celsius. Ask for both at once.",)),
+        ProbeExchange("order", _swarm(_WITH_TOOLS, place_order), (order,)),
+        ProbeExchange("door", _swarm(_WITH_TOOLS, door_code), ("What is the code of the front door today?",)),
+        ProbeExchange(
+            "error", _swarm(_WITH_TOOLS, read_meter), ("Read meter 5 for me. If that does not work, say so.",)
+        ),
+        ProbeExchange("sum", weather, ("How much is two plus two? Answer with the number.",)),
+        ProbeExchange("handoff", _two_agents(), ("I want to talk about an invoice.",)),
+        ProbeExchange(
             "history",
             weather,
             ("What is the weather in Oslo and in Lima, in celsius?", "And in Rome, in fahrenheit?"),
             history=(_FOREIGN, Answer("There is hail in both towns.")),
         ),
-        Exchange("choice", weather, (paris,), {"tool_choice": "none"}),
-        Exchange(
+        ProbeExchange("choice", weather, (paris,), {"tool_choice": "none"}),
+        ProbeExchange(
             "long", _swarm(_BRIEF), (f"{_LONG}\nWith which code word do the notes begin? Answer with it.",), long=True
         ),
     ]

@@ -13,7 +13,7 @@ from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, Reason
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.replay.script import Action, Output, Result
+from swarmchat.swarm.replay.script import Action, RecordedReply, RecordedResult
 from swarmchat.swarm.tools.context import ArgumentsError, Denied, Outcome, ToolFailure
 from swarmchat.swarm.tools.external_tool import ExternalTool
 from swarmchat.swarm.turn.tool_execution import DENIED_BECAUSE

@@ -293,7 +293,7 @@ def test_a_closed_terminal_ends_a_chat_at_its_prompt_without_a_report(command, p
         say(screen, "hello", GREETED)
         assert screen.close() == 129
     assert list(tmp_path.glob("swarmchat-crash-*")) == []
-    assert program.said("s")[0] == "hello"
+    assert program.messages("s")[0] == "hello"
 
 
 def test_a_closed_terminal_ends_an_answer_and_what_was_said_is_kept(program, server, tmp_path):
@@ -306,7 +306,7 @@ def test_a_closed_terminal_ends_an_answer_and_what_was_said_is_kept(program, ser
         assert screen.close() == 129
     gate.release()
     assert list(tmp_path.glob("swarmchat-crash-*")) == []
-    assert program.said("s")[:2] == ["tell me", "half of it"]
+    assert program.messages("s")[:2] == ["tell me", "half of it"]
 
 
 def test_output_that_a_closed_terminal_did_not_take(program):
