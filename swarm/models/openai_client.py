@@ -1,8 +1,10 @@
 """HTTP client for servers with the OpenAI API: address, API key, proxies and retries."""
 
 import asyncio
+import os
 import random
 import re
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -47,6 +49,7 @@ _DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")
 """What the HTTP client reports when a kept connection was closed by the server meanwhile."""
 _MAX_FACTS = 1_000_000
 """Bytes of a list of models that are read."""
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _SECRET = re.compile("auth|key|token|secret|pass|cookie", re.IGNORECASE)
 """Names of headers and parameters whose values no message may contain."""
 _LOADING_RETRIES = 300
@@ -58,11 +61,12 @@ def _split_address(base_url: str) -> tuple[str, dict[str, str]]:
 
     Portals show the whole address of an endpoint, so ``/chat/completions`` at its end is left out.
     """
-    parts = urlsplit(base_url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"base_url {base_url!r}: expected an address such as http://localhost:11434/v1")
-    path = re.sub(r"/chat/completions$", "", parts.path.rstrip("/")).rstrip("/")
-    return urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query))
+    with suppress(ValueError):
+        parts = urlsplit(base_url.strip())
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            path = re.sub(r"/chat/completions$", "", parts.path.rstrip("/")).rstrip("/")
+            return urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query))
+    raise ValueError(f"base_url {base_url!r}: expected an address such as http://localhost:11434/v1")
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -128,11 +132,15 @@ class OpenAIServer:
             timeout = Timeout(self._timeout, connect=self._connect_timeout)
             key_header = {"api-key": self._api_key} if self._is_azure and self._api_key else {}
             try:
+                if proxy := self._proxy().partition("=")[2]:
+                    # Raises ValueError; the client would find out too late.
+                    _ = urlsplit(proxy if "://" in proxy else f"http://{proxy}").port
                 http = BoundedClient(
                     max_body=self.max_answer,
                     timeout=timeout,
-                    # Neither a proxy nor certificates are needed to reach this machine.
+                    # No proxy is needed to reach this machine.
                     trust_env=not self.is_local,
+                    verify=self._own_certificates() or True,
                     # A redirect would take the conversation and the key to an address that nobody chose.
                     follow_redirects=False,
                 )
@@ -156,6 +164,15 @@ class OpenAIServer:
         host = urlsplit(self._base_url).hostname or ""
         return host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or host == "::1"
 
+    def _own_certificates(self) -> ssl.SSLContext | None:
+        """Return what SSL_CERT_FILE trusts for a server on this machine, whose client does not read the environment."""
+        file = os.environ.get("SSL_CERT_FILE")
+        return ssl.create_default_context(cafile=file) if file and self.is_local and self._is_https else None
+
+    @property
+    def _is_https(self) -> bool:
+        return urlsplit(self._base_url).scheme == "https"
+
     def _proxy(self) -> str:
         """Return the environment variable that names the proxy of the connection, with its value; empty if none."""
         parts = urlsplit(self._base_url)
@@ -171,6 +188,23 @@ class OpenAIServer:
         """Whether the server wants the key in a header of its own."""
         parts = urlsplit(self._base_url)
         return (parts.hostname or "").endswith(".azure.com") or "/openai/deployments/" in parts.path
+
+    def _unreachable(self, why: str) -> AttemptError:
+        """Return the error for a connection that failed, with the variable that it may be due to."""
+        proxy, untrusted = self._proxy(), "CERTIFICATE_VERIFY_FAILED" in why
+        if untrusted and re.search("not valid for|mismatch", why):
+            advice = "Use a base URL with the name that the certificate is made for"
+        elif untrusted and (names := [f"{name}={os.environ[name]}" for name in _CERTIFICATES if os.environ.get(name)]):
+            advice = f"Trusted are the certificates of {' and '.join(names)}: add the server's, or unset the variable"
+        elif untrusted:
+            advice = "If you trust the server, set SSL_CERT_FILE to a file with its certificate"
+        elif proxy and "407" in why:
+            advice = f"The proxy of {proxy} wants a user and a password: http://USER:PASSWORD@HOST:PORT"
+        elif proxy:
+            advice = f"The proxy comes from {proxy}: is it running? If not, unset it or set NO_PROXY"
+        else:
+            advice = ""
+        return self.errors.no_connection(why, advice, final=untrusted or "407" in why)
 
     def _bad_environment(self, error: Exception) -> ConnectionSettingsError:
         """Return the error for a proxy or a certificate file that the HTTP client cannot use."""
@@ -304,8 +338,8 @@ class OpenAIServer:
 
     def refused(self, error: "APIStatusError") -> AttemptError:
         """Return the error for a response with an error status."""
-        if error.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and (proxy := self._proxy()):
-            return self.errors.no_connection("407 Proxy Authentication Required", proxy=proxy)
+        if error.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy():
+            return self._unreachable("407 Proxy Authentication Required")
         return self.errors.status(error.status_code, error.body, error.response.headers)
 
     def lost(self, error: Exception, opened: bool) -> AttemptError:
@@ -320,5 +354,5 @@ class OpenAIServer:
             return self.errors.dropped()
         if kind.startswith("Connect") or not (opened or kind.endswith("Timeout")):
             late = f"no connection within {self._connect_timeout:g} s" if kind == "ConnectTimeout" else ""
-            return self.errors.no_connection(late or str(cause) or kind, proxy=self._proxy())
+            return self._unreachable(late or str(cause) or kind)
         return self.errors.silence(self._timeout) if kind.endswith("Timeout") else self.errors.cut_off()

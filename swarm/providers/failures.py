@@ -6,6 +6,7 @@ Nothing here sends anything. Each failure becomes an ``AttemptError``: what to r
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from swarmchat.swarm.errors import (
@@ -103,6 +104,15 @@ _SECRETS = (
 _USER_INFO = re.compile(r"(\b[a-z][a-z0-9]{1,9}://)[^/\s@]{1,200}@", re.IGNORECASE)
 """User and password in an address, such as that of a proxy."""
 
+# Where servers put the words of an error, in lower case and without "_": OpenAI, Mistral; Cloudflare; FastAPI and vLLM;
+# MiniMax; Chinese gateways; Apigee; AWS.
+_MESSAGES = (
+    *("message", "error", "errors", "faultstring", "fault", "detail", "statusmsg", "msg", "errormsg", "errormessage"),
+    *("reason", "title"),
+)
+_SIGNS_OF_ERROR = frozenset(("detail", "msg", "message", "errors", "error_code", "error_msg", "fault"))
+"""Fields of an object without choices that make it an error, whatever its status."""
+
 # HTTP status for words in the type, code or status of an error object inside a stream, which has no status.
 _STATUS_WORDS = {
     "auth": 401,
@@ -172,6 +182,8 @@ class ServerErrors:
                 return AttemptError(ModelNotFound(f"{said}. Check the model's name, or install it on the server"))
             return self.wrong_address(f"it says ({status}): {words}")
         if status in (401, 403):
+            if re.search("country|region|territory|location", words, re.IGNORECASE):
+                return AttemptError(ModelAuthError(f"{said}. Next: use a server that serves your region"))
             advice = (
                 "check the API key and its permissions" if self._has_key else "the server wants an API key: set one"
             )
@@ -207,7 +219,7 @@ class ServerErrors:
         if isinstance(base, dict) and base.get("status_code"):
             return self.status(None, base, {})
         choices = event.get("choices")
-        if choices is None and "choices" not in event and ("detail" in event or "msg" in event or "message" in event):
+        if "choices" not in event and not _SIGNS_OF_ERROR.isdisjoint(event):
             return self.status(None, event, {})
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and choice.get("error"):
@@ -228,20 +240,12 @@ class ServerErrors:
             retry_reason="empty answer",
         )
 
-    def no_connection(self, why: str, proxy: str = "") -> AttemptError:
-        """Return the error for a failed connection, perhaps through the ``proxy`` of a variable."""
-        if "CERTIFICATE_VERIFY_FAILED" in why:
-            advice = "If you trust the server, set SSL_CERT_FILE to a file with its certificate"
-        elif "407" in why and proxy:
-            advice = f"The proxy of {self.clean(proxy)} wants a user and a password: http://USER:PASSWORD@HOST:PORT"
-            return AttemptError(ModelUnavailable(f"cannot connect to {self.address}: {self.clean(why)}. {advice}"))
-        elif proxy:
-            advice = f"The proxy comes from {self.clean(proxy)}: is it running? If not, unset it or set NO_PROXY"
-        else:
-            advice = _where_to_look(self.address)
+    def no_connection(self, why: str, advice: str = "", *, final: bool = False) -> AttemptError:
+        """Return the error for a failed connection; ``final`` if a retry would fail, too."""
+        advice = self.clean(advice) or _where_to_look(self.address)
         return AttemptError(
             ModelUnavailable(f"cannot connect to {self.address}: {self.clean(why)}. {advice}"),
-            retry_reason="no connection",
+            retry_reason="" if final else "no connection",
         )
 
     def dropped(self) -> AttemptError:
@@ -328,10 +332,16 @@ def _codes(body: object) -> str:
 def _message(body: object) -> str:
     """Return the message in an error body, whatever it is called, or the body itself."""
     if isinstance(body, dict):
-        # OpenAI, Mistral; FastAPI and vLLM; MiniMax; Chinese gateways
-        for field in ("message", "error", "detail", "status_msg", "msg", "error_msg", "errorMessage"):
-            if body.get(field):
-                return _message(body[field])
+        fields = {str(field).lower().replace("_", ""): value for field, value in body.items()}
+        for name in _MESSAGES:
+            if fields.get(name):
+                metadata = fields.get("metadata")
+                raw = metadata.get("raw") if isinstance(metadata, dict) else None
+                if isinstance(raw, str):
+                    with suppress(ValueError, RecursionError):
+                        raw = json.loads(raw)
+                # OpenRouter itself says no more than "Provider returned error".
+                return _message(fields[name]) + (f": {_message(error_object(raw))}" if raw else "")
     if isinstance(body, list):
         # FastAPI lists what is wrong with each field.
         parts = [
