@@ -172,7 +172,7 @@ class ServerErrors:
         if isinstance(body, dict) and isinstance(generation := body.get("failed_generation"), str):
             # Groq: the model's call was malformed (huggingface/smolagents#1119); the request was fine.
             return AttemptError(ModelRefused(said), generation=generation)
-        too_long, limit = named_context_limit(json.dumps(body)[:_MAX_ERROR_TEXT])
+        too_long, limit = named_context_limit(_as_json(body)[:_MAX_ERROR_TEXT])
         if status == 413 or (too_long and status not in (401, 403, 404)):
             window = f"; its window is {limit:,} tokens" if limit else ""
             return AttemptError(ContextTooLong(f"the context is too long{window}. {said}", limit=limit))
@@ -329,8 +329,10 @@ def _codes(body: object) -> str:
     return " ".join(str(body.get(field, "")) for field in ("type", "code", "status")) if isinstance(body, dict) else ""
 
 
-def _message(body: object) -> str:
-    """Return the message in an error body, whatever it is called, or the body itself."""
+def _message(body: object, levels: int = 10) -> str:
+    """Return the message in an error body, whatever it is called, or the body itself; nothing below ``levels``."""
+    if levels == 0:
+        return ""
     if isinstance(body, dict):
         fields = {str(field).lower().replace("_", ""): value for field, value in body.items()}
         for name in _MESSAGES:
@@ -341,17 +343,25 @@ def _message(body: object) -> str:
                     with suppress(ValueError, RecursionError):
                         raw = json.loads(raw)
                 # OpenRouter itself says no more than "Provider returned error".
-                return _message(fields[name]) + (f": {_message(error_object(raw))}" if raw else "")
+                reason = f": {_message(error_object(raw), levels - 1)}" if raw else ""
+                return _message(fields[name], levels - 1) + reason
     if isinstance(body, list):
         # FastAPI lists what is wrong with each field.
         parts = [
             f"{'.'.join(map(str, part['loc']))}: {part['msg']}"
             if isinstance(part, dict) and isinstance(part.get("loc"), list) and "msg" in part
-            else _message(part)
+            else _message(part, levels - 1)
             for part in body[:5]
         ]
         return "; ".join(parts)
-    return body if isinstance(body, str) else json.dumps(body, default=str)
+    return body if isinstance(body, str) else _as_json(body)
+
+
+def _as_json(body: object) -> str:
+    """Return ``body`` as JSON; nothing if it is nested too deeply."""
+    with suppress(RecursionError):
+        return json.dumps(body, default=str)
+    return ""
 
 
 def _status_in(body: object, codes: str) -> int:

@@ -114,6 +114,7 @@ OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNA
             "Provider returned error",
             id="an error beside an empty answer",
         ),
+        pytest.param(Reply([b"[" * 950 + b"1" + b"]" * 950], 400, JSON), ModelRefused, "says (400)", id="nested"),
         pytest.param(body({"detail": "Not allowed"}, 403), ModelError, "Not allowed", id="FastAPI"),
         pytest.param(
             body({"detail": [{"loc": ["body", "messages"], "msg": "field required"}]}, 422),
