@@ -1,7 +1,8 @@
 """Build the backend, the model and the swarm that the settings choose."""
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -155,7 +156,7 @@ async def choose_model(settings: Settings) -> Settings:
     from swarmchat.swarm.errors import ModelNotFound
 
     try:
-        names = await list_models(settings, most_retries=1)
+        names = await list_models(settings, most_retries=1, on_wait=_print_once())
     except ModelNotFound:
         names = []
     if len(chat_models := for_chat(names)) != 1:
@@ -170,15 +171,32 @@ def _which_model(settings: Settings, names: Sequence[str]) -> ConfigError:
     return ConfigError(f"which model of {settings.base_url}?{listed} Name it with -m MODEL or SWARMCHAT_MODEL")
 
 
-async def list_models(settings: Settings, *, most_retries: int = 0) -> list[str]:
-    """Return the names of the models that the server of ``settings`` lists. Raises its errors."""
+def _print_once() -> Callable[[str], None]:
+    """Return a function that prints why a server is waited for, each reason once."""
+    printed: set[str] = set()
+
+    def print_reason(reason: str) -> None:
+        if reason not in printed:
+            print(f"  {one_line(reason, 80)}: waiting", file=sys.stderr, flush=True)
+        printed.add(reason)
+
+    return print_reason
+
+
+async def list_models(
+    settings: Settings, *, most_retries: int = 0, on_wait: Callable[[str], object] = lambda reason: None
+) -> list[str]:
+    """Return the names of the models that the server of ``settings`` lists. Raises its errors.
+
+    ``on_wait`` gets the reason of each wait for the server.
+    """
     from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 
     # The list does not depend on the name.
     endpoint = make_endpoint(replace(settings, model=None), name="any", most_retries=most_retries)
     assert isinstance(endpoint, OpenAIEndpoint)
     try:
-        return [model.id for model in await endpoint.list_models()]
+        return [model.id for model in await endpoint.list_models(on_wait)]
     finally:
         await endpoint.close()
 

@@ -226,8 +226,16 @@ class OpenAIServer:
             await asyncio.to_thread(self.warm_up)
         return client
 
-    async def fetch(self, send: "Callable[[AsyncOpenAI], Awaitable[Response]]", parse: Callable[[bytes], T]) -> T:
-        """Send a request and return its body as ``parse`` reads it, with retries; ``parse`` may raise AttemptError."""
+    async def fetch(
+        self,
+        send: "Callable[[AsyncOpenAI], Awaitable[Response]]",
+        parse: Callable[[bytes], T],
+        on_wait: Callable[[str], object] = lambda reason: None,
+    ) -> T:
+        """Send a request and return its body as ``parse`` reads it, with retries; ``parse`` may raise AttemptError.
+
+        ``on_wait`` gets the reason before each wait.
+        """
         self.check_key()
         attempt = 1
         while True:
@@ -238,6 +246,7 @@ class OpenAIServer:
                     continue
                 attempt += 1
                 seconds = self.wait_before(attempt, failure)
+                on_wait(failure.retry_reason)
             await self.sleep(seconds)
 
     def try_version_path(self, failure: AttemptError) -> bool:

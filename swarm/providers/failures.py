@@ -130,7 +130,7 @@ _STATUS_WORDS = {
 # A 500 for a request that would fail again: a missing switch of llama.cpp, a request that llama-cpp-python cannot read.
 _REFUSAL_IN_500 = re.compile(r"--jinja|validation errors? for|unsupported param|tools param requires", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"requires more (?:system )?memory|out of memory|insufficient (?:memory|vram)", re.IGNORECASE)
-_LOADING = re.compile(r"loading model|model is (?:still |currently )?loading|still loading", re.IGNORECASE)
+LOADING = re.compile(r"loading model|model is (?:still |currently )?loading|still loading", re.IGNORECASE)
 _NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance|funds|credits?)|payment required", re.IGNORECASE)
 
 
@@ -195,7 +195,7 @@ class ServerErrors:
         wait = retry_after(headers, body, words)
         if status == 429:
             return AttemptError(ModelBusy(f"{said}. Try again later"), retry_reason="rate limited", wait=wait)
-        if status >= 500 and _LOADING.search(words):
+        if status >= 500 and LOADING.search(words):
             error = ModelUnavailable(f"{said}. Try again when it has loaded its model")
             return AttemptError(error, retry_reason="the server is loading its model", wait=wait or 1.0, loading=True)
         if status >= 500 and _REFUSAL_IN_500.search(words):
