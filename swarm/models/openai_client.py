@@ -1,7 +1,6 @@
 """HTTP client for servers with the OpenAI API: address, API key, proxies and retries."""
 
 import asyncio
-import os
 import random
 import re
 import ssl
@@ -49,7 +48,6 @@ _DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")
 """What the HTTP client reports when a kept connection was closed by the server meanwhile."""
 _MAX_FACTS = 1_000_000
 """Bytes of a list of models that are read."""
-_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _SECRET = re.compile("auth|key|token|secret|pass|cookie", re.IGNORECASE)
 """Names of headers and parameters whose values no message may contain."""
 _LOADING_RETRIES = 300
@@ -141,9 +139,9 @@ class OpenAIServer:
                 http = BoundedClient(
                     max_body=self.max_answer,
                     timeout=timeout,
-                    # No proxy is needed to reach this machine.
+                    # No proxy is needed to reach this machine. Certificates may be: Python itself reads SSL_CERT_FILE.
                     trust_env=not self.is_local,
-                    verify=self._own_certificates() or True,
+                    verify=ssl.create_default_context() if self.is_local and self._is_https else True,
                     # A redirect would take the conversation and the key to an address that nobody chose.
                     follow_redirects=False,
                 )
@@ -166,11 +164,6 @@ class OpenAIServer:
         """Whether the server runs on this machine."""
         host = urlsplit(self._base_url).hostname or ""
         return host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or host == "::1"
-
-    def _own_certificates(self) -> ssl.SSLContext | None:
-        """Return what SSL_CERT_FILE trusts for a server on this machine, whose client does not read the environment."""
-        file = os.environ.get("SSL_CERT_FILE")
-        return ssl.create_default_context(cafile=file) if file and self.is_local and self._is_https else None
 
     @property
     def _is_https(self) -> bool:
@@ -197,10 +190,11 @@ class OpenAIServer:
         proxy, untrusted = self._proxy(), "CERTIFICATE_VERIFY_FAILED" in why
         if untrusted and re.search("not valid for|mismatch", why):
             advice = "Use a base URL with the name that the certificate is made for"
-        elif untrusted and (names := [f"{name}={os.environ[name]}" for name in _CERTIFICATES if os.environ.get(name)]):
-            advice = f"Trusted are the certificates of {' and '.join(names)}: add the server's, or unset the variable"
         elif untrusted:
-            advice = "If you trust the server, set SSL_CERT_FILE to a file with its certificate"
+            advice = (
+                "If you trust the server, set SSL_CERT_FILE to a file with its certificate; if SSL_CERT_FILE or "
+                "SSL_CERT_DIR is set already, check what it names"
+            )
         elif proxy and "407" in why:
             advice = f"The proxy of {proxy} wants a user and a password: http://USER:PASSWORD@HOST:PORT"
         elif proxy:

@@ -242,7 +242,7 @@ class ServerErrors:
 
     def no_connection(self, why: str, advice: str = "", *, final: bool = False) -> AttemptError:
         """Return the error for a failed connection; ``final`` if a retry would fail, too."""
-        advice = self.clean(advice) or _where_to_look(self.address)
+        advice = self.clean(advice, 400) or _where_to_look(self.address)
         return AttemptError(
             ModelUnavailable(f"cannot connect to {self.address}: {self.clean(why)}. {advice}"),
             retry_reason="" if final else "no connection",

@@ -356,13 +356,6 @@ def test_a_model_that_does_not_fit_into_memory_is_not_asked_for_again(server: Mo
     assert "smaller model" in str(raised)
 
 
-def test_certificates_count_for_this_machine_as_well(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SSL_CERT_FILE", "/gone/cacert.pem")
-    _, raised = ask("https://localhost:9/v1")
-    assert isinstance(raised, ConnectionSettingsError)
-    assert "SSL_CERT_FILE" in str(raised)
-
-
 def test_this_machine_is_reached_without_a_proxy(server: ModelServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:9")
     monkeypatch.setenv("SSL_CERT_FILE", "/gone/cacert.pem")
