@@ -81,10 +81,10 @@ def _check_window(checks: Checks, settings: Settings, name: str, from_server: in
 
 
 async def _check_server(checks: Checks, model: OpenAIEndpoint) -> None:
-    # What is imported for the first request would count as the server's time.
-    await asyncio.to_thread(model.warm_up)
-    started = time.perf_counter()
     try:
+        # What is imported for the first request would count as the server's time.
+        await asyncio.to_thread(model.warm_up)
+        started = time.perf_counter()
         names = [each.id for each in await model.list_models()]
     except SwarmError as error:
         # Some servers chat but have no list of models.

@@ -65,6 +65,8 @@ def server_hints(settings: Settings) -> list[str]:
 
 def server_hint(server: LocalServer) -> str:
     """Return a line with the first models of ``server``, and the command to chat with one."""
+    if not server.models:
+        return f"{server.program} is loading its model here: swarmchat --base-url {server.base_url} waits for it"
     chat_models = wiring.for_chat(server.models)
     names = [one_line(name, 100) for name in chat_models[:_MAX_NAMES]]
     more = ", …" if len(chat_models) > _MAX_NAMES else ""

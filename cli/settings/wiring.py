@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -170,7 +170,7 @@ async def choose_model(settings: Settings) -> Settings:
     from swarmchat.swarm.errors import ModelNotFound
 
     try:
-        names = await list_models(settings, most_retries=1)
+        names = await list_models(settings, most_retries=1, on_wait=_print_once())
     except ModelNotFound:
         names = []
     if len(chat_models := for_chat(names)) != 1:
@@ -185,15 +185,32 @@ def _which_model(settings: Settings, names: Sequence[str]) -> ConfigError:
     return ConfigError(f"which model of {settings.base_url}?{listed} Name it with -m MODEL or SWARMCHAT_MODEL")
 
 
-async def list_models(settings: Settings, *, most_retries: int = 0) -> list[str]:
-    """Return the names of the models that the server of ``settings`` lists. Raises its errors."""
+def _print_once() -> Callable[[str], None]:
+    """Return a function that prints why a server is waited for, each reason once."""
+    printed: set[str] = set()
+
+    def print_reason(reason: str) -> None:
+        if reason not in printed:
+            print(f"  {one_line(reason, 80)}: waiting", file=sys.stderr, flush=True)
+        printed.add(reason)
+
+    return print_reason
+
+
+async def list_models(
+    settings: Settings, *, most_retries: int = 0, on_wait: Callable[[str], object] = lambda reason: None
+) -> list[str]:
+    """Return the names of the models that the server of ``settings`` lists. Raises its errors.
+
+    ``on_wait`` gets the reason of each wait for the server.
+    """
     from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 
     # The list does not depend on the name.
     endpoint = make_endpoint(replace(settings, model=None), name="any", most_retries=most_retries)
     assert isinstance(endpoint, OpenAIEndpoint)
     try:
-        return [model.id for model in await endpoint.list_models()]
+        return [model.id for model in await endpoint.list_models(on_wait)]
     finally:
         await endpoint.close()
 

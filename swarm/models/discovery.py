@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.models.server_facts import MAX_MODELS, is_model_name
+from swarmchat.swarm.providers.failures import LOADING
 
 _PROGRAMS = {11434: "Ollama", 1234: "LM Studio", 8080: "llama.cpp", 8000: "vLLM"}
 """Default ports of the servers."""
@@ -20,7 +21,10 @@ _MAX_BODY = 1_000_000
 
 @dataclass(frozen=True)
 class LocalServer:
-    """A server that lists its models. The names come from the server: sanitize them before printing."""
+    """A server that lists its models, or still loads one: then ``models`` is empty.
+
+    The names come from the server: sanitize them before printing.
+    """
 
     program: str
     base_url: str
@@ -28,7 +32,7 @@ class LocalServer:
 
 
 def find_servers(ports: Sequence[int], seconds: float = 1.0) -> list[LocalServer]:
-    """Return the servers on ``ports`` of the loopback interface that list models within ``seconds``, in that order.
+    """Return the servers on ``ports`` of the loopback interface that answer within ``seconds``, in that order.
 
     Sends only ``GET /v1/models``, without a key. Blocks for about ``seconds`` at most.
     """
@@ -60,7 +64,7 @@ def _list_models(port: int, deadline: float) -> LocalServer | None:
     try:
         connection.request("GET", "/v1/models", headers={"Accept": "application/json", "Connection": "close"})
         response = connection.getresponse()
-        if response.status != 200:
+        if response.status not in (200, 503):
             return None
         body = bytearray()
         while piece := response.read1(65536):
@@ -69,6 +73,9 @@ def _list_models(port: int, deadline: float) -> LocalServer | None:
                 return None
     finally:
         connection.close()
+    program, base_url = _PROGRAMS.get(port, "a model server"), f"http://localhost:{port}/v1"
+    if response.status == 503:
+        return LocalServer(program, base_url, ()) if LOADING.search(body.decode("utf-8", "replace")) else None
     answer = decode_json(bytes(body))
     entries = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(entries, list):
@@ -76,5 +83,5 @@ def _list_models(port: int, deadline: float) -> LocalServer | None:
     models = [entry for entry in entries if isinstance(entry, dict) and is_model_name(entry.get("id"))][:MAX_MODELS]
     if not models:
         return None
-    program = _OWNERS.get(str(models[0].get("owned_by"))) or _PROGRAMS.get(port, "a model server")
-    return LocalServer(program, f"http://localhost:{port}/v1", tuple(entry["id"] for entry in models))
+    program = _OWNERS.get(str(models[0].get("owned_by")), program)
+    return LocalServer(program, base_url, tuple(entry["id"] for entry in models))

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -58,11 +59,12 @@ def _split_address(base_url: str) -> tuple[str, dict[str, str]]:
 
     Portals show the whole address of an endpoint, so ``/chat/completions`` at its end is left out.
     """
-    parts = urlsplit(base_url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"base_url {base_url!r}: expected an address such as http://localhost:11434/v1")
-    path = re.sub(r"/chat/completions$", "", parts.path.rstrip("/")).rstrip("/")
-    return urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query))
+    with suppress(ValueError):
+        parts = urlsplit(base_url.strip())
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            path = re.sub(r"/chat/completions$", "", parts.path.rstrip("/")).rstrip("/")
+            return urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query))
+    raise ValueError(f"base_url {base_url!r}: expected an address such as http://localhost:11434/v1")
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -131,11 +133,15 @@ class OpenAIServer:
             timeout = Timeout(self._timeout, connect=self._connect_timeout)
             key_header = {"api-key": self._api_key} if self._is_azure and self._api_key else {}
             try:
+                if proxy := self._proxy().partition("=")[2]:
+                    # Raises ValueError; the client would find out too late.
+                    _ = urlsplit(proxy if "://" in proxy else f"http://{proxy}").port
                 http = BoundedClient(
                     max_body=self.max_answer,
                     timeout=timeout,
-                    # Neither a proxy nor certificates are needed to reach this machine.
+                    # No proxy is needed to reach this machine. Certificates may be: Python itself reads SSL_CERT_FILE.
                     trust_env=not self.is_local,
+                    verify=ssl.create_default_context() if self.is_local and self._is_https else True,
                     # A redirect would take the conversation and the key to an address that nobody chose.
                     follow_redirects=False,
                 )
@@ -159,6 +165,10 @@ class OpenAIServer:
         host = urlsplit(self._base_url).hostname or ""
         return host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or host == "::1"
 
+    @property
+    def _is_https(self) -> bool:
+        return urlsplit(self._base_url).scheme == "https"
+
     def _proxy(self) -> str:
         """Return the environment variable that names the proxy of the connection, with its value; empty if none."""
         parts = urlsplit(self._base_url)
@@ -174,6 +184,24 @@ class OpenAIServer:
         """Whether the server wants the key in a header of its own."""
         parts = urlsplit(self._base_url)
         return (parts.hostname or "").endswith(".azure.com") or "/openai/deployments/" in parts.path
+
+    def _unreachable(self, why: str) -> AttemptError:
+        """Return the error for a connection that failed, with the variable that it may be due to."""
+        proxy, untrusted = self._proxy(), "CERTIFICATE_VERIFY_FAILED" in why
+        if untrusted and re.search("not valid for|mismatch", why):
+            advice = "Use a base URL with the name that the certificate is made for"
+        elif untrusted:
+            advice = (
+                "If you trust the server, set SSL_CERT_FILE to a file with its certificate; if SSL_CERT_FILE or "
+                "SSL_CERT_DIR is set already, check what it names"
+            )
+        elif proxy and "407" in why:
+            advice = f"The proxy of {proxy} wants a user and a password: http://USER:PASSWORD@HOST:PORT"
+        elif proxy:
+            advice = f"The proxy comes from {proxy}: is it running? If not, unset it or set NO_PROXY"
+        else:
+            advice = ""
+        return self.errors.no_connection(why, advice, final=untrusted or "407" in why)
 
     def _bad_environment(self, error: Exception) -> ConnectionSettingsError:
         """Return the error for a proxy or a certificate file that the HTTP client cannot use."""
@@ -195,8 +223,16 @@ class OpenAIServer:
             await asyncio.to_thread(self.warm_up)
         return client
 
-    async def fetch(self, send: "Callable[[AsyncOpenAI], Awaitable[Response]]", parse: Callable[[bytes], T]) -> T:
-        """Send a request and return its body as ``parse`` reads it, with retries; ``parse`` may raise AttemptError."""
+    async def fetch(
+        self,
+        send: "Callable[[AsyncOpenAI], Awaitable[Response]]",
+        parse: Callable[[bytes], T],
+        on_wait: Callable[[str], object] = lambda reason: None,
+    ) -> T:
+        """Send a request and return its body as ``parse`` reads it, with retries; ``parse`` may raise AttemptError.
+
+        ``on_wait`` gets the reason before each wait.
+        """
         self.check_key()
         attempt = 1
         while True:
@@ -207,6 +243,7 @@ class OpenAIServer:
                     continue
                 attempt += 1
                 seconds = self.wait_before(attempt, failure)
+                on_wait(failure.retry_reason)
             await self.sleep(seconds)
 
     def try_version_path(self, failure: AttemptError) -> bool:
@@ -315,8 +352,8 @@ class OpenAIServer:
 
     def refused(self, error: "APIStatusError") -> AttemptError:
         """Return the error for a response with an error status."""
-        if error.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and (proxy := self._proxy()):
-            return self.errors.no_connection("407 Proxy Authentication Required", proxy=proxy)
+        if error.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy():
+            return self._unreachable("407 Proxy Authentication Required")
         return self.errors.status(error.status_code, error.body, error.response.headers)
 
     def lost(self, error: Exception, opened: bool) -> AttemptError:
@@ -331,5 +368,5 @@ class OpenAIServer:
             return self.errors.dropped()
         if kind.startswith("Connect") or not (opened or kind.endswith("Timeout")):
             late = f"no connection within {self._connect_timeout:g} s" if kind == "ConnectTimeout" else ""
-            return self.errors.no_connection(late or str(cause) or kind, proxy=self._proxy())
+            return self._unreachable(late or str(cause) or kind)
         return self.errors.silence(self._timeout) if kind.endswith("Timeout") else self.errors.cut_off()

@@ -28,8 +28,8 @@ class OpenAIEndpoint(OpenAIModel):
     on_object: Callable[[Mapping[str, Any]], None] | None = None
     """See ``ObservableModel``."""
 
-    async def list_models(self) -> list[ListedModel]:
-        """Return the models that ``GET BASE_URL/models`` lists, sorted by name.
+    async def list_models(self, on_wait: Callable[[str], object] = lambda reason: None) -> list[ListedModel]:
+        """Return the models that ``GET BASE_URL/models`` lists, sorted by name; ``on_wait`` gets the reason of a wait.
 
         Raises ModelUnavailable, ModelBusy, ModelAuthError, ModelNotFound and ModelRefused, after the same retries as a
         chat request.
@@ -38,7 +38,7 @@ class OpenAIEndpoint(OpenAIModel):
 
         server = self._server
         return await server.fetch(
-            lambda client: client.get(server.version_path + "/models", cast_to=Response), self._listed
+            lambda client: client.get(server.version_path + "/models", cast_to=Response), self._listed, on_wait
         )
 
     async def _events(

@@ -6,6 +6,7 @@ Nothing here sends anything. Each failure becomes an ``AttemptError``: what to r
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from swarmchat.swarm.errors import (
@@ -103,6 +104,15 @@ _SECRETS = (
 _USER_INFO = re.compile(r"(\b[a-z][a-z0-9]{1,9}://)[^/\s@]{1,200}@", re.IGNORECASE)
 """User and password in an address, such as that of a proxy."""
 
+# Where servers put the words of an error, in lower case and without "_": OpenAI, Mistral; Cloudflare; FastAPI and vLLM;
+# MiniMax; Chinese gateways; Apigee; AWS.
+_MESSAGES = (
+    *("message", "error", "errors", "faultstring", "fault", "detail", "statusmsg", "msg", "errormsg", "errormessage"),
+    *("reason", "title"),
+)
+_SIGNS_OF_ERROR = frozenset(("detail", "msg", "message", "errors", "error_code", "error_msg", "fault"))
+"""Fields of an object without choices that make it an error, whatever its status."""
+
 # HTTP status for words in the type, code or status of an error object inside a stream, which has no status.
 _STATUS_WORDS = {
     "auth": 401,
@@ -120,7 +130,7 @@ _STATUS_WORDS = {
 # A 500 for a request that would fail again: a missing switch of llama.cpp, a request that llama-cpp-python cannot read.
 _REFUSAL_IN_500 = re.compile(r"--jinja|validation errors? for|unsupported param|tools param requires", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"requires more (?:system )?memory|out of memory|insufficient (?:memory|vram)", re.IGNORECASE)
-_LOADING = re.compile(r"loading model|model is (?:still |currently )?loading|still loading", re.IGNORECASE)
+LOADING = re.compile(r"loading model|model is (?:still |currently )?loading|still loading", re.IGNORECASE)
 _NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance|funds|credits?)|payment required", re.IGNORECASE)
 
 
@@ -162,7 +172,7 @@ class ServerErrors:
         if isinstance(body, dict) and isinstance(generation := body.get("failed_generation"), str):
             # Groq: the model's call was malformed (huggingface/smolagents#1119); the request was fine.
             return AttemptError(ModelRefused(message), generation=generation)
-        too_long, limit = named_context_limit(json.dumps(body)[:_MAX_ERROR_TEXT])
+        too_long, limit = named_context_limit(_as_json(body)[:_MAX_ERROR_TEXT])
         if status == 413 or (too_long and status not in (401, 403, 404)):
             window = f"; its window is {limit:,} tokens" if limit else ""
             return AttemptError(ContextTooLong(f"the context is too long{window}. {message}", limit=limit))
@@ -172,6 +182,8 @@ class ServerErrors:
                 return AttemptError(ModelNotFound(f"{message}. Check the model's name, or install it on the server"))
             return self.wrong_address(f"it says ({status}): {words}")
         if status in (401, 403):
+            if re.search("country|region|territory|location", words, re.IGNORECASE):
+                return AttemptError(ModelAuthError(f"{message}. Next: use a server that serves your region"))
             advice = (
                 "check the API key and its permissions" if self._has_key else "the server wants an API key: set one"
             )
@@ -183,7 +195,7 @@ class ServerErrors:
         wait = retry_after(headers, body, words)
         if status == 429:
             return AttemptError(ModelBusy(f"{message}. Try again later"), retry_reason="rate limited", wait=wait)
-        if status >= 500 and _LOADING.search(words):
+        if status >= 500 and LOADING.search(words):
             error = ModelUnavailable(f"{message}. Try again when it has loaded its model")
             return AttemptError(error, retry_reason="the server is loading its model", wait=wait or 1.0, loading=True)
         if status >= 500 and _REFUSAL_IN_500.search(words):
@@ -207,7 +219,7 @@ class ServerErrors:
         if isinstance(base, dict) and base.get("status_code"):
             return self.status(None, base, {})
         choices = event.get("choices")
-        if choices is None and "choices" not in event and ("detail" in event or "msg" in event or "message" in event):
+        if "choices" not in event and not _SIGNS_OF_ERROR.isdisjoint(event):
             return self.status(None, event, {})
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and choice.get("error"):
@@ -228,20 +240,12 @@ class ServerErrors:
             retry_reason="empty answer",
         )
 
-    def no_connection(self, why: str, proxy: str = "") -> AttemptError:
-        """Return the error for a failed connection, perhaps through the ``proxy`` of a variable."""
-        if "CERTIFICATE_VERIFY_FAILED" in why:
-            advice = "If you trust the server, set SSL_CERT_FILE to a file with its certificate"
-        elif "407" in why and proxy:
-            advice = f"The proxy of {self.clean(proxy)} wants a user and a password: http://USER:PASSWORD@HOST:PORT"
-            return AttemptError(ModelUnavailable(f"cannot connect to {self.address}: {self.clean(why)}. {advice}"))
-        elif proxy:
-            advice = f"The proxy comes from {self.clean(proxy)}: is it running? If not, unset it or set NO_PROXY"
-        else:
-            advice = _where_to_look(self.address)
+    def no_connection(self, why: str, advice: str = "", *, final: bool = False) -> AttemptError:
+        """Return the error for a failed connection; ``final`` if a retry would fail, too."""
+        advice = self.clean(advice, 400) or _where_to_look(self.address)
         return AttemptError(
             ModelUnavailable(f"cannot connect to {self.address}: {self.clean(why)}. {advice}"),
-            retry_reason="no connection",
+            retry_reason="" if final else "no connection",
         )
 
     def dropped(self) -> AttemptError:
@@ -325,23 +329,39 @@ def _codes(body: object) -> str:
     return " ".join(str(body.get(field, "")) for field in ("type", "code", "status")) if isinstance(body, dict) else ""
 
 
-def _message(body: object) -> str:
-    """Return the message in an error body, whatever it is called, or the body itself."""
+def _message(body: object, levels: int = 10) -> str:
+    """Return the message in an error body, whatever it is called, or the body itself; nothing below ``levels``."""
+    if levels == 0:
+        return ""
     if isinstance(body, dict):
-        # OpenAI, Mistral; FastAPI and vLLM; MiniMax; Chinese gateways
-        for field in ("message", "error", "detail", "status_msg", "msg", "error_msg", "errorMessage"):
-            if body.get(field):
-                return _message(body[field])
+        fields = {str(field).lower().replace("_", ""): value for field, value in body.items()}
+        for name in _MESSAGES:
+            if fields.get(name):
+                metadata = fields.get("metadata")
+                raw = metadata.get("raw") if isinstance(metadata, dict) else None
+                if isinstance(raw, str):
+                    with suppress(ValueError, RecursionError):
+                        raw = json.loads(raw)
+                # OpenRouter itself says no more than "Provider returned error".
+                reason = f": {_message(error_object(raw), levels - 1)}" if raw else ""
+                return _message(fields[name], levels - 1) + reason
     if isinstance(body, list):
         # FastAPI lists what is wrong with each field.
         parts = [
             f"{'.'.join(map(str, part['loc']))}: {part['msg']}"
             if isinstance(part, dict) and isinstance(part.get("loc"), list) and "msg" in part
-            else _message(part)
+            else _message(part, levels - 1)
             for part in body[:5]
         ]
         return "; ".join(parts)
-    return body if isinstance(body, str) else json.dumps(body, default=str)
+    return body if isinstance(body, str) else _as_json(body)
+
+
+def _as_json(body: object) -> str:
+    """Return ``body`` as JSON; nothing if it is nested too deeply."""
+    with suppress(RecursionError):
+        return json.dumps(body, default=str)
+    return ""
 
 
 def _status_in(body: object, codes: str) -> int:

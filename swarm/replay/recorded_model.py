@@ -153,7 +153,7 @@ class ReplayTools:
         self._conversation = conversation
         self._real = real
         self._live = live
-        self._results: dict[str, Result | None] = {}
+        self._results: dict[str, RecordedResult | None] = {}
         self._asked: dict[str, deque[Record]] = {}
         """What the tools that run asked when they were recorded, by the ids of their calls."""
 

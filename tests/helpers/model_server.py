@@ -194,6 +194,8 @@ class ModelServer:
         self.root_reply: Reply | None = None
         """What is answered to who asks for a chat without /v1."""
         self.models_reply: Reply | None = None
+        self.loading = 0
+        """How many requests for the list are answered before the model is loaded."""
         """What is answered to who asks for the models, in place of the list."""
         self._replies: deque[Reply | Callable[[SeenRequest], Reply]] = deque()
         self._embedding_replies: deque[Reply | Callable[[SeenRequest], Reply]] = deque()
@@ -231,6 +233,9 @@ class ModelServer:
         if (request.method, request.path) == ("GET", "/v1/models"):
             if self.models_reply is not None:
                 return self.models_reply
+            if self.loading > 0:
+                self.loading -= 1
+                return failure(503, "Loading model", {"Retry-After": "0"})
             listed = [{"id": name, "object": "model", "owned_by": "tests"} for name in self.models]
             return Reply([json.dumps({"object": "list", "data": listed}).encode()], headers=JSON)
         if (request.method, request.path) == ("POST", "/v1/embeddings"):

@@ -55,6 +55,16 @@ def test_a_server_without_a_list_of_models_is_ignored(reply):
         assert find_servers([port_of(server)], seconds=10) == []
 
 
+def test_a_server_that_loads_its_model_is_offered():
+    with model_server() as server:
+        server.models_reply = failure(503, "Loading model")
+        [found] = find_servers([port_of(server)], seconds=10)
+    assert found.models == ()
+    assert server_hint(found) == (
+        f"a model server is loading its model here: swarmchat --base-url {found.base_url} waits for it"
+    )
+
+
 def test_a_server_that_says_nothing_is_not_waited_for():
     gate = Gate()
     with model_server() as server, model_server(models=["a"]) as other:

@@ -87,6 +87,13 @@ def test_an_address_alone_takes_the_only_model(program, other):
     assert f"which model of {other.base_url}? Name it with -m MODEL" in done.err
 
 
+def test_a_server_that_loads_its_only_model_is_waited_for_with_a_line(program, other):
+    other.loading = 3
+    done = program.invoke("--base-url", other.base_url, "hello!")
+    assert (done.out, done.code) == ("You said: hello!\n", 0)
+    assert done.err == "  the server is loading its model: waiting\n"
+
+
 def test_an_outage_is_reported_and_recorded(program, server, other):
     configure(program, 'retries = 0\nfallback = ["fast"]\n' + table(other))
     server.reply(failure(503))

@@ -67,6 +67,54 @@ OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNA
             "insufficient balance",
             id="MiniMax",
         ),
+        # anomalyco/opencode#18552, cloudflare/cloudflare-docs#15116
+        pytest.param(
+            body({"success": False, "errors": [{"code": 7009, "message": "Upstream unavailable"}], "result": None}),
+            ModelUnavailable,
+            "says (500): Upstream unavailable",
+            id="Cloudflare",
+        ),
+        pytest.param(
+            body({"error_code": 17, "error_msg": "Daily request limit reached"}),
+            ModelUnavailable,
+            "Daily request limit reached",
+            id="Baidu",
+        ),
+        # open-webui/computer#293
+        pytest.param(
+            body(
+                {
+                    "error": {
+                        "message": "Provider returned error",
+                        "code": 400,
+                        "metadata": {"raw": '{"error": {"message": "At most 1 image"}}', "provider_name": "Crucible"},
+                    }
+                },
+                400,
+            ),
+            ModelRefused,
+            "Provider returned error: At most 1 image",
+            id="OpenRouter",
+        ),
+        pytest.param(
+            body({"fault": {"faultstring": "Invalid ApiKey", "detail": {"errorcode": "x"}}}, 401),
+            ModelError,
+            "Invalid ApiKey",
+            id="Apigee",
+        ),
+        # BerriAI/litellm#8448
+        pytest.param(
+            body(
+                {
+                    "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": None}}],
+                    "error": {"message": "Provider returned error", "code": 429},
+                }
+            ),
+            ModelBusy,
+            "Provider returned error",
+            id="an error beside an empty answer",
+        ),
+        pytest.param(Reply([b"[" * 950 + b"1" + b"]" * 950], 400, JSON), ModelRefused, "says (400)", id="nested"),
         pytest.param(body({"detail": "Not allowed"}, 403), ModelError, "Not allowed", id="FastAPI"),
         pytest.param(
             body({"detail": [{"loc": ["body", "messages"], "msg": "field required"}]}, 422),
@@ -260,6 +308,8 @@ def test_a_redirect_is_not_followed(server: ModelServer):
         ({"ALL_PROXY": "socks://127.0.0.1:1"}, "ALL_PROXY=socks://127.0.0.1:1 cannot be used"),
         ({"ALL_PROXY": "socks5://127.0.0.1:1"}, "socksio"),
         ({"ALL_PROXY": "socks5://bob:hunter2@127.0.0.1:1"}, "ALL_PROXY=socks5://127.0.0.1:1 cannot be used"),
+        ({"HTTP_PROXY": "http://127.0.0.1:99999"}, "HTTP_PROXY=http://127.0.0.1:99999 cannot be used"),
+        ({"HTTP_PROXY": "127.0.0.1:99999"}, "Port out of range"),
         ({"SSL_CERT_FILE": "/gone/cacert.pem"}, "SSL_CERT_FILE"),
     ],
 )
