@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints, overload
 
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.mistakes import Expected, check_value, explained, many, shown
@@ -39,6 +39,27 @@ class State(Generic[T]):
     """The function of a state that is never stored: see ``computed``."""
     of: Sequence[str] = ()
     """The states whose values ``compute`` gets."""
+
+    if TYPE_CHECKING:
+        # Type checkers cannot tell a class that makes the default from a default that is a class.
+        @overload
+        def __init__(
+            self,
+            name: str,
+            default: Callable[[], T],
+            type: Any = None,
+            reducers: Sequence[Reducer[T]] = (),
+            shared: bool = False,
+            compute: Callable[..., T | Awaitable[T]] | None = None,
+            of: Sequence[str] = (),
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self, name: str, default: T, type: Any = None, reducers: Sequence[Reducer[T]] = (), shared: bool = False
+        ) -> None: ...
+
+        def __init__(self, name: str, default: Any, *options: Any, **named: Any) -> None: ...
 
     def __post_init__(self) -> None:
         check_value("State", "name", self.name, Expected("a text that is not empty", _is_name))
