@@ -88,8 +88,13 @@ class State(Generic[T]):
             ) from error
 
     def encode(self, value: T) -> bytes:
-        """Return ``value`` as JSON."""
-        encoded: bytes = self._adapter.dump_json(value)
+        """Return ``value`` as JSON. Raises StateError if it does not fit the type."""
+        from pydantic_core import PydanticSerializationError
+
+        try:
+            encoded: bytes = self._adapter.dump_json(value, warnings="error")
+        except PydanticSerializationError as error:
+            raise StateError(f"state {self.name!r}: {shown(value)} does not fit its type") from error
         return encoded
 
     def decode(self, stored: bytes) -> T:
@@ -178,6 +183,8 @@ class PersistState(Generic[T]):
         the reducers.
         """
         self._check_stored()
+        advice = f"a function of the old value: to store a value, write set({shown(change)})"
+        check_value(f"state {self.definition.name!r}", "change", change, Expected(advice, callable))
         latest: list[T] = []
 
         def edit(stored: bytes | None) -> bytes | None:

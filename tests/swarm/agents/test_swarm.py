@@ -740,7 +740,7 @@ def test_memory_is_of_the_client_and_of_all_its_sessions(backend_url):
             await memory.clear()
         assert await PersistMemory(Store(backend), "ann").all() == {}
         assert await backend.get(keys.memory("ann")) is None
-        with pytest.raises(TypeError):
+        with pytest.raises(DefinitionError, match="expected what JSON can hold"):
             await PersistMemory(Store(backend), "ann").set("x", object())
         await backend.close()
 
