@@ -1,10 +1,11 @@
 """For the tests of a swarm: a context for its tools, calls for scripts, replays, and no network."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar
 
 from swarmchat.backends import open_backend
@@ -71,10 +72,11 @@ class _ScriptedAsking:
         return question.check(self._user_answers.pop(0))
 
 
-def call(tool: Named | str, arguments: Mapping[str, Any] | str = "{}") -> ToolCall:
+def call(tool: Named | Callable[..., Any] | str, arguments: Mapping[str, Any] | str = "{}") -> ToolCall:
     """Return a call for the steps of a ScriptedModel; ``arguments`` are a mapping, or the text that the model wrote."""
     text = arguments if isinstance(arguments, str) else encode_json(dict(arguments)).decode()
-    return ToolCall("", name_of(tool), text)
+    name = tool.__name__ if isinstance(tool, FunctionType) else name_of(tool)  # type: ignore[arg-type]  # it checks
+    return ToolCall("", name, text)
 
 
 class forbid_network_models:  # noqa: N801 - used as a function

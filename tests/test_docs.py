@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -304,6 +305,34 @@ def test_the_library_page_shows_what_a_swarm_prints(tmp_path: Path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == _blocks(below, "text")[0]
+
+
+def test_the_examples_pass_mypy_strict_in_a_project_of_a_user(tmp_path: Path):
+    for name in ("library", "operations", "rescue", "swarms"):
+        blocks = _blocks((ROOT / "docs" / f"{name}.md").read_text("utf-8"), "python")
+        # The parts of a swarm build on each other.
+        for number, block in enumerate(["\n".join(blocks)] if name == "swarms" else blocks):
+            (tmp_path / f"{name}_{number}.py").write_text(block, "utf-8")
+    for example in (ROOT / "examples").glob("[a-z]*.py"):
+        shutil.copy(example, tmp_path)
+    command = [sys.executable, "-m", "mypy", "--strict", *sorted(path.name for path in tmp_path.glob("*.py"))]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("number", range(len(_blocks((ROOT / "docs" / "library.md").read_text("utf-8"), "python"))))
+def test_the_examples_of_the_library_page_run(number: int, tmp_path: Path):
+    code = _blocks((ROOT / "docs" / "library.md").read_text("utf-8"), "python")[number]
+    # What a test runner would call.
+    code += "\nfor name in list(globals()):\n    if name.startswith('test_'):\n        globals()[name]()\n"
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_small_program_and_its_test_are_small():
+    assert len((ROOT / "examples" / "small_shop.py").read_text("utf-8").splitlines()) <= 35
+    assert len((ROOT / "tests" / "test_small_shop.py").read_text("utf-8").splitlines()) <= 20
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -11,12 +11,9 @@ from swarmchat.swarm.testing import call
 @pytest.mark.parametrize("store", ["disk", "redis"])
 def test_an_order_is_kept(store, tmp_path, capsys, request):
     backend = f"disk:{tmp_path}" if store == "disk" else request.getfixturevalue("redis_url")
-    lines = {"lines": [{"item": "tea", "count": 2}, {"item": "milk"}]}
-    model = ScriptedModel([call("transfer_to_sales"), call(order, lines), "Noted."])
+    lines = [{"item": "tea", "count": 2}, {"item": "milk", "count": 1}]
+    model = ScriptedModel([call("transfer_to_sales"), call(order, {"lines": lines}), "Noted."])
     asyncio.run(main(backend, model, "two teas and a milk"))
     assert capsys.readouterr().out == "Noted."
     with Session.open(backend, ScriptedModel(), swarm, name="ann") as session:
-        assert session.run_sync(session.primitives.state(basket).get()) == [
-            Line(item="tea", count=2),
-            Line(item="milk"),
-        ]
+        assert session.run_sync(session.primitives.state(basket).get()) == [Line(**line) for line in lines]

@@ -2,6 +2,7 @@
 
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.conversation import events
+from swarmchat.swarm.turn.tool_execution import DENIED_BECAUSE
 
 _NAME = 60
 """Characters of a name or of arguments that are shown."""
@@ -79,6 +80,8 @@ def _ban(banned: bool, until: str | None) -> str:
 def _call_remark(event: events.ToolFinished, chat: bool) -> str:
     agent, tool, arguments = (one_line(text, _NAME) for text in (event.agent, event.name, event.arguments))
     call = f"{agent} · {tool}({arguments})  {event.status}"
+    if event.result.startswith(DENIED_BECAUSE):
+        return f"{call}: {one_line(event.result.removeprefix(DENIED_BECAUSE), _RESULT)}"
     if event.status == "denied":
         # The result is addressed to the model.
         return call if chat else f"{call} (--approve auto allows it)"

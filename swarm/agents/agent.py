@@ -19,6 +19,7 @@ from swarmchat.swarm.common.mistakes import (
     many,
     named_part,
     optional,
+    shown,
 )
 from swarmchat.swarm.common.names import OUTPUT_TOOL, check_name, name_of, nearest, portable_name
 from swarmchat.swarm.errors import DefinitionError
@@ -129,6 +130,9 @@ class Agent:
         """Return the agent's system messages as JSON, in the order in which they are sent. Raises HookError."""
         label = f"the prompt of agent {self.name!r}"
         texts = [await call_hook(label, text, ctx) if callable(text) else text for text in (self.prompt, *self.system)]
+        for text in texts:
+            if text is not None and not isinstance(text, str):
+                raise DefinitionError(f"{label} returned {shown(text)}, expected a text")
         return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
 
 

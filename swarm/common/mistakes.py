@@ -86,7 +86,7 @@ def shown(value: object) -> str:
         text = repr(value)
         return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     name = type(value).__name__
-    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def described(error: Exception) -> str:

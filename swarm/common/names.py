@@ -22,8 +22,13 @@ class Named(Protocol):
 
 
 def name_of(part: Named | str) -> str:
-    """Return the name of a part of a swarm, which may be given by its name alone."""
-    return part if isinstance(part, str) else part.name
+    """Return the name of a part of a swarm, which may be given by its name alone. Raises DefinitionError."""
+    name = part if isinstance(part, str) else getattr(part, "name", None)
+    if not isinstance(name, str):
+        raise DefinitionError(
+            f"{part!r:.60} is no part of a swarm: expected an agent, a state or a storage, or its name"
+        )
+    return name
 
 
 def check_name(kind: str, name: str, longest: int) -> None:

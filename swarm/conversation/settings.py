@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.bounds import MAX_RESULT
+from swarmchat.swarm.common.mistakes import TEXT, Expected, check_fields, explained, instance_of, many, optional
 from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence.store import Lifetimes
@@ -18,6 +19,24 @@ _CHANGEABLE = ("placeholder", "parameters", "rescue")
 """The settings that can change during a session and that only a ``set`` record contains."""
 
 
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+_SIZE = Expected("a whole number, 0 or more", _is_size)
+_TABLE = instance_of(Mapping, "a mapping")
+_EXPECTED = {
+    **dict.fromkeys(("context_window", "reserve"), optional(_SIZE)),
+    **dict.fromkeys(("max_requests", "max_result", "max_repeats"), _SIZE),
+    **dict.fromkeys(("parameters", "approve"), _TABLE),
+    "lifetimes": instance_of(Lifetimes, "Lifetimes(…)"),
+    "rescue": optional(many("steps", lambda step: isinstance(step, str) or callable(step))),
+    "placeholder": optional(TEXT),
+}
+"""What the settings are expected to be."""
+
+
+@explained
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
     """Bounds, lifetimes and parameters. Times are in seconds, sizes in tokens."""
@@ -54,6 +73,7 @@ class SessionSettings:
     to ask), always (denied where there is nobody), or never."""
 
     def __post_init__(self) -> None:
+        check_fields("SessionSettings", self, _EXPECTED)
         for pattern, rule in self.approve.items():
             if rule not in ("auto", "ask", "deny"):
                 raise DefinitionError(f"SessionSettings: approve[{pattern!r}] is {rule!r}, expected auto, ask or deny")

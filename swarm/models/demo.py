@@ -9,7 +9,7 @@ from string import Formatter
 from typing import Any
 
 from swarmchat.swarm.common.messages import calls_of, texts_of
-from swarmchat.swarm.common.mistakes import check_value, many
+from swarmchat.swarm.common.mistakes import TEXT, check_fields, check_value, explained, many
 from swarmchat.swarm.common.names import portable_name
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextChunk, ToolCall
@@ -23,6 +23,7 @@ _SEARCHED = 1000
 _FAILED = re.compile(r"(?:Error|Denied): (?:\w*Error: )?(.*)", re.DOTALL)
 
 
+@explained
 @dataclass(frozen=True)
 class DemoRule:
     """A rule of the demo model: how to answer if the user's last message matches ``pattern``.
@@ -47,6 +48,7 @@ class DemoRule:
     """Whether to write the call as text, as some models do, to try out the rescue."""
 
     def __post_init__(self) -> None:
+        check_fields(f"demo rule {self.pattern!r}", self, dict.fromkeys(("pattern", "call", "reply", "say"), TEXT))
         try:
             groups = re.compile(self.pattern).groupindex
         except re.error as error:

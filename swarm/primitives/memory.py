@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.mistakes import shown
+from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Store
 
@@ -35,12 +37,16 @@ class PersistMemory:
         return (await self.all()).get(name, default)
 
     async def set(self, name: str, value: Any) -> None:
-        """Set ``name`` to ``value``. Raises TypeError for a value that JSON cannot hold."""
+        """Set ``name`` to ``value``. Raises DefinitionError for a value that JSON cannot hold."""
         await self.update({name: value})
 
     async def update(self, values: Mapping[str, Any]) -> None:
-        """Set several names at once. Raises TypeError for a value that JSON cannot hold."""
-        encode_json(dict(values))
+        """Set several names at once. Raises DefinitionError for a value that JSON cannot hold."""
+        for name, value in values.items():
+            try:
+                encode_json(value)
+            except (TypeError, ValueError) as error:
+                raise DefinitionError(f"memory: {name!r} is {shown(value)}, expected what JSON can hold") from error
         await self._change(lambda memory: memory.update(values))
 
     async def remove(self, name: str) -> None:

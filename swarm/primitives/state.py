@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints, overload
 
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.mistakes import Expected, check_value, explained, many, shown
@@ -40,6 +40,27 @@ class State(Generic[T]):
     of: Sequence[str] = ()
     """The states whose values ``compute`` gets."""
 
+    if TYPE_CHECKING:
+        # Type checkers cannot tell a class that makes the default from a default that is a class.
+        @overload
+        def __init__(
+            self,
+            name: str,
+            default: Callable[[], T],
+            type: Any = None,
+            reducers: Sequence[Reducer[T]] = (),
+            shared: bool = False,
+            compute: Callable[..., T | Awaitable[T]] | None = None,
+            of: Sequence[str] = (),
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self, name: str, default: T, type: Any = None, reducers: Sequence[Reducer[T]] = (), shared: bool = False
+        ) -> None: ...
+
+        def __init__(self, name: str, default: Any, *options: Any, **named: Any) -> None: ...
+
     def __post_init__(self) -> None:
         check_value("State", "name", self.name, Expected("a text that is not empty", _is_name))
         check_value(f"state {self.name!r}", "reducers", self.reducers, many("functions", callable))
@@ -67,8 +88,13 @@ class State(Generic[T]):
             ) from error
 
     def encode(self, value: T) -> bytes:
-        """Return ``value`` as JSON."""
-        encoded: bytes = self._adapter.dump_json(value)
+        """Return ``value`` as JSON. Raises StateError if it does not fit the type."""
+        from pydantic_core import PydanticSerializationError
+
+        try:
+            encoded: bytes = self._adapter.dump_json(value, warnings="error")
+        except PydanticSerializationError as error:
+            raise StateError(f"state {self.name!r}: {shown(value)} does not fit its type") from error
         return encoded
 
     def decode(self, stored: bytes) -> T:
@@ -165,6 +191,8 @@ class PersistState(Generic[T]):
         the reducers.
         """
         self._check_stored()
+        advice = f"a function of the old value: to store a value, write set({shown(change)})"
+        check_value(f"state {self.definition.name!r}", "change", change, Expected(advice, callable))
         latest: list[T] = []
 
         def edit(stored: bytes | None) -> bytes | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 
@@ -119,7 +119,7 @@ class Context(Generic[DepsT]):
     async def ask(self, prompt: Any, *, output: type[_T], model: Model | str | None = None) -> _T: ...
 
     @overload
-    async def ask(self, prompt: Any, *, output: Mapping[str, Any], model: Model | str | None = None) -> Any: ...
+    async def ask(self, prompt: Any, *, output: object, model: Model | str | None = None) -> Any: ...
 
     async def ask(self, prompt: Any, *, output: Any = None, model: Model | str | None = None) -> Any:
         """Ask a model outside of the conversation, and return its answer.
@@ -135,6 +135,9 @@ class Context(Generic[DepsT]):
 
     @overload
     async def ask_user(self, question: str, *, output: type[_T]) -> _T: ...
+
+    @overload
+    async def ask_user(self, question: str, *, output: object) -> Any: ...
 
     async def ask_user(self, question: str, *, choices: Sequence[str] = (), output: Any = str) -> Any:
         """Ask the user, and return the answer: a text, one of ``choices``, or a value of the type ``output``.

@@ -34,7 +34,7 @@ from swarmchat.swarm.models.base import (
     Retry,
     TextChunk,
 )
-from swarmchat.swarm.tools.context import Denied
+from swarmchat.swarm.tools.context import ArgumentsError, Denied
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.external_tools import unrecorded_tools
@@ -337,8 +337,12 @@ class _Turn:
             recorder.answer = replace(answer, text=changed.reason, reasoning="", tool_calls=(), finish="refused")
             return Refused("hook", "output", False, changed.reason)
         recorder.answer = changed
-        if kind := self._output or conversation.agent.output_type:
-            recorder.output = kind.parse(changed.text)
+        kind = self._output or conversation.agent.output_type
+        if kind is not None and not changed.tool_calls:
+            try:
+                recorder.output = kind.parse(changed.text)
+            except ArgumentsError as error:
+                raise HookError(f"a hook changed the answer to one that does not fit {kind.name}: {error}") from error
         return None
 
     async def call_tools(self, exchange: Exchange, decision: RescueDecision) -> AsyncGenerator[Event, None]:

@@ -45,6 +45,7 @@ def end(text: str = "done", finish: str = "stop") -> TurnEnded:
         (call(seconds=1.26), 'desk · add({"a": 1})  ok, 1.3 s: 3'),
         (call("error", "Error: too big"), 'desk · add({"a": 1})  error: too big'),
         (call("denied", "Denied: do not"), 'desk · add({"a": 1})  denied'),
+        (call("denied", "Denied: this call was not allowed: use 6"), 'desk · add({"a": 1})  denied: use 6'),
         (call(result="long " * 100), f'desk · add({{"a": 1}})  ok, 500 characters: {"long " * 16}'[:-1] + "…"),
         (call("error", "Error: no", name="transfer_to_till"), 'desk · transfer_to_till({"a": 1})  error: no'),
         (HandedOver("desk", "till", ()), "desk → till"),

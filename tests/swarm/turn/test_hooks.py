@@ -299,3 +299,20 @@ def test_a_replay_needs_no_hooks(tmp_path, hooks):
                     continue
 
     record_and_replay(SWARM, scenario, tmp_path / "log.jsonl")
+
+
+def test_a_changed_answer_of_a_type_is_checked():
+    class Edit(Hooks):
+        def __init__(self, text):
+            self.text = text
+
+        async def after_request(self, ctx, request, answer):
+            return replace(answer, text=self.text)
+
+    async def ask(text):
+        async with Session.open("memory:", ScriptedModel(['{"answer": 1}']), hooks=[Edit(text)]) as session:
+            return (await session.ask("a number", output=int)).output
+
+    assert asyncio.run(ask('{"answer": 2}')) == 2
+    with pytest.raises(HookError, match="a hook changed the answer to one that does not fit int: it is not JSON"):
+        asyncio.run(ask("two"))
