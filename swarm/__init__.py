@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     )
     from swarmchat.swarm.conversation.settings import SessionSettings as SessionSettings
     from swarmchat.swarm.errors import (
-        BadRecord as BadRecord, CompactFailed as CompactFailed, ConnectionSettingsError as ConnectionSettingsError,
-        ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
-        HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
-        ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
-        ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
-        NothingToCompact as NothingToCompact, OverBudget as OverBudget, PinError as PinError,
-        RepeatedCall as RepeatedCall, RequestLimit as RequestLimit, ScriptError as ScriptError,
+        BadRecord as BadRecord, ClientBanned as ClientBanned, CompactFailed as CompactFailed,
+        ConnectionSettingsError as ConnectionSettingsError, ContextTooLong as ContextTooLong,
+        DefinitionError as DefinitionError, EmbeddingError as EmbeddingError, HandoffLoop as HandoffLoop,
+        HookError as HookError, LimitReached as LimitReached, LogLost as LogLost, ModelAuthError as ModelAuthError,
+        ModelBusy as ModelBusy, ModelError as ModelError, ModelNotFound as ModelNotFound, ModelRefused as ModelRefused,
+        ModelUnavailable as ModelUnavailable, NothingToCompact as NothingToCompact, OverBudget as OverBudget,
+        PinError as PinError, RepeatedCall as RepeatedCall, RequestLimit as RequestLimit, ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
         TranscriptError as TranscriptError,
     )
@@ -105,7 +105,7 @@ _NAMES = {
     """,
     "conversation.settings": "SessionSettings",
     "errors": """
-        BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
+        BadRecord ClientBanned CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
         HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NothingToCompact OverBudget PinError RepeatedCall RequestLimit
         ScriptError SessionBusy StateError StorageError SwarmError TranscriptError

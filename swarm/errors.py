@@ -12,6 +12,7 @@
     │   ├── RepeatedCall        the same tool call again and again
     │   └── HandoffLoop         agents hand over in a circle
     ├── DefinitionError         a swarm, agent, tool or policy is defined wrongly: 78
+    ├── ClientBanned        a policy has banned the client, who changes nothing: 77
     ├── HookError               a function of the swarm's author raised an error: 1
     ├── StateError              a stored state does not fit its type: 65
     ├── StorageError            an item of a storage is invalid: 65
@@ -116,6 +117,12 @@ class DefinitionError(SwarmError):
     """A swarm, or a part of one, is defined wrongly. The message names the part and what was expected."""
 
     exit_code = 78
+
+
+class ClientBanned(SwarmError):
+    """A policy has banned the client, who can read, but neither act nor change the conversation."""
+
+    exit_code = 77
 
 
 class HookError(SwarmError):

@@ -30,8 +30,8 @@ PUBLIC = {
         Lease LeaseLost LengthConflict Put Touch Truncate UnknownBackend Write open_backend
     """,
     "swarmchat.swarm": """
-        Adapted Agent Answer BadRecord Ban Budget CompactFailed ConnectionSettingsError Context ContextTooLong
-        DefinitionError DemoModel DemoRule Difference Embedder EmbeddingError Event Fault FellBack Group
+        Adapted Agent Answer BadRecord Ban Budget ClientBanned CompactFailed ConnectionSettingsError Context
+        ContextTooLong DefinitionError DemoModel DemoRule Difference Embedder EmbeddingError Event Fault FellBack Group
         GroupBuilder Groups HandedOver HandoffLoop HookError LearnedAdaptations Lifetimes LimitReached LogLost
         Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound ModelRefused ModelRequest
         ModelUnavailable NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel OverBudget PersistAlive

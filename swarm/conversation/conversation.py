@@ -20,7 +20,7 @@ from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.errors import LogLost, OverBudget, SessionBusy
+from swarmchat.swarm.errors import ClientBanned, LogLost, OverBudget, SessionBusy
 from swarmchat.swarm.models.base import DiscoverableModel, MessageDigest, Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.journal import Batch, Journal
@@ -28,6 +28,7 @@ from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
+from swarmchat.swarm.primitives.policy import Ban
 from swarmchat.swarm.primitives.presence import PersistAlive
 from swarmchat.swarm.tools.context import Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
@@ -216,6 +217,23 @@ class Conversation:
                 fields["memory"] = self._memory
             batch.add("session", turn=0, **fields)
         return batch
+
+    async def find_ban(self) -> Ban | None:
+        """Return the ban of the client by the first policy that has banned it."""
+        finds = (self.primitives.policy(policy.name).find(self.info.client) for policy in self.swarm.policies)
+        return next((ban for ban in await asyncio.gather(*finds) if ban is not None), None)
+
+    async def ready_to_act(self) -> None:
+        """As ``ready``, for what changes the conversation. Raises ClientBanned for a client that is banned."""
+        await self.ready()
+        await self.refuse_banned()
+
+    async def refuse_banned(self) -> None:
+        """Raise ClientBanned for a banned client, which may act neither by messages nor by commands."""
+        if ban := await self.find_ban():
+            who = f"client {self.info.client!r} is banned by policy {ban.policy!r}"
+            until = f" until {ban.until}" if ban.until else ""
+            raise ClientBanned(f"{who}{until}: it can read, but change nothing")
 
     async def toolset(self) -> Toolset:
         """Return the tools and handoffs that the active agent may call now."""

@@ -68,7 +68,8 @@ class Primitives:
 
     def policy(self, name: str) -> PersistPolicy:
         """Return the bans by the policy ``name``. Raises DefinitionError for one that the swarm does not have."""
-        return PersistPolicy(self._store, self._swarm.name, self._swarm.find("policy", name).name)
+        policy = self._swarm.find("policy", name)
+        return PersistPolicy(self._store, self._swarm.name, policy.name, normalize=policy.normalize)
 
     def check_agent(self, name: str) -> None:
         """Raise DefinitionError when there is no agent ``name``."""
