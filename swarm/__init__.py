@@ -31,18 +31,20 @@ if TYPE_CHECKING:
     from swarmchat.swarm.context.groups import Group as Group, GroupBuilder as GroupBuilder, Groups as Groups
     from swarmchat.swarm.context.tokens import TokenCounter as TokenCounter, counter_for as counter_for
     from swarmchat.swarm.conversation.events import (
-        Event as Event, HandedOver as HandedOver, ReasoningDelta as ReasoningDelta, Refused as Refused,
-        Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, TextDelta as TextDelta,
+        Event as Event, HandedOver as HandedOver, OutputDelta as OutputDelta, ReasoningDelta as ReasoningDelta,
+        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
     from swarmchat.swarm.conversation.settings import SessionSettings as SessionSettings
     from swarmchat.swarm.errors import (
         BadRecord as BadRecord, ClientBanned as ClientBanned, CompactFailed as CompactFailed,
-        ConnectionSettingsError as ConnectionSettingsError, ContextTooLong as ContextTooLong,
-        DefinitionError as DefinitionError, EmbeddingError as EmbeddingError, HandoffLoop as HandoffLoop,
-        HookError as HookError, LimitReached as LimitReached, LogLost as LogLost, ModelAuthError as ModelAuthError,
-        ModelBusy as ModelBusy, ModelError as ModelError, ModelNotFound as ModelNotFound, ModelRefused as ModelRefused,
-        ModelUnavailable as ModelUnavailable, NothingToCompact as NothingToCompact, OverBudget as OverBudget,
+        ConnectionSettingsError as ConnectionSettingsError,
+        ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
+        HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
+        ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
+        ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
+        NetworkForbidden as NetworkForbidden,
+        NothingToCompact as NothingToCompact, OutputError as OutputError, OverBudget as OverBudget,
         PinError as PinError, RepeatedCall as RepeatedCall, RequestLimit as RequestLimit, ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
         TranscriptError as TranscriptError,
@@ -67,7 +69,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.primitives.navigation import PersistSwarm as PersistSwarm
     from swarmchat.swarm.primitives.policy import Ban as Ban, PersistPolicy as PersistPolicy, Policy as Policy
     from swarmchat.swarm.primitives.presence import PersistAlive as PersistAlive, Presence as Presence
-    from swarmchat.swarm.primitives.state import PersistState as PersistState, State as State
+    from swarmchat.swarm.primitives.state import PersistState as PersistState, State as State, computed as computed
     from swarmchat.swarm.providers.adaptations import LearnedAdaptations as LearnedAdaptations
     from swarmchat.swarm.replay.compare import Difference as Difference, compare_logs as compare_logs
     from swarmchat.swarm.replay.files import (
@@ -100,15 +102,15 @@ _NAMES = {
     "context.groups": "Group GroupBuilder Groups",
     "context.tokens": "TokenCounter counter_for",
     "conversation.events": """
-        Event HandedOver ReasoningDelta Refused Rescued Retrying Rotated TextDelta ToolFinished ToolStarted
-        TurnEnded Warned
+        Event HandedOver OutputDelta ReasoningDelta Refused Rescued Retrying Rotated TextDelta ToolFinished
+        ToolStarted TurnEnded Warned
     """,
     "conversation.settings": "SessionSettings",
     "errors": """
         BadRecord ClientBanned CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
         HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
-        ModelRefused ModelUnavailable NothingToCompact OverBudget PinError RepeatedCall RequestLimit
-        ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
+        ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
+        RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
     "importers.detect": "Transcript open_transcript",
     "models.base": "Adapted Answer FellBack Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
@@ -123,7 +125,7 @@ _NAMES = {
     "primitives.navigation": "PersistSwarm",
     "primitives.policy": "Ban PersistPolicy Policy",
     "primitives.presence": "PersistAlive Presence",
-    "primitives.state": "PersistState State",
+    "primitives.state": "PersistState State computed",
     "providers.adaptations": "LearnedAdaptations",
     "replay.compare": "Difference compare_logs",
     "replay.files": "RecordedConversation read_conversations",

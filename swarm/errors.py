@@ -11,6 +11,7 @@
     │   ├── RequestLimit        too many requests in one turn
     │   ├── RepeatedCall        the same tool call again and again
     │   └── HandoffLoop         agents hand over in a circle
+    ├── OutputError             no answer of the required type came: 4
     ├── DefinitionError         a swarm, agent, tool or policy is defined wrongly: 78
     ├── ClientBanned        a policy has banned the client, who changes nothing: 77
     ├── HookError               a function of the swarm's author raised an error: 1
@@ -26,6 +27,7 @@
         ├── ModelNotFound       no such model or no such address (404): 66
         ├── ModelRefused        the server rejects the request (400 and similar): 1
         ├── ContextTooLong      the server reports that the context exceeds its window: 5
+        ├── NetworkForbidden    a test forbids to ask model servers: 1
         └── ScriptError         a scripted model got a request that its script does not cover: 1
 
 A message names the bad value, what was expected, and what to do next. ``exit_code`` is the exit code for a program
@@ -111,6 +113,12 @@ class RepeatedCall(LimitReached):
 
 class HandoffLoop(LimitReached):
     """A handoff would visit an agent a second time in one turn."""
+
+
+class OutputError(SwarmError):
+    """The turn ended without an answer of the type that was asked for. The conversation can go on."""
+
+    exit_code = 4
 
 
 class DefinitionError(SwarmError):
@@ -200,6 +208,10 @@ class ContextTooLong(ModelError):
     def __init__(self, message: str, *, limit: int | None = None) -> None:
         super().__init__(message)
         self.limit = limit
+
+
+class NetworkForbidden(ModelError):
+    """A test forbids to ask model servers."""
 
 
 class ScriptError(ModelError):

@@ -1,21 +1,74 @@
-"""Replay transcripts from the tests of a swarm."""
+"""For the tests of a swarm: a context for its tools, calls for scripts, replays, and no network."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from swarmchat.backends import open_backend
 from swarmchat.swarm.agents.agent import Agent, Swarm, as_swarm
 from swarmchat.swarm.agents.loader import load_swarm
+from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.names import Named, name_of
+from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.models.base import Model
+from swarmchat.swarm.models.base import Model, ToolCall
+from swarmchat.swarm.models.openai_client import OpenAIServer
+from swarmchat.swarm.persistence.store import Lifetimes
+from swarmchat.swarm.primitives.state import State
 from swarmchat.swarm.replay.files import read_conversations
 from swarmchat.swarm.replay.runner import MODES, Replayed, replay
 from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
+from swarmchat.swarm.storage.storage import Storage
+from swarmchat.swarm.tools.context import Context
 
 _T = TypeVar("_T")
+
+
+def context(
+    swarm: Swarm | Agent | None = None,
+    *,
+    states: Sequence[State[Any]] = (),
+    storages: Sequence[Storage[Any]] = (),
+    client: str = "tester",
+    session: str = "test",
+    agent: str = "",
+    deps: Any = None,
+) -> Context[Any]:
+    """Return a context to call a tool with, as its function: ``await fill(context(swarm), "phone")``.
+
+    It has the states and storages of ``swarm``, or those that are given, in memory, and a new client. Changes take
+    effect at once. ``agent`` is the active one; default: that of the swarm.
+    """
+    known = Swarm("test", [Agent("tester")]) if swarm is None else as_swarm(swarm)
+    known = replace(known, states=[*known.states, *states], storages=[*known.storages, *storages])
+    primitives = Primitives(known, open_backend("memory:"), Lifetimes(), client, session)
+    return Context(client, session, agent or known.initial, primitives, "test", deps=deps)
+
+
+def call(tool: Named | str, arguments: Mapping[str, Any] | str = "{}") -> ToolCall:
+    """Return a call for the steps of a ScriptedModel; ``arguments`` are a mapping, or the text that the model wrote."""
+    text = arguments if isinstance(arguments, str) else encode_json(dict(arguments)).decode()
+    return ToolCall("", name_of(tool), text)
+
+
+class forbid_network_models:  # noqa: N801 - used as a function
+    """Have each request to a model server or an embedding server raise NetworkForbidden from now on.
+
+    With ``with``, until its end. Models without a network (ScriptedModel, DemoModel) are not affected.
+    """
+
+    def __init__(self) -> None:
+        self._before = OpenAIServer.forbidden
+        OpenAIServer.forbidden = True
+
+    def __enter__(self) -> None:
+        """Leave it forbidden."""
+
+    def __exit__(self, *error: object) -> None:
+        OpenAIServer.forbidden = self._before
 
 
 def replay_transcript(

@@ -36,7 +36,7 @@ LAYERS = {
     "cli": [
         "errors",
         "terminal",
-        "markdown settings",
+        "attachments markdown settings",
         "completion render",
         "app",
         "config inspection models replay sessions",

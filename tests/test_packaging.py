@@ -34,16 +34,17 @@ PUBLIC = {
         ContextTooLong DefinitionError DemoModel DemoRule Difference Embedder EmbeddingError Event Fault FellBack Group
         GroupBuilder Groups HandedOver HandoffLoop HookError LearnedAdaptations Lifetimes LimitReached LogLost
         Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound ModelRefused ModelRequest
-        ModelUnavailable NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel OverBudget PersistAlive
-        PersistEmbedding PersistMemory PersistPolicy PersistState PersistStorage PersistSwarm PinError Policy
-        Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record RecordedConversation Redaction Refused
-        RepeatedCall Replayed Reply RequestContext RequestLimit Rescued Retry Retrying Rotated ScriptError
-        ScriptedModel Session SessionBusy SessionInfo SessionOpening SessionSettings SessionWriter State
-        StateError Storage StorageError Swarm SwarmError TextChunk TextDelta TokenCounter Tool ToolCall
-        ToolFinished ToolStarted Transcript TranscriptError TurnEnded Warned as_html as_jsonl as_markdown
-        as_messages as_openai build_context compare_logs counter_for delete_session find_session fork_session
-        latest_session list_sessions load_swarm open_transcript parse_record read_conversations read_lines
-        read_records rename_session repair_file repair_session search_sessions tool
+        ModelUnavailable NetworkForbidden NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel OutputDelta
+        OutputError OverBudget PersistAlive PersistEmbedding PersistMemory PersistPolicy PersistState
+        PersistStorage PersistSwarm PinError Policy Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta
+        Record RecordedConversation Redaction Refused RepeatedCall Replayed Reply RequestContext RequestLimit
+        Rescued Retry Retrying Rotated ScriptError ScriptedModel Session SessionBusy SessionInfo SessionOpening
+        SessionSettings SessionWriter State StateError Storage StorageError Swarm SwarmError TextChunk TextDelta
+        TokenCounter Tool ToolCall ToolFinished ToolStarted Transcript TranscriptError TurnEnded Warned as_html
+        as_jsonl as_markdown as_messages as_openai build_context compare_logs computed counter_for
+        delete_session find_session fork_session latest_session list_sessions load_swarm open_transcript
+        parse_record read_conversations read_lines read_records rename_session repair_file repair_session
+        search_sessions tool
     """,
 }
 

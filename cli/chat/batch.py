@@ -1,17 +1,22 @@
 """Run turns without a prompt: one question, or the steps of a script in order."""
 
+from typing import TYPE_CHECKING
+
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.app.signals import run_until_signal
 from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.chat.script import Script, Step
 from swarmchat.cli.errors import CliError, RescueExhausted, UsageError
-from swarmchat.cli.render.outputs import OUTPUTS, Output
+from swarmchat.cli.render.outputs import OUTPUTS, JsonLinesOutput, Output
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.slash.builtin import LeaveChat, run_command
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.conversation.events import TurnEnded
-from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.errors import OutputError, SwarmError
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.output import OutputType
 
 
 async def run_script(
@@ -23,9 +28,11 @@ async def run_script(
     resume: bool,
     strict: bool,
     keep_going: bool = False,
+    kind: "OutputType | None" = None,
 ) -> int:
     """Check ``script``, run it, print in the output format ``form``; return the exit code.
 
+    ``kind`` is the type of all answers; the format ``text`` prints them as JSON then.
     Raises UsageError for flags or commands that cannot be valid, and what opening the session raises.
     """
     check_names(session, resume)
@@ -35,11 +42,11 @@ async def run_script(
     async def work() -> int:
         async with opening(settings, session, resume, interactive=False) as opener:
             script.check(opener.swarm)
-            output = OUTPUTS[form]()
+            output = JsonLinesOutput() if kind is not None and form == "text" else OUTPUTS[form]()
             for line in wiring.project_settings(opener.settings):
                 output.renderer.remark(line)
             chat = await opener.open_chat(session, resume, output.renderer.remark)
-            return await _ScriptRun(chat, opener.backend, output, strict, keep_going).run(script)
+            return await _ScriptRun(chat, opener.backend, output, strict, keep_going, kind).run(script)
 
     return await run_until_signal(work(), "SIGINT", "SIGTERM", "SIGHUP")
 
@@ -47,12 +54,21 @@ async def run_script(
 class _ScriptRun:
     """Runs the steps of a script in the session of ``chat``, and closes the session that is open at the end."""
 
-    def __init__(self, chat: ChatContext, backend: Backend, output: Output, strict: bool, keep_going: bool) -> None:
+    def __init__(
+        self,
+        chat: ChatContext,
+        backend: Backend,
+        output: Output,
+        strict: bool,
+        keep_going: bool,
+        kind: "OutputType | None",
+    ) -> None:
         self._chat = chat
         self._backend = backend
         self._output = output
         self._strict = strict
         self._keep_going = keep_going
+        self._kind = kind
         self._error: BaseException | None = None
         """The first error."""
 
@@ -115,13 +131,15 @@ class _ScriptRun:
         failure: BaseException | None = None
         output.begin_turn(text, line)
         try:
-            async for event in session.run_turn(text):
+            async for event in session.run_turn(text, output=self._kind):
                 output.show(event)
                 if (count := session.conversation.journal.log.next_seq) != stored:
                     stored = count
                     await self._follow()
                 if isinstance(event, TurnEnded):
                     recovered = event.recovered
+                    if self._kind is not None and event.finish == "refused":
+                        raise OutputError(f"a policy refused: {event.text}")
             if self._strict and not recovered:
                 raise RescueExhausted("the model gave no usable answer: ask again, or try another model")
         except BaseException as error:

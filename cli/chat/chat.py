@@ -7,6 +7,7 @@ from typing import Any
 
 from swarmchat.cli.app.command_runner import Work
 from swarmchat.cli.app.signals import ignore_interrupts, run_until_signal
+from swarmchat.cli.attachments.paths import expand, mention
 from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.render.renderer import Renderer
@@ -16,26 +17,33 @@ from swarmchat.cli.terminal.capabilities import can_move, is_terminal, wants_col
 
 
 def prepare_chat(
-    flags: Mapping[str, Any], words: list[str], output: str, *, session: str | None, resume: bool, strict: bool
+    flags: Mapping[str, Any],
+    words: list[str],
+    files: list[str],
+    output: str,
+    *,
+    session: str | None,
+    resume: bool,
+    strict: bool,
 ) -> Work:
     """Return the work of `swarmchat chat`. Raises UsageError for flags that cannot be combined."""
     check_names(session, resume)
     if not words and is_terminal():
         if output != "text":
             raise UsageError("--output goes with a PROMPT: a chat at a terminal has none")
+        draft = "".join(f"{mention(str(path))} " for path in expand(files))
         # Not SIGINT: at the prompt Ctrl-C is a key, and during an answer it stops only that.
-        return run_until_signal(_chat(wiring.apply_settings(flags), session, resume), "SIGTERM", "SIGHUP")
+        return run_until_signal(_chat(wiring.apply_settings(flags), session, resume, draft), "SIGTERM", "SIGHUP")
     from swarmchat.cli.chat.batch import run_script
     from swarmchat.cli.chat.script import ask_once
 
     settings = wiring.apply_settings(flags)
-    return run_script(
-        settings, ask_once(words, settings.max_input), output, session=session, resume=resume, strict=strict
-    )
+    question = ask_once(words, files, settings.max_input)
+    return run_script(settings, question, output, session=session, resume=resume, strict=strict)
 
 
-async def _chat(settings: Settings, name: str | None, resume: bool) -> None:
-    """Chat at the prompt until the user leaves; close the session that is open then."""
+async def _chat(settings: Settings, name: str | None, resume: bool, draft: str) -> None:
+    """Chat at the prompt, which begins with ``draft``, until the user leaves; close the session that is open then."""
     async with opening(settings, name, resume, interactive=True) as opener:
         settings = opener.settings
         if settings.plain:
@@ -49,7 +57,7 @@ async def _chat(settings: Settings, name: str | None, resume: bool) -> None:
         for line in [*greeting(chat.session, wiring.backend_name(settings)), *wiring.project_settings(settings)]:
             renderer.remark(line)
         try:
-            await Repl(chat, renderer).run()
+            await Repl(chat, renderer, draft).run()
         finally:
             # A user who presses Ctrl-C repeatedly to leave must not stop the session from being stored and closed.
             ignore_interrupts()

@@ -14,6 +14,7 @@ def chat(
     resume: options.Resume = False,
     *,
     flags: options.Flags,
+    file: options.Files = None,
     output: options.Output = "text",
     strict: Annotated[
         bool, typer.Option("--strict", help="With a PROMPT: exit with 4 if the model gave no usable answer.")
@@ -31,12 +32,13 @@ def chat(
     swarmchat -b redis -c                 continue the last session in Redis
     swarmchat --profile work              use the settings of [profiles.work]
     swarmchat "count to 5" --output json  print one JSON object, for programs
+    swarmchat -f notes.md "what is new?"  ask about a file
     """
     from swarmchat.cli.app.command_runner import Work, run_to_exit_code
     from swarmchat.cli.chat.chat import prepare_chat
 
     def prepare() -> Work:
-        return prepare_chat(flags, prompt or [], output, session=session, resume=resume, strict=strict)
+        return prepare_chat(flags, prompt or [], file or [], output, session=session, resume=resume, strict=strict)
 
     raise typer.Exit(run_to_exit_code(prepare))
 
@@ -47,11 +49,15 @@ def run(
     script: Annotated[
         Path | None, typer.Option(help="Read messages and commands from this file, or - for stdin.")
     ] = None,
+    file: options.Files = None,
     output: options.Output = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if a turn gets no usable answer.")] = False,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Continue after an error; the exit code is that of the first.")
     ] = False,
+    schema: Annotated[
+        Path | None, typer.Option(help="Get JSON that fits the JSON schema in this file, and print nothing else.")
+    ] = None,
     session: options.OpenSession = None,
     resume: options.Resume = False,
     *,
@@ -65,12 +71,15 @@ def run(
     """
     from swarmchat.cli.app.command_runner import Work, run_to_exit_code
     from swarmchat.cli.chat.batch import run_script
-    from swarmchat.cli.chat.script import find_script
+    from swarmchat.cli.chat.script import find_script, read_schema
     from swarmchat.cli.settings import wiring
 
     def prepare() -> Work:
         settings = wiring.apply_settings(flags)
-        steps = find_script(prompt or [], script, settings.max_input)
-        return run_script(settings, steps, output, session=session, resume=resume, strict=strict, keep_going=keep_going)
+        steps = find_script(prompt or [], script, file or [], settings.max_input)
+        kind = None if schema is None else read_schema(schema, settings.max_input)
+        return run_script(
+            settings, steps, output, session=session, resume=resume, strict=strict, keep_going=keep_going, kind=kind
+        )
 
     raise typer.Exit(run_to_exit_code(prepare))

@@ -7,9 +7,12 @@ from typing import Any, TypeVar
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
+from swarmchat.cli.attachments.message import with_files
+from swarmchat.cli.attachments.paths import mentioned
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
 from swarmchat.cli.errors import CliError
+from swarmchat.cli.prompt.entry import Entered
 from swarmchat.cli.prompt.prompt import Prompt
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
@@ -27,10 +30,10 @@ _YOU = "you"
 class Repl:
     """A chat at a terminal."""
 
-    def __init__(self, chat: ChatContext, renderer: Renderer) -> None:
+    def __init__(self, chat: ChatContext, renderer: Renderer, draft: str = "") -> None:
         self._chat = chat
         self._renderer = renderer
-        self._prefill = ""
+        self._prefill = draft
         """Text to put at the next prompt."""
         self._revising = False
         """Whether the text at the next prompt is that of a turn that ``/edit`` has undone."""
@@ -51,7 +54,7 @@ class Repl:
             interrupted_at = -_AGAIN
             while True:
                 try:
-                    text = await self._next_entry()
+                    entered = await self._next_entry()
                 except EOFError:
                     await self._end_revision()
                     return
@@ -66,7 +69,7 @@ class Repl:
                     continue
                 interrupted_at = -_AGAIN
                 try:
-                    await self._handle(text)
+                    await self._handle(entered)
                 except LeaveChat:
                     return
 
@@ -85,20 +88,20 @@ class Repl:
             self._stopped = True
             self._work.cancel()
 
-    async def _next_entry(self) -> str:
+    async def _next_entry(self) -> Entered:
         """Return the first message of the queue, or else what the user enters."""
         self._background.print_lines()
         if self._prefill:
             self._pause_queue()
         if queued := self._queue.next():
             self._renderer.entered(_YOU, queued.folded)
-            return queued.text
+            return queued
         prefill, self._prefill = self._prefill, ""
         entered = await self._prompt.ask(self._renderer.head(_YOU), prefill, revising=self._revising)
         if not entered.text.strip():
             # Enter at an empty prompt sends the queue.
             self._queue.paused = False
-        return entered.text
+        return entered
 
     def _pause_queue(self) -> None:
         """Send nothing from the queue until the user says so."""
@@ -106,20 +109,36 @@ class Repl:
             self._queue.paused = True
             self._renderer.remark(f"{len(self._queue)} queued: Enter sends, Up takes the last one back, Ctrl-C drops")
 
-    async def _handle(self, text: str) -> None:
+    async def _handle(self, entered: Entered) -> None:
         """Carry out a command or send a message."""
-        message: str | None = text.removeprefix("/") if text.startswith("//") else text
+        text, draft = entered.text, entered.folded
         if is_command(text) or not text.strip():
             await self._end_revision()
-        self._revising = False
-        if is_command(text):
-            try:
-                message = await self._stoppable(self._run_command(text), lambda: "stopped")
-            except (SwarmError, CliError, BackendError) as error:
-                self._report(error)
-                return
-        if message and message.strip():
-            await self._send(message)
+        try:
+            if is_command(text):
+                message = await self._stoppable(self._run_command(text), lambda: "stopped") or ""
+                draft = _as_typed(message)
+            else:
+                message = await self._with_files(entered)
+                self._revising = False
+        except (SwarmError, CliError, BackendError) as error:
+            self._report(error)
+            if not is_command(text):
+                self._prefill = draft
+            return
+        if message.strip():
+            await self._send(message, draft)
+
+    async def _with_files(self, entered: Entered) -> str:
+        """Return a message with the files that it mentions. Raises UsageError."""
+        message = entered.text.removeprefix("/") if entered.text.startswith("//") else entered.text
+        # Only what was typed attaches files: what was pasted may be anybody's.
+        if "@" not in entered.folded or not (paths := mentioned(entered.folded)):
+            return message
+        message, remark = await asyncio.to_thread(with_files, message, paths, self._chat.settings.max_input)
+        if remark:
+            self._renderer.remark(remark)
+        return message
 
     async def _end_revision(self) -> None:
         """Bring back the turn that ``/edit`` has undone, if the user gives up changing it."""
@@ -133,8 +152,8 @@ class Repl:
         else:
             self._renderer.remark(f"not edited: turn {', '.join(map(str, redone.turns))} is back")
 
-    async def _send(self, message: str) -> None:
-        """Run a turn; put ``message`` back at the prompt if it could not be stored."""
+    async def _send(self, message: str, draft: str) -> None:
+        """Run a turn; if ``message`` could not be stored, put ``draft``, as it was typed, back at the prompt."""
         session, turns, problem = self._chat.session, self._chat.session.turns, ""
         work = self._renderer.follow(session.run_turn(message), session.agent.name)
         try:
@@ -151,7 +170,7 @@ class Repl:
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
         if problem and session.turns == turns:
-            self._prefill = _as_typed(message)
+            self._prefill = draft
             self._renderer.remark(f"your message {problem}; it is back at the prompt")
 
     def _report(self, error: Exception) -> None:

@@ -5,15 +5,22 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
+from swarmchat.cli.attachments.message import with_files
+from swarmchat.cli.attachments.paths import expand
+from swarmchat.cli.attachments.reading import STDIN, decode, read_stdin, read_text
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.builtin import is_command, parse_command
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.common.encoding import decode_text
-from swarmchat.swarm.errors import SwarmError
+from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.errors import DefinitionError, SwarmError
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.output import OutputType
 
 _QUOTES = '"""'
+_EXPECTED = "a message or a script"
 _ESCAPED = ("\\#", "\\/", '\\"', "\\\\")
 
 
@@ -46,33 +53,69 @@ class Script:
                 raise UsageError(f"{self.name}, line {step.line}: {error}") from error
 
 
-def ask_once(words: list[str], limit: int) -> Script:
-    """Return one question: ``words``, then what is piped in, up to ``limit`` bytes. Raises UsageError."""
+def ask_once(words: list[str], files: list[str], limit: int) -> Script:
+    """Return one question: ``words``, then what is piped in, then ``files``; up to ``limit`` bytes. Raises UsageError.
+
+    ``files`` are paths or patterns; with ``-`` among them, what is piped in is one of the files.
+    """
     parts = [" ".join(words)]
-    if not words or not sys.stdin.isatty():
+    if "-" not in files and (not (words or files) or not sys.stdin.isatty()):
         # A standard input that cannot be read, such as a folder, adds nothing.
         with suppress(OSError):
-            parts.append(_decoded(_read_stdin("a question", limit), "standard input"))
-    question = "\n\n".join(part.strip() for part in parts if part.strip())
+            parts.append(decode(read_stdin("a question", limit), STDIN))
+    question = _attach(words, "\n\n".join(part.strip() for part in parts if part.strip()), files, limit)
     if not question:
         raise UsageError("nothing to ask: give a PROMPT, or pipe one in")
     return Script([Step(question)])
 
 
-def find_script(words: list[str], path: Path | None, limit: int) -> Script:
-    """Return the message ``words`` or the script in ``path``, up to ``limit`` bytes; ``-`` is standard input.
+def find_script(words: list[str], path: Path | None, files: list[str], limit: int) -> Script:
+    """Return the message ``words`` with ``files``, or the script in ``path``, up to ``limit`` bytes.
 
-    Raises UsageError.
+    ``files`` are paths or patterns; ``-`` is standard input. Raises UsageError.
     """
-    if bool(words) == (path is not None):
+    if path is not None and files:
+        raise UsageError("--file and --script together: in a script, /file PATH QUESTION sends a file")
+    if bool(words or files) == (path is not None):
         problem = "a PROMPT and --script together" if words else "nothing to send"
         raise UsageError(f"{problem}: give a PROMPT, - to read it from standard input, or --script FILE; one of them")
     if path is not None:
-        return read_script(*_read_text(path, limit))
-    text = _read_text(Path("-"), limit)[0] if words == ["-"] else " ".join(words)
-    if not text.strip():
+        return read_script(*read_text(path, limit, expected=_EXPECTED))
+    text = read_text(Path("-"), limit, expected=_EXPECTED)[0] if words == ["-"] else " ".join(words)
+    message = _attach(words, text.strip(), files, limit)
+    if not message:
         raise UsageError("nothing to send: the message is empty")
-    return Script([Step(text.strip())])
+    return Script([Step(message)])
+
+
+def _attach(words: list[str], text: str, files: list[str], limit: int) -> str:
+    """Return ``text`` with ``files``. Raises UsageError, also if one of ``words`` was meant to be a file.
+
+    A shell makes ``-f a.md b.md`` of ``-f *.md``.
+    """
+    if not files:
+        return text
+    paths = expand(files)
+    if stray := next((word for word in words if Path(word).suffix and Path(word).is_file()), None):
+        raise UsageError(f"{stray!r} is a file: give each file its own -f, or quote a pattern, as in -f '*.md'")
+    return with_files(text, paths, limit)[0]
+
+
+def read_schema(path: Path, limit: int) -> "OutputType":
+    """Return the type of answers that the JSON schema in ``path`` describes. Raises UsageError."""
+    from swarmchat.swarm.tools.output import output_type
+
+    text, name = read_text(path, limit, expected="a JSON schema")
+    try:
+        schema = decode_json(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is not JSON ({error}): expected a JSON schema") from error
+    if not isinstance(schema, dict):
+        raise UsageError(f'{name} holds {text.strip()[:60]}: expected a JSON schema, such as {{"type": "object"}}')
+    try:
+        return output_type(schema)
+    except DefinitionError as error:
+        raise UsageError(f"{name}: {error}") from error
 
 
 def read_script(text: str, name: str) -> Script:
@@ -118,47 +161,3 @@ def _quoted_lines(first: str, number: int, lines: Iterator[tuple[int, str]], nam
             return [*message, last] if last else message
         message.append(line)
     raise UsageError(f"{name}, line {number}: the message that begins here has no {_QUOTES} at its end")
-
-
-def _read_text(path: Path, limit: int) -> tuple[str, str]:
-    """Return the text of a file or of standard input, and its name for errors. Raises UsageError."""
-    name = "standard input" if str(path) == "-" else str(path)
-    try:
-        if str(path) == "-":
-            data = _read_stdin("a message or a script", limit)
-        else:
-            with path.open("rb") as file:
-                data = _read_bounded(file, name, limit)
-        return _decoded(data, name), name
-    except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror or error}") from error
-
-
-def _decoded(data: bytes, name: str) -> str:
-    """Return ``data``, which is from ``name``, as text. Raises UsageError."""
-    try:
-        return decode_text(data)
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        problem = f"{name}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8 text"
-        raise UsageError(f"{problem}: convert it to UTF-8, or leave it out") from error
-
-
-def _read_stdin(expected: str, limit: int) -> bytes:
-    """Return all of standard input, up to ``limit`` bytes; at a terminal, ask for ``expected``.
-
-    Raises OSError and UsageError.
-    """
-    if sys.stdin.isatty() and sys.stderr is not None:
-        print(f"type {expected}, and Ctrl-D at the beginning of a line to send it", file=sys.stderr, flush=True)
-    return _read_bounded(sys.stdin.buffer, "standard input", limit)
-
-
-def _read_bounded(file: BinaryIO, name: str, limit: int) -> bytes:
-    """Return what is left of ``file``. Raises UsageError if it is more than ``limit`` bytes."""
-    data = file.read(limit + 1)
-    if len(data) > limit:
-        raise UsageError(
-            f"{name} has more than the {limit:,} bytes that max_input allows: send less, or raise max_input"
-        )
-    return data

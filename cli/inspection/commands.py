@@ -31,11 +31,12 @@ def run_on_reader(flags: options.Flags, work: "Callable[[StoreReader], Awaitable
     run_and_exit(run)
 
 
-@options.settings(*options.STORE)
+@options.settings("shared", *options.STORE)
 def state(
     name: Annotated[str | None, typer.Argument(help="State; default: all states.")] = None,
     session: options.OtherSession = None,
     clear: Annotated[bool, typer.Option("--clear", help="Reset it to its default.")] = False,
+    shared: Annotated[bool, typer.Option("--shared", help="The states that all sessions and clients share.")] = False,
     *,
     flags: options.Flags,
     as_json: options.Json = False,
@@ -46,12 +47,14 @@ def state(
         from swarmchat.backends import Delete
         from swarmchat.swarm.persistence import keys
 
-        info = await reader.session(session)
-        states = await reader.values(keys.session_states(reader.client, info.id))
-        selected = _select(states, name, f"state of session {info.name!r}")
+        if shared:
+            prefix, whose = keys.shared_states(), "shared state"
+        else:
+            info = await reader.session(session)
+            prefix, whose = keys.session_states(reader.client, info.id), f"state of session {info.name!r}"
+        selected = _select(await reader.values(prefix), name, whose)
         if clear:
-            state_keys = [keys.session_state(reader.client, info.id, each) for each in selected]
-            await reader.backend.commit(*map(Delete, state_keys))
+            await reader.backend.commit(*(Delete(prefix + keys.escape(each)) for each in selected))
         else:
             print_values(selected, as_json)
 

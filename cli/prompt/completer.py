@@ -1,4 +1,4 @@
-"""Tab completion at the prompt: slash commands that are of use now, and their arguments."""
+"""Tab completion at the prompt: slash commands that are of use now, their arguments, and files after ``@``."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
+from swarmchat.cli.attachments.paths import MENTION_START, folder_entries, mention
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, is_command
 from swarmchat.cli.terminal.sanitize import one_line
@@ -17,7 +18,7 @@ _SECONDS = 3.0
 
 
 class SlashCompleter(Completer):
-    """Completes slash commands of the chat. Calls ``on_done`` when all choices are known."""
+    """Completes slash commands of the chat, and mentions of files. Calls ``on_done`` when all choices are known."""
 
     def __init__(self, chat: ChatContext, on_done: Callable[[], None] = lambda: None) -> None:
         self._chat = chat
@@ -39,7 +40,11 @@ class SlashCompleter(Completer):
         """Yield the completions of the text before the cursor; none if they cannot be found out."""
         try:
             line = document.text_before_cursor
-            if "\n" in document.text or not is_command(line):
+            if not is_command(line):
+                for each in await self._mentions(line):
+                    yield each
+                return
+            if "\n" in document.text:
                 return
             name, space, argument = line[1:].partition(" ")
             typed = argument.lstrip() if space else line
@@ -49,6 +54,25 @@ class SlashCompleter(Completer):
                     yield Completion(text, -len(typed), display=shown, display_meta=meta)
         finally:
             self._on_done()
+
+    async def _mentions(self, text: str) -> list[Completion]:
+        """Complete the path of a file that ``text`` mentions at its end."""
+        match = MENTION_START.search(text)
+        if match is None:
+            return []
+        with suppress(OSError, RuntimeError, ValueError):
+            paths = await asyncio.to_thread(folder_entries, match[1].removeprefix('"'))
+            # After a folder the path goes on: its quotation mark stays open.
+            return [
+                Completion(
+                    mention(path).removesuffix('"') if path.endswith("/") else mention(path),
+                    -len(match[0]),
+                    display=one_line(path, _WIDTH),
+                )
+                for path in paths
+                if path.isprintable()
+            ]
+        return []
 
     def _commands(self) -> list[Choice]:
         from swarmchat.cli.slash.builtin import COMMANDS

@@ -12,6 +12,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.key_binding import KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
+from swarmchat.cli.attachments.paths import mention, pasted_file
 from swarmchat.cli.prompt.entry import Entered, Pastes, Queue, is_unfinished, without_quotes
 from swarmchat.cli.prompt.key_parser import pasted_text
 from swarmchat.cli.render.renderer import Renderer
@@ -110,11 +111,15 @@ class Editor:
         self._stop()
 
     def paste(self, event: KeyPressEvent) -> None:
-        """Insert the pasted text, folded if it is long."""
-        buffer = event.current_buffer
+        """Insert the pasted text, folded if it is long; the path of a file as a mention of it."""
+        buffer, pasted = event.current_buffer, pasted_text(event.data)
         if buffer.selection_state:
             buffer.cut_selection()
-        buffer.insert_text(self._pastes.fold(pasted_text(event.data), buffer.text))
+        if not is_command(buffer.text) and (path := pasted_file(pasted)):
+            before = buffer.document.char_before_cursor
+            buffer.insert_text(f"{' ' if before.strip() else ''}{mention(str(path))} ")
+        else:
+            buffer.insert_text(self._pastes.fold(pasted, buffer.text))
 
     def backspace(self, event: KeyPressEvent) -> None:
         """Delete the folded paste or the characters before the cursor."""

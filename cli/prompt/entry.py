@@ -4,6 +4,8 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
+from swarmchat.cli.attachments.paths import mentioned
+
 _UNFOLDED_LINES = 20
 _UNFOLDED_CHARACTERS = 5000
 """A paste with more lines or characters is folded."""
@@ -43,19 +45,23 @@ class Queue(deque[Entered]):
 
 
 class Pastes:
-    """Long pastes: each is shown at the prompt as a mark such as ``[paste 214 lines]``, and sent in full."""
+    """Long pastes: each is shown at the prompt as a mark such as ``[paste 214 lines]``, and sent in full.
+
+    Those that mention a file are shown so as well: a mark attaches nothing.
+    """
 
     def __init__(self) -> None:
         self._by_mark: dict[str, str] = {}
 
     def fold(self, pasted: str, text: str) -> str:
-        """Return what to insert into ``text`` for ``pasted``: itself, or a mark if it is long."""
+        """Return what to insert into ``text`` for ``pasted``: itself, or a mark."""
         # Some terminals send the line ends of the source, others those of the Enter key.
         pasted = pasted.replace("\r\n", "\n").replace("\r", "\n")
         lines = pasted.count("\n") + (not pasted.endswith("\n"))
-        if lines <= _UNFOLDED_LINES and len(pasted) <= _UNFOLDED_CHARACTERS:
+        is_long = lines > _UNFOLDED_LINES or len(pasted) > _UNFOLDED_CHARACTERS
+        if not is_long and not mentioned(pasted):
             return pasted
-        size = f"{lines:,} lines" if lines > _UNFOLDED_LINES else f"{len(pasted):,} characters"
+        size = f"{lines:,} lines" if lines > 1 else f"{len(pasted):,} characters"
         mark, number = f"[paste {size}]", 1
         # The user may have typed the mark's very words.
         while mark in text or self._by_mark.get(mark, pasted) != pasted:

@@ -55,6 +55,18 @@ class TextOutput(Output):
         self._is_first = False
 
 
+class JsonLinesOutput(Output):
+    """Prints each answer of a given type as a line of JSON, and nothing else."""
+
+    def show(self, event: events.Event) -> None:
+        """Print the value, once it is whole and checked."""
+        super().show(event)
+        if isinstance(event, events.TurnEnded) and event.finish != "refused":
+            self.renderer.write_data(
+                json.dumps(as_json(event.output), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+            )
+
+
 class JsonOutput(Output):
     """Prints one JSON document at the end of the run, however it ended."""
 
@@ -66,7 +78,8 @@ class JsonOutput(Output):
         """Add a turn."""
         about = {"turn": None, "line": line, "question": question, "agent": None, "answer": ""}
         lists: dict[str, Any] = {"tools": [], "handoffs": [], "rescues": [], "refused": None}
-        end = {"tokens": None, "usage": None, "finish": None, "recovered": True, "undone": False, "error": None}
+        end = {"tokens": None, "usage": None, "finish": None, "recovered": True, "undone": False}
+        end |= {"output": None, "error": None}
         self._turns.append({**about, **lists, **end})
 
     def show(self, event: events.Event) -> None:
@@ -90,6 +103,8 @@ class JsonOutput(Output):
                 # The last answer alone; the text so far is that of all agents of the turn.
                 turn |= {"answer": event.text, "finish": event.finish, "recovered": event.recovered}
                 turn |= {"tokens": event.context_tokens, "usage": event.usage and dict(event.usage)}
+                if event.output is not None:
+                    turn["output"] = as_json(event.output)
 
     def end_turn(self, turn: int | None, agent: str, error: BaseException | None) -> None:
         """Add how the turn ended."""
@@ -128,6 +143,13 @@ class LogOutput(Output):
 
 OUTPUTS: dict[str, Callable[[], Output]] = {"text": TextOutput, "json": JsonOutput, "jsonl": LogOutput}
 """The output formats by name."""
+
+
+def as_json(value: Any) -> Any:
+    """Return ``value``, an answer of a given type, as JSON values."""
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value, fallback=str)
 
 
 def _error_as_json(error: BaseException | None) -> dict[str, Any] | None:

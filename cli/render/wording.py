@@ -1,7 +1,6 @@
 """The one-line remarks that describe the events of a turn."""
 
 from swarmchat.cli.terminal.sanitize import one_line
-from swarmchat.swarm.agents.agent import BACK, PREFIX
 from swarmchat.swarm.conversation import events
 
 _NAME = 60
@@ -16,6 +15,7 @@ _REPAIRED = {
     "bad_arguments": "repaired",
     "control_tokens": "removed control tokens",
     "repetition": "cut off an answer that repeated itself",
+    "bad_output": "took the JSON out of the answer",
 }
 _FAULTS = {
     "unknown_tool": "the model called an unknown tool",
@@ -27,6 +27,7 @@ _FAULTS = {
     "repetition": "the answer is a repetition",
     "empty": "the model answered with nothing",
     "rejected": "the answer was not accepted",
+    "bad_output": "the answer is not of the type that was asked for",
 }
 _STEPS = {
     "feedback": "told the model",
@@ -76,9 +77,6 @@ def _ban(banned: bool, until: str | None) -> str:
 
 
 def _call_remark(event: events.ToolFinished, chat: bool) -> str:
-    if event.status == "ok" and (event.name.startswith(PREFIX) or event.name == BACK):
-        # HandedOver follows, and its remark says it.
-        return ""
     agent, tool, arguments = (one_line(text, _NAME) for text in (event.agent, event.name, event.arguments))
     call = f"{agent} · {tool}({arguments})  {event.status}"
     if event.status == "denied":

@@ -14,6 +14,7 @@ from swarmchat.swarm.importers.record_builder import moment_of
 from swarmchat.swarm.models.scripted import word_pieces
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.files import read_conversations
+from swarmchat.swarm.replay.script import is_handoff
 
 _LONGEST_PAUSE = 3.0
 """Seconds; longer recorded pauses are cut to this."""
@@ -72,6 +73,8 @@ class _Player:
                 name, arguments = self._calls.get(str(record.message.get("tool_call_id")), unknown_call)
                 status, ms = str(data.get("status", "ok")), data.get("ms", 0)
                 seconds = ms / 1000 if isinstance(ms, int) else 0.0
+                if status == "ok" and is_handoff(name):
+                    return
                 show(events.ToolFinished(name, arguments, status, text_of(record.message), self._agent, seconds))
             case "handoff":
                 self._agent = str(data.get("to"))

@@ -236,7 +236,7 @@ def make_swarm(settings: Settings) -> Swarm:
             )
         return _with_embedder(load_swarm(settings.swarm, Path.cwd()), settings)
     prompt = DEFAULT_PROMPT if settings.system is None else settings.system
-    return Swarm(DEFAULT_SWARM.name, [Agent(DEFAULT_SWARM.default, prompt)])
+    return Swarm(DEFAULT_SWARM.name, [Agent(DEFAULT_SWARM.initial, prompt)])
 
 
 def session_settings(settings: Settings) -> SessionSettings:

@@ -4,7 +4,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator
 
-from swarmchat.cli.slash import context, screen, sessions, settings, swarm, turns  # noqa: F401 - registers commands
+from swarmchat.cli.slash import context, files, screen, sessions, settings, swarm, turns  # noqa: F401 - registers commands
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import (
     COMMANDS,
@@ -21,7 +21,7 @@ from swarmchat.cli.terminal.sanitize import one_line
 __all__ = ["COMMANDS", "TOPICS", "LeaveChat", "find_command", "is_command", "parse_command", "run_command"]
 
 TOPICS = {
-    "conversation": "retry edit undo redo copy reset help exit",
+    "conversation": "retry edit undo redo file copy reset help exit",
     "sessions": "new resume sessions history search rename session fork export import",
     "model and settings": "model set approve theme doctor debug clear",
     "context window": "context tokens compact pin unpin",

@@ -1,7 +1,5 @@
 """Slash commands about sessions: start, list, resume, rename, copy, search, export and import them."""
 
-import asyncio
-import os
 import random
 import re
 from datetime import UTC, datetime
@@ -10,6 +8,7 @@ from pathlib import Path
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings.store import matching_session
 from swarmchat.cli.slash.chat_context import ChatContext
+from swarmchat.cli.slash.files import file_choices
 from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.cli.terminal.printing import duration
 from swarmchat.cli.terminal.sanitize import one_line
@@ -31,8 +30,6 @@ _FORMATS = {".jsonl": "jsonl", ".json": "openai", ".md": "markdown", ".html": "h
 """The format of an export, by the suffix of the file's name."""
 _MAX_SESSIONS = 20
 """Maximum number of sessions to list."""
-_MAX_FILES = 500
-"""Maximum number of entries of a folder to offer."""
 _NAME, _LINE = 30, 100
 """Columns of a session's name, and of a text from it."""
 
@@ -53,26 +50,9 @@ async def _current_name(chat: ChatContext, typed: str) -> list[Choice]:
     return [(chat.session.info.name, "the current name")]
 
 
-async def _files(chat: ChatContext, typed: str) -> list[Choice]:
-    return await asyncio.to_thread(_entries, typed)
-
-
 async def _export_files(chat: ChatContext, typed: str) -> list[Choice]:
     overwrite = typed[: len(typed) - len(typed.removeprefix("!").lstrip())]
-    return [(overwrite + name, about) for name, about in await _files(chat, typed.removeprefix(overwrite))]
-
-
-def _entries(typed: str) -> list[Choice]:
-    """Return the entries of the folder in the path ``typed``; hidden ones only after a dot."""
-    folder, start = os.path.split(typed)
-    entries: list[Choice] = []
-    with os.scandir(Path(folder or ".").expanduser()) as scan:
-        for entry in scan:
-            if entry.name.startswith(start) and (start or not entry.name.startswith(".")):
-                entries.append((os.path.join(folder, entry.name) + ("/" if entry.is_dir() else ""), ""))
-            if len(entries) == _MAX_FILES:
-                break
-    return sorted(entries)
+    return [(overwrite + name, about) for name, about in await file_choices(chat, typed.removeprefix(overwrite))]
 
 
 def _is_stored(chat: ChatContext) -> bool:
@@ -215,7 +195,7 @@ async def _export(chat: ChatContext, argument: str) -> CommandResult:
     return CommandResult(remark=f"wrote {path}: {form}, {path.stat().st_size:,} bytes")
 
 
-@Command("import", "import sessions from a file: our logs, message lists, llm or Codex", "FILE", completes=_files)
+@Command("import", "import sessions from a file: our logs, message lists, llm or Codex", "FILE", completes=file_choices)
 async def _import(chat: ChatContext, argument: str) -> CommandResult:
     from swarmchat.swarm.archive.writer import SessionWriter
     from swarmchat.swarm.importers.detect import open_transcript

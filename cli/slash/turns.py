@@ -24,7 +24,7 @@ def has_turns(chat: ChatContext) -> bool:
 
 async def read_timeline(session: Session) -> Timeline:
     """Read the turns of ``session``, with those that are not stored yet."""
-    timeline, stored = Timeline(session.swarm.default), 0
+    timeline, stored = Timeline(session.swarm.initial), 0
     async for record in read_records(session.backend, session.info):
         timeline.take(record)
         stored = record.seq + 1

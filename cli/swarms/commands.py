@@ -34,7 +34,7 @@ def list_agents(*, flags: options.Flags, as_json: options.Json = False) -> None:
             print_json([_fields(swarm, agent) for agent in swarm.agents])
             return
         for agent in swarm.agents:
-            print(f"{'*' if agent.name == swarm.default else ' '} {_head(agent)}")
+            print(f"{'*' if agent.name == swarm.initial else ' '} {_head(agent)}")
             tools = [tool.name for tool in agent.own_tools]
             for kind, names in {"tools": tools, "handoffs": agent.targets}.items():
                 if names:
@@ -217,7 +217,7 @@ def _fields(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
     """Return what JSON tells about ``agent``."""
     return {
         "name": agent.name,
-        "default": agent.name == swarm.default,
+        "default": agent.name == swarm.initial,
         "description": agent.description,
         "tools": [tool.name for tool in agent.own_tools],
         "handoffs": list(agent.targets),

@@ -18,8 +18,8 @@ def tool_line(function: Mapping[str, Any]) -> str:
 
 def as_tree(swarm: Swarm) -> str:
     """Return the handoffs as a tree from the default agent; ``↑`` marks an agent that is in it already."""
-    lines = [swarm.default]
-    seen = {swarm.default}
+    lines = [swarm.initial]
+    seen = {swarm.initial}
 
     def add_targets(name: str, indent: str) -> None:
         targets = list(swarm.agent(name).targets)
@@ -31,10 +31,10 @@ def as_tree(swarm: Swarm) -> str:
                 seen.add(target)
                 add_targets(target, indent + ("   " if last else "│  "))
 
-    add_targets(swarm.default, "")
+    add_targets(swarm.initial, "")
     unreachable = [agent.name for agent in swarm.agents if agent.name not in seen]
     if unreachable:
-        lines.append(f"not reachable from {swarm.default}: {', '.join(unreachable)}")
+        lines.append(f"not reachable from {swarm.initial}: {', '.join(unreachable)}")
     return "\n".join(lines)
 
 
@@ -44,6 +44,6 @@ def as_mermaid(swarm: Swarm) -> str:
     ids = {agent.name: f"agent{number}" for number, agent in enumerate(swarm.agents)}
     lines = ["flowchart LR"]
     for name, node in ids.items():
-        lines.append(f'    {node}(["{name}"])' if name == swarm.default else f'    {node}["{name}"]')
+        lines.append(f'    {node}(["{name}"])' if name == swarm.initial else f'    {node}["{name}"]')
     lines += [f"    {ids[agent.name]} --> {ids[target]}" for agent in swarm.agents for target in agent.targets]
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.names import check_name, nearest, portable_name
+from swarmchat.swarm.common.names import OUTPUT_TOOL, check_name, name_of, nearest, portable_name
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.primitives.navigation import Navigation
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.embeddings import Embedder
     from swarmchat.swarm.storage.storage import Storage
     from swarmchat.swarm.tools.context import Context
+    from swarmchat.swarm.tools.output import OutputType
     from swarmchat.swarm.tools.tool import Tool
 
 PREFIX = "transfer_to_"
@@ -54,6 +55,8 @@ class Agent:
     validate: Callable[[str], str | Awaitable[str | None] | None] | None = None
     """Called with each answer before the user sees it; returns the problem if the answer is not acceptable. Answers
     do not stream then."""
+    output: Any = None
+    """The type of its answers: one that pydantic knows, or a JSON schema. ``None``: text."""
 
     def __post_init__(self) -> None:
         # With transfer_to_ before it, it is the name of a tool.
@@ -64,9 +67,11 @@ class Agent:
             from swarmchat.swarm.tools.tool import as_tool
 
             object.__setattr__(self, "tools", tuple(as_tool(function) for function in self.tools))
-        object.__setattr__(
-            self, "handoffs", tuple(each if isinstance(each, str) else each.name for each in self.handoffs)
-        )
+        if self.output is not None:
+            from swarmchat.swarm.tools.output import output_type
+
+            object.__setattr__(self, "output", output_type(self.output))
+        object.__setattr__(self, "handoffs", tuple(map(name_of, self.handoffs)))
         if duplicates := _duplicates(portable_name(tool.name) for tool in self.own_tools):
             name = min(duplicates)
             names = sorted({tool.name for tool in self.own_tools if portable_name(tool.name) == name} - {name})
@@ -77,6 +82,12 @@ class Agent:
     def own_tools(self) -> tuple["Tool", ...]:
         """The tools of the agent, without handoffs."""
         return tuple(self.tools)  # type: ignore[arg-type]  # __post_init__ has made tools of the functions
+
+    @property
+    def output_type(self) -> "OutputType | None":
+        """The type of its answers; ``None`` for text."""
+        kind: OutputType | None = self.output
+        return kind
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -103,8 +114,8 @@ class Swarm:
 
     name: str
     agents: Sequence[Agent]
-    default: str = ""
-    """The agent that a session starts with. Empty: the first one."""
+    default: "Agent | str" = ""
+    """The agent that a session starts with, or its name. Empty: the first one."""
     policies: Sequence["Policy"] = ()
     states: Sequence["State[Any]"] = ()
     storages: Sequence["Storage[Any]"] = ()
@@ -120,18 +131,23 @@ class Swarm:
     def __post_init__(self) -> None:
         if not self.agents:
             raise DefinitionError(f"swarm {self.name!r} has no agents: define at least one")
-        if not self.default:
-            object.__setattr__(self, "default", self.agents[0].name)
+        object.__setattr__(self, "default", name_of(self.default or self.agents[0]))
         for parts in _PARTS.values():
             if duplicates := _duplicates(part.name for part in getattr(self, parts)):
                 raise DefinitionError(f"swarm {self.name!r}: two of its {parts} are named {min(duplicates)!r}")
-        if self.default not in self.names:
+        if self.initial not in self.names:
             raise DefinitionError(
-                f"swarm {self.name!r}: the default is {self.default!r}, but there is no such agent; "
-                f"{nearest(self.default, self.names)}"
+                f"swarm {self.name!r}: the default is {self.initial!r}, but there is no such agent; "
+                f"{nearest(self.initial, self.names)}"
             )
+        self._check_computed()
         for agent in self.agents:
             self._check_handoffs(agent)
+
+    @property
+    def initial(self) -> str:
+        """The name of the agent that a session starts with."""
+        return name_of(self.default)
 
     @property
     def names(self) -> frozenset[str]:
@@ -156,6 +172,20 @@ class Swarm:
         names = [part.name for part in getattr(self, _PARTS[kind])]
         return DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, names)}")
 
+    def _check_computed(self) -> None:
+        """Check that computed states name stored states, or computed ones that are declared before them."""
+        known = [state.name for state in self.states if state.compute is None]
+        for state in self.states:
+            if state.compute is None:
+                continue
+            for name in state.of:
+                if name not in known:
+                    raise DefinitionError(
+                        f"swarm {self.name!r}: the state {state.name!r} is computed of {name!r}, which is not among "
+                        f"its states, or only after it; {nearest(name, known)}"
+                    )
+            known.append(state.name)
+
     def _check_handoffs(self, agent: Agent) -> None:
         own = {portable_name(tool.name) for tool in agent.own_tools}
         for target in agent.targets:
@@ -171,6 +201,10 @@ class Swarm:
                 raise DefinitionError(
                     f"agent {agent.name!r}: the tool name {name!r} is reserved for a handoff: rename the tool"
                 )
+        if OUTPUT_TOOL in own:
+            raise DefinitionError(
+                f"agent {agent.name!r}: the tool name {OUTPUT_TOOL!r} is reserved for typed answers: rename the tool"
+            )
 
 
 def _duplicates(names: Iterable[str]) -> set[str]:

@@ -33,7 +33,8 @@ class Fault:
     """Why an answer cannot be used as it is."""
 
     cause: str
-    """unknown_tool, bad_arguments, repeated_call, handoff_loop, request_limit, empty, repetition, or rejected."""
+    """unknown_tool, bad_arguments, repeated_call, handoff_loop, request_limit, empty, repetition, rejected, or
+    bad_output."""
     detail: str
     """What is wrong, in one line."""
     told: str

@@ -121,7 +121,7 @@ class _Check:
             return
         reached: set[str] = set()
         by_tools = [name for source in self._sources for _, method, name in source.names if method == "handoff"]
-        pending = [self._swarm.default, *(name for name in by_tools if name in self._swarm.names)]
+        pending = [self._swarm.initial, *(name for name in by_tools if name in self._swarm.names)]
         while pending:
             name = pending.pop()
             if name not in reached:
@@ -129,7 +129,7 @@ class _Check:
                 pending += self._swarm.agent(name).targets
         for agent in self._swarm.agents:
             if agent.name not in reached:
-                problem = f"no handoff leads to it from {self._swarm.default}"
+                problem = f"no handoff leads to it from {self._swarm.initial}"
                 yield Finding("warning", f"agent {agent.name}", problem, "add it to the handoffs of another agent")
 
     def unused_tools(self) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ _AGENT = {
     **dict.fromkeys(("tools", "handoffs", "system"), list),
     "parameters": dict,
     "max_tool_calls": int,
+    "output": (str, dict),
 }
 _POLICY = {
     **dict.fromkeys(("reject_input", "reject_output"), (str, list)),
@@ -38,7 +39,7 @@ _POLICY = {
     "ban_for": (int, float),
     "message": str,
 }
-_STATE = {"default": object, "type": str}
+_STATE = {"default": object, "type": str, "shared": bool}
 _STORAGE = {"items": list, "index": (str, list), "shared": bool}
 _DEMO = {"pattern": str, "call": str, "arguments": dict, "reply": str, "say": str, "leak": bool}
 
@@ -103,12 +104,17 @@ class _Reader:
         tools = [self._tool(f"agents.{name}.tools", tool) for tool in fields.pop("tools", ())]
         if "validate" in fields:
             fields["validate"] = self._named(f"agents.{name}.validate", fields["validate"], callable)
+        if isinstance(fields.get("output"), str):
+            fields["output"] = self._named(
+                f"agents.{name}.output", fields["output"], lambda value: isinstance(value, type)
+            )
         return Agent(name, tools=tools, **fields)
 
     def _tool(self, where: str, name: object) -> Tool:
         return as_tool(self._named(where, name, lambda value: callable(value) or isinstance(value, Tool)))
 
     def _state(self, name: str, fields: Mapping[str, Any]) -> State[Any]:
+        shared = fields.get("shared", False)
         if "type" in fields:
             cls = self._named(f"states.{name}.type", fields["type"], lambda value: isinstance(value, type))
             default = fields.get("default")
@@ -116,10 +122,10 @@ class _Reader:
                 default = cls(**default) if isinstance(default, dict) else default
             except (TypeError, ValueError) as error:
                 raise DefinitionError(f"states.{name}.default does not fit {fields['type']}: {error}") from error
-            return State(name, default=cls if default is None else default, type=cls)
+            return State(name, default=cls if default is None else default, type=cls, shared=shared)
         if "default" not in fields:
             raise DefinitionError(f"states.{name} has no default: add one, or a type from {self._tools_path.name}")
-        return State(name, default=fields["default"])
+        return State(name, default=fields["default"], shared=shared)
 
     def _storage(self, name: str, fields: Mapping[str, Any]) -> Storage[Any]:
         index = fields.get("index")

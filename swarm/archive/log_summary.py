@@ -8,6 +8,7 @@ from typing import Any
 
 from swarmchat.backends import Backend, Put, Write
 from swarmchat.swarm.common.encoding import clean_text, encode_json
+from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -60,7 +61,7 @@ class LogSummary:
         elif record.type == "rescue":
             self._rescues += 1
         elif record.type == "user":
-            self._titled = self._titled.with_title(clean_text(str(record.message.get("content", ""))))
+            self._titled = self._titled.with_title(clean_text(text_of(record.message)))
         else:
             self.state = self.state.after(record)
 

@@ -5,8 +5,25 @@ import hashlib
 import random
 import re
 from collections.abc import Iterable
+from typing import Protocol
 
 from swarmchat.swarm.errors import DefinitionError
+
+OUTPUT_TOOL = "final_answer"
+"""The tool that a model calls with an answer of a given type; no tool of an agent may have this name."""
+
+
+class Named(Protocol):
+    """A part of a swarm: an agent, a state, a storage."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
+
+def name_of(part: Named | str) -> str:
+    """Return the name of a part of a swarm, which may be given by its name alone."""
+    return part if isinstance(part, str) else part.name
 
 
 def check_name(kind: str, name: str, longest: int) -> None:

@@ -35,6 +35,7 @@ from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.tools.output import OutputType
     from swarmchat.swarm.tools.tool import Tool
 
 ToolRunner = Callable[["Tool", Context, dict[str, object], Outcome], Awaitable[str]]
@@ -58,8 +59,9 @@ class Conversation:
         clock: Callable[[], datetime],
         deps: object = None,
     ) -> None:
+        own_states = [state for state in swarm.states if not state.shared]
         companions = [keys.session_swarm(info.client, info.id)]
-        companions += [keys.session_state(info.client, info.id, state.name) for state in swarm.states]
+        companions += [keys.session_state(info.client, info.id, state.name) for state in own_states]
         self.journal = Journal(backend, info, settings.lifetimes, settings.lease, clock, companions)
         self.backend = backend
         self.swarm = swarm
@@ -70,8 +72,8 @@ class Conversation:
         self.run_tool: ToolRunner = lambda tool, ctx, arguments, outcome: tool.run(ctx, arguments)
         """Runs a tool call and returns its result; a replay repeats the recorded one instead."""
         self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id)
-        self.navigation = Navigation(swarm.default)
-        self.view = View(self.journal.log, swarm.default)
+        self.navigation = Navigation(swarm.initial)
+        self.view = View(self.journal.log, swarm.initial)
         """The part of the log that the active agent sees."""
         self.last_request: ModelRequest | None = None
         """The last request that this process made."""
@@ -267,15 +269,20 @@ class Conversation:
         *,
         tail: Sequence[Mapping[str, Any]] = (),
         shrink_to: int | None = None,
+        output: "OutputType | None" = None,
     ) -> RequestContext:
         """Return the context for the next request, as if ``pending`` were stored; ``tail`` ends it.
 
+        ``output`` is the type of the answer if not the agent's; its schema counts as a tool that is offered.
         ``shrink_to`` lowers the context window of this session from now on. Raises OverBudget, and leaves the window
         as it was, when what must be sent does not fit.
         """
         if toolset is None:
             toolset = await self.toolset()
-        handoffs = handoff_definitions(self.swarm, self.agent, self.navigation)
+        tools: list[Mapping[str, Any]] = [*toolset.definitions]
+        tools += handoff_definitions(self.swarm, self.agent, self.navigation)
+        if (kind := output or self.agent.output_type) is not None:
+            tools.append(kind.definition)
         window = self.view.window
         self.view.window = window if shrink_to is None else shrink_to
         try:
@@ -283,7 +290,7 @@ class Conversation:
                 self.budget,
                 self.model.name,
                 system=await self.agent.system_messages(self.tool_context()),
-                tools=[*toolset.definitions, *handoffs],
+                tools=tools,
                 pending=[*self.journal.unsaved, *pending],
                 tail=tail,
             )
@@ -291,14 +298,20 @@ class Conversation:
             self.view.window = window
             raise
 
-    def request(self, context: RequestContext, parameters: Mapping[str, Any]) -> ModelRequest:
+    def request(
+        self, context: RequestContext, parameters: Mapping[str, Any], output: "OutputType | None" = None
+    ) -> ModelRequest:
         """Return the request that sends ``context``; ``parameters`` override those of agent and settings."""
+        kind, tools = output or self.agent.output_type, tuple(context.tools)
         parameters = {**self.settings.parameters, **self.agent.parameters, **parameters}
+        if kind is not None:
+            # The schema is the last of the tools: how it is sent is up to the model.
+            parameters, tools = {**parameters, "response_format": kind.response_format}, tools[:-1]
         before = MessageDigest() if self.last_request is None else self.last_request.conversation
         self.last_request = ModelRequest(
             self.model.name,
             context.messages,
-            tuple(context.tools),
+            tools,
             parameters,
             context.system,
             echoes=context.echoes,
@@ -376,8 +389,8 @@ class Conversation:
         """Read the navigation from the store; replace an agent that the swarm does not have by the default one."""
         # A handoff may be among the unsaved changes.
         primitives = self.primitives.staging(self.journal.unsaved_changes)
-        stored = await primitives.navigation.get(self.swarm.default)
-        healed = stored.healed(self.swarm.names, self.swarm.default)
+        stored = await primitives.navigation.get(self.swarm.initial)
+        healed = stored.healed(self.swarm.names, self.swarm.initial)
         self.switch(healed)
         self.view.rebuild()
         if healed.active != stored.active:

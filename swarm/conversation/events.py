@@ -22,6 +22,14 @@ class ReasoningDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputDelta:
+    """What has come so far of an answer of a given type: JSON values, not checked yet."""
+
+    value: Any
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retrying:
     """The model could not be reached; the request is sent again in ``seconds``."""
 
@@ -51,7 +59,7 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool call has its result."""
+    """A tool call has its result; also a handoff that was refused."""
 
     name: str
     arguments: str
@@ -129,11 +137,14 @@ class TurnEnded:
     """The number of rescue steps taken."""
     recovered: bool = True
     """False if the answer is only the placeholder."""
+    output: Any = None
+    """The answer as a value of the type that was asked for; ``None`` if none was."""
 
 
 Event = (
     TextDelta
     | ReasoningDelta
+    | OutputDelta
     | Retrying
     | Rotated
     | ToolStarted

@@ -2,18 +2,21 @@
 
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from swarmchat.backends import Backend
 from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Store
 from swarmchat.swarm.primitives.memory import PersistMemory
 from swarmchat.swarm.primitives.navigation import PersistSwarm
 from swarmchat.swarm.primitives.policy import PersistPolicy
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.primitives.state import PersistState
-    from swarmchat.swarm.storage.storage import PersistStorage
+    from swarmchat.swarm.primitives.state import PersistState, State
+    from swarmchat.swarm.storage.storage import PersistStorage, Storage
+
+_T = TypeVar("_T")
 
 
 class Primitives:
@@ -46,18 +49,32 @@ class Primitives:
         """The active agent and the way back."""
         return PersistSwarm(self._store, self._client, self._session)
 
-    def state(self, name: str) -> "PersistState[Any]":
-        """Return the state ``name``. Raises DefinitionError for one that the swarm does not declare."""
+    @overload
+    def state(self, state: "State[_T]") -> "PersistState[_T]": ...
+
+    @overload
+    def state(self, state: str) -> "PersistState[Any]": ...
+
+    def state(self, state: "State[Any] | str") -> "PersistState[Any]":
+        """Return the state with this definition or name. Raises DefinitionError unless the swarm declares it."""
         from swarmchat.swarm.primitives.state import PersistState
 
-        return PersistState(self._swarm.find("state", name), self._store, self._client, self._session)
+        definition = self._swarm.find("state", name_of(state))
+        return PersistState(definition, self._store, self._client, self._session, self.state)
 
-    def storage(self, name: str) -> "PersistStorage[Any]":
-        """Return the storage ``name``. Raises DefinitionError for one that the swarm does not declare."""
+    @overload
+    def storage(self, storage: "Storage[_T]") -> "PersistStorage[_T]": ...
+
+    @overload
+    def storage(self, storage: str) -> "PersistStorage[Any]": ...
+
+    def storage(self, storage: "Storage[Any] | str") -> "PersistStorage[Any]":
+        """Return the storage with this definition or name. Raises DefinitionError unless the swarm declares it."""
         from swarmchat.swarm.storage.embeddings import PersistEmbedding
         from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
         from swarmchat.swarm.storage.storage import PersistStorage
 
+        name = name_of(storage)
         if name not in self._storages:
             definition = self._swarm.find("storage", name)
             # Vectors are no changes of the tool: they are committed as soon as they are computed.

@@ -26,6 +26,7 @@ from swarmchat.swarm.providers.adaptations import (
 from swarmchat.swarm.providers.failures import AttemptError, error_object
 from swarmchat.swarm.providers.messages import MessageAdapter
 from swarmchat.swarm.providers.schemas import portable_tools
+from swarmchat.swarm.providers.structured import demands_output, instruction, output_form, with_output_form
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -179,7 +180,7 @@ class OpenAIModel:
         while True:
             started = False
             try:
-                async with aclosing(self._attempt(request)) as events:
+                async with aclosing(self._answering(request)) as events:
                     async for event in events:
                         if elsewhere is not None and not isinstance(event, Adapted):
                             elsewhere = None
@@ -207,6 +208,19 @@ class OpenAIModel:
                 retry = Retry(attempt, self._server.wait_before(attempt, failure), failure.retry_reason)
             yield retry
             await self._server.sleep(retry.seconds)
+
+    def _answering(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Return an attempt at ``request``, with an answer that is given as the call of a tool as text."""
+        if not demands_output(request.parameters):
+            return self._attempt(request)
+        from swarmchat.swarm.models.answer_tool import read_answer_tool
+
+        fields = {**request.parameters, **({"tools": request.tools} if request.tools else {})}
+
+        def expected() -> bool:
+            return output_form(self._adaptations(), fields, self.address) == "tool"
+
+        return read_answer_tool(self._attempt(request), expected)
 
     async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Send ``request`` once; again in another form if the server asks for one. Raises AttemptError."""
@@ -258,12 +272,15 @@ class OpenAIModel:
         fields: dict[str, Any] = {"tools": request.tools} if request.tools else {}
         fields |= {name: request.parameters[name] for name in sorted(request.parameters)}
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
-        fields = apply_adaptations(adaptations, fields)
+        form, plain = output_form(adaptations, fields, self.address), request.messages
+        echoes, count = request.echoes, request.instructions
+        if form == "prompt":
+            plain = (*plain[:count], instruction(fields), *plain[count:])
+            echoes = {index + (index >= count): echo for index, echo in echoes.items()}
+        fields = apply_adaptations(adaptations, with_output_form(form, fields))
         if tools := fields.get("tools"):
             fields["tools"] = portable_tools(tools, empty_parameters="empty-parameters" in adaptations)
-        messages = self._adapter.adapt(
-            request.messages, request.echoes, tools="tools" in fields, form=message_form(adaptations)
-        )
+        messages = self._adapter.adapt(plain, echoes, tools="tools" in fields, form=message_form(adaptations))
         try:
             return await client.post(
                 self._server.version_path + "/chat/completions",

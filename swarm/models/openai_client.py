@@ -23,7 +23,7 @@ from urllib.request import (  # type: ignore[attr-defined] # typeshed omits them
 )
 
 from swarmchat.swarm.common.bounds import MAX_ANSWER, MAX_ANSWER_TIME
-from swarmchat.swarm.errors import ConnectionSettingsError, ModelAuthError, ModelBusy, ModelError
+from swarmchat.swarm.errors import ConnectionSettingsError, ModelAuthError, ModelBusy, ModelError, NetworkForbidden
 from swarmchat.swarm.providers.failures import AttemptError, ServerErrors
 
 if TYPE_CHECKING:
@@ -82,6 +82,9 @@ class OpenAIServer:
     ``sleep`` waits between attempts. ``jitter`` returns a random part, 0 to 1, of the second half of a backoff. Raises
     ValueError unless ``base_url`` is an HTTP address.
     """
+
+    forbidden = False
+    """Whether no server may be asked: set in tests."""
 
     def __init__(
         self,
@@ -283,7 +286,15 @@ class OpenAIServer:
             await client.close()
 
     def check_key(self) -> None:
-        """Raise ModelAuthError if the key for OpenAI is missing, or if it cannot be sent in a header."""
+        """Raise ModelAuthError if the key for OpenAI is missing, or if it cannot be sent in a header.
+
+        Raises NetworkForbidden if no server may be asked.
+        """
+        if self.forbidden:
+            raise NetworkForbidden(
+                f"{self.errors.address} was about to be asked, but forbid_network_models() forbids it: use a "
+                "ScriptedModel in tests"
+            )
         key = self._api_key
         if key is None and urlsplit(self._base_url).hostname == urlsplit(OPENAI_URL).hostname:
             raise ModelAuthError(

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from swarmchat.swarm.errors import ScriptError
-from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk
+from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk, ToolCall
 
 Step: TypeAlias = (
-    "str | Answer | Exception | Sequence[ModelEvent | str | Exception] "
+    "str | Answer | ToolCall | Exception | Sequence[ModelEvent | ToolCall | str | Exception] "
     "| Callable[[ModelRequest], Step | Awaitable[Step]]"
 )
-"""The answer to one request: a text, an Answer, an error to raise, a list of events to stream, or a function, async or
-not, that takes the request and returns one of these."""
+"""The answer to one request: a text, a call, an Answer, an error to raise, a list of events to stream with calls, or a
+function, async or not, that takes the request and returns one of these."""
 
 
 def word_pieces(text: str) -> list[str]:
@@ -26,7 +26,7 @@ class ScriptedModel:
     """Answers each request with the next of ``steps``, and records it in ``requests``.
 
     Texts are streamed word by word. In a list of events, a str means a TextChunk, and an Exception is raised in its
-    place. If the list does not end with an Answer, one with its text is added.
+    place. If the list does not end with an Answer, one with its text and calls is added. A call without an id gets one.
     """
 
     def __init__(self, steps: Sequence[Step] = (), *, name: str = "scripted", context_window: int = 32_000) -> None:
@@ -78,23 +78,32 @@ class ScriptedModel:
             step = Answer(text=step)
         if isinstance(step, Exception):
             return [step]
+        if isinstance(step, ToolCall):
+            step = Answer(tool_calls=(step,))
         if isinstance(step, Answer):
             thoughts: list[ModelEvent] = [ReasoningChunk(piece) for piece in word_pieces(step.reasoning)]
             texts = [TextChunk(piece) for piece in word_pieces(step.text)]
             return [*thoughts, *texts, self._completed(step)]
         if not isinstance(step, Sequence):
-            raise ScriptError(f"{step!r} is not a step: expected a text, an Answer, an error or a list of events")
-        events = [TextChunk(event) if isinstance(event, str) else event for event in step]
+            raise ScriptError(f"{step!r} is not a step: expected a text, a call, an Answer, an error or a list")
+        calls = tuple(event for event in step if isinstance(event, ToolCall))
+        events = [
+            TextChunk(event) if isinstance(event, str) else event for event in step if not isinstance(event, ToolCall)
+        ]
         if not events or not isinstance(events[-1], (Answer, Exception)):
             text = "".join(event.text for event in events if isinstance(event, TextChunk))
             reasoning = "".join(event.text for event in events if isinstance(event, ReasoningChunk))
-            events.append(self._completed(Answer(text=text, reasoning=reasoning)))
+            events.append(self._completed(Answer(text, calls, reasoning=reasoning)))
         return list(events)
 
     def _completed(self, answer: Answer) -> Answer:
         """Return ``answer`` with the fields that a server fills in: the model's name and the finish reason."""
+        calls = [
+            call if call.id else replace(call, id=f"call_{len(self.requests)}_{number}")
+            for number, call in enumerate(answer.tool_calls, 1)
+        ]
         finish = "tool_calls" if answer.tool_calls and answer.finish == "stop" else answer.finish
-        return replace(answer, finish=finish, model=answer.model or self._name)
+        return replace(answer, tool_calls=tuple(calls), finish=finish, model=answer.model or self._name)
 
 
 def _shorten(step: Step) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from swarmchat.backends import Append, Backend, BackendError, ExpectLength, LeaseLost, LengthConflict, Touch, Write
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.heartbeat import Heartbeat
+from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
@@ -269,5 +270,5 @@ class Journal:
             if record.type == "rescue":
                 info = replace(info, rescues=info.rescues + 1)
             if record.type == "user":
-                info = info.with_title(str(record.message.get("content", "")))
+                info = info.with_title(text_of(record.message))
         return info

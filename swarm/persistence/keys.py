@@ -75,6 +75,16 @@ def session_state(client: str, session: str, name: str) -> str:
     return f"{session_states(client, session)}{escape(name)}"
 
 
+def shared_states() -> str:
+    """Return the prefix of the states that all clients share."""
+    return f"{owned(None)}state:"
+
+
+def shared_state(name: str) -> str:
+    """Return the key of a state that all clients share."""
+    return f"{shared_states()}{escape(name)}"
+
+
 def memory(client: str) -> str:
     """Return the key of the memory of a client."""
     return f"{owned(client)}memory"

@@ -1,12 +1,19 @@
-"""States of a session: typed values, such as a form that is being filled in, kept outside the history."""
+"""States: typed values, such as a form that is being filled in, kept outside the history.
 
-from collections.abc import Callable, Sequence
+A state belongs to a session, or to all sessions and clients if it is shared; a computed one is a function of others.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
 
-from swarmchat.swarm.errors import StateError
+from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.names import name_of
+from swarmchat.swarm.errors import DefinitionError, StateError
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import RecordType
 from swarmchat.swarm.persistence.store import Store
 
 T = TypeVar("T")
@@ -15,7 +22,7 @@ Reducer = Callable[[T, T], T]
 
 @dataclass(frozen=True)
 class State(Generic[T]):
-    """A value that each session keeps under a name. A swarm declares it; tools use it with ``ctx.state(name)``."""
+    """A value that each session keeps under a name. A swarm declares it; tools use it with ``ctx.state(state)``."""
 
     name: str
     default: Callable[[], T] | T
@@ -24,6 +31,12 @@ class State(Generic[T]):
     """Type of the value: any that pydantic knows. ``None``: the type of the default."""
     reducers: Sequence[Reducer[T]] = ()
     """Functions that take the old and the new value and return the one to keep; they may raise to refuse it."""
+    shared: bool = False
+    """Whether all sessions of all clients share one value."""
+    compute: Callable[..., T | Awaitable[T]] | None = None
+    """The function of a state that is never stored: see ``computed``."""
+    of: Sequence[str] = ()
+    """The states whose values ``compute`` gets."""
 
     def initial(self) -> T:
         """Return a fresh copy of the default, which the caller may change."""
@@ -59,17 +72,59 @@ class State(Generic[T]):
         return value
 
 
-class PersistState(Generic[T]):
-    """The value of one state in one session."""
+def computed(*of: State[Any] | str) -> Callable[[Callable[..., T]], State[T]]:
+    """Turn a function of the values of the states ``of``, async or not, into a state: ``@computed(basket, prices)``.
 
-    def __init__(self, definition: State[T], store: Store, client: str, session: str) -> None:
+    Its name is that of the function, its type the annotation of what that returns. Raises DefinitionError without one.
+    """
+
+    def make(function: Callable[..., T]) -> State[T]:
+        name = function.__name__
+        if not of:
+            raise DefinitionError(f"the computed state {name!r} names no states: write @computed(basket)")
+        kind = get_type_hints(function).get("return")
+        if kind is None:
+            raise DefinitionError(
+                f"the computed state {name!r} does not say what it returns: annotate it, as in def {name}(…) -> int"
+            )
+
+        def never() -> T:
+            raise StateError(f"the computed state {name!r} has no default")
+
+        return State(name, never, kind, compute=function, of=tuple(map(name_of, of)))
+
+    return make
+
+
+class PersistState(Generic[T]):
+    """The value of one state: of one session, or shared. ``others`` finds the states that a computed one needs."""
+
+    def __init__(
+        self,
+        definition: State[T],
+        store: Store,
+        client: str,
+        session: str,
+        others: "Callable[[str], PersistState[Any]] | None" = None,
+    ) -> None:
         self.definition = definition
         self._store = store
-        self._key = keys.session_state(client, session, definition.name)
+        self._others = others
+        if definition.shared:
+            self._key, self._ttl = keys.shared_state(definition.name), store.lifetimes.storage
+        else:
+            self._key, self._ttl = keys.session_state(client, session, definition.name), store.lifetimes.session
+        # As with storages: a session's log does not mention what belongs to all.
+        self._recorded_as: tuple[RecordType, str] | None = None if definition.shared else ("state", definition.name)
 
     async def get(self) -> T:
-        """Return the value, or the default if none is stored. Raises StateError."""
-        return self._decode(await self._store.read(self._key))
+        """Return the value, or the default if none is stored. Raises StateError, and HookError if it is computed."""
+        definition = self.definition
+        if definition.compute is None:
+            return self._decode(await self._store.read(self._key))
+        assert self._others is not None
+        values = await asyncio.gather(*(self._others(name).get() for name in definition.of))
+        return await call_hook(f"the computed state {definition.name!r}", definition.compute, *values)
 
     async def set(self, value: T) -> T:
         """Store ``value`` as the reducers return it; return that."""
@@ -82,6 +137,7 @@ class PersistState(Generic[T]):
         again with a newer value, so it must have no side effects. Raises StateError, and the errors of ``change`` and
         the reducers.
         """
+        self._check_stored()
         latest: list[T] = []
 
         def edit(stored: bytes | None) -> bytes | None:
@@ -95,12 +151,18 @@ class PersistState(Generic[T]):
         if self._store.changes is not None:
             # The change is committed later, so try it now: one that raises must not be staged.
             edit(await self._store.read(self._key))
-        await self._store.update(self._key, edit, self._store.lifetimes.session, ("state", self.definition.name))
+        await self._store.update(self._key, edit, self._ttl, self._recorded_as)
         return latest[0]
 
     async def clear(self) -> None:
         """Remove the value, so that the default applies again."""
-        await self._store.update(self._key, lambda stored: None, recorded_as=("state", self.definition.name))
+        self._check_stored()
+        await self._store.update(self._key, lambda stored: None, recorded_as=self._recorded_as)
+
+    def _check_stored(self) -> None:
+        if self.definition.compute is not None:
+            sources = " and ".join(map(repr, self.definition.of))
+            raise StateError(f"the state {self.definition.name!r} is computed: change {sources} instead")
 
     def _decode(self, stored: bytes | None) -> T:
         return self.definition.initial() if stored is None else self.definition.decode(stored)

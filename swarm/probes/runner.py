@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from swarmchat.backends import Backend, open_backend
-from swarmchat.swarm.conversation.events import Retrying, ToolFinished
+from swarmchat.swarm.conversation.events import HandedOver, Retrying, ToolFinished
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ContextTooLong, LimitReached, ModelRefused, ModelUnavailable, OverBudget, SwarmError
 from swarmchat.swarm.models.base import Model
@@ -191,7 +191,7 @@ class ProbeRun:
         if not self._whole.replies:
             return Result(*_CLEAN, "skipped", "no answer")
         quirks = general_quirks(self._whole)
-        calls = sum(isinstance(each.event, ToolFinished) for each in self._whole.outcomes)
+        calls = sum(isinstance(each.event, ToolFinished | HandedOver) for each in self._whole.outcomes)
         line = f"{len(self._whole.replies)} answers, {calls} calls, {len(self._whole.rescued)} rescue steps"
         return Result(*_CLEAN, "quirk" if quirks else "ok", line, quirks)
 

@@ -165,7 +165,7 @@ class ProbeTranscript:
     def calls(
         self, turn: int | None = None, *, tool: str | None = None, successful: bool = False
     ) -> list[ToolFinished]:
-        """Return the tool calls and handoffs, optionally of one turn, of one tool, or successful ones only."""
+        """Return the tool calls, optionally of one turn, of one tool, or successful ones only."""
         return [
             each.event
             for each in self.outcomes

@@ -14,6 +14,7 @@ from typing import Any
 
 from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.providers.messages import MessageForm
+from swarmchat.swarm.providers.structured import NO_FORMAT, demands_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,12 @@ class Adaptation:
 
 
 ADAPTATIONS = (
+    Adaptation(
+        NO_FORMAT,
+        "answers of a given form come as the call of a tool",
+        r"response.?format|json_schema|response.?mime|json mode|grammar.{0,80}tools|tools.{0,80}grammar",
+        "llm-exe/llm-exe#662 (DeepSeek), dzhng/deep-research#127 (Groq), BerriAI/litellm#6610 (xAI)",
+    ),
     Adaptation(
         "reasoning",
         "the reasoning goes back with the answers that it led to",
@@ -118,7 +125,7 @@ _DROPPED = "without-"
 """Prefix of the adaptation that leaves one parameter out: ``without-temperature``."""
 _REFUSES_PARAMETER = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra (?:inputs|fields)|not permitted|not supported|invalid"
-    r"|input should be)"
+    r"|(?:does not|doesn't) support|input should be)"
 )
 _MAX_TEXT = 4_000
 VERSION_PATH = "version-path"
@@ -171,6 +178,8 @@ def learn(status: int, text: str, body: Mapping[str, Any], known: Collection[str
 def _applies(name: str, body: Mapping[str, Any]) -> bool:
     """Whether the request has what the adaptation would change."""
     match name:
+        case "no-response-format":
+            return demands_output(body)
         case "no-stream-options":
             return "stream_options" in body
         case "no-stream":

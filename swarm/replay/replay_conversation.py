@@ -92,6 +92,7 @@ class ReplayConversation(Conversation):
                 apply_recorded_change(record, self, changes)
             await self.commit(None, changes)
             return
+        await self.ready()
         batch = self.batch()
         for record in action.records:
             batch.append(record)

@@ -38,11 +38,13 @@ from swarmchat.swarm.replay.expectations import (
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
 from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, ReplayTools
+from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
 from swarmchat.swarm.replay.script import Action, split_actions
 from swarmchat.swarm.replay.stand_in import swarm_of
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.tool import Tool
+from swarmchat.swarm.turn.question import Asked
 
 _CLIENT = "replay"
 
@@ -285,7 +287,7 @@ class _Replay:
                     await (session.pin if action.kind == "pin" else session.unpin)(action.turns)
             case "set":
                 await session.change_settings(session.settings.with_recorded(action.records[0].data.get("settings")))
-            case "rename" | "change" | "reset":
+            case "rename" | "change" | "reset" | "given":
                 await conversation.repeat_records(action)
             case _:
                 await conversation.set_bans(action.records[0])
@@ -296,7 +298,8 @@ class _Replay:
     async def _ask(self, session: Session, action: Action) -> None:
         """Run one turn, and stop it where it was stopped. Its records hold what ended it."""
         self.recording.begin(action)
-        turn = asyncio.ensure_future(_run(session, action.text))
+        output = recorded_output(action, check=self.live) if "output" in action.records[0].data else None
+        turn = asyncio.ensure_future(_run(session, action.asked, output))
         stop = asyncio.ensure_future(self.recording.stop.wait())
         try:
             await asyncio.wait({turn, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -331,8 +334,8 @@ def _timeless(record: Record) -> Record:
     return replace(record, data={**record.data, "ms": 0}) if "ms" in record.data else record
 
 
-async def _run(session: Session, text: str) -> None:
-    async with aclosing(session.run_turn(text)) as events:
+async def _run(session: Session, asked: Asked, output: object) -> None:
+    async with aclosing(session.run_turn(asked, output=output)) as events:
         async for _ in events:
             pass
 

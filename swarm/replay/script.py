@@ -9,8 +9,10 @@ from typing import Any
 
 from swarmchat.swarm.agents.agent import BACK, PREFIX
 from swarmchat.swarm.common.messages import calls_of, texts_of
+from swarmchat.swarm.importers.record_builder import message_problem
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.turn.question import Asked
 from swarmchat.swarm.turn.tool_execution import EDITED
 
 
@@ -49,7 +51,7 @@ class Action:
     """One step of the session, with its records: a message and its turn, a command, or a change from outside."""
 
     kind: str
-    """ask, unsent, go, reset, undo, redo, compact, pin, unpin, set;
+    """ask, unsent, go, reset, undo, redo, compact, pin, unpin, set; given: a message that came with a question;
     rename and change: written by another process."""
     records: list[Record]
     text: str = ""
@@ -62,6 +64,13 @@ class Action:
     """Whether it ends with calls or their results, without a further request."""
     killed: bool = False
     """Whether it ends with calls without results, because the process died there."""
+
+    @property
+    def asked(self) -> Asked:
+        """What the turn was begun with: the text, or the user's message if it is more than a text."""
+        message = self.records[0].message if self.records[0].type == "user" else {}
+        plain = message.keys() <= {"role", "content"} and isinstance(message.get("content"), str)
+        return self.text if plain or message_problem(message) else [message]
 
     @property
     def turn(self) -> int:
@@ -89,6 +98,8 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
 def _new_action(record: Record, current: Action | None) -> Action | None:
     """Return the action that ``record`` begins; ``None`` if the record belongs to ``current``."""
     data = record.data
+    if data.get("given") is True:
+        return Action("given", [record])
     if record.type == "user":
         return Action("ask", [record], text="".join(texts_of(record.message)))
     if record.type == "policy" and data.get("direction") == "input":

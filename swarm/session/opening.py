@@ -1,9 +1,18 @@
 """Opening a session: awaited, with ``async with``, or with ``with`` from a program without an event loop."""
 
 import asyncio
+import random
 import threading
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
+
+from swarmchat.backends import Backend
+from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.persistence.records import timestamp
+from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
 
 
 class Opened(Protocol):
@@ -80,3 +89,22 @@ class BackgroundLoop:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def find_or_make(
+    backend: Backend,
+    client: str,
+    name: str | None,
+    swarm: Swarm,
+    settings: SessionSettings | None,
+    clock: Callable[[], datetime],
+    rng: random.Random | None,
+) -> SessionInfo:
+    """Return the entry of the session ``name``, or a new one."""
+    info = await find_session(backend, client, name) if name is not None else None
+    if info is None:
+        now = timestamp(clock())
+        new_name = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
+        info = SessionInfo(new_name, new_name, client, created=now, updated=now)
+    stored = info.resume_with if settings is None or settings.resume_with is None else settings.resume_with
+    return replace(info, swarm=swarm.name, resume_with=stored)

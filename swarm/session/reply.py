@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from swarmchat.swarm.conversation.events import Event, ToolFinished, TurnEnded
+from swarmchat.swarm.conversation.events import Event, Refused, ToolFinished, TurnEnded
+from swarmchat.swarm.errors import OutputError
 from swarmchat.swarm.persistence.records import Record
+
+_OutputT = TypeVar("_OutputT")
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Generic[_OutputT]):
     """What came of one turn. ``str(reply)`` is its text."""
 
     text: str
@@ -25,13 +29,21 @@ class Reply:
     """What the turn cost, in the server's currency; ``None`` if it does not say."""
     events: Sequence[Event]
     """All events of the turn."""
+    output: _OutputT
+    """The answer as a value of the type that was asked for; ``None`` if none was."""
 
     def __str__(self) -> str:
         return self.text
 
 
-def make_reply(events: Sequence[Event], agent: str, records: Iterable[Record]) -> Reply:
-    """Return the reply of ``agent`` after the ``events`` of a turn, whose log has the ``records``."""
+def make_reply(events: Sequence[Event], agent: str, records: Iterable[Record], *, typed: bool = False) -> Reply[Any]:
+    """Return the reply of ``agent`` after the ``events`` of a turn, whose log has the ``records``.
+
+    If it is to be ``typed``, raises OutputError where a policy has answered.
+    """
+    refused = next((event for event in events if isinstance(event, Refused)), None) if typed else None
+    if refused is not None:
+        raise OutputError(f"the policy {refused.policy!r} refused the {refused.direction}: {refused.message}")
     usage: dict[str, int] = {}
     cost: float | None = None
     for record in records:
@@ -43,4 +55,4 @@ def make_reply(events: Sequence[Event], agent: str, records: Iterable[Record]) -
                 usage[name] = usage.get(name, 0) + figure
     end = next(event for event in reversed(events) if isinstance(event, TurnEnded))
     calls = tuple(event for event in events if isinstance(event, ToolFinished))
-    return Reply(end.text, agent, end.finish, calls, usage, cost, tuple(events))
+    return Reply(end.text, agent, end.finish, calls, usage, cost, tuple(events), end.output)

@@ -4,33 +4,35 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from swarmchat.backends import Backend, open_backend
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm, as_swarm
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Approver, Conversation
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.models.base import Model
-from swarmchat.swarm.persistence.records import Record, timestamp
-from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
+from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening
+from swarmchat.swarm.session.hand_call import HandCall, call_by_hand
+from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, find_or_make
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
-from swarmchat.swarm.tools.context import ToolFailure
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
     from swarmchat.swarm.session.compaction import Compacted
     from swarmchat.swarm.session.reply import Reply
     from swarmchat.swarm.tools.tool import Tool
+    from swarmchat.swarm.turn.question import Asked
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -46,34 +48,6 @@ def _exclusive(operation: _Operation[_P, _T]) -> _Operation[_P, _T]:
             return await run_to_completion(operation(session, *args, **kwargs))
 
     return run
-
-
-@dataclass(frozen=True, slots=True)
-class HandCall:
-    """The result of a tool that was called by hand."""
-
-    result: str
-    handoff_to: str | None
-    """The agent that the tool wants to hand over to."""
-
-
-async def _find_or_make(
-    backend: Backend,
-    client: str,
-    name: str | None,
-    swarm: Swarm,
-    settings: SessionSettings | None,
-    clock: Callable[[], datetime],
-    rng: random.Random | None,
-) -> SessionInfo:
-    """Return the entry of the session ``name``, or a new one."""
-    info = await find_session(backend, client, name) if name is not None else None
-    if info is None:
-        now = timestamp(clock())
-        new_name = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
-        info = SessionInfo(new_name, new_name, client, created=now, updated=now)
-    stored = info.resume_with if settings is None or settings.resume_with is None else settings.resume_with
-    return replace(info, swarm=swarm.name, resume_with=stored)
 
 
 class Session:
@@ -137,7 +111,7 @@ class Session:
 
                     answering = named_model(answering, agents.demo)
                     owned.append(answering)
-                info = await _find_or_make(store, client, name, agents, settings, clock, rng)
+                info = await find_or_make(store, client, name, agents, settings, clock, rng)
                 options = settings or SessionSettings()
                 conversation = Conversation(store, info, agents, options, answering, models, approver, clock, deps)
                 await conversation.open()
@@ -163,19 +137,34 @@ class Session:
             for each in self._owned:
                 await each.close()
 
-    async def ask(self, text: str) -> "Reply":
-        """Run a turn with the user's message ``text`` and return what came of it; see ``run_turn``."""
+    @overload
+    async def ask(self, message: "Asked", output: type[_T]) -> "Reply[_T]": ...
+
+    @overload
+    async def ask(self, message: "Asked", output: Mapping[str, Any] | None = None) -> "Reply[Any]": ...
+
+    async def ask(self, message: "Asked", output: Any = None) -> "Reply[Any]":
+        """Run a turn with ``message`` and return what came of it; see ``run_turn``.
+
+        With ``output``, raises OutputError also when a policy answered.
+        """
         from swarmchat.swarm.session.reply import make_reply
 
-        events = [event async for event in self.run_turn(text)]
+        events = [event async for event in self.run_turn(message, output=output)]
         records = [record for record in self.records if record.turn == self.turns]
-        return make_reply(events, self.agent.name, records)
+        return make_reply(events, self.agent.name, records, typed=output is not None)
 
-    def ask_sync(self, text: str) -> "Reply":
+    @overload
+    def ask_sync(self, message: "Asked", output: type[_T]) -> "Reply[_T]": ...
+
+    @overload
+    def ask_sync(self, message: "Asked", output: Mapping[str, Any] | None = None) -> "Reply[Any]": ...
+
+    def ask_sync(self, message: "Asked", output: Any = None) -> "Reply[Any]":
         """Do as ``ask`` does, in a session that was opened with ``with``. Raises RuntimeError in any other one."""
         if self.background is None:
             raise RuntimeError("ask_sync needs a session that was opened with `with Session.open(…)`: use await ask()")
-        return self.background.run(self.ask(text))
+        return self.background.run(self.ask(message, output))
 
     @property
     def info(self) -> SessionInfo:
@@ -259,18 +248,27 @@ class Session:
         """Return the context that the next request would send. Changes nothing. Raises OverBudget."""
         return await self.conversation.prepare()
 
-    async def run_turn(self, text: str) -> AsyncGenerator["Event", None]:
-        """Send ``text`` and yield the events of the turn, until the answer is complete and stored.
+    async def run_turn(self, message: "Asked", *, output: Any = None) -> AsyncGenerator["Event", None]:
+        """Send ``message`` and yield the events of the turn, until the answer is complete and stored.
 
-        One turn runs at a time, others wait. Cancelling the task, or closing the generator, stops the model and the
-        tools at once; the partial answer is stored. Raises OverBudget, the kinds of LimitReached and of
+        ``message`` is a text, a list of content parts of the chat API, or a list of chat messages of which the last is
+        the user's; the others go into the conversation before it.
+        ``output`` is the type of the answer: one that pydantic knows, or a JSON schema; ``None``: that of the agent.
+        Cancelling the task, or closing the generator, stops the model and the tools at once; the partial answer is
+        stored. Raises OutputError if no answer of that type comes, OverBudget, the kinds of LimitReached and of
         ModelError, SessionBusy when another process took the session over meanwhile, and the backend's errors. The
         user's message is stored in any case, unless it is the backend that failed.
         """
         # The parsers of answers are not needed before the first one.
         from swarmchat.swarm.turn.loop import run_turn
+        from swarmchat.swarm.turn.question import read_question
 
-        async with self._lock, aclosing(run_turn(self.conversation, clean_text(text))) as events:
+        question, kind = read_question(message), None
+        if output is not None:
+            from swarmchat.swarm.tools.output import output_type
+
+            kind = output_type(output)
+        async with self._lock, aclosing(run_turn(self.conversation, question, kind)) as events:
             async for event in events:
                 yield event
 
@@ -285,25 +283,13 @@ class Session:
         The call needs no approval, and a handoff is returned but not made: both are up to the caller. Raises
         ToolFailure and the backend's errors, and changes nothing then.
         """
-        conversation = self.conversation
         async with self._lock:
-            await conversation.ready_to_act()
-            changes = ChangeSet()
-            ctx = conversation.tool_context("by hand", changes)
-            ctx.agent = agent
-            try:
-                result = await tool.run(ctx, dict(arguments))
-            except Exception as error:
-                raise ToolFailure(f"{tool.name}: {type(error).__name__}: {error}") from error
-            if changes:
-                await conversation.commit(conversation.batch(), changes)
-        return HandCall(result, ctx.handoff_to)
+            return await call_by_hand(self.conversation, tool, arguments, agent)
 
     @_exclusive
-    async def go_to(self, agent: str) -> Navigation:
+    async def go_to(self, agent: Agent | str) -> Navigation:
         """Make ``agent`` the active one, as the user wishes; store it. Raises DefinitionError for an unknown agent."""
-        self.swarm.agent(agent)
-        return await self._navigate(self.navigation.to(agent))
+        return await self._navigate(self.navigation.to(self.swarm.agent(name_of(agent)).name))
 
     @_exclusive
     async def go_back(self) -> Navigation:

@@ -144,7 +144,7 @@ async def redo(conversation: Conversation, turns: int) -> UndoResult:
 async def _read_timeline(conversation: Conversation) -> Timeline:
     # Unsaved records belong to the turns in question.
     await conversation.flush()
-    timeline, position = Timeline(conversation.swarm.default), 0
+    timeline, position = Timeline(conversation.swarm.initial), 0
     async for line in read_lines(conversation.backend, conversation.info):
         timeline.take_line(line, position)
         position += 1
@@ -162,7 +162,7 @@ async def _move(
     runs = _runs(turns)
     for run in reversed(runs) if kind == "undo" else runs:
         timeline.move(kind == "undo", run)
-        navigation, states = timeline.state(swarm.names, swarm.default)
+        navigation, states = timeline.state(swarm.names, swarm.initial)
         fields: dict[str, Any] = {"from": run[0], "to": run[-1], "last": timeline.last}
         fields |= {"active": navigation.active, "stack": list(navigation.stack), "states": states}
         batch.add(kind, turn=conversation.journal.turns, **fields)

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 
+from swarmchat.swarm.common.names import Named, name_of
 from swarmchat.swarm.context.normalize import NO_RESULT
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
@@ -24,14 +25,6 @@ else:
     DepsT = TypeVar("DepsT")
 
 _T = TypeVar("_T")
-
-
-class Named(Protocol):
-    """An agent, which is known by its name."""
-
-    @property
-    def name(self) -> str:
-        """The name."""
 
 
 class PrimitiveAccess(Protocol):
@@ -86,7 +79,7 @@ class Context(Generic[DepsT]):
 
     def state(self, state: "State[Any] | str") -> "PersistState[Any]":
         """Return the session's state with this definition or name."""
-        return self.primitives.state(state if isinstance(state, str) else state.name)
+        return self.primitives.state(name_of(state))
 
     @overload
     def storage(self, storage: "Storage[_T]") -> "PersistStorage[_T]": ...
@@ -96,11 +89,11 @@ class Context(Generic[DepsT]):
 
     def storage(self, storage: "Storage[Any] | str") -> "PersistStorage[Any]":
         """Return the storage with this definition or name."""
-        return self.primitives.storage(storage if isinstance(storage, str) else storage.name)
+        return self.primitives.storage(name_of(storage))
 
     def handoff(self, agent: Named | str) -> None:
         """Make ``agent`` the active one once this tool's result is stored. Raises DefinitionError if it is unknown."""
-        name = agent if isinstance(agent, str) else agent.name
+        name = name_of(agent)
         self.primitives.check_agent(name)
         self.handoff_to = name
 

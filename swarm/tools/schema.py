@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError
 from swarmchat.swarm.errors import DefinitionError
 
@@ -61,7 +61,13 @@ def read_signature(function: Callable[..., Any], name: str, context_type: type) 
         raise DefinitionError(
             f"tool {name!r}: its parameters cannot be described to a model ({reason}): use types that pydantic knows"
         ) from error
-    return Signature(description, _plain(schema), arguments, context)
+    return Signature(description, {"properties": {}, **plain_schema(schema)}, arguments, context)
+
+
+def described_errors(error: ValidationError, whole: str) -> str:
+    """Return what pydantic found, for the model; ``whole`` names the value itself."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, problem['loc'])) or whole}: {problem['msg']}" for problem in found)
 
 
 def _read_docstring(text: str, parameters: Mapping[str, object]) -> tuple[str, dict[str, str]]:
@@ -90,7 +96,7 @@ def _read_docstring(text: str, parameters: Mapping[str, object]) -> tuple[str, d
     return re.sub(r"\n{2,}", "\n\n", "\n".join(description)).strip(), descriptions
 
 
-def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``schema`` without titles, and with references resolved unless they are recursive."""
     definitions = schema.get("$defs", {})
     recursive: set[str] = set()
@@ -119,5 +125,4 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = walk(schema, ())
     if recursive:
         plain["$defs"] = {name: walk(definitions[name], (name,)) for name in sorted(recursive)}
-    plain.setdefault("properties", {})
     return plain

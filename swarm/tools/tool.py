@@ -16,7 +16,7 @@ from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import ArgumentsError, Context, ToolTimeoutError
-from swarmchat.swarm.tools.schema import Signature, read_signature
+from swarmchat.swarm.tools.schema import Signature, described_errors, read_signature
 
 Approve = Literal["auto", "ask", "deny"]
 
@@ -92,10 +92,7 @@ class Tool:
         try:
             checked = self.signature.arguments.model_validate(values)
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, problem['loc'])) or 'arguments'}: {problem['msg']}" for problem in error.errors()
-            )
-            raise ArgumentsError(problems) from error
+            raise ArgumentsError(described_errors(error, "arguments")) from error
         return {name: getattr(checked, name) for name in type(checked).model_fields}
 
     async def run(self, ctx: Context, arguments: dict[str, Any]) -> str:

@@ -168,6 +168,11 @@ def rejected_fault(answer: Answer, problem: str) -> Fault:
     return Fault("rejected", problem, told, answer)
 
 
+def output_fault(answer: Answer, problem: str, instruction: str) -> Fault:
+    """Return the fault of an answer that is not of the type that was asked for; ``instruction`` tells how to answer."""
+    return Fault("bad_output", problem, f"Your last answer was not accepted: {problem}. {instruction}", answer)
+
+
 def _call_fault(
     cause: str, detail: str, why: str, call: ToolCall, answer: Answer, error: LimitReached | None = None
 ) -> Fault:

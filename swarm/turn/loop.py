@@ -9,12 +9,21 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequenc
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.conversation.conversation import Conversation
-from swarmchat.swarm.conversation.events import Event, ReasoningDelta, Refused, Retrying, Rotated, TextDelta, Warned
-from swarmchat.swarm.errors import ContextTooLong, ModelRefused, OverBudget
+from swarmchat.swarm.conversation.events import (
+    Event,
+    OutputDelta,
+    ReasoningDelta,
+    Refused,
+    Retrying,
+    Rotated,
+    TextDelta,
+    Warned,
+)
+from swarmchat.swarm.errors import ContextTooLong, ModelRefused, OutputError, OverBudget
 from swarmchat.swarm.models.base import (
     Adapted,
     Answer,
@@ -29,20 +38,26 @@ from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
 from swarmchat.swarm.turn.faults import Guards
 from swarmchat.swarm.turn.guardrails import refuse_input, refuse_output
+from swarmchat.swarm.turn.question import Question
 from swarmchat.swarm.turn.recorder import TurnRecorder
 from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
 from swarmchat.swarm.turn.tool_execution import ToolCalls
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.output import OutputType
 
 _LARGEST_FIGURE = 10**9
 """The largest number of tokens, or amount of money, that a server is believed to have counted for one request."""
 
 
-async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Event, None]:
+async def run_turn(
+    conversation: Conversation, question: Question, output: "OutputType | None" = None
+) -> AsyncGenerator[Event, None]:
     """Run one turn of ``conversation``; see ``Session.run_turn``."""
     await conversation.ready()
-    turn = _Turn(conversation)
+    turn = _Turn(conversation, output)
     try:
-        refused = await turn.admit(text)
+        refused = await turn.admit(question)
         if refused is not None:
             yield refused
         answered, failed = refused is not None, None
@@ -79,6 +94,8 @@ async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Even
                         yield event
             else:
                 answered = not decision.again
+        if refused is None:
+            turn.check_output()
         await turn.recorder.store()
         for notice in conversation.take_notices():
             yield Warned(notice)
@@ -89,7 +106,10 @@ async def run_turn(conversation: Conversation, text: str) -> AsyncGenerator[Even
 
 
 class Exchange:
-    """A stored request, and its answer as it streams in. Without ``repair``, the answer is used as it comes."""
+    """A stored request, and its answer as it streams in. Without ``repair``, the answer is used as it comes.
+
+    ``typed`` says that the answer is to be JSON of a given type.
+    """
 
     def __init__(
         self,
@@ -100,13 +120,18 @@ class Exchange:
         *,
         question: str,
         repair: bool,
+        typed: bool = False,
     ) -> None:
         self.toolset = toolset
         """The tools and handoffs that the answer may call."""
         self.request = request
         self.notices = notices
         """What to tell the user before the request goes out."""
-        self.reader = AnswerReader(toolset, question, repair=repair)
+        # Where JSON is asked for, an answer in JSON is no call.
+        self.reader = AnswerReader(toolset, f"{question} (in JSON)" if typed else question, repair=repair)
+        self._typed = typed
+        self._partial_at = 0
+        """The length of the text from which on its value is read again."""
         self.agent = conversation.agent.name
         rejects = any(policy.reject_output is not None for policy in conversation.swarm.policies)
         self.held_back = rejects or conversation.agent.validate is not None
@@ -154,28 +179,53 @@ class Exchange:
             if not self.held_back:
                 kind = TextDelta if isinstance(chunk, TextChunk) else ReasoningDelta
                 yield kind(chunk.text, self.agent)
+                if self._typed and kind is TextDelta:
+                    yield from self._partial_output()
+
+    def _partial_output(self) -> Iterator[OutputDelta]:
+        """Yield the value so far; at growing distances, so that reading a long one takes linear time."""
+        text = self.reader.text
+        if len(text) >= self._partial_at:
+            from swarmchat.swarm.turn.output import partial_value
+
+            self._partial_at = len(text) + len(text) // 32
+            if (value := partial_value(text)) is not None:
+                yield OutputDelta(value, self.agent)
 
 
 class _Turn:
     """The steps of one turn."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, output: "OutputType | None") -> None:
         self._conversation = conversation
+        self._output = output
         self._guards = Guards(conversation)
         self.recorder = TurnRecorder(conversation)
-        self._rescue = Rescue(conversation, self.recorder, self._guards)
+        self._rescue = Rescue(conversation, self.recorder, self._guards, output)
 
-    async def admit(self, text: str) -> Refused | None:
+    async def admit(self, question: Question) -> Refused | None:
         """Record the user's message, unless a policy refuses it; return how."""
         try:
-            refused = await refuse_input(self._conversation, self.recorder, text)
+            refused = await refuse_input(self._conversation, self.recorder, question.checked_text)
         except BaseException:
             # Not as the user's message: a text that no policy has accepted is never sent.
-            self.recorder.add("unsent", text=text)
+            self.recorder.add("unsent", text=question.checked_text)
             raise
         if refused is None:
-            self.recorder.add_user(text)
+            self.recorder.add_question(question, None if self._output is None else self._output.name)
         return refused
+
+    def check_output(self) -> None:
+        """Raise OutputError if an answer of a given type was asked for, and the last one is not."""
+        kind = self._output or self._conversation.agent.output_type
+        finish = self.recorder.answer.finish
+        if kind is None or finish == "refused" or not (self._rescue.problem or finish == "content_filter"):
+            return
+        self.recorder.output = None
+        raise OutputError(
+            f"the model gave no answer that fits {kind.name} ({self._rescue.problem or 'content filter'}): "
+            "ask again, or try another model"
+        )
 
     async def request(self, failed: Exchange | None) -> Exchange:
         """Make and store the next request. After ``failed``, which was too long for the server, make a shorter one.
@@ -188,7 +238,9 @@ class _Turn:
         self._guards.requests += failed is None
         toolset = await conversation.toolset() if failed is None else failed.toolset
         try:
-            context = await conversation.prepare(recorder.pending, toolset, tail=self._rescue.tail, shrink_to=window)
+            context = await conversation.prepare(
+                recorder.pending, toolset, tail=self._rescue.tail, shrink_to=window, output=self._output
+            )
         except OverBudget as error:
             # Nothing more can be dropped: the server's message is the better one.
             raise refusal or error from None
@@ -200,14 +252,15 @@ class _Turn:
         if rotation := context.rotation:
             recorder.add_rotation(rotation)
             notices.append(Rotated(len(rotation.dropped), rotation.tokens_before, rotation.tokens_after))
-        request = conversation.request(context, self._rescue.parameters)
+        request = conversation.request(context, self._rescue.parameters, self._output)
         recorder.add_request(request, context.tokens)
         await recorder.store()
         if rotation:
             conversation.view.forget(context)
         notices += map(Warned, conversation.take_notices())
         question, repair = recorder.question, self._rescue.repairs
-        exchange = Exchange(conversation, toolset, request, notices, question=question, repair=repair)
+        typed = (self._output or conversation.agent.output_type) is not None
+        exchange = Exchange(conversation, toolset, request, notices, question=question, repair=repair, typed=typed)
         recorder.reader = None if exchange.held_back else exchange.reader
         return exchange
 

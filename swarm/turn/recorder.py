@@ -8,11 +8,13 @@ from swarmchat.swarm.context.builder import Rotation
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import HandedOver, TurnEnded
 from swarmchat.swarm.errors import SessionBusy
+from swarmchat.swarm.importers.record_builder import TYPES
 from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.persistence.records import Record, RecordType
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.tools.context import Outcome
+from swarmchat.swarm.turn.question import Question
 
 if TYPE_CHECKING:
     from swarmchat.swarm.turn.answer_reader import AnswerReader
@@ -33,6 +35,8 @@ class TurnRecorder:
         """The last whole answer."""
         self.question = ""
         """The user's message."""
+        self.output: Any = None
+        """The last answer as a value of the type that was asked for."""
         self.unusable = False
         """Whether the answer has a fault that no step of the rescue could deal with, and says nothing."""
         self.reader: AnswerReader | None = None
@@ -53,11 +57,23 @@ class TurnRecorder:
         self._rescues += kind == "rescue"
         return self._batch.add(kind, turn=self._turn, agent=self._conversation.agent.name, **data)
 
-    def add_user(self, text: str) -> None:
-        """Add the user's message."""
-        self.question = text
-        message = {"role": "user", "content": text}
-        self.kept_by_flush.append(self.add("user", message=message, tokens=self._conversation.count(message)).seq)
+    def add_question(self, question: Question, output: str | None = None) -> None:
+        """Add the user's message, after those that were given with it, which make turns of their own.
+
+        ``output`` names the type of answer that was asked for.
+        """
+        self.question = question.text
+        fields = {} if output is None else {"output": output}
+        asked = False
+        for message in question.earlier:
+            self._turn += asked and message["role"] == "user"
+            asked = asked or message["role"] == "user"
+            about = {"finish": "stop"} if message["role"] == "assistant" else {}
+            tokens = self._conversation.count(message)
+            self.add(TYPES[message["role"]], message=message, tokens=tokens, given=True, **about)
+        self._turn += asked
+        tokens = self._conversation.count(question.message)
+        self.kept_by_flush.append(self.add("user", message=question.message, tokens=tokens, **fields).seq)
 
     def add_request(self, request: ModelRequest, tokens: int) -> None:
         """Add a request and its tokens as counted here."""
@@ -153,5 +169,12 @@ class TurnRecorder:
         answer = self.answer
         recovered = answer.finish != "placeholder" and not self.unusable
         return TurnEnded(
-            self._turn, answer.text, answer.finish, self.context_tokens, answer.usage, self._rescues, recovered
+            self._turn,
+            answer.text,
+            answer.finish,
+            self.context_tokens,
+            answer.usage,
+            self._rescues,
+            recovered,
+            self.output,
         )

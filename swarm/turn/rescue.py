@@ -23,10 +23,12 @@ from swarmchat.swarm.errors import LimitReached
 from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.parsing.call_repair import Repair
 from swarmchat.swarm.parsing.formats import CONTROL, alternatives
+from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.turn import faults
 from swarmchat.swarm.turn.answer_reader import AnswerReader
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.tools.output import OutputType
     from swarmchat.swarm.turn.recorder import TurnRecorder
 
 _LONGEST_SHOWN = 2000
@@ -54,14 +56,24 @@ class RescueDecision:
 class Rescue:
     """The rescue ladder of one turn."""
 
-    def __init__(self, conversation: Conversation, recorder: "TurnRecorder", guards: faults.Guards) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        recorder: "TurnRecorder",
+        guards: faults.Guards,
+        output: "OutputType | None" = None,
+    ) -> None:
+        """``output`` is the type of the turn's answer; ``None``: that of the agent."""
         self.tail: tuple[Mapping[str, Any], ...] = ()
         """Messages at the end of the next request, and of no later one."""
         self.parameters: Mapping[str, Any] = {}
         """Parameters of the next request only."""
+        self.problem = ""
+        """The fault that no step could deal with."""
         self._conversation = conversation
         self._recorder = recorder
         self._guards = guards
+        self._output = output
         self._steps = conversation.rescue_steps
         self._next = 0
         self._attempts: Counter[str] = Counter()
@@ -84,8 +96,12 @@ class Rescue:
         self._recorder.unusable = False
         answer, repairs = reader.repaired_answer(raw, prefix)
         fault = await self._find_fault(reader, answer, repairs)
+        kind = self._output_type
+        if fault is None and kind is not None and not answer.tool_calls and answer.finish not in faults.FINAL:
+            answer, fault = self._read_output(kind, answer, repairs)
         if (
             fault is None
+            and kind is None
             and not answer.tool_calls
             and not was_asked_again
             and "recomplete" in self._steps[self._next :]
@@ -113,6 +129,22 @@ class Rescue:
         problem = await call_hook(f"the check of agent {self._conversation.agent.name!r}", validate, answer.text)
         return faults.rejected_fault(answer, str(problem)) if problem else None
 
+    @property
+    def _output_type(self) -> "OutputType | None":
+        return self._output or self._conversation.agent.output_type
+
+    def _read_output(self, kind: "OutputType", answer: Answer, repairs: list[Repair]) -> tuple[Answer, Fault | None]:
+        """Take the value out of ``answer``; return the answer with the JSON alone, or the fault."""
+        from swarmchat.swarm.turn.output import instruction, read_output
+
+        try:
+            whole, self._recorder.output = read_output(kind, answer, repair=self.repairs)
+        except ArgumentsError as error:
+            return answer, faults.output_fault(answer, str(error), instruction(kind))
+        if whole.text != answer.text:
+            repairs.append(Repair("bad_output", "text around the JSON, or its form"))
+        return whole, None
+
     async def _climb(self, fault: Fault, repairs: Sequence[Repair], raw: Answer, ms: int) -> RescueDecision:
         """Take the next step that applies to ``fault``."""
         while self._next < len(self._steps):
@@ -123,6 +155,10 @@ class Rescue:
                 answer = Answer(reply, finish="rescued") if isinstance(reply, str) else reply
                 if answer is None or not (answer.text.strip() or answer.tool_calls):
                     continue
+                if (kind := self._output_type) is not None and not answer.tool_calls:
+                    answer, wrong = self._read_output(kind, answer, [])
+                    if wrong is not None:
+                        continue
                 self._recorder.answer = answer
                 return RescueDecision(
                     [self._note(fault, getattr(step, "__name__", "function"), raw, ms)], replaced=True
@@ -139,11 +175,13 @@ class Rescue:
                 event = self._note(fault, step, raw, ms)
                 self._recorder.add("reset", keep=self._recorder.kept_by_flush)
                 return RescueDecision([event], again=True)
-            if step == "placeholder":
+            # A sentence is no answer of another type.
+            if step == "placeholder" and self._output_type is None:
                 self._recorder.answer = Answer(self._conversation.placeholder, finish="placeholder")
                 return RescueDecision([self._note(fault, step, raw, ms)], replaced=True)
         self._recorder.answer = fault.answer
         self._recorder.unusable = not fault.answer.text.strip()
+        self.problem = f"{fault.cause}: {fault.detail}" if fault.detail else fault.cause
         return RescueDecision(self._note_repairs(repairs, raw), refusals=fault.refusals, error=fault.error)
 
     def _ask_again(self, fault: Fault, raw: Answer) -> None:

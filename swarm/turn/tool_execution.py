@@ -57,7 +57,8 @@ class ToolCalls:
         for outcome, _, _ in admitted:
             yield ToolStarted(outcome.call.name, outcome.call.arguments, self._conversation.agent.name)
         for outcome in self.outcomes:
-            if outcome.status != "interrupted":
+            # Of a handoff, HandedOver is the event.
+            if outcome.status not in ("interrupted", "ok"):
                 yield self._finished(outcome)
         tasks = {asyncio.ensure_future(self._carry_out(*each)): each[0] for each in admitted}
         try:

@@ -232,9 +232,8 @@ class OnTerminal(fdspawn):  # type: ignore[misc]  # pexpect ships no types
 
     def close(self, force: bool = True) -> None:
         """Take the terminal away, and with ``force`` kill what goes on nevertheless."""
-        if self.closed:
-            return
-        super().close()
+        if not self.closed:
+            super().close()
         with suppress(subprocess.TimeoutExpired):
             self._run.wait(GRACE)
         if force:

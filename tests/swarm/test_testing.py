@@ -1,14 +1,38 @@
-"""replay_transcript: what tests of a swarm call."""
+"""What tests of a swarm use: a context, scripted calls, no network, and replays."""
 
 import asyncio
 import json
 
 import pytest
+from model_server import server_fixture, text
 from swarmchat.examples.helpdesk import swarm as helpdesk
-from swarmchat.swarm import Agent
-from swarmchat.swarm.errors import TranscriptError
-from swarmchat.swarm.models.scripted import ScriptedModel
-from swarmchat.swarm.testing import replay_transcript
+from swarmchat.swarm import (
+    Agent,
+    Context,
+    DefinitionError,
+    NetworkForbidden,
+    OpenAIEmbedder,
+    ScriptedModel,
+    Session,
+    State,
+    Storage,
+    Swarm,
+    TranscriptError,
+    tool,
+)
+from swarmchat.swarm.testing import call, context, forbid_network_models, replay_transcript
+
+server = server_fixture
+order = State("order", "")
+rooms = Storage("rooms", index=lambda room: room["about"], items=[{"name": "12", "about": "quiet"}])
+
+
+@tool
+async def fill(ctx: Context[dict[str, int]], item: str) -> str:
+    """Order something."""
+    await ctx.state(order).set(item)
+    return f"{item} for {ctx.client}, tax {ctx.deps['tax']}"
+
 
 LINES = [
     {"type": "session", "swarm": "helpdesk"},
@@ -58,3 +82,55 @@ def test_what_cannot_be_replayed(transcript):
     transcript.write_text('{"type":"user"')
     with pytest.raises(TranscriptError, match="line 1: it is the last one and breaks off"):
         replay_transcript(transcript)
+
+
+def test_a_tool_is_called_as_a_function():
+    async def scenario():
+        ctx = context(states=[order], storages=[rooms], client="ann", deps={"tax": 2})
+        assert await fill(ctx, "pen") == "pen for ann, tax 2"
+        assert (await ctx.state(order).get(), ctx.agent) == ("pen", "tester")
+        assert [room["name"] for room in await ctx.storage(rooms).list()] == ["12"]
+        await ctx.memory.set("name", "Ann")
+        assert await ctx.memory.all() == {"name": "Ann"}
+
+    asyncio.run(scenario())
+
+
+def test_a_context_of_a_swarm_knows_its_agents():
+    ctx = context(Swarm("shop", [Agent("desk"), Agent("till")]), agent="till")
+    ctx.handoff("desk")
+    assert (ctx.agent, ctx.handoff_to) == ("till", "desk")
+    with pytest.raises(DefinitionError, match="no agent 'tyll'"):
+        ctx.handoff("tyll")
+
+
+def test_scripted_calls_take_mappings():
+    model = ScriptedModel(["Wait.", ["Now.", call(fill, {"item": "pen"}), call("fill", '{"item":')], "Done."])
+    swarm = Swarm("shop", [Agent("desk", tools=[fill])], states=[order])
+
+    async def scenario():
+        async with Session.open("memory:", model, swarm, deps={"tax": 1}) as session:
+            await session.ask("hi")
+            return await session.ask("a pen")
+
+    reply = asyncio.run(scenario())
+    assert [each.status for each in reply.calls] == ["error", "ok"]
+    ids = [each["id"] for each in model.requests[-1].decoded_messages()[-3]["tool_calls"]]
+    assert ids == ["call_2_1", "call_2_2"]
+
+
+def test_network_models_can_be_forbidden(server, monkeypatch):
+    server.reply(text("Hello"))
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+
+    async def ask():
+        async with Session.open("memory:", "m") as session:
+            return (await session.ask("hi")).text
+
+    with forbid_network_models():
+        with pytest.raises(NetworkForbidden, match=r"forbid_network_models\(\) forbids it: use a ScriptedModel"):
+            asyncio.run(ask())
+        with pytest.raises(NetworkForbidden):
+            asyncio.run(OpenAIEmbedder("e", base_url=server.base_url).embed(["a"]))
+    assert not server.chats
+    assert asyncio.run(ask()) == "Hello"

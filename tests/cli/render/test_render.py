@@ -259,9 +259,8 @@ def test_what_is_live_is_gone_while_somebody_else_has_the_terminal(wide):
 
 
 def test_a_handoff_is_one_line():
-    handed = ToolFinished("transfer_to_till", "{}", "ok", "{}", "desk", 0.0)
     failed = ToolFinished("transfer_to_till", "{}", "error", "Error: no", "desk", 0.0)
-    assert shown(handed, HandedOver("desk", "till", ("desk",)))[1] == "  desk → till\n"
+    assert shown(HandedOver("desk", "till", ("desk",)))[1] == "  desk → till\n"
     assert shown(failed)[1] == "  desk · transfer_to_till({})  error: no\n"
 
 

@@ -46,7 +46,6 @@ def end(text: str = "done", finish: str = "stop") -> TurnEnded:
         (call("error", "Error: too big"), 'desk · add({"a": 1})  error: too big'),
         (call("denied", "Denied: do not"), 'desk · add({"a": 1})  denied'),
         (call(result="long " * 100), f'desk · add({{"a": 1}})  ok, 500 characters: {"long " * 16}'[:-1] + "…"),
-        (call(name="transfer_to_till"), ""),
         (call("error", "Error: no", name="transfer_to_till"), 'desk · transfer_to_till({"a": 1})  error: no'),
         (HandedOver("desk", "till", ()), "desk → till"),
         (Refused("polite", "input", True, "No."), "policy polite refused your message; you are banned"),

@@ -64,6 +64,7 @@ go on
 /history lamp | story
 /search lamp | box
 ! /copy | no terminal with a clipboard
+! /file missing.md why | no such file
 ! /theme nothing | no such theme
 /theme mono | theme mono from now on
 /theme | * mono

@@ -1,0 +1,1 @@
+"""Files that go along with a message: found by their paths, read within a limit, and written into it."""

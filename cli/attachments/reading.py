@@ -1,0 +1,64 @@
+"""Read text from files and from standard input, within a limit."""
+
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from swarmchat.cli.errors import UsageError
+from swarmchat.swarm.common.encoding import decode_text
+
+STDIN = "standard input"
+"""The name of standard input in errors and in messages."""
+
+
+def read_text(path: Path, limit: int, *, expected: str) -> tuple[str, str]:
+    """Return the text of a file, or of standard input for ``-``, and its name. Raises UsageError.
+
+    ``expected`` says what to type if standard input is a terminal.
+    """
+    name = STDIN if str(path) == "-" else str(path)
+    try:
+        if str(path) == "-":
+            data = read_stdin(expected, limit)
+        else:
+            with path.expanduser().open("rb") as file:
+                data = _read_bounded(file, name, limit)
+        return decode(data, name), name
+    except (OSError, RuntimeError, ValueError) as error:
+        # Path raises RuntimeError for the home of an unknown user, and ValueError for a NUL.
+        raise UsageError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def read_stdin(expected: str, limit: int) -> bytes:
+    """Return all of standard input, up to ``limit`` bytes; at a terminal, ask for ``expected``.
+
+    Raises OSError and UsageError.
+    """
+    if sys.stdin.isatty() and sys.stderr is not None:
+        print(f"type {expected}, and Ctrl-D at the beginning of a line to send it", file=sys.stderr, flush=True)
+    return _read_bounded(sys.stdin.buffer, STDIN, limit)
+
+
+def decode(data: bytes, name: str) -> str:
+    """Return ``data``, which is from ``name``, as text. Raises UsageError."""
+    try:
+        return decode_text(data)
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        problem = f"{name}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8 text"
+        raise UsageError(f"{problem}: convert it to UTF-8, or leave it out") from error
+
+
+def check_size(size: int, name: str, limit: int) -> None:
+    """Raise UsageError if ``size`` bytes from ``name`` are more than ``limit``."""
+    if size > limit:
+        raise UsageError(
+            f"{name} has more than the {limit:,} bytes that max_input allows: send less, or raise max_input"
+        )
+
+
+def _read_bounded(file: BinaryIO, name: str, limit: int) -> bytes:
+    """Return what is left of ``file``. Raises UsageError if it is more than ``limit`` bytes."""
+    data = file.read(limit + 1)
+    check_size(len(data), name, limit)
+    return data

@@ -1,0 +1,156 @@
+"""Check a JSON value against a JSON schema that somebody else wrote."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from swarmchat.swarm.errors import DefinitionError
+
+Schema = Mapping[str, Any] | bool
+
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "integer": lambda value: (
+        (isinstance(value, int) or (isinstance(value, float) and value.is_integer())) and not isinstance(value, bool)
+    ),
+}
+_LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool], str]] = {
+    "minimum": ("number", lambda value, limit: value >= limit, "at least {}"),
+    "maximum": ("number", lambda value, limit: value <= limit, "at most {}"),
+    "exclusiveMinimum": ("number", lambda value, limit: value > limit, "more than {}"),
+    "exclusiveMaximum": ("number", lambda value, limit: value < limit, "less than {}"),
+    "multipleOf": ("number", lambda value, limit: abs(value / limit - round(value / limit)) < 1e-9, "a multiple of {}"),
+    "minLength": ("string", lambda value, limit: len(value) >= limit, "at least {} characters"),
+    "maxLength": ("string", lambda value, limit: len(value) <= limit, "at most {} characters"),
+    "pattern": ("string", lambda value, limit: re.search(limit, value) is not None, "a text that matches {}"),
+    "minItems": ("array", lambda value, limit: len(value) >= limit, "at least {} items"),
+    "maxItems": ("array", lambda value, limit: len(value) <= limit, "at most {} items"),
+    "minProperties": ("object", lambda value, limit: len(value) >= limit, "at least {} properties"),
+    "maxProperties": ("object", lambda value, limit: len(value) <= limit, "at most {} properties"),
+}
+_SUBSCHEMAS = ("items", "additionalProperties")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_CHECKED = {"$ref", "$defs", "definitions", "type", "enum", "const", "properties", "required", *_SUBSCHEMAS, *_LISTS}
+_CHECKED |= set(_LIMITS)
+_NOTES = set("$schema $id $comment title description default examples format deprecated readOnly writeOnly".split())
+"""Keywords that say something and forbid nothing."""
+
+
+def check_schema(schema: object, place: str = "#") -> None:
+    """Raise DefinitionError unless ``schema`` is a JSON schema with keywords that ``problems`` checks."""
+    if isinstance(schema, bool):
+        return
+    if not isinstance(schema, Mapping):
+        raise DefinitionError(f"the schema has {schema!r} at {place}: expected an object with keywords such as type")
+    if unknown := sorted(set(schema) - _CHECKED - _NOTES):
+        raise DefinitionError(
+            f"the schema has the keyword {unknown[0]!r} at {place}, which is not checked: leave it out, or use "
+            f"{', '.join(sorted(_CHECKED))}"
+        )
+    for kind in _listed(schema.get("type", [])):
+        if kind not in _TYPES:
+            raise DefinitionError(f"the schema has the type {kind!r} at {place}: expected one of {', '.join(_TYPES)}")
+    pattern = schema.get("pattern")
+    if pattern is not None:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise DefinitionError(f"the schema has the pattern {pattern!r} at {place}: {error}") from error
+    for keyword in ("properties", "$defs", "definitions"):
+        for name, inner in schema.get(keyword, {}).items():
+            check_schema(inner, f"{place}/{keyword}/{name}")
+    for keyword in _SUBSCHEMAS:
+        check_schema(schema.get(keyword, True), f"{place}/{keyword}")
+    for keyword in _LISTS:
+        for number, inner in enumerate(schema.get(keyword, ())):
+            check_schema(inner, f"{place}/{keyword}/{number}")
+
+
+def problems(value: Any, schema: Schema, root: Schema, place: str = "") -> Iterator[str]:
+    """Yield what in ``value`` does not fit ``schema``; ``root`` is the whole schema, which references point into."""
+    if isinstance(schema, bool):
+        if not schema:
+            yield _problem(place, value, "nothing")
+        return
+    if (reference := schema.get("$ref")) is not None:
+        yield from problems(value, _referenced(root, str(reference)), root, place)
+    kinds = _listed(schema.get("type", []))
+    if kinds and not any(_TYPES[kind](value) for kind in kinds):
+        yield _problem(place, value, " or ".join(kinds))
+        return
+    if "const" in schema and not _equal(value, schema["const"]):
+        yield _problem(place, value, json.dumps(schema["const"]))
+    if "enum" in schema and not any(_equal(value, each) for each in schema["enum"]):
+        yield _problem(place, value, "one of " + ", ".join(map(json.dumps, schema["enum"])))
+    for keyword, (kind, fits, words) in _LIMITS.items():
+        if keyword in schema and _TYPES[kind](value) and not fits(value, schema[keyword]):
+            yield _problem(place, value, words.format(schema[keyword]))
+    if isinstance(value, dict):
+        yield from _object_problems(value, schema, root, place)
+    elif isinstance(value, list):
+        first = schema.get("prefixItems", ())
+        for number, item in enumerate(value):
+            inner = first[number] if number < len(first) else schema.get("items", True)
+            yield from problems(item, inner, root, f"{place}[{number}]")
+    yield from _alternative_problems(value, schema, root, place)
+
+
+def _object_problems(value: dict[str, Any], schema: Mapping[str, Any], root: Schema, place: str) -> Iterator[str]:
+    properties = schema.get("properties", {})
+    for name in schema.get("required", ()):
+        if name not in value:
+            yield f"{_joined(place, name)}: missing"
+    for name, each in value.items():
+        inner = properties.get(name, schema.get("additionalProperties", True))
+        if inner is False:
+            yield f"{_joined(place, name)}: not expected"
+        else:
+            yield from problems(each, inner, root, _joined(place, name))
+
+
+def _alternative_problems(value: Any, schema: Mapping[str, Any], root: Schema, place: str) -> Iterator[str]:
+    for part in schema.get("allOf", ()):
+        yield from problems(value, part, root, place)
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in schema:
+            found = [list(problems(value, part, root, place)) for part in schema[keyword]]
+            fitting = sum(not each for each in found)
+            if not fitting:
+                yield min(found, key=len)[0]
+            elif keyword == "oneOf" and fitting > 1:
+                yield _problem(place, value, f"a value that fits one of the alternatives, and this fits {fitting}")
+
+
+def _referenced(root: Schema, reference: str) -> Schema:
+    found: Any = root
+    for step in reference.removeprefix("#").split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if not isinstance(found, Mapping) or name not in found:
+            raise DefinitionError(f"the schema refers to {reference!r}, which it does not have: use #/$defs/NAME")
+        found = found[name]
+    return found if isinstance(found, bool | Mapping) else {}
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal: ``true`` is not 1."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _joined(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
+
+
+def _problem(place: str, value: Any, expected: str) -> str:
+    shown = json.dumps(value, ensure_ascii=False)
+    shown = shown if len(shown) <= 60 else shown[:59] + "…"
+    return f"{place or 'the value'}: is {shown}, expected {expected}"

@@ -1,0 +1,51 @@
+"""The message of a turn: a text, a list of content parts, or chat messages of which the user's question is the last."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.common.messages import texts_of
+from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.importers.record_builder import message_problem
+
+Asked = str | Sequence[Mapping[str, Any]]
+"""What a turn is begun with."""
+
+_EXPECTED = "expected a text, a list of content parts, or a list of chat messages of which the last is the user's"
+
+
+@dataclass(frozen=True)
+class Question:
+    """The user's message, and the messages that were given with it, which come before it."""
+
+    message: Mapping[str, Any]
+    earlier: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def text(self) -> str:
+        """The text of the user's message."""
+        return "\n".join(texts_of(self.message))
+
+    @property
+    def checked_text(self) -> str:
+        """All that the policies check: the texts of all messages of the user."""
+        users = [message for message in self.earlier if message["role"] == "user"]
+        return "\n".join(text for message in (*users, self.message) for text in texts_of(message))
+
+
+def read_question(asked: object) -> Question:
+    """Return what is ``asked`` as messages. Raises DefinitionError if they are not messages of the chat API."""
+    if isinstance(asked, str):
+        return Question({"role": "user", "content": clean_text(asked)})
+    if not isinstance(asked, Sequence) or isinstance(asked, bytes) or not asked:
+        raise DefinitionError(f"the message is {asked!r:.80}: {_EXPECTED}")
+    if all(isinstance(part, Mapping) and "role" not in part for part in asked):
+        asked = [{"role": "user", "content": list(asked)}]
+    messages = [dict(each) if isinstance(each, Mapping) else each for each in asked]
+    for index, message in enumerate(messages):
+        if problem := message_problem(message):
+            raise DefinitionError(f"the message has {message!r:.80} at {index}, which {problem}: {_EXPECTED}")
+    if messages[-1]["role"] != "user" or not messages[-1].get("content"):
+        raise DefinitionError(f"the message ends with {messages[-1]!r:.80}: {_EXPECTED}")
+    return Question(messages[-1], messages[:-1])
