@@ -13,7 +13,8 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from swarmchat.backends.base import Append, Condition, ExpectLength, Lease, Put, Write
-from swarmchat.backends.disk_rows import DiskRows, ReadOnlyRows, free_reserve, keep_reserve
+from swarmchat.backends.disk_reserve import free_reserve, keep_reserve
+from swarmchat.backends.disk_rows import DiskRows, ReadOnlyRows
 from swarmchat.backends.errors import (
     BackendError,
     BackendFull,

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -34,9 +34,6 @@ _LENGTH = 8
 """Bytes of a length and of an index."""
 _OBJECTS = {"Cache", "Cache_key_raw", "Cache_expire_time", "Settings_size_delete"}
 """The table, its indexes, and the trigger that is made last."""
-_RESERVE = "reserve"
-_RESERVED = 512 * 1024
-"""Bytes on the disk that are kept for deleting: SQLite writes even that to its journal first."""
 _SWEEP = 20
 _VARIABLES = 500
 """The most variables of one statement; SQLite before 3.32 accepts 999."""
@@ -330,25 +327,6 @@ class ReadOnlyRows(DiskRows):
         except BaseException:
             self.close()
             raise
-
-
-def free_reserve(folder: str) -> None:
-    """Remove the reserve in ``folder``; the next ``keep_reserve`` that finds room makes it again."""
-    with suppress(OSError):
-        os.unlink(os.path.join(folder, _RESERVE))
-
-
-def keep_reserve(folder: str) -> None:
-    """Keep room on the disk for deleting, in a file, unless there is one or no room for it."""
-    path = os.path.join(folder, _RESERVE)
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            # Random, because some file systems store no zeros.
-            with open(descriptor, "wb") as file:
-                file.write(os.urandom(_RESERVED))
-        except OSError:
-            os.unlink(path)
 
 
 def _connect(folder: str, patience: float, options: str = "") -> sqlite3.Connection:

@@ -56,7 +56,7 @@ MEANINGS = {
     66: "no such session, model, address, tool, state or ban",
     69: "a server or a store cannot be reached, or is full",
     75: "open in another process, changed by one, or rate limited: try again later",
-    77: "the API key is missing or not accepted",
+    77: "the API key is missing or not accepted, or the client is banned",
     78: "a setting is invalid, or the installation is damaged",
     129: "ended by SIGHUP, for example when the terminal is closed",
     130: "ended by SIGINT (Ctrl-C)",

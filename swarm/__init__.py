@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.conversation.settings import SessionSettings as SessionSettings
     from swarmchat.swarm.conversation.tracing import Tracing as Tracing
     from swarmchat.swarm.errors import (
-        AskError as AskError, BadRecord as BadRecord, CompactFailed as CompactFailed,
+        AskError as AskError, BadRecord as BadRecord, ClientBanned as ClientBanned, CompactFailed as CompactFailed,
         ConnectionSettingsError as ConnectionSettingsError,
         ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
         HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
@@ -116,7 +116,8 @@ _NAMES = {
     "conversation.settings": "SessionSettings",
     "conversation.tracing": "Tracing",
     "errors": """
-        AskError BadRecord CompactFailed ConnectionSettingsError ContextTooLong DefinitionError EmbeddingError
+        AskError BadRecord ClientBanned CompactFailed ConnectionSettingsError ContextTooLong DefinitionError
+        EmbeddingError
         HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
         RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError

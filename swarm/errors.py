@@ -13,6 +13,7 @@
     │   └── HandoffLoop         agents hand over in a circle
     ├── OutputError             no answer of the required type came: 4
     ├── DefinitionError         a swarm, agent, tool or policy is defined wrongly: 78
+    ├── ClientBanned        a policy has banned the client, who changes nothing: 77
     ├── HookError               a function of the swarm's author raised an error: 1
     ├── RequestDenied           a hook refused to send a request: 1
     ├── AskError                a tool got no answer from the user: 1
@@ -126,6 +127,12 @@ class DefinitionError(SwarmError):
     """A swarm, or a part of one, is defined wrongly. The message names the part and what was expected."""
 
     exit_code = 78
+
+
+class ClientBanned(SwarmError):
+    """A policy has banned the client, who can read, but neither act nor change the conversation."""
+
+    exit_code = 77
 
 
 class HookError(SwarmError):

@@ -49,7 +49,7 @@ LAYERS = {
         "main",
         "__main__",
     ],
-    "backends": ["base", "errors", "disk_rows memory redis registry testing", "disk"],
+    "backends": ["base", "errors", "disk_reserve disk_rows memory redis registry testing", "disk"],
 }
 """The packages and modules of each room from the ground up. Each imports from lines above its own, and from itself."""
 

@@ -20,8 +20,8 @@ from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 from swarmchat.swarm.probes.results import QUIRKS
 from swarmchat.swarm.probes.runner import ProbeRun
 
-_TIMEOUT = 30.0
-"""Seconds that the server may be silent, at most: a health check should be quick."""
+_TIMEOUT, _ANSWER_TIME = 30.0, 60.0
+"""Seconds that the server may be silent, and that an answer may take, at most: a health check should be quick."""
 _PROBES = {"answer": "answers", "streaming": "streaming", "call": "tool calls", "usage": "usage"}
 """The probes that are shown, and the names of their checks."""
 _EXCHANGES = ("plain", "count", "weather")
@@ -43,7 +43,8 @@ async def check_model(settings: Settings, *, offline: bool, usable: bool) -> Che
         await asyncio.to_thread(_check_tokenizer, checks, name)
         return checks
     try:
-        brief = replace(settings, timeout=min(settings.timeout, _TIMEOUT), retries=0)
+        answer_time = min(settings.max_answer_time, _ANSWER_TIME)
+        brief = replace(settings, timeout=min(settings.timeout, _TIMEOUT), max_answer_time=answer_time, retries=0)
         model = make_endpoint(brief, most_retries=0)
     except (CliError, SwarmError, ValueError) as error:
         checks.add("failed", "model", str(error))

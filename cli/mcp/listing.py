@@ -10,6 +10,7 @@ from typing import Any
 from swarmchat.cli.errors import McpUnavailable, UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import mask_url
+from swarmchat.cli.settings.mcp_servers import mcp_servers
 from swarmchat.cli.terminal.printing import as_line, print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.common.names import nearest
@@ -58,7 +59,7 @@ async def show_tools(flags: Mapping[str, Any], names: list[str], as_json: bool) 
 
 def _servers(flags: Mapping[str, Any]) -> list[McpServer]:
     settings = wiring.apply_settings(flags)
-    return merged(wiring.make_swarm(settings).mcp, wiring.mcp_servers(settings))
+    return merged(wiring.make_swarm(settings).mcp, mcp_servers(settings))
 
 
 def _starts(server: McpServer) -> str:

@@ -23,16 +23,12 @@ from swarmchat.cli.settings.settings import (
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import use_theme
 from swarmchat.swarm.agents.agent import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
-from swarmchat.swarm.common.encoding import decode_json
-from swarmchat.swarm.common.files import read_text_file
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Model, PreloadableModel
 from swarmchat.swarm.persistence.store import REDIS_LIFETIMES, Lifetimes
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.hooks import Hooks
-    from swarmchat.swarm.mcp.server import McpServer
     from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 
 OPENAI_DEFAULT = "gpt-4o-mini"
@@ -333,34 +329,13 @@ def warm_up(model: Model) -> None:
         model.warm_up()
 
 
-def mcp_servers(settings: Settings) -> list["McpServer"]:
-    """Return the MCP servers in the settings. Raises ConfigError for a file that cannot be used."""
-    from swarmchat.swarm.mcp.server import merged, read_server, read_servers_file
-
-    tables = (settings.mcp or {}).items()
-    servers = [read_server(name, table) for name, table in tables]
-    if settings.mcp_file is None:
-        return servers
-    path, origin = Path(settings.mcp_file).expanduser(), settings.origins.get("mcp_file", "")
-    try:
-        of_file = read_servers_file(decode_json(read_text_file(path)))
-    except (OSError, ValueError, DefinitionError) as error:
-        raise ConfigError(f"{origin}: mcp_file is {settings.mcp_file!r}: {error}") from error
-    return merged(of_file, servers)
-
-
 def _with_servers(swarm: Swarm, settings: Settings) -> Swarm:
-    """Return ``swarm`` with the user's MCP servers; they replace those of the swarm that have the same name."""
+    """Return ``swarm`` with the user's MCP servers, if there are any."""
     if not (settings.mcp or settings.mcp_file) and swarm.mcp_servers is None:
         return swarm
-    from swarmchat.swarm.mcp.server import merged
+    from swarmchat.cli.settings.mcp_servers import with_servers
 
-    swarm = replace(swarm, mcp=merged(swarm.mcp, mcp_servers(settings)))
-    if swarm.mcp_servers is not None:
-        # They go on while the user switches between sessions.
-        swarm.mcp_servers.acquire()
-        swarm.mcp_servers.environment.update(os.environ)
-    return swarm
+    return with_servers(swarm, settings)
 
 
 async def close_swarm(swarm: Swarm) -> None:

@@ -171,6 +171,8 @@ async def _memory(chat: ChatContext, argument: str) -> str:
     memory = chat.session.primitives.memory
     name, _, value = argument.partition(" ")
     value = value.strip()
+    if value:
+        await chat.session.conversation.primitives.refuse_banned()
     if name == "--clear":
         entries = await memory.all()
         if value not in entries:

@@ -38,6 +38,7 @@ _AGENT = {
 _POLICY = {
     **dict.fromkeys(("reject_input", "reject_output"), (str, list)),
     "ban": bool,
+    "normalize": bool,
     "ban_for": (int, float),
     "message": str,
 }

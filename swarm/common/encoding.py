@@ -3,6 +3,8 @@
 import codecs
 import json
 import math
+import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,3 +115,29 @@ def clean_text(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+_PIECE = re.compile(r"[\s\S]{1,128}(?=[\x00-\x7f])|[\s\S]{1,128}")
+"""A part of a text that is normalized by itself: Python's work is quadratic in a run of combining marks."""
+_INVISIBLE = {0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x3164, 0xFFA0}
+"""Characters besides those of the categories Cf and Cc that show nothing, without the variation selectors."""
+
+
+class _Visible(dict[int, int | None]):
+    """A table for ``str.translate`` that removes what shows nothing, but for white space."""
+
+    def __missing__(self, code: int) -> int | None:
+        char = chr(code)
+        is_selector = 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF
+        is_hidden = unicodedata.category(char) in ("Cf", "Cc") and not char.isspace()
+        self[code] = None if is_selector or is_hidden or code in _INVISIBLE else code
+        return self[code]
+
+
+_VISIBLE = _Visible()
+
+
+def folded_text(text: str) -> str:
+    """Return ``text`` for comparisons: without what shows nothing, NFKC, case folded."""
+    pieces = _PIECE.findall(text.translate(_VISIBLE))
+    return "".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", each).casefold()) for each in pieces)

@@ -27,14 +27,14 @@ from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.stored_navigation import stored_navigation
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import AskError, LogLost, OverBudget, SessionBusy
-from swarmchat.swarm.models.base import Answer, MessageDigest, Model, ModelRequest, ToolCall
+from swarmchat.swarm.models.base import MessageDigest, Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive, ShownPresence
-from swarmchat.swarm.tools.asking import UserQuestion, ask_model
+from swarmchat.swarm.tools.asking import ModelAsker, UserAsker, UserQuestion, ask_model
 from swarmchat.swarm.tools.context import Context, Denied, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.output import OutputType
     from swarmchat.swarm.tools.tool import Tool
 
-ModelAsker = Callable[[Model, ModelRequest, Outcome], Awaitable[Answer]]
-UserAsker = Callable[[UserQuestion, Outcome], Awaitable[Any]]
 ToolRunner = Callable[["Tool", Context, dict[str, object], Outcome], Awaitable[str]]
 
 
@@ -108,8 +106,7 @@ class Conversation:
         """Take the lease and read the end of the log. Raises the errors of ``Session.open``."""
         await self.journal.open()
         try:
-            begin = next((record.data for record in self.journal.log.head if record.type == "session"), {})
-            self.journal.companions = await self.primitives.begin_as(begin)
+            self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
             await self._restore_agent()
             await self._presence.show(self.agent.name)
         except BaseException:
@@ -197,8 +194,7 @@ class Conversation:
     async def ready(self) -> None:
         """Load the counter, and find out whether a failed commit was applied. Raises the backend's errors."""
         await self.view.load_counter(self.model.name)
-        has_tools = any(agent.tools or agent.targets for agent in self.swarm.agents)
-        self._notices += await self._models.discover(self.model, has_tools=has_tools)
+        self._notices += await self._models.discover(self.model, self.swarm)
         if self.journal.in_doubt:
             self.view.take(await self.journal.settle_doubt())
             await self._restore_agent()
@@ -226,6 +222,11 @@ class Conversation:
                 fields["memory"] = self._memory
             batch.add("session", turn=0, **fields)
         return batch
+
+    async def ready_to_act(self) -> None:
+        """As ``ready``, for what changes the conversation. Raises ClientBanned for a client that is banned."""
+        await self.ready()
+        await self.primitives.refuse_banned()
 
     async def toolset(self) -> Toolset:
         """Return the tools and handoffs that the active agent may call now."""

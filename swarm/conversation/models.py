@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.models.base import DiscoverableModel, Model
 
 
@@ -27,15 +28,15 @@ class Models:
             self._made[name] = self._make(name)
         return self._made[name]
 
-    async def discover(self, model: Model, *, has_tools: bool) -> list[str]:
-        """Have ``model`` find out its window, once; return a warning if it cannot call the tools that agents have."""
+    async def discover(self, model: Model, swarm: Swarm) -> list[str]:
+        """Have ``model`` find out its window, once; return a warning if it cannot call the tools of ``swarm``."""
         if model is self._discovered:
             return []
         self._discovered = model
         if not isinstance(model, DiscoverableModel):
             return []
         await model.discover()
-        if model.facts.tools is not False or not has_tools:
+        if model.facts.tools is not False or not any(agent.tools or agent.targets for agent in swarm.agents):
             return []
         return [f"the chat template of {model.name} has no tools: calls are only found if it writes them as text"]
 

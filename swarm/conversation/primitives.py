@@ -1,6 +1,7 @@
 """Access by name to the primitives of a session, for tools, commands and policies."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -8,11 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from swarmchat.backends import Backend
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.names import name_of
+from swarmchat.swarm.errors import ClientBanned
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Store
 from swarmchat.swarm.primitives.memory import PersistMemory
 from swarmchat.swarm.primitives.navigation import PersistSwarm
-from swarmchat.swarm.primitives.policy import PersistPolicy
+from swarmchat.swarm.primitives.policy import Ban, PersistPolicy
 
 if TYPE_CHECKING:
     from swarmchat.swarm.primitives.state import PersistState, State
@@ -48,11 +51,12 @@ class Primitives:
         self._storages: dict[str, PersistStorage[Any]] = {}
         """Open storages, which cache committed items; shared with the primitives that stage changes."""
 
-    async def begin_as(self, begin: Mapping[str, Any]) -> list[str]:
-        """Learn from ``begin``, a session's first record, which swarm owns the plain names of states.
+    async def begin_as(self, head: Sequence[Record]) -> list[str]:
+        """Learn from ``head``, a session's first records, which swarm owns the plain names of states.
 
         Return the keys of what belongs to the session beside its log.
         """
+        begin: Mapping[str, Any] = next((record.data for record in head if record.type == "session"), {})
         scope = begin.get("namespace") or begin.get("swarm")
         self.session_scope = scope if isinstance(scope, str) and scope else self._swarm.scope
         own_states = [self.stored_name(state.name) for state in self._swarm.states if not state.shared]
@@ -65,6 +69,18 @@ class Primitives:
             states = self._store.backend.scan(keys.session_states(self._client, self._session))
             companions += [key async for key, _ in states]
         return companions
+
+    async def find_ban(self) -> Ban | None:
+        """Return the ban of the client by the first policy that has banned it."""
+        finds = (self.policy(policy.name).find(self._client) for policy in self._swarm.policies)
+        return next((ban for ban in await asyncio.gather(*finds) if ban is not None), None)
+
+    async def refuse_banned(self) -> None:
+        """Raise ClientBanned for a banned client, which may act neither by messages nor by commands."""
+        if ban := await self.find_ban():
+            who = f"client {self._client!r} is banned by policy {ban.policy!r}"
+            until = f" until {ban.until}" if ban.until else ""
+            raise ClientBanned(f"{who}{until}: it can read, but change nothing")
 
     def staging(self, changes: ChangeSet) -> "Primitives":
         """Return the same primitives with changes staged in ``changes``."""
@@ -144,7 +160,8 @@ class Primitives:
 
     def policy(self, name: str) -> PersistPolicy:
         """Return the bans by the policy ``name``. Raises DefinitionError for one that the swarm does not have."""
-        return PersistPolicy(self._store, self._swarm.name, self._swarm.find("policy", name).name)
+        policy = self._swarm.find("policy", name)
+        return PersistPolicy(self._store, self._swarm.name, policy.name, normalize=policy.normalize)
 
     def check_agent(self, name: str) -> None:
         """Raise DefinitionError when there is no agent ``name``."""

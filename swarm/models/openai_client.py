@@ -1,6 +1,7 @@
 """HTTP client for servers with the OpenAI API: address, API key, proxies and retries."""
 
 import asyncio
+import math
 import random
 import re
 import ssl
@@ -227,17 +228,19 @@ class OpenAIServer:
         self,
         send: "Callable[[AsyncOpenAI], Awaitable[Response]]",
         parse: Callable[[bytes], T],
+        seconds: float = math.inf,
         on_wait: Callable[[str], object] = lambda reason: None,
     ) -> T:
         """Send a request and return its body as ``parse`` reads it, with retries; ``parse`` may raise AttemptError.
 
-        ``on_wait`` gets the reason before each wait.
+        No attempt takes longer than ``seconds``, nor than ``max_answer_time``. ``on_wait`` gets the reason before each
+        wait.
         """
         self.check_key()
         attempt = 1
         while True:
             try:
-                return parse(await self._body(send))
+                return parse(await self._body(send, min(seconds, self.max_answer_time)))
             except AttemptError as failure:
                 if self.try_version_path(failure):
                     continue
@@ -259,16 +262,17 @@ class OpenAIServer:
         self.version_path = "/v1"
         return True
 
-    async def _body(self, send: "Callable[[AsyncOpenAI], Awaitable[Response]]") -> bytes:
+    async def _body(self, send: "Callable[[AsyncOpenAI], Awaitable[Response]]", seconds: float) -> bytes:
         """Send a request once and return the body of the response. Raises AttemptError."""
         from openai import APIConnectionError, APIStatusError
 
         client = await self.client()
         try:
-            async with asyncio.timeout(self.max_answer_time):
+            async with asyncio.timeout(seconds):
                 response = await send(client)
         except TimeoutError as error:
-            raise self.errors.too_slow(self.max_answer_time) from error
+            is_setting = seconds == self.max_answer_time
+            raise (self.errors.too_slow if is_setting else self.errors.late)(seconds) from error
         except APIConnectionError as error:
             raise self.lost(error, opened=False) from error
         except APIStatusError as error:

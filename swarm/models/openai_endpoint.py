@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from httpx2 import Response
 
 
+_LIST_TIME = 30.0
+"""The most seconds of a list of models, which a server has at hand."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListedModel:
     """An entry of a server's list of models."""
@@ -38,7 +42,10 @@ class OpenAIEndpoint(OpenAIModel):
 
         server = self._server
         return await server.fetch(
-            lambda client: client.get(server.version_path + "/models", cast_to=Response), self._listed, on_wait
+            lambda client: client.get(server.version_path + "/models", cast_to=Response),
+            self._listed,
+            _LIST_TIME,
+            on_wait,
         )
 
     async def _events(

@@ -10,6 +10,8 @@ import hashlib
 import re
 from functools import lru_cache
 
+from swarmchat.swarm.common.encoding import folded_text
+
 ROOT = "swarmchat:1:"
 """Namespace and layout version."""
 
@@ -138,8 +140,13 @@ def bans() -> str:
 
 
 def is_ban_of(key: str, client: str) -> bool:
-    """Whether ``key``, which starts as ``bans``, is a ban of ``client``."""
-    return key.endswith(f":{{{escape(client)}}}")
+    """Whether ``key``, which starts as ``bans``, is a ban of ``client``, by a policy of any kind."""
+    return key.endswith((f":{{{escape(client)}}}", f":{{{escape(folded_client(client))}}}"))
+
+
+def folded_client(client: str) -> str:
+    """Return the name that ``client`` has in the bans of policies that normalize."""
+    return folded_text(client).strip()
 
 
 def policy_bans(swarm: str, policy: str) -> str:

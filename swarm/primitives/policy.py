@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
-from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.encoding import encode_json, folded_text
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.mistakes import SECONDS, Expected, check_value, explained, optional
 from swarmchat.swarm.errors import DefinitionError
@@ -44,6 +44,8 @@ class Policy:
     """The length of a ban in seconds. ``None``: until it is lifted."""
     message: str = "I cannot talk about that."
     """The answer that the user gets instead."""
+    normalize: bool = True
+    """Whether words and names of clients are compared without case, form (NFKC) and characters that show nothing."""
     _input: Check = field(init=False, repr=False, compare=False)
     _output: Check = field(init=False, repr=False, compare=False)
 
@@ -53,8 +55,8 @@ class Policy:
         for name in ("reject_input", "reject_output"):
             check_value(f"policy {self.name!r}", name, getattr(self, name), _RULE)
         check_value(f"policy {self.name!r}", "ban_for", self.ban_for, optional(SECONDS))
-        object.__setattr__(self, "_input", _check_of(self.name, self.reject_input))
-        object.__setattr__(self, "_output", _check_of(self.name, self.reject_output))
+        object.__setattr__(self, "_input", _check_of(self, self.reject_input))
+        object.__setattr__(self, "_output", _check_of(self, self.reject_output))
 
     async def rejects_input(self, text: str) -> bool:
         """Whether the user may not write ``text``. Raises HookError."""
@@ -80,10 +82,11 @@ class Ban:
 class PersistPolicy:
     """The bans by one policy of one swarm. Each is a key of its own, so every process sees it at its next check."""
 
-    def __init__(self, store: Store, swarm: str, policy: str) -> None:
+    def __init__(self, store: Store, swarm: str, policy: str, *, normalize: bool = True) -> None:
         self._store = store
         self._swarm = swarm
         self._policy = policy
+        self._normalize = normalize
 
     async def ban(self, client: str, why: str, since: str, seconds: float | None = None) -> Ban:
         """Ban ``client`` for ``seconds`` from now, ``since``; ``None``: for as long as the store keeps bans."""
@@ -111,7 +114,8 @@ class PersistPolicy:
         return [_parse(value, "?", self._policy) async for _, value in self._store.backend.scan(prefix)]
 
     def _key(self, client: str) -> str:
-        return keys.policy_ban(self._swarm, self._policy, client)
+        name = keys.folded_client(client) if self._normalize else client
+        return keys.policy_ban(self._swarm, self._policy, name)
 
 
 def _later(moment: str, seconds: float) -> str | None:
@@ -133,17 +137,27 @@ def _parse(stored: bytes, client: str, policy: str) -> Ban:
         return Ban(client, policy, "(unreadable)", "")
 
 
-def _check_of(policy: str, rule: Rule | None) -> Check:
-    """Return the function that carries out ``rule``. Raises DefinitionError for an invalid regular expression."""
+def _check_of(policy: Policy, rule: Rule | None) -> Check:
+    """Return the function that carries out ``rule``. Raises DefinitionError for an invalid one."""
     if rule is None:
         return lambda text: False
     if callable(rule):
         return rule
-    if not isinstance(rule, str):
-        # Not \b: a word may start or end with another character, as "C++" does.
-        rule = rf"(?<!\w)(?:{'|'.join(map(re.escape, rule))})(?!\w)"
+    fold = folded_text if policy.normalize else str
+    if isinstance(rule, str):
+        pattern = _compiled(policy, rule)
+        return lambda text: any(pattern.search(each) for each in (text, fold(text)))
+    words = [fold(word) for word in rule]
+    if not all(word.strip() for word in words):
+        raise DefinitionError(f"policy {policy.name!r}: {list(rule)!r} has a word without a letter: leave it out")
+    # Not \b: a word may start or end with another character, as "C++" does.
+    words_pattern = _compiled(policy, rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)")
+    return lambda text: words_pattern.search(fold(text)) is not None
+
+
+def _compiled(policy: Policy, rule: str) -> "re.Pattern[str]":
     try:
-        pattern = re.compile(rule, re.IGNORECASE)
+        return re.compile(rule, re.IGNORECASE)
     except re.error as error:
-        raise DefinitionError(f"policy {policy!r}: {rule!r} is not a valid regular expression ({error})") from error
-    return lambda text: pattern.search(text) is not None
+        problem = f"policy {policy.name!r}: {rule!r} is not a valid regular expression ({error})"
+        raise DefinitionError(problem) from error

@@ -290,6 +290,11 @@ class ServerErrors:
             )
         )
 
+    def late(self, seconds: float) -> AttemptError:
+        """Return the error for a request that should be quick, and was not answered within ``seconds``."""
+        problem = f"{self.address} did not answer within {seconds:g} s. Try again, or check the server's log"
+        return AttemptError(ModelUnavailable(problem))
+
     def garbage(self, excerpt: str, why: str = "") -> AttemptError:
         """Return the error for a body that is not an answer of this API."""
         shown = self.clean(excerpt, 80)

@@ -98,6 +98,9 @@ class ReplayConversation(Conversation):
             with suppress(DefinitionError):
                 await self.primitives.policy(str(banning_policy)).ban(client, "", record.ts)
 
+    async def refuse_banned(self) -> None:
+        """Allow what was done, whoever was banned then."""
+
     async def repeat_records(self, action: Action) -> None:
         """Append records that no replayed turn writes: changes by others, and messages that were never sent."""
         if self.recording.killed:

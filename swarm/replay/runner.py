@@ -160,7 +160,7 @@ class _Replay:
 
     async def _remove_all(self) -> None:
         stored_keys = [key async for key, _ in self.backend.scan(keys.owned(self.client))]
-        stored_keys += [keys.policy_ban(self.swarm.name, policy.name, self.client) for policy in self.swarm.policies]
+        stored_keys += [key async for key, _ in self.backend.scan(keys.bans()) if keys.is_ban_of(key, self.client)]
         await self.backend.commit(*map(Delete, [*stored_keys, keys.session_log(self.client, _CLIENT)]))
 
     async def _open(self, info: SessionInfo, actions: Sequence[Action]) -> tuple[Session, ReplayConversation]:

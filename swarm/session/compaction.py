@@ -46,6 +46,7 @@ class Compacted:
 
 async def compact(conversation: Conversation, focus: str) -> Compacted:
     """Have the model summarize what the active agent sees; see ``Session.compact``."""
+    await conversation.primitives.refuse_banned()
     await conversation.flush()
     old, recent = _split(await conversation.prepare(), conversation)
     answer = await _summarize(conversation, [line for group in old for line in _lines(group)], focus)

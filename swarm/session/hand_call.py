@@ -30,7 +30,7 @@ async def call_by_hand(
     conversation: Conversation, tool: "Tool", arguments: Mapping[str, object], agent: str
 ) -> HandCall:
     """Call ``tool`` as ``agent``, and store what it changes; see ``Session.call_tool``."""
-    await conversation.ready()
+    await conversation.ready_to_act()
     changes = ChangeSet()
     ctx = conversation.tool_context(BY_HAND, changes)
     ctx.agent = agent

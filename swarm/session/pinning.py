@@ -55,6 +55,7 @@ async def _store(
     conversation: Conversation, kind: Literal["pin", "unpin"], turn: int, log: "_Log", spans: tuple[Span, ...]
 ) -> Pins:
     """Make ``spans`` the pinned parts of the log. Raises PinError if they take too many tokens."""
+    await conversation.primitives.refuse_banned()
     pins = await _pins(conversation, log, spans)
     if kind == "pin" and pins.tokens > pins.limit:
         raise PinError(

@@ -313,7 +313,7 @@ class Session:
     async def _navigate(self, navigation: Navigation) -> Navigation:
         """Switch to the active agent of ``navigation``, and store that."""
         conversation = self.conversation
-        await conversation.ready()
+        await conversation.ready_to_act()
         if navigation.active != self.navigation.active:
             batch, source = conversation.batch(), self.agent.name
             fields = {"from": source, "to": navigation.active, "stack": list(navigation.stack)}
@@ -324,7 +324,7 @@ class Session:
     @_exclusive
     async def reset(self) -> None:
         """Stop sending the conversation so far, as a turn of its own. The log, states, memory and agent stay."""
-        await self.conversation.ready()
+        await self.conversation.ready_to_act()
         if not self.is_new:
             batch = self.conversation.batch()
             batch.add("reset", turn=self.turns + 1)

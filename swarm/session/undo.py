@@ -160,6 +160,7 @@ async def _move(
     conversation: Conversation, timeline: Timeline, kind: Literal["undo", "redo"], turns: Sequence[int]
 ) -> UndoResult:
     """Undo or redo ``turns``: one commit with a record for each run of them, and with the state after the last."""
+    await conversation.primitives.refuse_banned()
     swarm, info = conversation.swarm, conversation.info
     batch = conversation.batch()
     navigation, states = conversation.navigation, dict[str, Any]()

@@ -82,6 +82,10 @@ class UserQuestion:
         return answer
 
 
+ModelAsker = Callable[[Model, ModelRequest, Outcome], Awaitable[Answer]]
+UserAsker = Callable[[UserQuestion, Outcome], Awaitable[Any]]
+
+
 def user_question(text: str, tool: str, choices: Sequence[str], output: Any) -> UserQuestion:
     """Return the question. Raises DefinitionError if it cannot be asked."""
     if isinstance(choices, str) or not all(isinstance(each, str) for each in choices):

@@ -1,6 +1,5 @@
 """Policies at both ends of a turn: before the model sees the message, and before the user sees the answer."""
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,12 +21,11 @@ async def refuse_input(conversation: Conversation, recorder: "TurnRecorder", tex
     """
     policies = conversation.swarm.policies
     client = conversation.info.client
-    bans = await asyncio.gather(*(conversation.primitives.policy(policy.name).find(client) for policy in policies))
-    for policy, ban in zip(policies, bans, strict=True):
-        if ban is not None:
-            # A replay must know that no policy checked the text.
-            refused = _refuse(recorder, policy, "input", text, banned=True, before=True)
-            return replace(refused, until=ban.until)
+    if earlier := await conversation.primitives.find_ban():
+        # A replay must know that no policy checked the text.
+        policy = next(policy for policy in policies if policy.name == earlier.policy)
+        refused = _refuse(recorder, policy, "input", text, banned=True, before=True)
+        return replace(refused, until=earlier.until)
     for policy in policies:
         if await policy.rejects_input(text):
             ban = None

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import pytest
 from chat_rules import check_messages
 from chats import Faulty, contents, open_session, say, sent, text_of
+from steps import steps
 from swarmchat.backends import BackendUnavailable, open_backend
 from swarmchat.swarm import Agent, Context, Policy, State, Swarm, tool
+from swarmchat.swarm.common.encoding import _PIECE, folded_text
 from swarmchat.swarm.conversation.events import HandedOver, Refused, ToolFinished, ToolStarted
-from swarmchat.swarm.errors import DefinitionError, HandoffLoop, HookError, RepeatedCall, StateError
+from swarmchat.swarm.errors import ClientBanned, DefinitionError, HandoffLoop, HookError, RepeatedCall, StateError
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence import keys
@@ -508,6 +510,78 @@ def test_a_policy_refuses_and_bans_for_every_process(backend_url):
     run(scenario())
 
 
+@pytest.mark.parametrize("name", ["Ann", "ＡＮＮ", "a\u200bnn", "\u2066ann\u2069", " ann ", "a\x01nn", "ann\ufe0f"])
+def test_a_ban_is_not_evaded_by_another_form_of_the_name(name):
+    async def scenario(normalize: bool) -> bool:
+        backend = open_backend("memory:")
+        policy = Policy("p", reject_input=["bad"], ban=True, normalize=normalize)
+        swarm = Swarm("s", [Agent("a")], policies=[policy])
+        async with await open_session(backend, ScriptedModel(), swarm=swarm) as session:
+            await say(session, "bad")
+            bans = session.primitives.policy("p")
+            banned = await bans.find(name) is not None
+            assert await bans.lift(name) is banned
+        return banned
+
+    assert asyncio.run(scenario(True))
+    assert not asyncio.run(scenario(False))
+
+
+BAD = ["bad", "BAD", "ｂａｄ", "b\u200bad", "ba\u00add", "𝐛𝐚𝐝", "b\u2060ad!", "b\u034fad", "very\nbad"]
+
+
+@pytest.mark.parametrize("rule", [["bad", "straße"], "bad|straße", ["ＢＡＤ", "STRASSE"]])
+def test_words_are_found_in_every_form(rule):
+    policy = Policy("p", reject_input=rule, normalize=True)
+    for text in [*BAD, "STRASSE" if isinstance(rule, list) else "straße"]:
+        assert asyncio.run(policy.rejects_input(text)), text
+    for text in ("badge" if isinstance(rule, list) else "ba", "good", "b a d", "6ad"):
+        assert not asyncio.run(policy.rejects_input(text)), text
+
+
+def test_without_normalizing_words_are_those_that_stand_there():
+    policy = Policy("p", reject_input=["bad"], normalize=False)
+    assert [text for text in BAD if asyncio.run(policy.rejects_input(text))] == ["bad", "BAD", "very\nbad"]
+
+
+def test_normalizing_takes_linear_work():
+    work = steps(lambda: folded_text("a" + "\u0323\u0301" * 2_000))
+    assert steps(lambda: folded_text("a" + "\u0323\u0301" * 8_000)) < 5 * work
+    # Python's own function is quadratic in a run of marks, which its steps do not show: no piece is a long one.
+    assert max(map(len, _PIECE.findall("\u0323\u0301" * 8_000))) == 128
+
+
+def test_a_banned_client_cannot_act_by_commands():
+    async def scenario():
+        backend = open_backend("memory:")
+        looking = tool(look_up)
+        swarm = Swarm("s", [Agent("a", tools=[looking]), Agent("b")], policies=[Policy("p", reject_input=["bad"])])
+        async with await open_session(backend, ScriptedModel(["fine", "again"]), swarm=swarm) as session:
+            await say(session, "hello")
+            await session.pin(1)
+            bans = session.primitives.policy("p")
+            await bans.ban("ANN", "why", "2026-01-02T03:04:05.000Z", 60)
+            before = len(session.records)
+            for action in (
+                *(lambda: session.call_tool(looking, {"name": "x"}, agent="a"), lambda: session.go_to("b")),
+                *(session.go_back, session.reset, session.compact, session.undo, lambda: session.unpin(1)),
+            ):
+                with pytest.raises(ClientBanned, match="client 'ann' is banned by policy 'p' until 2026-01-02T03:05"):
+                    await action()
+            assert len(session.records) == before
+            await session.rename("other")
+            assert (await session.context()).messages
+            await bans.lift("ann")
+            assert (await session.go_to("b")).active == "b"
+
+    run(scenario())
+
+
+def look_up(name: str) -> str:
+    """Look it up."""
+    return name
+
+
 def test_a_ban_can_end_by_itself():
     async def scenario():
         from swarmchat.backends.memory import MemoryBackend
@@ -581,6 +655,7 @@ def test_what_an_agent_may_not_say_is_not_shown_nor_sent_again():
     [
         (lambda: Policy("p"), "reject_input"),
         (lambda: Policy("p", reject_input="("), "not a valid regular expression"),
+        (lambda: Policy("p", reject_input=["bad", "\u200b"]), "a word without a letter"),
         (lambda: Policy("p", reject_input="x", ban_for=0), "ban_for"),
         (lambda: Agent("a b"), "agent 'a b'"),
         (lambda: Agent("a", tools=[fill, fill]), "two tools named 'fill'"),

@@ -10,6 +10,7 @@ from model_server import JSON, Gate, ModelServer, Reply, chunk, failure, server_
 from swarmchat.swarm.errors import ModelError, ModelRefused, ModelUnavailable
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextChunk
 from swarmchat.swarm.models.openai_chat import OpenAIModel
+from swarmchat.swarm.models.openai_client import OpenAIServer
 from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
 
 server = server_fixture
@@ -111,6 +112,25 @@ def test_an_answer_that_does_not_end_names_max_answer_time(server: ModelServer):
     server.reply(Reply([Gate()]))
     with pytest.raises(ModelUnavailable, match="max_answer_time"):
         collect(make(server, max_answer_time=0.5))
+
+
+def test_a_request_that_should_be_quick_has_a_time_of_its_own(server: ModelServer):
+    async def ask() -> None:
+        from httpx2 import Response
+
+        connection = OpenAIServer(server.base_url, None, timeout=60)
+        try:
+            body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+            await connection.fetch(
+                lambda client: client.post("/chat/completions", body=body, cast_to=Response), str, 0.5
+            )
+        finally:
+            await connection.close()
+
+    server.reply(Reply([b"{", Gate()], headers=JSON))
+    with pytest.raises(ModelUnavailable, match=r"did not answer within 0\.5 s"):
+        asyncio.run(ask())
+    assert len(server.chats) == 1
 
 
 @pytest.mark.parametrize("levels", [101, 2_000, 100_000])
