@@ -60,6 +60,11 @@ def pretty(value: str) -> str:
 
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_TAG = re.compile("<(?=[A-Za-z/!?])")
+"""The beginning of HTML, or of a link in angle brackets."""
+_FENCE = re.compile(r"(`{3,}|~{3,})(.*)")
+_UNCLEAR_FENCE = re.compile(r"^(?:[ \t>*+.)0-9-]+(?:```|~~~)|(?:```|~~~).*\|)", re.MULTILINE)
+"""A fence that is indented, in a list or in a quote, or that could be the head of a table."""
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -73,7 +78,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; paddi
 
 
 def as_markdown(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
-    """Yield the pieces of a page in Markdown. Messages are copied unchanged: they usually are Markdown."""
+    """Yield the pieces of a page in Markdown. Messages are copied as Markdown; HTML in them becomes text."""
     yield f"# {_plain(info.title or info.name)}\n\n{_plain(_about(info))}\n"
     turn = 0
     for entry in dialogue(records):
@@ -107,7 +112,7 @@ def _markdown(entry: DialogueEntry) -> str:
         return f"**{_plain(entry.who)}** {call}\n\n{_fenced(pretty(entry.text))}" if entry.text else call
     if entry.kind in ("note", "error"):
         return f"*{_plain(entry.text)}*"
-    return f"**{_plain(entry.who)}**\n\n{_closed(entry.text.strip())}"
+    return f"**{_plain(entry.who)}**\n\n{_message(entry.text)}"
 
 
 def _section(entry: DialogueEntry) -> str:
@@ -138,16 +143,35 @@ def _code(text: str) -> str:
     return f"{ticks}{pad}{line}{pad}{ticks}"
 
 
-def _closed(text: str) -> str:
-    """Return Markdown with the last code block closed: an answer may have been cut off in it."""
-    fence = ""
-    for line in text.splitlines():
-        match = re.match(r" {0,3}(`{3,}|~{3,})", line)
-        if match and not fence:
-            fence = match[1]
-        elif match and match[1].startswith(fence) and not line.strip().strip(fence[0]):
-            fence = ""
-    return f"{text}\n{fence}" if fence else text
+def _message(text: str) -> str:
+    """Return Markdown without active HTML: outside of code blocks, tags are escaped. An open code block is closed.
+
+    Only a fence at the start of a line surely begins a code block; for others, it depends on the viewer and on what is
+    around them. A message with such a fence is quoted, so that it cannot change how later messages are read. If it also
+    has tags, all of it becomes a code block.
+    """
+    text = _CONTROL.sub("\ufffd", text.replace("\r\n", "\n")).strip()
+    if _UNCLEAR_FENCE.search(text):
+        return _fenced(text) if _TAG.search(text) else "\n".join(f"> {line}" for line in text.split("\n"))
+    fence, lines = "", []
+    for line in text.split("\n"):
+        match = _FENCE.match(line)
+        if fence:
+            lines.append(line)
+            if match and match[1].startswith(fence) and not match[2].strip():
+                fence = ""
+            continue
+        lines.append(_escaped(line))
+        # A line such as ```code``` is text.
+        fence = match[1] if match and not (match[1][0] == "`" and "`" in match[2]) else ""
+    return "\n".join([*lines, fence] if fence else lines)
+
+
+def _escaped(line: str) -> str:
+    """Return ``line`` with a backslash before each tag, unless it has one that is not escaped itself."""
+    *parts, last = _TAG.split(line)
+    marks = ("<" if (len(part) - len(part.rstrip("\\"))) % 2 else r"\<" for part in parts)
+    return "".join(part + mark for part, mark in zip(parts, marks, strict=True)) + last
 
 
 def _fenced(text: str) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from chat_rules import check_messages
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from logs import (
     LOGS,
@@ -25,6 +25,7 @@ from logs import (
     strings_in,
     write_file,
 )
+from markdown_it import MarkdownIt
 from swarmchat.backends import Append, open_backend
 from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.export import as_html, as_markdown, as_messages, as_openai
@@ -243,6 +244,43 @@ def test_what_was_undone_or_reset_is_not_exported():
         assert "two" not in page
     marked = [(entry.text, entry.undone) for entry in dialogue(records_of(UNDONE), undone=True) if entry.kind == "user"]
     assert marked == [("one", False), ("two", True), ("three", False)]
+
+
+PIECES = [
+    *("<script>", "<img src=x onerror=a>", "</div>", "<!-- ", "<?x", "<http://x.y>", "`", "``", "```", "~~~", "````"),
+    *("\\", "\n", "\n\n", " ", "    ", "\t", "- ", "1. ", "> ", "x `y` ", "[^1]: ", "| a | b |\n|---|---|\n", "\r"),
+]
+MESSAGES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=12).map("".join)
+
+
+def _markdown_page(*texts: str) -> str:
+    lines = lines_of([asked(text) for text in texts])
+    return "".join(as_markdown(_info(), records_of(lines)))
+
+
+def _html_in(page: str) -> list[str]:
+    parsers = MarkdownIt("commonmark"), MarkdownIt("gfm-like", {"linkify": False, "html": True})
+    blocks = [block for parser in parsers for block in parser.parse(page)]
+    tokens = [token for block in blocks for token in (block, *(block.children or ()))]
+    return [token.content for token in tokens if token.type in ("html_block", "html_inline")]
+
+
+@given(st.lists(MESSAGES, min_size=1, max_size=3))
+@example(["```\n```\n<script>alert(1)</script>"])
+@example(["- a\n  ```\n<script>"])
+@example([" ```\n", "```\n<script>\n```"])
+@example(["\\\\<script>"])
+@example(["~~~ a | b |\n|---|---|\n<script>"])
+def test_markdown_pages_have_no_active_html(texts):
+    assert _html_in(_markdown_page(*texts)) == []
+
+
+def test_code_in_markdown_pages_is_unchanged():
+    code = "Look:\n\n```html\n<b>bold</b>\n```\n\na < b, <i>\\<u>"
+    page = _markdown_page(code, "- one\n  ```\n  x\n  ```", "- two\n  ```\n  <p>\n  ```")
+    assert "```html\n<b>bold</b>\n```\n\na < b, \\<i>\\<u>\n" in page
+    assert "\n> - one\n>   ```\n>   x\n>   ```\n" in page
+    assert "\n````\n- two\n  ```\n  <p>\n  ```\n````\n" in page
 
 
 @given(LOGS)
