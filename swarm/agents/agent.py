@@ -83,7 +83,7 @@ class Agent:
         if self.tools:
             from swarmchat.swarm.tools.tool import as_tool
 
-            tools = (self._pattern(each) if isinstance(each, str) else as_tool(each) for each in self.tools)
+            tools = (each if isinstance(each, str) else as_tool(each) for each in self.tools)
             object.__setattr__(self, "tools", tuple(tools))
         if self.output is not None:
             from swarmchat.swarm.tools.output import output_type
@@ -107,14 +107,6 @@ class Agent:
         """The patterns that choose tools of MCP servers, by their names ``SERVER/TOOL``."""
         return tuple(tool for tool in self.tools if isinstance(tool, str))
 
-    def _pattern(self, text: str) -> str:
-        if "/" not in text:
-            raise DefinitionError(
-                f"agent {self.name!r}: the tool {text!r} is a text: expected a function, or SERVER/TOOL for a tool of "
-                "an MCP server, such as 'files/*'"
-            )
-        return text
-
     @property
     def output_type(self) -> "OutputType | None":
         """The type of its answers; ``None`` for text."""
@@ -136,9 +128,14 @@ class Agent:
         return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
 
 
+def _is_tool(value: object) -> bool:
+    """Whether ``value`` is a tool of an agent: a function, or a pattern for tools of MCP servers."""
+    return "/" in value if isinstance(value, str) else callable(value)
+
+
 _AGENT = {
     "prompt": Expected("a text or a function of the context", lambda value: isinstance(value, str) or callable(value)),
-    "tools": many("functions", callable),
+    "tools": many("functions, or names such as 'files/*' of an MCP server's tools", _is_tool),
     "handoffs": many("agents or their names", named_part),
     "system": many("texts or functions of the context", lambda value: isinstance(value, str) or callable(value)),
     "description": TEXT,

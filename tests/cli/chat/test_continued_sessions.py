@@ -99,6 +99,7 @@ def test_resume_takes_the_swarm_of_the_other_session(program):
 
 def test_a_folder_does_not_choose_the_server_of_a_session(program, server: ModelServer):
     (program.folder / "swarmchat.toml").write_text(f'model = "first"\nbase_url = "{server.base_url}"')
+    program.invoke("trust", "--yes")
     program.invoke("-s", "one", "hello")
     assert len(server.chats) == 1
     (program.folder / "swarmchat.toml").unlink()

@@ -133,6 +133,7 @@ def test_a_bad_settings_file_exits_78(content, complaint, program):
 def test_a_folder_does_not_get_the_users_key(program, server):
     program.env = {name: value for name, value in program.env.items() if not name.startswith("SWARMCHAT_")}
     (program.folder / "swarmchat.toml").write_text(f'model = "m"\nbase_url = "{server.base_url}"')
+    program.invoke("trust", "--yes")
     asked = program.invoke("hi!", env={"OPENAI_API_KEY": KEY})
     assert asked.code == 78
     assert "a folder must not choose who gets your key" in asked.err

@@ -4,7 +4,7 @@ import json
 
 from model_server import ModelServer, failure, text
 from redis_server import free_port, start_redis
-from terminal import CTRL_C, CTRL_D, CTRL_X, ENTER, at_prompt, say
+from terminal import CTRL_C, CTRL_D, CTRL_X, ENTER, UP, at_prompt, say
 
 STAYS = "memory, storages and bans stay as they are"
 
@@ -92,15 +92,14 @@ def test_the_demo_model_writes_no_summaries(program):
         say(screen, "/compact", "error: the demo model cannot write summaries")
 
 
-def test_a_refused_message_can_be_changed(program):
+def test_a_banned_client_changes_nothing_and_its_message_is_in_the_history(program):
     with program.chat("chat", "-S", "helpdesk", "-s", "s") as screen:
         say(screen, "hello", "triage ❯")
         say(screen, "who will win the election?", "I do not talk about politics.")
         screen.send("/edit" + ENTER)
-        screen.wait_for(f"{STAYS} you ❯ who will win the election?")
-        # A ban is of the client, not of the turn.
+        screen.wait_for("it can read, but change nothing")
         screen.wait_for(at_prompt)
-        screen.send(ENTER)
+        screen.send(UP + UP + ENTER)
         screen.wait_for(lambda screen: screen.words.count("you are banned") == 2)
         screen.wait_for(at_prompt)
 

@@ -166,6 +166,7 @@ def test_whatever_has_values_that_can_be_known_completes():
     }
     numbers = {"max_context", "limit", "total", "keep", "start", "until", "speed", "seconds", "timeout"}
     texts = {"prompt", "system", "text", "search", "value", "why", "new", "as_name", "redact", "field", "id_field"}
+    texts |= {"name", "command", "url", "env", "header"}
     files = {"script", "data_dir", "file", "files", "folder", "junit", "output", "schema"}
     assert of_no_kind == numbers | texts | files
 
@@ -270,7 +271,7 @@ def test_a_swarm_is_read_and_not_run(program):
     assert complete(program, "-S", "") == ["desk", "helpdesk", "phone_shop", "shop.py"]
     # A swarm that only a folder's settings file names is not trusted.
     (program.folder / "swarmchat.toml").write_text('swarm = "desk"\n', "utf-8")
-    assert complete(program, "agents", "show", "") == [""]
+    assert complete(program, "agents", "show", "") == ["assistant"]
     (program.folder / "desk/swarm.toml").write_text("this is no TOML", "utf-8")
     assert complete(program, "agents", "show", "-S", "desk", "") == [""]
     assert not (program.folder / "ran").exists()

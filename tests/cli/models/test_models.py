@@ -248,6 +248,7 @@ def test_a_folder_does_not_choose_who_gets_the_key(command, program, server):
     del program.env["SWARMCHAT_BASE_URL"]
     program.env["OPENAI_API_KEY"] = KEY
     (program.folder / "swarmchat.toml").write_text(f'base_url = "{server.base_url}"\n')
+    program.invoke("trust", "--yes")
     done = program.invoke(*command)
     assert (done.out, done.code) == ("", 78)
     assert "a folder must not choose who gets your key" in done.err

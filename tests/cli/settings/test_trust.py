@@ -3,15 +3,18 @@
 import json
 import re
 import tomllib
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from swarmchat.cli.config.edit import template
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.folder import FORBIDDEN, NEEDS_CONSENT, PROJECT_FILE, Consents
+from swarmchat.cli.settings.folder import FORBIDDEN, NEEDS_CONSENT, PROJECT_FILE, Consents, stricter
 from swarmchat.cli.settings.settings import Settings, load_settings
+from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.storage.embeddings import Embedder
 from terminal import CTRL_D, ENTER, at_prompt
 
@@ -52,17 +55,20 @@ def test_each_lifetime_can_be_set():
     assert wiring.session_settings(Settings(backend="redis")).lifetimes.embedding == 7 * 24 * 3600
 
 
-@pytest.mark.parametrize(
-    ("origin", "approval"),
-    [
-        (FOLDER, {"refund": "deny", "ask_*": "ask"}),
-        ("/home/ann/.config/swarmchat/config.toml", {"refund": "deny", "ask_*": "ask", "*": "auto"}),
-    ],
-)
-def test_a_folder_makes_approval_stricter_only(origin, approval):
-    rules = {"refund": "deny", "ask_*": "ask", "*": "auto"}
-    settings = replace(Settings(), approve=rules, origins={"approve": origin})
-    assert wiring.session_settings(settings).approve == approval
+RULES = st.dictionaries(st.sampled_from(["*", "a*", "ab", "b*"]), st.sampled_from(["auto", "ask", "deny"]))
+
+
+@given(RULES, RULES, st.sampled_from(["a", "ab", "b", "c"]), st.sampled_from(["auto", "ask"]))
+def test_a_folder_makes_approval_stricter_only(own, of_folder, tool, default):
+    strictness = ["auto", "ask", "deny"].index
+    alone = SessionSettings(approve=own).rule_for(tool, default)
+    together = SessionSettings(approve=stricter(own, of_folder)).rule_for(tool, default)
+    assert strictness(together) >= strictness(alone)
+
+
+def test_a_folder_does_not_remove_the_users_rules(write):
+    files = [write("own.toml", 'approve = "deny"'), write(PROJECT_FILE, '[approve]\nnothing = "ask"\nb = "auto"')]
+    assert load_settings({}, {}, files).approve == {"*": "deny", "nothing": "ask"}
 
 
 def test_a_name_of_the_program_is_not_looked_for_in_the_folder(tmp_path, monkeypatch):
