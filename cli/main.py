@@ -15,6 +15,7 @@ import typer
 from swarmchat.cli.app.command_table import CommandTable
 from swarmchat.cli.app.typer_app import Commands, PlainGroup
 from swarmchat.cli.completion import command as completion_command
+from swarmchat.cli.settings.environment import hide_keys
 
 _OBJECTS = 50_000
 """New objects until Python's garbage collector runs; about 10 MB."""
@@ -103,6 +104,8 @@ def _root(
 def main() -> None:
     """Run the program; the entry point ``swarmchat``."""
     _prepare_streams()
+    # Tools run programs of which some are not the user's own; settings still read the keys.
+    hide_keys()
     # Imported modules stay. By default the collector would visit them some twenty times before the first prompt.
     gc.set_threshold(_OBJECTS)
     try:

@@ -1,7 +1,6 @@
 """Print MCP servers and their tools."""
 
 import asyncio
-import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any
 from swarmchat.cli.errors import McpUnavailable, UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import mask_url
+from swarmchat.cli.settings.environment import environment
 from swarmchat.cli.settings.mcp_servers import mcp_servers
 from swarmchat.cli.terminal.printing import as_line, print_json
 from swarmchat.cli.terminal.sanitize import one_line
@@ -42,7 +42,7 @@ async def show_tools(flags: Mapping[str, Any], names: list[str], as_json: bool) 
     for name in names:
         if name not in servers:
             raise UsageError(f"no MCP server {name!r}; {nearest(name, servers)}")
-    connections = [Connection(servers[name], os.environ) for name in names or servers]
+    connections = [Connection(servers[name], environment()) for name in names or servers]
     try:
         await asyncio.gather(*(each.tools() for each in connections))
         if as_json:

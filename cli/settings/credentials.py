@@ -1,7 +1,6 @@
 """The API key, and masks for keys and passwords in settings, requests and answers before they are shown."""
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -10,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.settings.environment import environment
 from swarmchat.cli.settings.named_models import KEYS
 from swarmchat.cli.settings.settings import Settings
 
@@ -46,7 +46,7 @@ def read_key(settings: Settings) -> str | None:
         return _printed(settings.api_key_command)
     if settings.api_key_env is None:
         return settings.api_key
-    if not (key := os.environ.get(settings.api_key_env)):
+    if not (key := environment().get(settings.api_key_env)):
         origin = settings.origins.get("api_key_env", "")
         raise ConfigError(f"{origin}: api_key_env names {settings.api_key_env}, which is not set in the environment")
     return key

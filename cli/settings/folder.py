@@ -21,6 +21,7 @@ FORBIDDEN = {
     "api_key_command": "starts a program",
     "hooks": "starts programs",
     "api_key_env": "reads your environment",
+    "pass_keys": "hands out your keys",
     "headers": "goes to the server with your key",
     "query": "goes to the server with your key",
     "models": "chooses servers and keys",

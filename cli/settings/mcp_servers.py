@@ -1,10 +1,10 @@
 """The MCP servers that the settings add to a swarm."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.settings.environment import environment
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import decode_json
@@ -33,5 +33,5 @@ def with_servers(swarm: Swarm, settings: Settings) -> Swarm:
     if swarm.mcp_servers is not None:
         # They go on while the user switches between sessions.
         swarm.mcp_servers.acquire()
-        swarm.mcp_servers.environment.update(os.environ)
+        swarm.mcp_servers.environment.update(environment())
     return swarm

@@ -112,6 +112,8 @@ class Settings:
     """MCP servers: tables [mcp.NAME]. Not allowed in a folder's file."""
     mcp_file: str | None = _setting(read_text, None)
     """A JSON file with the mcpServers of another program. Not allowed in a folder's file."""
+    pass_keys: bool = _setting(read_flag, False)
+    """Whether tools and programs that they start find your keys in the environment. Not allowed in a folder's file."""
     fallback: Sequence[str] | None = _setting(read_names, None)
     """Models that answer while the server of the first one is down or too busy, in this order."""
     timeout: float = _setting(read_seconds, 600.0)

@@ -1,6 +1,5 @@
 """Build the backend, the model and the swarm that the settings choose."""
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings.credentials import has_key, key_origin, read_key
+from swarmchat.cli.settings.environment import environment, hide, show_keys
 from swarmchat.cli.settings.folder import PROJECT_FILE, Consents, file_of, from_folder
 from swarmchat.cli.settings.resumption import resume_with
 from swarmchat.cli.settings.settings import (
@@ -41,7 +41,7 @@ _SHORT_FORMS = ("memory", "disk", "redis")
 
 def read_settings(flags: Mapping[str, Any], *, complain: Complain = refuse) -> Settings:
     """Return the settings of this process. Raises ConfigError, unless ``complain`` accepts the problems."""
-    return load_settings(flags, os.environ, settings_files(), complain=complain, consents=Consents())
+    return load_settings(flags, environment(), settings_files(), complain=complain, consents=Consents())
 
 
 def apply_settings(flags: Mapping[str, Any], *, tell: bool = True) -> Settings:
@@ -51,6 +51,11 @@ def apply_settings(flags: Mapping[str, Any], *, tell: bool = True) -> Settings:
     """
     settings = read_settings(flags)
     use_theme(settings.theme)
+    if settings.pass_keys:
+        show_keys()
+    else:
+        tables = [{"api_key_env": settings.api_key_env}, *(settings.models or {}).values()]
+        hide(table["api_key_env"] for table in tables if table.get("api_key_env"))
     if settings.withheld and tell and sys.stderr is not None:
         print(f"  {withheld_line(settings)}", file=sys.stderr)
     return settings
