@@ -15,7 +15,7 @@ import typer
 from swarmchat.cli.app.command_table import CommandTable
 from swarmchat.cli.app.typer_app import Commands, PlainGroup
 from swarmchat.cli.completion import command as completion_command
-from swarmchat.cli.settings.environment import hide_keys
+from swarmchat.cli.environment import hide_keys
 
 _OBJECTS = 50_000
 """New objects until Python's garbage collector runs; about 10 MB."""

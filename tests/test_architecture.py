@@ -35,7 +35,7 @@ LAYERS = {
         "testing",
     ],
     "cli": [
-        "errors",
+        "environment errors",
         "terminal",
         "attachments markdown settings",
         "completion render",

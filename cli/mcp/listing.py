@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from swarmchat.cli.environment import environment
 from swarmchat.cli.errors import McpUnavailable, UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import mask_url
-from swarmchat.cli.settings.environment import environment
 from swarmchat.cli.settings.mcp_servers import mcp_servers
 from swarmchat.cli.terminal.printing import as_line, print_json
 from swarmchat.cli.terminal.sanitize import one_line

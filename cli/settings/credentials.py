@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote
 
+from swarmchat.cli.environment import environment
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings.environment import environment
 from swarmchat.cli.settings.named_models import KEYS
 from swarmchat.cli.settings.settings import Settings
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from swarmchat.cli.environment import environment
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings.environment import environment
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import decode_json

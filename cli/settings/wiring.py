@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
+from swarmchat.cli.environment import environment, hide, show_keys
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings.credentials import has_key, key_origin, read_key
-from swarmchat.cli.settings.environment import environment, hide, show_keys
 from swarmchat.cli.settings.folder import PROJECT_FILE, Consents, file_of, from_folder
 from swarmchat.cli.settings.resumption import resume_with
 from swarmchat.cli.settings.settings import (

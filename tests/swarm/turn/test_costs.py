@@ -294,7 +294,7 @@ def encoded(profile: cProfile.Profile) -> int:
     return sum(count for (_, _, name), (_, count, *_) in calls.items() if name == "encode_ordinary")
 
 
-STARTS = {"--version": 10, "--help": 36, "chat --help": 36, "sessions list": 83}
+STARTS = {"--version": 11, "--help": 36, "chat --help": 36, "sessions list": 84}
 """How many modules and packages of ours may be loaded to answer."""
 CHAT = 130
 """How many for the first prompt of a chat."""
