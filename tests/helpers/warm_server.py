@@ -11,6 +11,7 @@ A fork leaves ``main`` and goes on to the end of this file, so that the program 
 ``python -m swarmchat.cli``.
 """
 
+import asyncio
 import atexit
 import fcntl
 import gc
@@ -56,8 +57,9 @@ def warm_up() -> None:
                     _import(module.name)
     for name in LATE:
         _import(name)
-    with suppress(Exception):
-        _warm_up_model()
+    for load in (_warm_up_model, _warm_up_embedder):
+        with suppress(Exception):
+            load()
 
 
 def _import(name: str) -> None:
@@ -78,6 +80,14 @@ def _warm_up_model() -> None:
     _ = client.chat.completions, client.models
     for answer in (ChatCompletion, ChatCompletionChunk):
         answer.model_rebuild()
+
+
+def _warm_up_embedder() -> None:
+    """Load the model of storages, which takes longer than most runs."""
+    from swarmchat.swarm.storage.sentence_embedder import SentenceEmbedder
+
+    # Its thread has ended with the loop: a process with threads should not fork.
+    asyncio.run(SentenceEmbedder().embed(["warm"]))
 
 
 def main(control: socket.socket) -> dict[str, Any]:

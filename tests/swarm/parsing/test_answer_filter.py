@@ -422,6 +422,6 @@ def test_the_work_is_in_proportion_to_the_answer(flood: str, size: int) -> None:
         list(output.finish())
         return output.work
 
-    short = work(5_000)
-    assert short <= 25 * 5_000
-    assert work(10_000) <= 2.5 * short + 5_000
+    short = work(2_500)
+    assert short <= 25 * 2_500
+    assert work(5_000) <= 2.5 * short + 2_500
