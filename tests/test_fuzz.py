@@ -37,6 +37,8 @@ from swarmchat.swarm.archive.sessions import fork_session, snapshot
 from swarmchat.swarm.archive.writer import SessionWriter
 from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
 from swarmchat.swarm.importers.detect import open_transcript
+from swarmchat.swarm.mcp.server import read_servers_file
+from swarmchat.swarm.mcp.texts import safe_schema
 from swarmchat.swarm.models.demo import DemoModel
 from swarmchat.swarm.models.openai_chat import OpenAIModel
 from swarmchat.swarm.models.server_facts import facts_in_models, facts_in_props
@@ -49,6 +51,8 @@ from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 from swarmchat.swarm.providers.failures import ServerErrors, retry_after
 from swarmchat.swarm.replay.files import read_conversations
 from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.tools.context import ArgumentsError
+from swarmchat.swarm.tools.external_tool import ExternalTool, recorded_tool
 
 PIECES = [
     "",
@@ -345,3 +349,41 @@ def test_addresses_of_servers(address: str) -> None:
     if not problems:
         with errors_told(ModelError):
             asyncio.run(OpenAIModel("m", base_url=settings.base_url).close())
+
+
+MCP_FILE = {
+    "mcpServers": {
+        "files": {"type": "stdio", "command": "npx", "args": ["-y", "x"], "env": {"A": "${B:-c}"}, "disabled": False},
+        "hub": {"serverUrl": "https://hub/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}, "timeout": 9},
+    }
+}
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "n": {"type": "integer", "minimum": 1},
+        "names": {"type": "array", "items": {"$ref": "#/$defs/name"}},
+        "either": {"anyOf": [{"type": "string", "pattern": "^a"}, {"const": 1}]},
+    },
+    "required": ["n"],
+    "$defs": {"name": {"type": "string", "maxLength": 3}},
+}
+
+
+@given(damaged(MCP_FILE))
+def test_files_of_mcp_servers(content: Any) -> None:
+    with suppress(SwarmError):
+        for server in read_servers_file(content):
+            with suppress(SwarmError):
+                server.expanded(" ".join([server.command, server.url, *server.env.values()]), {"TOKEN": "t"})
+
+
+@given(damaged(SCHEMA), damaged({"n": 1, "names": ["ab"], "either": "a"}))
+def test_schemas_of_mcp_servers(schema: Any, arguments: Any) -> None:
+    if not isinstance(schema, dict):
+        return
+    with suppress(ValueError):
+        schema = safe_schema(schema)
+    tool = ExternalTool("s/t", str, parameters=schema)
+    with suppress(ArgumentsError):
+        tool.read_arguments(json.dumps(arguments, default=str))
+    recorded_tool(tool.for_record())
