@@ -177,7 +177,9 @@ def test_commands_exist(page: Path):
         command = re.search(r"(?:^\$ |\| )(swarmchat\b[^|]*)$", line)
         if command:
             words = shlex.split(command[1], comments=True)[1:]
-            shown = CliRunner().invoke(app, [*words, "--help"], prog_name="swarmchat")
+            # Behind a --, it would be an argument, and the command would be carried out.
+            end = words.index("--") if "--" in words else len(words)
+            shown = CliRunner().invoke(app, [*words[:end], "--help", *words[end:]], prog_name="swarmchat")
             assert shown.exit_code == 0, f"{line}\n{shown.output}"
 
 
