@@ -33,6 +33,7 @@ async def _mcp(chat: ChatContext, argument: str) -> str:
             raise UsageError(problem if word == "restart" and name else f"{argument!r}: expected restart NAME")
         connection = connections[name.strip()]
         await connection.close()
+        connection.start()
         await connection.tools()
         return "\n".join(server_lines(connection))
     return "\n".join(line for each in connections.values() for line in server_lines(each)) or "no MCP servers"

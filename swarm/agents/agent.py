@@ -99,8 +99,8 @@ class Agent:
     @property
     def own_tools(self) -> tuple["Tool", ...]:
         """The tools of the agent, without handoffs and without those of MCP servers."""
-        # __post_init__ has made tools of the functions.
-        return tuple(tool for tool in self.tools if not isinstance(tool, str))  # type: ignore[misc]
+        tools = (tool for tool in self.tools if not isinstance(tool, str))
+        return tuple(tools)  # type: ignore[arg-type]  # __post_init__ has made tools of the functions
 
     @property
     def tool_patterns(self) -> tuple[str, ...]:

@@ -52,6 +52,10 @@ class Connection:
         self._ended = asyncio.Event()
         """Set to end the connection."""
         self._listed_at = 0.0
+        self._gave_up = False
+        """Whether the last start failed: requests do not wait for another one."""
+        self._errors = ""
+        """The end of what the server wrote on its standard error."""
 
     @property
     def listed(self) -> tuple[ExternalTool, ...]:
@@ -66,7 +70,7 @@ class Connection:
     def start(self) -> None:
         """Start the server, unless it runs."""
         if self._task is None or self._task.done():
-            self.problem = ""
+            self.problem, self._gave_up = "", False
             self._settled, self._ended = asyncio.Event(), asyncio.Event()
             self._task = asyncio.create_task(self._run(), name=f"mcp-{self.server.name}")
 
@@ -79,14 +83,19 @@ class Connection:
             self._task = None
 
     async def tools(self) -> tuple[ExternalTool, ...]:
-        """Return the tools of the server, which is started if need be; none if it cannot be reached."""
-        self.start()
+        """Return the tools of the server, which is started if need be; none if it cannot be reached.
+
+        A start that failed is tried again by ``start`` only: each request would wait for it.
+        """
+        if not self._gave_up:
+            self.start()
         await self._settled.wait()
-        if self._client is not None and asyncio.get_running_loop().time() - self._listed_at > STALE:
+        client = self._client
+        if client is not None and asyncio.get_running_loop().time() - self._listed_at > STALE:
             try:
-                await asyncio.wait_for(self._list(self._client), self.server.start_timeout)
+                await asyncio.wait_for(self._list(client), self.server.start_timeout)
             except Exception as error:
-                await self._lose(error)
+                await self._lose(client, error)
                 self.start()
                 await self._settled.wait()
         return self.listed
@@ -97,15 +106,16 @@ class Connection:
         from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 
         await self.tools()
-        if self._client is None:
+        client = self._client
+        if client is None:
             raise ToolFailure(f"the MCP server {self.server.name} is not there: {self.problem}")
         try:
-            result = await self._client.call_tool(name, dict(arguments), read_timeout_seconds=self.server.timeout)
+            result = await client.call_tool(name, dict(arguments), read_timeout_seconds=self.server.timeout)
         except MCPError as error:
             if error.code == REQUEST_TIMEOUT:
                 raise ToolTimeoutError(f"did not finish within {self.server.timeout:g} s") from error
             if error.code == CONNECTION_CLOSED:
-                await self._lose(error)
+                await self._lose(client, error)
                 raise ToolFailure(
                     f"the MCP server {self.server.name} ended during the call, which may have taken effect"
                 ) from error
@@ -124,7 +134,7 @@ class Connection:
             async with AsyncExitStack() as stack:
                 # Not anyio's timeout: its scope would have to end before those that stay open.
                 async with asyncio.timeout(self.server.start_timeout):
-                    errors = await stack.enter_async_context(_error_output())
+                    errors = await stack.enter_async_context(self._error_output())
                     client = await self._open(stack, errors)
                     await self._list(client)
                 self._client = client
@@ -132,7 +142,7 @@ class Connection:
                 await self._follow(client)
         except BaseException as error:
             if self._client is None:
-                self.problem = self._reason(error, errors.tail() if "errors" in locals() else "")
+                self.problem, self._gave_up = self._reason(error, self._errors), True
             if not isinstance(error, Exception | BaseExceptionGroup):
                 raise
         finally:
@@ -241,9 +251,18 @@ class Connection:
         if getattr(message, "method", "") == "notifications/tools/list_changed":
             self.forget_tools()
 
-    async def _lose(self, error: BaseException) -> None:
-        """Give the connection up after ``error``."""
-        if self._client is not None:
+    @asynccontextmanager
+    async def _error_output(self) -> AsyncGenerator["_ErrorOutput", None]:
+        """Return a standard error for the server, whose end is kept for error messages."""
+        output = _ErrorOutput()
+        try:
+            yield output
+        finally:
+            self._errors = output.close()
+
+    async def _lose(self, client: "Client", error: BaseException) -> None:
+        """Give the connection of ``client`` up after ``error``, unless another call has done so."""
+        if self._client is client:
             await self.close()
             self.problem = self._reason(error, "")
 
@@ -278,12 +297,6 @@ class _ErrorOutput:
         self._kept = b""
         asyncio.get_running_loop().add_reader(self._read, self._take)
 
-    def tail(self) -> str:
-        """Return the end of what was written so far."""
-        with suppress(OSError):
-            self._take()
-        return self._kept.decode("utf-8", "replace")
-
     def _take(self) -> None:
         try:
             piece = os.read(self._read, 65536)
@@ -291,17 +304,10 @@ class _ErrorOutput:
             return
         self._kept = (self._kept + piece)[-_ERRORS:]
 
-    def close(self) -> None:
-        """Close both ends."""
+    def close(self) -> str:
+        """Close both ends; return the end of what was written."""
         asyncio.get_running_loop().remove_reader(self._read)
+        self._take()
         os.close(self._read)
         self.file.close()
-
-
-@asynccontextmanager
-async def _error_output() -> AsyncGenerator[_ErrorOutput, None]:
-    output = _ErrorOutput()
-    try:
-        yield output
-    finally:
-        output.close()
+        return self._kept.decode("utf-8", "replace")

@@ -116,12 +116,41 @@ def test_a_server_over_http():
         try:
             async with asyncio.timeout(30):
                 while not await connection.tools():
-                    await connection.close()
                     await asyncio.sleep(0.1)
+                    connection.start()
             assert await call(connection, "add", a=4, b=5) == "9"
         finally:
             await connection.close()
             process.kill()
             await process.wait()
+
+    asyncio.run(scenario())
+
+
+def test_a_start_that_failed_is_not_waited_for_at_each_request(tmp_path):
+    starts = tmp_path / "starts"
+
+    async def scenario() -> None:
+        server = McpServer("silent", "sh", ["-c", f"echo x >> {starts}; exec sleep 60"], start_timeout=0.5)
+        connection = Connection(server, {})
+        for _ in range(3):
+            assert await connection.tools() == ()
+        assert starts.read_text("utf-8") == "x\n"
+        connection.start()
+        assert await connection.tools() == ()
+        assert starts.read_text("utf-8") == "x\nx\n"
+        await connection.close()
+
+    asyncio.run(scenario())
+
+
+def test_calls_side_by_side_lose_a_connection_once():
+    async def scenario() -> None:
+        connection = Connection(SERVER, {})
+        calls = [call(connection, name) for name in ("wait", "wait", "crash")]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(each, ToolFailure) and "ended during the call" in str(each) for each in results)
+        assert await call(connection, "add", a=1) == "2"
+        await connection.close()
 
     asyncio.run(scenario())
