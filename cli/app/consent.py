@@ -1,6 +1,8 @@
 """Ask the user whether the settings file of the folder may do what needs consent."""
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,6 @@ from swarmchat.cli.terminal.confirmation import can_confirm, confirm
 from swarmchat.cli.terminal.printing import as_line
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.common.names import nearest
-
-_WIDTH = 100
 
 
 async def ask_consent(settings: Settings) -> bool:
@@ -54,17 +54,19 @@ async def change_trust(folder: Path, *, yes: bool, listed: bool, remove: bool) -
 
 async def _ask(path: Path, asking: Mapping[str, Any], *, yes: bool) -> bool:
     _show(path, asking)
-    if not yes and not await confirm("  Trust this file, as it is now, and the swarm that it names?"):
+    if not yes and not await confirm("  Trust it as it is now, with its swarm?"):
         return False
     _stored(lambda: Consents().give(path, read_file(path)))
     return True
 
 
 def _show(path: Path, asking: Mapping[str, Any]) -> None:
+    # A terminal alone would break the lines inside words.
+    width = shutil.get_terminal_size().columns - 1 if sys.stderr.isatty() else 1000
     print(as_line(f"  {path} wants to set:"), file=sys.stderr)
     for name, value in asking.items():
-        shown = one_line(as_text(shown_value(name, value)), 60)
-        print("    " + one_line(f"{name} = {shown}, which {NEEDS_CONSENT[name]}", _WIDTH), file=sys.stderr)
+        line = f"- {name} = {one_line(as_text(shown_value(name, value)), 60)}, which {NEEDS_CONSENT[name]}"
+        print(textwrap.fill(line, width, initial_indent="  ", subsequent_indent="    "), file=sys.stderr)
 
 
 def _stored(change: Any) -> Any:

@@ -167,7 +167,7 @@ def test_a_chat_asks_once_and_again_after_a_change(repository):
     where = str(repository.folder / PROJECT_FILE)
     with repository.chat("-m", "demo") as screen:
         screen.wait_for('swarm = "evil.py", which runs the program of this swarm')
-        screen.wait_for("Trust this file, as it is now, and the swarm that it names? [y/N]")
+        screen.wait_for("Trust it as it is now, with its swarm? [y/N]")
         screen.send("n" + ENTER)
         screen.wait_for(at_prompt)
         assert "assistant" in screen.screen_lines[-1]
