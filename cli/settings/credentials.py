@@ -2,6 +2,7 @@
 
 import json
 import re
+import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -184,3 +185,8 @@ def check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
                 f"{origin} sets {name}, and the {secret} comes from {ours}: a folder must not choose who gets your "
                 f"{secret}. If you trust it, set {name} = {getattr(settings, name)} yourself"
             )
+
+
+def traceback_of(error: Exception, settings: Settings) -> str:
+    """Return the traceback of ``error`` for the author of a tool, without the secrets in ``settings``."""
+    return str(mask_secrets("".join(traceback.format_exception(error)), secrets_of(settings))).rstrip()
