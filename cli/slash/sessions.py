@@ -90,7 +90,7 @@ async def _sessions(chat: ChatContext, argument: str) -> str:
 
 @Command(
     "resume",
-    "switch to another session, by its name, its number in /sessions, or how its name or title begins; without one, choose it",
+    "switch to a session: its name, its number in /sessions, how its name or title begins, or the one you choose",
     "[NAME]",
     completes=_other_names,
 )
