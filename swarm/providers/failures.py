@@ -127,10 +127,15 @@ _STATUS_WORDS = {
     "badrequest": 400,
 }
 
+# Codes of MiniMax: a limit of requests or tokens; a wrong key; a bad request, also for its content.
+_MINIMAX = {"1002": 429, "1039": 429, "1004": 401, "2049": 401, "1026": 400, "1027": 400, "2013": 400}
+
 # A 500 for a request that would fail again: a missing switch of llama.cpp, a request that llama-cpp-python cannot read.
 _REFUSAL_IN_500 = re.compile(r"--jinja|validation errors? for|unsupported param|tools param requires", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"requires more (?:system )?memory|out of memory|insufficient (?:memory|vram)", re.IGNORECASE)
-LOADING = re.compile(r"loading model|model is (?:still |currently )?loading|still loading", re.IGNORECASE)
+LOADING = re.compile(
+    r"loading model|model(?: \S{1,200})? is (?:currently )?loading|still loading", re.IGNORECASE
+)
 _NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance|funds|credits?)|payment required", re.IGNORECASE)
 
 
@@ -217,7 +222,7 @@ class ServerErrors:
             return self.status(None, event.get("error") or event, {})
         base = event.get("base_resp")
         if isinstance(base, dict) and base.get("status_code"):
-            return self.status(None, base, {})
+            return self.status(_MINIMAX.get(str(base["status_code"])), base, {})
         choices = event.get("choices")
         if "choices" not in event and not _SIGNS_OF_ERROR.isdisjoint(event):
             return self.status(None, event, {})
@@ -359,6 +364,10 @@ def _message(body: object, levels: int = 10) -> str:
             for part in body[:5]
         ]
         return "; ".join(parts)
+    if isinstance(body, str) and body.startswith(("{", "[")):
+        # Gateways put the whole error of the provider into the text of their own.
+        with suppress(ValueError, RecursionError):
+            return _message(error_object(json.loads(body)), levels - 1)
     return body if isinstance(body, str) else _as_json(body)
 
 
