@@ -329,7 +329,7 @@ def test_a_redirect_is_not_followed(server: ModelServer):
     server.reply(Reply([b""], status=307, headers={"Location": "http://127.0.0.1:9/v1/chat/completions"}))
     _, raised = ask(server.base_url)
     assert isinstance(raised, ModelNotFound)
-    assert "redirects elsewhere" in str(raised)
+    assert "redirects to http://127.0.0.1:9/v1/chat" in str(raised)
 
 
 @pytest.mark.parametrize(
