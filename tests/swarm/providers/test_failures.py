@@ -340,7 +340,9 @@ def test_a_redirect_is_not_followed(server: ModelServer):
         ({"ALL_PROXY": "socks5://bob:hunter2@127.0.0.1:1"}, "ALL_PROXY=socks5://127.0.0.1:1 cannot be used"),
         ({"HTTP_PROXY": "http://127.0.0.1:99999"}, "HTTP_PROXY=http://127.0.0.1:99999 cannot be used"),
         ({"HTTP_PROXY": "127.0.0.1:99999"}, "Port out of range"),
-        ({"SSL_CERT_FILE": "/gone/cacert.pem"}, "SSL_CERT_FILE"),
+        ({"ALL_PROXY": "socks://127.0.0.1:1"}, "write socks5://"),
+        ({"SSL_CERT_FILE": "/gone/cacert.pem"}, "SSL_CERT_FILE=/gone/cacert.pem cannot be used"),
+        ({"SSLKEYLOGFILE": "/gone/keys", "SSL_CERT_FILE": ""}, "SSLKEYLOGFILE=/gone/keys cannot be used"),
     ],
 )
 def test_an_environment_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str):

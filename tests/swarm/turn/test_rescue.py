@@ -113,6 +113,8 @@ def test_a_call_that_came_twice_is_carried_out_once():
         ("findFact", "{'about': 'x',}", '{"about": "x"}'),
         ("find_fact", '"{\\"about\\": \\"x\\"}"', '{"about": "x"}'),
         ("find_fact", '{"about": "x", "limit": null}', '{"about": "x"}'),
+        ("find_fact", '{"about": "x", "limit": "null"}', '{"about": "x"}'),
+        ("find_fact", '[{"about": "x"}]', '{"about": "x"}'),
         ("find_fact", '{"about": {"type": "string", "value": "x"}}', '{"about": "x"}'),
         ("find_fact", '{"about": "x", "mode": "fast"}', '{"about": "x"}'),
         ("find_fact", '{"parameters": {"about": "x"}}', '{"about": "x"}'),
