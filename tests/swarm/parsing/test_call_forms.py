@@ -212,11 +212,7 @@ def test_an_answer_to_a_question_about_calls_holds_examples(question: str) -> No
 def test_json_that_was_asked_for_is_no_call_of_an_unknown_tool() -> None:
     text = '{"name": "get_wether", "arguments": {"city": "Paris"}}'
     assert outcomes(text, "Give me this as JSON, please.") == [(text, [])]
-    for question in ("Give me the weather of Paris as JSON.", "What arguments speak for Paris?", "Why did the call fail?"):
-        "Give me the weather of Paris as JSON.",
-        "What arguments speak for Paris?",
-        "What did the call cost?",
-    ):
+    for question in ("Give me the weather of Paris as JSON.", "What arguments speak for Paris?", "Did the call fail?"):
         assert outcomes(CALL, question) == [("", RUNS)]
 
 
