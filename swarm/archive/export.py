@@ -78,7 +78,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; paddi
 
 
 def as_markdown(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
-    """Yield the pieces of a page in Markdown. Messages are copied as Markdown; HTML in them becomes text, images links."""
+    """Yield the pieces of a page in Markdown. HTML in messages becomes text, images become links."""
     yield f"# {_plain(info.title or info.name)}\n\n{_plain(_about(info))}\n"
     turn = 0
     for entry in dialogue(records):
