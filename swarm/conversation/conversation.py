@@ -85,7 +85,7 @@ class Conversation:
         self.navigation = Navigation(swarm.initial)
         self.agent = swarm.agent(swarm.initial)
         """The active agent."""
-        self.view = View(self.journal.log, swarm.initial)
+        self.view = View(self.journal.log, swarm.initial, settings.token_tables)
         """The part of the log that the active agent sees."""
         self.last_request: ModelRequest | None = None
         """The last request that this process made."""
@@ -323,7 +323,7 @@ class Conversation:
     def switch(self, navigation: Navigation) -> None:
         """Make the active agent of ``navigation`` the active one; the caller stores it."""
         if navigation.active != self.navigation.active:
-            self.view = View(self.journal.log, navigation.active)
+            self.view = View(self.journal.log, navigation.active, self.settings.token_tables)
             self.view.rebuild()
             self.agent = self.swarm.agent(navigation.active)
         self.navigation = navigation
