@@ -126,9 +126,11 @@ class DiskBackend:
         """Wait until the list ``key`` has values; see Backend.wait. SQLite wakes nobody: this looks again and again."""
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
-        while not (has_values := bool(await self.length(key))) and (left := end - loop.time()) > 0:
+        while not await self.length(key):
+            if (left := end - loop.time()) <= 0:
+                return False
             await asyncio.sleep(min(_POLL, left))
-        return has_values
+        return True
 
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in one transaction; see Backend.commit."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.persistence.log import hidden_turns
-from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.records import APART, Record
 
 NO_ANSWER = "no result"
 
-_NEVER_HIDDEN = ("undo", "redo", "rename")
+_NEVER_HIDDEN = ("undo", "redo", *APART)
 """Record types that stay visible when their turn is undone."""
 
 
@@ -77,6 +77,8 @@ def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) ->
 def _note(record: Record) -> str | None:
     data = record.data
     match record.type:
+        case "mail":
+            return f"message from {data.get('sender') or 'outside'}: {data.get('text')}"
         case "handoff":
             return f"{data.get('from')} → {data.get('to')}"
         case "rotate":

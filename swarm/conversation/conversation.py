@@ -97,6 +97,8 @@ class Conversation:
         alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
         self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
         self._memory: Mapping[str, Any] = {}
+        self.mail_seen = 0
+        """The number of the first record that may hold a message from outside that no event has told of yet."""
         self._warned_of_cut = False
         self.measures_overhead = True
         """Whether requests record the tokens that the server adds for tools, and later ones are corrected by them."""
@@ -107,6 +109,7 @@ class Conversation:
         try:
             self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
             await self._restore_agent()
+            self.mail_seen = self.journal.log.next_seq
             await self._presence.show(self.agent.name)
         except BaseException:
             await self.journal.close()

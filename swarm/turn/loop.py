@@ -35,6 +35,7 @@ from swarmchat.swarm.models.base import (
     Retry,
     TextChunk,
 )
+from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.tools.context import ArgumentsError, Denied
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
@@ -55,9 +56,9 @@ _LARGEST_FIGURE = 10**9
 
 
 async def run_turn(
-    conversation: Conversation, question: Question, output: "OutputType | None" = None
+    conversation: Conversation, question: Question | Record, output: "OutputType | None" = None
 ) -> AsyncGenerator[Event, None]:
-    """Run one turn of ``conversation``; see ``Session.run_turn``."""
+    """Run one turn; see ``Session.run_turn``. In place of a question, a record is a message from outside."""
     await conversation.ready()
     turn = _Turn(conversation, output)
     try:
@@ -215,8 +216,11 @@ class _Turn:
         self.recorder = TurnRecorder(conversation)
         self._rescue = Rescue(conversation, self.recorder, self._guards, output)
 
-    async def admit(self, question: Question) -> Refused | None:
+    async def admit(self, question: Question | Record) -> Refused | None:
         """Record the user's message, unless a hook or a policy refuses it; return how."""
+        if isinstance(question, Record):
+            self.recorder.kept_by_flush.append(question.seq)
+            return None
         conversation, entered = self._conversation, question.checked_text
         try:
             text = await run_hooks(conversation, "before_turn", value=entered)
