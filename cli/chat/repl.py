@@ -11,6 +11,7 @@ from swarmchat.cli.attachments.message import with_files
 from swarmchat.cli.attachments.paths import mentioned
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
+from swarmchat.cli.chat.mail import MailWatch
 from swarmchat.cli.chat.questions import QuestionPrompt, Questions
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.prompt.entry import Entered
@@ -50,6 +51,7 @@ class Repl:
         chat.session.primitives.embedding_progress = renderer.embedding
         renderer.show_typed(self._prompt.typing_status)
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
+        self._mail = MailWatch(chat, self._prompt)
 
     async def run(self) -> None:
         """Chat until the user leaves."""
@@ -72,6 +74,9 @@ class Repl:
                     continue
                 interrupted_at = -_AGAIN
                 try:
+                    if entered is None:
+                        await self._receive()
+                        continue
                     await self._handle(entered)
                 except LeaveChat:
                     return
@@ -91,8 +96,8 @@ class Repl:
             self._stopped = True
             self._work.cancel()
 
-    async def _next_entry(self) -> Entered:
-        """Return the first message of the queue, or else what the user enters."""
+    async def _next_entry(self) -> Entered | None:
+        """Return the first message of the queue, or else what the user enters; None if a message has arrived."""
         self._background.print_lines()
         if self._prefill:
             self._pause_queue()
@@ -100,11 +105,21 @@ class Repl:
             self._renderer.entered(_YOU, queued.folded)
             return queued
         prefill, self._prefill = self._prefill, ""
-        entered = await self._prompt.ask(self._renderer.head(_YOU), prefill, revising=self._revising)
-        if not entered.text.strip():
+        with self._mail.watching():
+            entered = await self._prompt.ask(self._renderer.head(_YOU), prefill, revising=self._revising)
+        if entered is not None and not entered.text.strip():
             # Enter at an empty prompt sends the queue.
             self._queue.paused = False
         return entered
+
+    async def _receive(self) -> None:
+        """Show the messages that have arrived, and the turns of the agents that they wake."""
+        session, turns = self._chat.session, self._chat.session.turns
+        work = self._renderer.follow(self._mail.events(), session.agent.name)
+        try:
+            await self._stoppable(work, lambda: _stop_remark(session, turns))
+        except (SwarmError, BackendError) as error:
+            self._report(error)
 
     def _pause_queue(self) -> None:
         """Send nothing from the queue until the user says so."""

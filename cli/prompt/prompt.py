@@ -51,7 +51,7 @@ class Prompt:
         """Leaves the keyboard to a question that is asked during an answer."""
         self._draft = Document()
         """The text that was typed but not entered yet, for the next prompt."""
-        self._session: PromptSession[Entered] = PromptSession(
+        self._session: PromptSession[Entered | None] = PromptSession(
             history=open_history(wiring.prompts_file(chat.settings)),
             key_bindings=key_bindings(self._editor),
             multiline=True,
@@ -72,8 +72,10 @@ class Prompt:
         # Seconds after which Esc is a key of its own, not the start of Alt and another key.
         self.app.ttimeoutlen = 0.1
 
-    async def ask(self, message: str, prefill: str = "", *, revising: bool = False) -> Entered:
+    async def ask(self, message: str, prefill: str = "", *, revising: bool = False) -> Entered | None:
         """Return what the user enters at the prompt ``message``; ``prefill`` is put before the current draft.
+
+        None if ``interrupt`` took the prompt off the screen.
 
         Raises EOFError when they leave, KeyboardInterrupt for Ctrl-C at an empty prompt, and if ``revising`` at any.
         """
@@ -92,6 +94,20 @@ class Prompt:
             return await self._session.prompt_async(ANSI(message), default=draft, handle_sigint=False)
         finally:
             self._editor.revising = False
+            self.app.erase_when_done = False
+
+    def interrupt(self) -> bool:
+        """Take the prompt off the screen; the text that is being typed is at the next one, with the cursor.
+
+        Return False while the terminal is left to another program, such as an editor, whose text would be lost.
+        """
+        if not self.app.is_running or self.app._running_in_terminal:
+            return False
+        if not self.app.is_done:
+            self._draft = self._session.default_buffer.document
+            self.app.erase_when_done = True
+            self.app.exit(result=None)
+        return True
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
@@ -135,9 +151,9 @@ class Prompt:
         return toolbar(session, self._backend, queued=len(self.queue), mode=mode, cost=self._cost.of(session))
 
     @cached_property
-    def _hidden_app(self) -> Application[Entered]:
+    def _hidden_app(self) -> Application[Entered | None]:
         """An application that carries out keys without a screen."""
-        app: Application[Entered] = Application(
+        app: Application[Entered | None] = Application(
             layout=self.app.layout,
             key_bindings=self.app.key_bindings,
             clipboard=self.app.clipboard,

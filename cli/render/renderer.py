@@ -124,6 +124,8 @@ class Renderer:
                 self._activity.printed(target)
             case kinds.Refused(policy, "input", _, message):
                 self._answer(message, policy)
+            case kinds.MailReceived(text, sender):
+                self.entered(f"message from {sanitize(sender)}" if sender else "message", text)
             case kinds.TurnEnded():
                 self.end_turn()
 

@@ -62,6 +62,8 @@ class _Player:
                     # The log does not contain the message that was answered instead.
                     policy, direction = str(data.get("policy")), str(data.get("direction"))
                     show(events.Refused(policy, direction, bool(data.get("banned")), ""))
+            case "mail":
+                show(events.MailReceived(record.text("text"), record.text("sender"), record.agent or "", False))
             case "error":
                 error = data.get("error")
                 self._renderer.error(str(error.get("message")) if isinstance(error, dict) else "unknown")

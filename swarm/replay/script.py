@@ -55,7 +55,7 @@ class Action:
 
     kind: str
     """ask, unsent, go, reset, undo, redo, compact, pin, unpin, set; given: a message that came with a question;
-    rename and change: written by another process."""
+    rename, mail and change: written by another process; react: the turn that a message from outside starts."""
     records: list[Record]
     text: str = ""
     agent: str = ""
@@ -69,6 +69,11 @@ class Action:
     """Whether it ends with calls or their results, without a further request."""
     killed: bool = False
     """Whether it ends with calls without results, because the process died there."""
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether it is a turn of the model."""
+        return self.kind in ("ask", "react")
 
     @property
     def question(self) -> Asked:
@@ -95,7 +100,7 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
         else:
             before.append(record)
     for action in actions:
-        if action.kind == "ask":
+        if action.is_turn:
             _Reader(action).read()
     return before, actions
 
@@ -123,12 +128,17 @@ def _new_action(record: Record, current: Action | None) -> Action | None:
     if record.type == "compact":
         summary = RecordedReply(_from_message({"content": data.get("summary")}, "stop", data))
         return Action("compact", [record], text=str(data.get("focus", "")), outputs=deque([summary]))
-    if record.type in ("rename", "set"):
+    if record.type in ("rename", "set", "mail"):
         return Action(record.type, [record])
+    if record.type in _BEGINNINGS and current is not None and record.turn > current.turn:
+        return Action("react", [record])
     if record.type in CHANGES and current is not None and current.kind != "change" and _is_over(current):
         return Action("change", [record])
     return None
 
+
+_BEGINNINGS = ("rotate", "tools", "request", "error")
+"""Types of the first record of a turn that begins without a question: it reacts to a message from outside."""
 
 ASKED = ("ask_model", "ask_user")
 """Types of records of what a tool asked."""

@@ -292,10 +292,9 @@ class Session:
                     yield event
 
     async def tell(self, text: str, *, agent: Agent | str | None = None, sender: str = "", wake: bool = False) -> None:
-        """Put a message into the mailbox of this session, as any process can with ``tell``; ``receive`` takes it out.
+        """Put a message into the mailbox of this session, as any process can with ``tell``, during a turn too.
 
-        It waits for no turn. A session that is not stored yet is stored. Raises MailError, DefinitionError for an
-        unknown agent, and the backend's errors.
+        A new session is stored first. Raises MailError, DefinitionError for an unknown agent, the backend's errors.
         """
         name = None if agent is None else self.swarm.agent(name_of(agent)).name
         if self.is_new:
@@ -317,11 +316,11 @@ class Session:
                 yield event
 
     async def wait_for_mail(self, timeout: float = 3600) -> bool:
-        """Wait until a message is in the mailbox; return whether one is, at the latest after ``timeout`` seconds.
+        """Wait, at most ``timeout`` seconds, until ``receive`` has something to do; return whether it has."""
+        from swarmchat.swarm.turn.mail import to_react_to
 
-        Waits also during a turn. Raises the backend's errors.
-        """
-        return await self.backend.wait(keys.session_mailbox(self.info.client, self.info.id), timeout)
+        mailbox = keys.session_mailbox(self.info.client, self.info.id)
+        return to_react_to(self.records) is not None or await self.backend.wait(mailbox, timeout)
 
     @_exclusive
     async def flush(self) -> None:

@@ -18,7 +18,9 @@ _ANSWERS = frozenset({"user", "request", "error", "policy", "unsent", "reset"})
 async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailReceived]:
     """Move the waiting messages into the log, in one commit; return them, each once.
 
-    With ``one_wake``, those behind the first one that wakes an agent go on waiting. Raises the backend's errors.
+    With ``one_wake``, those behind the first one that wakes an agent go on waiting. Without it a question follows, and
+    the first one that wakes another agent than the active one goes on waiting, with those behind it. Raises the
+    backend's errors.
     """
     info, ttl = conversation.info, conversation.settings.lifetimes.session
     mailbox = keys.session_mailbox(info.client, info.id)
@@ -28,11 +30,21 @@ async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailR
         if not entries:
             break
         mails = [parse_mail(entry) for entry in entries]
-        wakes = [place for place, mail in enumerate(mails, 1) if mail is not None and mail.wake]
-        taken = wakes[0] if one_wake and wakes else len(mails)
+        taken = len(mails)
+        for place, mail in enumerate(mails):
+            if (
+                mail is not None
+                and mail.wake
+                and (one_wake or _recipient(conversation, mail) != conversation.agent.name)
+            ):
+                taken = place + one_wake
+                break
+        if not taken:
+            break
+        may_wake = not (one_wake and await conversation.primitives.find_ban())
         batch, changes = conversation.batch(), ChangeSet()
         for mail in filter(None, mails[:taken]):
-            _add_record(conversation, batch, mail)
+            _add_record(conversation, batch, mail, wake=mail.wake and may_wake)
         changes.write(ExpectLength(mailbox, len(entries)), Truncate(mailbox, 0))
         changes.write(Append(mailbox, tuple(entries[taken:]), ttl))
         try:
@@ -54,10 +66,15 @@ def to_react_to(records: Sequence[Record]) -> Record | None:
     return None
 
 
-def _add_record(conversation: Conversation, batch: Batch, mail: Mail) -> None:
-    agent = mail.agent if mail.agent in conversation.swarm.names else conversation.agent.name
-    message = mail.to_message()
-    fields = {"id": mail.id, "text": mail.text, "sender": mail.sender, "wake": mail.wake, "sent": mail.sent}
+def _recipient(conversation: Conversation, mail: Mail) -> str:
+    agent = mail.agent
+    return agent if agent is not None and agent in conversation.swarm.names else conversation.agent.name
+
+
+def _add_record(conversation: Conversation, batch: Batch, mail: Mail, *, wake: bool) -> None:
+    """Add the record of ``mail``; nobody reacts to one for a banned client."""
+    agent, message = _recipient(conversation, mail), mail.to_message()
+    fields = {"id": mail.id, "text": mail.text, "sender": mail.sender, "wake": wake, "sent": mail.sent}
     fields = {name: value for name, value in fields.items() if value}
     # Of no turn, so that no undo hides it.
     batch.add("mail", turn=0, agent=agent, message=message, tokens=conversation.count(message), **fields)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from recorded import ask, calls, record_and_replay
 from swarmchat.backends import Delete
-from swarmchat.swarm import Agent, Context, Policy, SessionSettings, State, Swarm, tool
+from swarmchat.swarm import Agent, Context, Policy, SessionSettings, State, Swarm, tell, tool
 from swarmchat.swarm.archive.sessions import rename_session
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.errors import ContextTooLong, ModelBusy, ModelUnavailable
@@ -522,3 +522,24 @@ def test_functions_as_steps_of_the_rescue(tmp_path):
 
     record_and_replay(replace(SHOP, rescue=[ask_a_human]), scenario, tmp_path / "swarm.jsonl")
     record_and_replay(SHOP, scenario, tmp_path / "given.jsonl", settings=SessionSettings(rescue=[ask_a_human]))
+
+
+def test_messages_from_outside_and_the_turns_that_they_start(tmp_path):
+    async def scenario(recorder):
+        steps = ["Hello.", "It has shipped.", calls(("note", '{"text":"pay"}')), "Pay, please.", "Sure.", "Late."]
+        async with await recorder.open(ScriptedModel(steps)) as session:
+            await session.tell("welcome", sender="shop")
+            await ask(session, "hi")
+            await session.tell("on its way")
+            await session.tell("shipped", wake=True)
+            await session.tell("bill them", agent="till", wake=True)
+            assert [event async for event in session.receive()]
+            await session.undo()
+            await session.tell("no more")
+            await ask(session, "thanks")
+            await tell(session.backend, "ann", "s", "late", agent="nobody", wake=True)
+            assert [event async for event in session.receive()]
+            assert session.turns == 5
+
+    done = record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
+    assert [turn.now.answer for turn in done.turns] == ["Hello.", "It has shipped.", "Pay, please.", "Sure.", "Late."]
