@@ -13,8 +13,11 @@ from swarmchat.swarm.turn.mail import take_mail, to_react_to
 async def receive(conversation: Conversation) -> AsyncGenerator[Event, None]:
     """Yield what arrives, and the turns that it starts; see ``Session.receive``."""
     while True:
-        for received in await take_mail(conversation, one_wake=True):
-            yield received
+        # A process that died may have left one to react to, which comes before the next.
+        await conversation.ready()
+        if to_react_to(conversation.journal.log.records) is None:
+            for received in await take_mail(conversation, one_wake=True):
+                yield received
         mail = to_react_to(conversation.journal.log.records)
         if mail is None:
             return
