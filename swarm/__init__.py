@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import (
         Event as Event, HandedOver as HandedOver, MailReceived as MailReceived, OutputDelta as OutputDelta,
         ReasoningDelta as ReasoningDelta,
-        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, TextDelta as TextDelta,
+        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, Steered as Steered,
+        TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
     from swarmchat.swarm.conversation.hooks import Hooks as Hooks
@@ -112,8 +113,8 @@ _NAMES = {
     "context.groups": "Group GroupBuilder Groups",
     "context.tokens": "TokenCounter counter_for",
     "conversation.events": """
-        Event HandedOver MailReceived OutputDelta ReasoningDelta Refused Rescued Retrying Rotated TextDelta ToolFinished
-        ToolStarted TurnEnded Warned
+        Event HandedOver MailReceived OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Steered TextDelta
+        ToolFinished ToolStarted TurnEnded Warned
     """,
     "conversation.hooks": "Hooks",
     "conversation.settings": "SessionSettings",

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from swarmchat.backends import BackendError
@@ -19,6 +19,7 @@ from swarmchat.cli.prompt.prompt import Prompt
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
+from swarmchat.swarm.conversation.events import Event
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session.session import Session
 
@@ -43,7 +44,9 @@ class Repl:
         """The turn or command that is running."""
         self._stopped = False
         """Whether the user stopped the last work."""
-        self._prompt = Prompt(chat, renderer, self._stop)
+        self._answering = False
+        """Whether it is a turn that is running."""
+        self._prompt = Prompt(chat, renderer, self._stop, self._steer)
         self._queue = self._prompt.queue
         self._questions = QuestionPrompt(renderer, self._prompt)
         chat.session.conversation.approver = Approvals(chat, self._questions).ask
@@ -96,6 +99,22 @@ class Repl:
             self._stopped = True
             self._work.cancel()
 
+    def _steer(self, text: str) -> bool:
+        """Send ``text`` along with the next request of the running turn; return whether one is running."""
+        if self._answering:
+            self._chat.session.steering.add(text)
+        return self._answering
+
+    async def _follow(self, events: AsyncGenerator[Event, None]) -> None:
+        """Show the events of a turn; messages that came too late for it are put at the head of the queue."""
+        session, self._answering = self._chat.session, True
+        try:
+            await self._renderer.follow(events, session.agent.name)
+        finally:
+            self._answering = False
+            unsent = [Entered(text, text) for text in session.steering.take_unsent()]
+            self._queue.extendleft(reversed(unsent))
+
     async def _next_entry(self) -> Entered | None:
         """Return the first message of the queue, or else what the user enters; None if a message has arrived."""
         self._background.print_lines()
@@ -115,7 +134,7 @@ class Repl:
     async def _receive(self) -> None:
         """Show the messages that have arrived, and the turns of the agents that they wake."""
         session, turns = self._chat.session, self._chat.session.turns
-        work = self._renderer.follow(self._mail.events(), session.agent.name)
+        work = self._follow(self._mail.events())
         try:
             await self._stoppable(work, lambda: _stop_remark(session, turns))
         except (SwarmError, BackendError) as error:
@@ -173,7 +192,7 @@ class Repl:
     async def _send(self, message: str, draft: str) -> None:
         """Run a turn; if ``message`` could not be stored, put ``draft``, as it was typed, back at the prompt."""
         session, turns, problem = self._chat.session, self._chat.session.turns, ""
-        work = self._renderer.follow(session.run_turn(message), session.agent.name)
+        work = self._follow(session.run_turn(message))
         try:
             await self._stoppable(work, lambda: _stop_remark(session, turns))
             problem = "was not stored yet" if self._stopped else ""

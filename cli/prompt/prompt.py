@@ -38,13 +38,15 @@ _STATUS_WIDTH = 40
 
 
 class Prompt:
-    """Asks the user for the next message. ``stop`` stops the running answer."""
+    """Asks the user for the next message. ``stop`` stops the running answer, ``steer`` sends a text along with it."""
 
-    def __init__(self, chat: ChatContext, renderer: Renderer, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, chat: ChatContext, renderer: Renderer, stop: Callable[[], None], steer: Callable[[str], bool]
+    ) -> None:
         self._chat = chat
         self._backend = wiring.backend_name(chat.settings)
         self._cost = Cost(chat.settings.all_prices)
-        self._editor = Editor(renderer, stop, swapped=chat.settings.multiline)
+        self._editor = Editor(renderer, stop, steer, swapped=chat.settings.multiline)
         self.queue = self._editor.queue
         self._completer = SlashCompleter(chat, on_done=self._editor.completed)
         self.pause: Pause = nullcontext
@@ -137,6 +139,8 @@ class Prompt:
     def typing_status(self) -> str:
         """Describe what is queued and what is being typed, for the status line."""
         count, text = len(self.queue), self._session.default_buffer.text
+        if steering := len(self._chat.session.steering.waiting):
+            return f"{steering} with the next request" + (f" · {count} queued" if count else "")
         if not text and self._editor.leaves_later:
             return f"{count} queued · leaves then" if count else "leaves then"
         if not text:

@@ -53,8 +53,8 @@ class _Player:
         await asyncio.sleep(pause)
         show = self._renderer.show
         match record.type:
-            case "user" | "system":
-                self._renderer.entered("you" if record.type == "user" else "system", text_of(record.message).strip())
+            case "user" | "steer" | "system":
+                self._renderer.entered("system" if record.type == "system" else "you", text_of(record.message).strip())
             case "unsent" | "policy":
                 if data.get("direction", "input") == "input":
                     self._renderer.entered("you", str(data.get("text", "")).strip())

@@ -121,6 +121,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Steered:
+    """A message to the running turn goes along with its next request."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class MailReceived:
     """A message from outside was taken into the conversation."""
 
@@ -166,6 +173,7 @@ Event = (
     | Refused
     | Rescued
     | Warned
+    | Steered
     | MailReceived
     | TurnEnded
 )

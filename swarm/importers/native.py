@@ -41,6 +41,7 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
 _ROLES = {
     "system": ("system", "developer"),
     "user": ("user",),
+    "steer": ("user",),
     "mail": ("user",),
     "assistant": ("assistant",),
     "tool": ("tool", "function"),

@@ -20,6 +20,7 @@ RecordType = Literal[
     "session",
     "system",
     "user",
+    "steer",
     "mail",
     "tools",
     "request",
@@ -46,7 +47,7 @@ RecordType = Literal[
 ]
 """What a log can hold. A record of a later version may have another type: it passes through and means nothing here."""
 
-MESSAGE_TYPES: frozenset[RecordType] = frozenset({"system", "user", "mail", "assistant", "tool"})
+MESSAGE_TYPES: frozenset[RecordType] = frozenset({"system", "user", "steer", "mail", "assistant", "tool"})
 """Records of these types hold an OpenAI chat message under ``message``."""
 
 APART: frozenset[RecordType] = frozenset({"mail", "rename"})

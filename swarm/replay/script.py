@@ -63,6 +63,8 @@ class Action:
     outputs: deque[RecordedReply] = field(default_factory=deque)
     requests: deque[Record] = field(default_factory=deque)
     """The requests, without those that repeat one that was too long."""
+    steering: deque[list[str]] = field(default_factory=deque)
+    """For each of the requests, the messages to the running turn that went along with it."""
     asked: deque[Record] = field(default_factory=deque)
     """What its tools asked the user, in order."""
     breaks_off: bool = False
@@ -174,6 +176,8 @@ class _Reader:
         self._batch: dict[str, RecordedResult] = {}
         """The results of the last answer's calls, by their ids."""
         self._calls = False
+        self._steering: list[str] = []
+        """Messages to the running turn since the last request."""
         self._waiting: dict[str, deque[Record]] = {}
         """What tools asked, by the ids of calls whose results follow."""
 
@@ -183,6 +187,8 @@ class _Reader:
             match record.type:
                 case "request":
                     self._read_request(record)
+                case "steer":
+                    self._steering.append("".join(texts_of(record.message)))
                 case "rescue" | "policy" if "bad" in record.data or record.data.get("direction") == "output":
                     self._read_rejected(record)
                 case "assistant":
@@ -205,6 +211,9 @@ class _Reader:
                     self._asked, self._calls = None, False
         if self._asked is not None:
             self._action.outputs.append(RecordedReply(stopped=True))
+        if self._steering:
+            # The request that they were to go along with was never sent.
+            self._action.steering.append(self._steering)
         self._action.breaks_off = self._calls
         self._action.killed = self._calls and not self._batch
 
@@ -214,6 +223,8 @@ class _Reader:
             self._action.outputs.append(RecordedReply(too_long=int(record.data.get("window", 0))))
         else:
             self._action.requests.append(record)
+            self._action.steering.append(self._steering)
+            self._steering = []
         self._asked, self._calls = record, False
 
     def _read_rejected(self, record: Record) -> None:

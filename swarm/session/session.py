@@ -71,9 +71,10 @@ class Session:
         self.backend = conversation.backend
         """Where the session is stored."""
         self.swarm = conversation.swarm
-        """The agents, with their states, storages and policies."""
         self.primitives = conversation.primitives
         """States, memory, storages and bans of the session's client."""
+        self.steering = conversation.steering
+        """Messages of the user to the running turn: ``steering.add(text)``."""
         self._lock = asyncio.Lock()
 
     @classmethod

@@ -46,6 +46,7 @@ from swarmchat.swarm.turn.hooking import run_hooks
 from swarmchat.swarm.turn.question import Question
 from swarmchat.swarm.turn.recorder import TurnRecorder
 from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
+from swarmchat.swarm.turn.steering import add_steering
 from swarmchat.swarm.turn.tool_execution import ToolCalls
 
 if TYPE_CHECKING:
@@ -260,6 +261,7 @@ class _Turn:
         window = None if refusal is None else _smaller_window(refusal, recorder.context_tokens)
         self._guards.requests += failed is None
         toolset = await conversation.toolset() if failed is None else failed.toolset
+        notices: list[Event] = [*await add_steering(conversation, recorder)] if failed is None else []
         try:
             context = await prepare(
                 conversation, recorder.pending, toolset, tail=self._rescue.tail, shrink_to=window, output=self._output
@@ -267,7 +269,6 @@ class _Turn:
         except OverBudget as error:
             # Nothing more can be dropped: the server's message is the better one.
             raise refusal or error from None
-        notices: list[Event] = []
         if window is not None:
             notices.append(
                 Warned(f"the server says that the context is too long; sending {window:,} tokens at most from now on")

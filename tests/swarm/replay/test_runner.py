@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from chats import sent
 from recorded import ask, calls, record_and_replay
 from swarmchat.backends import Delete
 from swarmchat.swarm import Agent, Context, Policy, SessionSettings, State, Swarm, tell, tool
@@ -543,3 +544,51 @@ def test_messages_from_outside_and_the_turns_that_they_start(tmp_path):
 
     done = record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
     assert [turn.now.answer for turn in done.turns] == ["Hello.", "It has shipped.", "Pay, please.", "Sure.", "Late."]
+
+
+def test_messages_to_the_running_turn(tmp_path):
+    async def scenario(recorder):
+        def steering(answer, *texts):
+            def step(request):
+                for text in texts:
+                    session.steering.add(text)
+                return answer
+
+            return step
+
+        steps = [
+            steering(calls(("note", '{"text":"tea"}')), "no, coffee", "with milk"),
+            steering(calls(("transfer_to_till", "{}")), "pay later"),
+            steering("Coffee, then.", "too late"),
+            "Next.",
+        ]
+        model = ScriptedModel(steps)
+        async with await recorder.open(model) as session:
+            await ask(session, "a tea")
+            assert [message["content"] for message in sent(model, 1)][-2:] == ["no, coffee", "with milk"]
+            assert [message["content"] for message in sent(model, 2)][-1] == "pay later"
+            assert session.steering.take_unsent() == ["too late"]
+            assert session.turns == 1
+            await ask(session, "too late")
+            assert (await session.undo(2)).text == "a tea"
+
+    done = record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
+    assert [turn.now.answer for turn in done.turns] == ["Coffee, then.", "Next."]
+
+
+def test_a_policy_sees_messages_to_the_running_turn(tmp_path):
+    swarm = replace(SHOP, policies=[Policy("polite", reject_input=lambda text: "damn" in text)])
+
+    async def scenario(recorder):
+        def step(request):
+            session.steering.add("damn")
+            session.steering.add("please")
+            return calls(("note", '{"text":"tea"}'))
+
+        model = ScriptedModel([step, "Fine."])
+        async with await recorder.open(model) as session:
+            await ask(session, "a tea")
+            assert [message["content"] for message in sent(model)][-1] == "please"
+            assert session.steering.take_unsent() == ["damn"]
+
+    record_and_replay(swarm, scenario, tmp_path / "log.jsonl")
