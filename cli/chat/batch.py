@@ -131,8 +131,11 @@ class _ScriptRun:
             await self._run_turn(outcome.send, step.line)
 
     async def _receive(self) -> None:
-        """Show the messages that wait for the session, and the turns of the agents that they wake."""
-        if await self._chat.session.wait_for_mail(0):
+        """Show the messages that wait for the session, and the turns of the agents that they wake.
+
+        Where all answers are of one type, the first turn receives them: a reaction is not of that type.
+        """
+        if self._kind is None and await self._chat.session.wait_for_mail(0):
             await self._show_turn("", None, self._chat.session.receive())
 
     async def _run_turn(self, text: str, line: int | None) -> None:

@@ -9,7 +9,7 @@ from swarmchat.cli.prompt.prompt import Prompt
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.conversation.events import Event
 
-_PAUSE = 30.0
+_PAUSE = 300.0
 """Seconds until the next look after one that failed, or that found something and received nothing."""
 _EDITOR = 0.5
 """Seconds between two looks whether the user's editor is closed."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from swarmchat.backends import BackendError
@@ -124,7 +125,8 @@ class Repl:
             self._renderer.entered(_YOU, queued.folded)
             return queued
         prefill, self._prefill = self._prefill, ""
-        with self._mail.watching():
+        # What arrives while a question is edited would come before the one that it replaces.
+        with nullcontext() if self._revising else self._mail.watching():
             entered = await self._prompt.ask(self._renderer.head(_YOU), prefill, revising=self._revising)
         if entered is not None and not entered.text.strip():
             # Enter at an empty prompt sends the queue.

@@ -101,12 +101,14 @@ class Prompt:
     def interrupt(self) -> bool:
         """Take the prompt off the screen; the text that is being typed is at the next one, with the cursor.
 
-        Return False while the terminal is left to another program, such as an editor, whose text would be lost.
+        Return False while more than that text would be lost: a search, a choice of completions, another program.
         """
-        if not self.app.is_running or self.app._running_in_terminal:
+        buffer = self._session.default_buffer
+        busy = self.app._running_in_terminal or buffer.complete_state or not self.app.layout.has_focus(buffer)
+        if busy or not self.app.is_running:
             return False
         if not self.app.is_done:
-            self._draft = self._session.default_buffer.document
+            self._draft = buffer.document
             self.app.erase_when_done = True
             self.app.exit(result=None)
         return True

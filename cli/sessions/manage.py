@@ -85,6 +85,8 @@ async def show(store: OpenStore, name: str, as_json: bool) -> None:
         print_json([json.loads(record.line) for record in records])
     else:
         print_dialogue(dialogue(records, undone=True))
+        if waiting := await store.backend.length(keys.session_mailbox(info.client, info.id)):
+            remark(f"{count_of(waiting, 'message')} from outside waiting: received when the session is opened")
         if left := time_left(_expiry(info, store.ttl)):
             remark(f"{left}: then the session is deleted, unless it is opened before")
 

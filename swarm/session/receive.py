@@ -19,9 +19,8 @@ async def receive(conversation: Conversation) -> AsyncGenerator[Event, None]:
             for received in await take_mail(conversation, one_wake=True):
                 yield received
         mail = to_react_to(conversation.journal.log.records)
-        if mail is None:
+        if mail is None or await conversation.primitives.find_ban():
             return
-        await conversation.ready_to_act()
         if mail.agent in conversation.swarm.names and mail.agent != conversation.agent.name:
             source = conversation.agent.name
             navigation = await navigate(conversation, conversation.navigation.to(mail.agent))

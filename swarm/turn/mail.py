@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from swarmchat.backends import Append, ExpectLength, LengthConflict, Truncate
 from swarmchat.swarm.conversation.conversation import Conversation
-from swarmchat.swarm.conversation.events import MailReceived
+from swarmchat.swarm.conversation.events import MailReceived, Warned
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.persistence.mailbox import Mail, parse_mail
@@ -15,7 +15,7 @@ _ANSWERS = frozenset({"user", "request", "error", "policy", "unsent", "reset"})
 """Types of the first records of a turn: whatever woke an agent before is answered by it."""
 
 
-async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailReceived]:
+async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailReceived | Warned]:
     """Move the waiting messages into the log, in one commit; return them, each once.
 
     With ``one_wake``, those behind the first one that wakes an agent go on waiting. Without it a question follows, and
@@ -74,18 +74,28 @@ def _recipient(conversation: Conversation, mail: Mail) -> str:
 def _add_record(conversation: Conversation, batch: Batch, mail: Mail, *, wake: bool) -> None:
     """Add the record of ``mail``; nobody reacts to one for a banned client."""
     agent, message = _recipient(conversation, mail), mail.to_message()
-    fields = {"id": mail.id, "text": mail.text, "sender": mail.sender, "wake": wake, "sent": mail.sent}
+    fields: dict[str, str | bool] = {
+        "id": mail.id,
+        "text": mail.text,
+        "sender": mail.sender,
+        "wake": wake,
+        "sent": mail.sent,
+    }
+    if mail.agent not in (None, agent):
+        fields["for"] = mail.agent or ""
     fields = {name: value for name, value in fields.items() if value}
     # Of no turn, so that no undo hides it.
     batch.add("mail", turn=0, agent=agent, message=message, tokens=conversation.count(message), **fields)
 
 
-def _unseen(conversation: Conversation) -> list[MailReceived]:
+def _unseen(conversation: Conversation) -> list[MailReceived | Warned]:
     """Return the messages in the log that were not returned before, also those of a commit that seemed to fail."""
-    log = conversation.journal.log
-    records = [record for record in log.records if record.type == "mail" and record.seq >= conversation.mail_seen]
+    log, events = conversation.journal.log, list[MailReceived | Warned]()
+    for record in log.records:
+        if record.type == "mail" and record.seq >= conversation.mail_seen:
+            agent, wake = record.agent or "", record.data.get("wake") is True
+            events.append(MailReceived(record.text("text"), record.text("sender"), agent, wake))
+            if wanted := record.text("for"):
+                events.append(Warned(f"this message was for agent {wanted!r}, which the swarm lacks: {agent} got it"))
     conversation.mail_seen = log.next_seq
-    return [
-        MailReceived(record.text("text"), record.text("sender"), record.agent or "", record.data.get("wake") is True)
-        for record in records
-    ]
+    return events
