@@ -24,6 +24,7 @@ from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import AskError, LogLost, SessionBusy
@@ -97,6 +98,9 @@ class Conversation:
         alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
         self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
         self._memory: Mapping[str, Any] = {}
+        self.steering = Steering()
+        self.mail_seen = 0
+        """The number of the first record that may hold a message from outside that no event has told of yet."""
         self._warned_of_cut = False
         self.measures_overhead = True
         """Whether requests record the tokens that the server adds for tools, and later ones are corrected by them."""
@@ -107,6 +111,7 @@ class Conversation:
         try:
             self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
             await self._restore_agent()
+            self.mail_seen = self.journal.log.next_seq
             if self.info.states:
                 self._notices += await restore_states(self.backend, self.info, self.settings.lifetimes.session)
             await self._presence.show(self.agent.name)
