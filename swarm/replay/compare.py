@@ -50,8 +50,6 @@ class Difference:
     def __str__(self) -> str:
         where = f"turn {self.turn}"
         match self.type:
-            case "expect":
-                return f"{where}: expected {self.field}"
             case "result":
                 return f"{where}: the result of {self.field} differs from the one in the transcript"
             case "call":

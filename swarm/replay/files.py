@@ -13,6 +13,7 @@ from swarmchat.swarm.importers.native import read_record
 from swarmchat.swarm.persistence.records import Record, parse_record
 from swarmchat.swarm.replay.expectations import Expectation
 from swarmchat.swarm.replay.handwritten import TYPES, Part, check_expected, read_by_hand
+from swarmchat.swarm.replay.places import Place
 
 
 @dataclass
@@ -106,7 +107,7 @@ def _read_log(part: Part, name: str) -> tuple[list[Record], list[Expectation]]:
     expectations: list[Expectation] = []
     for line, value in part:
         if value["type"] == "expect":
-            where = f"{name}, line {line.number}"
+            where = Place(name, line.number)
             expectations.append(check_expected(value, line.data, records[-1].turn if records else 0, where))
             continue
         records.append(read_record(line, name, len(records)))

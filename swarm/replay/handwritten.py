@@ -10,7 +10,9 @@ from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.lines import Line
 from swarmchat.swarm.importers.record_builder import tool_call
 from swarmchat.swarm.persistence.records import FORMAT_VERSION, Record
-from swarmchat.swarm.replay.expectations import Expectation, check_fields
+from swarmchat.swarm.replay.assertions import check_fields
+from swarmchat.swarm.replay.expectations import Expectation
+from swarmchat.swarm.replay.places import Place
 from swarmchat.swarm.replay.script import is_handoff
 
 MOMENT = "2026-01-01T00:00:00.000Z"
@@ -58,7 +60,7 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
     waiting: dict[str, str] = {}
     turn = 0
     for line, value in part:
-        where = f"{name}, line {line.number}"
+        where = Place(name, line.number)
         kind = value["type"]
         _check_fields_of(kind, value, where)
         if kind == "expect":
@@ -80,7 +82,7 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
     return records, expectations
 
 
-def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: str) -> Expectation:
+def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: Place) -> Expectation:
     """Return the expectation of ``turn`` in a line of the type ``expect``. Raises TranscriptError."""
     expected = {name: each for name, each in value.items() if name not in (*_COMMON, "seq") or name == "agent"}
     if not expected:
@@ -89,7 +91,7 @@ def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: str)
     return Expectation(turn, expected, line)
 
 
-def check_settings(settings: Any, where: str) -> None:
+def check_settings(settings: Any, where: Place) -> None:
     """Raise TranscriptError for unknown settings and invalid values."""
     if not isinstance(settings, dict):
         raise TranscriptError(f"{where}: 'settings' is {settings!r}, expected an object")
@@ -113,7 +115,7 @@ def check_settings(settings: Any, where: str) -> None:
         raise TranscriptError(f"{where}: the setting 'reserve' is {settings['reserve']}, expected less than the window")
 
 
-def _check_fields_of(kind: str, value: Mapping[str, Any], where: str) -> None:
+def _check_fields_of(kind: str, value: Mapping[str, Any], where: Place) -> None:
     if kind not in TYPES:
         raise TranscriptError(f"{where}: the type is {kind!r}, expected one of {', '.join(TYPES)}")
     version = value.get("v", FORMAT_VERSION)
@@ -132,7 +134,7 @@ def _check_fields_of(kind: str, value: Mapping[str, Any], where: str) -> None:
         raise TranscriptError(f"{where}: 'status' is {value['status']!r}, expected one of {', '.join(_STATUSES)}")
 
 
-def _message(kind: str, data: dict[str, Any], where: str, position: int, waiting: dict[str, str]) -> dict[str, Any]:
+def _message(kind: str, data: dict[str, Any], where: Place, position: int, waiting: dict[str, str]) -> dict[str, Any]:
     """Return the message of a line: as it is, or made of ``text``, ``calls`` and ``result``."""
     message = data.get("message")
     if message is None:
@@ -172,7 +174,7 @@ def _answered(name: str, waiting: Mapping[str, str]) -> str:
     return next(fitting, "") or next(needing, "")
 
 
-def _names_of(calls: Any, where: str) -> dict[str, str]:
+def _names_of(calls: Any, where: Place) -> dict[str, str]:
     names = {}
     for call in calls or ():
         function = call.get("function") if isinstance(call, dict) else None
@@ -182,7 +184,7 @@ def _names_of(calls: Any, where: str) -> dict[str, str]:
     return names
 
 
-def _call(call: Any, call_id: str, where: str) -> dict[str, Any]:
+def _call(call: Any, call_id: str, where: Place) -> dict[str, Any]:
     if isinstance(call, str):
         call = {"name": call}
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
