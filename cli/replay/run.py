@@ -24,7 +24,7 @@ from swarmchat.swarm.replay.runner import MODES, Replayed, replay
 from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
 from swarmchat.swarm.replay.update import updated_lines, write_whole
 
-_SUFFIXES = (".jsonl", ".json")
+_SUFFIXES = (".jsonl", ".json", ".yaml", ".yml")
 
 
 @dataclass(frozen=True)

@@ -398,13 +398,6 @@ def _is_similarity(value: Any) -> bool:
     )
 
 
-def _is_judge(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return isinstance(value, str) and bool(value.strip())
-    judged = value.get("judged", {})
-    return value.keys() <= {"rubric", "judged"} and _is_judge(value.get("rubric")) and isinstance(judged, dict)
-
-
 ASSERTIONS: Mapping[str, Assertion] = {
     "equals": Assertion("a text", _is_text, _equals),
     "contains": Assertion(_TEXTS, _text_or_texts, _contains),
@@ -415,7 +408,7 @@ ASSERTIONS: Mapping[str, Assertion] = {
     "json": Assertion("an object with paths and values", _is_object, _json, _check_paths),
     "schema": Assertion("a JSON schema", _is_object, _schema, lambda value, name, where: check_schema_of(value, where)),
     "similar_to": Assertion('a text, or {"text": "…", "min": 0.6}', _is_similarity),
-    "judge": Assertion('a text with what a good answer is, or {"rubric": "…"}', _is_judge),
+    "judge": Assertion("a text that says what a good answer is, or a list of them", _text_or_texts),
     "agent": Assertion("the name of an agent", _is_text, _agent),
     "handoffs": Assertion("a list of agents", _names_or_none, _same_names("handoffs to", "handoffs")),
     "tools": Assertion(_CALLS, lambda value: isinstance(value, list), _tools, _check_calls),

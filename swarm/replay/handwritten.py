@@ -1,7 +1,7 @@
 """Read hand-written transcripts: conversations in their smallest form, with expectations."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from swarmchat.swarm.agents.rescue_steps import STEPS
@@ -9,20 +9,21 @@ from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.lines import Line
 from swarmchat.swarm.importers.record_builder import tool_call
-from swarmchat.swarm.persistence.records import FORMAT_VERSION, Record
+from swarmchat.swarm.persistence.records import FORMAT_VERSION, Record, RecordType
 from swarmchat.swarm.replay.assertions import check_fields
 from swarmchat.swarm.replay.expectations import Expectation
-from swarmchat.swarm.replay.places import Place
+from swarmchat.swarm.replay.places import LocatedObject, Place
 from swarmchat.swarm.replay.script import is_handoff
 
 MOMENT = "2026-01-01T00:00:00.000Z"
 """The time of the records, unless the file has one."""
 
 TYPES: Mapping[str, Sequence[str]] = {
-    "session": ("name", "swarm", "model", "client", "id", "settings", "memory"),
+    "session": ("name", "swarm", "model", "client", "id", "settings", "memory", "tags", "parameters"),
     "user": ("text", "message"),
-    "assistant": ("text", "calls", "message", "finish", "usage", "reasoning"),
-    "tool": ("result", "text", "name", "status", "message"),
+    "assistant": ("text", "calls", "message", "finish", "usage", "reasoning", "judged"),
+    "tool": ("result", "text", "name", "status", "message", "states", "memory"),
+    "go": (),
     "expect": (),
 }
 """The types of lines, and the fields of each besides the common ones."""
@@ -45,7 +46,8 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 _COMMON = ("type", "v", "ts", "turn", "agent", "comment")
 _FIELD_KINDS = {
-    "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str,
+    "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str, "tags": list,
+    "states": dict, "judged": list,
 }  # fmt: skip
 _STATUSES = ("ok", "error", "denied", "interrupted")
 
@@ -74,17 +76,30 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
         data = {field: each for field, each in value.items() if field not in _COMMON}
         if kind == "session":
             check_settings(data.get("settings", {}), where)
+        elif kind == "go":
+            data = {"to": str(value.get("agent", ""))}
         else:
             data = {"message": _message(kind, data, where, len(records), waiting), **_about(kind, data)}
-        records.append(Record(kind, len(records), turn, str(value.get("ts", MOMENT)), None, data))
+        moment = str(value.get("ts", MOMENT))
+        records.append(Record("handoff" if kind == "go" else kind, len(records), turn, moment, None, data))
+        for change, data in _changes(value) if kind == "tool" else ():
+            records.append(Record(change, len(records), turn, moment, None, data))
     if not turn:
         raise TranscriptError(f"{name}: it has no question, expected a line of type 'user'")
     return records, expectations
 
 
+def _changes(value: Mapping[str, Any]) -> Iterator[tuple[RecordType, dict[str, Any]]]:
+    """Yield what a tool changes, in a line with its result: types and fields of records."""
+    for name, state in value.get("states", {}).items():
+        yield "state", {"name": name, "value": state}
+    if "memory" in value:
+        yield "memory", {"value": value["memory"]}
+
+
 def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: Place) -> Expectation:
     """Return the expectation of ``turn`` in a line of the type ``expect``. Raises TranscriptError."""
-    expected = {name: each for name, each in value.items() if name not in (*_COMMON, "seq") or name == "agent"}
+    expected = LocatedObject.of({k: v for k, v in value.items() if k not in (*_COMMON, "seq") or k == "agent"}, value)
     if not expected:
         raise TranscriptError(f"{where}: it expects nothing, give it a field such as 'contains'")
     check_fields(expected, where)
@@ -126,10 +141,14 @@ def _check_fields_of(kind: str, value: Mapping[str, Any], where: Place) -> None:
     known = (*TYPES[kind], *_COMMON)
     for name in value if kind != "expect" else ():
         if name not in known:
-            raise TranscriptError(f"{where}: unknown field {name!r} in a {kind!r} line; {nearest(name, known)}")
+            place = where.of(value, name)
+            raise TranscriptError(f"{place}: unknown field {name!r} in a {kind!r} line; {nearest(name, known)}")
     for name, of_kind in _FIELD_KINDS.items():
         if name in value and not isinstance(value[name], of_kind) and kind != "expect":
             raise TranscriptError(f"{where}: {name!r} is {value[name]!r}, expected {of_kind.__name__}")
+    for tag in value.get("tags", ()) if kind == "session" else ():
+        if not isinstance(tag, str) or not tag or not all(char.isalnum() or char in "_-." for char in tag):
+            raise TranscriptError(f"{where}: the tag {tag!r} is not a word, expected letters, digits, '_', '-' and '.'")
     if kind == "tool" and value.get("status", "ok") not in _STATUSES:
         raise TranscriptError(f"{where}: 'status' is {value['status']!r}, expected one of {', '.join(_STATUSES)}")
 
@@ -187,6 +206,10 @@ def _names_of(calls: Any, where: Place) -> dict[str, str]:
 def _call(call: Any, call_id: str, where: Place) -> dict[str, Any]:
     if isinstance(call, str):
         call = {"name": call}
+    if isinstance(call, dict) and len(call) == 1 and isinstance(next(iter(call.values())), dict):
+        # As in an expectation: {"find": {"about": "tea"}}.
+        ((name, arguments),) = call.items()
+        call = {"name": name, "arguments": arguments}
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         raise TranscriptError(f'{where}: a call is {call!r}, expected {{"name": "…", "arguments": {{…}}}}')
     if unknown := call.keys() - {"id", "name", "arguments"}:
@@ -204,5 +227,6 @@ def _about(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
         failed = isinstance(text, str) and text.startswith("Error: ")
         return {"name": str(data.get("name", "")), "status": str(data.get("status", "error" if failed else "ok"))}
     if kind == "assistant":
-        return {"finish": str(data.get("finish", "stop"))} | {k: data[k] for k in ("usage", "reasoning") if k in data}
+        further = {name: data[name] for name in ("usage", "reasoning", "judged") if name in data}
+        return {"finish": str(data.get("finish", "stop"))} | further
     return {}

@@ -40,7 +40,7 @@ class Judging:
     judge: Model | None = None
     """The model that judges; ``None`` if none may be asked."""
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The verdicts so far, by the digest of requirement and answer: nothing is judged twice."""
+    """The verdicts, by `judged_key`: those of the transcript, and the new ones. Nothing is judged twice."""
 
     async def check(self, expected: Mapping[str, Any], outcome: TurnOutcome) -> AsyncIterator[UnmetExpectation]:
         """Yield the assertions that the outcome of a turn fails. Raises the kinds of ModelError."""
@@ -66,22 +66,16 @@ class Judging:
         return f"expected an answer similar to {shown(text)} ({compared}), got {shown(outcome.answer)}"
 
     async def _objection(self, expected: Any, outcome: TurnOutcome) -> str | None:
-        """Return what the model objects to. A recorded verdict counts while requirement and answer are the same."""
-        about: dict[str, Any] = {"rubric": expected} if isinstance(expected, str) else expected
-        rubric = str(about["rubric"])
-        key = judged_key(rubric, outcome.answer)
-        verdict = self.verdicts.get(key)
-        recorded = about.get("judged", {})
-        if verdict is None and self.judge is None:
-            if recorded.get("key") != key:
-                return None
-            verdict = recorded
-        if verdict is None and self.judge is not None:
-            verdict = self.verdicts[key] = {**await _verdict(self.judge, rubric, outcome), "key": key}
-        assert verdict is not None, "without a judge, there is a recorded verdict"
-        if verdict.get("passed") is True:
-            return None
-        return f"expected an answer of which this is true: {rubric!r}, but {verdict.get('reason') or 'it is not'}"
+        """Return what the model objects to. Without a model, only recorded verdicts count."""
+        for rubric in [expected] if isinstance(expected, str) else expected:
+            key = judged_key(rubric, outcome.answer)
+            if key not in self.verdicts and self.judge is not None:
+                self.verdicts[key] = {"key": key, **await _verdict(self.judge, rubric, outcome)}
+            verdict = self.verdicts.get(key)
+            if verdict is not None and verdict.get("passed") is not True:
+                reason = str(verdict.get("reason") or "the judge says no")
+                return f"expected an answer that meets {shown(rubric)}, but the judge says: {reason}"
+        return None
 
 
 def judged_key(rubric: str, answer: str) -> str:

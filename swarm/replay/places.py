@@ -12,6 +12,14 @@ class LocatedObject(dict[str, Any]):
         super().__init__()
         self.lines: dict[str, int] = {}
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any], original: Mapping[str, Any]) -> "LocatedObject":
+        """Return an object with ``values``, whose keys have the lines of those of ``original``."""
+        located = cls()
+        located.update(values)
+        located.lines = original.lines if isinstance(original, LocatedObject) else {}
+        return located
+
 
 @dataclass(frozen=True)
 class Place:
