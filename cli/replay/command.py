@@ -30,6 +30,10 @@ def replay(
     yes: Annotated[
         bool, typer.Option("-y", "--yes", help="With --update: do not ask about changes of the conversation's course.")
     ] = False,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Run a handwritten file with a model, and write what came into the file."),
+    ] = False,
     start: Annotated[int | None, typer.Option("--from", min=1, metavar="TURN", help="First turn to replay.")] = None,
     until: Annotated[int | None, typer.Option(min=1, metavar="TURN", help="Last turn to replay.")] = None,
     speed: Annotated[
@@ -58,10 +62,12 @@ def replay(
     """
     from swarmchat.cli.replay.run import ReplayRequest, replay_transcripts
 
+    mode = "live" if record and mode == "verify" else mode
     flags = {**flags, "swarm": swarm, "backend": backend, "base_url": base_url}
     request = ReplayRequest(
-        files, flags, mode, tuple(model or ()), update, yes, start, until, every, verbose, as_json, junit, speed
-    )
+        files, flags, mode, tuple(model or ()), update, yes, start, until, every, verbose, as_json, junit, speed,
+        record=record,
+    )  # fmt: skip
 
     async def work() -> int:
         if emit_test:

@@ -9,6 +9,7 @@ from typing import Any
 
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
+from swarmchat.cli.replay.record import check_recordable, check_recording, write_recording
 from swarmchat.cli.replay.report import ReplayResult, Report
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
@@ -44,6 +45,7 @@ class ReplayRequest:
     as_json: bool = False
     junit: Path | None = None
     speed: float | None = None
+    record: bool = False
 
 
 async def replay_transcripts(request: ReplayRequest) -> int:
@@ -58,7 +60,12 @@ async def replay_transcripts(request: ReplayRequest) -> int:
 
         await play_transcripts(paths, request.start, request.until, request.speed)
         return 0
-    report = Report(every=request.every, verbose=request.verbose, as_json=request.as_json, drift=request.mode == "live")
+    report = Report(
+        every=request.every,
+        verbose=request.verbose,
+        as_json=request.as_json,
+        drift=request.mode == "live" and not request.record,
+    )
     # The sessions of a replay are removed again, so by default they are never written to disk.
     settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
     if request.mode == "live" and not request.models:
@@ -127,6 +134,10 @@ def _check(request: ReplayRequest) -> None:
         raise UsageError(f"--until {request.until} is before --from {request.start}")
     if request.update and (request.mode == "show" or request.start is not None or request.until is not None):
         raise UsageError("--update writes whole transcripts: leave out --from, --until and --mode show")
+    if request.record:
+        check_recording(
+            request.models, update=request.update, part=request.start is not None or request.until is not None
+        )
     if request.yes and not request.update:
         raise UsageError("--yes accepts an update: use it with --update")
     if request.update and len(request.models) > 1:
@@ -159,6 +170,8 @@ class _Replayer:
         if self.request.update and (partial := [each for each in conversations if not each.whole]):
             origin = "was written by hand" if partial[0].by_hand else "comes from another program"
             raise UsageError(f"{path} {origin}: --update can write only logs of swarmchat")
+        if self.request.record:
+            check_recordable(path, conversations)
         replayed: list[Replayed] = []
         for model in self.request.models or (None,):
             for conversation in conversations:
@@ -167,6 +180,8 @@ class _Replayer:
                 replayed.append(result.replayed)
         if self.request.update:
             await self._update(path, replayed)
+        if self.request.record:
+            self.report.add_recording(path, write_recording(path, replayed))
 
     async def _replay(self, path: Path, conversation: RecordedConversation, model_name: str | None) -> ReplayResult:
         live = self.request.mode == "live"

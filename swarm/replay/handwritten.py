@@ -21,7 +21,7 @@ MOMENT = "2026-01-01T00:00:00.000Z"
 TYPES: Mapping[str, Sequence[str]] = {
     "session": ("name", "swarm", "model", "client", "id", "settings", "memory", "tags", "parameters"),
     "user": ("text", "message"),
-    "assistant": ("text", "calls", "message", "finish", "usage", "reasoning", "judged"),
+    "assistant": ("text", "calls", "message", "finish", "usage", "reasoning", "judged", "converted"),
     "tool": ("result", "text", "name", "status", "message", "states", "memory"),
     "go": (),
     "expect": (),
@@ -47,7 +47,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _COMMON = ("type", "v", "ts", "turn", "agent", "comment")
 _FIELD_KINDS = {
     "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str, "tags": list,
-    "states": dict, "judged": list,
+    "states": dict, "judged": list, "converted": bool,
 }  # fmt: skip
 _STATUSES = ("ok", "error", "denied", "interrupted")
 
@@ -149,6 +149,8 @@ def _check_fields_of(kind: str, value: Mapping[str, Any], where: Place) -> None:
     for tag in value.get("tags", ()) if kind == "session" else ():
         if not isinstance(tag, str) or not tag or not all(char.isalnum() or char in "_-." for char in tag):
             raise TranscriptError(f"{where}: the tag {tag!r} is not a word, expected letters, digits, '_', '-' and '.'")
+    if kind == "go" and not isinstance(value.get("agent"), str):
+        raise TranscriptError(f"{where}: a 'go' line has no 'agent', expected the name of the agent to continue with")
     if kind == "tool" and value.get("status", "ok") not in _STATUSES:
         raise TranscriptError(f"{where}: 'status' is {value['status']!r}, expected one of {', '.join(_STATUSES)}")
 
@@ -227,6 +229,6 @@ def _about(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
         failed = isinstance(text, str) and text.startswith("Error: ")
         return {"name": str(data.get("name", "")), "status": str(data.get("status", "error" if failed else "ok"))}
     if kind == "assistant":
-        further = {name: data[name] for name in ("usage", "reasoning", "judged") if name in data}
+        further = {name: data[name] for name in ("usage", "reasoning", "judged", "converted") if name in data}
         return {"finish": str(data.get("finish", "stop"))} | further
     return {}

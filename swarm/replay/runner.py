@@ -9,10 +9,11 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from swarmchat.backends import Append, Backend, Delete, Put, Write
@@ -35,6 +36,7 @@ from swarmchat.swarm.replay.expectations import (
     check_bad_calls,
     check_failed_calls,
     check_results,
+    converted_calls,
     outcome_of,
 )
 from swarmchat.swarm.replay.files import RecordedConversation
@@ -65,6 +67,10 @@ class Replayed:
     """The differences from the transcript, in order."""
     turns: list[TurnComparison] = field(default_factory=list)
     """The replayed turns: the recorded outcome and the new one of each."""
+    verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What a model judged of answers, by `judged_key`."""
+    converted: frozenset[int] = frozenset()
+    """The turns of a live replay with calls whose arguments were converted to other types."""
 
     @property
     def same(self) -> bool:
@@ -141,7 +147,10 @@ class _Replay:
             if not conversation.by_hand:
                 expected = [record for action in actions for record in action.records]
                 differences += compare_logs(expected, new, whole=conversation.whole)
-        return Replayed(conversation, records, differences, self.turns)
+        turns = {record.turn for record in records} if self.live else set()
+        by_turn = {turn: [record for record in records if record.turn == turn] for turn in turns}
+        converted = frozenset(turn for turn in turns if any(converted_calls(by_turn[turn], self.own_tools)))
+        return Replayed(conversation, records, differences, self.turns, self.judging.verdicts, converted)
 
     async def _put_beginning(self) -> SessionInfo:
         """Store the records that are not replayed, and the state after them."""
@@ -230,7 +239,6 @@ class _Replay:
     async def _perform(self, info: SessionInfo, actions: Sequence[Action]) -> list[Difference]:
         differences: list[Difference] = []
         expectations = list(self.conversation.expectations)
-        judging = self._judging()
         session, conversation = await self._open(info, actions)
         try:
             for number, action in enumerate(actions):
@@ -254,12 +262,14 @@ class _Replay:
                 while expectations and expectations[0].turn <= action.turn:
                     expected = expectations.pop(0)
                     if expected.turn == action.turn:
-                        differences += [each async for each in judging.check(expected.fields, now)]
+                        differences += [each async for each in self.judging.check(expected.fields, now)]
         finally:
             await session.close()
         return differences
 
-    def _judging(self) -> Judging:
+    @cached_property
+    def judging(self) -> Judging:
+        """What the expectations are checked with."""
         from swarmchat.swarm.storage.sentence_embedder import default_embedder
 
         embedder = self.swarm.embedder or default_embedder()
@@ -278,7 +288,9 @@ class _Replay:
         turn, recording, last = action.turn, self.recording, action.records[-1].seq
         expected = {name for each in self.conversation.expectations if each.turn == turn for name in each.fields}
         expects_failures = not expected.isdisjoint(("failed", "rescues", "error"))
-        rescued = [] if expects_failures else list(check_bad_calls(turn, records, self.own_tools))
+        converted = any(record.data.get("converted") is True for record in action.records)
+        bad_calls = check_bad_calls(turn, records, self.own_tools, converted=converted)
+        rescued = [] if expects_failures else list(bad_calls)
         yield from rescued
         if recording.missing is not None:
             yield Difference(turn, last, "transcript", "", recording.missing, None)

@@ -19,7 +19,7 @@ MOST_VALUES = 200_000
 LONGEST_FILE = 16 * 1024 * 1024
 """Bytes."""
 
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,30}(?:[eE][+-][0-9]{1,3})?)?")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,400})(?:\.[0-9]{1,400}(?:[eE][+-][0-9]{1,3})?)?")
 """What is a number in JSON and for all readers of YAML: 12e4 is not."""
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 _TEXT_TAGS = ("!", "!!str", "tag:yaml.org,2002:str")
