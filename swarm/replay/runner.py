@@ -270,16 +270,13 @@ class _Replay:
     @cached_property
     def judging(self) -> Judging:
         """What the expectations are checked with."""
-        from swarmchat.swarm.storage.sentence_embedder import default_embedder
-
-        embedder = self.swarm.embedder or default_embedder()
         verdicts = {
             str(each["key"]): each
             for record in self.conversation.records
             for each in record.data.get("judged", ())
             if record.type == "assistant" and isinstance(each, dict) and "key" in each
         }
-        return Judging(embedder, judge=self.model if self.live else None, verdicts=verdicts)
+        return Judging(self.swarm.embedder, judge=self.model if self.live else None, verdicts=verdicts)
 
     def _check_handwritten(self, action: Action, records: Sequence[Record]) -> Iterator[Difference]:
         """Yield how the new ``records`` of a turn differ from a hand-written one, except for its expectations."""

@@ -133,6 +133,9 @@ def _new_action(record: Record, current: Action | None) -> Action | None:
 ASKED = ("ask_model", "ask_user")
 """Types of records of what a tool asked."""
 
+IN_TEXT = "text"
+"""What a handoff names as its call if that has no id."""
+
 CHANGES = ("state", "memory")
 """Types of records that change what is stored beside the log."""
 
@@ -228,7 +231,8 @@ class _Reader:
         result.asked = self._waiting.pop(call_id, result.asked)
         if self._action.outputs:
             self._action.outputs[-1].results.setdefault(call_id, deque()).append(result)
-        self._batch[call_id] = result
+        # Results of calls in the text of a handwritten answer have no id.
+        self._batch[call_id or IN_TEXT] = result
 
 
 def read_result(record: Record) -> RecordedResult:

@@ -140,6 +140,8 @@ def _result(result: RecordedResult) -> dict[str, Any]:
     fields: dict[str, Any] = {"result": value}
     if result.status != ("error" if text.startswith("Error: ") else "ok"):
         fields["status"] = result.status
+    if result.handoff is not None:
+        fields["handoff"] = result.handoff
     states = {
         str(change.data.get("name")): change.data.get("value") for change in result.changes if change.type == "state"
     }

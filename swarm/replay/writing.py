@@ -9,6 +9,7 @@ from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.places import Place
 from swarmchat.swarm.replay.steps import Step, WrittenConversation
+from swarmchat.swarm.replay.yaml_file import yaml_loader
 from swarmchat.swarm.replay.yaml_tests import SHORT, YAML_SUFFIXES, yaml_parts
 
 _RECORDED = ("assistant", "tool")
@@ -136,7 +137,7 @@ def _spans(text: str, path: Path, lines: Sequence[str]) -> Iterator[list[_Span]]
     import yaml
 
     seen = set()
-    for document in yaml.compose_all(text, yaml.SafeLoader):
+    for document in yaml.compose_all(text, yaml_loader()):
         fields = {key.value: value for key, value in document.value}
         conversations = [document] if "steps" in fields else fields["conversations"].value
         for conversation in conversations:
