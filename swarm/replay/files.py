@@ -29,12 +29,20 @@ class RecordedConversation:
     """What is expected of turns, in order."""
     foreign: bool = False
     """Whether it comes out of a file of another program."""
+    line: int = 1
+    """The line of the file at which it begins."""
 
     @property
     def about(self) -> Mapping[str, Any]:
         """What the conversation says of itself: the fields of its session record."""
         first = self.records[0] if self.records else None
         return first.data if first is not None and first.type == "session" else {}
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """The tags by which it can be selected."""
+        tags = self.about.get("tags")
+        return [str(tag) for tag in tags] if isinstance(tags, list) else []
 
 
 async def read_conversations(path: Path) -> Sequence[RecordedConversation]:
@@ -85,15 +93,16 @@ def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[
             parts.append([])
         parts[-1].append((line, value))
     for number, part in enumerate(parts, 1):
+        line = part[0][0].number
         title = str(part[0][1].get("name") or (fallback if len(parts) == 1 else f"{fallback}-{number}"))
         if any("seq" in value for _, value in part):
             records, expectations = _read_log(part, name)
             # A conversation from elsewhere has no record of a request: nobody knows what exactly was sent.
             whole = any(record.type == "request" for record in records) or not _has_answers(records)
-            yield RecordedConversation(title, records, whole, expectations=expectations)
+            yield RecordedConversation(title, records, whole, expectations=expectations, line=line)
         else:
             records, expectations = read_by_hand(part, name)
-            yield RecordedConversation(title, records, whole=False, by_hand=True, expectations=expectations)
+            yield RecordedConversation(title, records, False, True, expectations, line=line)
 
 
 def _has_answers(records: Sequence[Record]) -> bool:

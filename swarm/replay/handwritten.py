@@ -17,7 +17,7 @@ MOMENT = "2026-01-01T00:00:00.000Z"
 """The time of the records, unless the file has one."""
 
 TYPES: Mapping[str, Sequence[str]] = {
-    "session": ("name", "swarm", "model", "client", "id", "settings", "memory"),
+    "session": ("name", "tags", "swarm", "model", "client", "id", "settings", "memory"),
     "user": ("text", "message"),
     "assistant": ("text", "calls", "message", "finish", "usage", "reasoning"),
     "tool": ("result", "text", "name", "status", "message"),
@@ -43,7 +43,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 _COMMON = ("type", "v", "ts", "turn", "agent", "comment")
 _FIELD_KINDS = {
-    "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str,
+    "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str, "tags": list,
 }  # fmt: skip
 _STATUSES = ("ok", "error", "denied", "interrupted")
 
