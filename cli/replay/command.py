@@ -35,7 +35,12 @@ def replay(
     speed: Annotated[
         float | None, typer.Option(min=0, help="With --mode show: playback speed; 2 is twice as fast, 0 does not wait.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all-differences", help="Show all differences, not only the first.")] = False,
+    level: Annotated[
+        str, typer.Option("--diff", help="How much to show: no, line (per conversation), short (causes) or long (all).")
+    ] = "short",
+    fail_fast: Annotated[
+        bool, typer.Option("-x", "--fail-fast", help="Stop at the first conversation that differs.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List conversations that are the same too.")] = False,
     as_json: options.Json = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a JUnit XML report for CI.")] = None,
@@ -60,7 +65,20 @@ def replay(
 
     flags = {**flags, "swarm": swarm, "backend": backend, "base_url": base_url}
     request = ReplayRequest(
-        files, flags, mode, tuple(model or ()), update, yes, start, until, every, verbose, as_json, junit, speed
+        files,
+        flags,
+        mode,
+        tuple(model or ()),
+        update,
+        yes,
+        start,
+        until,
+        level,
+        fail_fast,
+        verbose,
+        as_json,
+        junit,
+        speed,
     )
 
     async def work() -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from swarmchat.cli.render.renderer import Renderer
+from swarmchat.cli.replay.difference_report import DifferenceReport
 from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.printing import count_of, print_json
 from swarmchat.cli.terminal.sanitize import one_line
@@ -70,8 +71,9 @@ class ReplayResult:
 class Report:
     """Collects results, prints each difference at once, and sums up. ``drift`` adds how another model differs."""
 
-    def __init__(self, *, every: bool, verbose: bool, as_json: bool, drift: bool) -> None:
-        self._every, self._verbose, self._as_json, self._drift = every, verbose, as_json, drift
+    def __init__(self, *, level: str, verbose: bool, as_json: bool, drift: bool) -> None:
+        self._verbose, self._as_json, self._drift = verbose, as_json, drift
+        self._differences = DifferenceReport(level, colour=wants_colour(sys.stdout))
         self._errors = Renderer(colour=wants_colour(sys.stderr))
         self._results: list[ReplayResult] = []
         self._failures: list[tuple[Path, str]] = []
@@ -84,6 +86,11 @@ class Report:
         return not self._not_updated and all(
             result.replayed.same or (result.path in self._updated and not result.unmet) for result in self._results
         )
+
+    @property
+    def failed(self) -> bool:
+        """Whether a conversation differs, or a file cannot be used."""
+        return bool(self._failures) or self._differing > 0
 
     def add(self, result: ReplayResult, *, several: bool) -> None:
         """Add and print a result; ``several`` means that its file holds other conversations too."""
@@ -98,13 +105,7 @@ class Report:
             _print(f"{where}, with {one_line(result.model, 60)}")
             for line in _drift_table(result.drift):
                 _print(line)
-        differences = result.replayed.differences
-        for difference in differences if self._every else differences[:1]:
-            _print(f"{where}: {one_line(str(difference), _LINE_WIDTH)}")
-            for line in difference.diff():
-                _print(f"  {one_line(line, _LINE_WIDTH)}", "deleted" if line.startswith("-") else "inserted")
-        if len(differences) > 1 and not self._every:
-            _print(f"  and {len(differences) - 1:,} more: --all-differences shows them", "remark")
+        self._differences.add(where, result.replayed.differences)
         if self._verbose and result.replayed.same:
             _print(f"{where}: the same ({count_of(len(result.replayed.turns), 'turn')})")
         self._print_progress()
@@ -160,7 +161,10 @@ class Report:
         return text + (f"; {count_of(len(self._failures), 'file')} cannot be used" if self._failures else "")
 
     def end(self) -> None:
-        """Print the JSON, or the summary if all is well; print it as an error if a file cannot be used."""
+        """Print the JSON, or what changed in how many conversations, or the summary if all is well.
+
+        The summary is an error if a file cannot be used.
+        """
         if self._as_json:
             failures = [{"file": str(path), "error": reason} for path, reason in self._failures]
             count = len(self._results)
@@ -170,6 +174,9 @@ class Report:
             print_json({"summary": summary, "conversations": rows, "errors": failures})
         elif self.all_the_same and not self._failures:
             _print(self.summary())
+        elif len(self._results) > 1 and not self._as_json:
+            for line in self._differences.summary():
+                _print(line)
         if self._failures:
             self._errors.error(self.summary())
 

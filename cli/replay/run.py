@@ -9,6 +9,7 @@ from typing import Any
 
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
+from swarmchat.cli.replay.difference_report import LEVELS
 from swarmchat.cli.replay.report import ReplayResult, Report
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings
@@ -39,7 +40,9 @@ class ReplayRequest:
     yes: bool = False
     start: int | None = None
     until: int | None = None
-    every: bool = False
+    level: str = "short"
+    """How much to show of differences: see ``difference_report.LEVELS``."""
+    fail_fast: bool = False
     verbose: bool = False
     as_json: bool = False
     junit: Path | None = None
@@ -58,7 +61,7 @@ async def replay_transcripts(request: ReplayRequest) -> int:
 
         await play_transcripts(paths, request.start, request.until, request.speed)
         return 0
-    report = Report(every=request.every, verbose=request.verbose, as_json=request.as_json, drift=request.mode == "live")
+    report = Report(level=request.level, verbose=request.verbose, as_json=request.as_json, drift=request.mode == "live")
     # The sessions of a replay are removed again, so by default they are never written to disk.
     settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
     if request.mode == "live" and not request.models:
@@ -73,6 +76,8 @@ async def replay_transcripts(request: ReplayRequest) -> int:
                 stack.push_async_callback(wiring.close_swarm, swarm)
             replayer = _Replayer(request, report, settings, store.backend, swarm)
             for path in paths:
+                if request.fail_fast and report.failed:
+                    break
                 try:
                     await replayer.replay_file(path)
                 except (UsageError, NotFoundError, SwarmError) as error:
@@ -119,6 +124,8 @@ def _check(request: ReplayRequest) -> None:
     modes = (*MODES, "show")
     if request.mode not in modes:
         raise UsageError(f"unknown mode {request.mode!r}; --mode takes {', '.join(modes)}")
+    if request.level not in LEVELS:
+        raise UsageError(f"--diff is {request.level!r}, expected one of {', '.join(LEVELS)}")
     if request.models and request.mode != "live":
         raise UsageError("-m is the model to try: use it with --mode live")
     if request.speed is not None and request.mode != "show":
@@ -127,6 +134,8 @@ def _check(request: ReplayRequest) -> None:
         raise UsageError(f"--until {request.until} is before --from {request.start}")
     if request.update and (request.mode == "show" or request.start is not None or request.until is not None):
         raise UsageError("--update writes whole transcripts: leave out --from, --until and --mode show")
+    if request.update and request.fail_fast:
+        raise UsageError("--update needs all differences: leave out --fail-fast")
     if request.yes and not request.update:
         raise UsageError("--yes accepts an update: use it with --update")
     if request.update and len(request.models) > 1:
@@ -162,6 +171,8 @@ class _Replayer:
         replayed: list[Replayed] = []
         for model in self.request.models or (None,):
             for conversation in conversations:
+                if self.request.fail_fast and self.report.failed:
+                    return
                 result = await self._replay(path, conversation, model)
                 self.report.add(result, several=len(conversations) > 1)
                 replayed.append(result.replayed)
