@@ -1,5 +1,6 @@
 """``swarmchat replay``: options and exit code."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,8 @@ from swarmchat.cli.app.command_runner import run_interruptible
 @options.settings("redis_url", "data_dir", "profile")
 def replay(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE|FOLDER...", help="Transcripts, or folders of *.jsonl and *.json.")
+        list[Path],
+        typer.Argument(metavar="FILE[::NAME]|FOLDER...", help="Transcripts, or folders of them."),
     ],
     swarm: options.SwarmName = None,
     mode: Annotated[
@@ -42,8 +44,33 @@ def replay(
         bool, typer.Option("-x", "--fail-fast", help="Stop at the first conversation that differs.")
     ] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List conversations that are the same too.")] = False,
+    expression: Annotated[
+        str, typer.Option("-k", metavar="EXPR", help="Only conversations whose FILE::NAME or tags contain the words.")
+    ] = "",
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Only conversations with this tag; repeat for several.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=0, help="Number of processes; 0: one for each processor.")
+    ] = 1,
+    repeat: Annotated[int, typer.Option(min=1, help="With --mode live: replay each conversation so often.")] = 1,
+    min_pass: Annotated[
+        float, typer.Option(min=0, max=1, help="With --repeat: share of the replays that must pass, such as 0.9.")
+    ] = 1.0,
+    cassette: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --mode live: keep answers here, and do not ask again for them."),
+    ] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="With --cassette: ask again, and keep the new.")] = False,
     as_json: options.Json = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a JUnit XML report for CI.")] = None,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append a Markdown summary, as for $GITHUB_STEP_SUMMARY.")
+    ] = None,
+    github: Annotated[
+        bool | None,
+        typer.Option("--github/--no-github", help="Print annotations; default: if GITHUB_ACTIONS is true."),
+    ] = None,
     emit_test: Annotated[
         bool, typer.Option("--emit-test", help="Write a pytest test that replays the transcript.")
     ] = False,
@@ -61,24 +88,34 @@ def replay(
 
     The exit code is 0 if nothing changed, 3 if anything differs, and 65 if any file cannot be used.
     """
-    from swarmchat.cli.replay.run import ReplayRequest, replay_transcripts
+    from swarmchat.cli.replay.request import ReplayRequest
+    from swarmchat.cli.replay.run import replay_transcripts
 
     flags = {**flags, "swarm": swarm, "backend": backend, "base_url": base_url}
     request = ReplayRequest(
-        files,
-        flags,
-        mode,
-        tuple(model or ()),
-        update,
-        yes,
-        start,
-        until,
-        level,
-        fail_fast,
-        verbose,
-        as_json,
-        junit,
-        speed,
+        files=files,
+        flags=flags,
+        mode=mode,
+        models=tuple(model or ()),
+        update=update,
+        yes=yes,
+        start=start,
+        until=until,
+        level=level,
+        fail_fast=fail_fast,
+        verbose=verbose,
+        as_json=as_json,
+        junit=junit,
+        speed=speed,
+        expression=expression,
+        tags=tuple(tag or ()),
+        jobs=jobs or os.cpu_count() or 1,
+        repeat=repeat,
+        min_pass=min_pass,
+        cassette=cassette,
+        refresh=refresh,
+        summary=summary,
+        github=os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github,
     )
 
     async def work() -> int:

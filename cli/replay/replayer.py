@@ -1,7 +1,7 @@
 """Replay single conversations, as the options of ``swarmchat replay`` ask for."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from swarmchat.backends import Backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.replay.request import ReplayRequest
+from swarmchat.cli.replay.result import ModelUse, ReplayResult
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.prices import dollars
 from swarmchat.cli.settings.settings import Settings
@@ -16,7 +17,7 @@ from swarmchat.cli.settings.store import open_store
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.replay.cassette import Cassette, MeteredModel
 from swarmchat.swarm.replay.files import RecordedConversation
-from swarmchat.swarm.replay.runner import Replayed, replay
+from swarmchat.swarm.replay.runner import replay
 from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
 
 
@@ -29,48 +30,6 @@ class ReplayTask:
     model_name: str | None = None
     run: int = 1
     """The number of the replay among several of the same conversation and model."""
-
-
-@dataclass(frozen=True)
-class ModelUse:
-    """What the model of a live replay did."""
-
-    model: str
-    asked: int
-    """How many answers the model gave; the others come from the cassette."""
-    answers: int
-    seconds: float
-    tokens: int
-    """Tokens of requests and answers, as the server counts."""
-    dollars: float | None
-    """The cost; ``None`` without a price of the model, or without a count of the server."""
-
-
-@dataclass(frozen=True)
-class ReplayResult:
-    """The result of one replay."""
-
-    path: Path
-    replayed: Replayed
-    seconds: float
-    remarks: Sequence[str]
-    use: ModelUse | None = None
-    """What the model did, in ``live``."""
-
-    @property
-    def name(self) -> str:
-        """The name of the conversation."""
-        return self.replayed.conversation.name
-
-    @property
-    def model(self) -> str:
-        """The model's name; empty unless one was asked."""
-        return "" if self.use is None else self.use.model
-
-    @property
-    def unmet(self) -> int:
-        """How many expectations were not met."""
-        return sum(difference.type == "expect" for difference in self.replayed.differences)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.errors import UsageError
+from swarmchat.cli.replay.difference_report import LEVELS
 from swarmchat.swarm.replay.runner import MODES
 
 
@@ -21,7 +22,9 @@ class ReplayRequest:
     yes: bool = False
     start: int | None = None
     until: int | None = None
-    every: bool = False
+    level: str = "short"
+    """How much to show of differences: see ``difference_report.LEVELS``."""
+    fail_fast: bool = False
     verbose: bool = False
     as_json: bool = False
     junit: Path | None = None
@@ -37,11 +40,18 @@ class ReplayRequest:
     summary: Path | None = None
     github: bool = False
 
+    @property
+    def store_flags(self) -> dict[str, Any]:
+        """The flags, with the memory as the default backend: the sessions of a replay are removed again."""
+        return {**self.flags, "backend": self.flags.get("backend") or "memory"}
+
     def check(self) -> None:
         """Raise UsageError for arguments that are invalid, or contradict each other."""
         modes = (*MODES, "show")
         if self.mode not in modes:
             raise UsageError(f"unknown mode {self.mode!r}; --mode takes {', '.join(modes)}")
+        if self.level not in LEVELS:
+            raise UsageError(f"--diff is {self.level!r}, expected one of {', '.join(LEVELS)}")
         self._check_live()
         if self.speed is not None and self.mode != "show":
             raise UsageError("--speed is for playback: use it with --mode show")
@@ -49,6 +59,8 @@ class ReplayRequest:
             raise UsageError(f"--until {self.until} is before --from {self.start}")
         if self.update and (self.mode == "show" or self.start is not None or self.until is not None):
             raise UsageError("--update writes whole transcripts: leave out --from, --until and --mode show")
+        if self.update and self.fail_fast:
+            raise UsageError("--update needs all differences: leave out --fail-fast")
         if self.yes and not self.update:
             raise UsageError("--yes accepts an update: use it with --update")
         if self.update and len(self.models) > 1:

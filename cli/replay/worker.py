@@ -4,6 +4,7 @@ Both are pickles. Only `pool` starts such a process; nobody else can write to it
 """
 
 import asyncio
+import gc
 import os
 import pickle
 import sys
@@ -15,7 +16,8 @@ from swarmchat.cli.app.crash_report import report_crash
 from swarmchat.cli.app.signals import ignore_interrupts
 from swarmchat.cli.environment import hide_keys
 from swarmchat.cli.errors import CliError
-from swarmchat.cli.replay.replayer import ReplayResult, ReplayTask, open_replayer
+from swarmchat.cli.replay.replayer import ReplayTask, open_replayer
+from swarmchat.cli.replay.result import ReplayResult
 from swarmchat.cli.settings import wiring
 from swarmchat.swarm.errors import ModelError, SwarmError
 
@@ -37,16 +39,21 @@ def main() -> None:
     """Serve until stdin is closed."""
     # Ctrl-C reaches all processes of a terminal; the first one ends this one.
     ignore_interrupts()
+    # As in the program itself: the default makes a replay a sixth slower.
+    gc.set_threshold(50_000)
     hide_keys()
     output = os.fdopen(os.dup(1), "wb")
     # What a tool prints must not get among the results.
     os.dup2(2, 1)
-    asyncio.run(_serve(sys.stdin.buffer, output))
+    try:
+        asyncio.run(_serve(sys.stdin.buffer, output))
+    except Exception as error:
+        sys.exit(report_crash(error))
 
 
 async def _serve(tasks: IO[bytes], output: IO[bytes]) -> None:
     request, model_name = await asyncio.to_thread(pickle.load, tasks)
-    settings = replace(wiring.apply_settings(request.flags, tell=False), model=model_name)
+    settings = replace(wiring.apply_settings(request.store_flags, tell=False), model=model_name)
     async with open_replayer(request, settings) as replayer:
         while (task := await asyncio.to_thread(_next_task, tasks)) is not None:
             outcome: ReplayResult | TaskError

@@ -93,16 +93,16 @@ def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[
             parts.append([])
         parts[-1].append((line, value))
     for number, part in enumerate(parts, 1):
-        line = part[0][0].number
+        first = part[0][0].number
         title = str(part[0][1].get("name") or (fallback if len(parts) == 1 else f"{fallback}-{number}"))
         if any("seq" in value for _, value in part):
             records, expectations = _read_log(part, name)
             # A conversation from elsewhere has no record of a request: nobody knows what exactly was sent.
             whole = any(record.type == "request" for record in records) or not _has_answers(records)
-            yield RecordedConversation(title, records, whole, expectations=expectations, line=line)
+            yield RecordedConversation(title, records, whole, expectations=expectations, line=first)
         else:
             records, expectations = read_by_hand(part, name)
-            yield RecordedConversation(title, records, False, True, expectations, line=line)
+            yield RecordedConversation(title, records, False, True, expectations, line=first)
 
 
 def _has_answers(records: Sequence[Record]) -> bool:

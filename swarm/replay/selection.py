@@ -108,18 +108,18 @@ def _both(tokens: list[str], text: str) -> _Test:
 
 
 def _one(tokens: list[str], text: str) -> _Test:
-    token = tokens.pop(0) if tokens else ""
-    if token == "not":
+    first = tokens.pop(0) if tokens else ""
+    if first == "not":
         negated = _one(tokens, text)
         return lambda names: not negated(names)
-    if token == "(":
+    if first == "(":
         inner = _either(tokens, text)
         if not tokens or tokens.pop(0) != ")":
             raise _invalid(text, "")
         return inner
-    if not token or token in _OPERATORS:
-        raise _invalid(text, token)
-    word = token.lower()
+    if not first or first in _OPERATORS:
+        raise _invalid(text, first)
+    word = first.lower()
     return lambda names: any(word in name.lower() for name in names)
 
 
