@@ -7,6 +7,11 @@ import typer
 from swarmchat.cli.app import options
 from swarmchat.cli.app.command_runner import run_interruptible
 
+Level = Annotated[
+    str, typer.Option("--diff", help="How much to show: no, line (per conversation), short (causes) or long (all).")
+]
+FailFast = Annotated[bool, typer.Option("-x", "--fail-fast", help="Stop at the first conversation that differs.")]
+
 
 @options.settings("redis_url", "data_dir", "profile")
 def replay(
@@ -35,12 +40,8 @@ def replay(
     speed: Annotated[
         float | None, typer.Option(min=0, help="With --mode show: playback speed; 2 is twice as fast, 0 does not wait.")
     ] = None,
-    level: Annotated[
-        str, typer.Option("--diff", help="How much to show: no, line (per conversation), short (causes) or long (all).")
-    ] = "short",
-    fail_fast: Annotated[
-        bool, typer.Option("-x", "--fail-fast", help="Stop at the first conversation that differs.")
-    ] = False,
+    level: Level = "short",
+    fail_fast: FailFast = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="List conversations that are the same too.")] = False,
     as_json: options.Json = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a JUnit XML report for CI.")] = None,
@@ -64,22 +65,8 @@ def replay(
     from swarmchat.cli.replay.run import ReplayRequest, replay_transcripts
 
     flags = {**flags, "swarm": swarm, "backend": backend, "base_url": base_url}
-    request = ReplayRequest(
-        files,
-        flags,
-        mode,
-        tuple(model or ()),
-        update,
-        yes,
-        start,
-        until,
-        level,
-        fail_fast,
-        verbose,
-        as_json,
-        junit,
-        speed,
-    )
+    shown = (level, fail_fast, verbose, as_json, junit, speed)
+    request = ReplayRequest(files, flags, mode, tuple(model or ()), update, yes, start, until, *shown)
 
     async def work() -> int:
         if emit_test:
