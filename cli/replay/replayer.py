@@ -11,6 +11,7 @@ from swarmchat.cli.errors import UsageError
 from swarmchat.cli.replay.request import ReplayRequest
 from swarmchat.cli.replay.result import ModelUse, ReplayResult
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.models import make_model
 from swarmchat.cli.settings.prices import dollars
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.settings.store import open_store
@@ -76,7 +77,7 @@ class Replayer:
         return ReplayResult(task.path, replayed, seconds, remarks, None if model is None else self._use(model))
 
     def _model(self, task: ReplayTask, swarm: Swarm) -> MeteredModel:
-        model = wiring.make_model(self.settings, interactive=False, swarm=swarm, name=task.model_name)
+        model = make_model(self.settings, interactive=False, swarm=swarm, name=task.model_name)
         folder = self.request.cassette
         if folder is not None and model.name not in self._cassettes:
             self._cassettes[model.name] = Cassette(folder, model.name, refresh=self.request.refresh)

@@ -22,13 +22,6 @@ class ReplayRequest:
     yes: bool = False
     start: int | None = None
     until: int | None = None
-    level: str = "short"
-    """How much to show of differences: see ``difference_report.LEVELS``."""
-    fail_fast: bool = False
-    verbose: bool = False
-    as_json: bool = False
-    junit: Path | None = None
-    speed: float | None = None
     expression: str = ""
     """The expression of ``-k``."""
     tags: Sequence[str] = ()
@@ -37,8 +30,15 @@ class ReplayRequest:
     min_pass: float = 1.0
     cassette: Path | None = None
     refresh: bool = False
+    level: str = "short"
+    """How much to show of differences: see ``difference_report.LEVELS``."""
+    fail_fast: bool = False
+    verbose: bool = False
+    as_json: bool = False
+    junit: Path | None = None
     summary: Path | None = None
     github: bool = False
+    speed: float | None = None
 
     @property
     def store_flags(self) -> dict[str, Any]:

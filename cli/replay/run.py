@@ -18,6 +18,7 @@ from swarmchat.cli.replay.report import Report
 from swarmchat.cli.replay.request import ReplayRequest
 from swarmchat.cli.replay.result import Case, ReplayResult
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.models import choose_model
 from swarmchat.cli.terminal.confirmation import can_confirm, confirm
 from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
@@ -49,7 +50,7 @@ async def replay_transcripts(request: ReplayRequest) -> int:
     report = Report(level=request.level, verbose=request.verbose, as_json=request.as_json)
     settings = wiring.apply_settings(request.store_flags)
     if request.mode == "live" and not request.models:
-        settings = await wiring.choose_model(settings)
+        settings = await choose_model(settings)
     try:
         async with AsyncExitStack() as stack:
             replayer = await stack.enter_async_context(open_replayer(request, settings))

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import BackendError
-from swarmchat.swarm.context.builder import Rotation
 from swarmchat.swarm.context.request_texts import SHORT_DIGEST, new_texts
+from swarmchat.swarm.context.rotation import Rotation
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import HandedOver, TurnEnded
 from swarmchat.swarm.errors import SessionBusy
