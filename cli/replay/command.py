@@ -102,10 +102,12 @@ def replay(
     flags = {**flags, "swarm": swarm, "backend": backend, "base_url": base_url}
     if github is None:
         github = os.environ.get("GITHUB_ACTIONS") == "true"
+    processes = jobs or os.cpu_count() or 1
     chosen = (mode, tuple(model or ()), update, yes, start, until, expression, tuple(tag or ()))
-    run = (jobs or os.cpu_count() or 1, repeat, min_pass, cassette, refresh)
-    reports = (level, fail_fast, verbose, as_json, junit, summary, github, speed)
-    request = ReplayRequest(files, flags, *chosen, *run, *reports)
+    run = (processes, repeat, min_pass, cassette, refresh)
+    request = ReplayRequest(
+        files, flags, *chosen, *run, level, fail_fast, verbose, as_json, junit, summary, github, speed
+    )
     run_interruptible(lambda: _replay(request, emit_test=emit_test, output=output))
 
 

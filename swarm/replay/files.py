@@ -13,6 +13,10 @@ from swarmchat.swarm.importers.native import read_record
 from swarmchat.swarm.persistence.records import Record, parse_record
 from swarmchat.swarm.replay.expectations import Expectation
 from swarmchat.swarm.replay.handwritten import TYPES, Part, check_expected, read_by_hand
+from swarmchat.swarm.replay.parameters import with_parameters
+from swarmchat.swarm.replay.places import Place
+from swarmchat.swarm.replay.yaml_file import LONGEST_FILE
+from swarmchat.swarm.replay.yaml_tests import YAML_SUFFIXES, yaml_parts
 
 
 @dataclass
@@ -33,26 +37,29 @@ class RecordedConversation:
     """The line of the file at which it begins."""
 
     @property
+    def tags(self) -> Sequence[str]:
+        """The words by which it can be selected."""
+        tags: Sequence[str] = self.about.get("tags", ()) if self.by_hand else ()
+        return tags
+
+    @property
     def about(self) -> Mapping[str, Any]:
         """What the conversation says of itself: the fields of its session record."""
         first = self.records[0] if self.records else None
         return first.data if first is not None and first.type == "session" else {}
-
-    @property
-    def tags(self) -> Sequence[str]:
-        """The tags by which it can be selected."""
-        tags = self.about.get("tags")
-        return [str(tag) for tag in tags] if isinstance(tags, list) else []
 
 
 async def read_conversations(path: Path) -> Sequence[RecordedConversation]:
     """Return the conversations in the file at ``path``. Raises TranscriptError, naming the line and what is wrong."""
     name = str(path)
     try:
+        if path.suffix.lower() in YAML_SUFFIXES:
+            with path.open("rb") as file:
+                return list(_conversations(yaml_parts(file.read(LONGEST_FILE + 1), name), name, path.stem))
         with path.open("rb") as file:
             lines = list(read_lines(file, name)) if _is_ours(path) else None
         if lines is not None:
-            return list(_conversations(lines, name, path.stem))
+            return list(_conversations(_parts(lines, name), name, path.stem))
         conversations = []
         with open_transcript(path, "replay") as transcript:
             for incoming in transcript.sessions:
@@ -80,7 +87,7 @@ def _is_ours(path: Path) -> bool:
         return isinstance(value, dict) and "messages" not in value and "payload" not in value and "type" in value
 
 
-def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[RecordedConversation]:
+def _parts(lines: Sequence[Line], name: str) -> list[Part]:
     """Cut the lines where sessions begin."""
     if not lines:
         raise TranscriptError(f"{name} is empty, expected records: {', '.join(TYPES)} …")
@@ -92,6 +99,10 @@ def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[
         if not parts or (value["type"] == "session" and parts[-1]):
             parts.append([])
         parts[-1].append((line, value))
+    return parts
+
+
+def _conversations(parts: Sequence[Part], name: str, fallback: str) -> Iterator[RecordedConversation]:
     for number, part in enumerate(parts, 1):
         first = part[0][0].number
         title = str(part[0][1].get("name") or (fallback if len(parts) == 1 else f"{fallback}-{number}"))
@@ -101,8 +112,9 @@ def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[
             whole = any(record.type == "request" for record in records) or not _has_answers(records)
             yield RecordedConversation(title, records, whole, expectations=expectations, line=first)
         else:
-            records, expectations = read_by_hand(part, name)
-            yield RecordedConversation(title, records, False, True, expectations, line=first)
+            for each_title, lines in with_parameters(part, title, name):
+                records, expectations = read_by_hand(lines, name)
+                yield RecordedConversation(each_title, records, False, True, expectations, line=first)
 
 
 def _has_answers(records: Sequence[Record]) -> bool:
@@ -115,7 +127,7 @@ def _read_log(part: Part, name: str) -> tuple[list[Record], list[Expectation]]:
     expectations: list[Expectation] = []
     for line, value in part:
         if value["type"] == "expect":
-            where = f"{name}, line {line.number}"
+            where = Place(name, line.number)
             expectations.append(check_expected(value, line.data, records[-1].turn if records else 0, where))
             continue
         records.append(read_record(line, name, len(records)))

@@ -8,6 +8,7 @@ repeats. No network is used, except by a given model or tool.
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
@@ -34,13 +35,13 @@ from swarmchat.swarm.replay.consequences import causes_first
 from swarmchat.swarm.replay.expectations import (
     TurnComparison,
     check_bad_calls,
-    check_expectation,
     check_failed_calls,
     check_results,
     outcome_of,
 )
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
+from swarmchat.swarm.replay.judging import Judging
 from swarmchat.swarm.replay.recorded_model import RecordedHandoffs, Recording, ReplayModel, ReplayTools
 from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
@@ -233,6 +234,7 @@ class _Replay:
     async def _perform(self, info: SessionInfo, actions: Sequence[Action]) -> list[Difference]:
         differences: list[Difference] = []
         expectations = list(self.conversation.expectations)
+        judging = self._judging()
         session, conversation = await self._open(info, actions)
         try:
             for number, action in enumerate(actions):
@@ -241,23 +243,37 @@ class _Replay:
                     await session.close()
                     self.recording.killed = False
                     session, conversation = await self._open(info, actions[number:])
-                start = conversation.journal.log.next_seq
+                start, started = conversation.journal.log.next_seq, time.monotonic()
                 await self._act(session, conversation, action)
                 if action.kind != "ask":
                     continue
+                seconds = time.monotonic() - started if self.live else None
                 new_records = [record for record in session.records if record.seq >= start]
                 by_hand = self.conversation.by_hand
                 then = outcome_of(action.turn, action.records, agent_after(action), {}, by_hand=by_hand)
                 now = outcome_of(action.turn, new_records, session.agent.name, await _states(session))
+                now.memory, now.seconds = await session.primitives.memory.all(), seconds
                 self.turns.append(TurnComparison(then, now))
                 differences += self._check_handwritten(action, new_records)
                 while expectations and expectations[0].turn <= action.turn:
                     expected = expectations.pop(0)
                     if expected.turn == action.turn:
-                        differences += check_expectation(expected.fields, now)
+                        differences += [each async for each in judging.check(expected.fields, now)]
         finally:
             await session.close()
         return differences
+
+    def _judging(self) -> Judging:
+        from swarmchat.swarm.storage.sentence_embedder import default_embedder
+
+        embedder = self.swarm.embedder or default_embedder()
+        verdicts = {
+            str(each["key"]): each
+            for record in self.conversation.records
+            for each in record.data.get("judged", ())
+            if record.type == "assistant" and isinstance(each, dict) and "key" in each
+        }
+        return Judging(embedder, judge=self.model if self.live else None, verdicts=verdicts)
 
     def _check_handwritten(self, action: Action, records: Sequence[Record]) -> Iterator[Difference]:
         """Yield how the new ``records`` of a turn differ from a hand-written one, except for its expectations."""
@@ -265,7 +281,7 @@ class _Replay:
             return
         turn, recording, last = action.turn, self.recording, action.records[-1].seq
         expected = {name for each in self.conversation.expectations if each.turn == turn for name in each.fields}
-        expects_failures = not expected.isdisjoint(("failed", "rescues"))
+        expects_failures = not expected.isdisjoint(("failed", "rescues", "error"))
         rescued = [] if expects_failures else list(check_bad_calls(turn, records, self.own_tools))
         yield from rescued
         if recording.missing is not None:
@@ -275,7 +291,7 @@ class _Replay:
         yield from check_results(turn, records, recording.all_results)
         if recording.missing is None and recording.unused_answer is not None:
             yield Difference(turn, last, "transcript", "", None, recording.unused_answer)
-        elif records and records[-1].type == "error" and recording.missing is None:
+        elif records and records[-1].type == "error" and recording.missing is None and "error" not in expected:
             yield Difference(turn, last, "error", "error", None, records[-1].data["error"])
 
     async def _act(self, session: Session, conversation: ReplayConversation, action: Action) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.files import RecordedConversation
+from swarmchat.swarm.replay.yaml_tests import YAML_SUFFIXES
 
-SUFFIXES = (".jsonl", ".json")
+SUFFIXES = (".jsonl", ".json", *YAML_SUFFIXES)
 """The files of a folder that are transcripts."""
 
 _TOKEN = re.compile(r"[()]|[^\s()]+")
