@@ -32,9 +32,14 @@ def transcripts_in(folder: Path) -> list[Path]:
     return paths
 
 
+def plain_name(name: str) -> str:
+    """Return the name of a conversation as it can be typed: in one line, with white space as single spaces."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in " ".join(name.split()))
+
+
 def case_name(path: Path, name: str) -> str:
-    """Return what names one conversation of a file: ``FILE::NAME``, with white space as single spaces."""
-    return f"{path}::{' '.join(name.split())}"
+    """Return what names one conversation of a file: ``FILE::NAME``."""
+    return f"{path}::{plain_name(name)}"
 
 
 @dataclass
@@ -57,7 +62,7 @@ class Selection:
             elif colons and not argument.exists():
                 names = selection.paths.setdefault(Path(file), set())
                 if names is not None:
-                    names.add(" ".join(name.split()))
+                    names.add(plain_name(name))
             else:
                 selection.paths[argument] = None
         return selection
@@ -65,14 +70,14 @@ class Selection:
     def of_file(self, path: Path, conversations: Sequence[RecordedConversation]) -> list[RecordedConversation]:
         """Return the ``conversations`` of a file that are selected. Raises SelectionError for an unknown name."""
         names = self.paths[path]
-        known = {" ".join(each.name.split()) for each in conversations}
+        known = {plain_name(each.name) for each in conversations}
         if unknown := sorted((names or set()) - known):
             listed = ", ".join(sorted(known)[:10])
             raise SelectionError(f"{path} has no conversation {unknown[0]!r}; it has: {listed}")
         return [each for each in conversations if self._selects(path, each, names)]
 
     def _selects(self, path: Path, conversation: RecordedConversation, names: set[str] | None) -> bool:
-        if names is not None and " ".join(conversation.name.split()) not in names:
+        if names is not None and plain_name(conversation.name) not in names:
             return False
         if self.tags and self.tags.isdisjoint(conversation.tags):
             return False
