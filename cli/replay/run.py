@@ -198,11 +198,11 @@ def _check_exists(path: Path) -> None:
 def _check_update(
     path: Path, conversations: Sequence[RecordedConversation], selected: Sequence[RecordedConversation]
 ) -> None:
+    if len(selected) < len(conversations):
+        raise UsageError(f"--update writes all of {path}: select all of its conversations, or none")
     if partial := [each for each in conversations if not each.whole]:
         origin = "was written by hand" if partial[0].by_hand else "comes from another program"
         raise UsageError(f"{path} {origin}: --update can write only logs of swarmchat")
-    if len(selected) < len(conversations):
-        raise UsageError(f"--update writes all of {path}: select all of its conversations, or none")
 
 
 def _read_lines(path: Path) -> list[bytes]:
