@@ -15,16 +15,12 @@ from swarmchat.swarm.replay.update import write_whole
 from swarmchat.swarm.replay.writing import record_answers
 
 
-def check_recording(models: Sequence[str], *, update: bool, part: bool) -> None:
-    """Raise UsageError for options that do not go with ``--record``."""
-    if update or part:
-        raise UsageError("--record runs whole handwritten files: leave out --update, --from and --until")
-    if len(models) > 1:
-        raise UsageError(f"--record keeps the answers of one model, not {len(models)}: give one -m")
-
-
-def check_recordable(path: Path, conversations: Sequence[RecordedConversation]) -> None:
-    """Raise UsageError unless the conversations in a file can be recorded."""
+def check_recordable(
+    path: Path, conversations: Sequence[RecordedConversation], selected: Sequence[RecordedConversation]
+) -> None:
+    """Raise UsageError unless all conversations in a file are selected and can be recorded."""
+    if len(selected) < len(conversations):
+        raise UsageError(f"--record writes all of {path}: select all of its conversations, or none")
     for conversation in conversations:
         if not conversation.by_hand:
             raise UsageError(f"{path}, {conversation.name}: it is recorded already; --record is for handwritten files")

@@ -131,7 +131,6 @@ def export(
 
     if as_test:
         run_on_store(flags, lambda store: files.export_test(store, name, form, redact or (), output))
-        return
     run_on_store(flags, lambda store: files.export(store, name, form, redact or (), output))
 
 

@@ -22,6 +22,7 @@ from swarmchat.swarm.replay.matchers import (
     values_at,
 )
 from swarmchat.swarm.replay.places import Place
+from swarmchat.swarm.replay.value_diff import DiffLine
 from swarmchat.swarm.turn.output import json_values
 
 _LONGEST = 300
@@ -40,11 +41,12 @@ class UnmetExpectation(Difference):
     def __str__(self) -> str:
         return f"turn {self.turn}: {self.words}"
 
-    def diff(self) -> list[str]:
+    def lines(self, *, whole: bool = False) -> list[DiffLine]:
         """Return the two values if they are texts that belong side by side; the words say the rest."""
         if self.field == "equals" and isinstance(self.actual, str):
-            return Difference.diff(self)
-        return [f"+ {self.actual[:_LONGEST]}"] if isinstance(self.actual, str) and len(self.actual) > 100 else []
+            return Difference.lines(self, whole=whole)
+        is_long = isinstance(self.actual, str) and len(self.actual) > 100
+        return [DiffLine("+", ((self.actual[:_LONGEST], False),))] if is_long else []
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def unmet_expectations(
     for name, value in expected.items():
         if unmet := ASSERTIONS[name].unmet(value, outcome, matching):
             words, actual = unmet
-            yield UnmetExpectation(outcome.turn, None, "expect", name, value, actual, words)
+            yield UnmetExpectation(outcome.turn, None, "expect", name, value, actual, words=words)
 
 
 def _is_number(value: Any) -> bool:

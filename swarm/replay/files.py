@@ -33,6 +33,8 @@ class RecordedConversation:
     """What is expected of turns, in order."""
     foreign: bool = False
     """Whether it comes out of a file of another program."""
+    line: int = 1
+    """The line of the file at which it begins."""
 
     @property
     def tags(self) -> Sequence[str]:
@@ -102,16 +104,17 @@ def _parts(lines: Sequence[Line], name: str) -> list[Part]:
 
 def _conversations(parts: Sequence[Part], name: str, fallback: str) -> Iterator[RecordedConversation]:
     for number, part in enumerate(parts, 1):
+        first = part[0][0].number
         title = str(part[0][1].get("name") or (fallback if len(parts) == 1 else f"{fallback}-{number}"))
         if any("seq" in value for _, value in part):
             records, expectations = _read_log(part, name)
             # A conversation from elsewhere has no record of a request: nobody knows what exactly was sent.
             whole = any(record.type == "request" for record in records) or not _has_answers(records)
-            yield RecordedConversation(title, records, whole, expectations=expectations)
+            yield RecordedConversation(title, records, whole, expectations=expectations, line=first)
         else:
             for each_title, lines in with_parameters(part, title, name):
                 records, expectations = read_by_hand(lines, name)
-                yield RecordedConversation(each_title, records, whole=False, by_hand=True, expectations=expectations)
+                yield RecordedConversation(each_title, records, False, True, expectations, line=first)
 
 
 def _has_answers(records: Sequence[Record]) -> bool:

@@ -46,8 +46,8 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 _COMMON = ("type", "v", "ts", "turn", "agent", "comment")
 _FIELD_KINDS = {
-    "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str, "tags": list,
-    "states": dict, "judged": list, "converted": bool, "handoff": str,
+    "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str,
+    "states": dict, "judged": list, "converted": bool, "handoff": str, "tags": list,
 }  # fmt: skip
 _STATUSES = ("ok", "error", "denied", "interrupted")
 

@@ -49,7 +49,9 @@ class Judging:
             yield unmet
         for name, check in (("similar_to", self._dissimilarity), ("judge", self._objection)):
             if name in expected and (problem := await check(expected[name], outcome)):
-                yield UnmetExpectation(outcome.turn, None, "expect", name, expected[name], outcome.answer, problem)
+                yield UnmetExpectation(
+                    outcome.turn, None, "expect", name, expected[name], outcome.answer, words=problem
+                )
 
     async def _dissimilarity(self, expected: Any, outcome: TurnOutcome) -> str | None:
         import numpy as np

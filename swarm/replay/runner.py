@@ -20,6 +20,7 @@ from swarmchat.backends import Append, Backend, Delete, Put, Write
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.context.request_texts import RequestTexts
 from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
@@ -31,6 +32,7 @@ from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 from swarmchat.swarm.replay.compare import Difference, compare_logs
+from swarmchat.swarm.replay.consequences import causes_first
 from swarmchat.swarm.replay.expectations import (
     TurnComparison,
     check_bad_calls,
@@ -64,7 +66,7 @@ class Replayed:
     records: list[Record]
     """The whole new log. It holds no times but those of the transcript."""
     differences: list[Difference] = field(default_factory=list)
-    """The differences from the transcript, in order."""
+    """The differences from the transcript: first the causes, then what follows from them, each in order."""
     turns: list[TurnComparison] = field(default_factory=list)
     """The replayed turns: the recorded outcome and the new one of each."""
     verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -146,11 +148,13 @@ class _Replay:
             records = [*records[: len(self.before)], *new]
             if not conversation.by_hand:
                 expected = [record for action in actions for record in action.records]
-                differences += compare_logs(expected, new, whole=conversation.whole)
+                texts = RequestTexts(conversation.records, new)
+                # What an expectation says may follow from what a record says, and not the other way round.
+                differences = [*compare_logs(expected, new, whole=conversation.whole, texts=texts), *differences]
         turns = {record.turn for record in records} if self.live else set()
         by_turn = {turn: [record for record in records if record.turn == turn] for turn in turns}
         converted = frozenset(turn for turn in turns if any(converted_calls(by_turn[turn], self.own_tools)))
-        return Replayed(conversation, records, differences, self.turns, self.judging.verdicts, converted)
+        return Replayed(conversation, records, causes_first(differences), self.turns, self.judging.verdicts, converted)
 
     async def _put_beginning(self) -> SessionInfo:
         """Store the records that are not replayed, and the state after them."""

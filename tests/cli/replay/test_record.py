@@ -80,7 +80,7 @@ def test_record_writes_jsonl_too(program):
     [
         ("steps: [{user: hi}]", [], "a step shares its line with others"),
         ("steps:\n  - user: hi\nparameters: [{a: 1}]", [], "each row of its parameters has answers of its own"),
-        ("steps:\n  - user: hi", ["--update"], "leave out --update"),
+        ("steps:\n  - user: hi", ["--update"], "leave out --mode, --update"),
         ("steps:\n  - user: hi", ["-m", "other"], "--record keeps the answers of one model"),
     ],
 )

@@ -116,11 +116,10 @@ def test_on_every_backend_nothing_is_left_behind(place, program, log, request):
 def test_a_changed_prompt_is_named(program, log, other):
     done = program.invoke("replay", "log.jsonl", "-S", other)
     assert done.code == DIFFERENT
-    assert "(request of sales): parts.instructions: the system prompt of 'sales' has changed" in done.out
-    assert re.search(r"^  - [0-9a-f]{12}\n  \+ [0-9a-f]{12}$", done.out, re.MULTILINE)
-    assert "more: --all-differences shows them" in done.out
+    assert "(request of sales): the system prompt of 'sales' has changed, 1 word (and 4 more in this" in done.out
+    assert "  - You sell phones, tablets and laptops. Fill in the order…\n  + You sell shoes, tablets" in done.out
     assert re.fullmatch(r"error: the conversation differs \(5 turns, \d+\.\d s\)\n", done.err)
-    every = program.invoke("replay", "log.jsonl", "-S", other, "--all-differences")
+    every = program.invoke("replay", "log.jsonl", "-S", other, "--diff", "long")
     assert every.out.count("of 'sales' has changed") > 1
     # Before the client came to sales, all is the same; and after that, from there on only.
     assert program.invoke("replay", "log.jsonl", "-S", other, "--until", "2").code == 0
@@ -145,6 +144,16 @@ def test_without_network_key_and_openai(program, log):
     path = os.pathsep.join(filter(None, [str(program.folder), program.env.get("PYTHONPATH", "")]))
     done = program.run("replay", "log.jsonl", env={"PYTHONPATH": path})
     assert (done.err, done.code) == ("", 0)
+
+
+def test_a_log_without_texts_shows_digests(program, log, other):
+    records = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    records = [{name: value for name, value in record.items() if name != "texts"} for record in records]
+    by_hand(program, *records, name="log.jsonl")
+    assert program.invoke("replay", "log.jsonl").code == 0
+    done = program.invoke("replay", "log.jsonl", "-S", other)
+    assert "(request of sales): the system prompt of 'sales' has changed (and 4 more in this conversation)" in done.out
+    assert re.search(r"^  - [0-9a-f]{12}\n  \+ [0-9a-f]{12}$", done.out, re.MULTILINE)
 
 
 def test_written_by_hand(program):
@@ -213,7 +222,7 @@ def replay_shop(program, records, mode="verify", old="", new="", more=()):
     assert old in SHOP
     (program.folder / "shop.py").write_text(SHOP.replace(old, new) if old else SHOP)
     by_hand(program, *records)
-    return program.invoke("replay", "hand.jsonl", "-S", "shop.py", "--mode", mode, "--all-differences", *more)
+    return program.invoke("replay", "hand.jsonl", "-S", "shop.py", "--mode", mode, "--diff", "long", *more)
 
 
 @pytest.mark.parametrize("mode", ["verify", "tools"])
@@ -332,7 +341,7 @@ def test_tools_that_run_need_no_results(program):
 def test_nothing_in_a_transcript_controls_the_terminal(program):
     by_hand(program, {"type": "user", "text": "hi"}, {"type": "assistant", "text": "\x1b]0;owned\x07\x1b[2J"},
         {"type": "expect", "contains": "\x1b[31m"}, name="\x1b[5m.jsonl")  # fmt: skip
-    done = program.invoke("replay", ".", "--all-differences")
+    done = program.invoke("replay", ".", "--diff", "long")
     assert done.code == DIFFERENT
     assert '"\\u001b]0;owned\\u0007\\u001b[2J"' in done.out
     assert not re.search("[\x00-\x09\x0b-\x1f]", done.out + done.err)
@@ -459,7 +468,7 @@ def test_an_update_writes_what_comes_out_and_keeps_the_expectations(program, log
     done = program.invoke("replay", "log.jsonl", "-S", other, "--update")
     assert done.code == 0
     assert re.search(r"log\.jsonl: \d+ changes to accept\n +\d+  ", done.out)
-    assert re.search(r"^ +\d+  the system prompt of 'sales' has changed$", done.out, re.MULTILINE)
+    assert re.search(r"^ +\d+  the system prompt of 'sales' has changed, 1 word$", done.out, re.MULTILINE)
     assert re.search(r"log\.jsonl: updated, \d+ of \d+ lines changed\n", done.out)
     after = log.read_bytes().splitlines()
     assert after[second] == expected
@@ -488,8 +497,8 @@ def test_an_update_with_breaking_changes_needs_a_yes(program, log, breaking):
     assert done.code == DIFFERENT
     assert re.match(r"log\.jsonl: turn 1, record ", done.out)
     assert re.search(r"^log\.jsonl: \d+ changes to accept$", done.out, re.MULTILINE)
-    assert re.search(r"^ +\d+  the tools of 'triage' have changed$", done.out, re.MULTILINE)
-    assert "new record 'rescue'" in done.out
+    assert re.search(r"^ +\d+  the tools of 'triage' have changed: find_fact is now look_up$", done.out, re.MULTILINE)
+    assert "new record rescue (unknown_tool)" in done.out
     assert "log.jsonl was not updated: the conversation takes another course" in done.err
     assert "pass --yes" in done.err
     assert "1 file not updated" in done.err
@@ -578,15 +587,15 @@ def test_live_reports_how_much_differs(program, log):
     assert (done.err, done.code) == ("", 0)
     table = done.out.splitlines()
     assert table[0] == "log.jsonl, with demo"
-    assert table[1].split() == ["turn", "agent", "handoffs", "tools", "rescues", "tokens", "answer"]
-    assert table[4].split()[:6] == ["3", "sales", "sales", "fill_order", "0", "437"]
-    assert "the same agent in 5 of 5, the same tools in 5; answers: 5 same" in table[-1]
+    assert table[1].split() == ["turn", "recorded", "demo"]
+    assert re.split(r"\s{2,}", table[4].strip()) == ["same tools", "5 of 5 (100%)"]
+    assert table[-1] == "1 of 1 replay passed"
 
     records = log.read_bytes().replace(b"are bananas berries?", b"back", 1)
     log.write_bytes(records + b'{"type":"expect","agent":"refunds"}\n')
     done = program.invoke("replay", "log.jsonl", "--mode", "live", "-m", "demo", "--json")
     assert done.code == DIFFERENT
-    first = json.loads(done.out)["conversations"][0]["drift"][0]
+    first = json.loads(done.out)["conversations"][0]["runs"][0]["drift"][0]
     assert (first["recorded"]["tools"], first["now"]["tools"], first["answer"]) == (["find_fact"], [], "different")
 
 

@@ -1,0 +1,69 @@
+"""Tell the causes among the differences of a conversation from what follows from them."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from swarmchat.swarm.replay.compare import Difference
+
+_COMPUTED = (
+    "key",
+    "parts.conversation",
+    "tokens",
+    "overhead",
+    "first_kept",
+    "dropped",
+    "pinned",
+    "summaries",
+    "through",
+)
+"""Fields that are computed from the rest of a conversation, and begin the names of others."""
+_ASSERTED = frozenset({"expect", "result", "call", "transcript"})
+"""Types of differences from what somebody wrote by hand: each of them must be met."""
+_CAUSED_BY_TOOLS = frozenset({"unknown_tool", "bad_arguments"})
+
+
+def causes_first(differences: Iterable[Difference]) -> list[Difference]:
+    """Return the differences with ``follows``, in the order of turns: first the causes, then what follows from them."""
+    sorter = _Sorter()
+    marked = [replace(each, follows=sorter.follows(each)) for each in differences]
+    return sorted(marked, key=lambda each: (each.follows, each.turn, each.type == "expect"))
+
+
+class _Sorter:
+    """Sees the differences of a conversation in their order."""
+
+    def __init__(self) -> None:
+        self._caused = False
+        """Whether there was a cause."""
+        self._new_course: set[int] = set()
+        """The turns in which a call had another outcome, or a record is new or missing."""
+        self._bad_calls: set[int] = set()
+        """The turns in which a call does not fit the changed tools."""
+        self._tools_changed = False
+
+    def follows(self, difference: Difference) -> bool:
+        """Whether the next difference follows from the earlier ones."""
+        follows = self._caused and self._is_consequence(difference)
+        kind = difference.type.partition(" of ")[0]
+        self._caused = True
+        self._tools_changed |= difference.field == "parts.tools"
+        if self._is_bad_call(difference):
+            self._bad_calls.add(difference.turn)
+        if difference.field == "status" or not (difference.field or kind == "rotate"):
+            self._new_course.add(difference.turn)
+        return follows
+
+    def _is_consequence(self, difference: Difference) -> bool:
+        kind, turn = difference.type.partition(" of ")[0], difference.turn
+        if kind in _ASSERTED:
+            return False
+        if difference.field.partition(".")[0] in _COMPUTED or difference.field in _COMPUTED or kind == "rotate":
+            return True
+        if self._is_bad_call(difference) or (kind == "tool" and turn in self._bad_calls):
+            return True
+        # A tool that failed changed nothing, and a model that was asked again gave another answer.
+        is_record = not difference.field and kind != "policy"
+        return turn in self._new_course and (is_record or kind in ("state", "memory", "handoff", "error"))
+
+    def _is_bad_call(self, difference: Difference) -> bool:
+        return self._tools_changed and not difference.field and difference.subject in _CAUSED_BY_TOOLS
