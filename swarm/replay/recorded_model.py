@@ -178,11 +178,15 @@ class ReplayTools:
             await self._recording.stopped_here(killed=True)
         if result is not None and result.status == "interrupted":
             await self._recording.stopped_here()
+        if result is not None:
+            ctx.draws.repeat(result.drawn)
         if self._real and not isinstance(tool, ExternalTool):
             self._asked[outcome.call.id] = deque() if result is None else result.asked
             return await tool.run(ctx, arguments)
         if result is None:
             raise ToolFailure("the transcript holds no result of this call")
+        if isinstance(result.drawn, dict):
+            ctx.draws.values = result.drawn
         if result.status == "error":
             outcome.asked += [(record.type, _asked(record)) for record in result.asked]
             raise ToolFailure(result.text.removeprefix("Error: "))

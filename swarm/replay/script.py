@@ -31,6 +31,8 @@ class RecordedResult:
     """The records of states and memory that follow the call."""
     asked: deque[Record] = field(default_factory=deque)
     """The records of what the tool asked a model and the user."""
+    drawn: Any = None
+    """The times and ids that the tool drew, as `Draws` records them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,8 @@ def read_result(record: Record) -> RecordedResult:
             end = json.JSONDecoder().raw_decode(text, len(EDITED))[1]
             if text.startswith(".\n", end):
                 arguments, text = text[len(EDITED) : end], text[end + 2 :]
-    return RecordedResult(str(record.data.get("status", "ok")), text, str(record.data.get("name", "")), arguments)
+    status, name = str(record.data.get("status", "ok")), str(record.data.get("name", ""))
+    return RecordedResult(status, text, name, arguments, drawn=record.data.get("drawn"))
 
 
 def _failure(records: Sequence[Record]) -> tuple[str, str] | None:
