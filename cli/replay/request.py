@@ -7,7 +7,17 @@ from typing import Any
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.replay.difference_report import LEVELS
+from swarmchat.swarm.agents.replay_rules import NO_RULES, ReplayRules
+from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.replay.runner import MODES
+
+
+def replay_rules(ignore: Sequence[str], normalize: Sequence[str]) -> ReplayRules:
+    """Return the rules of the command line. Raises UsageError."""
+    try:
+        return ReplayRules(ignore, normalize)
+    except DefinitionError as error:
+        raise UsageError(str(error).replace("replay: ", "--ignore and --normalize: ")) from error
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class ReplayRequest:
     github: bool = False
     speed: float | None = None
     record: bool = False
+    rules: ReplayRules = NO_RULES
 
     @property
     def store_flags(self) -> dict[str, Any]:

@@ -19,7 +19,19 @@ MOMENT = "2026-01-01T00:00:00.000Z"
 """The time of the records, unless the file has one."""
 
 TYPES: Mapping[str, Sequence[str]] = {
-    "session": ("name", "swarm", "model", "client", "id", "settings", "memory", "tags", "parameters"),
+    "session": (
+        "name",
+        "swarm",
+        "model",
+        "client",
+        "id",
+        "settings",
+        "memory",
+        "tags",
+        "parameters",
+        "ignore",
+        "normalize",
+    ),
     "user": ("text", "message"),
     "assistant": ("text", "calls", "message", "finish", "usage", "reasoning", "judged", "converted"),
     "tool": ("result", "text", "name", "status", "message", "states", "memory", "handoff"),

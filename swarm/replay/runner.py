@@ -18,6 +18,7 @@ from typing import Any
 
 from swarmchat.backends import Append, Backend, Delete, Put, Write
 from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.request_texts import RequestTexts
@@ -32,7 +33,7 @@ from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 from swarmchat.swarm.replay.compare import Difference, compare_logs
-from swarmchat.swarm.replay.consequences import causes_first
+from swarmchat.swarm.replay.consequences import compared
 from swarmchat.swarm.replay.expectations import (
     TurnComparison,
     check_bad_calls,
@@ -44,6 +45,7 @@ from swarmchat.swarm.replay.expectations import (
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
 from swarmchat.swarm.replay.judging import Judging
+from swarmchat.swarm.replay.matchers import Matching
 from swarmchat.swarm.replay.recorded_model import RecordedHandoffs, Recording, ReplayModel, ReplayTools
 from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
@@ -90,12 +92,14 @@ async def replay(
     settings: SessionSettings | None = None,
     start: int | None = None,
     until: int | None = None,
+    rules: ReplayRules | None = None,
 ) -> Replayed:
     """Replay ``conversation`` in a session of its own on ``backend``, which is removed afterwards.
 
     ``swarm`` answers; without one, stand-in agents have the tools that were called. ``model`` answers in the mode
-    ``live``. Only the turns from ``start`` to ``until`` are replayed; earlier ones are taken as they are. Raises what
-    opening a session raises, the model's errors in the mode ``live``, and SwarmError for an invalid swarm.
+    ``live``. Only the turns from ``start`` to ``until`` are replayed; earlier ones are taken as they are. ``rules``
+    add to those of the transcript and the swarm. Raises what opening a session raises, the model's errors in the mode
+    ``live``, and SwarmError for an invalid swarm.
     """
     before, actions = split_actions(conversation.records)
     while conversation.whole and actions and _was_imported(actions[0]):
@@ -108,7 +112,8 @@ async def replay(
         actions = [action for action in actions if action.turn <= until]
     own_tools = [tool for agent in swarm.agents for tool in agent.own_tools] if swarm else []
     swarm = swarm or swarm_of(conversation)
-    return await _Replay(conversation, backend, swarm, own_tools, mode, model, settings, before).run(actions)
+    all_rules = conversation.rules.and_also(swarm.replay).and_also(rules)
+    return await _Replay(conversation, backend, swarm, own_tools, mode, model, settings, before, all_rules).run(actions)
 
 
 @dataclass
@@ -122,6 +127,7 @@ class _Replay:
     model: Model | None
     base_settings: SessionSettings | None
     before: Sequence[Record]
+    rules: ReplayRules
     recording: Recording = field(default_factory=Recording)
     moment: str = MOMENT
     # A client of its own, in case other people use the store.
@@ -154,7 +160,9 @@ class _Replay:
         turns = {record.turn for record in records} if self.live else set()
         by_turn = {turn: [record for record in records if record.turn == turn] for turn in turns}
         converted = frozenset(turn for turn in turns if any(converted_calls(by_turn[turn], self.own_tools)))
-        return Replayed(conversation, records, causes_first(differences), self.turns, self.judging.verdicts, converted)
+        return Replayed(
+            conversation, records, compared(differences, self.rules), self.turns, self.judging.verdicts, converted
+        )
 
     async def _put_beginning(self) -> SessionInfo:
         """Store the records that are not replayed, and the state after them."""
@@ -209,7 +217,7 @@ class _Replay:
         conversation.recorded_tools = [record for record in self.conversation.records if record.type == "tools"]
         conversation.follows = not self.live
         conversation.initial_reserve = conversation.settings.reserve
-        tools = ReplayTools(self.recording, conversation, real=self.mode == "tools", live=self.live)
+        tools = ReplayTools(self.recording, conversation, self.rules, real=self.mode == "tools", live=self.live)
         conversation.ask_user = tools.ask_user
         if not self.live:
             conversation.hooks = HookChain([RecordedHandoffs(self.recording)])
@@ -280,7 +288,9 @@ class _Replay:
             for each in record.data.get("judged", ())
             if record.type == "assistant" and isinstance(each, dict) and "key" in each
         }
-        return Judging(self.swarm.embedder, judge=self.model if self.live else None, verdicts=verdicts)
+        return Judging(
+            self.swarm.embedder, Matching(self.rules.text), judge=self.model if self.live else None, verdicts=verdicts
+        )
 
     def _check_handwritten(self, action: Action, records: Sequence[Record]) -> Iterator[Difference]:
         """Yield how the new ``records`` of a turn differ from a hand-written one, except for its expectations."""

@@ -16,7 +16,7 @@ YAML_SUFFIXES = (".yaml", ".yml")
 
 STEPS = ("user", "assistant", "tool", "go", "expect")
 _SESSION = (*TYPES["session"], "comment")
-_JOINED = ("tags",)
+_JOINED = ("tags", "ignore", "normalize")
 """Fields of which a conversation has those of the file too."""
 SHORT = {"user": "text", "assistant": "text", "tool": "result", "go": "agent"}
 """The field that a step has if it is not an object."""
