@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from swarmchat.swarm.replay.compare import Difference
+from swarmchat.swarm.replay.compare import ASSERTED, Difference
 
 _COMPUTED = (
     "key",
@@ -17,8 +17,6 @@ _COMPUTED = (
     "through",
 )
 """Fields that are computed from the rest of a conversation, and begin the names of others."""
-_ASSERTED = frozenset({"expect", "result", "call", "transcript"})
-"""Types of differences from what somebody wrote by hand: each of them must be met."""
 _CAUSED_BY_TOOLS = frozenset({"unknown_tool", "bad_arguments"})
 
 
@@ -55,7 +53,7 @@ class _Sorter:
 
     def _is_consequence(self, difference: Difference) -> bool:
         kind, turn = difference.type.partition(" of ")[0], difference.turn
-        if kind in _ASSERTED:
+        if kind in ASSERTED:
             return False
         if difference.field.partition(".")[0] in _COMPUTED or difference.field in _COMPUTED or kind == "rotate":
             return True
