@@ -205,6 +205,8 @@ class Outcome:
     """The tool's error, for its author. The model gets ``result``."""
     edited: bool = False
     """Whether the user changed the arguments."""
+    approve: str = "auto"
+    """The rule of the tool itself about approval: auto, ask or deny."""
     asked: list[tuple[RecordType, dict[str, Any]]] = field(default_factory=list)
     """What the tool asked, with the answers: the types of records and their fields."""
     draws: Draws = field(default_factory=Draws)

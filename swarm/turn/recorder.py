@@ -131,7 +131,9 @@ class TurnRecorder:
                 self.add(kind, call=call.id, **asked)
             message = {"role": "tool", "tool_call_id": call.id, "content": outcome.result}
             tokens = self._conversation.count(message, parallel=len(outcomes) > 1)
-            data = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
+            data: dict[str, Any] = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
+            if outcome.approve != "auto":
+                data["approve"] = outcome.approve
             data |= outcome.draws.for_record()
             self.add("tool", message=message, tokens=tokens, **data)
         self._changes.extend(changes)
