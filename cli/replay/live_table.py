@@ -67,8 +67,10 @@ def _totals(columns: Sequence[Sequence[Case]]) -> Iterator[Row]:
         if known[0]:
             equal = [sum(turn["recorded"][name] == turn["now"][name] for turn in drift) for drift in known]
             yield f"same {name}", "", *map(_share, equal, map(len, known))
+    repeats = len(columns[0][0].results)
     before, after = (
-        [_number(sum(turn[when]["tokens"] for turn in drift)) for drift in drifts] for when in ("recorded", "now")
+        [_number(round(sum(turn[when]["tokens"] for turn in drift) / repeats)) for drift in drifts]
+        for when in ("recorded", "now")
     )
     yield "request tokens", before[0], *after
     yield "billed tokens", "", *(_number(sum(use.tokens for use in each)) for each in uses)
