@@ -11,8 +11,14 @@ from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.expectations import TurnOutcome, outcome_of
 from swarmchat.swarm.replay.handwritten import SETTINGS
-from swarmchat.swarm.replay.runner import agent_after
-from swarmchat.swarm.replay.script import Action, RecordedReply, RecordedResult, is_handoff, split_actions
+from swarmchat.swarm.replay.script import (
+    Action,
+    RecordedReply,
+    RecordedResult,
+    agent_after,
+    is_handoff,
+    split_actions,
+)
 from swarmchat.swarm.turn.tool_execution import EDITED
 
 Step = tuple[str, dict[str, Any]]
