@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.replay.compare import ASSERTED, Difference
 
 _COMPUTED = (
@@ -25,6 +26,25 @@ def causes_first(differences: Iterable[Difference]) -> list[Difference]:
     sorter = _Sorter()
     marked = [replace(each, follows=sorter.follows(each)) for each in differences]
     return sorted(marked, key=lambda each: (each.follows, each.turn, each.type == "expect"))
+
+
+def compared(differences: Iterable[Difference], rules: ReplayRules) -> list[Difference]:
+    """Return the differences that ``rules`` do not exclude, the causes first.
+
+    What follows from excluded ones alone is excluded too, except for what fails an expectation or a written result.
+    """
+    marked = causes_first(differences)
+    kept = [each for each in marked if each.type in ASSERTED or not _is_excluded(each, rules)]
+    if len(kept) < len(marked) and all(each.follows for each in kept):
+        kept = [each for each in kept if each.type in ASSERTED]
+    return kept
+
+
+def _is_excluded(difference: Difference, rules: ReplayRules) -> bool:
+    kind = difference.type.partition(" of ")[0]
+    if rules.ignores(kind, difference.field):
+        return True
+    return bool(difference.field) and rules.same(difference.expected, difference.actual)
 
 
 class _Sorter:

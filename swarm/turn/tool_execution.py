@@ -175,6 +175,7 @@ class ToolCalls:
         started = now()
         ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
         ctx.asking = ToolAsking(self._conversation, ctx, outcome)
+        outcome.draws = ctx.draws
         try:
             result = await self._conversation.run_tool(tool, ctx, arguments, outcome)
         except ToolTimeoutError as error:

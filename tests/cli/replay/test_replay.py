@@ -166,10 +166,16 @@ def test_written_by_hand(program):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda r: r[5].update(contains="carrot"), "turn 1: expected contains"),
-        (lambda r: r[5].update(rescues=0), "turn 1: expected rescues"),
-        (lambda r: r[11].update(tools=[]), "turn 2: expected tools"),
-        (lambda r: r[14].update(refused="no-politics", agent="triage"), "turn 3: expected agent"),
+        (
+            lambda r: r[5].update(contains="carrot"),
+            'turn 1: expected an answer that contains "carrot", got "Yes, it is a berry."',
+        ),
+        (lambda r: r[5].update(rescues=0), "turn 1: expected rescue steps: 0, got leaked_call"),
+        (lambda r: r[11].update(tools=[]), "turn 2: expected the calls none, got fill_order"),
+        (
+            lambda r: r[14].update(refused="no-politics", agent="triage"),
+            "turn 3: expected the agent 'triage' at the end, got 'sales'",
+        ),
         (lambda r: r.pop(3), 'a result of find_fact({"about": "x"}) was asked for, and is not in the transcript'),
         (lambda r: r.pop(10), "a further answer of the model was asked for, and is not in the transcript"),
         (
@@ -278,7 +284,10 @@ def test_a_call_that_was_not_carried_out_does_not_count_as_called(status, progra
     answer = {"type": "tool", "result": "no", "status": status}
     records = [PRICED[0], call, answer, PRICED[3]]
     done = replay_shop(program, [*records, {"type": "expect", "tools": ["pay"]}])
-    assert (done.code, 'turn 1: expected tools\n  - ["pay"]\n  + []' in done.out) == (DIFFERENT, True)
+    assert (done.code, "turn 1: expected the calls pay, got none; not carried out: pay" in done.out) == (
+        DIFFERENT,
+        True,
+    )
     assert replay_shop(program, [*records, {"type": "expect", "tools": [], "failed": ["pay"]}]).code == 0
 
 
@@ -334,7 +343,7 @@ def test_nothing_in_a_transcript_controls_the_terminal(program):
         {"type": "expect", "contains": "\x1b[31m"}, name="\x1b[5m.jsonl")  # fmt: skip
     done = program.invoke("replay", ".", "--diff", "long")
     assert done.code == DIFFERENT
-    assert "␛]0;owned␇␛[2J" in done.out
+    assert '"\\u001b]0;owned\\u0007\\u001b[2J"' in done.out
     assert not re.search("[\x00-\x09\x0b-\x1f]", done.out + done.err)
 
 
@@ -365,7 +374,7 @@ def test_without_a_swarm_the_tools_are_those_that_are_expected(program):
         (2, b'{"type":"assistant","text":"hi"}\n', "no question comes before it"),
         (2, b'{"type":"expect","contains":"hi"}\n', "no question comes before it"),
         (3, b'{"type":"user","text":"a"}\n{"type":"expect","contians":"hi"}\n', "did you mean 'contains'?"),
-        (3, b'{"type":"user","text":"a"}\n{"type":"expect","rescues":"x"}\n', "expected int or list"),
+        (3, b'{"type":"user","text":"a"}\n{"type":"expect","rescues":"x"}\n', "expected a number, or a list of causes"),
         (3, b'{"type":"user","text":"a"}\n{"type":"expect","matches":"("}\n', "is not a regular expression"),
         (3, b'{"type":"user","text":"a"}\n{"type":"expect"}\n', "it expects nothing"),
         (3, b'{"type":"user","text":"a"}\n{"type":"assistant","calls":[{"tool":"x"}]}\n', "a call is"),
@@ -426,7 +435,7 @@ def test_a_folder_continues_after_a_bad_file(program, log, other):
     (program.folder / "more" / "notes.txt").write_text("no transcript")
     done = program.invoke("replay", "log.jsonl", "more")
     assert done.code == DIFFERENT
-    assert done.out.startswith("more/unlike.jsonl: turn 3: expected refused\n")
+    assert done.out.startswith("more/unlike.jsonl: turn 3: expected no refusal, got no-politics\n")
     assert re.search(r"error: 2 of 3 conversations are the same \(11 turns, \d\.\d s\); 1 differ", done.err)
 
     (program.folder / "more" / "bad.jsonl").write_text("{")
@@ -578,15 +587,15 @@ def test_live_reports_how_much_differs(program, log):
     assert (done.err, done.code) == ("", 0)
     table = done.out.splitlines()
     assert table[0] == "log.jsonl, with demo"
-    assert table[1].split() == ["turn", "agent", "handoffs", "tools", "rescues", "tokens", "answer"]
-    assert table[4].split()[:6] == ["3", "sales", "sales", "fill_order", "0", "437"]
-    assert "the same agent in 5 of 5, the same tools in 5; answers: 5 same" in table[-1]
+    assert table[1].split() == ["turn", "recorded", "demo"]
+    assert re.split(r"\s{2,}", table[4].strip()) == ["same tools", "5 of 5 (100%)"]
+    assert table[-1] == "1 of 1 replay passed"
 
     records = log.read_bytes().replace(b"are bananas berries?", b"back", 1)
     log.write_bytes(records + b'{"type":"expect","agent":"refunds"}\n')
     done = program.invoke("replay", "log.jsonl", "--mode", "live", "-m", "demo", "--json")
     assert done.code == DIFFERENT
-    first = json.loads(done.out)["conversations"][0]["drift"][0]
+    first = json.loads(done.out)["conversations"][0]["runs"][0]["drift"][0]
     assert (first["recorded"]["tools"], first["now"]["tools"], first["answer"]) == (["find_fact"], [], "different")
 
 
