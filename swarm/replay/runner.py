@@ -39,6 +39,7 @@ from swarmchat.swarm.replay.expectations import (
     TurnComparison,
     check_bad_calls,
     check_failed_calls,
+    check_refusals,
     check_results,
     outcome_of,
     reported_cost,
@@ -299,7 +300,7 @@ class _Replay:
         expected = {name for each in self.conversation.expectations if each.turn == turn for name in each.fields}
         expects_failures = not expected.isdisjoint(("failed", "rescues", "error"))
         if "refused" not in expected:
-            yield from (Difference(turn, last, "refused", policy, None, text) for policy, text in _refusals(records))
+            yield from check_refusals(turn, records)
         converted = any(record.data.get("converted") is True for record in action.records)
         bad_calls = check_bad_calls(turn, records, self.own_tools, converted=converted)
         rescued = [] if expects_failures else list(bad_calls)
@@ -367,13 +368,6 @@ def _was_imported(action: Action) -> bool:
     """Whether a turn comes from another program: it has an answer and no request."""
     types = {record.type for record in action.records}
     return action.kind == "ask" and "assistant" in types and "request" not in types
-
-
-def _refusals(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    """Yield the policies that refused something in a turn, and what."""
-    for record in records:
-        if record.type == "policy":
-            yield str(record.data.get("policy")), str(record.data.get("text"))
 
 
 def _timeless(record: Record) -> Record:
