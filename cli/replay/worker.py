@@ -35,6 +35,9 @@ def main() -> None:
     os.dup2(2, 1)
     try:
         asyncio.run(_serve(sys.stdin.buffer, output))
+    except BrokenPipeError:
+        # The process that started this one was killed.
+        os._exit(1)
     except Exception as error:
         sys.exit(report_crash(error))
 
