@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 from swarmchat.backends import open_backend
 from swarmchat.swarm.agents.agent import Agent, Swarm, as_swarm
 from swarmchat.swarm.agents.loader import load_swarm
+from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.names import Named, name_of
 from swarmchat.swarm.conversation.primitives import Primitives
@@ -46,18 +48,23 @@ def context(
     deps: Any = None,
     model_answers: Sequence[Any] = (),
     user_answers: Sequence[Any] = (),
+    now: datetime | Sequence[datetime] = (),
+    ids: Sequence[str] = (),
 ) -> Context[Any]:
     """Return a context to call a tool with, as its function: ``await fill(context(swarm), "phone")``.
 
     It has the states and storages of ``swarm``, or those that are given, in memory, and a new client. Changes take
     effect at once. ``agent`` is the active one; default: that of the swarm. ``model_answers`` and ``user_answers`` are
-    what ``ctx.ask`` and ``ctx.ask_user`` return, one after the other.
+    what ``ctx.ask`` and ``ctx.ask_user`` return, one after the other. ``now``: what ``ctx.now`` returns, always or one
+    after the other; ``ids`` are what ``ctx.new_id`` returns, without its prefix.
     """
     known = Swarm("test", [Agent("tester")]) if swarm is None else as_swarm(swarm)
     known = replace(known, states=[*known.states, *states], storages=[*known.storages, *storages])
     primitives = Primitives(known, open_backend("memory:"), Lifetimes(), client, session)
     asking = _ScriptedAsking(list(model_answers), list(user_answers))
-    return Context(client, session, agent or known.initial, primitives, "test", deps=deps, asking=asking)
+    draws = Draws(lambda: now) if isinstance(now, datetime) else Draws()
+    draws.give(() if isinstance(now, datetime) else now, ids)
+    return Context(client, session, agent or known.initial, primitives, "test", deps=deps, asking=asking, draws=draws)
 
 
 class _ScriptedAsking:

@@ -20,6 +20,15 @@ Models = Annotated[
 ]
 BaseUrl = Annotated[str | None, typer.Option(help="With --mode live: an OpenAI-compatible server, with its /v1.")]
 Update = Annotated[bool, typer.Option("--update", help="Accept the changes: write the new results into the file.")]
+Ignore = Annotated[
+    list[str] | None, typer.Option(metavar="FIELD", help="Do not compare a field, such as request.tokens.")
+]
+Normalize = Annotated[
+    list[str] | None, typer.Option(metavar="RULE", help="Let dates, ids, numbers or a regex differ in texts.")
+]
+Record = Annotated[
+    bool, typer.Option("--record", help="Run handwritten files with a model, and write its answers into them.")
+]
 Yes = Annotated[
     bool, typer.Option("-y", "--yes", help="With --update: do not ask about changes of the conversation's course.")
 ]
@@ -62,6 +71,8 @@ def replay(
     files: Files,
     swarm: options.SwarmName = None,
     mode: Mode = "verify",
+    ignore: Ignore = None,
+    normalize: Normalize = None,
     expression: Expression = "",
     tag: Tags = None,
     jobs: Jobs = 1,
@@ -72,6 +83,7 @@ def replay(
     min_pass: MinPass = 1.0,
     cassette: Cassette = None,
     refresh: Refresh = False,
+    record: Record = False,
     update: Update = False,
     yes: Yes = False,
     start: Start = None,
@@ -97,8 +109,10 @@ def replay(
 
     The exit code is 0 if nothing changed, 3 if anything differs, and 65 if any file cannot be used.
     """
-    from swarmchat.cli.replay.request import ReplayRequest
+    from swarmchat.cli.replay.request import ReplayRequest, replay_rules
 
+    rules = replay_rules(ignore or (), normalize or ())
+    mode = "live" if record and mode == "verify" else mode
     flags = {**flags, "swarm": swarm, "backend": backend, "base_url": base_url}
     if github is None:
         github = os.environ.get("GITHUB_ACTIONS") == "true"
@@ -106,7 +120,7 @@ def replay(
     chosen = (mode, tuple(model or ()), update, yes, start, until, expression, tuple(tag or ()))
     run = (processes, repeat, min_pass, cassette, refresh)
     request = ReplayRequest(
-        files, flags, *chosen, *run, level, fail_fast, verbose, as_json, junit, summary, github, speed
+        files, flags, *chosen, *run, level, fail_fast, verbose, as_json, junit, summary, github, speed, record, rules
     )
     run_interruptible(lambda: _replay(request, emit_test=emit_test, output=output))
 

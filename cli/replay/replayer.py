@@ -69,6 +69,7 @@ class Replayer:
                 settings=wiring.session_settings(self.settings) if live else None,
                 start=request.start,
                 until=request.until,
+                rules=request.rules,
             )
         finally:
             if model is not None:

@@ -99,6 +99,12 @@ class Report:
             outcome = f"updated, {changed} of {total} lines changed" if changed else "nothing to update"
             _print(one_line(f"{path}: {outcome}", LINE_WIDTH))
 
+    def add_recording(self, path: Path, turns: int) -> None:
+        """Print that the answers and results of ``turns`` turns were written into a file."""
+        self.clear_progress()
+        if not self._as_json:
+            _print(one_line(f"{path}: recorded {count_of(turns, 'turn')}", LINE_WIDTH))
+
     def summary(self) -> str:
         """Return one line about all results."""
         count, differing = len(self._cases), len(self.outcome.differing)

@@ -7,7 +7,17 @@ from typing import Any
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.replay.difference_report import LEVELS
+from swarmchat.swarm.agents.replay_rules import NO_RULES, ReplayRules
+from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.replay.runner import MODES
+
+
+def replay_rules(ignore: Sequence[str], normalize: Sequence[str]) -> ReplayRules:
+    """Return the rules of the command line. Raises UsageError."""
+    try:
+        return ReplayRules(ignore, normalize)
+    except DefinitionError as error:
+        raise UsageError(str(error).replace("replay: ", "--ignore and --normalize: ")) from error
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class ReplayRequest:
     summary: Path | None = None
     github: bool = False
     speed: float | None = None
+    record: bool = False
+    rules: ReplayRules = NO_RULES
 
     @property
     def store_flags(self) -> dict[str, Any]:
@@ -61,12 +73,20 @@ class ReplayRequest:
             raise UsageError("--update writes whole transcripts: leave out --from, --until and --mode show")
         if self.update and self.fail_fast:
             raise UsageError("--update needs all differences: leave out --fail-fast")
+        if self.record:
+            self._check_record()
         if self.yes and not self.update:
             raise UsageError("--yes accepts an update: use it with --update")
         if self.update and len(self.models) > 1:
             raise UsageError(f"--update writes the answers of one model, not {len(self.models)}: give one -m")
         if self.update and self.repeat > 1:
             raise UsageError("--update writes the answers of one run: leave out --repeat")
+
+    def _check_record(self) -> None:
+        if self.mode != "live" or self.update or self.start is not None or self.until is not None:
+            raise UsageError("--record runs whole handwritten files: leave out --mode, --update, --from and --until")
+        if len(self.models) > 1 or self.repeat > 1:
+            raise UsageError("--record keeps the answers of one model and one run: give one -m, and no --repeat")
 
     def _check_live(self) -> None:
         if self.mode != "live":

@@ -13,6 +13,7 @@ from swarmchat.backends import BackendError
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
 from swarmchat.cli.replay.ci_reports import as_junit, as_markdown_summary, github_annotations
 from swarmchat.cli.replay.pool import Start, WorkerError, worker_pool
+from swarmchat.cli.replay.record import check_recordable, write_recording
 from swarmchat.cli.replay.replayer import ReplayTask, open_replayer
 from swarmchat.cli.replay.report import Report
 from swarmchat.cli.replay.request import ReplayRequest
@@ -140,6 +141,8 @@ class _Run:
             selected = self.selection.of_file(path, conversations)
             if self.request.update and selected:
                 _check_update(path, conversations, selected)
+            if self.request.record and selected:
+                check_recordable(path, conversations, selected)
         except (UsageError, NotFoundError, SwarmError) as error:
             return _File(path, error=error)
         tasks = [
@@ -167,6 +170,8 @@ class _Run:
                 return
         if self.request.update and replayed:
             await self._update(file.path, replayed)
+        if self.request.record and replayed:
+            self.report.add_recording(file.path, write_recording(file.path, replayed))
 
     async def _update(self, path: Path, replayed: Sequence[Replayed]) -> None:
         new = [line for each in replayed for line in updated_lines(each)]

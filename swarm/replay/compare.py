@@ -1,5 +1,6 @@
 """Compare the records of a replay with those of the transcript: aligned records, field by field."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -11,12 +12,17 @@ from swarmchat.swarm.context.request_texts import PARTS, RequestTexts
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.value_diff import DiffLine, changed_words, describe_tools, diff_values
 
-_IGNORED = frozenset({"ts", "ms", "seq", "program", "entered", "replaced", "texts"})
+_IGNORED = frozenset({"ts", "ms", "seq", "program", "entered", "replaced", "texts", "drawn"})
 """Fields that only hold times, positions, versions, what hooks changed, and texts that have a digest: not compared."""
 _FIRST = ("type", "turn", "agent", "status", "model", "parts", "parameters", "window", "reserve")
 """Fields that are compared first, because they explain why the others differ."""
 _POSITIONS = frozenset({"first_kept", "dropped", "through", "keep", "pinned", "summaries"})
 """Fields that hold positions of records: a new record before them moves them."""
+_ADDED = {"tool": ("approve",), "policy": ("reply",)}
+"""Fields that older logs lack: they are compared where the transcript has them."""
+_WITH_IDS = frozenset({"message", "via", "call"})
+_ID_FIELDS = frozenset({"id", "tool_calls", "tool_call_id"})
+_TEXT_ID = re.compile("^text_[0-9a-f]{8}(?=_)")
 _SUBJECTS = {
     "tool": "name",
     "state": "name",
@@ -30,6 +36,10 @@ _SUBJECTS = {
 _Pair = tuple[Record, Record] | tuple[Record, None] | tuple[None, Record]
 
 
+ASSERTED = frozenset({"expect", "result", "call", "refused", "transcript"})
+"""Types of differences from what somebody wrote by hand: each of them must be met."""
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One difference between a replay and its transcript."""
@@ -41,7 +51,7 @@ class Difference:
     """The type of the record, with its agent.
 
     For a hand-written turn: ``expect`` is an expectation, ``result`` the result of a tool, ``call`` a call that failed,
-    ``transcript`` an answer or result that is missing, or that nothing asked for.
+    ``refused`` a text that a policy refused, ``transcript`` an answer or result that is missing or was not asked for.
     """
     field: str
     """The path to the field, with dots; empty for a whole record. For ``result`` the tool, for ``call`` the problem."""
@@ -60,6 +70,8 @@ class Difference:
             return "an answer or result is missing" if self.actual is None else "an answer or result is not needed"
         if self.type in ("expect", "call"):
             return f"expected {self.field}" if self.type == "expect" else self.field
+        if self.type == "refused":
+            return f"the policy {self.field} refused the text"
         if self.type == "result":
             return f"the result of {self.field} differs from the one in the transcript"
         if not self.field:
@@ -77,7 +89,7 @@ class Difference:
     def place(self) -> str:
         """The turn and the record."""
         where = f"turn {self.turn}"
-        if self.type in ("expect", "result", "call", "transcript"):
+        if self.type in ASSERTED:
             return where
         if not self.field and self.expected is None:
             return f"{where}, after record {self.record}"
@@ -88,6 +100,8 @@ class Difference:
             case "call":
                 intended = "if this is intended, expect it with 'failed' or 'rescues'"
                 return f"{self.place}: {self.field} ({self.actual}); {intended}"
+            case "refused":
+                return f"{self.place}: {self.kind} ({self.actual!r:.60}); if this is intended, expect it with 'refused'"
             case "transcript" if self.actual is None:
                 return f"{self.place}: {self.expected} was asked for, and is not in the transcript"
             case "transcript":
@@ -100,7 +114,7 @@ class Difference:
 
     def lines(self, *, whole: bool = False) -> list[DiffLine]:
         """Return the lines that show how the values differ: the first ones, or the ``whole`` diff."""
-        if self.type in ("transcript", "call") or not self.field:
+        if self.type in ("transcript", "call", "refused") or not self.field:
             return []
         old, new = self.expected, self.actual
         if self.field == "parts.instructions" and self._has_texts:
@@ -129,6 +143,11 @@ class Difference:
                 return "the request parameters have changed"
             case "parts.model":
                 return "the model has changed"
+            case "approve":
+                rules = {"ask": "asks the user", "deny": "is never called", None: "is called without asking the user"}
+                return f"{self.subject} {rules.get(new, f'has the rule {new}')} now"
+            case "reply":
+                return f"the reply of {self.subject} has changed"
             case "status" if self.subject:
                 status = str(new).partition(":")[0]
                 return f"{self.subject} {_OUTCOMES.get(status, f'was {status}')}"
@@ -213,6 +232,9 @@ class _Comparison:
     def records(self, then: Record, now: Record) -> Iterator[Difference]:
         about = f"{then.type} of {then.agent}" if then.agent else then.type
         old_fields, new_fields = self._fields(then), self._fields(now)
+        for name in _ADDED.get(then.type, ()):
+            if name not in old_fields:
+                new_fields.pop(name, None)
         for name in _POSITIONS & old_fields.keys():
             old_fields[name] = _moved(old_fields[name], self.moved)
         if not self.whole and "message" in old_fields:
@@ -242,9 +264,20 @@ class _Comparison:
     @staticmethod
     def _fields(record: Record) -> dict[str, Any]:
         fields = {"type": record.type, "turn": record.turn, "agent": record.agent, **record.data}
+        for name in _WITH_IDS & fields.keys():
+            fields[name] = _without_key(fields[name])
         ordered = [name for name in _FIRST if name in fields]
         ordered += sorted((name for name in fields if name not in _FIRST), key=lambda name: name == "tokens")
         return {name: fields[name] for name in ordered if name not in _IGNORED}
+
+
+def _without_key(value: Any) -> Any:
+    """Return a value without the key of the request in the ids of calls that the model wrote as text."""
+    if isinstance(value, str):
+        return _TEXT_ID.sub("text", value)
+    if isinstance(value, dict):
+        return {name: _without_key(each) if name in _ID_FIELDS else each for name, each in value.items()}
+    return [_without_key(each) for each in value] if isinstance(value, list) else value
 
 
 def _moved(value: Any, positions: Mapping[int, int]) -> Any:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from swarmchat.swarm.replay.compare import Difference
+from swarmchat.swarm.agents.replay_rules import ReplayRules
+from swarmchat.swarm.replay.compare import ASSERTED, Difference
 
 _COMPUTED = (
     "key",
@@ -17,8 +18,6 @@ _COMPUTED = (
     "through",
 )
 """Fields that are computed from the rest of a conversation, and begin the names of others."""
-_ASSERTED = frozenset({"expect", "result", "call", "transcript"})
-"""Types of differences from what somebody wrote by hand: each of them must be met."""
 _CAUSED_BY_TOOLS = frozenset({"unknown_tool", "bad_arguments"})
 
 
@@ -27,6 +26,25 @@ def causes_first(differences: Iterable[Difference]) -> list[Difference]:
     sorter = _Sorter()
     marked = [replace(each, follows=sorter.follows(each)) for each in differences]
     return sorted(marked, key=lambda each: (each.follows, each.turn, each.type == "expect"))
+
+
+def compared(differences: Iterable[Difference], rules: ReplayRules) -> list[Difference]:
+    """Return the differences that ``rules`` do not exclude, the causes first.
+
+    What follows from excluded ones alone is excluded too, except for what fails an expectation or a written result.
+    """
+    marked = causes_first(differences)
+    kept = [each for each in marked if each.type in ASSERTED or not _is_excluded(each, rules)]
+    if len(kept) < len(marked) and all(each.follows for each in kept):
+        kept = [each for each in kept if each.type in ASSERTED]
+    return kept
+
+
+def _is_excluded(difference: Difference, rules: ReplayRules) -> bool:
+    kind = difference.type.partition(" of ")[0]
+    if rules.ignores(kind, difference.field):
+        return True
+    return bool(difference.field) and rules.same(difference.expected, difference.actual)
 
 
 class _Sorter:
@@ -55,7 +73,7 @@ class _Sorter:
 
     def _is_consequence(self, difference: Difference) -> bool:
         kind, turn = difference.type.partition(" of ")[0], difference.turn
-        if kind in _ASSERTED:
+        if kind in ASSERTED:
             return False
         if difference.field.partition(".")[0] in _COMPUTED or difference.field in _COMPUTED or kind == "rotate":
             return True

@@ -116,16 +116,27 @@ _BAD_CALLS = {
 }
 
 
-def check_bad_calls(turn: int, records: Sequence[Record], tools: Sequence[Tool]) -> Iterator[Difference]:
-    """Yield the calls in a turn's records that do not fit ``tools`` as they are: refused, repaired or converted."""
+def check_bad_calls(
+    turn: int, records: Sequence[Record], tools: Sequence[Tool], *, converted: bool
+) -> Iterator[Difference]:
+    """Yield the calls in a turn's records that do not fit ``tools`` as they are: refused, repaired or converted.
+
+    ``converted`` says that conversions are expected.
+    """
     for record in records:
         if record.type == "rescue" and (problem := _BAD_CALLS.get(str(record.data.get("cause")))):
             yield Difference(turn, None, "call", problem, None, record.data.get("detail"))
+    for call in () if converted else converted_calls(records, tools):
+        detail = f"{call.name}: {call.arguments}, converted to other types"
+        yield Difference(turn, None, "call", _BAD_CALLS["bad_arguments"], None, detail)
+
+
+def converted_calls(records: Sequence[Record], tools: Sequence[Tool]) -> Iterator[MessageCall]:
+    """Yield the calls whose arguments ``tools`` took only after a conversion to other types."""
     for call, result in _calls_and_results(records):
         named = [tool for tool in tools if tool.name == call.name]
         if named and result is not None and result.status == "ok" and not any(_fits(tool, call) for tool in named):
-            detail = f"{call.name}: {call.arguments}, converted to other types"
-            yield Difference(turn, None, "call", _BAD_CALLS["bad_arguments"], None, detail)
+            yield call
 
 
 def _fits(tool: Tool, call: MessageCall) -> bool:
@@ -154,6 +165,9 @@ def check_results(
     pairs = [(call, result) for call, result in _calls_and_results(records) if result is not None]
     for call_id, expected in written:
         pair = next((each for each in pairs if each[0].id == call_id), None)
+        if pair is None and not call_id:
+            # It belongs to a call in the text, which may have been refused before it needed a result.
+            pair = next((each for each in pairs if _same_result(expected, each[1])), None)
         if pair is None:
             yield Difference(turn, None, "transcript", "", None, f"the result {expected.text[:60]!r}")
             continue

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swarmchat.swarm.agents.replay_rules import NO_RULES, ReplayRules
 from swarmchat.swarm.common.encoding import decode_json
-from swarmchat.swarm.errors import TranscriptError
+from swarmchat.swarm.errors import DefinitionError, TranscriptError
 from swarmchat.swarm.importers.detect import find_format, open_transcript
 from swarmchat.swarm.importers.lines import Line, at_line, parse_json, read_lines
 from swarmchat.swarm.importers.native import read_record
@@ -35,6 +36,8 @@ class RecordedConversation:
     """Whether it comes out of a file of another program."""
     line: int = 1
     """The line of the file at which it begins."""
+    rules: ReplayRules = NO_RULES
+    """What is not compared."""
 
     @property
     def tags(self) -> Sequence[str]:
@@ -105,16 +108,27 @@ def _parts(lines: Sequence[Line], name: str) -> list[Part]:
 def _conversations(parts: Sequence[Part], name: str, fallback: str) -> Iterator[RecordedConversation]:
     for number, part in enumerate(parts, 1):
         first = part[0][0].number
+        rules = _rules(part[0][1], Place(name, first))
         title = str(part[0][1].get("name") or (fallback if len(parts) == 1 else f"{fallback}-{number}"))
         if any("seq" in value for _, value in part):
             records, expectations = _read_log(part, name)
             # A conversation from elsewhere has no record of a request: nobody knows what exactly was sent.
             whole = any(record.type == "request" for record in records) or not _has_answers(records)
-            yield RecordedConversation(title, records, whole, expectations=expectations, line=first)
+            yield RecordedConversation(title, records, whole, expectations=expectations, line=first, rules=rules)
         else:
             for each_title, lines in with_parameters(part, title, name):
                 records, expectations = read_by_hand(lines, name)
-                yield RecordedConversation(each_title, records, False, True, expectations, line=first)
+                yield RecordedConversation(each_title, records, False, True, expectations, line=first, rules=rules)
+
+
+def _rules(about: Mapping[str, Any], where: Place) -> ReplayRules:
+    """Return the rules in the first line of a conversation. Raises TranscriptError."""
+    if about["type"] != "session" or not about.keys() & {"ignore", "normalize"}:
+        return NO_RULES
+    try:
+        return ReplayRules(about.get("ignore", ()), about.get("normalize", ()))
+    except DefinitionError as error:
+        raise TranscriptError(f"{where}: {str(error).removeprefix('replay: ')}") from error
 
 
 def _has_answers(records: Sequence[Record]) -> bool:

@@ -13,16 +13,28 @@ from swarmchat.swarm.persistence.records import FORMAT_VERSION, Record, RecordTy
 from swarmchat.swarm.replay.assertions import check_fields
 from swarmchat.swarm.replay.expectations import Expectation
 from swarmchat.swarm.replay.places import LocatedObject, Place
-from swarmchat.swarm.replay.script import is_handoff
+from swarmchat.swarm.replay.script import IN_TEXT, is_handoff
 
 MOMENT = "2026-01-01T00:00:00.000Z"
 """The time of the records, unless the file has one."""
 
 TYPES: Mapping[str, Sequence[str]] = {
-    "session": ("name", "swarm", "model", "client", "id", "settings", "memory", "tags", "parameters"),
+    "session": (
+        "name",
+        "swarm",
+        "model",
+        "client",
+        "id",
+        "settings",
+        "memory",
+        "tags",
+        "parameters",
+        "ignore",
+        "normalize",
+    ),
     "user": ("text", "message"),
-    "assistant": ("text", "calls", "message", "finish", "usage", "reasoning", "judged"),
-    "tool": ("result", "text", "name", "status", "message", "states", "memory"),
+    "assistant": ("text", "calls", "message", "finish", "usage", "reasoning", "judged", "converted"),
+    "tool": ("result", "text", "name", "status", "message", "states", "memory", "handoff"),
     "go": (),
     "expect": (),
 }
@@ -47,7 +59,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _COMMON = ("type", "v", "ts", "turn", "agent", "comment")
 _FIELD_KINDS = {
     "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str,
-    "states": dict, "judged": list,
+    "states": dict, "judged": list, "converted": bool, "handoff": str, "tags": list,
 }  # fmt: skip
 _STATUSES = ("ok", "error", "denied", "interrupted")
 
@@ -82,15 +94,17 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
             data = {"message": _message(kind, data, where, len(records), waiting), **_about(kind, data)}
         moment = str(value.get("ts", MOMENT))
         records.append(Record("handoff" if kind == "go" else kind, len(records), turn, moment, None, data))
-        for change, data in _changes(value) if kind == "tool" else ():
+        for change, data in _changes(value, records[-1]) if kind == "tool" else ():
             records.append(Record(change, len(records), turn, moment, None, data))
     if not turn:
         raise TranscriptError(f"{name}: it has no question, expected a line of type 'user'")
     return records, expectations
 
 
-def _changes(value: Mapping[str, Any]) -> Iterator[tuple[RecordType, dict[str, Any]]]:
-    """Yield what a tool changes, in a line with its result: types and fields of records."""
+def _changes(value: Mapping[str, Any], result: Record) -> Iterator[tuple[RecordType, dict[str, Any]]]:
+    """Yield what a tool changes, in a line with its ``result``: types and fields of records."""
+    if "handoff" in value:
+        yield "handoff", {"to": value["handoff"], "via": result.message["tool_call_id"] or IN_TEXT}
     for name, state in value.get("states", {}).items():
         yield "state", {"name": name, "value": state}
     if "memory" in value:
@@ -149,6 +163,8 @@ def _check_fields_of(kind: str, value: Mapping[str, Any], where: Place) -> None:
     for tag in value.get("tags", ()) if kind == "session" else ():
         if not isinstance(tag, str) or not tag or not all(char.isalnum() or char in "_-." for char in tag):
             raise TranscriptError(f"{where}: the tag {tag!r} is not a word, expected letters, digits, '_', '-' and '.'")
+    if kind == "go" and not isinstance(value.get("agent"), str):
+        raise TranscriptError(f"{where}: a 'go' line has no 'agent', expected the name of the agent to continue with")
     if kind == "tool" and value.get("status", "ok") not in _STATUSES:
         raise TranscriptError(f"{where}: 'status' is {value['status']!r}, expected one of {', '.join(_STATUSES)}")
 
@@ -227,6 +243,6 @@ def _about(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
         failed = isinstance(text, str) and text.startswith("Error: ")
         return {"name": str(data.get("name", "")), "status": str(data.get("status", "error" if failed else "ok"))}
     if kind == "assistant":
-        further = {name: data[name] for name in ("usage", "reasoning", "judged") if name in data}
+        further = {name: data[name] for name in ("usage", "reasoning", "judged", "converted") if name in data}
         return {"finish": str(data.get("finish", "stop"))} | further
     return {}

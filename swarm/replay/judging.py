@@ -35,7 +35,8 @@ _TASK = (
 class Judging:
     """What the expectations of a replay are checked with."""
 
-    embedder: Embedder
+    embedder: Embedder | None = None
+    """``None``: the built-in one."""
     matching: Matching = field(default_factory=Matching)
     judge: Model | None = None
     """The model that judges; ``None`` if none may be asked."""
@@ -48,21 +49,26 @@ class Judging:
             yield unmet
         for name, check in (("similar_to", self._dissimilarity), ("judge", self._objection)):
             if name in expected and (problem := await check(expected[name], outcome)):
-                yield UnmetExpectation(outcome.turn, None, "expect", name, expected[name], outcome.answer, problem)
+                yield UnmetExpectation(
+                    outcome.turn, None, "expect", name, expected[name], outcome.answer, words=problem
+                )
 
     async def _dissimilarity(self, expected: Any, outcome: TurnOutcome) -> str | None:
         import numpy as np
+        from swarmchat.swarm.storage.sentence_embedder import default_embedder
 
         about = {"text": expected} if isinstance(expected, str) else expected
         lowest, text = float(about.get("min", _LIKE)), str(about["text"])
         if not outcome.answer.strip():
             return f"expected an answer similar to {shown(text)}, but there is no answer"
-        one, other = await self.embedder.embed([text, outcome.answer])
+        # Loaded only for who needs it: it takes a second.
+        embedder = self.embedder or default_embedder()
+        one, other = await embedder.embed([text, outcome.answer])
         length = float(np.linalg.norm(one) * np.linalg.norm(other))
         score = float(one @ other) / length if length else 0.0
         if score >= lowest:
             return None
-        compared = f"{score:.2f} by {self.embedder.name}, at least {lowest:.2f} expected"
+        compared = f"{score:.2f} by {embedder.name}, at least {lowest:.2f} expected"
         return f"expected an answer similar to {shown(text)} ({compared}), got {shown(outcome.answer)}"
 
     async def _objection(self, expected: Any, outcome: TurnOutcome) -> str | None:

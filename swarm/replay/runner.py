@@ -9,14 +9,16 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from swarmchat.backends import Append, Backend, Delete, Put, Write
 from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.request_texts import RequestTexts
@@ -31,17 +33,19 @@ from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 from swarmchat.swarm.replay.compare import Difference, compare_logs
-from swarmchat.swarm.replay.consequences import causes_first
+from swarmchat.swarm.replay.consequences import compared
 from swarmchat.swarm.replay.expectations import (
     TurnComparison,
     check_bad_calls,
     check_failed_calls,
     check_results,
+    converted_calls,
     outcome_of,
 )
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
 from swarmchat.swarm.replay.judging import Judging
+from swarmchat.swarm.replay.matchers import Matching
 from swarmchat.swarm.replay.recorded_model import RecordedHandoffs, Recording, ReplayModel, ReplayTools
 from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
@@ -67,6 +71,10 @@ class Replayed:
     """The differences from the transcript: first the causes, then what follows from them, each in order."""
     turns: list[TurnComparison] = field(default_factory=list)
     """The replayed turns: the recorded outcome and the new one of each."""
+    verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What a model judged of answers, by `judged_key`."""
+    converted: frozenset[int] = frozenset()
+    """The turns of a live replay with calls whose arguments were converted to other types."""
 
     @property
     def same(self) -> bool:
@@ -84,12 +92,14 @@ async def replay(
     settings: SessionSettings | None = None,
     start: int | None = None,
     until: int | None = None,
+    rules: ReplayRules | None = None,
 ) -> Replayed:
     """Replay ``conversation`` in a session of its own on ``backend``, which is removed afterwards.
 
     ``swarm`` answers; without one, stand-in agents have the tools that were called. ``model`` answers in the mode
-    ``live``. Only the turns from ``start`` to ``until`` are replayed; earlier ones are taken as they are. Raises what
-    opening a session raises, the model's errors in the mode ``live``, and SwarmError for an invalid swarm.
+    ``live``. Only the turns from ``start`` to ``until`` are replayed; earlier ones are taken as they are. ``rules``
+    add to those of the transcript and the swarm. Raises what opening a session raises, the model's errors in the mode
+    ``live``, and SwarmError for an invalid swarm.
     """
     before, actions = split_actions(conversation.records)
     while conversation.whole and actions and _was_imported(actions[0]):
@@ -102,7 +112,8 @@ async def replay(
         actions = [action for action in actions if action.turn <= until]
     own_tools = [tool for agent in swarm.agents for tool in agent.own_tools] if swarm else []
     swarm = swarm or swarm_of(conversation)
-    return await _Replay(conversation, backend, swarm, own_tools, mode, model, settings, before).run(actions)
+    all_rules = conversation.rules.and_also(swarm.replay).and_also(rules)
+    return await _Replay(conversation, backend, swarm, own_tools, mode, model, settings, before, all_rules).run(actions)
 
 
 @dataclass
@@ -116,6 +127,7 @@ class _Replay:
     model: Model | None
     base_settings: SessionSettings | None
     before: Sequence[Record]
+    rules: ReplayRules
     recording: Recording = field(default_factory=Recording)
     moment: str = MOMENT
     # A client of its own, in case other people use the store.
@@ -145,7 +157,12 @@ class _Replay:
                 texts = RequestTexts(conversation.records, new)
                 # What an expectation says may follow from what a record says, and not the other way round.
                 differences = [*compare_logs(expected, new, whole=conversation.whole, texts=texts), *differences]
-        return Replayed(conversation, records, causes_first(differences), self.turns)
+        turns = {record.turn for record in records} if self.live else set()
+        by_turn = {turn: [record for record in records if record.turn == turn] for turn in turns}
+        converted = frozenset(turn for turn in turns if any(converted_calls(by_turn[turn], self.own_tools)))
+        return Replayed(
+            conversation, records, compared(differences, self.rules), self.turns, self.judging.verdicts, converted
+        )
 
     async def _put_beginning(self) -> SessionInfo:
         """Store the records that are not replayed, and the state after them."""
@@ -200,7 +217,7 @@ class _Replay:
         conversation.recorded_tools = [record for record in self.conversation.records if record.type == "tools"]
         conversation.follows = not self.live
         conversation.initial_reserve = conversation.settings.reserve
-        tools = ReplayTools(self.recording, conversation, real=self.mode == "tools", live=self.live)
+        tools = ReplayTools(self.recording, conversation, self.rules, real=self.mode == "tools", live=self.live)
         conversation.ask_user = tools.ask_user
         if not self.live:
             conversation.hooks = HookChain([RecordedHandoffs(self.recording)])
@@ -234,7 +251,6 @@ class _Replay:
     async def _perform(self, info: SessionInfo, actions: Sequence[Action]) -> list[Difference]:
         differences: list[Difference] = []
         expectations = list(self.conversation.expectations)
-        judging = self._judging()
         session, conversation = await self._open(info, actions)
         try:
             for number, action in enumerate(actions):
@@ -258,22 +274,23 @@ class _Replay:
                 while expectations and expectations[0].turn <= action.turn:
                     expected = expectations.pop(0)
                     if expected.turn == action.turn:
-                        differences += [each async for each in judging.check(expected.fields, now)]
+                        differences += [each async for each in self.judging.check(expected.fields, now)]
         finally:
             await session.close()
         return differences
 
-    def _judging(self) -> Judging:
-        from swarmchat.swarm.storage.sentence_embedder import default_embedder
-
-        embedder = self.swarm.embedder or default_embedder()
+    @cached_property
+    def judging(self) -> Judging:
+        """What the expectations are checked with."""
         verdicts = {
             str(each["key"]): each
             for record in self.conversation.records
             for each in record.data.get("judged", ())
             if record.type == "assistant" and isinstance(each, dict) and "key" in each
         }
-        return Judging(embedder, judge=self.model if self.live else None, verdicts=verdicts)
+        return Judging(
+            self.swarm.embedder, Matching(self.rules.text), judge=self.model if self.live else None, verdicts=verdicts
+        )
 
     def _check_handwritten(self, action: Action, records: Sequence[Record]) -> Iterator[Difference]:
         """Yield how the new ``records`` of a turn differ from a hand-written one, except for its expectations."""
@@ -282,7 +299,11 @@ class _Replay:
         turn, recording, last = action.turn, self.recording, action.records[-1].seq
         expected = {name for each in self.conversation.expectations if each.turn == turn for name in each.fields}
         expects_failures = not expected.isdisjoint(("failed", "rescues", "error"))
-        rescued = [] if expects_failures else list(check_bad_calls(turn, records, self.own_tools))
+        if "refused" not in expected:
+            yield from (Difference(turn, last, "refused", policy, None, text) for policy, text in _refusals(records))
+        converted = any(record.data.get("converted") is True for record in action.records)
+        bad_calls = check_bad_calls(turn, records, self.own_tools, converted=converted)
+        rescued = [] if expects_failures else list(bad_calls)
         yield from rescued
         if recording.missing is not None:
             yield Difference(turn, last, "transcript", "", recording.missing, None)
@@ -355,6 +376,13 @@ def agent_after(action: Action) -> str:
     for record in action.records:
         agent = str(record.data.get("to")) if record.type == "handoff" else record.agent or agent
     return agent
+
+
+def _refusals(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """Yield the policies that refused something in a turn, and what."""
+    for record in records:
+        if record.type == "policy":
+            yield str(record.data.get("policy")), str(record.data.get("text"))
 
 
 def _timeless(record: Record) -> Record:

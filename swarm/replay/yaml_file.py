@@ -19,7 +19,7 @@ MOST_VALUES = 200_000
 LONGEST_FILE = 16 * 1024 * 1024
 """Bytes."""
 
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,30}(?:[eE][+-][0-9]{1,3})?)?")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,400})(?:\.[0-9]{1,400}(?:[eE][+-][0-9]{1,3})?)?")
 """What is a number in JSON and for all readers of YAML: 12e4 is not."""
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 _TEXT_TAGS = ("!", "!!str", "tag:yaml.org,2002:str")
@@ -36,7 +36,6 @@ def read_yaml(data: bytes, name: str) -> Iterator[tuple[Any, int]]:
         raise TranscriptError(f"{name} is YAML, which needs an extra: pip install 'swarmchat[yaml]'") from error
     if len(data) > LONGEST_FILE:
         raise TranscriptError(f"{name} has more than {LONGEST_FILE:,} bytes: split it")
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
         text = data.decode("utf-8-sig")
         if (unusual := yaml.reader.Reader.NON_PRINTABLE.search(text)) is not None:
@@ -44,7 +43,7 @@ def read_yaml(data: bytes, name: str) -> Iterator[tuple[Any, int]]:
             raise TranscriptError(
                 f"{Place(name, line)}: YAML cannot hold the character {unusual[0]!r}: write it as \\x"
             )
-        yield from _Composer(yaml.parse(text, loader), name).documents()
+        yield from _Composer(yaml.parse(text, yaml_loader()), name).documents()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         problem = f"byte {data[error.start]:#04x} is not UTF-8, save the file as UTF-8"
@@ -55,6 +54,13 @@ def read_yaml(data: bytes, name: str) -> Iterator[tuple[Any, int]]:
         raise TranscriptError(f"{Place(name, mark.line + 1 if mark else 1)}: it is not YAML ({problem})") from error
     except yaml.YAMLError as error:
         raise TranscriptError(f"{name} is not YAML ({error})") from error
+
+
+def yaml_loader() -> Any:
+    """Return the class that parses YAML: the fast one if it is there. They differ in what they take."""
+    import yaml
+
+    return yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
 class _Composer:

@@ -16,9 +16,9 @@ YAML_SUFFIXES = (".yaml", ".yml")
 
 STEPS = ("user", "assistant", "tool", "go", "expect")
 _SESSION = (*TYPES["session"], "comment")
-_JOINED = ("tags",)
+_JOINED = ("tags", "ignore", "normalize")
 """Fields of which a conversation has those of the file too."""
-_SHORT = {"user": "text", "assistant": "text", "tool": "result", "go": "agent"}
+SHORT = {"user": "text", "assistant": "text", "tool": "result", "go": "agent"}
 """The field that a step has if it is not an object."""
 
 
@@ -93,7 +93,7 @@ def _step(kind: str, value: Any, where: Place) -> LocatedObject:
     if kind != "tool" and not isinstance(value, str):
         hint = "a text (in quotes if it looks like a number or a list) or an object"
         raise TranscriptError(f"{where}: {kind!r} is {shown(value)}, expected {hint}")
-    return LocatedObject.of({"type": kind, _SHORT[kind]: value}, {})
+    return LocatedObject.of({"type": kind, SHORT[kind]: value}, {})
 
 
 def _line(value: LocatedObject, number: int) -> tuple[Line, dict[str, Any]]:

@@ -94,6 +94,7 @@ class TurnRecorder:
         records = [*journal.log.records, *journal.unsaved, *self.pending]
         if texts := new_texts(request, self._conversation.agent.name, records):
             fields["texts"] = texts
+        fields |= self._conversation.draws.for_record()
         self.add("request", model=request.model, key=request.key, parts=parts, tokens=tokens, **fields)
 
     def add_answer(self, ms: int | None = None) -> None:
@@ -130,7 +131,10 @@ class TurnRecorder:
                 self.add(kind, call=call.id, **asked)
             message = {"role": "tool", "tool_call_id": call.id, "content": outcome.result}
             tokens = self._conversation.count(message, parallel=len(outcomes) > 1)
-            data = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
+            data: dict[str, Any] = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
+            if outcome.approve != "auto":
+                data["approve"] = outcome.approve
+            data |= outcome.draws.for_record()
             self.add("tool", message=message, tokens=tokens, **data)
         self._changes.extend(changes)
         if any(outcome.status == "ok" for outcome in outcomes):
