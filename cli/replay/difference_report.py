@@ -43,7 +43,9 @@ class DifferenceReport:
         causes: dict[_Key, list[Difference]] = {}
         for difference in differences:
             if not difference.follows:
-                causes.setdefault((difference.kind, tuple(difference.diff())), []).append(difference)
+                # The words around a change may be others in each request.
+                key = (difference.kind, tuple(line.changed for line in difference.lines()))
+                causes.setdefault(key, []).append(difference)
         new = [key for key in causes if key not in self.groups]
         for key, same in causes.items():
             self.groups.setdefault(key, Group(same[0], where)).conversations += 1
@@ -76,7 +78,8 @@ class DifferenceReport:
 
     def _print_rest(self, causes: int, consequences: int) -> None:
         rest = [count_of(causes, "other cause")] if causes > 0 else []
-        rest += [f"{consequences:,} that follow from it"] if consequences else []
+        follow = "follows" if consequences == 1 else "follow"
+        rest += [f"{consequences:,} that {follow} from it"] if consequences else []
         if rest:
             text = f"  and {', '.join(rest)}: --diff long shows all"
             print(paint("remark", text) if self._colour else text, flush=True)

@@ -40,7 +40,7 @@ class Report:
     def all_the_same(self) -> bool:
         """Whether nothing differs, or every difference is in an updated file now."""
         return not self._not_updated and all(
-            case.path in self._updated and not any(result.unmet for result in case.results)
+            case.path in self._updated and not any(result.remaining for result in case.results)
             for case in self.outcome.differing
         )
 
@@ -79,11 +79,15 @@ class Report:
     def add_changes(self, path: Path, changes: Iterable[Difference]) -> None:
         """Print what kinds of change an update of a file accepts, and how many of each."""
         self.clear_progress()
-        kinds = Counter(change.kind for change in changes)
-        if not self._as_json:
-            _print(one_line(f"{path}: {count_of(kinds.total(), 'change')} to accept", LINE_WIDTH))
-            for kind, count in kinds.most_common():
-                _print(f"{count:>8,}  {one_line(kind, LINE_WIDTH)}")
+        if self._as_json:
+            return
+        changes = list(changes)
+        kinds = Counter(change.kind for change in changes if not change.follows)
+        _print(one_line(f"{path}: {count_of(len(changes), 'change')} to accept", LINE_WIDTH))
+        for kind, count in kinds.most_common():
+            _print(f"{count:>8,}  {one_line(kind, LINE_WIDTH)}")
+        if rest := len(changes) - kinds.total():
+            _print(f"{rest:>8,}  that {'follows' if rest == 1 else 'follow'} from these")
 
     def add_refusal(self, path: Path, reason: str) -> None:
         """Add and print that a file was not updated."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from swarmchat.swarm.replay.compare import Difference
+from swarmchat.swarm.replay.compare import ASSERTED, Difference
 from swarmchat.swarm.replay.expectations import TurnOutcome
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.runner import Replayed
@@ -48,6 +48,11 @@ class ReplayResult:
     def unmet(self) -> int:
         """How many expectations were not met."""
         return sum(difference.type == "expect" for difference in self.replayed.differences)
+
+    @property
+    def remaining(self) -> int:
+        """How many differences remain when the file is updated: expectations, and calls that do not fit."""
+        return sum(each.type in ASSERTED - {"result"} for each in self.replayed.differences)
 
     @cached_property
     def drift(self) -> list[dict[str, Any]]:

@@ -18,17 +18,15 @@ from swarmchat.cli.replay.replayer import ReplayTask, open_replayer
 from swarmchat.cli.replay.report import Report
 from swarmchat.cli.replay.request import ReplayRequest
 from swarmchat.cli.replay.result import Case, ReplayResult
+from swarmchat.cli.replay.updating import check_updatable, update_file
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.models import choose_model
-from swarmchat.cli.terminal.confirmation import can_confirm, confirm
-from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
 from swarmchat.swarm.replay.cassette import Cassette
-from swarmchat.swarm.replay.compare import Difference, compare_logs
 from swarmchat.swarm.replay.files import RecordedConversation, read_conversations
 from swarmchat.swarm.replay.runner import Replayed
 from swarmchat.swarm.replay.selection import Selection
-from swarmchat.swarm.replay.update import updated_lines, write_whole
+from swarmchat.swarm.replay.update import write_whole
 
 _AHEAD = 4
 """Tasks that are ready for each process."""
@@ -140,7 +138,7 @@ class _Run:
             conversations = await read_conversations(path)
             selected = self.selection.of_file(path, conversations)
             if self.request.update and selected:
-                _check_update(path, conversations, selected)
+                check_updatable(path, conversations, selected, self.request.mode)
             if self.request.record and selected:
                 check_recordable(path, conversations, selected)
         except (UsageError, NotFoundError, SwarmError) as error:
@@ -169,50 +167,11 @@ class _Run:
             if self.request.fail_fast and self.report.failed:
                 return
         if self.request.update and replayed:
-            await self._update(file.path, replayed)
+            await update_file(file.path, replayed, self.report, yes=self.request.yes)
         if self.request.record and replayed:
             self.report.add_recording(file.path, write_recording(file.path, replayed))
-
-    async def _update(self, path: Path, replayed: Sequence[Replayed]) -> None:
-        new = [line for each in replayed for line in updated_lines(each)]
-        old = _read_lines(path)
-        if new != old:
-            changes = [change for each in replayed for change in compare_logs(each.conversation.records, each.records)]
-            self.report.add_changes(path, changes)
-            if reason := await self._refusal(path, changes):
-                self.report.add_refusal(path, reason)
-                return
-            write_whole(path, b"\n".join(new) + b"\n")
-        changed = sum(before != after for before, after in zip(old, new, strict=False)) + abs(len(old) - len(new))
-        self.report.add_update(path, changed, len(new))
-
-    async def _refusal(self, path: Path, changes: Sequence[Difference]) -> str:
-        """Ask whether to accept ``changes`` if any is breaking; return why not, empty if they are accepted."""
-        if self.request.yes or not any(change.breaking for change in changes):
-            return ""
-        if not can_confirm():
-            return "the conversation takes another course, and nobody can be asked without a terminal: pass --yes"
-        return "" if await confirm(f"Write these changes into {as_line(str(path))}?") else "the changes were declined"
 
 
 def _check_exists(path: Path) -> None:
     if not path.exists():
         raise NotFoundError(f"no such file: {str(path)!r}")
-
-
-def _check_update(
-    path: Path, conversations: Sequence[RecordedConversation], selected: Sequence[RecordedConversation]
-) -> None:
-    if len(selected) < len(conversations):
-        raise UsageError(f"--update writes all of {path}: select all of its conversations, or none")
-    if partial := [each for each in conversations if not each.whole]:
-        origin = "was written by hand" if partial[0].by_hand else "comes from another program"
-        raise UsageError(f"{path} {origin}: --update can write only logs of swarmchat")
-
-
-def _read_lines(path: Path) -> list[bytes]:
-    """Return the lines of a file that are not blank. Raises TranscriptError."""
-    try:
-        return [line.rstrip(b"\r") for line in path.read_bytes().split(b"\n") if line.strip()]
-    except OSError as error:
-        raise TranscriptError(f"{path} cannot be read: {error.strerror or error}") from error

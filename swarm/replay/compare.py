@@ -18,8 +18,8 @@ _FIRST = ("type", "turn", "agent", "status", "model", "parts", "parameters", "wi
 """Fields that are compared first, because they explain why the others differ."""
 _POSITIONS = frozenset({"first_kept", "dropped", "through", "keep", "pinned", "summaries"})
 """Fields that hold positions of records: a new record before them moves them."""
-_ADDED = {"tool": ("approve",), "policy": ("reply",)}
-"""Fields that older logs lack: they are compared where the transcript has them."""
+_ADDED = {"tool": {"approve": "auto"}, "policy": {"reply": ""}}
+"""Fields that older logs lack, with their defaults: they are compared where the transcript has them."""
 _WITH_IDS = frozenset({"message", "via", "call"})
 _ID_FIELDS = frozenset({"id", "tool_calls", "tool_call_id"})
 _TEXT_ID = re.compile("^text_[0-9a-f]{8}(?=_)")
@@ -144,8 +144,8 @@ class Difference:
             case "parts.model":
                 return "the model has changed"
             case "approve":
-                rules = {"ask": "asks the user", "deny": "is never called", None: "is called without asking the user"}
-                return f"{self.subject} {rules.get(new, f'has the rule {new}')} now"
+                rules = {"ask": "asks the user", "deny": "is never called", "auto": "is called without asking"}
+                return f"{self.subject} {rules.get(new, new)} now"
             case "reply":
                 return f"the reply of {self.subject} has changed"
             case "status" if self.subject:
@@ -232,9 +232,11 @@ class _Comparison:
     def records(self, then: Record, now: Record) -> Iterator[Difference]:
         about = f"{then.type} of {then.agent}" if then.agent else then.type
         old_fields, new_fields = self._fields(then), self._fields(now)
-        for name in _ADDED.get(then.type, ()):
+        for name, default in _ADDED.get(then.type, {}).items():
             if name not in old_fields:
                 new_fields.pop(name, None)
+            else:
+                new_fields.setdefault(name, default)
         for name in _POSITIONS & old_fields.keys():
             old_fields[name] = _moved(old_fields[name], self.moved)
         if not self.whole and "message" in old_fields:
@@ -244,12 +246,15 @@ class _Comparison:
         if then.type == "tool" and then.data.get("status") != now.data.get("status"):
             # The text says why: one difference, not two.
             for record, fields in ((then, old_fields), (now, new_fields)):
-                fields["status"] = f"{record.data.get('status')}: {text_of(fields.pop('message'))}"
+                text = text_of(fields.pop("message")).removeprefix("Error: ")
+                fields["status"] = f"{record.data.get('status')}: {text}"
+        # A record says more about these than their digests.
+        told = [f"parts.{name}" for name in ("model", "parameters") if old_fields.get(name) != new_fields.get(name)]
         parts = False
         for field, old, new in _differing(old_fields, new_fields, whole=self.whole):
             parts = parts or field.startswith("parts.")
             # The key is made of the parts.
-            if not (field == "key" and parts):
+            if not (field == "key" and parts) and field not in told:
                 yield Difference(then.turn, then.seq, about, field, *self._values(field, old, new), _subject(then))
 
     def _values(self, field: str, old: Any, new: Any) -> tuple[Any, Any]:

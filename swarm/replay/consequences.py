@@ -53,35 +53,34 @@ class _Sorter:
     def __init__(self) -> None:
         self._caused = False
         """Whether there was a cause."""
-        self._new_course: set[int] = set()
-        """The turns in which a call had another outcome, or a record is new or missing."""
-        self._bad_calls: set[int] = set()
-        """The turns in which a call does not fit the changed tools."""
+        self._failed: set[int] = set()
+        """The turns in which a call had another outcome."""
         self._tools_changed = False
+        self._off_course = False
+        """Whether other requests and answers follow than in the transcript, so that records no longer correspond."""
+        self._bad_calls: set[int] = set()
+        """The hand-written turns in which a call does not fit its tool."""
 
     def follows(self, difference: Difference) -> bool:
         """Whether the next difference follows from the earlier ones."""
-        follows = self._caused and self._is_consequence(difference)
         kind = difference.type.partition(" of ")[0]
+        if kind in ASSERTED:
+            if kind == "call":
+                self._bad_calls.add(difference.turn)
+            return kind == "result" and difference.turn in self._bad_calls
+        follows = self._caused and (self._off_course or self._is_consequence(kind, difference))
         self._caused = True
         self._tools_changed |= difference.field == "parts.tools"
-        if self._is_bad_call(difference):
-            self._bad_calls.add(difference.turn)
-        if difference.field == "status" or not (difference.field or kind == "rotate"):
-            self._new_course.add(difference.turn)
+        if difference.field == "status":
+            self._failed.add(difference.turn)
+        is_record = not difference.field and kind in ("request", "assistant", "handoff")
+        self._off_course |= is_record or kind == "rescue" or difference.field in ("agent", "message.tool_calls")
         return follows
 
-    def _is_consequence(self, difference: Difference) -> bool:
-        kind, turn = difference.type.partition(" of ")[0], difference.turn
-        if kind in ASSERTED:
-            return False
+    def _is_consequence(self, kind: str, difference: Difference) -> bool:
         if difference.field.partition(".")[0] in _COMPUTED or difference.field in _COMPUTED or kind == "rotate":
             return True
-        if self._is_bad_call(difference) or (kind == "tool" and turn in self._bad_calls):
-            return True
-        # A tool that failed changed nothing, and a model that was asked again gave another answer.
-        is_record = not difference.field and kind != "policy"
-        return turn in self._new_course and (is_record or kind in ("state", "memory", "handoff", "error"))
-
-    def _is_bad_call(self, difference: Difference) -> bool:
-        return self._tools_changed and not difference.field and difference.subject in _CAUSED_BY_TOOLS
+        if kind == "rescue":
+            return self._tools_changed and difference.subject in _CAUSED_BY_TOOLS
+        # A tool that failed changed nothing.
+        return difference.turn in self._failed and kind in ("state", "memory", "handoff", "error")

@@ -116,6 +116,14 @@ _BAD_CALLS = {
 }
 
 
+def check_refusals(turn: int, records: Sequence[Record]) -> Iterator[Difference]:
+    """Yield the texts in a turn's records that a policy refused."""
+    for record in records:
+        if record.type == "policy":
+            policy, text = (str(record.data.get(name)) for name in ("policy", "text"))
+            yield Difference(turn, None, "refused", policy, None, text)
+
+
 def check_bad_calls(
     turn: int, records: Sequence[Record], tools: Sequence[Tool], *, converted: bool
 ) -> Iterator[Difference]:

@@ -38,6 +38,7 @@ from swarmchat.swarm.replay.expectations import (
     TurnComparison,
     check_bad_calls,
     check_failed_calls,
+    check_refusals,
     check_results,
     converted_calls,
     outcome_of,
@@ -300,7 +301,7 @@ class _Replay:
         expected = {name for each in self.conversation.expectations if each.turn == turn for name in each.fields}
         expects_failures = not expected.isdisjoint(("failed", "rescues", "error"))
         if "refused" not in expected:
-            yield from (Difference(turn, last, "refused", policy, None, text) for policy, text in _refusals(records))
+            yield from check_refusals(turn, records)
         converted = any(record.data.get("converted") is True for record in action.records)
         bad_calls = check_bad_calls(turn, records, self.own_tools, converted=converted)
         rescued = [] if expects_failures else list(bad_calls)
@@ -376,13 +377,6 @@ def agent_after(action: Action) -> str:
     for record in action.records:
         agent = str(record.data.get("to")) if record.type == "handoff" else record.agent or agent
     return agent
-
-
-def _refusals(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    """Yield the policies that refused something in a turn, and what."""
-    for record in records:
-        if record.type == "policy":
-            yield str(record.data.get("policy")), str(record.data.get("text"))
 
 
 def _timeless(record: Record) -> Record:

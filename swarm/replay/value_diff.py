@@ -36,6 +36,11 @@ class DiffLine:
     """``-`` for the old value, ``+`` for the new one, a space for neither."""
     pieces: tuple[tuple[str, bool], ...]
 
+    @property
+    def changed(self) -> str:
+        """The sign and the texts that changed."""
+        return self.sign + "…".join(text for text, changed in self.pieces if changed)
+
     def __str__(self) -> str:
         return f"{self.sign} {''.join(text for text, _ in self.pieces)}"
 
