@@ -13,12 +13,25 @@ from swarmchat.cli.errors import CliError
 from swarmchat.cli.replay.replayer import ReplayTask
 from swarmchat.cli.replay.request import ReplayRequest
 from swarmchat.cli.replay.result import ReplayResult
-from swarmchat.cli.replay.worker import LENGTH, TaskError
 
 Start = Callable[[ReplayTask], Callable[[], Awaitable[ReplayResult]]]
 """Starts a task, at once or when the function that it returns is called to wait for the result."""
 
 _WORKER = (sys.executable, "-P", "-m", "swarmchat.cli.replay.worker")
+
+
+LENGTH = 8
+"""Bytes of the number before each result: the length of its pickle."""
+
+
+@dataclass(frozen=True)
+class TaskError:
+    """The error of a task. Not the exception itself, as not every exception can be pickled."""
+
+    message: str
+    exit_code: int
+    by_model: bool
+    """Whether the model could not answer: then it will not answer the next conversation either."""
 
 
 class WorkerError(CliError):
@@ -56,7 +69,12 @@ class _Pool:
                 is_idle = True
                 task, future = await self.queue.get()
                 is_idle = False
-                outcome = await _result_of(process, task)
+                try:
+                    outcome = await _result_of(process, task)
+                except Exception as error:
+                    # Whoever waits for the result must not wait for ever.
+                    future.set_exception(error)
+                    raise
                 if isinstance(outcome, ReplayResult):
                     future.set_result(outcome)
                 else:

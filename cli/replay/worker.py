@@ -8,7 +8,7 @@ import gc
 import os
 import pickle
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import IO, Any
 
 from swarmchat.backends import BackendError
@@ -16,23 +16,11 @@ from swarmchat.cli.app.crash_report import report_crash
 from swarmchat.cli.app.signals import ignore_interrupts
 from swarmchat.cli.environment import hide_keys
 from swarmchat.cli.errors import CliError
+from swarmchat.cli.replay.pool import LENGTH, TaskError
 from swarmchat.cli.replay.replayer import ReplayTask, open_replayer
 from swarmchat.cli.replay.result import ReplayResult
 from swarmchat.cli.settings import wiring
 from swarmchat.swarm.errors import ModelError, SwarmError
-
-LENGTH = 8
-"""Bytes of the number before each result: the length of its pickle."""
-
-
-@dataclass(frozen=True)
-class TaskError:
-    """The error of a task. Not the exception itself, as not every exception can be pickled."""
-
-    message: str
-    exit_code: int
-    by_model: bool
-    """Whether the model could not answer: then it will not answer the next conversation either."""
 
 
 def main() -> None:
@@ -47,6 +35,9 @@ def main() -> None:
     os.dup2(2, 1)
     try:
         asyncio.run(_serve(sys.stdin.buffer, output))
+    except BrokenPipeError:
+        # The process that started this one was killed.
+        os._exit(1)
     except Exception as error:
         sys.exit(report_crash(error))
 

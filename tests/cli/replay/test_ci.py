@@ -63,6 +63,9 @@ def test_several_processes_report_in_the_order_of_files(program, suite):
     alone = report()
     assert alone[1] == BAD
     assert report("-j", "2") == alone, "what a swarm prints is not taken for a result"
+    write(program, "b.jsonl", [{"type": "session", "name": "own", "swarm": "own"}, QUESTION, ANSWER])
+    done = program.run("replay", "a.jsonl", "b.jsonl", "-j", "2")
+    assert (done.code, "b.jsonl, own: it was held with the swarm 'own'" in done.err) == (2, True)
 
 
 PROMPT = """
