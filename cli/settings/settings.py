@@ -134,6 +134,8 @@ class Settings:
     """The client's name. None: the login name."""
     plain: bool = _setting(read_flag, False)
     """Plain text: no colours, no cursor movement, no Markdown."""
+    debug: bool = _setting(read_flag, False)
+    """Whether the traceback of each tool that fails is shown."""
     theme: str = _setting(read_theme, DEFAULT)
     """Colours: auto (the terminal's own), dark or light (for such a background), or mono (none)."""
     editing: str = _setting(one_of("emacs", "vi"), "emacs")

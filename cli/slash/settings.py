@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any
 
 from swarmchat.cli.errors import CliError, UsageError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.credentials import mask_secrets, secrets_of
+from swarmchat.cli.settings.credentials import mask_secrets, secrets_of, traceback_of
 from swarmchat.cli.settings.loading import read_value
 from swarmchat.cli.settings.models import choose_model, is_connected, list_models
 from swarmchat.cli.settings.resumption import resume_with
@@ -263,8 +262,7 @@ async def _debug(chat: ChatContext, argument: str) -> str:
     if argument == "tool":
         if conversation.last_tool_error is None:
             raise UsageError("no tool has failed since this session was opened")
-        lines = traceback.format_exception(conversation.last_tool_error)
-        return str(mask_secrets("".join(lines), secrets)).rstrip()
+        return traceback_of(conversation.last_tool_error, chat.settings)
     if argument not in ("", "last"):
         raise UsageError("usage: /debug last, or /debug tool")
     if conversation.last_request is None:
