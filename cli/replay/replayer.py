@@ -1,10 +1,12 @@
 """Replay single conversations, as the options of ``swarmchat replay`` ask for."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from swarmchat.backends import Backend
 from swarmchat.cli.errors import UsageError
@@ -17,6 +19,7 @@ from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.settings.store import open_store
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.replay.cassette import Cassette, MeteredModel
+from swarmchat.swarm.replay.expectations import reported_cost
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.runner import replay
 from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
@@ -70,6 +73,7 @@ class Replayer:
                 start=request.start,
                 until=request.until,
                 rules=request.rules,
+                cost_of=reported_cost if model is None else partial(self._cost, model.name),
             )
         finally:
             if model is not None:
@@ -83,6 +87,11 @@ class Replayer:
         if folder is not None and model.name not in self._cassettes:
             self._cassettes[model.name] = Cassette(folder, model.name, refresh=self.request.refresh)
         return MeteredModel(model, self._cassettes.get(model.name), task.run)
+
+    def _cost(self, model: str, usage: Mapping[str, Any]) -> float | None:
+        """Return what an answer cost: as the server says, or by the setting ``prices``."""
+        cost = reported_cost(usage)
+        return dollars(dict(usage), self.settings.all_prices.get(model)) if cost is None else cost
 
     def _use(self, model: MeteredModel) -> ModelUse:
         usages = [answer.usage or {} for answer in model.answers]

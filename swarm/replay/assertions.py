@@ -8,7 +8,7 @@ from typing import Any
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.compare import Difference
-from swarmchat.swarm.replay.expectations import TurnOutcome
+from swarmchat.swarm.replay.expectations import TurnOutcome, Unmet
 from swarmchat.swarm.replay.matchers import (
     Matching,
     as_json,
@@ -22,13 +22,18 @@ from swarmchat.swarm.replay.matchers import (
     values_at,
 )
 from swarmchat.swarm.replay.places import Place
+from swarmchat.swarm.replay.tool_assertions import (
+    check_calls,
+    names_of,
+    tools_at_least,
+    tools_in_order,
+    tools_never,
+    tools_unordered,
+)
 from swarmchat.swarm.replay.value_diff import DiffLine
 from swarmchat.swarm.turn.output import json_values
 
 _LONGEST = 300
-
-Unmet = tuple[str, Any]
-"""Why an assertion failed: what was expected and what came, in words, and the actual value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,94 +201,6 @@ def _agent(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | N
     return f"expected the agent {expected!r} at the end, got {outcome.agent!r}", outcome.agent
 
 
-def _names(names: Sequence[Any], none: str = "none") -> str:
-    return (
-        ", ".join(each if isinstance(each, str) else f"{next(iter(each))}({shown(*each.values())})" for each in names)
-        or none
-    )
-
-
-Call = tuple[str, Mapping[str, Any]]
-
-
-def _call_mismatch(expected: Any, call: Call, matching: Matching) -> str | None:
-    name, arguments = (expected, {}) if isinstance(expected, str) else next(iter(expected.items()))
-    if name != call[0]:
-        return f"it calls {call[0]}, expected {name}"
-    return matching.mismatch(arguments, dict(call[1]), "it")
-
-
-def _calls_shown(expected: Any, outcome: TurnOutcome) -> list[Any]:
-    detailed = any(isinstance(each, dict) for each in expected)
-    return [{name: dict(arguments)} if detailed else name for name, arguments in outcome.calls]
-
-
-def _got_calls(outcome: TurnOutcome, calls: Sequence[Any] | None = None) -> str:
-    carried_out = _names([name for name, _ in outcome.calls] if calls is None else calls)
-    return f"got {carried_out}" + (f"; not carried out: {_names(outcome.failed)}" if outcome.failed else "")
-
-
-def _tools(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | None:
-    calls = _calls_shown(expected, outcome)
-    names = [each if isinstance(each, str) else next(iter(each)) for each in expected]
-    if names != [name for name, _ in outcome.calls]:
-        return f"expected the calls {_names(names)}, {_got_calls(outcome)}", calls
-    for number, (each, call) in enumerate(zip(expected, outcome.calls, strict=True), 1):
-        if problem := _call_mismatch(each, call, matching):
-            which = f"call {number}, of {call[0]}" if len(expected) > 1 else f"the call of {call[0]}"
-            return f"{which}: {problem}", calls
-    return None
-
-
-def _unpaired(expected: Sequence[Any], calls: Sequence[Call], matching: Matching) -> list[Any]:
-    """Return the expected calls that are left if each is paired with a call of its own."""
-    paired: dict[int, int] = {}
-
-    def pair(number: int, tried: set[int]) -> bool:
-        for index, call in enumerate(calls):
-            if index in tried or _call_mismatch(expected[number], call, matching):
-                continue
-            tried.add(index)
-            if index not in paired or pair(paired[index], tried):
-                paired[index] = number
-                return True
-        return False
-
-    return [each for number, each in enumerate(expected) if not pair(number, set())]
-
-
-def _tools_at_least(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | None:
-    if missing := _unpaired(expected, outcome.calls, matching):
-        calls = _calls_shown(expected, outcome)
-        return f"expected also the calls {_names(missing)}, {_got_calls(outcome, calls)}", calls
-    return None
-
-
-def _tools_unordered(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | None:
-    if (unmet := _tools_at_least(expected, outcome, matching)) or len(expected) == len(outcome.calls):
-        return unmet
-    calls = _calls_shown(expected, outcome)
-    return f"expected only the calls {_names(expected)}, in any order, {_got_calls(outcome, calls)}", calls
-
-
-def _tools_never(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | None:
-    calls = [call for call in outcome.calls if any(_call_mismatch(each, call, matching) is None for each in expected)]
-    if not calls:
-        return None
-    shown_calls = [{name: dict(arguments)} for name, arguments in calls]
-    return f"expected no call of {_names(expected)}, got {_names(shown_calls)}", shown_calls
-
-
-def _check_calls(value: Any, name: str, where: Place) -> None:
-    for each in value:
-        if not isinstance(each, str) and not (
-            isinstance(each, dict) and len(each) == 1 and isinstance(next(iter(each.values())), dict)
-        ):
-            expected = 'a name, or an object with a name and arguments: {"find": {"about": "tea"}}'
-            raise TranscriptError(f"{where}: {name!r} has {shown(each)}, expected {expected}")
-        check_expected_value(list(each.values()) if isinstance(each, dict) else None, where)
-
-
 def _results(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | None:
     for tool, value in expected.items():
         texts = [text for name, text in outcome.results if name == tool]
@@ -318,7 +235,9 @@ def _of_object(what: str, attribute: str) -> Callable[[Any, TurnOutcome, Matchin
 def _same_names(what: str, attribute: str) -> Callable[[Any, TurnOutcome, Matching], Unmet | None]:
     def unmet(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | None:
         actual = getattr(outcome, attribute)
-        return None if expected == actual else (f"expected {what}: {_names(expected)}, got {_names(actual)}", actual)
+        return (
+            None if expected == actual else (f"expected {what}: {names_of(expected)}, got {names_of(actual)}", actual)
+        )
 
     return unmet
 
@@ -327,8 +246,8 @@ def _rescues(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet |
     actual = outcome.rescues if isinstance(expected, list) else len(outcome.rescues)
     if expected == actual:
         return None
-    wanted = _names(expected) if isinstance(expected, list) else str(expected)
-    return f"expected rescue steps: {wanted}, got {_names(outcome.rescues)}", actual
+    wanted = names_of(expected) if isinstance(expected, list) else str(expected)
+    return f"expected rescue steps: {wanted}, got {names_of(outcome.rescues)}", actual
 
 
 def _happened(what: str, attribute: str) -> Callable[[Any, TurnOutcome, Matching], Unmet | None]:
@@ -357,7 +276,7 @@ def _at_most(what: str, attribute: str) -> Callable[[Any, TurnOutcome, Matching]
 
 def _max_cost(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | None:
     if outcome.cost is None:
-        unknown = "but the server says nothing about costs"
+        unknown = "but it is not known: give the model prices in the settings"
         return None if outcome.seconds is None else (f"expected a cost of at most {expected:,}, {unknown}", None)
     return (
         None
@@ -413,10 +332,10 @@ ASSERTIONS: Mapping[str, Assertion] = {
     "judge": Assertion("a text that says what a good answer is, or a list of them", _text_or_texts),
     "agent": Assertion("the name of an agent", _is_text, _agent),
     "handoffs": Assertion("a list of agents", _names_or_none, _same_names("handoffs to", "handoffs")),
-    "tools": Assertion(_CALLS, lambda value: isinstance(value, list), _tools, _check_calls),
-    "tools_unordered": Assertion(_CALLS, lambda value: isinstance(value, list), _tools_unordered, _check_calls),
-    "tools_at_least": Assertion(_CALLS, lambda value: isinstance(value, list), _tools_at_least, _check_calls),
-    "tools_never": Assertion(_CALLS, lambda value: isinstance(value, list), _tools_never, _check_calls),
+    "tools": Assertion(_CALLS, lambda value: isinstance(value, list), tools_in_order, check_calls),
+    "tools_unordered": Assertion(_CALLS, lambda value: isinstance(value, list), tools_unordered, check_calls),
+    "tools_at_least": Assertion(_CALLS, lambda value: isinstance(value, list), tools_at_least, check_calls),
+    "tools_never": Assertion(_CALLS, lambda value: isinstance(value, list), tools_never, check_calls),
     "results": Assertion("an object with tools and results", _is_object, _results, _check_values),
     "failed": Assertion("a list of tools", _names_or_none, _same_names("failed calls", "failed")),
     "states": Assertion("an object with states", _is_object, _of_object("the state", "states"), _check_values),

@@ -1,6 +1,6 @@
 """The outcome of a replayed turn, and the checks of the calls and results of hand-written transcripts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -47,10 +47,17 @@ class TurnOutcome:
     states: Mapping[str, Any] = field(default_factory=dict)
     memory: Mapping[str, Any] = field(default_factory=dict)
     cost: float | None = None
-    """What it cost, if the server says so."""
+    """What it cost, if that is known."""
     seconds: float | None = None
     """How long it took in a live replay."""
     question: str = ""
+
+
+CostOf = Callable[[Mapping[str, Any]], float | None]
+"""Returns what an answer cost, by its usage; ``None`` if that is unknown."""
+
+Unmet = tuple[str, Any]
+"""Why an assertion failed: what was expected and what came, in words, and the actual value."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,20 @@ class TurnComparison:
     now: TurnOutcome
 
 
+def reported_cost(usage: Mapping[str, Any]) -> float | None:
+    """Return what an answer cost, if the server says so with its usage."""
+    cost = usage.get("cost")
+    return float(cost) if isinstance(cost, int | float) else None
+
+
 def outcome_of(
-    turn: int, records: Sequence[Record], agent: str, states: Mapping[str, Any], *, by_hand: bool = False
+    turn: int,
+    records: Sequence[Record],
+    agent: str,
+    states: Mapping[str, Any],
+    *,
+    by_hand: bool = False,
+    cost_of: CostOf = reported_cost,
 ) -> TurnOutcome:
     """Return the outcome of a turn, from its records. ``agent`` and ``states`` are those at its end.
 
@@ -80,8 +99,8 @@ def outcome_of(
     for record in records:
         data = record.data
         usage = data.get("usage") if record.type in ("assistant", "rescue", "ask_model") else None
-        if isinstance(usage, dict) and isinstance(usage.get("cost"), int | float):
-            outcome.cost = (outcome.cost or 0.0) + usage["cost"]
+        if isinstance(usage, dict) and (cost := cost_of(usage)) is not None:
+            outcome.cost = (outcome.cost or 0.0) + cost
         match record.type:
             case "user":
                 outcome.question = "".join(texts_of(record.message))
@@ -154,6 +173,14 @@ def _fits(tool: Tool, call: MessageCall) -> bool:
     except ValueError:
         return False
     return True
+
+
+def turns_with_conversions(records: Sequence[Record], tools: Sequence[Tool]) -> frozenset[int]:
+    """Return the turns in a log with calls whose arguments were converted to other types."""
+    by_turn: dict[int, list[Record]] = {}
+    for record in records:
+        by_turn.setdefault(record.turn, []).append(record)
+    return frozenset(turn for turn, own in by_turn.items() if any(converted_calls(own, tools)))
 
 
 def check_failed_calls(

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.errors import OutputError
 from swarmchat.swarm.models.base import Answer, Model, ModelRequest
+from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.assertions import UnmetExpectation, unmet_expectations
 from swarmchat.swarm.replay.expectations import TurnOutcome
 from swarmchat.swarm.replay.matchers import Matching, shown
@@ -87,6 +88,12 @@ class Judging:
 def judged_key(rubric: str, answer: str) -> str:
     """Return the digest by which a verdict is recorded."""
     return hashlib.sha256(encode_json([rubric, answer])).hexdigest()[:16]
+
+
+def recorded_verdicts(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
+    """Return the verdicts that a hand-written transcript has with its answers, by `judged_key`."""
+    judged = (each for record in records if record.type == "assistant" for each in record.data.get("judged", ()))
+    return {str(each["key"]): each for each in judged if isinstance(each, dict) and "key" in each}
 
 
 async def _verdict(model: Model, rubric: str, outcome: TurnOutcome) -> dict[str, Any]:

@@ -37,22 +37,24 @@ from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 from swarmchat.swarm.replay.compare import Difference, compare_logs
 from swarmchat.swarm.replay.consequences import compared
 from swarmchat.swarm.replay.expectations import (
+    CostOf,
     TurnComparison,
     check_bad_calls,
     check_failed_calls,
     check_refusals,
     check_results,
-    converted_calls,
     outcome_of,
+    reported_cost,
+    turns_with_conversions,
 )
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
-from swarmchat.swarm.replay.judging import Judging
+from swarmchat.swarm.replay.judging import Judging, recorded_verdicts
 from swarmchat.swarm.replay.matchers import Matching
 from swarmchat.swarm.replay.recorded_model import RecordedHandoffs, Recording, ReplayModel, ReplayTools
 from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
-from swarmchat.swarm.replay.script import Action, split_actions
+from swarmchat.swarm.replay.script import Action, agent_after, split_actions
 from swarmchat.swarm.replay.stand_in import swarm_of
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.tool import Tool
@@ -95,13 +97,14 @@ async def replay(
     start: int | None = None,
     until: int | None = None,
     rules: ReplayRules | None = None,
+    cost_of: CostOf = reported_cost,
 ) -> Replayed:
     """Replay ``conversation`` in a session of its own on ``backend``, which is removed afterwards.
 
     ``swarm`` answers; without one, stand-in agents have the tools that were called. ``model`` answers in the mode
     ``live``. Only the turns from ``start`` to ``until`` are replayed; earlier ones are taken as they are. ``rules``
-    add to those of the transcript and the swarm. Raises what opening a session raises, the model's errors in the mode
-    ``live``, and SwarmError for an invalid swarm.
+    add to those of the transcript and the swarm. ``cost_of`` returns what an answer cost, by its usage. Raises what
+    opening a session raises, the model's errors in the mode ``live``, and SwarmError for an invalid swarm.
     """
     before, actions = split_actions(conversation.records)
     while conversation.whole and actions and _was_imported(actions[0]):
@@ -116,7 +119,9 @@ async def replay(
     own_tools = [tool for agent in swarm.agents for tool in agent.own_tools] if swarm else []
     swarm = swarm or swarm_of(conversation)
     all_rules = conversation.rules.and_also(swarm.replay).and_also(rules)
-    return await _Replay(conversation, backend, swarm, own_tools, mode, model, settings, before, all_rules).run(actions)
+    return await _Replay(
+        conversation, backend, swarm, own_tools, mode, model, settings, before, all_rules, cost_of
+    ).run(actions)
 
 
 @dataclass
@@ -131,6 +136,7 @@ class _Replay:
     base_settings: SessionSettings | None
     before: Sequence[Record]
     rules: ReplayRules
+    cost_of: CostOf
     recording: Recording = field(default_factory=Recording)
     moment: str = MOMENT
     # A client of its own, in case other people use the store.
@@ -160,9 +166,7 @@ class _Replay:
                 texts = RequestTexts(conversation.records, new)
                 # What an expectation says may follow from what a record says, and not the other way round.
                 differences = [*compare_logs(expected, new, whole=conversation.whole, texts=texts), *differences]
-        turns = {record.turn for record in records} if self.live else set()
-        by_turn = {turn: [record for record in records if record.turn == turn] for turn in turns}
-        converted = frozenset(turn for turn in turns if any(converted_calls(by_turn[turn], self.own_tools)))
+        converted = turns_with_conversions(records, self.own_tools) if self.live else frozenset()
         return Replayed(
             conversation, records, compared(differences, self.rules), self.turns, self.judging.verdicts, converted
         )
@@ -270,7 +274,8 @@ class _Replay:
                 new_records = [record for record in session.records if record.seq >= start]
                 by_hand = self.conversation.by_hand
                 then = outcome_of(action.turn, action.records, agent_after(action), {}, by_hand=by_hand)
-                now = outcome_of(action.turn, new_records, session.agent.name, await _states(session))
+                states = await _states(session)
+                now = outcome_of(action.turn, new_records, session.agent.name, states, cost_of=self.cost_of)
                 now.memory, now.seconds = await session.primitives.memory.all(), seconds
                 self.turns.append(TurnComparison(then, now))
                 differences += self._check_handwritten(action, new_records)
@@ -285,15 +290,9 @@ class _Replay:
     @cached_property
     def judging(self) -> Judging:
         """What the expectations are checked with."""
-        verdicts = {
-            str(each["key"]): each
-            for record in self.conversation.records
-            for each in record.data.get("judged", ())
-            if record.type == "assistant" and isinstance(each, dict) and "key" in each
-        }
-        return Judging(
-            self.swarm.embedder, Matching(self.rules.text), judge=self.model if self.live else None, verdicts=verdicts
-        )
+        judge = self.model if self.live else None
+        verdicts = recorded_verdicts(self.conversation.records)
+        return Judging(self.swarm.embedder, Matching(self.rules.text), judge, verdicts)
 
     def _check_handwritten(self, action: Action, records: Sequence[Record]) -> Iterator[Difference]:
         """Yield how the new ``records`` of a turn differ from a hand-written one, except for its expectations."""
@@ -372,14 +371,6 @@ def _was_imported(action: Action) -> bool:
     """Whether a turn comes from another program: it has an answer and no request."""
     types = {record.type for record in action.records}
     return action.is_turn and "assistant" in types and "request" not in types
-
-
-def agent_after(action: Action) -> str:
-    """Return the name of the agent that was active at the end of ``action``."""
-    agent = ""
-    for record in action.records:
-        agent = str(record.data.get("to")) if record.type == "handoff" else record.agent or agent
-    return agent
 
 
 def _timeless(record: Record) -> Record:

@@ -165,6 +165,14 @@ def _is_over(action: Action) -> bool:
     return last.type not in ("request", "tool", "handoff") or action.kind == "go"
 
 
+def agent_after(action: Action) -> str:
+    """Return the name of the agent that was active at the end of ``action``."""
+    agent = ""
+    for record in action.records:
+        agent = str(record.data.get("to")) if record.type == "handoff" else record.agent or agent
+    return agent
+
+
 def is_handoff(tool: str) -> bool:
     """Whether ``tool`` is the name of a handoff, which no tool of a swarm may have."""
     return tool == BACK or tool.startswith(PREFIX)

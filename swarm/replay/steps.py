@@ -5,14 +5,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.common.encoding import decode_json, encode_json
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.expectations import TurnOutcome, outcome_of
 from swarmchat.swarm.replay.handwritten import SETTINGS
-from swarmchat.swarm.replay.runner import agent_after
-from swarmchat.swarm.replay.script import Action, RecordedReply, RecordedResult, is_handoff, split_actions
+from swarmchat.swarm.replay.script import (
+    Action,
+    RecordedReply,
+    RecordedResult,
+    agent_after,
+    is_handoff,
+    split_actions,
+)
 from swarmchat.swarm.turn.tool_execution import EDITED
 
 Step = tuple[str, dict[str, Any]]
@@ -123,20 +129,24 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 
 def _call(call: ToolCall) -> Any:
-    arguments: Any = None
-    with suppress(ValueError):
-        arguments = decode_json(call.arguments or "{}")
+    arguments = _json(call.arguments or "{}")
     if not isinstance(arguments, dict):
         return {"name": call.name, "arguments": call.arguments}
     return {call.name: arguments} if arguments else call.name
 
 
+def _json(text: str) -> Any:
+    """Return the JSON value of ``text``; the text itself if it is none, or one that a file cannot hold, such as NaN."""
+    with suppress(ValueError):
+        value = decode_json(text)
+        if decode_json(encode_json(value)) == value:
+            return value
+    return text
+
+
 def _result(result: RecordedResult) -> dict[str, Any]:
     text = result.text if result.arguments is None else f"{EDITED}{result.arguments}.\n{result.text}"
-    value: Any = text
-    if text[:1] in ("{", "["):
-        with suppress(ValueError):
-            value = decode_json(text)
+    value = _json(text) if text[:1] in ("{", "[") else text
     fields: dict[str, Any] = {"result": value}
     if result.status != ("error" if text.startswith("Error: ") else "ok"):
         fields["status"] = result.status

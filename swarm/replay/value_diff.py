@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import Any
 
 from swarmchat.swarm.common.encoding import decode_json
@@ -203,8 +204,9 @@ def _pieces(text: str, changed: Sequence[tuple[int, int]], context: int) -> list
     return [piece for piece in pieces if piece[0]]
 
 
-def _spans(old: str, new: str) -> list[Span]:
-    """Return the passages in which two texts differ, as whole words."""
+@lru_cache(maxsize=32)
+def _spans(old: str, new: str) -> Sequence[Span]:
+    """Return the passages in which two texts differ, as whole words. Cached: a prompt changes in each conversation."""
     a, b = _TOKENS.findall(old), _TOKENS.findall(new)
     start = next((i for i in range(min(len(a), len(b))) if a[i] != b[i]), min(len(a), len(b)))
     rest = min(len(a), len(b)) - start

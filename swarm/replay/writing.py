@@ -87,7 +87,8 @@ def record_answers(data: bytes, path: Path, turns: Sequence[Sequence[Sequence[St
         # What the user wrote is replaced only by what can be read.
         yaml_parts(edited, f"{path} with the answers")
         return edited
-    lines = data.decode("utf-8-sig").splitlines(keepends=True)
+    # Not splitlines: a text may hold U+2028.
+    lines = data.decode("utf-8-sig").removesuffix("\n").split("\n")
     return "".join(_record_jsonl(lines, turns)).encode()
 
 
@@ -98,7 +99,7 @@ def _record_jsonl(lines: Sequence[str], turns: Sequence[Sequence[Sequence[Step]]
     for line in lines:
         kind = decode_json(line)["type"] if line.strip() else ""
         if kind not in _RECORDED:
-            yield line if line.endswith("\n") else line + "\n"
+            yield f"{line}\n"
         if kind == "user":
             yield from (encode_json({"type": step, **fields}).decode() + "\n" for step, fields in waiting.pop(0))
 
