@@ -60,6 +60,12 @@ class Activity:
             f"embedding {one_line(storage, 30)}: {counts}" if done < total else _running(self._tools or [storage])
         )
 
+    def tool_progress(self, tool: str, progress: str) -> None:
+        """``tool`` says how far it is."""
+        if self._doing and (tool in self._tools or not self._tools):
+            # Not _set: the seconds are those of the tool.
+            self._doing = f"{one_line(tool, 30)}: {one_line(progress, 30)}"
+
     def tool_finished(self, tool: str) -> None:
         """``tool`` has returned."""
         if tool in self._tools:

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.mcp.connection import Connection
+from swarmchat.swarm.mcp.offers import Offers
 from swarmchat.swarm.mcp.server import McpServer
 from swarmchat.swarm.tools.external_tool import ExternalTool
 
@@ -17,6 +18,8 @@ class McpServers:
         self.environment: dict[str, str] = {}
         """The variables that definitions of servers may name."""
         self.connections = {server.name: Connection(server, self.environment) for server in servers}
+        self.offers = {name: Offers(connection) for name, connection in self.connections.items()}
+        """Their resources and prompts."""
         self._users = 0
         self._told: set[str] = set()
 
