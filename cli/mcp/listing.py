@@ -11,7 +11,7 @@ from swarmchat.cli.environment import environment
 from swarmchat.cli.errors import McpUnavailable, UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import mask_url
-from swarmchat.cli.settings.mcp_servers import mcp_servers
+from swarmchat.cli.settings.mcp_servers import logins_folder, mcp_servers
 from swarmchat.cli.terminal.printing import as_line, print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.common.names import nearest
@@ -28,7 +28,7 @@ _ENTRIES = 10
 
 async def show_servers(flags: Mapping[str, Any], as_json: bool) -> None:
     """Print the servers of the settings and of the swarm."""
-    servers = _servers(flags)
+    servers = find_servers(flags)
     if as_json:
         print_json([{"name": each.name, "starts": _starts(each), "approve": each.approve} for each in servers])
         return
@@ -41,13 +41,15 @@ async def show_servers(flags: Mapping[str, Any], as_json: bool) -> None:
 
 async def show_tools(flags: Mapping[str, Any], names: list[str], as_json: bool) -> None:
     """Start the servers ``names``, or all, and print their tools. Raises McpUnavailable if one cannot be reached."""
-    servers = {server.name: server for server in _servers(flags)}
+    servers = {server.name: server for server in find_servers(flags)}
     if not servers:
         raise UsageError(NO_SERVERS)
     for name in names:
         if name not in servers:
             raise UsageError(f"no MCP server {name!r}; {nearest(name, servers)}")
     connections = [Connection(servers[name], environment()) for name in names or servers]
+    for connection in connections:
+        connection.logins = logins_folder()
     try:
         await asyncio.gather(*(each.tools() for each in connections))
         if as_json:
@@ -63,7 +65,8 @@ async def show_tools(flags: Mapping[str, Any], names: list[str], as_json: bool) 
         raise McpUnavailable(f"cannot be reached: {', '.join(unreachable)}")
 
 
-def _servers(flags: Mapping[str, Any]) -> list[McpServer]:
+def find_servers(flags: Mapping[str, Any]) -> list[McpServer]:
+    """Return the servers of the settings and of the swarm."""
     settings = wiring.apply_settings(flags)
     return merged(wiring.make_swarm(settings).mcp, mcp_servers(settings))
 
@@ -79,7 +82,7 @@ async def server_lines(offers: Offers, entries: int | None = _ENTRIES) -> list[s
     if not connection.is_ready:
         return [f"{name}: {connection.state}"]
     lines = [_line(tool.name, tool.approve, tool.hint, tool.description) for tool in connection.listed]
-    counts = [_counted(len(lines), "tool")]
+    counts = [counted(len(lines), "tool")]
     try:
         resources, prompts = await offers.resources(), await offers.prompts()
     except McpError as error:
@@ -89,7 +92,7 @@ async def server_lines(offers: Offers, entries: int | None = _ENTRIES) -> list[s
         ("prompt", [_line(f"/{name}:{each.name}", described(each)) for each in prompts]),
     ):
         if rows:
-            counts.append(_counted(len(rows), noun))
+            counts.append(counted(len(rows), noun))
             lines += rows[:entries]
             if entries is not None and len(rows) > entries:
                 lines.append(f"  … and {len(rows) - entries} more: /mcp {name} lists them")
@@ -111,7 +114,8 @@ def _line(*parts: str) -> str:
     return "  " + one_line(" · ".join(filter(None, parts)), _WIDTH)
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """Return the number with its noun."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 

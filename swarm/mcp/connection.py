@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import os
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import NestingError
@@ -14,11 +14,13 @@ from swarmchat.swarm.errors import DefinitionError, McpError
 from swarmchat.swarm.mcp.questions import Questions
 from swarmchat.swarm.mcp.server import McpServer
 from swarmchat.swarm.mcp.texts import is_tool_name, result_text, safe_schema, visible
+from swarmchat.swarm.mcp.transport import ErrorOutput, http_transport, program_transport
 from swarmchat.swarm.tools.context import Context, ToolFailure
 from swarmchat.swarm.tools.external_tool import ExternalTool
 from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
+    import httpx2
     from mcp.client.client import Client
     from mcp_types import LoggingMessageNotificationParams
 
@@ -26,8 +28,6 @@ MAX_TOOLS = 200
 """How many tools of one server are taken."""
 STALE = 30.0
 """Seconds after which a server is asked again for its tools, which also shows whether it is still there."""
-_ERRORS = 4096
-"""Bytes of what a server wrote last on its standard error, kept for error messages."""
 _LOG = 100
 """How many of a server's last log messages are kept."""
 
@@ -51,6 +51,12 @@ class Connection:
         self.revision = 0
         """Counts the times at which the lists of what the server offers may have changed."""
         self._questions = Questions(server)
+        self.logins: Path | None = None
+        """The folder of the files with tokens for servers that want a login."""
+        self.login: httpx2.Auth | None = None
+        """Authenticates requests in place of these tokens, during a login."""
+        self._refused = False
+        """Whether the server has answered that a login is missing."""
         self._tools: tuple[ExternalTool, ...] = ()
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
@@ -147,7 +153,8 @@ class Connection:
                 raise ToolFailure(
                     f"the MCP server {self.server.name} ended during the call, which may have taken effect"
                 ) from error
-            raise ToolFailure(f"{name}: {visible(error.message)}") from error
+            why = self.reason(error) if self._refused else visible(error.message)
+            raise ToolFailure(f"{name}: {why}") from error
         except Exception as error:
             # Such as a result that does not fit the server's own schema.
             raise ToolFailure(f"{name}: {self.reason(error)}") from error
@@ -182,7 +189,7 @@ class Connection:
             self._client = None
             self._settled.set()
 
-    async def _open(self, stack: AsyncExitStack, errors: "_ErrorOutput") -> "Client":
+    async def _open(self, stack: AsyncExitStack, errors: ErrorOutput) -> "Client":
         from mcp.client.client import Client
         from mcp_types import Implementation
 
@@ -199,25 +206,23 @@ class Connection:
         )
         return await stack.enter_async_context(client)
 
-    async def _transport(self, stack: AsyncExitStack, errors: "_ErrorOutput") -> Any:
+    async def _transport(self, stack: AsyncExitStack, errors: ErrorOutput) -> Any:
         server, environment = self.server, self._environment
-        if server.url:
-            from mcp.client.streamable_http import streamable_http_client
-            from mcp.shared._httpx_utils import create_mcp_http_client
+        if not server.url:
+            return program_transport(server, environment, errors)
+        self._refused = False
 
-            headers = {name: server.expanded(value, environment) for name, value in server.headers.items()}
-            http = await stack.enter_async_context(create_mcp_http_client(headers))
-            return streamable_http_client(server.expanded(server.url, environment), http_client=http)
-        from mcp.client.stdio import StdioServerParameters, stdio_client
+        def note_refusal() -> None:
+            self._refused = True
 
-        parameters = StdioServerParameters(
-            command=server.expanded(server.command, environment),
-            args=[server.expanded(each, environment) for each in server.args],
-            env={name: server.expanded(value, environment) for name, value in server.env.items()},
-            cwd=server.cwd,
-            encoding_error_handler="replace",
-        )
-        return stdio_client(parameters, errlog=errors.file)
+        auth = self.login
+        if auth is None and self.logins is not None and not server.has_authorization:
+            from swarmchat.swarm.mcp.login import TokenFile, provider
+
+            url = server.expanded(server.url, environment)
+            tokens = TokenFile(self.logins / f"{server.name}.json", url)
+            auth = provider(tokens, url) if tokens.has_tokens else None
+        return await http_transport(stack, server, environment, auth, note_refusal)
 
     async def _list(self, client: "Client") -> None:
         found: dict[str, ExternalTool] = {}
@@ -295,9 +300,9 @@ class Connection:
         self.log.append(visible(" ".join(f"{params.level}{source}: {text}".split()), 300))
 
     @asynccontextmanager
-    async def _error_output(self) -> AsyncGenerator["_ErrorOutput", None]:
+    async def _error_output(self) -> AsyncGenerator[ErrorOutput, None]:
         """Return a standard error for the server, whose end is kept for error messages."""
-        output = _ErrorOutput()
+        output = ErrorOutput()
         try:
             yield output
         finally:
@@ -313,7 +318,11 @@ class Connection:
         """Return why ``error`` happened, in words for the user; ``said`` is what the server wrote before."""
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        if isinstance(error, TimeoutError):
+        if self._refused and self.login is None:
+            reason = f"it wants a login: run swarmchat mcp login {self.server.name}"
+            if self.server.has_authorization:
+                reason = "it refuses the Authorization in its headers: put a valid one there"
+        elif isinstance(error, TimeoutError):
             reason = f"it did not answer within {self.server.start_timeout:g} s"
         elif isinstance(error, ImportError):
             reason = "MCP servers need an extra: pip install 'swarmchat[mcp]'"
@@ -329,29 +338,3 @@ class Connection:
 
 async def _call(connection: Connection, name: str, ctx: Context, arguments: Mapping[str, Any]) -> str:
     return await connection.call(name, ctx, arguments)
-
-
-class _ErrorOutput:
-    """The standard error of a server: a pipe of which the end is kept."""
-
-    def __init__(self) -> None:
-        self._read, write = os.pipe()
-        os.set_blocking(self._read, False)
-        self.file = os.fdopen(write, "w")
-        self._kept = b""
-        asyncio.get_running_loop().add_reader(self._read, self._take)
-
-    def _take(self) -> None:
-        try:
-            piece = os.read(self._read, 65536)
-        except BlockingIOError:
-            return
-        self._kept = (self._kept + piece)[-_ERRORS:]
-
-    def close(self) -> str:
-        """Close both ends; return the end of what was written."""
-        asyncio.get_running_loop().remove_reader(self._read)
-        self._take()
-        os.close(self._read)
-        self.file.close()
-        return self._kept.decode("utf-8", "replace")

@@ -61,6 +61,11 @@ class McpServer:
             if not getattr(self, name) > 0:
                 raise DefinitionError(f"{where}: {name} is {getattr(self, name)!r}, expected seconds above 0")
 
+    @property
+    def has_authorization(self) -> bool:
+        """Whether its headers say who asks, so that no login is needed."""
+        return any(name.lower() == "authorization" for name in self.headers)
+
     def expanded(self, text: str, environment: Mapping[str, str]) -> str:
         """Return ``text`` with variables of ``environment`` filled in. Raises DefinitionError if one is not set."""
 
