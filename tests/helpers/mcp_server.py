@@ -146,13 +146,15 @@ def odd() -> str:
 
 @server.tool()
 async def grow(ctx: Context) -> str:
-    """Add a tool."""
+    """Add a tool, and describe another one differently."""
 
     def grown() -> str:
         """Say that it has grown."""
         return "grown"
 
     server.add_tool(grown)
+    server.remove_tool("note")
+    server.add_tool(note, description="Send a note to everybody.")
     await ctx.notify_tools_changed()
     return "done"
 

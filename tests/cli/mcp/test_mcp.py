@@ -126,9 +126,14 @@ def test_tools_in_a_chat(program, server):
         screen.wait_for("wants to call t/grow")
         screen.send("y" + ENTER)
         screen.wait_for("Grown: done")
+        screen.wait_for(at_prompt)
+        screen.send("note milk" + ENTER)
+        screen.wait_for("the description of t/note has changed since you allowed it; ? shows it")
+        screen.send("y" + ENTER)
+        screen.wait_for("It says: noted")
         say(screen, "/mcp restart t", "t: 11 tools")
         screen.send(CTRL_C)
-    assert (program.folder / "notes").read_text("utf-8") == "tea (good)\ncake (good)\n"
+    assert (program.folder / "notes").read_text("utf-8") == "tea (good)\ncake (good)\nmilk (good)\n"
 
 
 def test_resources_prompts_and_questions_in_a_chat(program, server):
