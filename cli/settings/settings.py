@@ -148,6 +148,8 @@ class Settings:
     """The profile to use: a table [profiles.NAME] in the settings files."""
     discover: Sequence[int] = _setting(read_ports, USUAL_PORTS)
     """Local ports searched for a model server while none is set: true (the usual ports), false, or a list."""
+    approve_at_least: Mapping[str, str] = field(default_factory=dict)
+    """The rules for approval in the folder's file, which can only make those stricter that hold otherwise."""
     origins: Mapping[str, str] = field(default_factory=dict)
     withheld: Mapping[str, Any] = field(default_factory=dict)
     """Values in the folder's file that are not used, because the user has not consented to them."""
