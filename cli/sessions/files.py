@@ -1,7 +1,6 @@
 """Export sessions to files, import them from files, and copy them between stores."""
 
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -33,6 +32,9 @@ from swarmchat.swarm.persistence.log import read_lines, read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 EXPORTS = ("jsonl", "openai", "markdown", "html")
+_INPUTS = 100
+"""How many times ``max_input`` an import from standard input may have: it is many conversations."""
+_PIECE = 1 << 20
 
 
 async def export(store: OpenStore, name: str, form: str, redact: Sequence[str], output: Path | None) -> None:
@@ -115,7 +117,7 @@ def import_sessions(flags: Flags, files: Sequence[Path], as_name: str | None, fo
     with ExitStack() as stack:
         snapshots: list[SessionSnapshot] = []
         for path in files:
-            source = stack.enter_context(_standard_input()) if str(path) == "-" else path
+            source = stack.enter_context(_standard_input(settings.max_input * _INPUTS)) if str(path) == "-" else path
             transcript = stack.enter_context(open_transcript(source, settings.client_name, form))
             for text in transcript.remarks:
                 remark(text)
@@ -189,10 +191,17 @@ def _outcome_line(incoming: SessionSnapshot, stored: Stored, verb: str) -> str:
 
 
 @contextmanager
-def _standard_input() -> Iterator[Path]:
-    """Copy standard input to a temporary file: it is read twice, to be checked before anything is stored."""
+def _standard_input(limit: int) -> Iterator[Path]:
+    """Copy standard input to a temporary file: it is read twice, to be checked before anything is stored.
+
+    Raises UsageError for more than ``limit`` bytes, once they have come.
+    """
     with tempfile.TemporaryDirectory(prefix="swarmchat-") as folder:
         path = Path(folder) / "standard-input"
         with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+            while piece := sys.stdin.buffer.read(_PIECE):
+                if file.tell() + len(piece) > limit:
+                    allowed = f"the {limit:,} bytes ({_INPUTS} × max_input) that an import from it may have"
+                    raise UsageError(f"standard input has more than {allowed}: import a file, or raise max_input")
+                file.write(piece)
         yield path
