@@ -14,6 +14,7 @@ from swarmchat.backends import Backend
 from swarmchat.cli.app.command_runner import Work
 from swarmchat.cli.app.options import Flags
 from swarmchat.cli.app.signals import run_until_signal
+from swarmchat.cli.attachments.reading import too_large
 from swarmchat.cli.errors import CliError, OutputLost, UsageError
 from swarmchat.cli.render.renderer import remark
 from swarmchat.cli.settings import wiring
@@ -32,8 +33,6 @@ from swarmchat.swarm.persistence.log import read_lines, read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 EXPORTS = ("jsonl", "openai", "markdown", "html")
-_INPUTS = 100
-"""How many times ``max_input`` an import from standard input may have: it is many conversations."""
 _PIECE = 1 << 20
 
 
@@ -117,7 +116,7 @@ def import_sessions(flags: Flags, files: Sequence[Path], as_name: str | None, fo
     with ExitStack() as stack:
         snapshots: list[SessionSnapshot] = []
         for path in files:
-            source = stack.enter_context(_standard_input(settings.max_input * _INPUTS)) if str(path) == "-" else path
+            source = stack.enter_context(_standard_input(settings.max_import)) if str(path) == "-" else path
             transcript = stack.enter_context(open_transcript(source, settings.client_name, form))
             for text in transcript.remarks:
                 remark(text)
@@ -201,7 +200,6 @@ def _standard_input(limit: int) -> Iterator[Path]:
         with path.open("wb") as file:
             while piece := sys.stdin.buffer.read(_PIECE):
                 if file.tell() + len(piece) > limit:
-                    allowed = f"the {limit:,} bytes ({_INPUTS} × max_input) that an import from it may have"
-                    raise UsageError(f"standard input has more than {allowed}: import a file, or raise max_input")
+                    raise too_large("standard input", limit)
                 file.write(piece)
         yield path

@@ -173,6 +173,11 @@ class Settings:
         return replace(self, **{**values, "model": name}, origins=origins)
 
     @property
+    def max_import(self) -> int:
+        """The most bytes of an import that is read from standard input, or that is held in memory."""
+        return 100 * self.max_input
+
+    @property
     def of_this_model(self) -> Mapping[str, Any]:
         """What the table [models.NAME] of the model sets; empty if it has none."""
         return (self.models or {}).get(self.model or "", {})
