@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from swarmchat.swarm.common.files import write_atomically
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mcp.client.auth import OAuthClientProvider
     from mcp.client.auth.oauth2 import OAuthContext
     from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthToken
+    from pydantic import BaseModel
+
+_ModelT = TypeVar("_ModelT", bound="BaseModel")
 
 _MARGIN = 30
 """Seconds before its end at which a token is renewed."""
@@ -54,13 +57,12 @@ class TokenFile:
         context, data = self.context, self._data
         if not self.has_tokens or context is None:
             return None
-        context.token_expiry_time = data.get("expires_at")
-        context.auth_server_url = data.get("issuer")
-        if "metadata" in data:
-            context.oauth_metadata = OAuthMetadata.model_validate(data["metadata"])
-        if "resource" in data:
-            context.protected_resource_metadata = ProtectedResourceMetadata.model_validate(data["resource"])
-        return OAuthToken.model_validate(data["tokens"])
+        context.oauth_metadata = _valid(OAuthMetadata, data.get("metadata"))
+        context.protected_resource_metadata = _valid(ProtectedResourceMetadata, data.get("resource"))
+        ends, issuer = data.get("expires_at"), data.get("issuer")
+        context.token_expiry_time = ends if isinstance(ends, int | float) else None
+        context.auth_server_url = issuer if isinstance(issuer, str) else None
+        return _valid(OAuthToken, data["tokens"])
 
     async def set_tokens(self, tokens: "OAuthToken") -> None:
         """Write new tokens into the file."""
@@ -80,7 +82,7 @@ class TokenFile:
         """Return what this program is registered as."""
         from mcp.shared.auth import OAuthClientInformationFull
 
-        return OAuthClientInformationFull.model_validate(self._data["client"]) if "client" in self._data else None
+        return _valid(OAuthClientInformationFull, self._data.get("client"))
 
     async def set_client_info(self, client_info: "OAuthClientInformationFull") -> None:
         """Keep what this program is registered as; it is written with the tokens."""
@@ -96,6 +98,13 @@ class TokenFile:
     def _write(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(self.path, json.dumps({**self._data, "url": self._url}).encode())
+
+
+def _valid(kind: "type[_ModelT]", data: object) -> "_ModelT | None":
+    """Return ``data`` of the file as ``kind``; ``None`` if it is missing or damaged."""
+    with suppress(ValueError):
+        return kind.model_validate(data)
+    return None
 
 
 Show = Callable[[str], None]

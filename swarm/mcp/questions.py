@@ -14,6 +14,7 @@ from swarmchat.swarm.errors import AskError, NobodyToAsk, SwarmError
 from swarmchat.swarm.mcp.server import McpServer
 from swarmchat.swarm.mcp.texts import block_text, visible
 from swarmchat.swarm.tools.context import Context
+from swarmchat.swarm.tools.json_schema import problems
 
 if TYPE_CHECKING:
     from mcp_types import (
@@ -183,6 +184,13 @@ def form_schema(requested: Mapping[str, Any]) -> dict[str, Any]:
 
     A form has fields for texts, numbers, yes or no, one of several choices, and several of them.
     """
+    try:
+        return _form(requested)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("the form is not described by a JSON schema") from error
+
+
+def _form(requested: Mapping[str, Any]) -> dict[str, Any]:
     properties = requested.get("properties", {})
     if not isinstance(properties, Mapping) or len(properties) > MAX_FIELDS:
         raise ValueError(f"the schema has no properties, or more than {MAX_FIELDS}")
@@ -191,7 +199,7 @@ def form_schema(requested: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": fields, "required": required}
 
 
-_KEPT = "type default minimum maximum minLength maxLength minItems maxItems".split()
+_LIMITS = "minimum maximum minLength maxLength minItems maxItems".split()
 _FIELD_TYPES = ("string", "number", "integer", "boolean", "array")
 
 
@@ -201,7 +209,8 @@ def _field(name: str, schema: Any) -> dict[str, Any]:
     kind = schema.get("type")
     if kind not in _FIELD_TYPES:
         raise ValueError(f"the field {name!r} has the type {kind!r:.60}, expected {', '.join(_FIELD_TYPES)}")
-    made = {key: schema[key] for key in _KEPT if schema.get(key) is not None}
+    made: dict[str, Any] = {"type": kind}
+    made |= {key: schema[key] for key in _LIMITS if type(schema.get(key)) in (int, float)}
     choices = _choices(schema.get("items") or {} if kind == "array" else schema)
     about = [schema.get("title"), schema.get("description")]
     about.append(schema.get("format"))
@@ -210,6 +219,9 @@ def _field(name: str, schema: Any) -> dict[str, Any]:
         made["items"] = {"type": "string", "enum": list(choices)}
     elif choices:
         made["enum"] = list(choices)
+    default = schema.get("default")
+    if default is not None and not any(problems(default, made, made)) and visible(str(default), 200) == str(default):
+        made["default"] = default
     if text := "; ".join(visible(" ".join(str(each).split()), 200) for each in about if each):
         made["description"] = text
     return made

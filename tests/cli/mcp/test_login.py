@@ -63,6 +63,11 @@ def test_a_login_and_its_tokens(program, port):
         assert program.invoke("mcp", "test", "hub").out.startswith("hub: 1 tool\n")
         after = json.loads(path.read_text("utf-8"))["tokens"]
         assert before["refresh_token"] != after["refresh_token"]
+    # A file that is damaged is no login.
+    intact = path.read_text("utf-8")
+    path.write_text(json.dumps({**json.loads(intact), "tokens": 1, "client": [], "expires_at": "x"}), "utf-8")
+    assert "it wants a login" in program.invoke("mcp", "test", "hub").out
+    path.write_text(intact, "utf-8")
     # Another address does not get it.
     program.invoke("mcp", "add", "hub", "--url", f"http://localhost:{port}/mcp")
     assert "it wants a login" in program.invoke("mcp", "test", "hub").out
