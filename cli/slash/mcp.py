@@ -42,7 +42,8 @@ async def _mcp(chat: ChatContext, argument: str) -> str:
         raise UsageError(f"no MCP server {name!r}; {nearest(name, servers)}")
     connection = servers[name].connection
     if action == "log":
-        return "\n".join(log_lines(connection)) or f"{name} has logged nothing"
+        lines = [*(f"  stderr · {line}" for line in connection.error_lines), *log_lines(connection)]
+        return "\n".join(lines) or f"{name} has logged nothing"
     if action == "restart":
         await connection.close()
         connection.start()

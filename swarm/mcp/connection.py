@@ -68,8 +68,8 @@ class Connection:
         self._listed_revision = 0
         self._gave_up = False
         """Whether the last start failed: requests do not wait for another one."""
-        self._errors = ""
-        """The end of what the server wrote on its standard error."""
+        self._output: ErrorOutput | None = None
+        """What the server writes on its standard error."""
 
     @property
     def listed(self) -> tuple[ExternalTool, ...]:
@@ -86,6 +86,12 @@ class Connection:
         """Why there are no tools, if the server is not there."""
         starting = self._task is not None and not self._settled.is_set()
         return self.problem or ("starting" if starting else "not started yet")
+
+    @property
+    def error_lines(self) -> list[str]:
+        """The last lines that the server wrote on its standard error."""
+        text = self._output.text if self._output else ""
+        return [visible(line, 300) for line in text.strip().splitlines()[-_LOG:]]
 
     def start(self) -> None:
         """Start the server, unless it runs."""
@@ -182,7 +188,7 @@ class Connection:
                 await self._follow(client)
         except BaseException as error:
             if self._client is None:
-                self.problem, self._gave_up = self.reason(error, self._errors), True
+                self.problem, self._gave_up = self.reason(error, "\n".join(self.error_lines)), True
             if not isinstance(error, Exception | BaseExceptionGroup):
                 raise
         finally:
@@ -302,11 +308,11 @@ class Connection:
     @asynccontextmanager
     async def _error_output(self) -> AsyncGenerator[ErrorOutput, None]:
         """Return a standard error for the server, whose end is kept for error messages."""
-        output = ErrorOutput()
+        self._output = output = ErrorOutput()
         try:
             yield output
         finally:
-            self._errors = output.close()
+            output.close()
 
     async def _lose(self, client: "Client", error: BaseException) -> None:
         """Give the connection of ``client`` up after ``error``, unless another call has done so."""

@@ -30,6 +30,11 @@ class ErrorOutput:
         self._kept = b""
         asyncio.get_running_loop().add_reader(self._read, self._take)
 
+    @property
+    def text(self) -> str:
+        """The end of what was written."""
+        return self._kept.decode("utf-8", "replace")
+
     def _take(self) -> None:
         try:
             piece = os.read(self._read, 65536)
@@ -37,13 +42,12 @@ class ErrorOutput:
             return
         self._kept = (self._kept + piece)[-_KEPT:]
 
-    def close(self) -> str:
-        """Close both ends; return the end of what was written."""
+    def close(self) -> None:
+        """Close both ends."""
         asyncio.get_running_loop().remove_reader(self._read)
         self._take()
         os.close(self._read)
         self.file.close()
-        return self._kept.decode("utf-8", "replace")
 
 
 def program_transport(server: McpServer, environment: Mapping[str, str], errors: ErrorOutput) -> Any:
