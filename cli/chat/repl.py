@@ -50,6 +50,7 @@ class Repl:
         chat.session.primitives.embedding_progress = renderer.embedding
         chat.session.primitives.tool_progress = renderer.tool_progress
         renderer.show_typed(self._prompt.typing_status)
+        renderer.show_waiting(self._starting_servers)
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
 
     async def run(self) -> None:
@@ -76,6 +77,11 @@ class Repl:
                     await self._handle(entered)
                 except LeaveChat:
                     return
+
+    def _starting_servers(self) -> str:
+        servers = self._chat.session.swarm.mcp_servers
+        names = [] if servers is None else servers.starting
+        return f"starting {', '.join(names)}" if names else ""
 
     def _interrupt(self, name: str) -> None:
         if self._questions.interrupt():

@@ -82,10 +82,14 @@ class Connection:
         return self._client is not None
 
     @property
+    def is_starting(self) -> bool:
+        """Whether the server has been started and has not answered yet."""
+        return self._task is not None and not self._settled.is_set()
+
+    @property
     def state(self) -> str:
         """Why there are no tools, if the server is not there."""
-        starting = self._task is not None and not self._settled.is_set()
-        return self.problem or ("starting" if starting else "not started yet")
+        return self.problem or ("starting" if self.is_starting else "not started yet")
 
     @property
     def error_lines(self) -> list[str]:

@@ -39,6 +39,11 @@ class McpServers:
         if self._users <= 0:
             await asyncio.gather(*(each.close() for each in self.connections.values()))
 
+    @property
+    def starting(self) -> list[str]:
+        """The names of the servers that have not answered yet."""
+        return [name for name, connection in self.connections.items() if connection.is_starting]
+
     def start(self, patterns: Sequence[str]) -> None:
         """Start the servers whose tools ``patterns`` name, in the background."""
         for connection in self._needed(patterns):
