@@ -13,6 +13,7 @@ from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.lease import closed_lease, holding, parse_holder
 from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
 from swarmchat.swarm.persistence.records import Record, timestamp
@@ -53,7 +54,8 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
         unchanged = [Expect(entry, await backend.get(entry)), Expect(lease, await closed_lease(backend, info))]
         stored_state = await read_stored_state(backend, info)
         log = keys.session_log(info.client, info.id)
-        removal: list[Write] = [*unchanged, *map(Delete, [entry, log, *stored_state.keys(info), lease])]
+        blobs = await Blobs(backend, info.client, info.id).keys()
+        removal: list[Write] = [*unchanged, *map(Delete, [entry, log, *stored_state.keys(info), *blobs, lease])]
         with suppress(Conflict):
             try:
                 await run_to_completion(backend.commit(*removal))
