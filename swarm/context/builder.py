@@ -16,14 +16,14 @@ The selection is derived from the log for each request and never stored. The rul
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.groups import Group, Groups, Selection, after_cut, leading_system, turn_start, with_pins
+from swarmchat.swarm.context.rotation import Rotation, conversation_tokens, cost_of, cut, oldest_fitting_turn
 from swarmchat.swarm.context.tokens import TokenCounter
-from swarmchat.swarm.context.truncation import SMALLEST_ANSWER, shortened_group
+from swarmchat.swarm.context.truncation import shortened_group
 from swarmchat.swarm.errors import OverBudget
 
 
@@ -56,37 +56,6 @@ class Budget:
     def available(self) -> int:
         """Tokens for the whole request, as counted here."""
         return max(1, int((self.window - self.reserve - self.overhead) / self.correction))
-
-
-@dataclass(frozen=True)
-class Rotation:
-    """A cut: groups before the seq ``first_kept`` are no longer sent. Token counts exclude the fixed part.
-
-    The dropped groups are computed on demand, so that making a cut takes no time for them.
-    """
-
-    first_kept: int
-    tokens_after: int
-    uncut: Selection
-    """The groups that would be sent without the cut."""
-    staying: frozenset[int]
-    """The seqs of groups before ``first_kept`` that are still sent."""
-    counter: TokenCounter
-
-    @cached_property
-    def left_out(self) -> tuple[Group, ...]:
-        """The groups that this cut drops."""
-        return tuple(group for group in self.uncut.before(self.first_kept) if group.seq not in self.staying)
-
-    @cached_property
-    def tokens_before(self) -> int:
-        """Tokens of the conversation without the cut."""
-        return self.tokens_after + _cost(self.left_out, self.counter)
-
-    @cached_property
-    def dropped(self) -> tuple[int, ...]:
-        """The seqs of the groups that this cut drops."""
-        return tuple(group.seq for group in self.left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +132,12 @@ def build_context(
     held = frozenset(group.seq for group in pins)
     selection = with_pins(selection, pins)
     high, low = budget.high * room, int(budget.low * room)
-    always = _cost([*summary, *pins], counter)
-    total = _conversation_tokens(selection, always, held, high, counter)
+    always = cost_of([*summary, *pins], counter)
+    total = conversation_tokens(selection, always, held, high, counter)
     rotation = None
     if total > high and selection:
-        turn = _oldest_fitting_turn(selection, always, held, low, counter)
-        selection, total, rotation = _cut(selection, turn, always, pins, low, room, counter)
+        turn = oldest_fitting_turn(selection, always, held, low, counter)
+        selection, total, rotation = cut(selection, turn, always, pins, low, room, counter)
     kept = [*selection]
     shortened = total > room
     if shortened:
@@ -224,7 +193,7 @@ def _fitting_tail(
     if not tail:
         return tail
     must = {group.seq: group for group in (*kept.newest_turn().staying(), *kept.newest())} if kept else {}
-    room -= _cost(must.values(), counter)
+    room -= cost_of(must.values(), counter)
     while tail and sum(counter.message(message) for message in tail) > room:
         tail = tail[1:]
     return tail
@@ -238,145 +207,21 @@ def _fitting_extras(
         return [], [], ()
     must = {group.seq: group for group in kept.newest_turn().staying()} if kept else {}
     must |= {group.seq: group for group in kept.newest()}
-    left = min(room // 2, room - _cost(must.values(), counter))
+    left = min(room // 2, room - cost_of(must.values(), counter))
     crowded: list[int] = []
-    if _cost(summary, counter) > left:
+    if cost_of(summary, counter) > left:
         crowded += [group.seq for group in summary]
         summary = []
-    left -= _cost(summary, counter)
+    left -= cost_of(summary, counter)
     end = len(pins)
     while end > 0:
         start = turn_start(pins, end)
-        cost = _cost(pins[start:end], counter)
+        cost = cost_of(pins[start:end], counter)
         if cost > left:
             break
         left -= cost
         end = start
     return list(summary), list(pins[end:]), (*crowded, *(group.seq for group in pins[:end]))
-
-
-def _conversation_tokens(
-    kept: Selection, total: int, pinned: frozenset[int], high: float, counter: TokenCounter
-) -> int:
-    """Return the tokens of the conversation; counting stops at the first sum above ``high``.
-
-    ``total`` is the cost of the pinned groups (their seqs are ``pinned``) and the summary.
-    """
-    for group in reversed(kept):
-        if group.seq not in pinned:
-            total += group.tokens(counter)
-            if total > high:
-                break
-    return total
-
-
-def _oldest_fitting_turn(
-    kept: Selection, total: int, pinned: frozenset[int], low: int, counter: TokenCounter
-) -> tuple[int, int] | None:
-    """Find the oldest turn that still fits into ``low`` tokens. Returns its first seq and the running total."""
-    oldest = candidate = None
-    for group in reversed(kept):
-        if candidate is not None and not group.is_system:
-            oldest, candidate = candidate, None
-        if group.seq not in pinned:
-            total += group.tokens(counter)
-        if total > low:
-            break
-        if group.is_user or candidate is not None:
-            candidate = group.seq, total
-    return oldest
-
-
-def _cut(
-    kept: Selection,
-    turn: tuple[int, int] | None,
-    total: int,
-    pins: Sequence[Group],
-    low: int,
-    room: int,
-    counter: TokenCounter,
-) -> tuple[Selection, int, Rotation | None]:
-    """Drop the groups before ``turn``, given by its first seq and the total; without one, groups of the newest turn.
-
-    ``total`` is the cost of ``pins``, which stay, and of the summary. Returns the groups that stay, their cost, and
-    the cut: ``None`` if nothing can be dropped.
-    """
-    staying: list[Group] = []
-    newest = kept.newest_turn()
-    if turn is None or turn[0] >= newest.first.seq:
-        longer = _with_turn_before(kept, newest, total, pins, room, counter)
-        if longer is not None:
-            first_kept, total, staying = longer
-        elif turn is not None:
-            first_kept, total = turn
-        else:
-            first_kept, total, staying = _cut_newest_turn(newest, total, pins, low, counter)
-    else:
-        first_kept, total = turn
-    staying = [*pins, *staying]
-    stay = frozenset(group.seq for group in staying)
-    if all(group.seq in stay for group in kept.before(first_kept)):
-        return kept, total, None
-    return kept.since(first_kept, staying), total, Rotation(first_kept, total, kept, stay, counter)
-
-
-def _with_turn_before(
-    kept: Selection, newest: Selection, total: int, pins: Sequence[Group], room: int, counter: TokenCounter
-) -> tuple[int, int, list[Group]] | None:
-    """Keep the turn before the ``newest`` one beside it, or the end of that turn, if that fits into ``room``.
-
-    Returns the first seq to keep, the total, and the earlier groups of that turn that stay; ``None`` if only less fits.
-    The total is above ``room`` if its last answer has to be shortened.
-    """
-    pinned = {group.seq for group in pins}
-    turn: list[Group] = []
-    for group in reversed(kept):
-        if group.seq >= newest.first.seq:
-            total += 0 if group.seq in pinned else group.tokens(counter)
-            if total > room:
-                return None
-        elif any(each.is_user for each in turn) and not group.is_system:
-            break
-        else:
-            turn.insert(0, group)
-    turn = [group for group in turn if group.seq not in pinned]
-    if not turn:
-        return None
-    if total + _cost(turn, counter) <= room:
-        return turn[0].seq, total + _cost(turn, counter), []
-    questions = [group for group in turn if group.is_user or group.is_system]
-    rest = [group for group in turn if group not in questions]
-    total += _cost(questions, counter)
-    oldest = None
-    for group in reversed(rest):
-        tokens = group.tokens(counter)
-        if total + tokens > room and (oldest is not None or group.calls or room - total < SMALLEST_ANSWER):
-            break
-        total, oldest = total + tokens, group
-        if total > room:
-            break
-    if oldest is None:
-        return None
-    return oldest.seq, total, [group for group in questions if group.seq < oldest.seq]
-
-
-def _cut_newest_turn(
-    live: Selection, total: int, pins: Sequence[Group], target: int, counter: TokenCounter
-) -> tuple[int, int, list[Group]]:
-    """Cut inside the newest turn. Returns the first seq to keep, the total, and the earlier groups that stay."""
-    held = {group.seq for group in pins}
-    staying = [group for group in live.staying() if group.seq not in held]
-    held.update(group.seq for group in staying)
-    total += _cost(staying, counter)
-    oldest = None
-    for group in reversed(live):
-        if group.seq in held:
-            continue
-        longer = total + group.tokens(counter)
-        if oldest is not None and longer > target:
-            return oldest, total, staying
-        total, oldest = longer, group.seq
-    return live.first.seq, total, []
 
 
 def _unique_ids(groups: list[Group]) -> list[Group]:
@@ -388,7 +233,3 @@ def _unique_ids(groups: list[Group]) -> list[Group]:
                 groups[index] = group = group.with_ids(seen)
             seen.update(group.calls)
     return groups
-
-
-def _cost(groups: Iterable[Group], counter: TokenCounter) -> int:
-    return sum(group.tokens(counter) for group in groups)

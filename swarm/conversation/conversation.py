@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
-from swarmchat.swarm.agents.agent import Swarm, handoff_definitions, handoff_names
+from swarmchat.swarm.agents.agent import Swarm, handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
-from swarmchat.swarm.context.builder import Budget, RequestContext
+from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
@@ -26,8 +26,8 @@ from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.stored_navigation import stored_navigation
 from swarmchat.swarm.conversation.tracing import Trace
-from swarmchat.swarm.errors import AskError, LogLost, OverBudget, SessionBusy
-from swarmchat.swarm.models.base import MessageDigest, Model, ModelRequest, ToolCall
+from swarmchat.swarm.errors import AskError, LogLost, SessionBusy
+from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -41,7 +41,6 @@ from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.external_tool import ExternalTool
-    from swarmchat.swarm.tools.output import OutputType
     from swarmchat.swarm.tools.tool import Tool
 
 ToolRunner = Callable[["Tool", Context, dict[str, object], Outcome], Awaitable[str]]
@@ -262,63 +261,6 @@ class Conversation:
         if self.answerer is None:
             raise AskError(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
         return await self.answerer(question)
-
-    async def prepare(
-        self,
-        pending: Sequence[Record] = (),
-        toolset: Toolset | None = None,
-        *,
-        tail: Sequence[Mapping[str, Any]] = (),
-        shrink_to: int | None = None,
-        output: "OutputType | None" = None,
-    ) -> RequestContext:
-        """Return the context for the next request, as if ``pending`` were stored; ``tail`` ends it.
-
-        ``output`` is the type of the answer if not the agent's; its schema counts as a tool that is offered.
-        ``shrink_to`` lowers the context window of this session from now on. Raises OverBudget, and leaves the window
-        as it was, when what must be sent does not fit.
-        """
-        if toolset is None:
-            toolset = await self.toolset()
-        tools: list[Mapping[str, Any]] = [*toolset.definitions]
-        tools += handoff_definitions(self.swarm, self.agent, self.navigation)
-        if (kind := output or self.agent.output_type) is not None:
-            tools.append(kind.definition)
-        window = self.view.window
-        self.view.window = window if shrink_to is None else shrink_to
-        try:
-            return await self.view.context(
-                self.budget,
-                self.model.name,
-                system=await self.agent.system_messages(self.tool_context()),
-                tools=tools,
-                pending=[*self.journal.unsaved, *pending],
-                tail=tail,
-            )
-        except OverBudget:
-            self.view.window = window
-            raise
-
-    def request(
-        self, context: RequestContext, parameters: Mapping[str, Any], output: "OutputType | None" = None
-    ) -> ModelRequest:
-        """Return the request that sends ``context``; ``parameters`` override those of agent and settings."""
-        kind, tools = output or self.agent.output_type, tuple(context.tools)
-        parameters = {**self.settings.parameters, **self.agent.parameters, **parameters}
-        if kind is not None:
-            # The schema is the last of the tools: how it is sent is up to the model.
-            parameters, tools = {**parameters, "response_format": kind.response_format}, tools[:-1]
-        before = MessageDigest() if self.last_request is None else self.last_request.conversation
-        self.last_request = ModelRequest(
-            self.model.name,
-            context.messages,
-            tools,
-            parameters,
-            context.system,
-            echoes=context.echoes,
-            previous=before,
-        )
-        return self.last_request
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
         """Return a warning if the server seems to have read fewer than the ``sent`` tokens; only once a session."""

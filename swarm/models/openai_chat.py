@@ -4,15 +4,15 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.bounds import MAX_ANSWER, MAX_ANSWER_TIME
-from swarmchat.swarm.common.encoding import NestingError, decode_json
 from swarmchat.swarm.errors import ModelError
 from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, Retry, TextChunk, join_body
 from swarmchat.swarm.models.context_windows import context_window_for, known_context_window
-from swarmchat.swarm.models.openai_client import OpenAIServer, content_type
+from swarmchat.swarm.models.openai_client import OpenAIServer
+from swarmchat.swarm.models.openai_response import ResponseReader
 from swarmchat.swarm.models.server_facts import ServerFacts, facts_in_models, facts_in_props
 from swarmchat.swarm.models.streaming import AnswerDeltas, DataLines
 from swarmchat.swarm.providers.adaptations import (
@@ -23,29 +23,13 @@ from swarmchat.swarm.providers.adaptations import (
     learn,
     message_form,
 )
-from swarmchat.swarm.providers.failures import AttemptError, error_object
+from swarmchat.swarm.providers.failures import AttemptError
 from swarmchat.swarm.providers.messages import MessageAdapter
 from swarmchat.swarm.providers.schemas import portable_tools
 from swarmchat.swarm.providers.structured import demands_output, instruction, output_form, with_output_form
 
 if TYPE_CHECKING:
-    from httpx2 import Response
     from openai import AsyncStream
-
-T = TypeVar("T")
-
-_DRAIN_TIME = 0.1
-
-_BLANK = b" \t\r\n\xef\xbb\xbf"
-"""White space and the byte order mark, which some servers put before the body."""
-
-_STREAM = re.compile(rb"(?:data|event|id|retry)?:|[a-z]{0,4}\Z")
-"""How a stream of events begins: with a field, a comment, or its first bytes."""
-
-_TROUBLE = re.compile(r"error|resource|abort|cancel|timeout|overload|unavailable", re.IGNORECASE)
-"""Finish reasons by which a provider says that it, not the model, ended an answer (z.ai, DeepSeek, OpenRouter)."""
-_FINISH = re.compile(r"stop|length|tool_calls|function_call|content_filter|malformed", re.IGNORECASE)
-"""Finish reasons of the model itself, with Gemini's ``MALFORMED_FUNCTION_CALL``."""
 
 
 class OpenAIModel:
@@ -111,6 +95,7 @@ class OpenAIModel:
             jitter=jitter,
         )
         self._errors = self._server.errors
+        self._body = ResponseReader(self._errors, max_answer, max_answer_time)
         self._adapter = MessageAdapter(self._errors.address)
 
     @property
@@ -238,12 +223,12 @@ class OpenAIModel:
         deadline = asyncio.get_running_loop().time() + self._server.max_answer_time
         opened = False
         try:
-            while isinstance(stream := await self._before(deadline, self._open(request)), Adapted):
+            while isinstance(stream := await self._body.before(deadline, self._open(request)), Adapted):
                 yield stream
             self._learn()
             opened = True
             try:
-                async with aclosing(self._events(stream.response, lines, deadline)) as events:
+                async with aclosing(self._body.events(stream.response, lines, deadline)) as events:
                     async for event in events:
                         for chunk in answer.add(event):
                             yield chunk
@@ -264,7 +249,7 @@ class OpenAIModel:
         for chunk in answer.rest():
             yield chunk
         whole = answer.answer(f"call_{request.key[:8]}", self._errors.address)
-        self._check_finish(whole, answer.native_finish)
+        self._body.check_finish(whole, answer.native_finish)
         yield whole
 
     async def _open(self, request: ModelRequest) -> "AsyncStream[object] | Adapted":
@@ -307,91 +292,3 @@ class OpenAIModel:
                 raise
             self._tried = (*self._tried, adaptation)
             return Adapted(adaptation, describe(adaptation))
-
-    def _check_finish(self, answer: Answer, native: str) -> None:
-        """Raise AttemptError if the server ended ``answer``, not the model; ``native`` is a provider's own reason."""
-        empty = not answer.text and not answer.tool_calls
-        if empty and _TROUBLE.search(native):
-            # OpenRouter calls some failures of providers a normal end.
-            raise self._errors.broken_off(native)
-        if _TROUBLE.search(answer.finish) or (empty and not _FINISH.search(answer.finish)):
-            raise self._errors.broken_off(answer.finish)
-
-    async def _before(self, deadline: float, step: Awaitable[T]) -> T:
-        """Return the result of ``step``. Raises AttemptError if it takes until ``deadline``."""
-        try:
-            async with asyncio.timeout_at(deadline) as limit:
-                return await step
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise self._errors.too_slow(self._server.max_answer_time) from error
-
-    async def _events(
-        self, response: "Response", lines: DataLines, deadline: float
-    ) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Yield the JSON objects of the stream, or the whole body if the server does not stream.
-
-        The body tells which, not its media type: servers name either as the other.
-        """
-        if content_type(response) == "text/html":
-            raise self._errors.web_page()
-        # The package's own iterator fails at events without data, and drops a last event without a blank line.
-        whole, body, limit = None, bytearray(), self._server.max_answer
-        opening = b""
-        async with aclosing(response.aiter_bytes()) as parts:
-            while (part := await self._before(deadline, anext(parts, None))) is not None:
-                if whole is None:
-                    part = part.lstrip(_BLANK)
-                    whole = part.startswith((b"{", b"[")) if part else None
-                    opening = part
-                if whole:
-                    body += part
-                else:
-                    for data in lines.add(part):
-                        yield self._parsed(data)
-                if lines.done:
-                    await _drain(parts)
-                    return
-                if max(len(body), lines.pending, lines.ignored) > limit:
-                    raise self._errors.too_long(limit)
-        if opening and not whole and not _STREAM.match(opening):
-            raise self._errors.garbage(opening[:1000].decode("utf-8", "replace"))
-        for data in _json_texts(bytes(body)) if whole else lines.add(b"\n"):
-            yield self._parsed(data)
-
-    def _parsed(self, data: bytes) -> Mapping[str, Any]:
-        """Return the JSON object in ``data``. Raises AttemptError for anything else, and for an error of the server."""
-        why = ""
-        try:
-            event = decode_json(data)
-        except NestingError as too_deep:
-            event, why = None, str(too_deep)
-        except ValueError:
-            event = None
-        event = error_object(event) if isinstance(event, list) else event
-        if not isinstance(event, dict):
-            raise self._errors.garbage(data[:1000].decode("utf-8", "replace"), why)
-        if error := self._errors.in_answer(event):
-            raise error
-        return event
-
-
-def _json_texts(body: bytes) -> list[bytes]:
-    """Return the JSON texts in a body: one, however it is laid out, or one a line."""
-    try:
-        decode_json(body)
-    except NestingError:
-        return [body]
-    except ValueError:
-        lines = [line.removeprefix(b"data:").strip() for line in body.splitlines()]
-        return [line for line in lines if line and line != b"[DONE]"]
-    return [body]
-
-
-async def _drain(parts: AsyncGenerator[bytes, None]) -> None:
-    """Read to the end of the response, for at most ``_DRAIN_TIME`` seconds, so that the connection can be reused."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_DRAIN_TIME):
-            async for _ in parts:
-                pass

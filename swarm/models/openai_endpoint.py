@@ -1,18 +1,12 @@
 """A model that also gives access to its server: the list of models, and the raw objects of the answers."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.models.openai_chat import OpenAIModel
 from swarmchat.swarm.models.server_facts import MAX_MODEL_NAME, MAX_MODELS, is_model_name
-from swarmchat.swarm.models.streaming import DataLines
-
-if TYPE_CHECKING:
-    from httpx2 import Response
-
 
 _LIST_TIME = 30.0
 """The most seconds of a list of models, which a server has at hand."""
@@ -29,8 +23,14 @@ class ListedModel:
 class OpenAIEndpoint(OpenAIModel):
     """An ``OpenAIModel`` that can list the server's models and pass on the raw objects of answers."""
 
-    on_object: Callable[[Mapping[str, Any]], None] | None = None
-    """See ``ObservableModel``."""
+    @property
+    def on_object(self) -> Callable[[Mapping[str, Any]], None] | None:
+        """See ``ObservableModel``."""
+        return self._body.on_object
+
+    @on_object.setter
+    def on_object(self, on_object: Callable[[Mapping[str, Any]], None] | None) -> None:
+        self._body.on_object = on_object
 
     async def list_models(self, on_wait: Callable[[str], object] = lambda reason: None) -> list[ListedModel]:
         """Return the models that ``GET BASE_URL/models`` lists, sorted by name; ``on_wait`` gets the reason of a wait.
@@ -47,15 +47,6 @@ class OpenAIEndpoint(OpenAIModel):
             _LIST_TIME,
             on_wait,
         )
-
-    async def _events(
-        self, response: "Response", lines: DataLines, deadline: float
-    ) -> AsyncGenerator[Mapping[str, Any], None]:
-        async with aclosing(super()._events(response, lines, deadline)) as events:
-            async for event in events:
-                if self.on_object is not None:
-                    self.on_object(event)
-                yield event
 
     def _listed(self, body: bytes) -> list[ListedModel]:
         """Return the models in the ``body`` of the list, sorted by name. Raises AttemptError."""

@@ -15,6 +15,7 @@ from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.context.groups import Group, turn_start
 from swarmchat.swarm.context.retained import Retained, summary_groups
 from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.requests import prepare
 from swarmchat.swarm.errors import CompactFailed, NothingToCompact
 from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.turn.asking import cleaned
@@ -48,7 +49,7 @@ async def compact(conversation: Conversation, focus: str) -> Compacted:
     """Have the model summarize what the active agent sees; see ``Session.compact``."""
     await conversation.primitives.refuse_banned()
     await conversation.flush()
-    old, recent = _split(await conversation.prepare(), conversation)
+    old, recent = _split(await prepare(conversation), conversation)
     answer = await _summarize(conversation, [line for group in old for line in _lines(group)], focus)
     budget, counter, agent = conversation.budget, conversation.counter, conversation.agent.name
     batch = conversation.batch()

@@ -8,6 +8,7 @@ from typing import Literal
 from swarmchat.swarm.context.groups import GroupBuilder
 from swarmchat.swarm.context.retained import Retained, Span
 from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.requests import prepare
 from swarmchat.swarm.errors import PinError
 from swarmchat.swarm.persistence.log import hidden_turns, read_records
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record
@@ -80,7 +81,7 @@ class _Log:
 async def _read(conversation: Conversation) -> _Log:
     await conversation.flush()
     # Loads the record that lists the pinned turns, if it is not in memory yet.
-    await conversation.prepare()
+    await prepare(conversation)
     records = [record async for record in read_records(conversation.backend, conversation.info)]
     hidden = hidden_turns(records)
     turns: dict[int, Span] = {}
@@ -95,7 +96,7 @@ async def _read(conversation: Conversation) -> _Log:
 
 
 async def _pins(conversation: Conversation, log: _Log, spans: tuple[Span, ...]) -> Pins:
-    context = await conversation.prepare()
+    context = await prepare(conversation)
     counter = conversation.counter
     tokens = 0
     for first, last in spans:

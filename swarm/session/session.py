@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
@@ -18,13 +17,14 @@ from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.conversation.program import Approver, Program
+from swarmchat.swarm.conversation.requests import prepare
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.tracing import Tracing
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
-from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
+from swarmchat.swarm.session.changes import change_settings, navigate, rename, reset
 from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make, make_model
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
@@ -261,7 +261,7 @@ class Session:
 
     async def context(self) -> RequestContext:
         """Return the context that the next request would send. Changes nothing. Raises OverBudget."""
-        return await self.conversation.prepare()
+        return await prepare(self.conversation)
 
     async def run_turn(self, message: "Asked", *, output: Any = None) -> AsyncGenerator["Event", None]:
         """Send ``message`` and yield the events of the turn, until the answer is complete and stored.
@@ -303,64 +303,27 @@ class Session:
     @_exclusive
     async def go_to(self, agent: Agent | str) -> Navigation:
         """Make ``agent`` the active one, as the user wishes; store it. Raises DefinitionError for an unknown agent."""
-        return await self._navigate(self.navigation.to(self.swarm.agent(name_of(agent)).name))
+        return await navigate(self.conversation, self.navigation.to(self.swarm.agent(name_of(agent)).name))
 
     @_exclusive
     async def go_back(self) -> Navigation:
         """Go back to the previous agent, if there is one; store it."""
-        return await self._navigate(self.navigation.back())
-
-    async def _navigate(self, navigation: Navigation) -> Navigation:
-        """Switch to the active agent of ``navigation``, and store that."""
-        conversation = self.conversation
-        await conversation.ready_to_act()
-        if navigation.active != self.navigation.active:
-            batch, source = conversation.batch(), self.agent.name
-            fields = {"from": source, "to": navigation.active, "stack": list(navigation.stack)}
-            batch.add("handoff", turn=self.last_turn, agent=source, **fields)
-            await conversation.commit_and_switch(batch, ChangeSet(), navigation)
-        return navigation
+        return await navigate(self.conversation, self.navigation.back())
 
     @_exclusive
     async def reset(self) -> None:
         """Stop sending the conversation so far, as a turn of its own. The log, states, memory and agent stay."""
-        await self.conversation.ready_to_act()
-        if not self.is_new:
-            batch = self.conversation.batch()
-            batch.add("reset", turn=self.turns + 1)
-            await self.conversation.commit(batch)
+        await reset(self.conversation)
 
     @_exclusive
     async def rename(self, name: str) -> None:
         """Give the session another name. The caller makes sure that it is free."""
-        await self.conversation.ready()
-        name, journal = clean_text(name), self.conversation.journal
-        if self.is_new:
-            journal.info = replace(journal.info, name=name)
-            return
-        batch = self.conversation.batch()
-        batch.add("rename", turn=self.turns, name=name)
-        await self.conversation.commit(batch)
+        await rename(self.conversation, clean_text(name))
 
     @_exclusive
     async def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` until the session is closed. Raises DefinitionError for unknown rescue steps."""
-        conversation = self.conversation
-        await conversation.ready()
-        old_settings, old_fields = conversation.settings, conversation.recorded_settings
-        conversation.change_settings(settings)
-        if settings.resume_with is not None:
-            conversation.journal.info = replace(conversation.journal.info, resume_with=settings.resume_with)
-        fields = conversation.recorded_settings
-        if self.is_new or fields == old_fields:
-            return
-        try:
-            batch = conversation.batch()
-            batch.add("set", turn=self.last_turn, **fields)
-            await conversation.commit(batch)
-        except BaseException:
-            conversation.change_settings(old_settings)
-            raise
+        await change_settings(self.conversation, settings)
 
     @_exclusive
     async def undo(self, turns: int = 1) -> UndoResult:

@@ -23,6 +23,7 @@ from swarmchat.swarm.conversation.events import (
     TextDelta,
     Warned,
 )
+from swarmchat.swarm.conversation.requests import make_request, prepare
 from swarmchat.swarm.errors import ContextTooLong, HookError, ModelRefused, OutputError, OverBudget, RequestDenied
 from swarmchat.swarm.models.base import (
     Adapted,
@@ -256,8 +257,8 @@ class _Turn:
         self._guards.requests += failed is None
         toolset = await conversation.toolset() if failed is None else failed.toolset
         try:
-            context = await conversation.prepare(
-                recorder.pending, toolset, tail=self._rescue.tail, shrink_to=window, output=self._output
+            context = await prepare(
+                conversation, recorder.pending, toolset, tail=self._rescue.tail, shrink_to=window, output=self._output
             )
         except OverBudget as error:
             # Nothing more can be dropped: the server's message is the better one.
@@ -270,7 +271,7 @@ class _Turn:
         if rotation := context.rotation:
             recorder.add_rotation(rotation)
             notices.append(Rotated(len(rotation.dropped), rotation.tokens_before, rotation.tokens_after))
-        request = conversation.request(context, self._rescue.parameters, self._output)
+        request = make_request(conversation, context, self._rescue.parameters, self._output)
         if (tools := unrecorded_tools(conversation, toolset, recorder.pending)) is not None:
             recorder.add("tools", tools=tools)
         recorder.add_request(request, context.tokens)

@@ -1,0 +1,60 @@
+"""Changes of a session that are no turns: another agent, name or settings, and a fresh start."""
+
+from dataclasses import replace
+
+from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.persistence.store import ChangeSet
+from swarmchat.swarm.primitives.navigation import Navigation
+
+
+async def navigate(conversation: Conversation, navigation: Navigation) -> Navigation:
+    """Switch to the active agent of ``navigation``, and store that."""
+    await conversation.ready_to_act()
+    if navigation.active != conversation.navigation.active:
+        batch, source = conversation.batch(), conversation.agent.name
+        fields = {"from": source, "to": navigation.active, "stack": list(navigation.stack)}
+        batch.add("handoff", turn=conversation.journal.last_turn, agent=source, **fields)
+        await conversation.commit_and_switch(batch, ChangeSet(), navigation)
+    return navigation
+
+
+async def reset(conversation: Conversation) -> None:
+    """Stop sending the conversation so far, as a turn of its own."""
+    await conversation.ready_to_act()
+    if not conversation.journal.is_new:
+        batch = conversation.batch()
+        batch.add("reset", turn=conversation.journal.turns + 1)
+        await conversation.commit(batch)
+
+
+async def rename(conversation: Conversation, name: str) -> None:
+    """Give the session another name."""
+    await conversation.ready()
+    journal = conversation.journal
+    if journal.is_new:
+        journal.info = replace(journal.info, name=name)
+        return
+    batch = conversation.batch()
+    batch.add("rename", turn=journal.turns, name=name)
+    await conversation.commit(batch)
+
+
+async def change_settings(conversation: Conversation, settings: SessionSettings) -> None:
+    """Use ``settings`` from now on, and record what a replay needs of them. Leaves all as it was if that fails."""
+    await conversation.ready()
+    journal = conversation.journal
+    old_settings, old_fields = conversation.settings, conversation.recorded_settings
+    conversation.change_settings(settings)
+    if settings.resume_with is not None:
+        journal.info = replace(journal.info, resume_with=settings.resume_with)
+    fields = conversation.recorded_settings
+    if journal.is_new or fields == old_fields:
+        return
+    try:
+        batch = conversation.batch()
+        batch.add("set", turn=journal.last_turn, **fields)
+        await conversation.commit(batch)
+    except BaseException:
+        conversation.change_settings(old_settings)
+        raise
