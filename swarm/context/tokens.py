@@ -15,6 +15,7 @@ from typing import Any
 
 from swarmchat.swarm.common.messages import calls_of
 from swarmchat.swarm.context.encodings import VocabularyError, encoding_name, load_encoding
+from swarmchat.swarm.context.image_tokens import ImageRule, image_rule
 
 Message = Mapping[str, Any]
 
@@ -36,21 +37,23 @@ TOOLS_SHARE_SYSTEM = -4
 
 LEGACY_RESULT = -2
 
-IMAGE_LOW = 85
-
-IMAGE = 765
-"""A picture of 1024 x 1024 in full detail (gpt-4o). Its data is never tokenised."""
-
 
 class TokenCounter:
     """Counts texts, messages and whole prompts in one encoding.
 
     ``approximate`` is true when the vocabulary could not be loaded: figures are then estimates from the number of
-    bytes, on the high side, and should be shown with a ``~``; ``problem`` says why.
+    bytes, on the high side, and should be shown with a ``~``; ``problem`` says why. ``images`` counts images.
     """
 
-    def __init__(self, encoding: str, length: Callable[[str], int], problem: str | None = None) -> None:
+    def __init__(
+        self,
+        encoding: str,
+        length: Callable[[str], int],
+        problem: str | None = None,
+        images: ImageRule | None = None,
+    ) -> None:
         self.encoding = encoding
+        self._images = images or ImageRule()
         self.problem = problem
         self._length = length
         self._fixed = lru_cache(maxsize=64)(self._count_fixed)
@@ -112,27 +115,24 @@ class TokenCounter:
         for part in content:
             if isinstance(part, Mapping) and isinstance(part.get("text"), str):
                 tokens += self._content(part["text"], escaped=escaped)
-            elif isinstance(part, Mapping) and "image_url" in part:
-                image = part["image_url"]
-                tokens += IMAGE_LOW if isinstance(image, Mapping) and image.get("detail") == "low" else IMAGE
             else:
-                tokens += IMAGE
+                tokens += self._images.tokens(part if isinstance(part, Mapping) else {})
         return tokens
 
 
 def counter_for(model: str) -> TokenCounter:
     """Return the counter for ``model``. The first call for an encoding takes some 0.3 s; never uses the network."""
-    return _counter(encoding_name(model))
+    return _counter(encoding_name(model), image_rule(model))
 
 
 @cache
-def _counter(name: str) -> TokenCounter:
+def _counter(name: str, images: ImageRule) -> TokenCounter:
     try:
         encoding = load_encoding(name)
     except VocabularyError as error:
-        return TokenCounter("estimate", _estimate, str(error))
+        return TokenCounter("estimate", _estimate, str(error), images)
     # encode_ordinary: encode() raises for a text that holds the name of a control token.
-    return TokenCounter(name, lambda text: len(encoding.encode_ordinary(text)))
+    return TokenCounter(name, lambda text: len(encoding.encode_ordinary(text)), images=images)
 
 
 _SIGNS = re.compile(r"[!-/:-@\[-`{-~]")

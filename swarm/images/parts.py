@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from swarmchat.swarm.common.messages import describe_part
+from swarmchat.swarm.common.messages import describe_part, has_parts_encoded
 from swarmchat.swarm.persistence.blobs import digest_of
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, parse_record
 
@@ -21,7 +21,6 @@ _FACTS = "image"
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,([A-Za-z0-9+/]+={0,2})")
 _BLOB = re.compile(r"blob:([\w.+-]+/[\w.+-]+);sha256,([0-9a-f]{64})")
 _BLOB_IN_JSON = re.compile(rb'"blob:[\w.+-]+/[\w.+-]+;sha256,([0-9a-f]{64})"')
-
 Get = Callable[[str], bytes | None]
 """Returns the blob with a digest."""
 
@@ -47,7 +46,7 @@ def to_blobs(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, b
         kind = _url(part).removeprefix("data:").partition(";")[0]
         return _with_url(part, f"blob:{kind};sha256,{digest_of(data)}")
 
-    return _mapped(message, stored) if has_parts(message) else message, blobs
+    return _mapped(message, stored), blobs
 
 
 def to_send(message: Mapping[str, Any], get: Get) -> Mapping[str, Any]:
@@ -62,22 +61,23 @@ def to_send(message: Mapping[str, Any], get: Get) -> Mapping[str, Any]:
             part = _with_url(part, _data_url(reference[1], content))
         return {name: value for name, value in part.items() if name != _FACTS}
 
-    return _mapped(message, sent) if has_parts(message) else message
-
-
-def has_parts(message: Mapping[str, Any]) -> bool:
-    """Whether the content of ``message`` is a list of parts."""
-    return isinstance(message.get("content"), list)
+    return _mapped(message, sent)
 
 
 def digests_in(encoded: bytes) -> list[str]:
-    """Return the digests of the blobs that a message, as JSON, or a line of a log names."""
-    return [match[1].decode() for match in _BLOB_IN_JSON.finditer(encoded)] if b'"blob:' in encoded else []
+    """Return the digests of the blobs that a message, as JSON, names."""
+    found = _BLOB_IN_JSON.finditer(encoded) if has_parts_encoded(encoded) else ()
+    return [match[1].decode() for match in found]
+
+
+def digests_in_line(line: bytes) -> list[str]:
+    """Return the digests of the blobs that a line of a log names."""
+    return [match[1].decode() for match in _BLOB_IN_JSON.finditer(line)] if b'"blob:' in line else []
 
 
 def line_to_blobs(line: bytes) -> tuple[bytes, dict[str, bytes]]:
     """Return a line of a log with references in place of data, and the blobs."""
-    if b';base64,' not in line:
+    if b";base64," not in line:
         return line, {}
     blobs: dict[str, bytes] = {}
     for url, part in _urls_in(line):
@@ -104,7 +104,7 @@ def _urls_in(line: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if record.type == "ask_model" and isinstance(asked := record.data.get("messages"), list):
         messages = [message for message in asked if isinstance(message, dict)]
     for message in messages:
-        for part in message["content"] if has_parts(message) else ():
+        for part in _parts(message):
             if url := _url(part):
                 yield url, part
 
@@ -126,8 +126,13 @@ def _with_url(part: Mapping[str, Any], url: str) -> dict[str, Any]:
     return {**part, kind: {**part[kind], _PLACES[kind]: url}}
 
 
-def _mapped(
-    message: Mapping[str, Any], change: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-) -> Mapping[str, Any]:
-    parts = [change(part) if isinstance(part, Mapping) else part for part in message["content"]]
-    return {**message, "content": parts}
+def _parts(message: Mapping[str, Any]) -> list[Any]:
+    content = message.get("content")
+    return content if isinstance(content, list) else []
+
+
+def _mapped(message: Mapping[str, Any], change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return ``message`` with its parts changed; itself if its content is no list."""
+    if not isinstance(message.get("content"), list):
+        return message
+    return {**message, "content": [change(part) if isinstance(part, Mapping) else part for part in _parts(message)]}

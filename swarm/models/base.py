@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.messages import has_parts_encoded, images_in
 from swarmchat.swarm.models.server_facts import ServerFacts
 
 
@@ -74,6 +75,8 @@ class ModelRequest:
     """What providers attached to answers, by the index of the message: see ``Answer.echo``. Not part of the key."""
     previous: MessageDigest = field(default_factory=MessageDigest, repr=False, compare=False)
     """The ``conversation`` of an earlier request, so that only new messages are hashed. Does not change the result."""
+    blobs: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    """The data of images that the messages name, by its sha256: see ``filled``. Named in the key, not part of it."""
 
     @cached_property
     def key(self) -> str:
@@ -96,15 +99,32 @@ class ModelRequest:
             "parameters": _digest(json.dumps(self.parameters, sort_keys=True, default=str).encode()),
         }
 
+    @cached_property
+    def images(self) -> int:
+        """The number of images in the messages."""
+        return sum(map(images_in, self.messages))
+
     def body(self, extra: Mapping[str, Any] | None = None) -> bytes:
         """Return the JSON body for ``POST /chat/completions``, with the fields of ``extra`` added."""
         fields: dict[str, Any] = {"tools": self.tools} if self.tools else {}
         fields |= {name: self.parameters[name] for name in sorted(self.parameters)}
-        return join_body(self.model, self.messages, {**fields, **(extra or {})})
+        messages = [
+            encode_json(self.filled(json.loads(each))) if has_parts_encoded(each) else each for each in self.messages
+        ]
+        return join_body(self.model, messages, {**fields, **(extra or {})})
 
     def decoded_messages(self) -> list[dict[str, Any]]:
-        """Return the messages as Python objects."""
-        return [json.loads(message) for message in self.messages]
+        """Return the messages as Python objects, with the data of images."""
+        return [dict(self.filled(json.loads(message))) for message in self.messages]
+
+    def filled(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return one of the messages with the data of its images, as the chat API takes them."""
+        if not isinstance(message.get("content"), list):
+            return message
+        # Loaded with the first image.
+        from swarmchat.swarm.images.parts import to_send
+
+        return to_send(message, self.blobs.get)
 
 
 @dataclass(frozen=True, slots=True)

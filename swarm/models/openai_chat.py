@@ -276,7 +276,9 @@ class OpenAIModel:
                 empty_parameters="empty-parameters" in adaptations,
                 short_descriptions="short-descriptions" in adaptations,
             )
-        messages = self._adapter.adapt(plain, echoes, tools="tools" in fields, form=message_form(adaptations))
+        messages = self._adapter.adapt(
+            plain, echoes, tools="tools" in fields, form=message_form(adaptations), fill=request.filled
+        )
         try:
             return await client.post(
                 self._server.version_path + "/chat/completions",

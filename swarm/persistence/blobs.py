@@ -5,6 +5,7 @@ log names a blob that was never stored. A list holds the digests: the blobs can 
 """
 
 import hashlib
+from collections.abc import Iterable
 
 from swarmchat.backends import Append, Backend, Put, Write
 from swarmchat.swarm.persistence import keys
@@ -49,8 +50,12 @@ class Blobs:
 
     async def keys(self) -> list[str]:
         """Return all keys of the blobs: to delete them, or to renew their lifetime. Empty if there are none."""
-        digests = await self.digests()
-        return [self._list, *map(self._key, digests)] if digests else []
+        return self.keys_of(await self.digests())
+
+    def keys_of(self, digests: Iterable[str]) -> list[str]:
+        """Return the keys of the blobs with ``digests`` and of the list that names them."""
+        found = [self._key(digest) for digest in digests]
+        return [self._list, *found] if found else []
 
     def _key(self, digest: str) -> str:
         return keys.session_blob(self._client, self._session, digest)

@@ -224,7 +224,7 @@ class _Turn:
                 return refuse_by_hook(self.recorder, entered, text)
             if text != entered:
                 self.recorder.entered = entered
-                question = replace(question, message={"role": "user", "content": text})
+                question = question.with_text(text)
             refused = await refuse_input(conversation, self.recorder, question.checked_text)
         except BaseException:
             # Not as the user's message: a text that no policy has accepted is never sent.
@@ -291,7 +291,7 @@ class _Turn:
         sent = await run_hooks(conversation, "before_request", value=request)
         if isinstance(sent, Denied):
             raise RequestDenied(f"a hook refused the request: {sent.reason or 'without a reason'}")
-        conversation.last_request = sent
+        conversation.last_request = sent = await conversation.blobs.filled(sent)
         return sent
 
     async def run_after_hooks(self, error: Exception | None) -> str:
