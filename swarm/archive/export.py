@@ -9,6 +9,7 @@ from typing import Any
 from swarmchat.swarm.archive.dialogue import DialogueEntry, dialogue
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.groups import GroupBuilder, Part
+from swarmchat.swarm.images.parts import to_send
 from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -31,11 +32,15 @@ def as_messages(records: Iterable[Record]) -> list[Mapping[str, Any]]:
 
 
 def _with_name(part: Part) -> Mapping[str, Any]:
-    """Return the message; the result of a tool with the tool's name, if it was recorded with one."""
-    if part.record is None or part.message["role"] != "tool":
-        return part.message
+    """Return the message as the API takes it; the result of a tool with the tool's name, if it was recorded with one.
+
+    Of an image whose data is not in its record, a text tells.
+    """
+    message = to_send(part.message, lambda digest: None)
+    if part.record is None or message["role"] != "tool":
+        return message
     name = part.record.message.get("name")
-    return {**part.message, "name": name} if isinstance(name, str) and name else part.message
+    return {**message, "name": name} if isinstance(name, str) and name else message
 
 
 def as_openai(records: Iterable[Record]) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.images.parts import is_reference
 from swarmchat.swarm.persistence.records import Record
 
 MARK = "[redacted]"
@@ -115,6 +116,11 @@ class Redaction:
         if name == "arguments" and isinstance(value, str):
             return self._json(value) or self._plain(value)
         if name == "id" and kind != "session":
+            return value
+        if name == "image" and isinstance(value, dict):
+            # Facts about an image: its name is not that of a tool.
+            return {inner: self.text(each) if inner == "name" else each for inner, each in value.items()}
+        if name == "url" and is_reference(value):
             return value
         if name == "value":
             return self._value(value, numbers=True)

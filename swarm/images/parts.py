@@ -25,6 +25,11 @@ Get = Callable[[str], bytes | None]
 """Returns the blob with a digest."""
 
 
+def is_reference(url: object) -> bool:
+    """Whether ``url`` names a blob."""
+    return isinstance(url, str) and _BLOB.fullmatch(url) is not None
+
+
 def data_of(part: object) -> bytes | None:
     """Return the data in a content part; ``None`` if it holds none, or none that can be decoded."""
     match = _DATA.fullmatch(_url(part))
