@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.app.signals import run_until_signal
+from swarmchat.cli.attachments.message import text_in
 from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.chat.script import Script, Step
 from swarmchat.cli.errors import CliError, RescueExhausted, UsageError
@@ -14,6 +15,7 @@ from swarmchat.cli.slash.builtin import LeaveChat, run_command
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.conversation.events import TurnEnded
 from swarmchat.swarm.errors import OutputError, SwarmError
+from swarmchat.swarm.turn.question import Asked
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.output import OutputType
@@ -110,7 +112,7 @@ class _ScriptRun:
 
     async def _run_step(self, step: Step) -> None:
         if not step.command:
-            await self._run_turn(step.text, step.line)
+            await self._run_turn(step.message, step.line)
             return
         outcome = await run_command(self._chat, step.text)
         await self._follow()
@@ -124,14 +126,14 @@ class _ScriptRun:
         if outcome.send is not None:
             await self._run_turn(outcome.send, step.line)
 
-    async def _run_turn(self, text: str, line: int | None) -> None:
+    async def _run_turn(self, message: Asked, line: int | None) -> None:
         session, output = self._chat.session, self._output
         turns_before, stored = session.turns, -1
         recovered = True
         failure: BaseException | None = None
-        output.begin_turn(text, line)
+        output.begin_turn(text_in(message), line)
         try:
-            async for event in session.run_turn(text, output=self._kind):
+            async for event in session.run_turn(message, output=self._kind):
                 output.show(event)
                 if (count := session.conversation.journal.log.next_seq) != stored:
                     stored = count

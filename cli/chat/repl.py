@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
-from swarmchat.cli.attachments.message import with_files
+from swarmchat.cli.attachments.message import text_in, with_files
 from swarmchat.cli.attachments.paths import mentioned
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
@@ -20,6 +20,7 @@ from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.turn.question import Asked
 
 _T = TypeVar("_T")
 
@@ -120,7 +121,7 @@ class Repl:
         try:
             if is_command(text):
                 message = await self._stoppable(self._run_command(text), lambda: "stopped") or ""
-                draft = _as_typed(message)
+                draft = _as_typed(text_in(message))
             else:
                 message = await self._with_files(entered)
                 self._revising = False
@@ -129,19 +130,19 @@ class Repl:
             if not is_command(text):
                 self._prefill = draft
             return
-        if message.strip():
+        if not isinstance(message, str) or message.strip():
             await self._send(message, draft)
 
-    async def _with_files(self, entered: Entered) -> str:
-        """Return a message with the files that it mentions. Raises UsageError."""
+    async def _with_files(self, entered: Entered) -> Asked:
+        """Return a message with the files that it mentions. Raises UsageError and ImageError."""
         message = entered.text.removeprefix("/") if entered.text.startswith("//") else entered.text
         # Only what was typed attaches files: what was pasted may be anybody's.
         if "@" not in entered.folded or not (paths := mentioned(entered.folded)):
             return message
-        message, remark = await asyncio.to_thread(with_files, message, paths, self._chat.settings.max_input)
+        attached, remark = await asyncio.to_thread(with_files, message, paths, self._chat.settings.max_input)
         if remark:
             self._renderer.remark(remark)
-        return message
+        return attached
 
     async def _end_revision(self) -> None:
         """Bring back the turn that ``/edit`` has undone, if the user gives up changing it."""
@@ -155,7 +156,7 @@ class Repl:
         else:
             self._renderer.remark(f"not edited: turn {', '.join(map(str, redone.turns))} is back")
 
-    async def _send(self, message: str, draft: str) -> None:
+    async def _send(self, message: Asked, draft: str) -> None:
         """Run a turn; if ``message`` could not be stored, put ``draft``, as it was typed, back at the prompt."""
         session, turns, problem = self._chat.session, self._chat.session.turns, ""
         work = self._renderer.follow(session.run_turn(message), session.agent.name)
@@ -182,7 +183,7 @@ class Repl:
         self._renderer.error(str(error))
         self._pause_queue()
 
-    async def _run_command(self, text: str) -> str | None:
+    async def _run_command(self, text: str) -> Asked | None:
         """Carry out a command; return the message to send after it, if any."""
         # The commands are not loaded before the first prompt.
         from swarmchat.cli.slash.builtin import run_command
