@@ -71,6 +71,13 @@ def texts_of(message: Mapping[str, Any]) -> Iterator[str]:
                 yield part["text"]
 
 
+def others_of(message: Mapping[str, Any]) -> list[Any]:
+    """Return the content parts of a message that are no texts: images, files, sounds."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return [part for part in parts if isinstance(part, Mapping) and not isinstance(part.get("text"), str)]
+
+
 def has_parts_encoded(encoded: bytes) -> bool:
     """Whether the content of a message, as JSON, is a list of parts. Texts, which are most, cost next to nothing."""
     return not encoded.startswith(_TEXTS) and b'"content":[' in encoded

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from swarmchat.swarm.common.messages import describe_part, has_parts_encoded
+from swarmchat.swarm.images.header import is_image
 from swarmchat.swarm.persistence.blobs import digest_of
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, parse_record
 
@@ -55,14 +56,17 @@ def to_blobs(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, b
 
 
 def to_send(message: Mapping[str, Any], get: Get) -> Mapping[str, Any]:
-    """Return ``message`` as the chat API takes it; a text replaces data that is missing."""
+    """Return ``message`` as the chat API takes it; a text replaces data that is missing or damaged."""
 
     def sent(part: Mapping[str, Any]) -> Mapping[str, Any]:
         reference = _BLOB.fullmatch(_url(part))
-        if reference is not None:
-            content = get(reference[2])
-            if content is None:
-                return {"type": "text", "text": f"{describe_part(part)} It is no longer stored."}
+        content = data_of(part) if reference is None else get(reference[2])
+        if content is None and reference is not None:
+            return {"type": "text", "text": f"{describe_part(part)} It is no longer stored."}
+        if content is not None and part["type"] == "image_url" and not is_image(content):
+            # A log of another program may hold anything, and one bad image would have each request refused.
+            return {"type": "text", "text": f"{describe_part(part)} It is damaged."}
+        if content is not None and reference is not None:
             part = _with_url(part, _data_url(reference[1], content))
         return {name: value for name, value in part.items() if name != _FACTS}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from swarmchat.swarm.common.encoding import NestingError
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.mcp.server import McpServer
-from swarmchat.swarm.mcp.texts import is_tool_name, result_text, safe_schema, visible
+from swarmchat.swarm.mcp.texts import is_tool_name, result_images, result_text, safe_schema, visible
 from swarmchat.swarm.tools.context import Context, ToolFailure, ToolTimeoutError
 from swarmchat.swarm.tools.external_tool import ExternalTool
 from swarmchat.swarm.version import VERSION
@@ -120,9 +120,12 @@ class Connection:
                     f"the MCP server {self.server.name} ended during the call, which may have taken effect"
                 ) from error
             raise ToolFailure(f"{name}: {visible(error.message)}") from error
-        text = visible(result_text(result), limit=10**9)
+        images = [] if result.is_error else list(result_images(result, name))
+        text = visible(result_text(result, without=[block for block, _ in images]), limit=10**9)
         if result.is_error:
             raise ToolFailure(text or "it failed and gave no reason")
+        for _, image in images:
+            ctx.show(image)
         return text
 
     def forget_tools(self) -> None:

@@ -104,12 +104,16 @@ class ModelRequest:
         """The number of images in the messages."""
         return sum(map(images_in, self.messages))
 
-    def body(self, extra: Mapping[str, Any] | None = None) -> bytes:
-        """Return the JSON body for ``POST /chat/completions``, with the fields of ``extra`` added."""
+    def body(self, extra: Mapping[str, Any] | None = None, *, data: bool = True) -> bytes:
+        """Return the JSON body for ``POST /chat/completions``, with the fields of ``extra`` added.
+
+        Without ``data``, images are named as in the log.
+        """
         fields: dict[str, Any] = {"tools": self.tools} if self.tools else {}
         fields |= {name: self.parameters[name] for name in sorted(self.parameters)}
         messages = [
-            encode_json(self.filled(json.loads(each))) if has_parts_encoded(each) else each for each in self.messages
+            encode_json(self.filled(json.loads(each))) if data and has_parts_encoded(each) else each
+            for each in self.messages
         ]
         return join_body(self.model, messages, {**fields, **(extra or {})})
 

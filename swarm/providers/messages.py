@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.messages import calls_of, describe_part, text_of, texts_of
+from swarmchat.swarm.common.messages import calls_of, describe_part, others_of, text_of, texts_of
 
 CONTINUE = "Please continue."
 """The user message where a server demands one: after an assistant message, before the next one."""
@@ -214,9 +214,7 @@ class MessageAdapter:
         """Add a tool's result; as text of the user if no tools are offered."""
         call_id = message["tool_call_id"]
         sent_id, name, before = state.calls.get(call_id, (portable_id(call_id), "tool", b""))
-        parts = message["content"] if isinstance(message["content"], list) else []
-        shown = tuple(part for part in parts if not isinstance(part, str) and part.get("type") != "text")
-        if shown:
+        if shown := tuple(others_of(message)):
             message["content"] = "\n\n".join(texts_of(message))
         text = text_of(message)
         if not self._tools:

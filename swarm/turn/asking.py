@@ -33,12 +33,12 @@ class ToolAsking:
 
     async def ask_model(self, prompt: Any, output: Any, model: Model | str | None) -> Any:
         """Ask a model; see ``Context.ask``."""
-        question, kind = read_question(prompt), wanted_type(output)
-        chosen = self._conversation.model_named(model) if isinstance(model, str | None) else model
-        parameters = dict(self._conversation.settings.parameters)
+        conversation, question, kind = self._conversation, read_question(prompt), wanted_type(output)
+        chosen = conversation.model_named(model) if isinstance(model, str | None) else model
+        parameters = dict(conversation.settings.parameters)
         if kind is not None:
             parameters["response_format"] = kind.response_format
-        messages = [dict(message) for message in (*question.earlier, question.message)]
+        messages = [dict(conversation.blobs.take(message)) for message in (*question.earlier, question.message)]
         for _ in range(_ATTEMPTS):
             answer = await self._request(chosen, messages, parameters)
             if kind is None and (text := cleaned(answer.text)):
@@ -65,6 +65,7 @@ class ToolAsking:
                 available=room,
             )
         request = ModelRequest(model.name, tuple(map(encode_json, messages)), (), parameters)
+        request = await conversation.blobs.filled(request)
         started = conversation.journal.now()
         answers: list[Answer] = []
         async with self._untimed():

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import clean_text
-from swarmchat.swarm.common.messages import texts_of
+from swarmchat.swarm.common.messages import others_of, texts_of
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.images.files import with_facts
 from swarmchat.swarm.importers.record_builder import message_problem
@@ -39,8 +39,7 @@ class Question:
 
     def with_text(self, text: str) -> "Question":
         """Return the question with ``text`` in place of all texts of its message. Pictures stay."""
-        content = self.message["content"]
-        others = [part for part in content if part.get("type") != "text"] if isinstance(content, list) else []
+        others = others_of(self.message)
         parts = [{"type": "text", "text": text}, *others] if others else text
         return replace(self, message={"role": "user", "content": parts})
 

@@ -130,7 +130,9 @@ class TurnRecorder:
             call = outcome.call
             for kind, asked in outcome.asked:
                 self.add(kind, call=call.id, **asked)
-            message = {"role": "tool", "tool_call_id": call.id, "content": outcome.result}
+            message = self._conversation.blobs.take(
+                {"role": "tool", "tool_call_id": call.id, "content": outcome.content}
+            )
             tokens = self._conversation.count(message, parallel=len(outcomes) > 1)
             data = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
             self.add("tool", message=message, tokens=tokens, **data)

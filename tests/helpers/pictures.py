@@ -1,5 +1,6 @@
 """Images of all kinds, made when they are needed."""
 
+import base64
 import random
 from io import BytesIO
 
@@ -15,3 +16,8 @@ def picture(kind: str = "PNG", width: int = 40, height: int = 30, *, frames: int
     more = {"save_all": True, "append_images": images[1:]} if frames > 1 else {}
     images[0].save(output, kind, **more)
     return output.getvalue()
+
+
+def picture_url(data: bytes, kind: str = "png") -> str:
+    """Return an image as a data URL."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

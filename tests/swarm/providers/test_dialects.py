@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import pytest
 from dialects import STAND_INS, StandIn
 from model_server import ModelServer, Reply, chunk, failure, model_server, server_fixture, stream, text, tool_calls
+from pictures import picture, picture_url
 from pydantic import Field
 from swarmchat.backends.memory import MemoryBackend
 from swarmchat.swarm import (
@@ -72,7 +73,7 @@ SWARM = Swarm(
 PICTURES = [
     {"role": "user", "content": [{"type": "text", "text": "Hello."}, {"type": "text", "text": "What is this?"}]},
     {"role": "assistant", "content": [{"type": "text", "text": "I see nothing."}]},
-    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": picture_url(picture())}}]},
     {"role": "assistant", "content": "A cat."},
 ]
 

@@ -1,15 +1,15 @@
 """Images in a conversation: small logs, whole exports, the same replay, and a model that has no eyes."""
 
 import asyncio
-import base64
 import json
 from dataclasses import replace
 
 import pytest
+from chat_rules import check_messages
 from chats import ticking_clock
-from model_server import failure, model_server, text
-from pictures import picture
-from recorded import Recorder, again
+from model_server import failure, model_server, text, tool_calls
+from pictures import picture, picture_url
+from recorded import Recorder, again, calls
 from swarmchat.backends import Append, Delete, open_backend
 from swarmchat.swarm import (
     Agent,
@@ -20,8 +20,10 @@ from swarmchat.swarm import (
     ScriptedModel,
     Session,
     Swarm,
+    ToolFinished,
     Warned,
     image_file,
+    tool,
 )
 from swarmchat.swarm.archive.export import as_messages
 from swarmchat.swarm.archive.redaction import Redaction
@@ -34,6 +36,7 @@ from swarmchat.swarm.importers.detect import open_transcript
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.log import read_lines, read_records
+from swarmchat.swarm.persistence.records import parse_record
 from swarmchat.swarm.persistence.session_index import find_session
 from swarmchat.swarm.session.compaction import compact
 
@@ -46,10 +49,6 @@ def cat(tmp_path):
     path = tmp_path / "cat.png"
     path.write_bytes(picture(width=300, height=200, noise=True))
     return path
-
-
-def url_of(data, kind="png"):
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 async def two_turns(url, cat):
@@ -74,7 +73,7 @@ def test_a_session_with_images_on_every_store(backend_url, cat, tmp_path):
         assert len(log) < 4000 < len(data)
         async with await recorder.open(ScriptedModel(["Yes."])) as session:
             info = session.info
-            await session.ask([image_file(cat), {"type": "image_url", "image_url": {"url": url_of(data)}}])
+            await session.ask([image_file(cat), {"type": "image_url", "image_url": {"url": picture_url(data)}}])
             model = session.model
             sent = [
                 message["content"] for message in model.requests[-1].decoded_messages() if message["role"] == "user"
@@ -89,7 +88,7 @@ def test_a_session_with_images_on_every_store(backend_url, cat, tmp_path):
         whole = await lines_in(backend, info)
         path = tmp_path / "export.jsonl"
         path.write_bytes(b"\n".join(whole) + b"\n")
-        assert url_of(data).encode() in path.read_bytes()
+        assert picture_url(data).encode() in path.read_bytes()
         target = open_backend("memory:")
         with open_transcript(path, "ann") as transcript:
             stored = await SessionWriter(target, "ann").store(transcript.sessions[0])
@@ -110,7 +109,7 @@ def test_a_session_with_images_on_every_store(backend_url, cat, tmp_path):
 
 
 def part(data):
-    return {"type": "image_url", "image_url": {"url": url_of(data)}}
+    return {"type": "image_url", "image_url": {"url": picture_url(data)}}
 
 
 def timeless(record):
@@ -157,7 +156,10 @@ def test_a_strict_server_gets_images_and_one_without_eyes_is_told(cat, tmp_path)
             async with Session.open("memory:", model, AGENT, name="s") as session:
                 await session.ask([{"type": "text", "text": "What is this?"}, image_file(cat, detail="low")])
                 image = server.chats[0]["messages"][1]["content"][1]
-                assert image == {"type": "image_url", "image_url": {"url": url_of(cat.read_bytes()), "detail": "low"}}
+                assert image == {
+                    "type": "image_url",
+                    "image_url": {"url": picture_url(cat.read_bytes()), "detail": "low"},
+                }
                 changes = [event.text async for event in session.run_turn("Sure?") if isinstance(event, Warned)]
                 assert len(changes) == 1
                 assert "takes only text" in changes[0]
@@ -165,6 +167,62 @@ def test_a_strict_server_gets_images_and_one_without_eyes_is_told(cat, tmp_path)
                 await session.ask("Really?")
                 assert len(server.chats) == 4
             await model.close()
+
+    asyncio.run(scenario())
+
+
+@tool
+async def plot(ctx: Context, path: str) -> str:
+    """Draw a plot."""
+    ctx.show(image_file(path))
+    return "drawn"
+
+
+def test_a_tool_shows_an_image_to_a_strict_server(cat, tmp_path):
+    artist = Swarm("art", [Agent("a", "Help.", tools=[plot])])
+    arguments = json.dumps({"path": str(cat)})
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "plot", "arguments": arguments}}
+
+    async def scenario():
+        recorder = Recorder(open_backend("memory:"), artist)
+        with model_server() as server:
+            server.reply(tool_calls([call]), text("A plot."), text("Yes."))
+            model = OpenAIModel("m", base_url=server.base_url)
+            async with await recorder.open(model) as session:
+                events = [event async for event in session.run_turn("draw")]
+                finished = next(event for event in events if isinstance(event, ToolFinished))
+                assert finished.result == "drawn\n[image: cat.png, 300 × 200 PNG, 180 KB]"
+                await session.ask("Sure?")
+            await model.close()
+        first, second = (each["messages"][1:] for each in server.chats[1:])
+        assert [message["role"] for message in first] == ["user", "assistant", "tool", "assistant", "user"]
+        assert (first[2]["content"], first[4]["content"]) == ("drawn", [part(cat.read_bytes())])
+        assert second[:5] == first
+        assert len(await recorder.log()) < 6000
+        info = await find_session(recorder.backend, "ann", "s")
+        lines = await lines_in(recorder.backend, info)
+        assert check_messages(as_messages(map(parse_record, lines))) is None
+        replayed = await again(b"\n".join(lines) + b"\n", tmp_path / "s.jsonl", artist)
+        # What a server attached to its answers is not repeated.
+        assert {each.field for each in replayed.differences} <= {"echo"}
+
+    asyncio.run(scenario())
+
+
+def test_what_a_tool_asks_a_model_about_an_image_is_not_in_the_log(cat):
+    @tool
+    async def look(ctx: Context) -> str:
+        """Look."""
+        return await ctx.ask([{"type": "text", "text": "What?"}, image_file(cat)])
+
+    async def scenario():
+        recorder = Recorder(open_backend("memory:"), Swarm("art", [Agent("a", "Help.", tools=[look])]))
+        async with await recorder.open(ScriptedModel([calls(("look", "{}")), "A cat.", "Fine."])) as session:
+            await session.ask("look")
+            asked = session.model.requests[1].decoded_messages()[0]["content"]
+            assert asked[1] == part(cat.read_bytes())
+        assert len(await recorder.log()) < 6000
+        assert len(await Blobs(recorder.backend, "ann", "s").digests()) == 1
 
     asyncio.run(scenario())
 
