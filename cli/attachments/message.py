@@ -3,22 +3,22 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.cli.attachments.paths import mention, mentioned
 from swarmchat.cli.attachments.reading import check_size, decode_attached, read_file
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.common.messages import describe_part, texts_of
-from swarmchat.swarm.images.files import image_part
-from swarmchat.swarm.images.header import is_image
-from swarmchat.swarm.turn.question import Asked
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.turn.question import Asked
 
 _TICKS = re.compile("`{3,}")
 
 
 def with_files(
     text: str, paths: Iterable[Path], limit: int, images: Sequence[Mapping[str, Any]] = ()
-) -> tuple[Asked, str]:
+) -> "tuple[Asked, str]":
     """Return ``text`` with the content of the files, and a line that says which ones; empty if none was added.
 
     Images follow the text and those in ``images`` as content parts; a path that the text does not mention is added to
@@ -26,6 +26,10 @@ def with_files(
     texts. Raises UsageError for a file that cannot be read, or that is neither text nor an image, and ImageError for an
     image that cannot be sent.
     """
+    # Loaded with the first file.
+    from swarmchat.swarm.images.files import image_part
+    from swarmchat.swarm.images.header import is_image
+
     parts = [text.strip()] if text.strip() else []
     images = [*images]
     unnamed: list[str] = []
@@ -51,14 +55,14 @@ def with_files(
     return with_images(message, images), one_line(remark, len(remark))
 
 
-def with_images(text: str, images: Sequence[Mapping[str, Any]]) -> Asked:
+def with_images(text: str, images: Sequence[Mapping[str, Any]]) -> "Asked":
     """Return ``text`` with ``images``, which are content parts: itself if there are none."""
     if not images:
         return text
     return [*([{"type": "text", "text": text}] if text else []), *images]
 
 
-def text_in(message: Asked) -> str:
+def text_in(message: "Asked") -> str:
     """Return the text of a message, as its user typed it."""
     return message if isinstance(message, str) else "\n".join(texts_of({"content": message}))
 

@@ -6,8 +6,6 @@ from typing import BinaryIO
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.swarm.common.encoding import decode_text
-from swarmchat.swarm.images.files import MAX_FILE
-from swarmchat.swarm.images.header import ACCEPTED, is_image, kind_of
 
 STDIN = "standard input"
 """The name of standard input in errors and in messages."""
@@ -67,6 +65,8 @@ def decode_attached(data: bytes, name: str) -> str:
     try:
         return decode(data, name)
     except UsageError as error:
+        from swarmchat.swarm.images.header import ACCEPTED, kind_of
+
         problem = f"{name} is {kind}" if (kind := kind_of(data)) else str(error).partition(": convert")[0]
         raise UsageError(
             f"{problem}, and only text and images ({ACCEPTED}) can be attached: convert it, or leave it out"
@@ -83,6 +83,10 @@ def check_size(size: int, name: str, limit: int) -> None:
 
 def _read_bounded(file: BinaryIO, name: str, limit: int) -> bytes:
     """Return what is left of ``file``. Raises UsageError if it is more than ``limit`` bytes, and no image."""
+    # Loaded with the first file.
+    from swarmchat.swarm.images.files import MAX_FILE
+    from swarmchat.swarm.images.header import is_image
+
     data = file.read(min(_BEGINNING, limit + 1))
     if is_image(data):
         # A larger one is refused with the others that cannot be sent.

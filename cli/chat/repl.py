@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
@@ -20,7 +20,9 @@ from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session.session import Session
-from swarmchat.swarm.turn.question import Asked
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.turn.question import Asked
 
 _T = TypeVar("_T")
 
@@ -133,7 +135,7 @@ class Repl:
         if not isinstance(message, str) or message.strip():
             await self._send(message, draft)
 
-    async def _with_files(self, entered: Entered) -> Asked:
+    async def _with_files(self, entered: Entered) -> "Asked":
         """Return a message with the files that it mentions. Raises UsageError and ImageError."""
         message = entered.text.removeprefix("/") if entered.text.startswith("//") else entered.text
         # Only what was typed attaches files: what was pasted may be anybody's.
@@ -156,7 +158,7 @@ class Repl:
         else:
             self._renderer.remark(f"not edited: turn {', '.join(map(str, redone.turns))} is back")
 
-    async def _send(self, message: Asked, draft: str) -> None:
+    async def _send(self, message: "Asked", draft: str) -> None:
         """Run a turn; if ``message`` could not be stored, put ``draft``, as it was typed, back at the prompt."""
         session, turns, problem = self._chat.session, self._chat.session.turns, ""
         work = self._renderer.follow(session.run_turn(message), session.agent.name)
@@ -183,7 +185,7 @@ class Repl:
         self._renderer.error(str(error))
         self._pause_queue()
 
-    async def _run_command(self, text: str) -> Asked | None:
+    async def _run_command(self, text: str) -> "Asked | None":
         """Carry out a command; return the message to send after it, if any."""
         # The commands are not loaded before the first prompt.
         from swarmchat.cli.slash.builtin import run_command

@@ -3,11 +3,14 @@
 import difflib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.turn.question import Asked
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.turn.question import Asked
 
 
 class LeaveChat(Exception):
@@ -24,7 +27,7 @@ class CommandResult:
     """One line that says what the command did."""
     raw: str = ""
     """Text for the terminal, written first and unchanged. Text of others in it must be sanitized."""
-    send: Asked | None = None
+    send: "Asked | None" = None
     """A message to send now."""
     draft: str | None = None
     """The message of a turn that was undone, for editing at the prompt. If the user gives up, the turn comes back."""

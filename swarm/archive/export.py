@@ -10,7 +10,6 @@ from swarmchat.swarm.archive.dialogue import DialogueEntry, dialogue
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.messages import others_of, texts_of
 from swarmchat.swarm.context.groups import GroupBuilder, Part
-from swarmchat.swarm.images.parts import to_send
 from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -39,7 +38,12 @@ def _sendable(parts: Iterable[Part]) -> Iterator[Mapping[str, Any]]:
     """
     images: list[Any] = []
     for part in parts:
-        message = to_send(part.message, lambda digest: None)
+        message = part.message
+        if isinstance(message.get("content"), list):
+            # Loaded with the first image.
+            from swarmchat.swarm.images.parts import to_send
+
+            message = to_send(message, lambda digest: None)
         if message["role"] == "tool":
             if others := others_of(message):
                 images += others

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.images.parts import is_reference
 from swarmchat.swarm.persistence.records import Record
 
 MARK = "[redacted]"
@@ -120,7 +119,7 @@ class Redaction:
         if name == "image" and isinstance(value, dict):
             # Facts about an image: its name is not that of a tool.
             return {inner: self.text(each) if inner == "name" else each for inner, each in value.items()}
-        if name == "url" and is_reference(value):
+        if name == "url" and isinstance(value, str) and value.startswith("blob:"):
             return value
         if name == "value":
             return self._value(value, numbers=True)

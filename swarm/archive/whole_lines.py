@@ -1,9 +1,8 @@
 """The lines of a stored log with the data of its images in them: what is exported, copied and replayed elsewhere."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 
 from swarmchat.backends import Backend
-from swarmchat.swarm.images.parts import digests_in_line, line_to_data
 from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.log import read_lines
 from swarmchat.swarm.persistence.records import Record, parse_record
@@ -15,21 +14,22 @@ async def whole_lines(backend: Backend, info: SessionInfo, stop: int | None = No
 
     A reference to a blob that is missing stays.
     """
-    blobs = Blobs(backend, info.client, info.id)
     async for line in read_lines(backend, info, stop):
-        if digests := digests_in_line(line):
-            line = line_to_data(line, await _contents(blobs, digests))
-        yield line
+        yield await _whole(backend, info, line)
 
 
 async def whole_record(backend: Backend, info: SessionInfo, record: Record) -> Record:
     """Return ``record``, of a session's log, with the data of images."""
-    if not (digests := digests_in_line(record.line)):
-        return record
-    contents = await _contents(Blobs(backend, info.client, info.id), digests)
-    return parse_record(line_to_data(record.line, contents))
+    line = await _whole(backend, info, record.line)
+    return record if line is record.line else parse_record(line)
 
 
-async def _contents(blobs: Blobs, digests: Iterable[str]) -> dict[str, bytes]:
-    found = {digest: await blobs.get(digest) for digest in digests}
-    return {digest: content for digest, content in found.items() if content is not None}
+async def _whole(backend: Backend, info: SessionInfo, line: bytes) -> bytes:
+    if b'"blob:' not in line:
+        return line
+    # Loaded with the first image.
+    from swarmchat.swarm.images.parts import digests_in_line, line_to_data
+
+    blobs = Blobs(backend, info.client, info.id)
+    found = {digest: await blobs.get(digest) for digest in digests_in_line(line)}
+    return line_to_data(line, {digest: content for digest, content in found.items() if content is not None})

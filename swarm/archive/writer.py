@@ -18,7 +18,6 @@ from swarmchat.backends import (
 from swarmchat.swarm.archive.log_summary import StoredState, read_stored_state
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import BadRecord, SessionBusy
-from swarmchat.swarm.images.parts import line_to_blobs
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.lease import Holder, holding, parse_holder
@@ -53,6 +52,16 @@ def reader(lines: Callable[[], Iterable[bytes]]) -> Callable[[], AsyncIterator[b
             yield line
 
     return read
+
+
+def _stored(line: bytes) -> tuple[bytes, dict[str, bytes]]:
+    """Return a line as it is stored, and the blobs that it names."""
+    if b";base64," not in line:
+        return line, {}
+    # Loaded with the first image.
+    from swarmchat.swarm.images.parts import line_to_blobs
+
+    return line_to_blobs(line)
 
 
 Status = Literal["stored", "resumed", "continued", "there", "taken"]
@@ -198,7 +207,7 @@ class SessionWriter:
         async for line in incoming.read():
             if position % _PAGE == 0:
                 stored = await self._backend.slice(log, position, position + _PAGE)
-            if position % _PAGE >= len(stored) or stored[position % _PAGE] != line_to_blobs(line)[0]:
+            if position % _PAGE >= len(stored) or stored[position % _PAGE] != _stored(line)[0]:
                 break
             position += 1
         return position
@@ -259,7 +268,7 @@ class SessionWriter:
         """Return the writes that append ``piece``, with the data in it as blobs."""
         lines, contents = list[bytes](), dict[str, bytes]()
         for line in piece:
-            line, found = line_to_blobs(line)
+            line, found = _stored(line)
             lines.append(line)
             contents |= found
         blobs = await Blobs(self._backend, self._client, info.id, self._ttl).put(*contents.values())

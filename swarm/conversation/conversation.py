@@ -25,7 +25,7 @@ from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.conversation.stored_navigation import stored_navigation
+from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import AskError, LogLost, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
@@ -113,6 +113,8 @@ class Conversation:
             self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
             await self.blobs.open(expires=self.settings.lifetimes.session is not None)
             await self._restore_agent()
+            if self.info.states:
+                self._notices += await restore_states(self.backend, self.info, self.settings.lifetimes.session)
             await self._presence.show(self.agent.name)
         except BaseException:
             await self.journal.close()

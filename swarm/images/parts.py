@@ -26,11 +26,6 @@ Get = Callable[[str], bytes | None]
 """Returns the blob with a digest."""
 
 
-def is_reference(url: object) -> bool:
-    """Whether ``url`` names a blob."""
-    return isinstance(url, str) and _BLOB.fullmatch(url) is not None
-
-
 def data_of(part: object) -> bytes | None:
     """Return the data in a content part; ``None`` if it holds none, or none that can be decoded."""
     match = _DATA.fullmatch(_url(part))
@@ -81,13 +76,11 @@ def digests_in(encoded: bytes) -> list[str]:
 
 def digests_in_line(line: bytes) -> list[str]:
     """Return the digests of the blobs that a line of a log names."""
-    return [match[1].decode() for match in _BLOB_IN_JSON.finditer(line)] if b'"blob:' in line else []
+    return [match[1].decode() for match in _BLOB_IN_JSON.finditer(line)]
 
 
 def line_to_blobs(line: bytes) -> tuple[bytes, dict[str, bytes]]:
     """Return a line of a log with references in place of data, and the blobs."""
-    if b";base64," not in line:
-        return line, {}
     blobs: dict[str, bytes] = {}
     for url, part in _urls_in(line):
         if (data := data_of(part)) is not None:

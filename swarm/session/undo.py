@@ -8,19 +8,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.messages import text_of, texts_of
 from swarmchat.swarm.conversation.conversation import Conversation
-from swarmchat.swarm.importers.record_builder import message_problem
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.session_state import SessionState
-from swarmchat.swarm.turn.question import Asked
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.turn.question import Asked
 
 _MESSAGE = re.compile(rb'\{"v":1,"type":"(user|assistant|tool|request)","seq":\d+,"turn":(\d+),"ts":"')
 """The start of most lines of a log: an undo needs only their turn, or the text of a question, and no JSON parser."""
@@ -32,7 +33,7 @@ class UndoResult:
 
     turns: tuple[int, ...]
     """The turns that are now hidden, or shown again; empty if there were none."""
-    question: Asked
+    question: "Asked"
     """The user's message in the first of them: its text, or its content parts."""
     left: int
     """The number of visible turns now, without resets."""
@@ -117,15 +118,19 @@ class Timeline:
         elif (record := record_at(line, position)) is not None:
             self.take(record)
 
-    def question(self, turn: int) -> Asked:
+    def question(self, turn: int) -> "Asked":
         """Return the user's message in ``turn``: its text, or its content parts."""
         line = self._questions.get(turn)
         record = None if line is None else record_at(line, 0)
         if record is None:
             return self.texts.get(turn, "")
         content = record.message.get("content")
-        if isinstance(content, list) and content and message_problem(record.message) is None:
-            return content
+        if isinstance(content, list) and content:
+            # Loaded with the first image.
+            from swarmchat.swarm.importers.record_builder import message_problem
+
+            if message_problem(record.message) is None:
+                return content
         return text_of(record.message)
 
     @property
