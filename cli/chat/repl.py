@@ -52,6 +52,7 @@ class Repl:
         chat.session.conversation.answerer = Questions(self._questions).ask
         chat.session.primitives.embedding_progress = renderer.embedding
         renderer.show_typed(self._prompt.typing_status)
+        renderer.thoughts.mode = chat.settings.thoughts
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
 
     async def run(self) -> None:
@@ -199,6 +200,8 @@ class Repl:
             self._renderer.page(outcome.page)
         if outcome.remark:
             self._renderer.remark(outcome.remark)
+        if outcome.thoughts:
+            self._renderer.show_thoughts(outcome.thoughts)
         if outcome.draft is not None:
             self._prefill, self._revising = _as_typed(outcome.draft), True
         return outcome.send

@@ -136,6 +136,8 @@ class Settings:
     """Plain text: no colours, no cursor movement, no Markdown."""
     debug: bool = _setting(read_flag, False)
     """Whether the traceback of each tool that fails is shown."""
+    thoughts: str = _setting(one_of("folded", "shown", "hidden"), "folded")
+    """What a chat shows of a reasoning model's thoughts: one line (folded), all (shown), nothing (hidden)."""
     theme: str = _setting(read_theme, DEFAULT)
     """Colours: auto (the terminal's own), dark or light (for such a background), or mono (none)."""
     editing: str = _setting(one_of("emacs", "vi"), "emacs")

@@ -23,7 +23,7 @@ __all__ = ["COMMANDS", "TOPICS", "LeaveChat", "find_command", "is_command", "par
 TOPICS = {
     "conversation": "retry edit undo redo file copy reset help exit",
     "sessions": "new resume sessions history search rename session fork export import",
-    "model and settings": "model set approve theme doctor debug clear",
+    "model and settings": "model set approve thoughts theme doctor debug clear",
     "context window": "context tokens compact pin unpin",
     "agents and data": "agents agent back stack tools mcp call state memory storage",
 }

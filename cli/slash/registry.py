@@ -31,6 +31,8 @@ class CommandResult:
     """A message to send now."""
     draft: str | None = None
     """The message of a turn that was undone, for editing at the prompt. If the user gives up, the turn comes back."""
+    thoughts: str = ""
+    """How the thoughts of models are shown from now on: folded, shown, hidden, or toggle."""
     next_session: str | None = None
     """The id of the session to switch to."""
 
