@@ -1,6 +1,7 @@
 """The loop of a chat at a terminal: read a message or a command, carry it out, read the next one."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +19,7 @@ from swarmchat.cli.prompt.prompt import Prompt
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
+from swarmchat.cli.terminal.notification import notification
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session.session import Session
 
@@ -162,6 +164,7 @@ class Repl:
     async def _send(self, message: "Asked", draft: str) -> None:
         """Run a turn; if ``message`` could not be stored, put ``draft``, as it was typed, back at the prompt."""
         session, turns, problem = self._chat.session, self._chat.session.turns, ""
+        begun = time.monotonic()
         work = self._renderer.follow(session.run_turn(message), session.agent.name)
         try:
             await self._stoppable(work, lambda: _stop_remark(session, turns))
@@ -178,9 +181,17 @@ class Repl:
                 self._renderer.remark(
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
+        self._notify(time.monotonic() - begun)
         if problem and session.turns == turns:
             self._prefill = draft
             self._renderer.remark(f"your message {problem}; it is back at the prompt")
+
+    def _notify(self, seconds: float) -> None:
+        """Tell a user who looks elsewhere that a turn of ``seconds`` has ended."""
+        settings, session = self._chat.settings, self._chat.session
+        if settings.notify != "off" and seconds >= settings.notify_after and not self._prompt.has_focus:
+            text = f"{session.agent.name} has finished in session {session.info.name}"
+            self._renderer.raw(notification(settings.notify, text, os.environ))
 
     def _report(self, error: Exception) -> None:
         self._renderer.error(str(error))

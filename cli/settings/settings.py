@@ -138,6 +138,10 @@ class Settings:
     """Whether the traceback of each tool that fails is shown."""
     thoughts: str = _setting(one_of("folded", "shown", "hidden"), "folded")
     """What a chat shows of a reasoning model's thoughts: one line (folded), all (shown), nothing (hidden)."""
+    notify: str = _setting(one_of("off", "bell", "osc9", "osc777"), "bell")
+    """How the end of a long turn is told while the terminal has no focus: bell, a notification (osc9, osc777), off."""
+    notify_after: float = _setting(read_seconds, 10.0)
+    """Seconds from which a turn is long."""
     theme: str = _setting(read_theme, DEFAULT)
     """Colours: auto (the terminal's own), dark or light (for such a background), or mono (none)."""
     editing: str = _setting(one_of("emacs", "vi"), "emacs")
