@@ -9,20 +9,20 @@ from terminal import ENTER, at_prompt, say
 THOUGHTS = "I look at it.\nIt is simple: a plain answer will do, there is no trap."
 
 
-def thinking():
+def thinking(answer="42."):
     deltas = [{"reasoning_content": word} for word in THOUGHTS.replace(" ", " \0").split("\0")]
-    return stream(*map(chunk, [*deltas, {"content": "42."}]), chunk({}, "stop"))
+    return stream(*map(chunk, [*deltas, {"content": answer}]), chunk({}, "stop"))
 
 
 def test_thoughts_are_folded_and_shown(program, server):
-    server.reply(thinking(), thinking(), thinking())
+    server.reply(thinking(), thinking("43."), thinking())
     with program.chat("-s", "s") as screen:
         screen.wait_for(at_prompt)
         say(screen, "why?", "42.")
         assert "thought: I look at it. It is simple: a plain" in screen.words
         say(screen, "/thoughts", "thoughts are shown from now on; swarmchat config set thoughts shown keeps it")
         assert "it. It is simple: a plain answer will do, there is no trap. thoughts are" in screen.words
-        say(screen, "again", "42. you ❯")
+        say(screen, "again", "43.")
         assert screen.words.count("a plain answer will do, there is no trap.") == 2
         say(screen, "/thoughts hidden", "thoughts are hidden from now on")
         say(screen, "/thoughts loud", "expected folded, shown, hidden, or nothing to toggle")
