@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.app.signals import run_until_signal
-from swarmchat.cli.attachments.message import text_in
+from swarmchat.cli.attachments.message import text_in, with_files
+from swarmchat.cli.attachments.paths import mentioned
 from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.chat.script import Script, Step
 from swarmchat.cli.errors import CliError, RescueExhausted, UsageError
@@ -127,8 +128,13 @@ class _ScriptRun:
             self._output.renderer.page(outcome.page)
         if outcome.remark:
             self._output.renderer.remark(outcome.remark)
-        if outcome.send is not None:
-            await self._run_turn(outcome.send, step.line)
+        send = outcome.send
+        if outcome.attach is not None and isinstance(send, str):
+            send, remark = with_files(send, mentioned(f"{outcome.attach}\n{step.text}"), self._chat.settings.max_input)
+            if remark:
+                self._output.renderer.remark(remark)
+        if send is not None:
+            await self._run_turn(send, step.line)
 
     async def _run_turn(self, message: Asked, line: int | None) -> None:
         session, output = self._chat.session, self._output

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmchat.backends import BackendError
@@ -125,7 +126,7 @@ class Repl:
             await self._end_revision()
         try:
             if is_command(text):
-                message = await self._stoppable(self._run_command(text), lambda: "stopped") or ""
+                message = await self._stoppable(self._run_command(entered), lambda: "stopped") or ""
                 draft = _as_typed(text_in(message))
             else:
                 message = await self._with_files(entered)
@@ -144,6 +145,9 @@ class Repl:
         # Only what was typed attaches files: what was pasted may be anybody's.
         if "@" not in entered.folded or not (paths := mentioned(entered.folded)):
             return message
+        return await self._attach(message, paths)
+
+    async def _attach(self, message: str, paths: list[Path]) -> "Asked":
         attached, remark = await asyncio.to_thread(with_files, message, paths, self._chat.settings.max_input)
         if remark:
             self._renderer.remark(remark)
@@ -197,11 +201,12 @@ class Repl:
         self._renderer.error(str(error))
         self._pause_queue()
 
-    async def _run_command(self, text: str) -> "Asked | None":
+    async def _run_command(self, entered: Entered) -> "Asked | None":
         """Carry out a command; return the message to send after it, if any."""
         # The commands are not loaded before the first prompt.
         from swarmchat.cli.slash.builtin import run_command
 
+        text = entered.text
         outcome = await self._renderer.during(run_command(self._chat, text), text.split()[0])
         if outcome.next_session is not None:
             await self._chat.switch_to(outcome.next_session)
@@ -215,6 +220,8 @@ class Repl:
             self._renderer.show_thoughts(outcome.thoughts)
         if outcome.draft is not None:
             self._prefill, self._revising = _as_typed(outcome.draft), True
+        if outcome.attach is not None and isinstance(outcome.send, str):
+            return await self._attach(outcome.send, mentioned(f"{outcome.attach}\n{entered.folded}"))
         return outcome.send
 
     async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: Callable[[], str]) -> _T | None:

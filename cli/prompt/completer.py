@@ -75,9 +75,10 @@ class SlashCompleter(Completer):
         return []
 
     def _commands(self) -> list[Choice]:
-        from swarmchat.cli.slash.builtin import COMMANDS
+        from swarmchat.cli.slash.builtin import COMMANDS, own_commands
 
-        return [(f"/{each.name}", each.help) for each in COMMANDS.values() if each.is_useful(self._chat)]
+        commands = (*COMMANDS.values(), *own_commands().values())
+        return [(f"/{each.name}", each.help) for each in commands if each.is_useful(self._chat)]
 
     async def _arguments(self, name: str, typed: str) -> Sequence[Choice]:
         from swarmchat.cli.slash.builtin import find_command

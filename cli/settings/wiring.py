@@ -67,6 +67,13 @@ def settings_files() -> list[Path]:
     return files
 
 
+def commands_folder() -> Path | None:
+    """Return the folder of the user's own slash commands; ``None`` if the home folder is unknown."""
+    with suppress(RuntimeError):
+        return user_config_path("swarmchat") / "commands"
+    return None
+
+
 def data_dir(settings: Settings) -> Path:
     """Return the folder for data on disk. Raises ConfigError if none can be used."""
     try:
