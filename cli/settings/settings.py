@@ -130,6 +130,8 @@ class Settings:
     """The system prompt of the plain assistant."""
     max_context: int | None = _setting(read_tokens, None)
     """Context window: tokens for request plus answer. None: the known window of the model."""
+    compact: str = _setting(one_of("off", "auto"), "off")
+    """Whether older turns are summarized before some would be dropped (auto), which costs a request."""
     client: str | None = _setting(read_text, None)
     """The client's name. None: the login name."""
     plain: bool = _setting(read_flag, False)

@@ -138,6 +138,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         context_window=None if "max_context" in settings.of_this_model else settings.max_context,
         lifetimes=lifetimes,
         max_result=settings.max_result,
+        auto_compact=settings.compact == "auto",
         approve=settings.approve or {},
         rescue=settings.rescue,
         rescue_confirm=_rescue_confirm(settings),

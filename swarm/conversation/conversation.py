@@ -103,6 +103,8 @@ class Conversation:
         self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
         self._memory: Mapping[str, Any] = {}
         self._warned_of_cut = False
+        self.no_summaries: set[str] = set()
+        """The models that gave no summary when one was needed: they are not asked again."""
         self.measures_overhead = True
         """Whether requests record the tokens that the server adds for tools, and later ones are corrected by them."""
 

@@ -209,7 +209,8 @@ class _Replay:
         return Session(conversation), conversation
 
     def _settings(self) -> SessionSettings:
-        settings = self.base_settings or SessionSettings()
+        # Summaries are made where the transcript has one.
+        settings = replace(self.base_settings or SessionSettings(), auto_compact=False)
         recorded = self.conversation.about.get("settings")
         by_hand = self.conversation.by_hand
         if isinstance(recorded, dict):

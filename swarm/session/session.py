@@ -31,12 +31,12 @@ from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.asking import Answerer
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.conversation.events import Event
+    from swarmchat.swarm.conversation.events import Event, Warned
     from swarmchat.swarm.session.compaction import Compacted
     from swarmchat.swarm.session.hand_call import HandCall
     from swarmchat.swarm.session.reply import Reply
     from swarmchat.swarm.tools.tool import Tool
-    from swarmchat.swarm.turn.question import Asked
+    from swarmchat.swarm.turn.question import Asked, Question
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -278,11 +278,22 @@ class Session:
         from swarmchat.swarm.turn.loop import run_turn
         from swarmchat.swarm.turn.question import read_question, wanted_type
 
-        turn = run_turn(self.conversation, read_question(message), wanted_type(output))
+        question = read_question(message)
+        turn = run_turn(self.conversation, question, wanted_type(output))
         async with self._lock, aclosing(turn) as events:
             with self.conversation.trace.turn(self.agent.name, self.info):
+                if self.settings.auto_compact and (said := await self._make_room(question)):
+                    yield said
                 async for event in events:
                     yield event
+
+    async def _make_room(self, question: "Question") -> "Warned | None":
+        """Summarize older turns if there is no room for ``question``; return what to tell the user."""
+        from swarmchat.swarm.conversation.events import Warned
+        from swarmchat.swarm.session.auto_compaction import compact_if_full
+
+        told = await compact_if_full(self.conversation, question)
+        return None if told is None else Warned(told)
 
     @_exclusive
     async def flush(self) -> None:
