@@ -53,7 +53,8 @@ class MessageBlobs:
     def stored(self) -> None:
         """Note that what was staged is stored."""
         if self._new:
-            self._journal.companions += self._blobs.keys_of(self._new)
+            companions = [*self._journal.companions, *self._blobs.keys_of(self._new)]
+            self._journal.companions = list(dict.fromkeys(companions))
             self._last |= self._new
             self._new = {}
 

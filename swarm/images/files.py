@@ -1,13 +1,13 @@
 """Make content parts of the chat API from images: check them, and scale those that are too large."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from swarmchat.swarm.errors import ImageError
 from swarmchat.swarm.images.header import Header, read_header
-from swarmchat.swarm.images.parts import data_of
+from swarmchat.swarm.images.parts import data_of, url_of
 
 MAX_FILE = 20_000_000
 """The largest file of an image, in bytes: what OpenAI's API took at first."""
@@ -18,6 +18,8 @@ MAX_SIDE = 2048
 (https://platform.openai.com/docs/guides/images-vision)."""
 MAX_PIXELS = 80_000_000
 """The most pixels that are decoded: each takes 4 bytes."""
+MAX_MESSAGE = 40_000_000
+"""The most bytes of the images of one message: OpenAI takes 50 MB in a request, in base64."""
 DETAILS = ("low", "high", "auto")
 
 
@@ -54,12 +56,21 @@ def with_facts(part: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises ImageError if the data is no image that can be sent.
     """
     data = data_of(part)
+    if data is None and url_of(part).startswith("data:"):
+        raise ImageError("an image cannot be sent: its data URL is not one as data:image/png;base64,…")
     if data is None or part.get("type") != "image_url" or isinstance(part.get("image"), dict):
         return part
     try:
         return {**part, "image": facts(data, read_header(data), "")}
     except ImageError as error:
         raise ImageError(f"an image cannot be sent: {error}") from error
+
+
+def check_total(parts: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ImageError if the images of a message are too large together."""
+    size = sum(len(data) for part in parts if (data := data_of(part)) is not None)
+    if size > MAX_MESSAGE:
+        raise ImageError(f"the images have {size:,} bytes together, and at most {MAX_MESSAGE:,} are sent: send fewer")
 
 
 def facts(data: bytes, header: Header, name: str) -> dict[str, Any]:

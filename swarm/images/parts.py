@@ -28,7 +28,7 @@ Get = Callable[[str], bytes | None]
 
 def data_of(part: object) -> bytes | None:
     """Return the data in a content part; ``None`` if it holds none, or none that can be decoded."""
-    match = _DATA.fullmatch(_url(part))
+    match = _DATA.fullmatch(url_of(part))
     try:
         return None if match is None else base64.b64decode(match[2], validate=True)
     except binascii.Error:
@@ -44,7 +44,7 @@ def to_blobs(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, b
         if data is None:
             return part
         blobs[digest_of(data)] = data
-        kind = _url(part).removeprefix("data:").partition(";")[0]
+        kind = url_of(part).removeprefix("data:").partition(";")[0]
         return _with_url(part, f"blob:{kind};sha256,{digest_of(data)}")
 
     return _mapped(message, stored), blobs
@@ -54,7 +54,7 @@ def to_send(message: Mapping[str, Any], get: Get) -> Mapping[str, Any]:
     """Return ``message`` as the chat API takes it; a text replaces data that is missing or damaged."""
 
     def sent(part: Mapping[str, Any]) -> Mapping[str, Any]:
-        reference = _BLOB.fullmatch(_url(part))
+        reference = _BLOB.fullmatch(url_of(part))
         content = data_of(part) if reference is None else get(reference[2])
         if content is None and reference is not None:
             return {"type": "text", "text": f"{describe_part(part)} It is no longer stored."}
@@ -107,7 +107,7 @@ def _urls_in(line: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
         messages = [message for message in asked if isinstance(message, dict)]
     for message in messages:
         for part in _parts(message):
-            if url := _url(part):
+            if url := url_of(part):
                 yield url, part
 
 
@@ -115,7 +115,7 @@ def _data_url(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _url(part: object) -> str:
+def url_of(part: object) -> str:
     """Return the URL of a part; empty if it has none."""
     kind = part.get("type") if isinstance(part, Mapping) else None
     inner = part.get(kind) if isinstance(part, Mapping) and isinstance(kind, str) and kind in _PLACES else None

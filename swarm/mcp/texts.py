@@ -15,6 +15,8 @@ MAX_DESCRIPTION = 4000
 """The largest description of a tool, in characters."""
 MAX_SCHEMA = 64_000
 """The largest schema of a tool's arguments, in characters of JSON."""
+MAX_IMAGES = 10
+"""How many blocks of a result may be images."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _HIDDEN = ("Cc", "Cf", "Cs", "Co")
 """Unicode categories of characters that nothing shows."""
@@ -64,7 +66,7 @@ def result_images(result: Any, name: str) -> Iterator[tuple[Any, dict[str, Any]]
     # Loaded with the first result that holds an image.
     from swarmchat.swarm.images.files import image_part
 
-    for block in result.content:
+    for block in result.content[:MAX_IMAGES]:
         source = block.resource if block.type == "resource" else block
         encoded = getattr(source, "data", None) or getattr(source, "blob", None)
         if str(getattr(source, "mime_type", "")).startswith("image/") and isinstance(encoded, str):

@@ -117,9 +117,10 @@ class ModelRequest:
         ]
         return join_body(self.model, messages, {**fields, **(extra or {})})
 
-    def decoded_messages(self) -> list[dict[str, Any]]:
-        """Return the messages as Python objects, with the data of images."""
-        return [dict(self.filled(json.loads(message))) for message in self.messages]
+    def decoded_messages(self, *, data: bool = True) -> list[dict[str, Any]]:
+        """Return the messages as Python objects; without ``data``, images are named as in the log."""
+        messages = map(json.loads, self.messages)
+        return [dict(self.filled(message)) for message in messages] if data else [*messages]
 
     def filled(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return one of the messages with the data of its images, as the chat API takes them."""

@@ -288,11 +288,13 @@ class _Turn:
     async def sent(self, request: ModelRequest) -> ModelRequest:
         """Return what is sent for ``request``, as hooks change it. Raises RequestDenied if one refuses it."""
         conversation = self._conversation
+        request = await conversation.blobs.filled(request)
         sent = await run_hooks(conversation, "before_request", value=request)
         if isinstance(sent, Denied):
             raise RequestDenied(f"a hook refused the request: {sent.reason or 'without a reason'}")
-        conversation.last_request = sent = await conversation.blobs.filled(sent)
-        return sent
+        # A hook may have changed the messages.
+        conversation.last_request = sent if sent is request else await conversation.blobs.filled(sent)
+        return conversation.last_request
 
     async def run_after_hooks(self, error: Exception | None) -> str:
         """Call the hooks at the end of a turn, which is stored: return what went wrong in them."""
