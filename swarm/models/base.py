@@ -21,6 +21,8 @@ class MessageDigest:
     def __init__(self, messages: tuple[bytes, ...] = ()) -> None:
         self._messages: tuple[bytes, ...] = ()
         self._state = hashlib.sha256()
+        self.images = 0
+        """The number of images in the messages."""
         self._add(messages)
 
     def extended_to(self, messages: tuple[bytes, ...]) -> "MessageDigest":
@@ -29,7 +31,7 @@ class MessageDigest:
         if messages[:count] != self._messages:
             return MessageDigest(messages)
         longer = MessageDigest()
-        longer._messages, longer._state = self._messages, self._state.copy()
+        longer._messages, longer._state, longer.images = self._messages, self._state.copy(), self.images
         longer._add(messages[count:])
         return longer
 
@@ -42,6 +44,7 @@ class MessageDigest:
         # Each message is preceded by its length, so that two messages differ from one with the same bytes.
         self._state.update(b"".join([part for message in messages for part in (b"%d:" % len(message), message)]))
         self._messages += messages
+        self.images += sum(map(images_in, messages))
 
 
 def join_body(model: str, messages: Sequence[bytes], fields: Mapping[str, Any]) -> bytes:
@@ -99,10 +102,10 @@ class ModelRequest:
             "parameters": _digest(json.dumps(self.parameters, sort_keys=True, default=str).encode()),
         }
 
-    @cached_property
+    @property
     def images(self) -> int:
-        """The number of images in the messages."""
-        return sum(map(images_in, self.messages))
+        """The number of images in the conversation."""
+        return self.conversation.images
 
     def body(self, extra: Mapping[str, Any] | None = None, *, data: bool = True) -> bytes:
         """Return the JSON body for ``POST /chat/completions``, with the fields of ``extra`` added.
