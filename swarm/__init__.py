@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from swarmchat.swarm.context.tokens import TokenCounter as TokenCounter, counter_for as counter_for
     from swarmchat.swarm.conversation.events import (
         Event as Event, HandedOver as HandedOver, OutputDelta as OutputDelta, ReasoningDelta as ReasoningDelta,
-        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, TextDelta as TextDelta,
+        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, Summarized as Summarized,
+        TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
     from swarmchat.swarm.conversation.hooks import Hooks as Hooks
@@ -111,8 +112,8 @@ _NAMES = {
     "context.groups": "Group GroupBuilder Groups",
     "context.tokens": "TokenCounter counter_for",
     "conversation.events": """
-        Event HandedOver OutputDelta ReasoningDelta Refused Rescued Retrying Rotated TextDelta ToolFinished
-        ToolStarted TurnEnded Warned
+        Event HandedOver OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Summarized TextDelta
+        ToolFinished ToolStarted TurnEnded Warned
     """,
     "conversation.hooks": "Hooks",
     "conversation.settings": "SessionSettings",

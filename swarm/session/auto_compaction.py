@@ -4,20 +4,21 @@ It is done as ``Session.compact`` does it, so a replay repeats it as one that wa
 """
 
 from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.events import Summarized, Warned
 from swarmchat.swarm.conversation.requests import prepare
 from swarmchat.swarm.errors import ClientBanned, CompactFailed, ModelError, NothingToCompact, OverBudget
 from swarmchat.swarm.session.compaction import compact
 from swarmchat.swarm.turn.question import Question
 
 
-async def compact_if_full(conversation: Conversation, question: Question) -> str | None:
+async def compact_if_full(conversation: Conversation, question: Question) -> Summarized | Warned | None:
     """Summarize if there is no room for ``question``; return what to tell the user, ``None`` if nothing was done."""
     model = conversation.model.name
     if model in conversation.no_summaries or not await _is_full(conversation, question):
         return None
     if model == "demo":
         conversation.no_summaries.add(model)
-        return "older messages are dropped to fit the window: the demo model cannot write summaries"
+        return Warned("older messages are dropped to fit the window: the demo model cannot write summaries")
     try:
         done = await compact(conversation, "")
     except (NothingToCompact, ClientBanned):
@@ -25,11 +26,8 @@ async def compact_if_full(conversation: Conversation, question: Question) -> str
         return None
     except (CompactFailed, ModelError) as error:
         conversation.no_summaries.add(model)
-        return f"older messages are dropped to fit the window, because {model} gave no summary of them: {error}"
-    return (
-        f"{done.messages} older messages were summarized to fit the window: {done.tokens_before:,} tokens became "
-        f"{done.tokens_after:,}"
-    )
+        return Warned(f"older messages are dropped to fit the window, because {model} gave no summary of them: {error}")
+    return Summarized(done.messages, done.tokens_before, done.tokens_after)
 
 
 async def _is_full(conversation: Conversation, question: Question) -> bool:

@@ -31,7 +31,7 @@ from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.asking import Answerer
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.conversation.events import Event, Warned
+    from swarmchat.swarm.conversation.events import Event
     from swarmchat.swarm.session.compaction import Compacted
     from swarmchat.swarm.session.hand_call import HandCall
     from swarmchat.swarm.session.reply import Reply
@@ -287,13 +287,11 @@ class Session:
                 async for event in events:
                     yield event
 
-    async def _make_room(self, question: "Question") -> "Warned | None":
+    async def _make_room(self, question: "Question") -> "Event | None":
         """Summarize older turns if there is no room for ``question``; return what to tell the user."""
-        from swarmchat.swarm.conversation.events import Warned
         from swarmchat.swarm.session.auto_compaction import compact_if_full
 
-        told = await compact_if_full(self.conversation, question)
-        return None if told is None else Warned(told)
+        return await compact_if_full(self.conversation, question)
 
     @_exclusive
     async def flush(self) -> None:
