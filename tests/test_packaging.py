@@ -40,8 +40,8 @@ PUBLIC = {
         Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record RecordedConversation Redaction Refused
         RepeatedCall Replayed Reply RequestContext RequestDenied RequestLimit Rescued Retry Retrying Rotated
         ScriptError ScriptedModel SentenceEmbedder Session SessionBusy SessionInfo SessionOpening
-        SessionSettings SessionWriter State StateError Storage StorageError Summarized Swarm SwarmError TextChunk TextDelta
-        TokenCounter Tool ToolCall ToolFinished ToolStarted Tracing Transcript TranscriptError TurnEnded
+        SessionSettings SessionWriter State StateError Storage StorageError Summarized Swarm SwarmError TextChunk
+        TextDelta TokenCounter Tool ToolCall ToolFinished ToolStarted Tracing Transcript TranscriptError TurnEnded
         UserQuestion Warned as_html as_jsonl as_markdown as_messages as_openai build_context compare_logs
         computed counter_for delete_session find_session fork_session image_file latest_session list_sessions load_swarm
         open_transcript parse_record read_conversations read_lines read_records rename_session repair_file
