@@ -112,14 +112,16 @@ def shown_value(name: str, value: Any) -> Any:
 
 def mask_url(text: str) -> str:
     """Return ``text`` without the login and the options of a URL, if it is one."""
-    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text):
+    if not (scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text)):
         return text
     # Up to the last @: a password that should have been percent-encoded may contain more.
-    text = re.sub(r"//[^\s]*@", f"//{HIDDEN}@", text)
+    text = re.sub(rf"\A({re.escape(scheme[0])}//)[^\s]*@", rf"\1{HIDDEN}@", text)
     # A database that is no number may be a password that was meant for another place.
     place = r"\A((?:rediss?|redis\+cluster)(?:://[^/?\s]*/|:(?!//)))(?!\d*(?:\?|\Z))[^?\s]*"
     text = re.sub(place, rf"\1{HIDDEN}", text)
-    return re.sub(r"([?&;][^=&;]*(?:pass|key|token|secret|auth)[^=&;]*=)[^&;\s]*", rf"\1{HIDDEN}", text, flags=re.I)
+    return re.sub(
+        r"([?&;][^=&;]{0,80}(?:pass|key|token|secret|auth)[^=&;]{0,80}=)[^&;\s]*", rf"\1{HIDDEN}", text, flags=re.I
+    )
 
 
 def mask_secrets(value: Any, secrets: Iterable[str]) -> Any:
