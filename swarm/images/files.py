@@ -44,26 +44,34 @@ def image_part(data: bytes, name: str, *, detail: str | None = None) -> dict[str
     try:
         data, header = _ready(data)
     except ImageError as error:
-        raise ImageError(f"{name} cannot be sent: {error}") from error
+        raise ImageError(f"{name or 'an image'} cannot be sent: {error}") from error
     url = f"data:{header.type};base64,{base64.b64encode(data).decode()}"
     image = {"url": url} | ({} if detail is None else {"detail": detail})
     return {"type": "image_url", "image_url": image, "image": facts(data, header, name)}
 
 
-def with_facts(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a content part, one with the data of an image with its size, by which it is counted.
-
-    Raises ImageError if the data is no image that can be sent.
-    """
+def checked(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a content part; one with the data of an image as ``image_part`` makes it. Raises ImageError."""
     data = data_of(part)
     if data is None and url_of(part).startswith("data:"):
-        raise ImageError("an image cannot be sent: its data URL is not one as data:image/png;base64,…")
+        raise ImageError("an image cannot be sent: its data URL is not of the form data:image/png;base64,…")
+    if data is None or part.get("type") != "image_url" or isinstance(part.get("image"), dict):
+        return part
+    return {**part, **image_part(data, "", detail=part["image_url"].get("detail"))}
+
+
+def with_facts(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a content part; one with the data of an image with its size, by which it is counted.
+
+    For logs of other programs: what is damaged there stays as it is.
+    """
+    data = data_of(part)
     if data is None or part.get("type") != "image_url" or isinstance(part.get("image"), dict):
         return part
     try:
         return {**part, "image": facts(data, read_header(data), "")}
-    except ImageError as error:
-        raise ImageError(f"an image cannot be sent: {error}") from error
+    except ImageError:
+        return part
 
 
 def check_total(parts: Sequence[Mapping[str, Any]]) -> None:

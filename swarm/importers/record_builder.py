@@ -10,7 +10,6 @@ from typing import Any
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.archive.writer import SessionSnapshot, reader
 from swarmchat.swarm.common.encoding import clean_text, encode_json
-from swarmchat.swarm.errors import ImageError
 from swarmchat.swarm.importers.lines import short_repr
 from swarmchat.swarm.persistence.records import Record, RecordType, parse_record, timestamp
 
@@ -48,7 +47,10 @@ class RecordMaker:
         kind = TYPES[message["role"]]
         self._turn += kind == "user"
         if isinstance(content := message.get("content"), list):
-            message = {**message, "content": list(map(_with_facts, content))}
+            from swarmchat.swarm.images.files import with_facts
+
+            parts = [with_facts(part) if isinstance(part, dict) else part for part in content]
+            message = {**message, "content": parts}
         data: dict[str, Any] = {"message": message}
         if kind == "assistant":
             calls = message.get("tool_calls") or ()
@@ -63,16 +65,6 @@ class RecordMaker:
         record = Record(kind, self._seq, self._turn, self._moment, None, data)
         self._seq += 1
         return record.line
-
-
-def _with_facts(part: Any) -> Any:
-    """Return a content part, an image with its size. One that is damaged stays as it is: it was sent before."""
-    from swarmchat.swarm.images.files import with_facts
-
-    try:
-        return with_facts(part) if isinstance(part, dict) else part
-    except ImageError:
-        return part
 
 
 def made_session(

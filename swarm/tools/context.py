@@ -123,9 +123,9 @@ class Context(Generic[DepsT]):
         if not isinstance(image, Mapping) or image.get("type") != "image_url":
             raise DefinitionError(f"ctx.show got {image!r:.80}, expected an image: ctx.show(image_file(PATH))")
         # Loaded with the first image.
-        from swarmchat.swarm.images.files import with_facts
+        from swarmchat.swarm.images.files import checked
 
-        self.shown.append(with_facts(image))
+        self.shown.append(checked(image))
 
     @overload
     async def ask(self, prompt: Any, *, model: Model | str | None = None) -> str: ...

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.common.messages import others_of, texts_of
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.images.files import check_total, with_facts
+from swarmchat.swarm.images.files import check_total, checked
 from swarmchat.swarm.importers.record_builder import message_problem
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def read_question(asked: object) -> Question:
         if problem := message_problem(message):
             raise DefinitionError(f"message[{index}]{'' if problem.startswith('.') else ' '}{problem}")
         if isinstance(content := message.get("content"), list):
-            message["content"] = list(map(with_facts, content))
+            message["content"] = content = list(map(checked, content))
             check_total(content)
     if messages[-1]["role"] != "user" or not messages[-1].get("content"):
         raise DefinitionError(f"the message ends with {messages[-1]!r:.80}: {_EXPECTED}")

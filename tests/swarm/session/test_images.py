@@ -319,3 +319,19 @@ def test_without_pillow_only_what_must_be_scaled_is_refused(tmp_path, monkeypatc
     path.write_bytes(picture(width=3000, height=20))
     with pytest.raises(ImageError, match=r"pip install 'swarmchat\[images\]'"):
         image_file(path)
+
+
+def test_a_data_url_is_checked_as_a_file_is():
+    async def scenario():
+        async with Session.open("memory:", ScriptedModel(["Fine."]), AGENT, name="s") as session:
+            wide = picture_url(picture("JPEG", width=3000, height=20), "png")
+            await session.ask([{"type": "image_url", "image_url": {"url": wide, "detail": "low"}}])
+            (sent,) = session.model.requests[0].decoded_messages()[1]["content"]
+            assert sent["image_url"]["url"].startswith("data:image/jpeg;base64,")
+            assert sent["image_url"]["detail"] == "low"
+            for url in ("data:image/png;base64,@", picture_url(picture("GIF", frames=2), "gif"), picture_url(b"text")):
+                with pytest.raises(ImageError, match="an image cannot be sent: "):
+                    await session.ask([{"type": "image_url", "image_url": {"url": url}}])
+            assert session.turns == 1
+
+    asyncio.run(scenario())
