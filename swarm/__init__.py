@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.agent import Agent as Agent, Swarm as Swarm
     from swarmchat.swarm.agents.loader import load_swarm as load_swarm
+    from swarmchat.swarm.agents.replay_rules import ReplayRules as ReplayRules
     from swarmchat.swarm.agents.rescue_steps import Fault as Fault
     from swarmchat.swarm.archive.export import (
         as_html as as_html, as_jsonl as as_jsonl, as_markdown as as_markdown, as_messages as as_messages,
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from swarmchat.swarm.context.groups import Group as Group, GroupBuilder as GroupBuilder, Groups as Groups
     from swarmchat.swarm.context.tokens import TokenCounter as TokenCounter, counter_for as counter_for
     from swarmchat.swarm.conversation.events import (
-        Event as Event, HandedOver as HandedOver, OutputDelta as OutputDelta, ReasoningDelta as ReasoningDelta,
-        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, Summarized as Summarized,
+        Event as Event, HandedOver as HandedOver, MailReceived as MailReceived, OutputDelta as OutputDelta,
+        ReasoningDelta as ReasoningDelta,
+        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, Steered as Steered,
+        Summarized as Summarized,
         TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
         ConnectionSettingsError as ConnectionSettingsError,
         ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
         HandoffLoop as HandoffLoop, HookError as HookError, ImageError as ImageError, LimitReached as LimitReached,
-        LogLost as LogLost,
+        LogLost as LogLost, MailboxFull as MailboxFull, MailError as MailError,
         ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
         ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
         NetworkForbidden as NetworkForbidden,
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.models.openai_chat import OpenAIModel as OpenAIModel
     from swarmchat.swarm.models.scripted import ScriptedModel as ScriptedModel
     from swarmchat.swarm.persistence.log import read_lines as read_lines, read_records as read_records
+    from swarmchat.swarm.persistence.mailbox import Mail as Mail, tell as tell
     from swarmchat.swarm.persistence.records import Record as Record, parse_record as parse_record
     from swarmchat.swarm.persistence.session_index import (
         SessionInfo as SessionInfo, find_session as find_session, latest_session as latest_session,
@@ -101,6 +105,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "agents.agent": "Agent Swarm",
     "agents.loader": "load_swarm",
+    "agents.replay_rules": "ReplayRules",
     "agents.rescue_steps": "Fault",
     "archive.export": "as_html as_jsonl as_markdown as_messages as_openai",
     "archive.redaction": "Redaction",
@@ -112,7 +117,8 @@ _NAMES = {
     "context.groups": "Group GroupBuilder Groups",
     "context.tokens": "TokenCounter counter_for",
     "conversation.events": """
-        Event HandedOver OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Summarized TextDelta
+        Event HandedOver MailReceived OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Steered Summarized
+        TextDelta
         ToolFinished ToolStarted TurnEnded Warned
     """,
     "conversation.hooks": "Hooks",
@@ -121,7 +127,8 @@ _NAMES = {
     "errors": """
         AskError BadRecord ClientBanned CompactFailed ConnectionSettingsError ContextTooLong DefinitionError
         EmbeddingError
-        HandoffLoop HookError ImageError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
+        HandoffLoop HookError ImageError LimitReached LogLost MailboxFull MailError
+        ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
         RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
@@ -133,6 +140,7 @@ _NAMES = {
     "models.openai_chat": "OpenAIModel",
     "models.scripted": "ScriptedModel",
     "persistence.log": "read_lines read_records",
+    "persistence.mailbox": "Mail tell",
     "persistence.records": "Record parse_record",
     "persistence.session_index": "SessionInfo find_session latest_session list_sessions",
     "persistence.store": "REDIS_LIFETIMES Lifetimes",

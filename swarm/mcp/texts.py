@@ -79,13 +79,14 @@ def result_text(result: Any, without: Sequence[Any] = ()) -> str:
 
     Other media are named, not included.
     """
-    parts = [_block_text(block) for block in result.content if not any(block is each for each in without)]
+    parts = [block_text(block) for block in result.content if not any(block is each for each in without)]
     if not any(parts) and not without and result.structured_content is not None:
         parts = [json.dumps(result.structured_content, ensure_ascii=False)]
     return "\n".join(filter(None, parts))
 
 
-def _block_text(block: Any) -> str:
+def block_text(block: Any) -> str:
+    """Return a content block of a result, a prompt or a message as text."""
     match block.type:
         case "text":
             return str(block.text)

@@ -3,15 +3,29 @@
 It is done as ``Session.compact`` does it, so a replay repeats it as one that was asked for.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 from swarmchat.swarm.conversation.conversation import Conversation
-from swarmchat.swarm.conversation.events import Summarized, Warned
+from swarmchat.swarm.conversation.events import Event, Summarized, Warned
 from swarmchat.swarm.conversation.requests import prepare
 from swarmchat.swarm.errors import ClientBanned, CompactFailed, ModelError, NothingToCompact, OverBudget
 from swarmchat.swarm.session.compaction import compact
 from swarmchat.swarm.turn.question import Question
 
 
-async def compact_if_full(conversation: Conversation, question: Question) -> Summarized | Warned | None:
+async def with_room(
+    conversation: Conversation, question: Question, turn: AsyncGenerator[Event, None]
+) -> AsyncGenerator[Event, None]:
+    """Summarize if there is no room for ``question``, then yield the events of its ``turn``."""
+    async with aclosing(turn) as events:
+        if (said := await _compact_if_full(conversation, question)) is not None:
+            yield said
+        async for event in events:
+            yield event
+
+
+async def _compact_if_full(conversation: Conversation, question: Question) -> Summarized | Warned | None:
     """Summarize if there is no room for ``question``; return what to tell the user, ``None`` if nothing was done."""
     model = conversation.model.name
     if model in conversation.no_summaries or not await _is_full(conversation, question):

@@ -15,7 +15,7 @@ from swarmchat.swarm.common.messages import text_of, texts_of
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
-from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.records import APART, Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.session_state import SessionState
@@ -54,7 +54,7 @@ def redoable(records: Sequence[Record]) -> list[int]:
             undone.update(turns_of(record))
         elif record.type == "redo":
             undone.difference_update(turns_of(record))
-        elif record.type != "rename":
+        elif record.type not in APART:
             undone.clear()
     return sorted(undone)
 
@@ -87,7 +87,7 @@ class Timeline:
 
     def take(self, record: Record) -> None:
         """Follow the next record."""
-        if record.type == "rename":
+        if record.type in APART:
             return
         if record.type in ("undo", "redo"):
             self.move(record.type == "undo", turns_of(record))
