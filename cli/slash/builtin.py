@@ -21,7 +21,7 @@ from swarmchat.cli.terminal.sanitize import one_line
 __all__ = ["COMMANDS", "TOPICS", "LeaveChat", "find_command", "is_command", "parse_command", "run_command"]
 
 TOPICS = {
-    "conversation": "retry edit undo redo file copy reset help exit",
+    "conversation": "retry edit undo redo now file copy reset help exit",
     "sessions": "new resume sessions history search rename session fork export import",
     "model and settings": "model set approve theme doctor debug clear",
     "context window": "context tokens compact pin unpin",
