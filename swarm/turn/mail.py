@@ -18,15 +18,18 @@ _ANSWERS = frozenset({"user", "request", "error", "policy", "unsent", "reset"})
 async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailReceived | Warned]:
     """Move the waiting messages into the log, in one commit; return them, each once.
 
-    With ``one_wake``, those behind the first one that wakes an agent go on waiting. Without it a question follows, and
+    With ``one_wake``, those behind the first one that wakes an agent go on waiting, and all while one that a process
+    left which died is still to be reacted to. Without it a question follows, and
     the first one that wakes another agent than the active one goes on waiting, with those behind it. Raises the
     backend's errors.
     """
     info, ttl = conversation.info, conversation.settings.lifetimes.session
     mailbox = keys.session_mailbox(info.client, info.id)
-    while True:
+    while not conversation.journal.is_new:
         await conversation.ready()
-        entries = [] if conversation.journal.is_new else await conversation.backend.slice(mailbox, 0)
+        if one_wake and to_react_to(conversation.journal.log.records) is not None:
+            break
+        entries = await conversation.backend.slice(mailbox, 0)
         if not entries:
             break
         mails = [parse_mail(entry) for entry in entries]
