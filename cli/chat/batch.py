@@ -13,8 +13,8 @@ from swarmchat.cli.render.outputs import OUTPUTS, JsonLinesOutput, Output
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import traceback_of
 from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.slash.builtin import LeaveChat, run_command
 from swarmchat.cli.slash.chat_context import ChatContext
+from swarmchat.cli.slash.registry import LeaveChat
 from swarmchat.swarm.conversation.events import Event, TurnEnded
 from swarmchat.swarm.errors import OutputError, SwarmError
 
@@ -118,6 +118,9 @@ class _ScriptRun:
         if not step.command:
             await self._run_turn(step.text, step.line)
             return
+        # One question needs no commands.
+        from swarmchat.cli.slash.builtin import run_command
+
         outcome = await run_command(self._chat, step.text)
         await self._follow()
         if outcome.next_session is not None:

@@ -14,6 +14,7 @@ from swarmchat.backends import Backend, BackendError
 from swarmchat.swarm.agents.agent import Swarm, handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
@@ -27,7 +28,7 @@ from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
 from swarmchat.swarm.conversation.tracing import Trace
-from swarmchat.swarm.errors import AskError, LogLost, SessionBusy
+from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
@@ -86,7 +87,7 @@ class Conversation:
         self.navigation = Navigation(swarm.initial)
         self.agent = swarm.agent(swarm.initial)
         """The active agent."""
-        self.view = View(self.journal.log, swarm.initial)
+        self.view = View(self.journal.log, swarm.initial, settings.token_tables)
         """The part of the log that the active agent sees."""
         self.last_request: ModelRequest | None = None
         """The last request that this process made."""
@@ -102,6 +103,8 @@ class Conversation:
         self.mail_seen = 0
         """The number of the first record that may hold a message from outside that no event has told of yet."""
         self._warned_of_cut = False
+        self.draws = self.new_draws()
+        """The times and ids of prompts and conditions for the request that is prepared."""
         self.measures_overhead = True
         """Whether requests record the tokens that the server adds for tools, and later ones are corrected by them."""
 
@@ -236,6 +239,7 @@ class Conversation:
 
     async def toolset(self) -> Toolset:
         """Return the tools and handoffs that the active agent may call now."""
+        self.draws = self.new_draws()
         ctx = self.tool_context()
         offered = [*self.agent.own_tools, *await self.external_tools()]
         tools = [tool for tool in offered if await tool.is_available(ctx)]
@@ -249,7 +253,13 @@ class Conversation:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
         loop = asyncio.get_running_loop()
-        return Context(self.info.client, self.info.id, self.agent.name, primitives, call_id, loop=loop, deps=self.deps)
+        draws = self.new_draws() if call_id else self.draws
+        about = (self.info.client, self.info.id, self.agent.name)
+        return Context(*about, primitives, call_id, loop=loop, deps=self.deps, draws=draws)
+
+    def new_draws(self) -> Draws:
+        """Return the source of times and ids of a call, or of the prompts of a request."""
+        return Draws(self.journal.now)
 
     async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str | Denied:
         """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver.
@@ -266,7 +276,7 @@ class Conversation:
 
     async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
         if self.answerer is None:
-            raise AskError(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
+            raise NobodyToAsk(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
         return await self.answerer(question)
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
@@ -328,7 +338,7 @@ class Conversation:
     def switch(self, navigation: Navigation) -> None:
         """Make the active agent of ``navigation`` the active one; the caller stores it."""
         if navigation.active != self.navigation.active:
-            self.view = View(self.journal.log, navigation.active)
+            self.view = View(self.journal.log, navigation.active, self.settings.token_tables)
             self.view.rebuild()
             self.agent = self.swarm.agent(navigation.active)
         self.navigation = navigation
