@@ -232,9 +232,11 @@ _BY_PLACE: Mapping[tuple[str, ...], Finder] = {
     ),
     ("sessions", "copy", "to"): _choices(**{name: about for name, about in _BACKENDS.items() if name != "memory"}),
     ("sessions", "fork", "turn"): stores.turns,
+    ("sessions", "tell", "agent"): _in_swarm("agents"),
     **dict.fromkeys((("sessions", command, "names") for command in ("delete", "copy")), stores.sessions),
     **dict.fromkeys(
-        (("sessions", command, "name") for command in ("show", "rename", "export", "fork", "repair")), stores.sessions
+        (("sessions", command, "name") for command in ("show", "rename", "tell", "export", "fork", "repair")),
+        stores.sessions,
     ),
 }
 """Finders of the values of parameters that have a meaning of their own in one command, by its words and their name."""

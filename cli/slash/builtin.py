@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 TOPICS = {
-    "conversation": "retry edit undo redo file copy reset help exit",
+    "conversation": "retry edit undo redo now file copy reset help exit",
     "sessions": "new resume sessions history search rename session fork export import",
     "model and settings": "model set approve thoughts theme doctor debug clear",
     "context window": "context tokens compact pin unpin",
