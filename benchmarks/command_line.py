@@ -60,7 +60,7 @@ _, status, used = os.wait4(pid, 0)
 assert status == 0
 print(used.ru_utime + used.ru_stime, used.ru_maxrss)
 """
-"""Runs a program and prints its processor time and memory. A small process, as the system counts a parent's memory too."""
+"""Runs a program and prints its processor time and memory. It is small: the system counts a parent's memory, too."""
 
 
 def _cost(command: list[str], environment: dict[str, str], sizes: dict[str, list[list[float]]], name: str) -> Variant:
