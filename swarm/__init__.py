@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from swarmchat.swarm.context.tokens import TokenCounter as TokenCounter, counter_for as counter_for
     from swarmchat.swarm.conversation.events import (
         Event as Event, HandedOver as HandedOver, OutputDelta as OutputDelta, ReasoningDelta as ReasoningDelta,
-        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, TextDelta as TextDelta,
+        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, TaskEnded as TaskEnded,
+        TaskProgress as TaskProgress, TaskStarted as TaskStarted, TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
     from swarmchat.swarm.conversation.hooks import Hooks as Hooks
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
         RequestLimit as RequestLimit,
         ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
-        TranscriptError as TranscriptError,
+        TaskLimit as TaskLimit, TranscriptError as TranscriptError,
     )
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
     from swarmchat.swarm.mcp.server import McpServer as McpServer
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder as OpenAIEmbedder
     from swarmchat.swarm.storage.sentence_embedder import SentenceEmbedder as SentenceEmbedder
     from swarmchat.swarm.storage.storage import PersistStorage as PersistStorage, Storage as Storage
+    from swarmchat.swarm.tools.agent_tool import AgentTool as AgentTool
     from swarmchat.swarm.tools.asking import FormField as FormField, UserQuestion as UserQuestion
     from swarmchat.swarm.tools.context import Context as Context, Denied as Denied
     from swarmchat.swarm.tools.tool import Tool as Tool, tool as tool
@@ -109,8 +111,8 @@ _NAMES = {
     "context.groups": "Group GroupBuilder Groups",
     "context.tokens": "TokenCounter counter_for",
     "conversation.events": """
-        Event HandedOver OutputDelta ReasoningDelta Refused Rescued Retrying Rotated TextDelta ToolFinished
-        ToolStarted TurnEnded Warned
+        Event HandedOver OutputDelta ReasoningDelta Refused Rescued Retrying Rotated TaskEnded TaskProgress TaskStarted
+        TextDelta ToolFinished ToolStarted TurnEnded Warned
     """,
     "conversation.hooks": "Hooks",
     "conversation.settings": "SessionSettings",
@@ -120,7 +122,8 @@ _NAMES = {
         EmbeddingError
         HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
-        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
+        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TaskLimit
+        TranscriptError
     """,
     "importers.detect": "Transcript open_transcript",
     "mcp.server": "McpServer",
@@ -149,6 +152,7 @@ _NAMES = {
     "storage.openai_embedder": "OpenAIEmbedder",
     "storage.sentence_embedder": "SentenceEmbedder",
     "storage.storage": "PersistStorage Storage",
+    "tools.agent_tool": "AgentTool",
     "tools.asking": "FormField UserQuestion",
     "tools.context": "Context Denied",
     "tools.tool": "Tool tool",

@@ -5,13 +5,16 @@ a conversation as an argument.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from copy import copy
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
-from swarmchat.swarm.agents.agent import Swarm, handoff_names
+from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.agents.handoffs import handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.context.builder import Budget
@@ -25,6 +28,7 @@ from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.stored_navigation import stored_navigation
+from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import AskError, LogLost, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
@@ -98,6 +102,10 @@ class Conversation:
         self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
         self._memory: Mapping[str, Any] = {}
         self._warned_of_cut = False
+        self.task: Branch | None = None
+        """The task that the conversation is about, if it is one of an agent that is used as a tool."""
+        self.order = TaskOrder()
+        """The order in which tasks that run side by side take their steps."""
         self.measures_overhead = True
         """Whether requests record the tokens that the server adds for tools, and later ones are corrected by them."""
 
@@ -230,7 +238,10 @@ class Conversation:
     async def toolset(self) -> Toolset:
         """Return the tools and handoffs that the active agent may call now."""
         ctx = self.tool_context()
-        offered = [*self.agent.own_tools, *await self.external_tools()]
+        depth = 0 if self.task is None else self.task.depth
+        too_deep = depth >= self.settings.task_depth
+        own_tools = (tool for tool in self.agent.own_tools if not (too_deep and tool.gives_task))
+        offered = [*own_tools, *await self.external_tools()]
         tools = [tool for tool in offered if await tool.is_available(ctx)]
         return Toolset(tools, handoff_names(self.agent, self.navigation))
 
@@ -241,8 +252,9 @@ class Conversation:
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
-        loop = asyncio.get_running_loop()
-        return Context(self.info.client, self.info.id, self.agent.name, primitives, call_id, loop=loop, deps=self.deps)
+        ctx = Context[Any](self.info.client, self.info.id, self.agent.name, primitives, call_id, deps=self.deps)
+        ctx.loop, ctx.task = asyncio.get_running_loop(), "" if self.task is None else self.task.id
+        return ctx
 
     async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str | Denied:
         """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver.
@@ -253,9 +265,14 @@ class Conversation:
         can_ask = self.approver is not None
         if guess and rule == "auto" and tool.effects and self.settings.asks_about_guess(tool.name, can_ask):
             rule = "ask"
-        if rule == "ask":
-            return False if self.approver is None else await self.approver(tool, call)
-        return rule == "auto"
+        if rule != "ask" or self.approver is None:
+            return rule == "auto"
+        if self.task is None:
+            return await self.approver(tool, call)
+        # Other tasks may ask at the same time.
+        with self.task.paused():
+            async with self.user_is_free:
+                return await self.approver(tool, replace(call, agent=self.agent.name))
 
     async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
         if self.answerer is None:
@@ -273,8 +290,46 @@ class Conversation:
         counter = self.counter
         return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
 
+    def new_task(self) -> str:
+        """Return the id of the next task: that of the turn or task that it belongs to, a full stop, and its number."""
+        return self.order.new_id(str(self.journal.turns) if self.task is None else self.task.id)
+
+    def branch(self, agent: Agent, task: str, call: str) -> "Conversation":
+        """Return a conversation of ``agent`` that begins with nothing, for the task ``task`` that ``call`` gives."""
+        store = self._store if self.task is None else self.task.store
+        child = copy(self)
+        child.task = child.journal = Branch(self.journal, store, self.order, self.task, task, call)
+        # The user does not talk to it, and is not handed over.
+        child.agent, child.navigation = replace(agent, handoffs=()), Navigation(agent.name)
+        child.view = View(child.journal.log, agent.name)
+        child.last_request = child.last_tool_error = None
+        child.trace = self.trace.of_task()
+        return child
+
+    def task_seconds(self, seconds: float | None) -> float | None:
+        """Return how long a task may take whose tool says ``seconds``; a replay gives it all the time."""
+        return seconds or self.settings.task_seconds
+
+    async def run_branch(self, child: "Conversation", work: Coroutine[Any, Any, str]) -> str:
+        """Return the result of ``work`` on a task, of which ``child`` is the conversation; a replay stops it."""
+        return await work
+
+    def step(self) -> AbstractAsyncContextManager[None]:
+        """Hold the order of tasks while a request is made and stored; see ``Branch.step``."""
+        return nullcontext() if self.task is None else self.task.step()
+
+    async def _store(self, records: Sequence[Record], changes: ChangeSet | None, keep: bool) -> None:
+        """Store the records of a task."""
+        batch = self.batch()
+        for record in records:
+            batch.append(record)
+        await self.commit(batch, changes, keep=keep)
+
     async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
+        if self.task is not None:
+            self.view.take(await self.task.commit(batch, changes, keep=keep))
+            return
         try:
             with self.trace.commit(0 if batch is None else len(batch.records)):
                 appended = await self._commit(batch, changes, keep)

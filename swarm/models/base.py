@@ -74,6 +74,8 @@ class ModelRequest:
     """What providers attached to answers, by the index of the message: see ``Answer.echo``. Not part of the key."""
     previous: MessageDigest = field(default_factory=MessageDigest, repr=False, compare=False)
     """The ``conversation`` of an earlier request, so that only new messages are hashed. Does not change the result."""
+    agent: str = field(default="", compare=False)
+    """The agent that asks. Not sent, and not part of the key."""
 
     @cached_property
     def key(self) -> str:
@@ -114,6 +116,8 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+    agent: str = field(default="", compare=False)
+    """The agent that makes the call while it works on a task; empty for the active agent."""
 
     def to_message(self) -> dict[str, Any]:
         """Return the call as an entry of an assistant message's ``tool_calls``."""
