@@ -350,15 +350,15 @@ def _with_named_agents(agent: Agent, known: Mapping[str, Agent]) -> Agent:
         if tool not in agent.agent_tools:
             tools.append(tool)
             continue
-        name = tool.agent_name  # type: ignore[union-attr]  # it is one of the agent's tools that are agents
+        name = tool.agent_name
         if name not in known:
             raise DefinitionError(
                 f"agent {agent.name!r} has the tool 'agent:{name}', an unknown agent; {nearest(name, known)}"
             )
         if name == agent.name:
             raise DefinitionError(f"agent {name!r} is its own tool: remove it from its tools")
-        purpose = tool.description or known[name].description  # type: ignore[union-attr]
-        tools.append(replace(tool, agent=name, description=purpose))  # type: ignore[type-var]
+        purpose = tool.description or known[name].description
+        tools.append(replace(tool, agent=name, description=purpose))
     return replace(agent, tools=tools) if agent.agent_tools else agent
 
 

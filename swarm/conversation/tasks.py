@@ -66,6 +66,7 @@ class Branch(Journal):
     def __init__(
         self, session: Journal, store: Store, order: TaskOrder, parent: "Branch | None", task: str, call: str
     ) -> None:
+        self._session: Journal = session if parent is None else parent._session
         super().__init__(*session.origin)
         self.id = task
         self.limit: asyncio.Timeout | None = None
@@ -75,13 +76,12 @@ class Branch(Journal):
         self.requests = 0
         self.tokens = 0
         """The tokens that the task has used, those of the tasks that it gave included."""
-        self._session = session
         self.store = store
         """Stores records in the log of the session."""
         self._order = order
         self._parent = parent
         self._call = call
-        self._turn = session.turns
+        self._turn = self._session.turns
         self._in_step = False
         self.log = _BranchLog(session.origin[0], self.log.key)
 

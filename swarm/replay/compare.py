@@ -127,7 +127,7 @@ def _aligned(
     for record in actual:
         turns.setdefault(record.turn, ([], []))[1].append(record)
     for old, new in turns.values():
-        old_types, new_types = ([record.type for record in records] for records in (old, new))
+        old_types, new_types = ([_kind(record) for record in records] for records in (old, new))
         for kind, a, b, c, d in SequenceMatcher(None, old_types, new_types, autojunk=False).get_opcodes():
             if kind == "equal":
                 yield from zip(old[a:b], new[c:d], strict=True)
@@ -136,8 +136,14 @@ def _aligned(
                 yield from ((None, record) for record in new[c:d])
 
 
+def _kind(record: Record) -> str:
+    """Return what must be the same of two records that correspond; of tasks, which run side by side, also the task."""
+    return f"{record.data.get('entry')} in task {record.task}" if record.type == "task" else record.type
+
+
 def _compare_records(then: Record, now: Record, *, whole: bool) -> Iterator[Difference]:
-    about = f"{then.type} of {then.agent}" if then.agent else then.type
+    about = str(then.data.get("entry")) if then.type == "task" else then.type
+    about = f"{about} of {then.agent}" if then.agent else about
     old_fields, new_fields = _fields(then), _fields(now)
     if not whole and "message" in old_fields:
         # Other programs keep more in a message than an API takes.

@@ -1,19 +1,29 @@
 """A conversation that follows a recorded one, with its windows, models and bans."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
+from swarmchat.swarm.agents.agent import Agent
 from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.hooks import HookChain
+from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.mcp.servers import matches
 from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, apply_recorded_change
+from swarmchat.swarm.replay.recorded_model import (
+    RecordedHandoffs,
+    Recording,
+    ReplayModel,
+    ReplayTools,
+    apply_recorded_change,
+)
 from swarmchat.swarm.replay.script import Action
-from swarmchat.swarm.tools.context import Context
+from swarmchat.swarm.tools.context import Context, ToolFailure
 from swarmchat.swarm.tools.external_tool import ExternalTool, recorded_tool
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -30,8 +40,77 @@ class ReplayConversation(Conversation):
     """The records of what MCP servers offered."""
     initial_reserve: int | None = None
     """The setting ``reserve`` at the session's start: tokens kept free for the answer."""
+    runs_tools = False
+    """Whether tools run, in place of returning their recorded results."""
     _request_seq = 0
     """The number of the recorded request that comes next, or came last."""
+
+    def repeat(self, recording: Recording, *, real: bool, live: bool) -> None:
+        """Follow ``recording``; with ``real``, tools run, and with ``live``, only the user repeats."""
+        self.recording, self.follows, self.runs_tools = recording, not live, real
+        tools = ReplayTools(recording, self, real=real, live=live)
+        self.ask_user = tools.ask_user
+        self.order = recording.order
+        if not live:
+            self.hooks = HookChain([RecordedHandoffs(recording)])
+            self.ask_model = tools.ask_model
+            self.run_tool = tools.run
+            self.approver = tools.approve
+
+    def branch(self, agent: Agent, task: str, call: str) -> Conversation:
+        """Return a conversation for a task, which repeats the recorded task."""
+        child = super().branch(agent, task, call)
+        if not self.follows:
+            return child
+        assert isinstance(child, ReplayConversation)
+        recording = Recording(self.recording.order, task)
+        recording.tasks = self.recording.tasks
+        child._request_seq, child.recorded_tools = 0, ()
+        if (action := recording.tasks.get(task)) is not None:
+            recording.begin(action)
+            child.recorded_tools = [record for record in action.records if record.type == "tools"]
+        child.repeat(recording, real=self.runs_tools, live=False)
+        make = None if self.has_one_model else lambda name: ReplayModel(recording, name)
+        child._models = Models(ReplayModel(recording, self._models.default.name), make)
+        return child
+
+    async def run_branch(self, child: Conversation, work: Coroutine[Any, Any, str]) -> str:
+        """Return the result of ``work`` on a task; stop it where it was stopped."""
+        if not self.follows:
+            return await super().run_branch(child, work)
+        assert isinstance(child, ReplayConversation)
+        assert child.task is not None
+        recording, task = child.recording, child.task.id
+        working, stop = asyncio.ensure_future(work), asyncio.ensure_future(recording.stop.wait())
+        try:
+            await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                result = self.recording.task_results.get(task)
+                self.recording.order.stop(task)
+                if result is None or result.status != "error":
+                    action = self.recording.action
+                    await self.recording.stopped_here(killed=action is not None and action.killed)
+                # Only the task was stopped: it took too long.
+                assert result is not None
+                self.recording.order.cancel(task)
+                working.cancel()
+                await asyncio.wait({working})
+                raise ToolFailure(result.text.removeprefix("Error: "))
+            return working.result()
+        finally:
+            stop.cancel()
+            working.cancel()
+            await asyncio.wait({working})
+
+    def task_seconds(self, seconds: float | None) -> float | None:
+        """Return how long a task may take: as long as it needs, if it repeats a recorded one."""
+        return None if self.follows else super().task_seconds(seconds)
+
+    def step(self) -> AbstractAsyncContextManager[None]:
+        """Hold the order of tasks, unless the task stops here."""
+        action = self.recording.action
+        stops = action is not None and action.breaks_off and not action.requests and not action.outputs
+        return nullcontext() if self.follows and stops else super().step()
 
     async def toolset(self) -> Toolset:
         """Return the tools of the next request; stop if the recording has no such request."""

@@ -12,6 +12,7 @@ from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.requests import prepare
 from swarmchat.swarm.models.base import ModelRequest, ToolCall
 from swarmchat.swarm.tools.context import Outcome, ToolFailure
+from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.asking import cleaned
 
 SUMMARY_INSTRUCTIONS = (
@@ -33,7 +34,8 @@ async def history_for(giver: Conversation, child: Conversation, kind: str) -> st
     """
     if kind == "none":
         return ""
-    context = await prepare(giver)
+    # Without tools: which of them are available is a question of the next request.
+    context = await prepare(giver, toolset=Toolset())
     # The newest group is the call that gives the task.
     lines = [line for group in context.kept[context.leading : -1] for line in lines_of(group)]
     if not lines:
@@ -79,7 +81,12 @@ async def _summary(child: Conversation, lines: Sequence[str]) -> str:
     request = ModelRequest(model.name, tuple(map(encode_json, messages)), agent=child.agent.name)
     started = child.journal.now()
     answer = await child.ask_model(model, request, Outcome(ToolCall("", "summary", "{}")))
-    data = {"call": "", "model": answer.fallback or model.name, "key": request.key, "messages": messages}
+    data: dict[str, Any] = {
+        "call": "",
+        "model": answer.fallback or model.name,
+        "key": request.key,
+        "messages": messages,
+    }
     data |= {"answer": answer.text, "finish": answer.finish}
     if answer.usage is not None:
         data["usage"] = dict(answer.usage)

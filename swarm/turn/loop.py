@@ -5,41 +5,29 @@ are run; their results, with the changes of the tools, before the next request. 
 session can still be continued.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import (
     Event,
-    OutputDelta,
-    ReasoningDelta,
     Refused,
-    Retrying,
     Rotated,
     TextDelta,
     Warned,
 )
 from swarmchat.swarm.conversation.requests import make_request, prepare
-from swarmchat.swarm.errors import ContextTooLong, HookError, ModelRefused, OutputError, OverBudget, RequestDenied
+from swarmchat.swarm.errors import ContextTooLong, HookError, OutputError, OverBudget, RequestDenied
 from swarmchat.swarm.models.base import (
-    Adapted,
     Answer,
-    FellBack,
-    ModelEvent,
     ModelRequest,
-    ReasoningChunk,
-    Retry,
-    TextChunk,
 )
 from swarmchat.swarm.tools.context import ArgumentsError, Denied
-from swarmchat.swarm.tools.toolset import Toolset
-from swarmchat.swarm.turn.answer_reader import AnswerReader
-from swarmchat.swarm.turn.external_tools import unrecorded_tools
 from swarmchat.swarm.turn.exchange import Exchange
+from swarmchat.swarm.turn.external_tools import unrecorded_tools
 from swarmchat.swarm.turn.faults import Guards
 from swarmchat.swarm.turn.guardrails import refuse_by_hook, refuse_input, refuse_output
 from swarmchat.swarm.turn.hooking import run_hooks
