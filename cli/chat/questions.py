@@ -63,7 +63,10 @@ class Questions:
         from swarmchat.swarm.tools.context import ArgumentsError
 
         with self._prompt.open():
-            self._prompt.renderer.remark(f"{one_line(question.tool, 80)} asks: {sanitize(question.text)[:_LONGEST]}")
+            who = f"{one_line(question.agent, 80)} · " if question.agent else ""
+            self._prompt.renderer.remark(
+                f"{who}{one_line(question.tool, 80)} asks: {sanitize(question.text)[:_LONGEST]}"
+            )
             entered: dict[str, str] = {}
             while True:
                 try:

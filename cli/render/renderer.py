@@ -67,6 +67,8 @@ class Renderer:
         """Line ends that are printed only if the answer continues after them."""
         self._error: OSError | ValueError | None = None
         """Why the answers cannot be written."""
+        self._tasks_unfolded = False
+        """Whether what happens in tasks is printed, also where live lines show it."""
         self._turn_results: list[str] = []
         self._results = self._turn_results
         """The results of the last turn that called tools."""
@@ -106,6 +108,12 @@ class Renderer:
 
         if isinstance(event, kinds.ToolFinished):
             self._activity.tool_finished(event.name)
+        if isinstance(event, kinds.TaskStarted | kinds.TaskProgress | kinds.TaskEnded):
+            self._activity.task_event(event)
+            warns = isinstance(event, kinds.TaskProgress) and isinstance(event.event, kinds.Warned)
+            if self._live and not self._tasks_unfolded and not warns:
+                # The live lines show it, and the result of the call comes.
+                return
         if remark := remark_on(event, chat=self._chat):
             self.remark(remark)
         match event:
@@ -154,6 +162,11 @@ class Renderer:
             self.remark("no tool was called in this chat yet")
         for result in self._results:
             self.page(result)
+
+    def unfold_tasks(self) -> None:
+        """Print what happens in tasks from now on; or stop that."""
+        self._tasks_unfolded = not self._tasks_unfolded
+        self.remark(f"what agents do in tasks is {'shown' if self._tasks_unfolded else 'folded into one line each'}")
 
     def show_typed(self, typed: Callable[[], str]) -> None:
         """Show on the status line what ``typed`` returns, a description of what the user is typing."""

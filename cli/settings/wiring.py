@@ -280,6 +280,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         ban=settings.ban_lifetime,
         alive=settings.alive_lifetime,
     )
+    tasks = settings.tasks or {}
     return SessionSettings(
         context_window=None if "max_context" in settings.of_this_model else settings.max_context,
         lifetimes=lifetimes,
@@ -289,6 +290,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         rescue_confirm=_rescue_confirm(settings),
         placeholder=settings.placeholder,
         resume_with=resume_with(settings),
+        **{"tasks_at_once" if name == "at_once" else f"task_{name}": limit for name, limit in tasks.items()},
     )
 
 

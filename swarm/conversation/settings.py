@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.common.bounds import MAX_RESULT
+from swarmchat.swarm.common.bounds import MAX_RESULT, MAX_TASK_DEPTH
 from swarmchat.swarm.common.mistakes import (
     COUNT,
     SECONDS,
@@ -72,7 +72,7 @@ class SessionSettings:
     """The most tokens of one task, requests and answers of the tasks that it gives included."""
     task_seconds: float = 300
     """How long one task may take; time in which the user is asked does not count."""
-    task_depth: int = 2
+    task_depth: int = MAX_TASK_DEPTH
     """How deep tasks may be nested: 1 lets no agent that works on a task give one."""
     tasks_at_once: int = 4
     """How many tasks of one message run side by side; the others wait."""

@@ -212,7 +212,8 @@ class _Turn:
         if self._conversation.task is not None:
             usage = exchange.answer.usage or {}
             counted = [figure for name in _COUNTS if isinstance(figure := usage.get(name), int)]
-            own_count = self.recorder.context_tokens + self._conversation.counter.text(exchange.answer.text)
+            answer = self._conversation.counter.message(exchange.answer.to_message())
+            own_count = self.recorder.context_tokens + answer
             self._conversation.task.spend(sum(counted) if counted else own_count)
 
     async def judge(self, exchange: Exchange) -> RescueDecision:
