@@ -358,8 +358,9 @@ def _with_named_agents(agent: Agent, known: Mapping[str, Agent]) -> Agent:
         if name == agent.name:
             raise DefinitionError(f"agent {name!r} is its own tool: remove it from its tools")
         purpose = tool.description or known[name].description
-        tools.append(replace(tool, agent=name, description=purpose))
-    return replace(agent, tools=tools) if agent.agent_tools else agent
+        named = tool.agent == name and tool.description == purpose
+        tools.append(tool if named else replace(tool, agent=name, description=purpose))
+    return agent if tools == [*agent.tools] else replace(agent, tools=tools)
 
 
 def _duplicates(names: Iterable[str]) -> set[str]:

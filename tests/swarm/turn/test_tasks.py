@@ -2,31 +2,51 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import reduce
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded import ask, calls, record_and_replay
+from hypothesis import given
+from hypothesis import strategies as st
+from recorded import again, ask, calls, record_and_replay
+from swarmchat.backends import open_backend
+from swarmchat.cli.chat.opener import unfinished_tasks
 from swarmchat.swarm import (
     Agent,
     Context,
     HookError,
     Hooks,
     ModelUnavailable,
+    OverBudget,
     Policy,
+    Record,
     ScriptedModel,
     Session,
+    SessionInfo,
     SessionSettings,
     State,
     Swarm,
     TaskEnded,
     TaskProgress,
     TaskStarted,
+    TextChunk,
     TextDelta,
     ToolCall,
     ToolFinished,
+    read_lines,
     tool,
 )
+from swarmchat.swarm.archive.dialogue import dialogue
+from swarmchat.swarm.archive.tasks import tasks_of
+from swarmchat.swarm.context.normalize import no_result
+from swarmchat.swarm.context.view import View
+from swarmchat.swarm.persistence.log import Log
 
 
 @tool
@@ -97,12 +117,15 @@ def test_a_task_has_a_context_of_its_own_and_its_last_answer_is_the_result():
 
 def test_tasks_of_one_message_run_side_by_side_up_to_a_limit():
     async def run(at_once: int) -> int:
-        running, most = 0, 0
+        running, most, full = 0, 0, asyncio.Event()
 
         async def answer(request: Any) -> str:
             nonlocal running, most
             running += 1
             most = max(most, running)
+            if running == min(at_once, 3):
+                full.set()
+            await full.wait()
             await asyncio.sleep(0.01)
             running -= 1
             return "found"
@@ -273,9 +296,146 @@ def test_a_stopped_turn_with_tasks_replays_the_same(step, tmp_path):
             await ask(chat, "and now?")
 
     def hang_text(stop: asyncio.Event) -> Any:
-        from swarmchat.swarm import TextChunk
-
         stop.set()
         return TextChunk("of")
 
     record_and_replay(SWARM, scenario, tmp_path / "log.jsonl")
+
+
+async def collected(url: str) -> None:
+    """Give three tasks, and never end: the test kills the process."""
+
+    async def hang(request: Any) -> str:
+        print("asked", flush=True)
+        await asyncio.sleep(60)
+        return ""
+
+    note_it = calls(("note", '{"text":"n"}'))
+    model = ScriptedModel({"desk": ["hi", tasks("a", "b", "c")], "researcher": [note_it, hang, hang, hang]})
+    chat = await session(model, backend=url)
+    await chat.ask("hello")
+    await chat.ask("go")
+
+
+def test_a_killed_process_leaves_tasks_that_are_told_and_a_session_that_goes_on(tmp_path):
+    url = f"disk:{tmp_path / 'store'}"
+    code = f"import asyncio, test_tasks; asyncio.run(test_tasks.collected({url!r}))"
+    folders = [str(Path(__file__).parent), *sys.path]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+    )
+    assert process.stdout is not None
+    with process:
+        assert [process.stdout.readline() for _ in range(3)] == [b"asked\n"] * 3
+        process.kill()
+
+    async def run() -> None:
+        model = ScriptedModel({"desk": ["It was interrupted."]})
+        async with await session(model, backend=url) as chat:
+            unfinished = unfinished_tasks(chat)
+            assert [line.split(":")[0] for line in unfinished] == [f"task 2.{n}, researcher" for n in (1, 2, 3)]
+            notes = await chat.primitives.state("notes").get()
+            await chat.ask("and now?")
+            sent = [json.loads(message) for message in model.requests[0].messages]
+            assert [each["content"] for each in sent if each["role"] == "tool"] == [no_result("call_0")["content"]] * 3
+            assert unfinished_tasks(chat) == []
+            lines = [line async for line in read_lines(chat.backend, chat.info)]
+            await chat.undo(2)
+            assert (notes, await chat.primitives.state("notes").get()) == (["n"], [])
+        path = tmp_path / "log.jsonl"
+        for _ in range(2):
+            replayed = await again(b"\n".join(lines) + b"\n", path, SWARM)
+            assert [str(each) for each in replayed.differences] == []
+
+    asyncio.run(run())
+
+
+def test_tasks_are_stored_on_every_backend(backend_url):
+    async def run() -> None:
+        backend = open_backend(backend_url)
+        note_it = calls(("note", '{"text":"n"}'))
+        model = ScriptedModel({"desk": [tasks("a", "b"), "done"], "researcher": [note_it, "one", "two"]})
+        async with await session(model, backend=backend) as chat:
+            await chat.ask("go")
+            before = [record.line for record in chat.records]
+        async with await session(ScriptedModel({"desk": ["Yes."]}), backend=backend) as chat:
+            assert [record.line for record in chat.records] == before
+            states = [record for record in chat.records if record.type == "state"]
+            assert [(record.task[:2], record.data["value"]) for record in states] == [("1.", ["n"])]
+            summaries = tasks_of(chat.records)
+            assert {each.status for each in summaries.values()} == {"ok"}
+            assert sorted(each.requests for each in summaries.values()) == [1, 2]
+            folded = [entry.kind for entry in dialogue(chat.records)]
+            assert folded.count("note") == 3
+            assert len([*dialogue(chat.records, tasks=True)]) > len(folded)
+            await chat.undo()
+            assert await chat.primitives.state("notes").get() == []
+        await backend.close()
+
+    asyncio.run(run())
+
+
+_ENTRIES = ["user", "assistant", "tool", "request", "reset", "rotate", "compact", "pin", "undo", "handoff", "set"]
+
+
+def _base(turns: int) -> list[Record]:
+    """Return a log with a task in each turn; its records come later, at every third number."""
+    records = [Record("session", 0, 0, "", None, {"id": "s", "name": "s"})]
+
+    def add(kind: Any, turn: int, agent: str | None = "desk", **data: Any) -> None:
+        records.append(Record(kind, 3 * len(records), turn, "", agent, data))
+
+    for turn in range(1, turns + 1):
+        call = {"id": "c", "type": "function", "function": {"name": "researcher", "arguments": "{}"}}
+        add("user", turn, message={"role": "user", "content": f"question {turn} " * 9})
+        add("request", turn, tokens=700, window=900)
+        add("assistant", turn, message={"role": "assistant", "content": None, "tool_calls": [call]})
+        add("tool", turn, message={"role": "tool", "tool_call_id": "c", "content": f"result {turn}"}, status="ok")
+        add("assistant", turn, message={"role": "assistant", "content": "yes"}, usage={"prompt_tokens": 800})
+    return records
+
+
+@given(
+    st.integers(1, 6),
+    st.lists(st.tuples(st.integers(1, 30), st.integers(1, 2), st.sampled_from(_ENTRIES), st.integers(0, 99))),
+    st.integers(200, 1500),
+)
+def test_no_task_changes_what_an_agent_sees_of_the_conversation(turns, entries_, window):
+    base = _base(turns)
+    with_tasks = {record.seq: record for record in base}
+    for place, offset, entry, number in entries_:
+        seq = 3 * (place % len(base)) + offset
+        message = {"role": entry if entry in ("user", "assistant", "tool") else "user", "content": "of a task"}
+        data = {"message": message, "tool_call_id": "c", "first_kept": number, "summary": "s", "from": 1, "to": number}
+        data |= {
+            "keep": [],
+            "tokens": 5,
+            "usage": {"prompt_tokens": 9999},
+            "target": 1,
+            "pinned": [[1, 2]],
+            "states": {},
+        }
+        inner = Record(entry, number, base[place % len(base)].turn, "", "researcher", data)
+        with_tasks[seq] = replace(inner.in_task("1.1", "c"), seq=seq)
+
+    async def context(records: list[Record], agent: str) -> tuple[Any, ...]:
+        log = Log(open_backend("memory:"), "k")
+        log.records, log.next_seq = records, 3 * len(base)
+        view = View(log, agent)
+        view.rebuild()
+        view._next_seq = log.next_seq
+        built = await view.context(SessionSettings(context_window=window).budget(window), "m")
+        info = reduce(SessionInfo.after, records, SessionInfo("s", "s", "ann", "", ""))
+        return built.messages, built.tokens, view.first_kept(SessionSettings().budget(window)), view.correction, info
+
+    async def both(agent: str) -> None:
+        outcomes = []
+        for records in (base, [with_tasks[seq] for seq in sorted(with_tasks)]):
+            try:
+                outcomes.append(await context(records, agent))
+            except OverBudget as error:
+                outcomes.append((str(error),))
+        assert outcomes[0] == outcomes[1]
+
+    for agent in ("desk", "researcher"):
+        asyncio.run(both(agent))
