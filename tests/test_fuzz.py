@@ -27,7 +27,7 @@ from model_server import EVENTS, JSON, Reply, model_server
 from swarmchat.backends import Append, Backend, BackendError, open_backend
 from swarmchat.backends.base import Truncate
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings.settings import load_settings
+from swarmchat.cli.settings.loading import load_settings
 from swarmchat.swarm.agents.toml_file import read_toml
 from swarmchat.swarm.archive import export
 from swarmchat.swarm.archive.dialogue import dialogue

@@ -40,7 +40,7 @@ _bounds = st.integers(-6, 6)
 _Model = dict[str, bytes | list[bytes]]
 
 
-def check_model(make_backend: Callable[[], Backend], examples: int = 25, steps: int = 30) -> None:
+def check_model(make_backend: Callable[[], Backend], examples: int = 15, steps: int = 30) -> None:
     """Compare the backends that ``make_backend`` opens, on an empty store, with the model.
 
     Raises AssertionError, and prints the shortest commits that show the difference. Leaves the store empty.

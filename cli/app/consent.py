@@ -10,7 +10,8 @@ from typing import Any
 from swarmchat.cli.errors import ConfigError, UsageError
 from swarmchat.cli.settings.credentials import as_text, shown_value
 from swarmchat.cli.settings.folder import NEEDS_CONSENT, PROJECT_FILE, Consents, needs_consent
-from swarmchat.cli.settings.settings import PROFILES, Settings, read_file
+from swarmchat.cli.settings.loading import PROFILES, read_file
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.confirmation import can_confirm, confirm
 from swarmchat.cli.terminal.printing import as_line
 from swarmchat.cli.terminal.sanitize import one_line

@@ -35,6 +35,7 @@ _SETTINGS = {
     "max_context": _option("Context window: tokens for request plus answer.", kind=int, min=1),
     "base_url": _option("Address of an OpenAI-compatible server, with its /v1."),
     "plain": _option("Plain text: no colours, no cursor movement, no Markdown.", "--plain", kind=bool),
+    "debug": _option("Show the traceback of each tool that fails.", "--debug", kind=bool),
     "profile": _option("Use the settings of [profiles.NAME]."),
     "timeout": _option("Seconds that the server may be silent.", metavar="S"),
 }

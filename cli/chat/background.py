@@ -10,7 +10,7 @@ from typing import Any
 from prompt_toolkit.application import Application, run_in_terminal
 from swarmchat.backends import BackendError
 from swarmchat.cli.render.renderer import Renderer
-from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.models import warm_up
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.errors import SwarmError
 
@@ -68,7 +68,7 @@ class BackgroundTasks:
         import swarmchat.cli.render.live_tail
         import swarmchat.cli.slash.builtin  # noqa: F401 - imported to be ready
 
-        wiring.warm_up(self._chat.session.model)
+        warm_up(self._chat.session.model)
 
     def _follow_definitions(self) -> None:
         conversation = self._chat.session.conversation

@@ -1,5 +1,6 @@
 """Run turns without a prompt: one question, or the steps of a script in order."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from swarmchat.backends import Backend, BackendError
@@ -9,6 +10,7 @@ from swarmchat.cli.chat.script import Script, Step
 from swarmchat.cli.errors import CliError, RescueExhausted, UsageError
 from swarmchat.cli.render.outputs import OUTPUTS, JsonLinesOutput, Output
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.credentials import traceback_of
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.slash.builtin import LeaveChat, run_command
 from swarmchat.cli.slash.chat_context import ChatContext
@@ -43,6 +45,8 @@ async def run_script(
         async with opening(settings, session, resume, interactive=False) as opener:
             script.check(opener.swarm)
             output = JsonLinesOutput() if kind is not None and form == "text" else OUTPUTS[form]()
+            if opener.settings.debug:
+                output.renderer.format_error = partial(traceback_of, settings=opener.settings)
             for line in wiring.project_settings(opener.settings):
                 output.renderer.remark(line)
             chat = await opener.open_chat(session, resume, output.renderer.remark)

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from swarmchat.cli.app.command_runner import Work
@@ -12,6 +13,7 @@ from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.credentials import traceback_of
 from swarmchat.cli.terminal.capabilities import can_move, is_terminal, wants_colour
 
 
@@ -55,6 +57,8 @@ async def _chat(flags: Mapping[str, Any], name: str | None, resume: bool, draft:
             # Everything that asks what the terminal can do reads TERM, prompt_toolkit too.
             os.environ["TERM"] = "dumb"
         renderer = Renderer(remarks=sys.stdout, chat=True, colour=wants_colour(sys.stdout), live=can_move(sys.stdout))
+        if settings.debug:
+            renderer.format_error = partial(traceback_of, settings=settings)
         chat = await opener.open_chat(name, resume, renderer.remark)
         from swarmchat.cli.chat.banner import greeting, resume_hint
         from swarmchat.cli.chat.repl import Repl

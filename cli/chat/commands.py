@@ -7,7 +7,7 @@ import typer
 from swarmchat.cli.app import options
 
 
-@options.settings(*options.CHAT, "plain", "profile")
+@options.settings(*options.CHAT, "plain", "debug", "profile")
 def chat(
     prompt: Annotated[list[str] | None, typer.Argument(help="Send this, print the answer, and exit.")] = None,
     session: options.OpenSession = None,
@@ -43,7 +43,7 @@ def chat(
     raise typer.Exit(run_to_exit_code(prepare))
 
 
-@options.settings(*options.CHAT, "profile")
+@options.settings(*options.CHAT, "debug", "profile")
 def run(
     prompt: Annotated[list[str] | None, typer.Argument(help="Message to send; - reads it from standard input.")] = None,
     script: Annotated[

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from swarmchat.backends import Backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.models import choose_model, is_connected, make_model
 from swarmchat.cli.settings.resumption import check_swarm, settings_of, swarm_is_missing
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.settings.store import eviction_warning, matching_session, open_store
@@ -67,9 +68,9 @@ class Opener:
     def make_model(self, settings: Settings) -> Model:
         """Make the model of ``settings`` for a command. Raises UsageError if no server is known, and ConfigError."""
         # Without a server the demo model answers in place of all others, but not when the user asks for one of them.
-        if settings.model != "demo" and not wiring.is_connected(settings):
+        if settings.model != "demo" and not is_connected(settings):
             raise UsageError(f"no server to ask for {settings.model!r}: set OPENAI_API_KEY, or give --base-url URL")
-        model = wiring.make_model(settings, interactive=self.interactive, swarm=self.swarm)
+        model = make_model(settings, interactive=self.interactive, swarm=self.swarm)
         self.models.append(model)
         return model
 
@@ -102,12 +103,12 @@ class Opener:
             self.swarms.append(self.swarm)
         check_swarm(settings, info, self.swarm)
         if (settings.model, settings.base_url) != (self.settings.model, self.settings.base_url):
-            self.model = wiring.make_model(settings, interactive=self.interactive, swarm=self.swarm)
+            self.model = make_model(settings, interactive=self.interactive, swarm=self.swarm)
             self.models.append(self.model)
         self.settings = settings
 
     def _make_model(self, name: str) -> Model:
-        return wiring.make_model(self.settings, interactive=self.interactive, swarm=self.swarm, name=name)
+        return make_model(self.settings, interactive=self.interactive, swarm=self.swarm, name=name)
 
 
 def unfinished_tasks(session: Session) -> list[str]:
@@ -138,10 +139,10 @@ async def opening(settings: Settings, session: str | None, resume: bool, *, inte
         if info is None and session is not None and interactive:
             # Not in scripts: a new name must not open another session because that begins so.
             info = matching_session(await store.sessions(), session)
-        settings = await wiring.choose_model(settings_of(settings, info))
+        settings = await choose_model(settings_of(settings, info))
         swarm = load_swarm_of(settings, info)
         check_swarm(settings, info, swarm)
-        model = wiring.make_model(settings, interactive=interactive, swarm=swarm)
+        model = make_model(settings, interactive=interactive, swarm=swarm)
         opener = Opener(settings, store.backend, swarm, model, interactive, info, [model], [swarm])
         try:
             yield opener

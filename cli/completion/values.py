@@ -12,7 +12,9 @@ from swarmchat.cli.completion import stores
 from swarmchat.cli.completion.command_line import Candidate, Finder, PartialCommandLine
 from swarmchat.cli.completion.swarm_scan import swarm_of
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.settings import Settings, read_files
+from swarmchat.cli.settings.loading import read_files
+from swarmchat.cli.settings.models import OPENAI_DEFAULT, is_connected
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.themes import ABOUT
 from swarmchat.swarm.agents.loader import EXAMPLES
 from swarmchat.swarm.agents.rescue_steps import STEPS
@@ -90,8 +92,8 @@ def _models(typed: PartialCommandLine) -> list[Candidate]:
     if settings.base_url:
         parts = urlsplit(settings.base_url)
         ports = [parts.port or 80] if parts.hostname in ("localhost", "127.0.0.1") else []
-    elif wiring.is_connected(settings):
-        models.setdefault(wiring.OPENAI_DEFAULT, "OpenAI")
+    elif is_connected(settings):
+        models.setdefault(OPENAI_DEFAULT, "OpenAI")
         ports = []
     for server in find_servers(ports, _SECONDS):
         models |= dict.fromkeys(server.models, server.program)

@@ -16,7 +16,8 @@ from swarmchat.cli.errors import ConfigError, UsageError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import as_text, shown_value
 from swarmchat.cli.settings.folder import PROJECT_FILE
-from swarmchat.cli.settings.settings import PROFILES, Settings, check_name, read_value
+from swarmchat.cli.settings.loading import PROFILES, check_name, read_value
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.printing import as_line, print_json
 from swarmchat.swarm.common.files import read_text_file, write_atomically
 

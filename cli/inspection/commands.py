@@ -46,9 +46,14 @@ def state(
     """Show the states of a session, which may be in use."""
 
     async def work(reader: "StoreReader") -> None:
+        from datetime import UTC, datetime
+
         from swarmchat.backends import Delete
+        from swarmchat.cli.settings.wiring import session_settings
+        from swarmchat.swarm.archive.sessions import clear_states
         from swarmchat.swarm.persistence import keys
 
+        info = None
         if shared:
             prefix, whose = keys.shared_states(), "shared state"
         else:
@@ -57,7 +62,12 @@ def state(
         states = await reader.values(prefix)
         paths = _paths_by_name(states)
         selected = _select({each: states[path] for each, path in paths.items()}, name, whose)
-        if clear:
+        if clear and info is not None:
+            lifetime = session_settings(reader.settings).lifetimes.session
+            await clear_states(
+                reader.backend, info, [unquote(paths[each]) for each in selected], datetime.now(UTC), lifetime
+            )
+        elif clear:
             await reader.backend.commit(*(Delete(prefix + paths[each]) for each in selected))
         else:
             print_values(selected, as_json)

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.models import OPENAI_DEFAULT, for_chat, is_connected, make_endpoint
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.printing import as_line, print_json
 from swarmchat.cli.terminal.sanitize import one_line
@@ -24,14 +25,14 @@ async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
     """Print the models that the server lists, and the demo model."""
     settings = wiring.apply_settings(flags)
     settings = settings.for_model(settings.model)
-    connected = wiring.is_connected(settings)
-    current = settings.model or ("demo" if not connected else None if settings.base_url else wiring.OPENAI_DEFAULT)
+    connected = is_connected(settings)
+    current = settings.model or ("demo" if not connected else None if settings.base_url else OPENAI_DEFAULT)
     ours = {"demo": "swarmchat", **dict.fromkeys(settings.models or (), "your settings")}
     rows = [{"id": name, "owner": owner, "current": current == name} for name, owner in ours.items()]
     address, servers = None, []
     if connected:
         # The list does not depend on the name.
-        endpoint = wiring.make_endpoint(replace(settings, model=None), name="any")
+        endpoint = make_endpoint(replace(settings, model=None), name="any")
         assert isinstance(endpoint, OpenAIEndpoint)
         address = one_line(endpoint.address, 200)
         try:
@@ -58,7 +59,7 @@ async def show_models(flags: Mapping[str, Any], as_json: bool) -> None:
 
 def server_hints(settings: Settings) -> list[str]:
     """Return a hint for each local model server, unless a model is chosen. Blocks for up to a second."""
-    if settings.model is not None or wiring.is_connected(settings) or not settings.discover:
+    if settings.model is not None or is_connected(settings) or not settings.discover:
         return []
     return [server_hint(server) for server in find_servers(settings.discover)]
 
@@ -67,7 +68,7 @@ def server_hint(server: LocalServer) -> str:
     """Return a line with the first models of ``server``, and the command to chat with one."""
     if not server.models:
         return f"{server.program} is loading its model here: swarmchat --base-url {server.base_url} waits for it"
-    chat_models = wiring.for_chat(server.models)
+    chat_models = for_chat(server.models)
     names = [one_line(name, 100) for name in chat_models[:_MAX_NAMES]]
     more = ", …" if len(chat_models) > _MAX_NAMES else ""
     command = f"swarmchat -m {shlex.quote(names[0])} --base-url {server.base_url}"

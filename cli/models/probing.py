@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from swarmchat.cli.errors import RescueExhausted
 from swarmchat.cli.models.listing import CONNECT
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.models import choose_model, make_endpoint
 from swarmchat.cli.terminal.capabilities import report_width
 from swarmchat.cli.terminal.printing import print_json
 from swarmchat.cli.terminal.sanitize import one_line
@@ -26,8 +27,8 @@ async def run_test(flags: Mapping[str, Any], *, quick: bool, as_json: bool) -> N
 
     Raises the error that ends them early, after the results so far, and RescueExhausted if the model cannot chat.
     """
-    settings = await wiring.choose_model(wiring.apply_settings(flags))
-    model = wiring.make_endpoint(settings, most_retries=1, remember=False)
+    settings = await choose_model(wiring.apply_settings(flags))
+    model = make_endpoint(settings, most_retries=1, remember=False)
     progress = (sys.stderr if sys.stderr.isatty() else None) if as_json else sys.stdout
 
     def on_retry(event: Retrying) -> None:

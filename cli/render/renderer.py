@@ -72,6 +72,8 @@ class Renderer:
         self._turn_results: list[str] = []
         self._results = self._turn_results
         """The results of the last turn that called tools."""
+        self.format_error: Callable[[Exception], str] | None = None
+        """Makes the text that is shown of a failed tool's error; ``None``: nothing but the remark."""
 
     async def follow(self, events: "AsyncGenerator[Event, None]", agent: str) -> None:
         """Print the ``events`` of a turn that starts with ``agent``; keep the status line up to date."""
@@ -116,6 +118,8 @@ class Renderer:
                 return
         if remark := remark_on(event, chat=self._chat):
             self.remark(remark)
+        if isinstance(event, kinds.ToolFinished) and event.error is not None and self.format_error is not None:
+            self.page(self.format_error(event.error))
         match event:
             case kinds.TextDelta(text, agent):
                 self._answer(text, agent)

@@ -11,6 +11,7 @@ from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
 from swarmchat.cli.replay.report import ReplayResult, Report
 from swarmchat.cli.settings import wiring
+from swarmchat.cli.settings.models import choose_model, make_model
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.settings.store import open_store
 from swarmchat.cli.terminal.confirmation import can_confirm, confirm
@@ -62,7 +63,7 @@ async def replay_transcripts(request: ReplayRequest) -> int:
     # The sessions of a replay are removed again, so by default they are never written to disk.
     settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
     if request.mode == "live" and not request.models:
-        settings = await wiring.choose_model(settings)
+        settings = await choose_model(settings)
     errors: list[CliError | SwarmError | BackendError] = []
     try:
         async with AsyncExitStack() as stack:
@@ -180,7 +181,7 @@ class _Replayer:
                 remarks.append(f"{conversation.name}: a stand-in agent with the same tools replaces its swarm")
         model: Model | None = None
         if live:
-            model = wiring.make_model(self.settings, interactive=False, swarm=swarm or plain, name=model_name)
+            model = make_model(self.settings, interactive=False, swarm=swarm or plain, name=model_name)
         started = time.monotonic()
         try:
             replayed = await replay(

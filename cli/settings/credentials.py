@@ -2,6 +2,7 @@
 
 import json
 import re
+import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -10,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from swarmchat.cli.environment import environment
 from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.settings.folder import file_of, from_folder
 from swarmchat.cli.settings.named_models import KEYS
 from swarmchat.cli.settings.settings import Settings
 
@@ -110,14 +112,16 @@ def shown_value(name: str, value: Any) -> Any:
 
 def mask_url(text: str) -> str:
     """Return ``text`` without the login and the options of a URL, if it is one."""
-    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text):
+    if not (scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text)):
         return text
     # Up to the last @: a password that should have been percent-encoded may contain more.
-    text = re.sub(r"//[^\s]*@", f"//{HIDDEN}@", text)
+    text = re.sub(rf"\A({re.escape(scheme[0])}//)[^\s]*@", rf"\1{HIDDEN}@", text)
     # A database that is no number may be a password that was meant for another place.
     place = r"\A((?:rediss?|redis\+cluster)(?:://[^/?\s]*/|:(?!//)))(?!\d*(?:\?|\Z))[^?\s]*"
     text = re.sub(place, rf"\1{HIDDEN}", text)
-    return re.sub(r"([?&;][^=&;]*(?:pass|key|token|secret|auth)[^=&;]*=)[^&;\s]*", rf"\1{HIDDEN}", text, flags=re.I)
+    return re.sub(
+        r"([?&;][^=&;]{0,80}(?:pass|key|token|secret|auth)[^=&;]{0,80}=)[^&;\s]*", rf"\1{HIDDEN}", text, flags=re.I
+    )
 
 
 def mask_secrets(value: Any, secrets: Iterable[str]) -> Any:
@@ -168,3 +172,23 @@ def as_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
+    """Refuse to send the user's key or headers to an address that came with a folder, perhaps somebody else's."""
+    origin = settings.origins.get(name, "")
+    if not from_folder(origin):
+        return
+    origins = {"key": key_origin(settings) if has_key(settings) else ""}
+    origins |= {each: settings.origins.get(each, "") for each in ("headers", "query") if getattr(settings, each)}
+    for secret, ours in origins.items():
+        if ours and file_of(ours) != file_of(origin):
+            raise ConfigError(
+                f"{origin} sets {name}, and the {secret} comes from {ours}: a folder must not choose who gets your "
+                f"{secret}. If you trust it, set {name} = {getattr(settings, name)} yourself"
+            )
+
+
+def traceback_of(error: Exception, settings: Settings) -> str:
+    """Return the traceback of ``error`` for the author of a tool, without the secrets in ``settings``."""
+    return str(mask_secrets("".join(traceback.format_exception(error)), secrets_of(settings))).rstrip()

@@ -1,7 +1,7 @@
 """Build the backend, the model and the swarm that the settings choose."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,31 +11,20 @@ from platformdirs import user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
 from swarmchat.cli.environment import environment, hide, show_keys
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings.credentials import has_key, key_origin, read_key
-from swarmchat.cli.settings.folder import PROJECT_FILE, Consents, file_of, from_folder
+from swarmchat.cli.settings.credentials import check_key_stays_home, read_key
+from swarmchat.cli.settings.folder import PROJECT_FILE, Consents, from_folder
+from swarmchat.cli.settings.loading import Complain, load_settings, refuse
 from swarmchat.cli.settings.resumption import resume_with
-from swarmchat.cli.settings.settings import (
-    Complain,
-    Settings,
-    load_settings,
-    refuse,
-)
-from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.themes import use_theme
 from swarmchat.swarm.agents.agent import DEFAULT_PROMPT, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.models.base import Model, PreloadableModel
 from swarmchat.swarm.persistence.store import REDIS_LIFETIMES, Lifetimes
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.hooks import Hooks
-    from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 
-OPENAI_DEFAULT = "gpt-4o-mini"
-"""The model if a key is set but no model."""
 
-_NAMED = 10
-"""Number of models that an error names."""
 _SHORT_FORMS = ("memory", "disk", "redis")
 
 
@@ -114,148 +103,6 @@ def backend_name(settings: Settings) -> str:
     return name if name in _SHORT_FORMS else name.split(":", 1)[0]
 
 
-def make_model(
-    settings: Settings, *, interactive: bool, swarm: Swarm = DEFAULT_SWARM, name: str | None = None
-) -> Model:
-    """Return the model ``name``; for ``None``, the one in the settings.
-
-    Without a name, an address or a key it is the demo model, which follows the rules of ``swarm``.
-    """
-    # The demo model replaces the models of agents, too: it is for trying everything without a server.
-    name = settings.model if settings.model == "demo" else name or settings.model
-    general, settings = settings, settings.for_model(name)
-    if name == "demo" or (name is None and not is_connected(settings)):
-        from swarmchat.swarm.models.demo import DemoModel
-
-        return DemoModel(delay=0.015 if interactive else 0.0, rules=swarm.demo)
-    if name is None:
-        if settings.base_url:
-            raise _which_model(settings, ())
-        name = OPENAI_DEFAULT
-    check_key_stays_home(settings)
-    from swarmchat.swarm.models.openai_chat import OpenAIModel
-
-    model = OpenAIModel(name, **_connection(settings))
-    others = [each for each in general.fallback or () if each not in (name, "demo")]
-    if not others:
-        return model
-    from swarmchat.swarm.models.fallback import FallbackModel
-
-    alone = replace(general, fallback=None)
-    return FallbackModel(model, [make_model(alone, interactive=interactive, name=each) for each in others])
-
-
-def make_endpoint(
-    settings: Settings, *, name: str | None = None, most_retries: int = 10, remember: bool = True
-) -> Model:
-    """Return the model that ``make_model`` would return, but the bare endpoint of a server.
-
-    Without ``remember``, it starts without what is known of servers, and keeps nothing.
-    """
-    from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
-
-    model = make_model(replace(settings, fallback=None), interactive=False, name=name)
-    if model.name == "demo":
-        return model
-    connection = _connection(settings.for_model(model.name), most_retries)
-    return OpenAIEndpoint(model.name, **connection if remember else {**connection, "adaptations": None})
-
-
-async def choose_model(settings: Settings) -> Settings:
-    """Return ``settings`` with the only model of the server, if they name a server without a model.
-
-    Raises ConfigError if it has several or does not list them, and the errors of the server.
-    """
-    if settings.model is not None or settings.base_url is None:
-        return settings
-    from swarmchat.swarm.errors import ModelNotFound
-
-    try:
-        names = await list_models(settings, most_retries=1, on_wait=_print_once())
-    except ModelNotFound:
-        names = []
-    if len(chat_models := for_chat(names)) != 1:
-        raise _which_model(settings, names)
-    origins = {**settings.origins, "model": "the only model of the server"}
-    return replace(settings, model=chat_models[0], origins=origins)
-
-
-def _which_model(settings: Settings, names: Sequence[str]) -> ConfigError:
-    first = ", ".join(one_line(name, 60) for name in names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-    listed = f" It lists {first}." if names else ""
-    return ConfigError(f"which model of {settings.base_url}?{listed} Name it with -m MODEL or SWARMCHAT_MODEL")
-
-
-def _print_once() -> Callable[[str], None]:
-    """Return a function that prints why a server is waited for, each reason once."""
-    printed: set[str] = set()
-
-    def print_reason(reason: str) -> None:
-        if reason not in printed:
-            print(f"  {one_line(reason, 80)}: waiting", file=sys.stderr, flush=True)
-        printed.add(reason)
-
-    return print_reason
-
-
-async def list_models(
-    settings: Settings, *, most_retries: int = 0, on_wait: Callable[[str], object] = lambda reason: None
-) -> list[str]:
-    """Return the names of the models that the server of ``settings`` lists. Raises its errors.
-
-    ``on_wait`` gets the reason of each wait for the server.
-    """
-    from swarmchat.swarm.models.openai_endpoint import OpenAIEndpoint
-
-    # The list does not depend on the name.
-    endpoint = make_endpoint(replace(settings, model=None), name="any", most_retries=most_retries)
-    assert isinstance(endpoint, OpenAIEndpoint)
-    try:
-        return [model.id for model in await endpoint.list_models(on_wait)]
-    finally:
-        await endpoint.close()
-
-
-def for_chat(names: Sequence[str]) -> list[str]:
-    """Return the names without those of embedding models, unless there are no others.
-
-    They follow no rule, but many contain "embed".
-    """
-    return [name for name in names if "embed" not in name.lower()] or list(names)
-
-
-def _connection(settings: Settings, most_retries: int | None = None) -> dict[str, Any]:
-    table = settings.of_this_model
-    return {
-        "base_url": settings.base_url,
-        "api_key": read_key(settings),
-        "served_as": table.get("model"),
-        "headers": settings.headers,
-        "query": settings.query,
-        # A window in its table is this model's alone. Any other is the session's, also for other models.
-        "context_window": settings.max_context if "max_context" in table else None,
-        "demands": table.get("adaptations", ()),
-        "timeout": settings.timeout,
-        "max_answer": settings.max_answer,
-        "max_answer_time": settings.max_answer_time,
-        "max_retries": settings.retries if most_retries is None else min(settings.retries, most_retries),
-        "adaptations": learned_adaptations(settings),
-    }
-
-
-def learned_adaptations(settings: Settings) -> "LearnedAdaptations":
-    """Return what servers were found to demand; kept on disk, unless nothing is to be kept there."""
-    from swarmchat.swarm.providers.adaptations import LearnedAdaptations
-
-    return LearnedAdaptations(None if backend_name(settings) == "memory" else data_dir(settings) / "servers.json")
-
-
-def is_connected(settings: Settings) -> bool:
-    """Whether the settings name a server: by an address, or by a key for OpenAI's."""
-    settings = settings.for_model(settings.model)
-    return bool(settings.base_url) or has_key(settings)
-
-
 def make_swarm(settings: Settings) -> Swarm:
     """Return the swarm that answers. Raises DefinitionError if it is missing or invalid."""
     if settings.swarm not in (None, DEFAULT_SWARM.name):
@@ -318,16 +165,6 @@ def project_settings(settings: Settings) -> list[str]:
     return [f"./{PROJECT_FILE} sets {', '.join(names)}{server}"]
 
 
-def warm_up(model: Model) -> None:
-    """Import the packages that the first request needs. Called in a thread, while the user types."""
-    import swarmchat.swarm.turn.loop  # noqa: F401 - only to load it
-    from swarmchat.swarm.context.tokens import counter_for
-
-    counter_for(model.name)
-    if isinstance(model, PreloadableModel):
-        model.warm_up()
-
-
 def _with_servers(swarm: Swarm, settings: Settings) -> Swarm:
     """Return ``swarm`` with the user's MCP servers, if there are any."""
     if not (settings.mcp or settings.mcp_file) and swarm.mcp_servers is None:
@@ -367,18 +204,3 @@ def _with_embedder(swarm: Swarm, settings: Settings) -> Swarm:
         query=settings.query if is_shared else None,
     )
     return replace(swarm, embedder=embedder)
-
-
-def check_key_stays_home(settings: Settings, name: str = "base_url") -> None:
-    """Refuse to send the user's key or headers to an address that came with a folder, perhaps somebody else's."""
-    origin = settings.origins.get(name, "")
-    if not from_folder(origin):
-        return
-    origins = {"key": key_origin(settings) if has_key(settings) else ""}
-    origins |= {each: settings.origins.get(each, "") for each in ("headers", "query") if getattr(settings, each)}
-    for secret, ours in origins.items():
-        if ours and file_of(ours) != file_of(origin):
-            raise ConfigError(
-                f"{origin} sets {name}, and the {secret} comes from {ours}: a folder must not choose who gets your "
-                f"{secret}. If you trust it, set {name} = {getattr(settings, name)} yourself"
-            )

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,7 +90,7 @@ async def _sessions(chat: ChatContext, argument: str) -> str:
 
 @Command(
     "resume",
-    "switch to another session, by its name, its number in /sessions, or how its name or title begins",
+    "switch to a session: its name, its number in /sessions, how its name or title begins, or the one you choose",
     "[NAME]",
     completes=_other_names,
 )
@@ -98,14 +99,32 @@ async def _resume(chat: ChatContext, argument: str) -> CommandResult:
     if argument:
         info = matching_session(infos, argument)
     else:
-        info = next((info for info in infos if info.id != chat.session.info.id), None)
-        if info is None:
+        others = [info for info in infos if info.id != chat.session.info.id]
+        if not others:
             raise UsageError("no other session")
+        info = await _picked(chat, others)
+        if info is None:
+            return CommandResult(remark="no other session was chosen")
     if info is None:
         raise UsageError(f"unknown session {argument!r}; {nearest(argument, (each.name for each in infos))}")
     if info.id == chat.session.info.id and not chat.session.conversation.journal.taken_over:
         raise UsageError(f"{info.name!r} is the open session")
     return CommandResult(remark=f"this is now session {info.name!r}, with {_turns(info.turns)}", next_session=info.id)
+
+
+async def _picked(chat: ChatContext, infos: Sequence[SessionInfo]) -> SessionInfo | None:
+    """Return the one of ``infos`` that the user chooses, or the first where nobody can be asked."""
+    answerer = chat.session.conversation.answerer
+    if answerer is None or len(infos) == 1:
+        return infos[0]
+    from swarmchat.swarm.tools.asking import UserQuestion
+
+    listed = infos[:_MAX_SESSIONS]
+    width = max(len(one_line(info.name, _NAME)) for info in listed)
+    lines = {_session_line(info, width).strip(): info for info in listed}
+    rest = f" (and {len(infos) - len(listed):,} more: /resume NAME)" if len(infos) > len(listed) else ""
+    chosen = await answerer(UserQuestion(f"which session?{rest}", "/resume", tuple(lines)))
+    return None if chosen is None else lines[chosen]
 
 
 @Command("rename", "rename this session", "NAME", completes=_current_name)
@@ -272,7 +291,7 @@ def _turns(count: int) -> str:
     return f"{count} turn{'' if count == 1 else 's'}"
 
 
-def _session_line(info: SessionInfo, width: int, *, is_open: bool) -> str:
+def _session_line(info: SessionInfo, width: int, *, is_open: bool = False) -> str:
     when = info.updated[:16].replace("T", " ")
     name, title = one_line(info.name, _NAME), one_line(info.title, 60)
     return f"{'*' if is_open else ' '} {name:<{width}}  {when}  {_turns(info.turns):>9}  {title}".rstrip()

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,9 +11,11 @@ from typing import Any
 
 from swarmchat.cli.errors import CliError, UsageError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.credentials import mask_secrets, secrets_of
+from swarmchat.cli.settings.credentials import mask_secrets, secrets_of, traceback_of
+from swarmchat.cli.settings.loading import read_value
+from swarmchat.cli.settings.models import choose_model, is_connected, list_models
 from swarmchat.cli.settings.resumption import resume_with
-from swarmchat.cli.settings.settings import Settings, read_value
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.swarm.agents.rescue_steps import STEPS
@@ -89,7 +90,7 @@ async def _model_names(chat: ChatContext, typed: str) -> list[Choice]:
     named = {agent.model: f"of {agent.name}" for agent in chat.session.swarm.agents if agent.model}
     named = {**dict.fromkeys(chat.settings.models or (), "in your settings"), **named}
     models = {**named, chat.session.model.name: "in use", "demo": "built in: scripted answers, no AI"}
-    if wiring.is_connected(replace(chat.settings, model=None)):
+    if is_connected(replace(chat.settings, model=None)):
         with suppress(TimeoutError):
             async with asyncio.timeout(_TAB_TIMEOUT):
                 models = {**dict.fromkeys((await _listed_models(chat.settings))[0], ""), **models}
@@ -110,7 +111,7 @@ async def _model(chat: ChatContext, argument: str) -> str | CommandResult:
     if option:
         origins["base_url"] = option
         chosen = replace(chosen, base_url=read_value(option, "base_url", address.removeprefix("=")))
-        chosen = await wiring.choose_model(chosen)
+        chosen = await choose_model(chosen)
     model, problem = chat.make_model(chosen), ""
     if model.name != "demo":
         names, problem = await _listed_models(chosen)
@@ -134,7 +135,7 @@ async def _listed_models(settings: Settings) -> tuple[list[str], str]:
     """Return the models that the server lists, and why it cannot be asked; both are empty if it has no such list."""
     settings = settings.for_model(settings.model)
     try:
-        return await wiring.list_models(replace(settings, timeout=min(_LIST_TIMEOUT, settings.timeout))), ""
+        return await list_models(replace(settings, timeout=min(_LIST_TIMEOUT, settings.timeout))), ""
     except ModelNotFound:
         return [], ""
     except (SwarmError, CliError) as error:
@@ -261,8 +262,7 @@ async def _debug(chat: ChatContext, argument: str) -> str:
     if argument == "tool":
         if conversation.last_tool_error is None:
             raise UsageError("no tool has failed since this session was opened")
-        lines = traceback.format_exception(conversation.last_tool_error)
-        return str(mask_secrets("".join(lines), secrets)).rstrip()
+        return traceback_of(conversation.last_tool_error, chat.settings)
     if argument not in ("", "last"):
         raise UsageError("usage: /debug last, or /debug tool")
     if conversation.last_request is None:

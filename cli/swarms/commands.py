@@ -128,6 +128,7 @@ def call_tool(
 
     async def work(reader: "StoreReader") -> None:
         from swarmchat.cli.settings import wiring
+        from swarmchat.cli.settings.models import make_model
         from swarmchat.swarm.common.names import nearest
         from swarmchat.swarm.session.session import Session
         from swarmchat.swarm.tools.context import ArgumentsError, ToolFailure
@@ -141,7 +142,7 @@ def call_tool(
             values = tool.read_arguments(arguments)
         except ArgumentsError as error:
             raise UsageError(f"{name}: {error}") from error
-        model = wiring.make_model(reader.settings, interactive=False, swarm=swarm)
+        model = make_model(reader.settings, interactive=False, swarm=swarm)
         settings = wiring.session_settings(reader.settings)
         async with await Session.open(
             reader.backend, model, client=reader.client, name=session, swarm=swarm, settings=settings

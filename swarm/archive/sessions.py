@@ -5,7 +5,7 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
+from functools import partial, reduce
 
 from swarmchat.backends import Append, Backend, BackendFull, Conflict, Delete, Expect, Truncate, Write
 from swarmchat.swarm.archive.log_summary import LogSummary, read_stored_state
@@ -40,6 +40,26 @@ async def rename_session(
         append = Append(log, (record.line,) if length else (), ttl)
         await run_to_completion(backend.commit(renamed.put(ttl), append, lease=lease.lease))
         return renamed
+
+
+async def clear_states(
+    backend: Backend, info: SessionInfo, names: Sequence[str], now: datetime, ttl: float | None = None
+) -> None:
+    """Reset the states ``names`` to their defaults, and record it.
+
+    Raises SessionBusy while another process has the session open.
+    """
+    async with holding(backend, info) as lease:
+        info = await find_session(backend, info.client, info.id) or info
+        log, time = keys.session_log(info.client, info.id), timestamp(now)
+        numbered = enumerate(names, await backend.length(log))
+        records = [
+            Record("state", seq, info.turns, time, None, {"name": name, "value": None}) for seq, name in numbered
+        ]
+        writes: list[Write] = [Append(log, tuple(record.line for record in records), ttl)]
+        writes += [Delete(keys.session_state(info.client, info.id, name)) for name in names]
+        info = reduce(SessionInfo.after, records, info)
+        await run_to_completion(backend.commit(*writes, info.put(ttl), lease=lease.lease))
 
 
 async def delete_session(backend: Backend, info: SessionInfo) -> None:

@@ -7,13 +7,12 @@ a conversation as an argument.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
-from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.agents.handoffs import handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
@@ -27,7 +26,7 @@ from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.conversation.stored_navigation import stored_navigation
+from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
 from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import AskError, LogLost, SessionBusy
@@ -115,6 +114,8 @@ class Conversation:
         try:
             self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
             await self._restore_agent()
+            if self.info.states:
+                self._notices += await restore_states(self.backend, self.info, self.settings.lifetimes.session)
             await self._presence.show(self.agent.name)
         except BaseException:
             await self.journal.close()
@@ -290,21 +291,8 @@ class Conversation:
         counter = self.counter
         return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
 
-    def new_task(self) -> str:
-        """Return the id of the next task: that of the turn or task that it belongs to, a full stop, and its number."""
-        return self.order.new_id(str(self.journal.turns) if self.task is None else self.task.id)
-
-    def branch(self, agent: Agent, task: str, call: str) -> "Conversation":
-        """Return a conversation of ``agent`` that begins with nothing, for the task ``task`` that ``call`` gives."""
-        store = self._store if self.task is None else self.task.store
-        child = copy(self)
-        child.task = child.journal = Branch(self.journal, store, self.order, self.task, task, call)
-        # The user does not talk to it, and is not handed over.
-        child.agent, child.navigation = replace(agent, handoffs=()), Navigation(agent.name)
-        child.view = View(child.journal.log, agent.name)
-        child.last_request = child.last_tool_error = None
-        child.trace = self.trace.of_task()
-        return child
+    def joined(self, giver: "Conversation") -> None:
+        """Be told that this has become the conversation of a task that ``giver`` gave; a replay follows its record."""
 
     def task_seconds(self, seconds: float | None) -> float | None:
         """Return how long a task may take whose tool says ``seconds``; a replay gives it all the time."""
@@ -317,13 +305,6 @@ class Conversation:
     def step(self) -> AbstractAsyncContextManager[None]:
         """Hold the order of tasks while a request is made and stored; see ``Branch.step``."""
         return nullcontext() if self.task is None else self.task.step()
-
-    async def _store(self, records: Sequence[Record], changes: ChangeSet | None, keep: bool) -> None:
-        """Store the records of a task."""
-        batch = self.batch()
-        for record in records:
-            batch.append(record)
-        await self.commit(batch, changes, keep=keep)
 
     async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""

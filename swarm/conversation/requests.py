@@ -1,7 +1,7 @@
 """Makes the requests of a conversation: the context that fits the window, and the request that sends it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.agents.handoffs import handoff_definitions
 from swarmchat.swarm.context.builder import RequestContext
@@ -9,8 +9,10 @@ from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.models.base import MessageDigest, ModelRequest
 from swarmchat.swarm.persistence.records import Record
-from swarmchat.swarm.tools.output import OutputType
 from swarmchat.swarm.tools.toolset import Toolset
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.output import OutputType
 
 
 async def prepare(
@@ -20,7 +22,7 @@ async def prepare(
     *,
     tail: Sequence[Mapping[str, Any]] = (),
     shrink_to: int | None = None,
-    output: OutputType | None = None,
+    output: "OutputType | None" = None,
 ) -> RequestContext:
     """Return the context for the next request, as if ``pending`` were stored; ``tail`` ends it.
 
@@ -51,7 +53,10 @@ async def prepare(
 
 
 def make_request(
-    conversation: Conversation, context: RequestContext, parameters: Mapping[str, Any], output: OutputType | None = None
+    conversation: Conversation,
+    context: RequestContext,
+    parameters: Mapping[str, Any],
+    output: "OutputType | None" = None,
 ) -> ModelRequest:
     """Return the request that sends ``context``; ``parameters`` override those of agent and settings."""
     kind, tools = output or conversation.agent.output_type, tuple(context.tools)

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -32,6 +32,8 @@ class SessionInfo:
     turns: int = 0
     rescues: int = 0
     """How many rescue steps were taken."""
+    states: Sequence[str] = ()
+    """The names of the states that have another value than their default."""
     resume_with: Mapping[str, str] | None = None
     """What a program needs to continue the session: see ``SessionSettings.resume_with``."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
@@ -40,8 +42,9 @@ class SessionInfo:
     def put(self, ttl: float | None) -> Put:
         """Return the write that stores the entry."""
         content = {name: getattr(self, name) for name in _FIELDS}
-        if self.resume_with is None:
-            del content["resume_with"]
+        for name in ("resume_with", "states"):
+            if not content[name]:
+                del content[name]
         return Put(keys.session_index(self.client, self.id), encode_json({**self.unknown, **content}), ttl)
 
     def after(self, record: Record) -> "SessionInfo":
@@ -57,11 +60,21 @@ class SessionInfo:
                 changes = {"model": record.text("model") or self.model}
             case "rescue":
                 changes = {"rescues": self.rescues + 1}
+            case "state":
+                changes = {"states": self._states({record.text("name"): record.data.get("value")})}
+            case "undo" | "redo" if isinstance(states := record.data.get("states"), dict):
+                changes = {"states": self._states(states)}
             case "user" if not self.title:
                 changes = {"title": _title(text_of(record.message))}
         created = self.created or record.ts
         changes = {"created": created, "updated": record.ts, "turns": max(self.turns, record.turn), **changes}
         return replace(self, **changes)
+
+    def _states(self, values: Mapping[str, Any]) -> Sequence[str]:
+        """Return the names of the changed states after ``values`` were set; ``None`` is the default."""
+        values = {clean_text(name): value for name, value in values.items()}
+        names = dict.fromkeys([*self.states, *values])
+        return [name for name in names if values.get(name, name) is not None]
 
 
 _FIELDS = tuple(each.name for each in fields(SessionInfo) if each.name != "unknown")
@@ -113,6 +126,15 @@ def _parse(value: bytes) -> SessionInfo | None:
     try:
         content = json.loads(value.decode())
         known = {name: content.pop(name) for name in _FIELDS if name in content}
-        return SessionInfo(**known, unknown=content)
+        info = SessionInfo(**known, unknown=content)
     except (ValueError, TypeError, AttributeError):
         return None
+    texts = (info.id, info.name, info.client, info.created, info.updated, info.title, info.swarm, info.model)
+    is_valid = (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int) for number in (info.turns, info.rescues))
+        and isinstance(info.states, list | tuple)
+        and all(isinstance(name, str) for name in info.states)
+        and isinstance(info.resume_with, dict | None)
+    )
+    return info if is_valid else None

@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
-from swarmchat.swarm.agents.agent import Agent
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.models import Models
@@ -57,22 +56,21 @@ class ReplayConversation(Conversation):
             self.run_tool = tools.run
             self.approver = tools.approve
 
-    def branch(self, agent: Agent, task: str, call: str) -> Conversation:
-        """Return a conversation for a task, which repeats the recorded task."""
-        child = super().branch(agent, task, call)
+    def joined(self, giver: Conversation) -> None:
+        """Repeat the recorded task of this conversation."""
         if not self.follows:
-            return child
-        assert isinstance(child, ReplayConversation)
-        recording = Recording(self.recording.order, task)
-        recording.tasks = self.recording.tasks
-        child._request_seq, child.recorded_tools = 0, ()
-        if (action := recording.tasks.get(task)) is not None:
+            return
+        assert isinstance(giver, ReplayConversation)
+        assert self.task is not None
+        recording = Recording(giver.recording.order, self.task.id)
+        recording.tasks = giver.recording.tasks
+        self._request_seq, self.recorded_tools = 0, ()
+        if (action := recording.tasks.get(self.task.id)) is not None:
             recording.begin(action)
-            child.recorded_tools = [record for record in action.records if record.type == "tools"]
-        child.repeat(recording, real=self.runs_tools, live=False)
+            self.recorded_tools = [record for record in action.records if record.type == "tools"]
+        self.repeat(recording, real=self.runs_tools, live=False)
         make = None if self.has_one_model else lambda name: ReplayModel(recording, name)
-        child._models = Models(ReplayModel(recording, self._models.default.name), make)
-        return child
+        self._models = Models(ReplayModel(recording, giver.model.name), make)
 
     async def run_branch(self, child: Conversation, work: Coroutine[Any, Any, str]) -> str:
         """Return the result of ``work`` on a task; stop it where it was stopped."""

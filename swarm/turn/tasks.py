@@ -6,8 +6,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from swarmchat.swarm.conversation.branching import branch_off
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, TaskEnded, TaskProgress, TaskStarted, TurnEnded
+from swarmchat.swarm.conversation.tasks import Branch
 from swarmchat.swarm.errors import LimitReached, ModelError, OutputError, OverBudget, RequestDenied
 from swarmchat.swarm.tools.context import Context, Outcome, ToolFailure
 from swarmchat.swarm.turn.asking import ToolAsking
@@ -52,12 +54,11 @@ class AgentAsking(ToolAsking):
         """
         conversation, outcome = self._conversation, self._outcome
         agent, settings = conversation.swarm.agent(tool.agent_name), conversation.settings
-        child = conversation.branch(agent, outcome.task, outcome.call.id)
+        child, branch = branch_off(conversation, agent, outcome.task, outcome.call.id)
         child.settings = replace(settings, max_requests=tool.requests or settings.task_requests)
-        assert child.task is not None
-        child.task.max_tokens = tool.tokens or settings.task_tokens
+        branch.max_tokens = tool.tokens or settings.task_tokens
         async with self._slots:
-            run = _TaskRun(conversation, child, tool, self._run_turn, self._emit)
+            run = _TaskRun(conversation, child, branch, tool, self._run_turn, self._emit)
             return await run.result(task, conversation.task_seconds(tool.seconds))
 
 
@@ -68,14 +69,14 @@ class _TaskRun:
         self,
         giver: Conversation,
         child: Conversation,
+        branch: Branch,
         tool: "AgentTool",
         run_turn: TurnRunner,
         emit: Callable[[Event], object],
     ) -> None:
-        assert child.task is not None
         self._giver = giver
         self._child = child
-        self._branch = child.task
+        self._branch = branch
         self._agent = child.agent.name
         self._tool = tool
         self._run_turn = run_turn

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.handoffs import handoff_target
+from swarmchat.swarm.conversation.branching import new_task
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, ToolFinished, ToolStarted
 from swarmchat.swarm.errors import AskError, DefinitionError, HookError
@@ -145,7 +146,7 @@ class ToolCalls:
                 if await self._approved(outcome, tool):
                     if tool.gives_task:
                         # In the order of the calls, whichever begins first.
-                        outcome.task = conversation.new_task()
+                        outcome.task = new_task(conversation)
                     admitted.append((outcome, tool, tool.read_arguments(outcome.call.arguments)))
         return admitted
 

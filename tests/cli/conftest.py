@@ -18,7 +18,7 @@ from model_server import ModelServer, model_server
 from swarmchat.backends import open_backend
 from swarmchat.cli.main import app
 from swarmchat.cli.settings.folder import Consents
-from swarmchat.cli.settings.settings import read_file
+from swarmchat.cli.settings.loading import read_file
 from swarmchat.swarm.persistence import keys
 from terminal import Terminal, terminal
 from typer.testing import CliRunner

@@ -174,9 +174,9 @@ def _values(context: Any) -> dict[str, object]:
 def test_a_backend_loads_its_own_driver_only(backend, driver, program):
     code = (
         "import sys\nfrom swarmchat.cli.chat import chat, repl\n"
-        "from swarmchat.cli.settings import wiring\nfrom swarmchat.cli.settings.settings import Settings\n"
+        "from swarmchat.cli.settings import models, wiring\nfrom swarmchat.cli.settings.settings import Settings\n"
         f"settings = Settings(backend={backend!r}, model='m', base_url='http://localhost:1/v1')\n"
-        "wiring.make_backend(settings), wiring.make_model(settings, interactive=True)\n"
+        "wiring.make_backend(settings), models.make_model(settings, interactive=True)\n"
         "heavy = ['openai', 'tiktoken', 'redis', 'diskcache', 'numpy', 'rich.markdown']\n"
         "print(*[name for name in heavy if name in sys.modules])"
     )

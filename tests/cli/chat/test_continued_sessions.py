@@ -10,6 +10,7 @@ from swarmchat.backends import open_backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings.store import matching_session
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
+from terminal import CTRL_D, at_prompt, terminal
 
 server = server_fixture
 
@@ -95,6 +96,23 @@ def test_resume_takes_the_swarm_of_the_other_session(program):
     result = program.invoke("run", "--script", "-", "-s", "plain", "--output", "json", piped=script)
     assert result.code == 0, result
     assert [turn["agent"] for turn in json.loads(result.out)["turns"]] == ["assistant", "triage", "triage", "assistant"]
+
+
+def test_resume_lets_the_user_choose(program):
+    for name in ("one", "two", "three"):
+        program.invoke("-m", "demo", "-s", name, "hello there")
+    with terminal([*program.command, "-m", "demo"], env=program.env, cwd=program.folder) as screen:
+        screen.wait_for(at_prompt)
+        screen.send("/resume\r")
+        screen.wait_for("1-3:")
+        screen.send("2\r")
+        screen.wait_for("this is now session 'two'")
+        screen.send("/resume\r")
+        screen.wait_for("1-2:")
+        screen.send("\x03")
+        screen.wait_for("no other session was chosen")
+        screen.send(CTRL_D)
+        assert screen.wait_for_end() == 0
 
 
 def test_a_folder_does_not_choose_the_server_of_a_session(program, server: ModelServer):

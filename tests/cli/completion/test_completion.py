@@ -17,7 +17,7 @@ from swarmchat.cli.completion.shells import SHELLS, ShellLine, script, split_lin
 from swarmchat.cli.completion.swarm_scan import swarm_names
 from swarmchat.cli.completion.values import SETTING_VALUES, finder_of
 from swarmchat.cli.main import app
-from swarmchat.cli.settings.settings import read_value
+from swarmchat.cli.settings.loading import read_value
 from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
 from terminal import terminal
 from typer.main import get_command

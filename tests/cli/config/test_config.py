@@ -12,7 +12,8 @@ from model_server import text
 from swarmchat.cli.config.edit import template
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.main import app
-from swarmchat.cli.settings.settings import Settings, load_settings
+from swarmchat.cli.settings.loading import load_settings
+from swarmchat.cli.settings.settings import Settings
 from typer.main import get_command
 
 NAMES = [name for name, each in Settings.__dataclass_fields__.items() if each.metadata]

@@ -320,10 +320,11 @@ def test_a_terminal_that_breaks_its_lines_anew_is_cleared_too():
 
 
 REPEATED = {
-    **dict.fromkeys(["\\(", "\\[", "$$a ", "**a ", "["], 300),
-    **dict.fromkeys(["[a](", "`a``", "1. ", "\\(\n"], 1200),
+    **dict.fromkeys(["\\(", "\\[", "$$a ", "**a ", "["], 100),
+    **dict.fromkeys(["[a](", "`a``", "1. "], 700),
+    "\\(\n": 1200,
 }
-"""Marks, and how often they are repeated at least: the second kind is held until a limit is reached."""
+"""Marks, and how often they are repeated at least: the others are held until a limit is reached."""
 
 
 @pytest.mark.parametrize("mark", REPEATED)

@@ -9,7 +9,7 @@ from prompt_toolkit.utils import get_cwidth
 from swarmchat.backends import open_backend
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.prompt.toolbar import Cost, _fitting, _level
-from swarmchat.cli.settings.settings import load_settings
+from swarmchat.cli.settings.loading import load_settings
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.session.session import Session

@@ -7,7 +7,9 @@ import pytest
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import mask_secrets, read_key, secrets_of, shown_value
-from swarmchat.cli.settings.settings import Settings, load_settings
+from swarmchat.cli.settings.loading import load_settings
+from swarmchat.cli.settings.models import is_connected, make_endpoint, make_model
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.swarm.models.fallback import FallbackModel
 from swarmchat.swarm.models.openai_chat import OpenAIModel
 
@@ -49,7 +51,7 @@ def test_a_table_has_all_that_belongs_to_a_model(write, monkeypatch):
     assert chosen.origins["base_url"].endswith("config.toml [models.fast]")
     assert chosen.for_model("fast") == chosen
     assert settings.all_prices == {"fast": (1, 2)}
-    model = wiring.make_model(settings, interactive=False)
+    model = make_model(settings, interactive=False)
     assert isinstance(model, OpenAIModel)
     assert (model.name, model.served_as, model.context_window) == ("fast", "mistral-small-latest", 9_000)
     assert model.address == "https://mistral.example/v1"
@@ -78,7 +80,7 @@ def test_a_window_in_a_table_is_that_of_its_model_alone(write, monkeypatch):
     monkeypatch.setenv("TEST_KEY_OF_MISTRAL", "sk-of-mistral")
     for flags, window in (({}, 9_000), ({"max_context": 5_000}, 5_000)):
         settings = load(write, "max_context = 7_000\n" + MAIN + TABLE, **flags)
-        assert wiring.make_model(settings, interactive=False).context_window == window
+        assert make_model(settings, interactive=False).context_window == window
         assert wiring.session_settings(settings).context_window is None
     settings = load(write, "max_context = 7_000\n" + MAIN + TABLE, model="other")
     assert wiring.session_settings(settings).context_window == 7_000
@@ -88,8 +90,8 @@ def test_a_profile_may_have_tables(write):
     settings = load(
         write, '[profiles.p.models.fast]\nbase_url = "http://other.example/v1"\n', profile="p", model="fast"
     )
-    assert wiring.is_connected(settings)
-    assert not wiring.is_connected(load(write, "", model="fast"))
+    assert is_connected(settings)
+    assert not is_connected(load(write, "", model="fast"))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_a_folder_does_not_choose_who_gets_what_is_secret(write, own, secret, tr
     folder = write("swarmchat.toml", 'model = "m"\nbase_url = "http://evil.example/v1"\n')
     settings = load_settings({}, {}, [write("config.toml", own), folder], consents=trusted(folder))
     with pytest.raises(ConfigError, match=f"must not choose who gets your {secret}"):
-        wiring.make_model(settings, interactive=False)
+        make_model(settings, interactive=False)
 
 
 def test_secrets_of_tables_are_masked(write, monkeypatch):
@@ -149,7 +151,7 @@ def test_secrets_of_tables_are_masked(write, monkeypatch):
 def test_a_variable_for_the_key_must_be_set(write, monkeypatch):
     monkeypatch.delenv("TEST_KEY_OF_MISTRAL", raising=False)
     with pytest.raises(ConfigError, match=r"\[models.fast\]: api_key_env names TEST_KEY_OF_MISTRAL, which is not set"):
-        wiring.make_model(load(write, MAIN + TABLE), interactive=False)
+        make_model(load(write, MAIN + TABLE), interactive=False)
 
 
 def test_the_key_of_the_strongest_source_is_used(write, monkeypatch):
@@ -161,9 +163,9 @@ def test_the_key_of_the_strongest_source_is_used(write, monkeypatch):
 def test_fallbacks_are_models_like_others(write, monkeypatch, tmp_path: Path):
     monkeypatch.setenv("TEST_KEY_OF_MISTRAL", "sk-of-mistral")
     content = 'model = "a"\nbase_url = "http://localhost:1/v1"\nfallback = ["fast", "a", "demo"]\n'
-    model = wiring.make_model(load(write, content + TABLE), interactive=False)
+    model = make_model(load(write, content + TABLE), interactive=False)
     assert isinstance(model, FallbackModel)
     (other,) = model.others
     assert isinstance(other, OpenAIModel)
     assert (other.served_as, other.address) == ("mistral-small-latest", "https://mistral.example/v1")
-    assert not isinstance(wiring.make_endpoint(load(write, content + TABLE)), FallbackModel)
+    assert not isinstance(make_endpoint(load(write, content + TABLE)), FallbackModel)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings.settings import Settings, load_settings
+from swarmchat.cli.settings.loading import load_settings
+from swarmchat.cli.settings.settings import Settings
 
 URLS = [f"http://{name}/v1" for name in ("user", "project", "openai", "ours", "flag")]
 

@@ -13,7 +13,8 @@ from swarmchat.cli.config.edit import template
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.folder import FORBIDDEN, NEEDS_CONSENT, PROJECT_FILE, Consents, stricter
-from swarmchat.cli.settings.settings import Settings, load_settings
+from swarmchat.cli.settings.loading import load_settings
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.storage.embeddings import Embedder
 from terminal import CTRL_D, ENTER, at_prompt

@@ -7,7 +7,9 @@ from swarmchat.backends import UnknownBackend
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.folder import Consents
-from swarmchat.cli.settings.settings import Settings, load_settings, read_file
+from swarmchat.cli.settings.loading import load_settings, read_file
+from swarmchat.cli.settings.models import OPENAI_DEFAULT, make_model
+from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.terminal.themes import theme_in_use, use_theme
 from swarmchat.swarm.models.demo import DemoModel
 from swarmchat.swarm.models.openai_chat import OpenAIModel
@@ -53,19 +55,19 @@ def test_an_unknown_backend_is_an_error():
     [
         (Settings(), DemoModel, "demo"),
         (Settings(model="demo", api_key="sk-1"), DemoModel, "demo"),
-        (Settings(api_key="sk-1"), OpenAIModel, wiring.OPENAI_DEFAULT),
+        (Settings(api_key="sk-1"), OpenAIModel, OPENAI_DEFAULT),
         (Settings(model="m"), OpenAIModel, "m"),
         (Settings(model="m", base_url="http://localhost:1/v1"), OpenAIModel, "m"),
     ],
 )
 def test_models(settings, kind, name):
-    model = wiring.make_model(settings, interactive=False)
+    model = make_model(settings, interactive=False)
     assert (type(model), model.name) == (kind, name)
 
 
 def test_a_server_needs_the_name_of_a_model():
     with pytest.raises(ConfigError, match="which model of http://localhost:1/v1"):
-        wiring.make_model(Settings(base_url="http://localhost:1/v1"), interactive=False)
+        make_model(Settings(base_url="http://localhost:1/v1"), interactive=False)
 
 
 def in_folder(write, content: str, environment: dict[str, str], flags: dict[str, str] | None = None) -> Settings:
@@ -79,15 +81,15 @@ def test_a_folder_does_not_choose_who_gets_the_users_key(write):
     environment = {"OPENAI_API_KEY": "sk-secret"}
     address = 'base_url = "http://evil.example/v1"'
     with pytest.raises(ConfigError, match="a folder must not choose who gets your key") as raised:
-        wiring.make_model(in_folder(write, address, environment), interactive=False)
+        make_model(in_folder(write, address, environment), interactive=False)
     assert "sk-secret" not in str(raised.value)
 
     trusted = in_folder(write, address, environment, {"base_url": "http://evil.example/v1"})
-    assert wiring.make_model(trusted, interactive=False).name == "m"
+    assert make_model(trusted, interactive=False).name == "m"
     both = in_folder(write, address + '\napi_key = "sk-of-the-folder"', {})
-    assert wiring.make_model(both, interactive=False).name == "m"
+    assert make_model(both, interactive=False).name == "m"
     without = in_folder(write, address, {})
-    assert wiring.make_model(without, interactive=False).name == "m"
+    assert make_model(without, interactive=False).name == "m"
 
 
 def test_settings_of_the_folder_are_reported(write):

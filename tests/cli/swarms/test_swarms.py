@@ -112,6 +112,29 @@ def test_tools_are_listed_and_called(program):
     assert failed.err.endswith("\nerror: play: ValueError: square 99 is not free\n")
 
 
+BROKEN = """
+from swarmchat.swarm import Agent, DemoRule, Swarm, tool
+
+
+@tool
+def broken(city: str) -> str:
+    \"\"\"Fail.\"\"\"
+    return {}["sk-abcdefghijklmnop" + city]
+
+
+swarm = Swarm("broken", [Agent("clerk", "Help.", [broken])], demo=[DemoRule("weather", "broken", {"city": "Rome"})])
+"""
+
+
+def test_the_author_of_a_tool_sees_why_it_failed(program):
+    (program.folder / "broken.py").write_text(BROKEN, "utf-8")
+    question = ["-S", "broken.py", "-m", "demo", "-b", "memory", "the weather?"]
+    assert "Traceback" not in program.invoke(*question).err
+    shown = program.invoke("chat", "--debug", *question).err
+    assert 'broken.py", line 8, in broken' in shown
+    assert 'return {}["***" + city]' in shown
+
+
 def test_a_tool_called_by_hand_changes_the_session_it_is_called_in(program, place):
     call = ["tools", "call", "-S", "helpdesk", "fill_order", '{"item": "phone"}']
     ok(program, *call)
@@ -226,6 +249,10 @@ def test_state(program, place):
     assert "order" in ok(program, "state", "-s", "two", *place)
     ok(program, "state", "-s", "two", "--clear", *place)
     assert json.loads(ok(program, "state", "-s", "two", "--json", *place)) == {}
+    log = ok(program, "sessions", "export", "one", "--format", "jsonl", *place)
+    assert json.loads(log.splitlines()[-1])["value"] is None
+    (program.folder / "one.jsonl").write_text(log + "\n", "utf-8")
+    assert "is the same" in ok(program, "replay", str(program.folder / "one.jsonl"))
 
 
 def test_storage(shop, place):

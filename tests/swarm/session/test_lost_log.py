@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from swarmchat.backends import Backend, BackendUnavailable, Delete, Lease, Put, Truncate, Write, open_backend
 from swarmchat.backends.testing.tools import gone, until
 from swarmchat.swarm import Agent, BadRecord, Context, Session, State, Swarm, delete_session, list_sessions, tool
+from swarmchat.swarm.archive.sessions import clear_states
 from swarmchat.swarm.conversation.events import Event, Warned
 from swarmchat.swarm.errors import LimitReached, LogLost, OverBudget, PinError, SessionBusy
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ToolCall
@@ -405,5 +407,42 @@ def test_an_agent_that_was_evicted_is_found_in_the_log(backend_url: str) -> None
             assert session.agent.name == "till"
             assert warnings(await say(session, "hello")) == []
         await backend.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_state_that_was_evicted_is_stored_again(backend_url: str) -> None:
+    async def scenario() -> None:
+        backend = open_backend(backend_url)
+        await (await begin(backend, ScriptedModel(TURNS))).close()
+        async with await open_session(backend, ScriptedModel([]), swarm=SWARM) as session:
+            before = {state.name: await session.primitives.state(state).get() for state in SWARM.states}
+        (info,) = await list_sessions(backend, "ann")
+        assert info.states
+        await backend.commit(*(Delete(keys.session_state("ann", "s", name)) for name in info.states))
+        async with await open_session(backend, ScriptedModel(["more"]), swarm=SWARM) as session:
+            assert {state.name: await session.primitives.state(state).get() for state in SWARM.states} == before
+            assert warnings(await say(session, "hello")) == [
+                f"the store had lost the state {name}: it is stored again, as the log says" for name in info.states
+            ]
+        await clear_states(backend, info, info.states, datetime.now(UTC))
+        async with await open_session(backend, ScriptedModel(["more"]), swarm=SWARM) as session:
+            assert warnings(await say(session, "hello")) == []
+            for state in SWARM.states:
+                assert await session.primitives.state(state).get() == state.initial()
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("change", [{"turns": "many"}, {"states": {"a": 1}}, {"title": None}, {"resume_with": "x"}])
+def test_an_entry_with_values_of_another_type_is_in_no_list(change: dict[str, object]) -> None:
+    async def scenario() -> None:
+        backend = open_backend("memory:")
+        async with Session.open(backend, ScriptedModel(["one"]), client="ann", name="box") as session:
+            await session.ask("hi")
+        entry = json.loads(await backend.get(keys.session_index("ann", "box")) or b"")
+        await backend.commit(Put(keys.session_index("ann", "box"), json.dumps({**entry, **change}).encode()))
+        assert await list_sessions(backend, "ann") == []
 
     asyncio.run(scenario())

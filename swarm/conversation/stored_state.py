@@ -1,9 +1,11 @@
-"""Find the active agent of a session that is opened: in the store, or in the log if the store has lost it."""
+"""Find the active agent and the states of a session that is opened; what the store has lost is in the log."""
 
 from collections.abc import Sequence
 
-from swarmchat.backends import Backend
+from swarmchat.backends import Backend, Expect, Put, Write
 from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation, PersistSwarm
@@ -27,3 +29,18 @@ async def stored_navigation(
     if navigation == Navigation(default):
         return navigation, []
     return navigation, [f"the store had lost the active agent: it is {navigation.active}, as the log says"]
+
+
+async def restore_states(backend: Backend, info: SessionInfo, lifetime: float | None) -> list[str]:
+    """Store the states again that the store has lost; return a line for the user for each."""
+    stored_at = {name: keys.session_state(info.client, info.id, name) for name in info.states}
+    stored = await backend.get_many([*stored_at.values()])
+    lost = [name for name, value in zip(stored_at, stored, strict=True) if value is None]
+    if not lost:
+        return []
+    values = (await logged_state(backend, info)).states
+    found = [name for name in lost if name in values]
+    writes: list[Write] = [Expect(stored_at[name], None) for name in found]
+    writes += [Put(stored_at[name], encode_json(values[name]), lifetime) for name in found]
+    await backend.commit(*writes)
+    return [f"the store had lost the state {name}: it is stored again, as the log says" for name in found]
