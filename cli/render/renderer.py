@@ -67,6 +67,8 @@ class Renderer:
         """Line ends that are printed only if the answer continues after them."""
         self._error: OSError | ValueError | None = None
         """Why the answers cannot be written."""
+        self._held_back: list[Event] = []
+        """What has happened while a question has the terminal."""
         self._tasks_unfolded = False
         """Whether what happens in tasks is printed, also where live lines show it."""
         self._turn_results: list[str] = []
@@ -103,7 +105,10 @@ class Renderer:
             return await work
 
     def show(self, event: "Event") -> None:
-        """Print ``event``."""
+        """Print ``event``; while a question has the terminal, later."""
+        if self._activity.paused:
+            self._held_back.append(event)
+            return
         # Importing these must not delay the first prompt, before which there are no events.
         from swarmchat.cli.render.wording import remark_on
         from swarmchat.swarm.conversation import events as kinds
@@ -159,6 +164,9 @@ class Renderer:
         finally:
             self._activity.paused = False
             self._activity.printed()
+            events, self._held_back = self._held_back, []
+            for event in events:
+                self.show(event)
 
     def show_results(self) -> None:
         """Print the last results of tools in full."""
