@@ -169,9 +169,13 @@ def _named_tool(name: str) -> "Tool | str":
     return agent_tool(name.removeprefix(AGENT_TOOL)) if name.startswith(AGENT_TOOL) else name
 
 
+_TOOLS = "functions, agents as AGENT.as_tool() or 'agent:NAME', or names such as 'files/*' of an MCP server's tools"
 _AGENT = {
     "prompt": Expected("a text or a function of the context", lambda value: isinstance(value, str) or callable(value)),
-    "tools": many("functions, agents as 'agent:NAME', or names such as 'files/*' of an MCP server's tools", _is_tool),
+    "tools": many(
+        "functions, agents as AGENT.as_tool() or 'agent:NAME', or names such as 'files/*' of an MCP server's tools",
+        _is_tool,
+    ),
     "handoffs": many("agents or their names", named_part),
     "system": many("texts or functions of the context", lambda value: isinstance(value, str) or callable(value)),
     "description": TEXT,

@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -45,7 +44,6 @@ class ScriptedModel:
             place = f"steps[{agent!r}]" if agent else "steps"
             check_value("ScriptedModel", place, each, many("answers", lambda step: True))
         self._scripts = {agent: list(each) for agent, each in scripts.items()}
-        self._asked: Counter[str] = Counter()
         self._name = name
         self._context_window = context_window
         self.requests: list[ModelRequest] = []
@@ -64,8 +62,7 @@ class ScriptedModel:
         """Answer with the next step; see ``Model.stream``. Raises ScriptError if no step is left."""
         self.requests.append(request)
         agent = request.agent if self._by_agent else ""
-        steps, asked = self._scripts.get(agent, []), self._asked[agent] + 1
-        self._asked[agent] = asked
+        steps, asked = self._scripts.get(agent, []), self._count(agent)
         if asked > len(steps):
             of_agent = f" for agent {agent!r}" if agent else ""
             raise ScriptError(
@@ -86,10 +83,14 @@ class ScriptedModel:
 
     def assert_finished(self) -> None:
         """Raise ScriptError if there are steps that no request has used."""
-        unused = [step for agent, steps in self._scripts.items() for step in steps[self._asked[agent] :]]
+        unused = [step for agent, steps in self._scripts.items() for step in steps[self._count(agent) :]]
         if unused:
             steps = ", ".join(map(_shorten, unused))
             raise ScriptError(f"model {self._name!r} was not asked for {len(unused)} of its steps: {steps}")
+
+    def _count(self, agent: str) -> int:
+        """Return how often ``agent`` has asked; "" stands for all, of a script for all."""
+        return sum(not self._by_agent or request.agent == agent for request in self.requests)
 
     def _events(self, step: Step) -> list[ModelEvent | Exception]:
         """Return the events to stream for ``step``, the Answer last."""
