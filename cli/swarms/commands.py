@@ -151,8 +151,9 @@ def call_tool(
             try:
                 call = await opened.call_tool(tool, values, agent=agent.name)
             except ToolFailure as error:
-                # Whoever calls a tool by hand is likely its author.
-                print(sanitize("".join(traceback.format_exception(error.__cause__))), end="", file=sys.stderr)
+                if error.__cause__ is not None:
+                    # Whoever calls a tool by hand is likely its author.
+                    print(sanitize("".join(traceback.format_exception(error.__cause__))), end="", file=sys.stderr)
                 raise ToolFailedError(str(error)) from error
         print(sanitize(call.result))
 

@@ -100,9 +100,8 @@ class ToolAsking:
             raise AskError(f"the answer of the user cannot be used: {error}") from error
 
     async def run_agent(self, tool: Any, task: str) -> str:
-        """Refuse: only a turn can run agents."""
-        name = tool.agent_name
-        raise ToolFailure(f"{name} is an agent, which only agents give tasks to: talk to it with /agent {name}")
+        """Refuse: outside of a turn no agent works."""
+        raise ToolFailure(f"{tool.name} is an agent, and no turn runs")
 
     @asynccontextmanager
     async def _untimed(self) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import again, ask, calls, record_and_replay
 from swarmchat.backends import open_backend
@@ -439,3 +439,46 @@ def test_no_task_changes_what_an_agent_sees_of_the_conversation(turns, entries_,
 
     for agent in ("desk", "researcher"):
         asyncio.run(both(agent))
+
+
+@settings(max_examples=10)
+@given(random=st.randoms(use_true_random=False), stop_at=st.integers(1, 25))
+def test_whatever_tasks_do_side_by_side_their_replay_comes_to_the_same(tmp_path_factory, random, stop_at):
+    """Tasks overtake one another, nest, fail and are stopped at any request."""
+    reader = Agent("reader", "You read.", tools=[note], system=[noted], description="Reads")
+    researcher = Agent(
+        "researcher", "", tools=[note, reader.as_tool(history="all")], system=[noted], description="Finds"
+    )
+    swarm = Swarm("library", [Agent("desk", tools=[researcher.as_tool(), note])], states=SWARM.states)
+    asked = 0
+
+    async def scenario(recorder: Any) -> None:
+        stop = asyncio.Event()
+
+        def step(request: Any) -> Any:
+            agent, number = request.agent, random.randrange(1000)
+            kind = random.random()
+            if agent == "researcher" and kind < 0.3:
+                return calls(*[("reader", f'{{"task":"{n}"}}') for n in range(random.choice([1, 2]))], ids=f"r{number}")
+            if kind < 0.5:
+                return calls(("note", f'{{"text":"{number}"}}'), ids=f"n{number}")
+            return ModelUnavailable("down") if kind < 0.6 else "" if kind < 0.65 else f"found {number}"
+
+        async def answer(request: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            if asked == stop_at:
+                stop.set()
+            for _ in range(random.randrange(8)):
+                await asyncio.sleep(0)
+            return step(request)
+
+        desk = [tasks("a", "b", "c"), "done"] * 2
+        async with await recorder.open(
+            ScriptedModel({"desk": desk, "researcher": [answer] * 200, "reader": [answer] * 400}),
+            tasks_at_once=random.choice([1, 2, 4]),
+        ) as chat:
+            await ask(chat, "go", stop=stop)
+            await ask(chat, "and again")
+
+    record_and_replay(swarm, scenario, tmp_path_factory.mktemp("tasks") / "log.jsonl")
