@@ -138,7 +138,6 @@ def test_what_an_agent_did_as_a_tool_is_folded_exported_searched_and_redacted(pr
     log = sessions(program, "export", "facts")
     (program.folder / "facts.jsonl").write_text(log, "utf-8")
     assert "the conversation is the same (1 turn" in program.invoke("replay", "facts.jsonl").out
-    assert "the conversation is the same (1 turn" in program.invoke("replay", "facts.jsonl", "--mode", "tools").out
     redacted = sessions(program, "export", "facts", "--redact", "(?i)honey")
     assert "honey" not in redacted.lower()
     assert [json.loads(line).get("entry") for line in redacted.splitlines()] == [
