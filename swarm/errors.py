@@ -17,6 +17,8 @@
     ├── HookError               a function of the swarm's author raised an error: 1
     ├── RequestDenied           a hook refused to send a request: 1
     ├── AskError                a tool got no answer from the user: 1
+    ├── MailError               a message cannot be sent to a session: 1
+    │   └── MailboxFull         too many messages wait for it: 75
     ├── StateError              a stored state does not fit its type: 65
     ├── StorageError            an item of a storage is invalid: 65
     ├── TranscriptError         a file of conversations is invalid: 65
@@ -149,6 +151,16 @@ class RequestDenied(SwarmError):
 
 class AskError(SwarmError):
     """A tool asked the user and got no answer: nobody can be asked, or the user did not want to answer."""
+
+
+class MailError(SwarmError):
+    """A message cannot be put into the mailbox of a session."""
+
+
+class MailboxFull(MailError):
+    """Too many messages wait in the mailbox of a session, or too many processes write to it."""
+
+    exit_code = 75
 
 
 class StateError(SwarmError):

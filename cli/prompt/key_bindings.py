@@ -22,6 +22,7 @@ KEYS: dict[str, str] = {
     "Tab, Shift-Tab": "complete a command, then its arguments",
     "Ctrl-R": "searches your earlier messages of all sessions; Enter puts the match at the prompt",
     "Ctrl-X Ctrl-E": "opens the message in `$VISUAL` or `$EDITOR`; it comes back to the prompt",
+    "Ctrl-X Ctrl-N": "sends the message along with the next request of the running turn, as [`/now`](#the-queue) does",
     "Ctrl-X Ctrl-P": "expands a folded paste",
     "Ctrl-O": "shows the tool results of the last turn in full",
     "Ctrl-X Ctrl-T": "shows what agents do in [tasks](swarms.md#agents-as-tools), also during an answer; folds it "
@@ -54,6 +55,7 @@ def key_bindings(editor: Editor) -> KeyBindings:
         (editor.paste, typing, "<bracketed-paste>"),
         (editor.unfold, typing, "c-x c-p"),
         (editor.unfold_tasks, typing, "c-x c-t"),
+        (editor.steer, typing, "c-x c-n"),
         (editor.backspace, deleting, "backspace"),
         (editor.delete, deleting, "delete"),
         (editor.take_back, typing & queued & empty, "up"),

@@ -78,7 +78,7 @@ class JsonOutput(Output):
     def begin_turn(self, question: str, line: int | None) -> None:
         """Add a turn."""
         about = {"turn": None, "line": line, "question": question, "agent": None, "answer": ""}
-        lists: dict[str, Any] = {"tools": [], "tasks": [], "handoffs": [], "rescues": []}
+        lists: dict[str, Any] = {"messages": [], "tools": [], "tasks": [], "handoffs": [], "rescues": []}
         lists["refused"] = None
         end = {"tokens": None, "usage": None, "finish": None, "recovered": True, "undone": False}
         end |= {"output": None, "error": None}
@@ -96,6 +96,8 @@ class JsonOutput(Output):
                 turn["tools"].append({**about, "seconds": round(seconds, 3)})
             case events.TaskEnded():
                 turn["tasks"].append(asdict(event))
+            case events.MailReceived(text, sender, agent, wake):
+                turn["messages"].append({"text": text, "sender": sender, "agent": agent, "wake": wake})
             case events.HandedOver(source, target):
                 turn["handoffs"].append({"from": source, "to": target})
             case events.Rescued(cause, step, attempt, detail, agent):

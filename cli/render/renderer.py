@@ -141,6 +141,10 @@ class Renderer:
                 self._activity.printed(target)
             case kinds.Refused(policy, "input", _, message):
                 self._answer(message, policy)
+            case kinds.Steered(text):
+                self.entered("you", text)
+            case kinds.MailReceived(text, sender):
+                self.entered(f"message from {sanitize(sender)}" if sender else "message", text)
             case kinds.TurnEnded():
                 self.end_turn()
 

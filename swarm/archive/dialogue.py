@@ -8,11 +8,11 @@ from typing import Any
 from swarmchat.swarm.archive.tasks import TaskSummary, tasks_of
 from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.persistence.log import hidden_turns
-from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.records import APART, Record
 
 NO_ANSWER = "no result"
 
-_NEVER_HIDDEN = ("undo", "redo", "rename")
+_NEVER_HIDDEN = ("undo", "redo", *APART)
 """Record types that stay visible when their turn is undone."""
 
 
@@ -54,7 +54,7 @@ def dialogue(records: Iterable[Record], *, undone: bool = False, tasks: bool = F
             if (task := given.pop(record.task, None)) is not None:
                 yield from _task_entries(task, record, is_hidden, tasks)
             continue
-        if record.type in ("user", "system", "assistant"):
+        if record.type in ("user", "steer", "system", "assistant"):
             yield from _calls_without_result(waiting)
         yield from _entries(record, waiting, is_hidden)
     yield from _calls_without_result(waiting)
@@ -70,8 +70,9 @@ def _task_entries(task: TaskSummary, first: Record, undone: bool, unfolded: bool
 def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) -> Iterator[DialogueEntry]:
     data = record.data
     base = DialogueEntry("note", record.agent or record.type, "", record.turn, record.ts, undone=undone)
-    if record.type in ("user", "system"):
-        yield replace(base, kind=record.type, who=record.type, text=text_of(record.message))
+    if record.type in ("user", "steer", "system"):
+        role = str(record.message["role"])
+        yield replace(base, kind=role, who=role, text=text_of(record.message))
     elif record.type == "assistant":
         text = text_of(record.message)
         if text.strip():
@@ -95,6 +96,8 @@ def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) ->
 def _note(record: Record) -> str | None:
     data = record.data
     match record.type:
+        case "mail":
+            return f"message from {data.get('sender') or 'outside'}: {data.get('text')}"
         case "handoff":
             return f"{data.get('from')} → {data.get('to')}"
         case "rotate":

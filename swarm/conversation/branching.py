@@ -8,6 +8,7 @@ from functools import partial
 from swarmchat.swarm.agents.agent import Agent
 from swarmchat.swarm.context.view import View
 from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.tasks import Branch
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
@@ -31,6 +32,8 @@ def branch_off(giver: Conversation, agent: Agent, task: str, call: str) -> tuple
     child.agent, child.navigation = replace(agent, handoffs=()), Navigation(agent.name)
     child.view = View(branch.log, agent.name)
     child.last_request = child.last_tool_error = None
+    # What the user says to the running turn is for the agent that the user talks to.
+    child.steering = Steering()
     child.trace = giver.trace.of_task()
     child.joined(giver)
     return child, branch

@@ -26,6 +26,7 @@ from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
 from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
@@ -88,7 +89,7 @@ class Conversation:
         self.navigation = Navigation(swarm.initial)
         self.agent = swarm.agent(swarm.initial)
         """The active agent."""
-        self.view = View(self.journal.log, swarm.initial)
+        self.view = View(self.journal.log, swarm.initial, settings.token_tables)
         """The part of the log that the active agent sees."""
         self.last_request: ModelRequest | None = None
         """The last request that this process made."""
@@ -100,6 +101,9 @@ class Conversation:
         alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
         self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
         self._memory: Mapping[str, Any] = {}
+        self.steering = Steering()
+        self.mail_seen = 0
+        """The number of the first record that may hold a message from outside that no event has told of yet."""
         self._warned_of_cut = False
         self.task: Branch | None = None
         """The task that the conversation is about, if it is one of an agent that is used as a tool."""
@@ -114,6 +118,7 @@ class Conversation:
         try:
             self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
             await self._restore_agent()
+            self.mail_seen = self.journal.log.next_seq
             if self.info.states:
                 self._notices += await restore_states(self.backend, self.info, self.settings.lifetimes.session)
             await self._presence.show(self.agent.name)
@@ -357,7 +362,7 @@ class Conversation:
     def switch(self, navigation: Navigation) -> None:
         """Make the active agent of ``navigation`` the active one; the caller stores it."""
         if navigation.active != self.navigation.active:
-            self.view = View(self.journal.log, navigation.active)
+            self.view = View(self.journal.log, navigation.active, self.settings.token_tables)
             self.view.rebuild()
             self.agent = self.swarm.agent(navigation.active)
         self.navigation = navigation

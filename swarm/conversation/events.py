@@ -158,6 +158,26 @@ class TaskEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Steered:
+    """A message to the running turn goes along with its next request."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailReceived:
+    """A message from outside was taken into the conversation."""
+
+    text: str
+    sender: str
+    """Who or what sent it; may be empty."""
+    agent: str
+    """The agent that sees it."""
+    wake: bool
+    """Whether the agent reacts to it with a turn of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEnded:
     """The turn is over and completely stored."""
 
@@ -193,5 +213,7 @@ Event = (
     | TaskStarted
     | TaskProgress
     | TaskEnded
+    | Steered
+    | MailReceived
     | TurnEnded
 )

@@ -62,6 +62,7 @@ class Primitives:
         own_states = [self.stored_name(state.name) for state in self._swarm.states if not state.shared]
         companions = [
             keys.session_swarm(self._client, self._session),
+            keys.session_mailbox(self._client, self._session),
             *(keys.session_state(self._client, self._session, name) for name in own_states),
         ]
         if not self._began_session:

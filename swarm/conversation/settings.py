@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.bounds import MAX_RESULT, MAX_TASK_DEPTH
@@ -94,6 +95,9 @@ class SessionSettings:
     rescue_confirm: str = "ask"
     """Whether a call that the rescue made of text is asked for, if its tool has effects: ask (where there is somebody
     to ask), always (denied where there is nobody), or never."""
+
+    token_tables: Path | None = None
+    """A folder for tables that count the tokens of short conversations in less time and memory: see ``counter_for``."""
 
     def __post_init__(self) -> None:
         check_fields("SessionSettings", self, _EXPECTED)

@@ -8,16 +8,18 @@ repeats. No network is used, except by a given model or tool.
 import asyncio
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 from swarmchat.backends import Append, Backend, Delete, Put, Write
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.conversation.events import Event
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ModelError, PinError, SwarmError
@@ -45,7 +47,6 @@ from swarmchat.swarm.replay.script import Action, split_actions
 from swarmchat.swarm.replay.stand_in import swarm_of
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.tool import Tool
-from swarmchat.swarm.turn.question import Asked
 
 _CLIENT = "replay"
 
@@ -91,11 +92,12 @@ async def replay(
     while conversation.whole and actions and _was_imported(actions[0]):
         before = [*before, *actions.pop(0).records]
     if start is not None:
-        skipped = [action for action in actions if action.turn < start]
-        before = [*before, *(record for action in skipped for record in action.records)]
-        actions = actions[len(skipped) :]
+        first = next((place for place, action in enumerate(actions) if action.turn >= start), len(actions))
+        before = [*before, *(record for action in actions[:first] for record in action.records)]
+        actions = actions[first:]
     if until is not None:
-        actions = [action for action in actions if action.turn <= until]
+        # Messages from outside are of no turn.
+        actions = [*takewhile(lambda action: action.turn <= until, actions)]
     own_tools = [tool for agent in swarm.agents for tool in agent.own_tools] if swarm else []
     swarm = swarm or swarm_of(conversation)
     return await _Replay(conversation, backend, swarm, own_tools, mode, model, settings, before).run(actions)
@@ -231,7 +233,7 @@ class _Replay:
                     session, conversation = await self._open(info, actions[number:])
                 start = conversation.journal.log.next_seq
                 await self._act(session, conversation, action)
-                if action.kind != "ask":
+                if not action.is_turn:
                     continue
                 new_records = [record for record in session.records if record.seq >= start]
                 by_hand = self.conversation.by_hand
@@ -287,7 +289,7 @@ class _Replay:
                     await (session.pin if action.kind == "pin" else session.unpin)(action.turns)
             case "set":
                 await session.change_settings(session.settings.with_recorded(action.records[0].data.get("settings")))
-            case "rename" | "change" | "reset" | "given":
+            case "rename" | "mail" | "change" | "reset" | "given":
                 await conversation.repeat_records(action)
             case _:
                 await conversation.set_bans(action.records[0])
@@ -299,7 +301,8 @@ class _Replay:
         """Run one turn, and stop it where it was stopped. Its records hold what ended it."""
         self.recording.begin(action)
         output = recorded_output(action, check=self.live) if "output" in action.records[0].data else None
-        turn = asyncio.ensure_future(_run(session, action.question, output))
+        events = session.receive() if action.kind == "react" else session.run_turn(action.question, output=output)
+        turn = asyncio.ensure_future(_run(events))
         stop = asyncio.ensure_future(self.recording.stop.wait())
         try:
             await asyncio.wait({turn, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -318,7 +321,7 @@ class _Replay:
 def _was_imported(action: Action) -> bool:
     """Whether a turn comes from another program: it has an answer and no request."""
     types = {record.type for record in action.records}
-    return action.kind == "ask" and "assistant" in types and "request" not in types
+    return action.is_turn and "assistant" in types and "request" not in types
 
 
 def agent_after(action: Action) -> str:
@@ -334,8 +337,8 @@ def _timeless(record: Record) -> Record:
     return replace(record, data={**record.data, "ms": 0}) if "ms" in record.data else record
 
 
-async def _run(session: Session, asked: Asked, output: object) -> None:
-    async with aclosing(session.run_turn(asked, output=output)) as events:
+async def _run(events: AsyncGenerator[Event, None]) -> None:
+    async with aclosing(events):
         async for _ in events:
             pass
 

@@ -25,6 +25,7 @@ from swarmchat.swarm.models.base import (
     Answer,
     ModelRequest,
 )
+from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.tools.context import ArgumentsError, Denied
 from swarmchat.swarm.turn.exchange import Exchange
 from swarmchat.swarm.turn.external_tools import unrecorded_tools
@@ -34,6 +35,7 @@ from swarmchat.swarm.turn.hooking import run_hooks
 from swarmchat.swarm.turn.question import Question
 from swarmchat.swarm.turn.recorder import TurnRecorder
 from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
+from swarmchat.swarm.turn.steering import add_steering
 from swarmchat.swarm.turn.tool_execution import ToolCalls
 
 if TYPE_CHECKING:
@@ -44,9 +46,9 @@ _COUNTS = ("prompt_tokens", "completion_tokens")
 
 
 async def run_turn(
-    conversation: Conversation, question: Question, output: "OutputType | None" = None
+    conversation: Conversation, question: Question | Record, output: "OutputType | None" = None
 ) -> AsyncGenerator[Event, None]:
-    """Run one turn of ``conversation``; see ``Session.run_turn``."""
+    """Run one turn; see ``Session.run_turn``. In place of a question, a record is a message from outside."""
     await conversation.ready()
     turn = _Turn(conversation, output)
     try:
@@ -117,8 +119,11 @@ class _Turn:
         self.recorder = TurnRecorder(conversation)
         self._rescue = Rescue(conversation, self.recorder, self._guards, output)
 
-    async def admit(self, question: Question) -> Refused | None:
+    async def admit(self, question: Question | Record) -> Refused | None:
         """Record the user's message, unless a hook or a policy refuses it; return how."""
+        if isinstance(question, Record):
+            self.recorder.kept_by_flush.append(question.seq)
+            return None
         conversation, entered = self._conversation, question.checked_text
         try:
             text = await run_hooks(conversation, "before_turn", value=entered)
@@ -160,6 +165,7 @@ class _Turn:
         if conversation.task is not None:
             conversation.task.check_tokens()
         toolset = await conversation.toolset() if failed is None else failed.toolset
+        notices: list[Event] = [*await add_steering(conversation, recorder)] if failed is None else []
         try:
             context = await prepare(
                 conversation, recorder.pending, toolset, tail=self._rescue.tail, shrink_to=window, output=self._output
@@ -167,7 +173,6 @@ class _Turn:
         except OverBudget as error:
             # Nothing more can be dropped: the server's message is the better one.
             raise refusal or error from None
-        notices: list[Event] = []
         if window is not None:
             notices.append(
                 Warned(f"the server says that the context is too long; sending {window:,} tokens at most from now on")

@@ -193,6 +193,23 @@ def test_a_task_that_takes_too_long_is_abandoned():
     assert asyncio.run(run()) == "Error: researcher did not finish within 0.05 s"
 
 
+def test_what_the_user_says_meanwhile_goes_to_the_agent_that_the_user_talks_to(tmp_path):
+    models = []
+
+    async def scenario(recorder: Any) -> None:
+        async def steered(request: Any) -> Any:
+            chat.steering.add("hurry")
+            return calls(("note", '{"text":"n"}'))
+
+        models.append(ScriptedModel({"desk": [tasks("a"), "done"], "researcher": [steered, "found"]}))
+        async with await recorder.open(models[0]) as chat:
+            await ask(chat, "go")
+
+    record_and_replay(SWARM, scenario, tmp_path / "log.jsonl")
+    told = [request.agent for request in models[0].requests if "hurry" in str(request.messages)]
+    assert told == ["desk"]
+
+
 def test_tasks_may_be_nested_down_to_a_depth():
     async def run(depth: int) -> tuple[list[str], bool]:
         nested = [calls(("reader", '{"task":"read"}')), "It says tea."]
