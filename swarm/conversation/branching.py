@@ -34,7 +34,7 @@ def branch_off(giver: Conversation, agent: Agent, task: str, call: str) -> tuple
     child.last_request = child.last_tool_error = None
     # What the user says to the running turn is for the agent that the user talks to.
     child.steering = Steering()
-    child.trace = giver.trace.of_task()
+    child.draws, child.trace = child.new_draws(), giver.trace.of_task()
     child.joined(giver)
     return child, branch
 

@@ -16,6 +16,7 @@ from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.agents.handoffs import handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
@@ -30,7 +31,7 @@ from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
 from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
-from swarmchat.swarm.errors import AskError, LogLost, SessionBusy
+from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
@@ -109,6 +110,8 @@ class Conversation:
         """The task that the conversation is about, if it is one of an agent that is used as a tool."""
         self.order = TaskOrder()
         """The order in which tasks that run side by side take their steps."""
+        self.draws = self.new_draws()
+        """The times and ids of prompts and conditions for the request that is prepared."""
         self.measures_overhead = True
         """Whether requests record the tokens that the server adds for tools, and later ones are corrected by them."""
 
@@ -243,6 +246,7 @@ class Conversation:
 
     async def toolset(self) -> Toolset:
         """Return the tools and handoffs that the active agent may call now."""
+        self.draws = self.new_draws()
         ctx = self.tool_context()
         depth = 0 if self.task is None else self.task.depth
         too_deep = depth >= self.settings.task_depth
@@ -258,9 +262,16 @@ class Conversation:
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
-        ctx = Context[Any](self.info.client, self.info.id, self.agent.name, primitives, call_id, deps=self.deps)
+        draws = self.new_draws() if call_id else self.draws
+        ctx = Context[Any](
+            self.info.client, self.info.id, self.agent.name, primitives, call_id, deps=self.deps, draws=draws
+        )
         ctx.loop, ctx.task = asyncio.get_running_loop(), "" if self.task is None else self.task.id
         return ctx
+
+    def new_draws(self) -> Draws:
+        """Return the source of times and ids of a call, or of the prompts of a request."""
+        return Draws(self.journal.now)
 
     async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str | Denied:
         """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver.
@@ -282,7 +293,7 @@ class Conversation:
 
     async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
         if self.answerer is None:
-            raise AskError(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
+            raise NobodyToAsk(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
         return await self.answerer(question)
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:

@@ -1,11 +1,14 @@
 """A conversation that follows a recorded one, with its windows, models and bans."""
 
 import asyncio
+import hashlib
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
+from swarmchat.swarm.agents.replay_rules import ReplayRules
+from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.models import Models
@@ -31,6 +34,8 @@ class ReplayConversation(Conversation):
     """A conversation whose requests follow those of ``recording``."""
 
     recording: Recording
+    rules: ReplayRules
+    """What may differ."""
     about: Mapping[str, Any]
     """The fields of the transcript's session record."""
     follows = True
@@ -43,11 +48,14 @@ class ReplayConversation(Conversation):
     """Whether tools run, in place of returning their recorded results."""
     _request_seq = 0
     """The number of the recorded request that comes next, or came last."""
+    _drawn: object = None
+    """The times and ids that its prompts and conditions drew."""
+    _made_ids = 0
 
-    def repeat(self, recording: Recording, *, real: bool, live: bool) -> None:
-        """Follow ``recording``; with ``real``, tools run, and with ``live``, only the user repeats."""
-        self.recording, self.follows, self.runs_tools = recording, not live, real
-        tools = ReplayTools(recording, self, real=real, live=live)
+    def repeat(self, recording: Recording, rules: ReplayRules, *, real: bool, live: bool) -> None:
+        """Follow ``recording`` by ``rules``; with ``real``, tools run, and with ``live``, only the user repeats."""
+        self.recording, self.rules, self.follows, self.runs_tools = recording, rules, not live, real
+        tools = ReplayTools(recording, self, rules, real=real, live=live)
         self.ask_user = tools.ask_user
         self.order = recording.order
         if not live:
@@ -68,7 +76,7 @@ class ReplayConversation(Conversation):
         if (action := recording.tasks.get(self.task.id)) is not None:
             recording.begin(action)
             self.recorded_tools = [record for record in action.records if record.type == "tools"]
-        self.repeat(recording, real=self.runs_tools, live=False)
+        self.repeat(recording, self.rules, real=self.runs_tools, live=False)
         make = None if self.has_one_model else lambda name: ReplayModel(recording, name)
         self._models = Models(ReplayModel(recording, giver.model.name), make)
 
@@ -136,7 +144,7 @@ class ReplayConversation(Conversation):
     def take_request(self, request: Record) -> None:
         """Use the window and the model of ``request``, and its way to correct the count of tokens."""
         data = request.data
-        self._request_seq = request.seq
+        self._request_seq, self._drawn = request.seq, data.get("drawn")
         window, reserve = data.get("window"), data.get("reserve")
         self.measures_overhead = "overhead" in data
         if isinstance(window, int):
@@ -162,9 +170,21 @@ class ReplayConversation(Conversation):
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return the context of a prompt or a tool, with the recorded names of client and session."""
         ctx = super().tool_context(call_id, changes)
-        ctx.client = str(self.about.get("client") or ctx.client)
+        # The name in the store is random. A prompt that shows it would never find its answer in a cassette.
+        ctx.client = str(self.about.get("client") or "replay")
         ctx.session = str(self.about.get("id") or ctx.session)
         return ctx
+
+    def new_draws(self) -> Draws:
+        """Return a source that repeats what the prompts of the recorded request drew, and is the same each time."""
+        draws = Draws(self.journal.now, self._make_id)
+        draws.repeat(self._drawn)
+        self._drawn = None
+        return draws
+
+    def _make_id(self) -> str:
+        self._made_ids += 1
+        return hashlib.sha256(f"{self._made_ids}".encode()).hexdigest()[:16]
 
     async def set_bans(self, record: Record) -> None:
         """Ban the client if it was banned when it sent the message of ``record``."""

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING
@@ -164,7 +165,7 @@ class ToolCalls:
         outcome.result = f"{DENIED_BECAUSE}{reason}" if reason else _DENIED
 
     async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
-        conversation = self._conversation
+        conversation, outcome.approve = self._conversation, tool.approve
         call = await run_hooks(conversation, "before_tool", value=outcome.call, call_id=outcome.call.id)
         if isinstance(call, Denied):
             self._deny(outcome, call.reason)
@@ -195,6 +196,8 @@ class ToolCalls:
         ctx.asking = AgentAsking(
             self._conversation, ctx, outcome, run_turn=self._run_turn, slots=self._slots, emit=self._events.put_nowait
         )
+        outcome.draws = ctx.draws
+        ctx.report = partial(self._conversation.primitives.tool_progress, tool.name)
         try:
             result = await self._conversation.run_tool(tool, ctx, arguments, outcome)
         except ToolTimeoutError as error:
