@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.agent import Agent as Agent, Swarm as Swarm
     from swarmchat.swarm.agents.loader import load_swarm as load_swarm
+    from swarmchat.swarm.agents.replay_rules import ReplayRules as ReplayRules
     from swarmchat.swarm.agents.rescue_steps import Fault as Fault
     from swarmchat.swarm.archive.export import (
         as_html as as_html, as_jsonl as as_jsonl, as_markdown as as_markdown, as_messages as as_messages,
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     from swarmchat.swarm.context.groups import Group as Group, GroupBuilder as GroupBuilder, Groups as Groups
     from swarmchat.swarm.context.tokens import TokenCounter as TokenCounter, counter_for as counter_for
     from swarmchat.swarm.conversation.events import (
-        Event as Event, HandedOver as HandedOver, OutputDelta as OutputDelta, ReasoningDelta as ReasoningDelta,
-        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, TextDelta as TextDelta,
+        Event as Event, HandedOver as HandedOver, MailReceived as MailReceived, OutputDelta as OutputDelta,
+        ReasoningDelta as ReasoningDelta,
+        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, Steered as Steered,
+        Summarized as Summarized,
+        TaskEnded as TaskEnded, TaskProgress as TaskProgress, TaskStarted as TaskStarted, TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
     from swarmchat.swarm.conversation.hooks import Hooks as Hooks
@@ -42,7 +46,8 @@ if TYPE_CHECKING:
         AskError as AskError, BadRecord as BadRecord, ClientBanned as ClientBanned, CompactFailed as CompactFailed,
         ConnectionSettingsError as ConnectionSettingsError,
         ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
-        HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
+        HandoffLoop as HandoffLoop, HookError as HookError, ImageError as ImageError, LimitReached as LimitReached,
+        LogLost as LogLost, MailboxFull as MailboxFull, MailError as MailError,
         ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
         ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
         NetworkForbidden as NetworkForbidden,
@@ -51,8 +56,9 @@ if TYPE_CHECKING:
         RequestLimit as RequestLimit,
         ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
-        TranscriptError as TranscriptError,
+        TaskLimit as TaskLimit, TranscriptError as TranscriptError,
     )
+    from swarmchat.swarm.images.files import image_file as image_file
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
     from swarmchat.swarm.mcp.server import McpServer as McpServer
     from swarmchat.swarm.models.base import (
@@ -64,6 +70,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.models.openai_chat import OpenAIModel as OpenAIModel
     from swarmchat.swarm.models.scripted import ScriptedModel as ScriptedModel
     from swarmchat.swarm.persistence.log import read_lines as read_lines, read_records as read_records
+    from swarmchat.swarm.persistence.mailbox import Mail as Mail, tell as tell
     from swarmchat.swarm.persistence.records import Record as Record, parse_record as parse_record
     from swarmchat.swarm.persistence.session_index import (
         SessionInfo as SessionInfo, find_session as find_session, latest_session as latest_session,
@@ -89,6 +96,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder as OpenAIEmbedder
     from swarmchat.swarm.storage.sentence_embedder import SentenceEmbedder as SentenceEmbedder
     from swarmchat.swarm.storage.storage import PersistStorage as PersistStorage, Storage as Storage
+    from swarmchat.swarm.tools.agent_tool import AgentTool as AgentTool
     from swarmchat.swarm.tools.asking import FormField as FormField, UserQuestion as UserQuestion
     from swarmchat.swarm.tools.context import Context as Context, Denied as Denied
     from swarmchat.swarm.tools.tool import Tool as Tool, tool as tool
@@ -98,6 +106,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "agents.agent": "Agent Swarm",
     "agents.loader": "load_swarm",
+    "agents.replay_rules": "ReplayRules",
     "agents.rescue_steps": "Fault",
     "archive.export": "as_html as_jsonl as_markdown as_messages as_openai",
     "archive.redaction": "Redaction",
@@ -109,8 +118,8 @@ _NAMES = {
     "context.groups": "Group GroupBuilder Groups",
     "context.tokens": "TokenCounter counter_for",
     "conversation.events": """
-        Event HandedOver OutputDelta ReasoningDelta Refused Rescued Retrying Rotated TextDelta ToolFinished
-        ToolStarted TurnEnded Warned
+        Event HandedOver MailReceived OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Steered Summarized
+        TaskEnded TaskProgress TaskStarted TextDelta ToolFinished ToolStarted TurnEnded Warned
     """,
     "conversation.hooks": "Hooks",
     "conversation.settings": "SessionSettings",
@@ -118,10 +127,13 @@ _NAMES = {
     "errors": """
         AskError BadRecord ClientBanned CompactFailed ConnectionSettingsError ContextTooLong DefinitionError
         EmbeddingError
-        HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
+        HandoffLoop HookError ImageError LimitReached LogLost MailboxFull MailError
+        ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
-        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
+        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TaskLimit
+        TranscriptError
     """,
+    "images.files": "image_file",
     "importers.detect": "Transcript open_transcript",
     "mcp.server": "McpServer",
     "models.base": "Adapted Answer FellBack Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
@@ -129,6 +141,7 @@ _NAMES = {
     "models.openai_chat": "OpenAIModel",
     "models.scripted": "ScriptedModel",
     "persistence.log": "read_lines read_records",
+    "persistence.mailbox": "Mail tell",
     "persistence.records": "Record parse_record",
     "persistence.session_index": "SessionInfo find_session latest_session list_sessions",
     "persistence.store": "REDIS_LIFETIMES Lifetimes",
@@ -149,6 +162,7 @@ _NAMES = {
     "storage.openai_embedder": "OpenAIEmbedder",
     "storage.sentence_embedder": "SentenceEmbedder",
     "storage.storage": "PersistStorage Storage",
+    "tools.agent_tool": "AgentTool",
     "tools.asking": "FormField UserQuestion",
     "tools.context": "Context Denied",
     "tools.tool": "Tool tool",

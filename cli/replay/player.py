@@ -2,9 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.terminal.capabilities import wants_colour
@@ -15,16 +13,17 @@ from swarmchat.swarm.models.scripted import word_pieces
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.files import read_conversations
 from swarmchat.swarm.replay.script import is_handoff
+from swarmchat.swarm.replay.selection import Selection
 
 _LONGEST_PAUSE = 3.0
 """Seconds; longer recorded pauses are cut to this."""
 
 
-async def play_transcripts(paths: Sequence[Path], start: int | None, until: int | None, speed: float | None) -> None:
-    """Play the conversations in ``paths``. Off a terminal and at speed 0 there are no pauses."""
+async def play_transcripts(selection: Selection, start: int | None, until: int | None, speed: float | None) -> None:
+    """Play the selected conversations. Off a terminal and at speed 0 there are no pauses."""
     no_pauses = not sys.stdout.isatty() or speed == 0
-    for path in paths:
-        for conversation in await read_conversations(path):
+    for path in selection.paths:
+        for conversation in selection.of_file(path, await read_conversations(path)):
             player = _Player(0 if no_pauses else speed or 1)
             for record in conversation.records:
                 if (start or 0) <= record.turn <= (until or record.turn):
@@ -53,8 +52,8 @@ class _Player:
         await asyncio.sleep(pause)
         show = self._renderer.show
         match record.type:
-            case "user" | "system":
-                self._renderer.entered("you" if record.type == "user" else "system", text_of(record.message).strip())
+            case "user" | "steer" | "system":
+                self._renderer.entered("system" if record.type == "system" else "you", text_of(record.message).strip())
             case "unsent" | "policy":
                 if data.get("direction", "input") == "input":
                     self._renderer.entered("you", str(data.get("text", "")).strip())
@@ -62,6 +61,8 @@ class _Player:
                     # The log does not contain the message that was answered instead.
                     policy, direction = str(data.get("policy")), str(data.get("direction"))
                     show(events.Refused(policy, direction, bool(data.get("banned")), ""))
+            case "mail":
+                show(events.MailReceived(record.text("text"), record.text("sender"), record.agent or "", False))
             case "error":
                 error = data.get("error")
                 self._renderer.error(str(error.get("message")) if isinstance(error, dict) else "unknown")

@@ -13,6 +13,7 @@ from swarmchat.cli.app.typer_app import Commands
 sessions_app = Commands(help="See, search, keep and move sessions.", no_args_is_help=True)
 
 AllSessions = Annotated[bool, typer.Option("--all", help="All sessions of the client, with its other data.")]
+AsTest = Annotated[bool, typer.Option("--as-test", help="Write a test for swarmchat replay; YAML if -o ends in .yaml.")]
 AllStores = Annotated[bool, typer.Option("--all", help="On disk and in Redis, whichever can be reached.")]
 Empty = Annotated[bool, typer.Option("--empty", help="Only sessions without a turn.")]
 ExportFormat = Annotated[str, typer.Option("--format", help="jsonl, openai, markdown or html.")]
@@ -24,6 +25,10 @@ JsonRecords = Annotated[bool, typer.Option("--json", help="Print the records of 
 Keep = Annotated[int | None, typer.Option(min=0, help="Always keep the N most recent ones.")]
 LastTurn = Annotated[int | None, typer.Option(min=1, help="Last turn to take over; default: all.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of sessions.")]
+ForAgent = Annotated[str | None, typer.Option("--agent", help="Agent that sees it; default: the active one.")]
+Message = Annotated[str, typer.Argument(help="The message; - reads it from standard input.")]
+Sender = Annotated[str, typer.Option("--from", help="Name of the sender, which is shown with it.")]
+Wake = Annotated[bool, typer.Option("--wake", help="Have the agent react with a turn of its own.")]
 NewName = Annotated[str, typer.Argument(help="New name.")]
 OlderThan = Annotated[str | None, typer.Option(help="Only sessions unused for at least this long: 12h, 30d, 8w.")]
 OnlySession = Annotated[str | None, typer.Option("-s", "--session", help="Search only this session.")]
@@ -39,6 +44,7 @@ SessionOrFile = Annotated[str, typer.Argument(help="Session, or a file with logs
 Sessions = Annotated[list[str], typer.Argument(help="Sessions: their names or ids.")]
 Target = Annotated[str, typer.Option("--to", help="Target: disk, redis, or a URL.")]
 Text = Annotated[str, typer.Argument(help="Text to find, in upper or lower case.")]
+Tasks = Annotated[bool, typer.Option("--tasks", help="Also show what agents did that were used as tools.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 
 
@@ -56,11 +62,11 @@ def list_sessions(limit: Limit = None, everywhere: AllStores = False, *, flags: 
 
 
 @_command("show")
-def show(name: SessionName, *, flags: Flags, as_json: JsonRecords = False) -> None:
+def show(name: SessionName, tasks: Tasks = False, *, flags: Flags, as_json: JsonRecords = False) -> None:
     """Show the conversation of a session, which may be in use."""
     from swarmchat.cli.sessions import manage
 
-    run_on_store(flags, lambda store: manage.show(store, name, as_json))
+    run_on_store(flags, lambda store: manage.show(store, name, tasks, as_json))
 
 
 @_command("search")
@@ -114,11 +120,22 @@ def prune(
 
 @_command("export")
 def export(
-    name: SessionName, output: Output = None, form: ExportFormat = "jsonl", redact: Redact = None, *, flags: Flags
+    name: SessionName,
+    output: Output = None,
+    form: ExportFormat = "jsonl",
+    redact: Redact = None,
+    as_test: AsTest = False,
+    *,
+    flags: Flags,
 ) -> None:
-    """Write a session: its log as it is (jsonl), a message list of the chat API (openai), or a page."""
+    """Write a session: its log as it is (jsonl), a message list of the chat API (openai), or a page.
+
+    With --as-test, as a test: the questions, answers and results, with what is expected of each turn.
+    """
     from swarmchat.cli.sessions import files
 
+    if as_test:
+        run_on_store(flags, lambda store: files.export_test(store, name, form, redact or (), output))
     run_on_store(flags, lambda store: files.export(store, name, form, redact or (), output))
 
 
@@ -157,6 +174,23 @@ def fork(
     from swarmchat.cli.sessions import manage
 
     run_on_store(flags, lambda store: manage.fork(store, name, new, turn, as_json))
+
+
+@_command("tell")
+def tell_session(
+    name: SessionName,
+    text: Message,
+    agent: ForAgent = None,
+    wake: Wake = False,
+    sender: Sender = "",
+    *,
+    flags: Flags,
+    as_json: Json = False,
+) -> None:
+    """Send a session a message from outside: an open chat shows it at once, a closed one when it is opened next."""
+    from swarmchat.cli.sessions import manage
+
+    run_on_store(flags, lambda store: manage.tell_session(store, name, text, agent, wake, sender, as_json))
 
 
 @_command("repair")

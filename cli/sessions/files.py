@@ -1,7 +1,6 @@
 """Export sessions to files, import them from files, and copy them between stores."""
 
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,6 +14,7 @@ from swarmchat.backends import Backend
 from swarmchat.cli.app.command_runner import Work
 from swarmchat.cli.app.options import Flags
 from swarmchat.cli.app.signals import run_until_signal
+from swarmchat.cli.attachments.reading import too_large
 from swarmchat.cli.errors import CliError, OutputLost, UsageError
 from swarmchat.cli.render.renderer import remark
 from swarmchat.cli.settings import wiring
@@ -26,13 +26,15 @@ from swarmchat.swarm.archive.client_data import copy_client_data, shared_data
 from swarmchat.swarm.archive.export import as_html, as_jsonl, as_markdown, as_openai
 from swarmchat.swarm.archive.redaction import Redaction
 from swarmchat.swarm.archive.sessions import snapshot
+from swarmchat.swarm.archive.whole_lines import whole_lines, whole_record
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, Stored
 from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.importers.detect import FORMATS, open_transcript
-from swarmchat.swarm.persistence.log import read_lines, read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 EXPORTS = ("jsonl", "openai", "markdown", "html")
+_PIECE = 1 << 20
 
 
 async def export(store: OpenStore, name: str, form: str, redact: Sequence[str], output: Path | None) -> None:
@@ -49,23 +51,51 @@ async def export_session(
     """
     if form not in EXPORTS:
         raise UsageError(f"--format is {form!r}, expected one of {', '.join(EXPORTS)}")
-    try:
-        redaction = Redaction(redact)
-    except re.error as error:
-        raise UsageError(f"--redact {error.pattern!r} is not a regular expression: {error}") from error
-    except ValueError as error:
-        raise UsageError(f"--redact: {error}") from error
+    redaction = _redaction(redact)
     with _open_output(output) as file:
         async for piece in _export_pieces(backend, info, form, redaction):
             file.write(piece)
 
 
+def _redaction(patterns: Sequence[str]) -> Redaction:
+    """Return the redaction with ``patterns``. Raises UsageError for an invalid one."""
+    try:
+        return Redaction(patterns)
+    except re.error as error:
+        raise UsageError(f"--redact {error.pattern!r} is not a regular expression: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"--redact: {error}") from error
+
+
+async def export_test(store: OpenStore, name: str, form: str, redact: Sequence[str], output: Path | None) -> None:
+    """Write the session called ``name`` as a test; YAML if ``output`` says so. Raises UsageError."""
+    from swarmchat.swarm.replay.steps import written_conversation
+    from swarmchat.swarm.replay.writing import write_test
+
+    if form != "jsonl":
+        raise UsageError(f"--as-test writes JSONL, or YAML if -o ends in .yaml: leave out --format {form}")
+    redaction = _redaction(redact)
+    info = await store.session(name)
+    records = [redaction.record(record) async for record in read_records(store.backend, info)]
+    written = written_conversation(records, redaction.text(info.name))
+    if not any(kind == "user" for kind, _ in written.steps):
+        raise UsageError(f"session {name!r} has no turn that a test could repeat: each was stopped or failed")
+    if written.left_out:
+        turns = ", ".join(map(str, sorted(set(written.left_out))))
+        remark(f"left out, as a file cannot repeat what happened: turn {turns}")
+    data = write_test(written, output or Path("test.jsonl"))
+    with _open_output(output) as file:
+        file.write(data)
+
+
 async def _export_pieces(backend: Backend, info: SessionInfo, form: str, redaction: Redaction) -> AsyncIterator[bytes]:
     if form == "jsonl" and not redaction:
-        async for line in read_lines(backend, info):
+        async for line in whole_lines(backend, info):
             yield line + b"\n"
         return
     records = [redaction.record(record) async for record in read_records(backend, info)]
+    if form in ("jsonl", "openai"):
+        records = [await whole_record(backend, info, record) for record in records]
     if form == "jsonl":
         for piece in as_jsonl(records):
             yield piece
@@ -115,7 +145,7 @@ def import_sessions(flags: Flags, files: Sequence[Path], as_name: str | None, fo
     with ExitStack() as stack:
         snapshots: list[SessionSnapshot] = []
         for path in files:
-            source = stack.enter_context(_standard_input()) if str(path) == "-" else path
+            source = stack.enter_context(_standard_input(settings.max_import)) if str(path) == "-" else path
             transcript = stack.enter_context(open_transcript(source, settings.client_name, form))
             for text in transcript.remarks:
                 remark(text)
@@ -189,10 +219,16 @@ def _outcome_line(incoming: SessionSnapshot, stored: Stored, verb: str) -> str:
 
 
 @contextmanager
-def _standard_input() -> Iterator[Path]:
-    """Copy standard input to a temporary file: it is read twice, to be checked before anything is stored."""
+def _standard_input(limit: int) -> Iterator[Path]:
+    """Copy standard input to a temporary file: it is read twice, to be checked before anything is stored.
+
+    Raises UsageError for more than ``limit`` bytes, once they have come.
+    """
     with tempfile.TemporaryDirectory(prefix="swarmchat-") as folder:
         path = Path(folder) / "standard-input"
         with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+            while piece := sys.stdin.buffer.read(_PIECE):
+                if file.tell() + len(piece) > limit:
+                    raise too_large("standard input", limit)
+                file.write(piece)
         yield path

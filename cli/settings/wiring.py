@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platformdirs import user_config_path, user_data_path
+from platformdirs import user_cache_path, user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
 from swarmchat.cli.environment import environment, hide, show_keys
 from swarmchat.cli.errors import ConfigError
@@ -65,6 +65,13 @@ def settings_files() -> list[Path]:
     with suppress(OSError):
         files.append(Path.cwd() / PROJECT_FILE)
     return files
+
+
+def commands_folder() -> Path | None:
+    """Return the folder of the user's own slash commands; ``None`` if the home folder is unknown."""
+    with suppress(RuntimeError):
+        return user_config_path("swarmchat") / "commands"
+    return None
 
 
 def data_dir(settings: Settings) -> Path:
@@ -127,16 +134,28 @@ def session_settings(settings: Settings) -> SessionSettings:
         ban=settings.ban_lifetime,
         alive=settings.alive_lifetime,
     )
+    tasks = settings.tasks or {}
     return SessionSettings(
         context_window=None if "max_context" in settings.of_this_model else settings.max_context,
         lifetimes=lifetimes,
         max_result=settings.max_result,
+        auto_compact=settings.compact == "auto",
         approve=settings.approve or {},
+        approve_at_least=settings.approve_at_least,
         rescue=settings.rescue,
         rescue_confirm=_rescue_confirm(settings),
         placeholder=settings.placeholder,
         resume_with=resume_with(settings),
+        token_tables=token_tables(),
+        **{"tasks_at_once" if name == "at_once" else f"task_{name}": limit for name, limit in tasks.items()},
     )
+
+
+def token_tables() -> Path | None:
+    """Return the folder of the tables that count tokens; ``None`` if the home folder is unknown."""
+    with suppress(RuntimeError):
+        return user_cache_path("swarmchat")
+    return None
 
 
 def make_hooks(settings: Settings) -> "list[Hooks]":

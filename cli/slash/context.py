@@ -26,7 +26,7 @@ _WHY = {
     Reason.REFUSED: "refused by a policy, or stopped before it was sent",
     Reason.UNDONE: "undone",
     Reason.RESET: "before the reset in record {}",
-    Reason.FOREIGN_CALL: "tool calls of other agents, with their results",
+    Reason.FOREIGN_CALL: "for other agents: their tool calls, and messages from outside",
     Reason.CROWDED_OUT: "pinned, but the pins take too much room",
     Reason.COMPACTED: "summarized in record {}",
     Reason.ROTATED: "dropped to fit the window, which starts at record {}",
@@ -212,7 +212,11 @@ def _notes(session: Session, context: RequestContext, records: Sequence[Record])
 
 
 def _usage_lines(records: Sequence[Record]) -> Iterator[str]:
-    """Yield the tokens of this session: sent, and reported by the server. Undone turns count: they were paid for."""
+    """Yield the tokens of this session: sent, and reported by the server.
+
+    Tasks count, and undone turns: they were paid for.
+    """
+    records = [record.of_task or record for record in records]
     totals: dict[str, int] = {}
     answers = reported = 0
     for record in records:

@@ -100,9 +100,9 @@ async def _redo(chat: ChatContext, argument: str) -> CommandResult:
 async def _retry(chat: ChatContext, argument: str) -> CommandResult:
     undone = await _undo_question(chat.session, "no question to ask again")
     remark = f"{_named(undone)} undone; {_UNCHANGED}"
-    if not undone.text.strip():
+    if not undone.question:
         return CommandResult(remark=f"{remark}; it had no text to ask again")
-    return CommandResult(remark=remark, send=undone.text)
+    return CommandResult(remark=remark, send=undone.question)
 
 
 @Command("edit", "undo the last turn and edit its question", at_prompt_only=True, is_useful=has_turns)
@@ -110,6 +110,14 @@ async def _edit(chat: ChatContext, argument: str) -> CommandResult:
     undone = await _undo_question(chat.session, "no question to edit")
     remark = f"{_named(undone)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}"
     return CommandResult(remark=remark, draft=undone.text)
+
+
+@Command("now", "send a message along with the next request of the running turn", "TEXT")
+async def _now(chat: ChatContext, argument: str) -> CommandResult:
+    if not argument:
+        raise UsageError("/now needs the message to send")
+    # During a turn the prompt takes it: here none is running.
+    return CommandResult(send=argument)
 
 
 @Command("reset", "forget the conversation; states, memory and the log are kept", is_useful=has_turns)

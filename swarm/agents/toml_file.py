@@ -8,6 +8,7 @@ from typing import Any
 
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.agents.python_file import load_module
+from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.agents.rescue_steps import STEPS, Step
 from swarmchat.swarm.common.encoding import decode_toml
 from swarmchat.swarm.common.files import read_text_file
@@ -19,13 +20,14 @@ from swarmchat.swarm.primitives.policy import Policy
 from swarmchat.swarm.primitives.state import State
 from swarmchat.swarm.storage.items import FieldIndex
 from swarmchat.swarm.storage.storage import Storage
+from swarmchat.swarm.tools.agent_tool import AGENT_TOOL, agent_tool
 from swarmchat.swarm.tools.tool import Tool, as_tool
 
 TOOLS = "tools.py"
 
 _SWARM = {
     **dict.fromkeys(("name", "default", "tools", "placeholder", "namespace"), str),
-    **dict.fromkeys(("agents", "policies", "states", "storages", "mcp"), dict),
+    **dict.fromkeys(("agents", "policies", "states", "storages", "mcp", "replay"), dict),
     **dict.fromkeys(("demo", "rescue"), list),
 }
 _AGENT = {
@@ -34,6 +36,12 @@ _AGENT = {
     "parameters": dict,
     "max_tool_calls": int,
     "output": (str, dict),
+    "as_tool": dict,
+}
+_AS_TOOL = {
+    **dict.fromkeys(("description", "history"), str),
+    **dict.fromkeys(("requests", "tokens"), int),
+    "seconds": (int, float),
 }
 _POLICY = {
     **dict.fromkeys(("reject_input", "reject_output"), (str, list)),
@@ -44,6 +52,7 @@ _POLICY = {
 }
 _STATE = {"default": object, "type": str, "shared": bool}
 _STORAGE = {"items": list, "index": (str, list), "shared": bool}
+_REPLAY = {"ignore": list, "normalize": list}
 _DEMO = {"pattern": str, "call": str, "arguments": dict, "reply": str, "say": str, "leak": bool}
 
 
@@ -85,6 +94,7 @@ class _Reader:
             mcp=[self._server(name, fields) for name, fields in self._content.get("mcp", {}).items()],
             rescue=self._steps(content.get("rescue")),
             placeholder=content.get("placeholder"),
+            replay=ReplayRules(**_checked("replay", content["replay"], _REPLAY)) if "replay" in content else None,
             namespace=content.get("namespace", ""),
             demo=[self._demo(f"demo[{number}]", rule) for number, rule in enumerate(content.get("demo", ()))],
         )
@@ -107,6 +117,7 @@ class _Reader:
 
     def _agent(self, name: str, fields: dict[str, Any]) -> Agent:
         tools = [self._tool(f"agents.{name}.tools", tool) for tool in fields.pop("tools", ())]
+        _checked(f"agents.{name}.as_tool", fields.pop("as_tool", {}), _AS_TOOL)
         if "validate" in fields:
             fields["validate"] = self._named(f"agents.{name}.validate", fields["validate"], callable)
         if isinstance(fields.get("output"), str):
@@ -116,6 +127,11 @@ class _Reader:
         return Agent(name, tools=tools, **fields)
 
     def _tool(self, where: str, name: object) -> Tool | str:
+        if str(name).startswith(AGENT_TOOL):
+            agent = str(name).removeprefix(AGENT_TOOL)
+            # Swarm says if it is unknown.
+            fields = self._content["agents"].get(agent, {}).get("as_tool", {})
+            return agent_tool(agent, **_checked(f"agents.{agent}.as_tool", fields, _AS_TOOL))
         if "/" in str(name):
             return str(name)
         return as_tool(self._named(where, name, lambda value: callable(value) or isinstance(value, Tool)))

@@ -19,7 +19,7 @@ from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
 from swarmchat.swarm.persistence.log import Log, record_at
-from swarmchat.swarm.persistence.records import Record, RecordType, timestamp
+from swarmchat.swarm.persistence.records import APART, Record, RecordType, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, commit_changes
 
@@ -57,6 +57,8 @@ class Journal:
         lease: float,
         clock: Callable[[], datetime],
     ) -> None:
+        self.origin = (backend, info, lifetimes, lease, clock)
+        """What the journal was made from."""
         self.info = info
         self.log = Log(backend, keys.session_log(info.client, info.id), ttl=lifetimes.session)
         self.unsaved: list[Record] = []
@@ -117,7 +119,7 @@ class Journal:
     def last_turn(self) -> int:
         """The number of the last turn that is not undone; 0 if there is none."""
         for record in chain(reversed(self.unsaved), reversed(self.log.records)):
-            if record.type != "rename":
+            if record.type not in APART:
                 last = record.data.get("last") if record.type in ("undo", "redo") else None
                 return last if isinstance(last, int) else record.turn
         return self.turns
@@ -201,12 +203,13 @@ class Journal:
     def _change_records(self, records: Sequence[Record], changes: ChangeSet, values: Values) -> list[Record]:
         """Return a record for each changed state, and for memory, with its new value."""
         turn = records[-1].turn if records else self.last_turn
+        task = {"task": records[-1].task} if records and records[-1].type == "task" else {}
         recorded = {each.key: each.recorded_as for each in changes.changes if each.recorded_as is not None}
         records_of_changes = []
         for seq, (key, (kind, name)) in enumerate(recorded.items(), self.log.next_seq + len(records)):
             value = values[key]
             content: dict[str, Any] = {"name": name} if name else {}
-            content["value"] = None if value is None else json.loads(value)
+            content |= {"value": None if value is None else json.loads(value), **task}
             records_of_changes.append(Record(kind, seq, turn, timestamp(self.now()), None, content))
         return records_of_changes
 
@@ -236,8 +239,12 @@ class Journal:
                 await self._check_log()
                 await commit_changes(self._backend, changes, lease, further)
         except LengthConflict:
-            lost = await self.find_loss()
-            raise lost or await self._taken_over() from None
+            if lost := await self.find_loss():
+                raise lost from None
+            if await self._backend.length(self.log.key) == self.log.next_seq:
+                # Another list than the log has changed.
+                raise
+            raise await self._taken_over() from None
 
     async def _check_log(self) -> None:
         """Raise SessionBusy if another process has written records after the store had lost those of this one.

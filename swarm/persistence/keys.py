@@ -44,6 +44,11 @@ def session_lease(client: str, session: str) -> str:
     return f"{_session(client, session)}lease"
 
 
+def session_mailbox(client: str, session: str) -> str:
+    """Return the key of the list of messages that wait for a session."""
+    return f"{_session(client, session)}mailbox"
+
+
 def session_index(client: str, session: str) -> str:
     """Return the key of a session's entry in the list of sessions."""
     return f"{sessions(client)}{escape(session)}"
@@ -73,6 +78,16 @@ def session_states(client: str, session: str) -> str:
 def session_state(client: str, session: str, name: str) -> str:
     """Return the key of one state of a session."""
     return f"{session_states(client, session)}{escape(name)}"
+
+
+def session_blobs(client: str, session: str) -> str:
+    """Return the key of the list of the digests of a session's blobs."""
+    return f"{_session(client, session)}blobs"
+
+
+def session_blob(client: str, session: str, digest: str) -> str:
+    """Return the key of one blob of a session."""
+    return f"{_session(client, session)}blob:{escape(digest)}"
 
 
 def shared_states() -> str:

@@ -4,11 +4,11 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from swarmchat.swarm.agents.agent import BACK, PREFIX
-from swarmchat.swarm.common.messages import calls_of, texts_of
+from swarmchat.swarm.common.messages import calls_of, others_of, texts_of
 from swarmchat.swarm.importers.record_builder import message_problem
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.persistence.records import Record
@@ -31,6 +31,10 @@ class RecordedResult:
     """The records of states and memory that follow the call."""
     asked: deque[Record] = field(default_factory=deque)
     """The records of what the tool asked a model and the user."""
+    shown: Sequence[Mapping[str, Any]] = ()
+    """The images beside the text, as content parts."""
+    drawn: Any = None
+    """The times and ids that the tool drew, as `Draws` records them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Action:
 
     kind: str
     """ask, unsent, go, reset, undo, redo, compact, pin, unpin, set; given: a message that came with a question;
-    rename and change: written by another process."""
+    rename, mail and change: written by another process; react: the turn that a message from outside starts."""
     records: list[Record]
     text: str = ""
     agent: str = ""
@@ -63,12 +67,21 @@ class Action:
     outputs: deque[RecordedReply] = field(default_factory=deque)
     requests: deque[Record] = field(default_factory=deque)
     """The requests, without those that repeat one that was too long."""
+    steering: deque[list[str]] = field(default_factory=deque)
+    """For each of the requests, the messages to the running turn that went along with it."""
     asked: deque[Record] = field(default_factory=deque)
     """What its tools asked the user, in order."""
+    tasks: dict[str, "Action"] = field(default_factory=dict)
+    """The tasks that agents worked on in it, by their ids."""
     breaks_off: bool = False
     """Whether it ends with calls or their results, without a further request."""
     killed: bool = False
     """Whether it ends with calls without results, because the process died there."""
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether it is a turn of the model."""
+        return self.kind in ("ask", "react")
 
     @property
     def question(self) -> Asked:
@@ -95,14 +108,39 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
         else:
             before.append(record)
     for action in actions:
-        if action.kind == "ask":
-            _Reader(action).read()
+        if action.is_turn:
+            action.tasks = _tasks_of(action)
+            for each in (action, *action.tasks.values()):
+                _Reader(each).read()
+            for task in action.tasks.values():
+                action.asked.extend(task.asked)
+                task.breaks_off = task.breaks_off or not _has_ended(task)
     return before, actions
+
+
+def _tasks_of(action: Action) -> dict[str, Action]:
+    """Return the tasks in a turn, each as an action with the records in its own."""
+    tasks: dict[str, Action] = {}
+    for record in action.records:
+        inner = record.of_task
+        if record.type in CHANGES and record.task:
+            inner = replace(record, data={name: value for name, value in record.data.items() if name != "task"})
+        if inner is not None:
+            tasks.setdefault(record.task, Action("ask", [])).records.append(inner)
+    return tasks
+
+
+def _has_ended(task: Action) -> bool:
+    """Whether a task has ended by itself: with an answer, an error or a refusal."""
+    last = next((record for record in reversed(task.records) if record.type not in CHANGES), None)
+    return last is not None and last.type in ("assistant", "error", "policy")
 
 
 def _new_action(record: Record, current: Action | None) -> Action | None:
     """Return the action that ``record`` begins; ``None`` if the record belongs to ``current``."""
     data = record.data
+    if record.task:
+        return None
     if data.get("given") is True or data.get("hook") is True or (record.type in ASKED and data.get("call") == BY_HAND):
         return Action("given", [record])
     if record.type == "user":
@@ -123,15 +161,23 @@ def _new_action(record: Record, current: Action | None) -> Action | None:
     if record.type == "compact":
         summary = RecordedReply(_from_message({"content": data.get("summary")}, "stop", data))
         return Action("compact", [record], text=str(data.get("focus", "")), outputs=deque([summary]))
-    if record.type in ("rename", "set"):
+    if record.type in ("rename", "set", "mail"):
         return Action(record.type, [record])
+    if record.type in _BEGINNINGS and current is not None and record.turn > current.turn:
+        return Action("react", [record])
     if record.type in CHANGES and current is not None and current.kind != "change" and _is_over(current):
         return Action("change", [record])
     return None
 
 
+_BEGINNINGS = ("rotate", "tools", "request", "error")
+"""Types of the first record of a turn that begins without a question: it reacts to a message from outside."""
+
 ASKED = ("ask_model", "ask_user")
 """Types of records of what a tool asked."""
+
+IN_TEXT = "text"
+"""What a handoff names as its call if that has no id."""
 
 CHANGES = ("state", "memory")
 """Types of records that change what is stored beside the log."""
@@ -146,6 +192,14 @@ def _is_over(action: Action) -> bool:
         # What tools changed in a turn that failed stands behind the error.
         return not any(record.type == "tool" and record.data.get("status") == "ok" for record in action.records)
     return last.type not in ("request", "tool", "handoff") or action.kind == "go"
+
+
+def agent_after(action: Action) -> str:
+    """Return the name of the agent that was active at the end of ``action``."""
+    agent = ""
+    for record in action.records:
+        agent = str(record.data.get("to")) if record.type == "handoff" else record.agent or agent
+    return agent
 
 
 def is_handoff(tool: str) -> bool:
@@ -164,15 +218,21 @@ class _Reader:
         self._batch: dict[str, RecordedResult] = {}
         """The results of the last answer's calls, by their ids."""
         self._calls = False
+        self._steering: list[str] = []
+        """Messages to the running turn since the last request."""
         self._waiting: dict[str, deque[Record]] = {}
         """What tools asked, by the ids of calls whose results follow."""
 
     def read(self) -> None:
         """Read all records of the action into its fields."""
         for index, record in enumerate(self._action.records):
+            if record.task:
+                continue
             match record.type:
                 case "request":
                     self._read_request(record)
+                case "steer":
+                    self._steering.append("".join(texts_of(record.message)))
                 case "rescue" | "policy" if "bad" in record.data or record.data.get("direction") == "output":
                     self._read_rejected(record)
                 case "assistant":
@@ -195,6 +255,9 @@ class _Reader:
                     self._asked, self._calls = None, False
         if self._asked is not None:
             self._action.outputs.append(RecordedReply(stopped=True))
+        if self._steering:
+            # The request that they were to go along with was never sent.
+            self._action.steering.append(self._steering)
         self._action.breaks_off = self._calls
         self._action.killed = self._calls and not self._batch
 
@@ -204,6 +267,8 @@ class _Reader:
             self._action.outputs.append(RecordedReply(too_long=int(record.data.get("window", 0))))
         else:
             self._action.requests.append(record)
+            self._action.steering.append(self._steering)
+            self._steering = []
         self._asked, self._calls = record, False
 
     def _read_rejected(self, record: Record) -> None:
@@ -228,7 +293,8 @@ class _Reader:
         result.asked = self._waiting.pop(call_id, result.asked)
         if self._action.outputs:
             self._action.outputs[-1].results.setdefault(call_id, deque()).append(result)
-        self._batch[call_id] = result
+        # Results of calls in the text of a handwritten answer have no id.
+        self._batch[call_id or IN_TEXT] = result
 
 
 def read_result(record: Record) -> RecordedResult:
@@ -240,7 +306,9 @@ def read_result(record: Record) -> RecordedResult:
             end = json.JSONDecoder().raw_decode(text, len(EDITED))[1]
             if text.startswith(".\n", end):
                 arguments, text = text[len(EDITED) : end], text[end + 2 :]
-    return RecordedResult(str(record.data.get("status", "ok")), text, str(record.data.get("name", "")), arguments)
+    status, name = str(record.data.get("status", "ok")), str(record.data.get("name", ""))
+    drawn = record.data.get("drawn")
+    return RecordedResult(status, text, name, arguments, shown=others_of(record.message), drawn=drawn)
 
 
 def _failure(records: Sequence[Record]) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.conversation.conversation import Conversation
@@ -30,12 +31,15 @@ async def call_by_hand(
     conversation: Conversation, tool: "Tool", arguments: Mapping[str, object], agent: str
 ) -> HandCall:
     """Call ``tool`` as ``agent``, and store what it changes; see ``Session.call_tool``."""
+    if tool.gives_task:
+        raise ToolFailure(f"{tool.name} is an agent: talk to it with /agent, or let an agent give it a task")
     await conversation.ready_to_act()
     changes = ChangeSet()
     ctx = conversation.tool_context(BY_HAND, changes)
     ctx.agent = agent
     outcome = Outcome(ToolCall(BY_HAND, tool.name, "{}"))
     ctx.asking = ToolAsking(conversation, ctx, outcome)
+    ctx.report = partial(conversation.primitives.tool_progress, tool.name)
     batch = conversation.batch()
     try:
         result = await tool.run(ctx, dict(arguments))

@@ -2,12 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 
+from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.common.names import Named, name_of
 from swarmchat.swarm.context.normalize import NO_RESULT
+from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Model, ToolCall
 from swarmchat.swarm.persistence.records import RecordType
 from swarmchat.swarm.persistence.store import ChangeSet
@@ -48,11 +51,20 @@ class PrimitiveAccess(Protocol):
 class Asking(Protocol):
     """Carries out what a tool asks; the turn provides it."""
 
-    async def ask_model(self, prompt: Any, output: Any, model: Model | str | None) -> Any:
-        """Ask a model; see ``Context.ask``."""
+    @property
+    def model_name(self) -> str:
+        """The name of the agent's model."""
+
+    async def ask_model(
+        self, prompt: Any, output: Any, model: Model | str | None, fields: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Ask a model; see ``Context.ask``. ``fields`` are further ones of the request."""
 
     async def ask_user(self, text: str, choices: Sequence[str], output: Any) -> Any:
         """Ask the user; see ``Context.ask_user``."""
+
+    async def run_agent(self, tool: Any, task: str) -> str:
+        """Have the agent of ``tool``, an AgentTool, work on ``task``; return its last answer. Raises ToolFailure."""
 
 
 @dataclass
@@ -70,6 +82,8 @@ class Context(Generic[DepsT]):
     primitives: PrimitiveAccess = field(repr=False)
     call_id: str = ""
     """The id of the current tool call; empty outside one."""
+    task: str = ""
+    """The id of the task that the agent works on; empty in the conversation itself."""
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
     """Set when the call was abandoned; a long-running tool should check it."""
     handoff_to: str | None = None
@@ -78,8 +92,14 @@ class Context(Generic[DepsT]):
     """What the program gave to ``Session.open(deps=…)``: a database, the logged-in user …"""
     asking: Asking | None = field(default=None, repr=False)
     """Carries out what the tool asks; ``None`` outside of a call."""
+    shown: list[Mapping[str, Any]] = field(default_factory=list, repr=False)
+    """The images that go along with the result of the call: see ``show``."""
     limit: asyncio.Timeout | None = field(default=None, repr=False)
     """The timeout of the call, which stands still while somebody is asked."""
+    draws: Draws = field(default_factory=Draws, repr=False)
+    """Where ``now`` and ``new_id`` come from; what they returned is recorded."""
+    report: Callable[[str], object] = field(default=lambda progress: None, repr=False)
+    """Shows how far a tool is while it runs, such as "3 of 10 pages"."""
 
     @property
     def memory(self) -> "PersistMemory":
@@ -106,11 +126,31 @@ class Context(Generic[DepsT]):
         """Return the storage with this definition or name."""
         return self.primitives.storage(name_of(storage))
 
+    def now(self) -> datetime:
+        """Return the current time in UTC. A replay returns the recorded one, unlike ``datetime.now()``."""
+        return self.draws.now()
+
+    def new_id(self, prefix: str = "") -> str:
+        """Return ``prefix`` and 16 random hex digits, as for a new order. A replay returns the recorded id."""
+        return prefix + self.draws.new_id()
+
     def handoff(self, agent: Named | str) -> None:
         """Make ``agent`` the active one once this tool's result is stored. Raises DefinitionError if it is unknown."""
         name = name_of(agent)
         self.primitives.check_agent(name)
         self.handoff_to = name
+
+    def show(self, image: Mapping[str, Any]) -> None:
+        """Let the model see ``image``, a content part as ``image_file`` returns, beside the tool's result.
+
+        Raises DefinitionError if it is none, and ImageError if it cannot be sent.
+        """
+        if not isinstance(image, Mapping) or image.get("type") != "image_url":
+            raise DefinitionError(f"ctx.show got {image!r:.80}, expected an image: ctx.show(image_file(PATH))")
+        # Loaded with the first image.
+        from swarmchat.swarm.images.files import checked
+
+        self.shown.append(checked(image))
 
     @overload
     async def ask(self, prompt: Any, *, model: Model | str | None = None) -> str: ...
@@ -186,6 +226,8 @@ class Outcome:
     status: str = "interrupted"
     """ok, error, denied, or interrupted."""
     result: str = NO_RESULT
+    shown: Sequence[Mapping[str, Any]] = ()
+    """Images beside the text of the result, as content parts."""
     seconds: float = 0.0
     changes: ChangeSet = field(default_factory=ChangeSet)
     handoff: str | None = None
@@ -193,5 +235,17 @@ class Outcome:
     """The tool's error, for its author. The model gets ``result``."""
     edited: bool = False
     """Whether the user changed the arguments."""
+    approve: str = "auto"
+    """The rule of the tool itself about approval: auto, ask or deny."""
     asked: list[tuple[RecordType, dict[str, Any]]] = field(default_factory=list)
     """What the tool asked, with the answers: the types of records and their fields."""
+    task: str = ""
+    """The id of the task that the call gives to an agent; empty for other tools."""
+    draws: Draws = field(default_factory=Draws)
+    """The times and ids that the tool drew."""
+
+    @property
+    def content(self) -> str | list[Mapping[str, Any]]:
+        """The content of the message with the result."""
+        texts = [{"type": "text", "text": self.result}] if self.result else []
+        return [*texts, *self.shown] if self.shown else self.result

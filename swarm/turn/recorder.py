@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import BackendError
+from swarmchat.swarm.context.request_texts import SHORT_DIGEST, new_texts
 from swarmchat.swarm.context.rotation import Rotation
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import HandedOver, TurnEnded
@@ -18,9 +19,6 @@ from swarmchat.swarm.turn.question import Question
 
 if TYPE_CHECKING:
     from swarmchat.swarm.turn.answer_reader import AnswerReader
-
-_SHORT_DIGEST = 12
-"""The characters of a digest that are enough to see a difference."""
 
 
 class TurnRecorder:
@@ -75,11 +73,13 @@ class TurnRecorder:
             self._turn += asked and message["role"] == "user"
             asked = asked or message["role"] == "user"
             about = {"finish": "stop"} if message["role"] == "assistant" else {}
+            message = self._conversation.blobs.take(message)
             tokens = self._conversation.count(message)
             self.add(TYPES[message["role"]], message=message, tokens=tokens, given=True, **about)
         self._turn += asked
-        tokens = self._conversation.count(question.message)
-        self.kept_by_flush.append(self.add("user", message=question.message, tokens=tokens, **fields).seq)
+        message = self._conversation.blobs.take(question.message)
+        tokens = self._conversation.count(message)
+        self.kept_by_flush.append(self.add("user", message=message, tokens=tokens, **fields).seq)
 
     def add_request(self, request: ModelRequest, tokens: int) -> None:
         """Add a request and its tokens as counted here."""
@@ -88,10 +88,17 @@ class TurnRecorder:
         fields: dict[str, Any] = {"window": budget.window, "reserve": budget.reserve}
         if request.tools and self._conversation.measures_overhead:
             fields["overhead"] = budget.overhead
+        if request.images:
+            fields["images"] = request.images
         if request.parameters:
             fields["parameters"] = dict(request.parameters)
         fields |= self._conversation.retained.for_record()
-        parts = {name: digest[:_SHORT_DIGEST] for name, digest in request.parts.items()}
+        parts = {name: digest[:SHORT_DIGEST] for name, digest in request.parts.items()}
+        journal = self._conversation.journal
+        records = [*journal.log.records, *journal.unsaved, *self.pending]
+        if texts := new_texts(request, self._conversation.agent.name, records):
+            fields["texts"] = texts
+        fields |= self._conversation.draws.for_record()
         self.add("request", model=request.model, key=request.key, parts=parts, tokens=tokens, **fields)
 
     def add_answer(self, ms: int | None = None) -> None:
@@ -126,9 +133,14 @@ class TurnRecorder:
             call = outcome.call
             for kind, asked in outcome.asked:
                 self.add(kind, call=call.id, **asked)
-            message = {"role": "tool", "tool_call_id": call.id, "content": outcome.result}
+            message = self._conversation.blobs.take(
+                {"role": "tool", "tool_call_id": call.id, "content": outcome.content}
+            )
             tokens = self._conversation.count(message, parallel=len(outcomes) > 1)
-            data = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
+            data: dict[str, Any] = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
+            if outcome.approve != "auto":
+                data["approve"] = outcome.approve
+            data |= outcome.draws.for_record()
             self.add("tool", message=message, tokens=tokens, **data)
         self._changes.extend(changes)
         if any(outcome.status == "ok" for outcome in outcomes):

@@ -65,12 +65,16 @@ go on
 /search lamp | box
 ! /copy | no terminal with a clipboard
 /mcp | no MCP servers
+/prompt | no prompts
 ! /file missing.md why | no such file
 ! /theme nothing | no such theme
 /theme mono | theme mono from now on
 /theme | * mono
 /theme auto | theme auto
 /rename crate | crate
+! /now | needs the message
+/now go on
+/undo | is undone
 /edit | undone
 /export crate.jsonl | wrote
 /import crate.jsonl | crate
