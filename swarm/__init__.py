@@ -35,7 +35,8 @@ if TYPE_CHECKING:
         Event as Event, HandedOver as HandedOver, MailReceived as MailReceived, OutputDelta as OutputDelta,
         ReasoningDelta as ReasoningDelta,
         Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, Steered as Steered,
-        TextDelta as TextDelta,
+        Summarized as Summarized,
+        TaskEnded as TaskEnded, TaskProgress as TaskProgress, TaskStarted as TaskStarted, TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
     from swarmchat.swarm.conversation.hooks import Hooks as Hooks
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
         AskError as AskError, BadRecord as BadRecord, ClientBanned as ClientBanned, CompactFailed as CompactFailed,
         ConnectionSettingsError as ConnectionSettingsError,
         ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
-        HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
-        MailboxFull as MailboxFull, MailError as MailError,
+        HandoffLoop as HandoffLoop, HookError as HookError, ImageError as ImageError, LimitReached as LimitReached,
+        LogLost as LogLost, MailboxFull as MailboxFull, MailError as MailError,
         ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
         ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
         NetworkForbidden as NetworkForbidden,
@@ -55,8 +56,9 @@ if TYPE_CHECKING:
         RequestLimit as RequestLimit,
         ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
-        TranscriptError as TranscriptError,
+        TaskLimit as TaskLimit, TranscriptError as TranscriptError,
     )
+    from swarmchat.swarm.images.files import image_file as image_file
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
     from swarmchat.swarm.mcp.server import McpServer as McpServer
     from swarmchat.swarm.models.base import (
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder as OpenAIEmbedder
     from swarmchat.swarm.storage.sentence_embedder import SentenceEmbedder as SentenceEmbedder
     from swarmchat.swarm.storage.storage import PersistStorage as PersistStorage, Storage as Storage
+    from swarmchat.swarm.tools.agent_tool import AgentTool as AgentTool
     from swarmchat.swarm.tools.asking import FormField as FormField, UserQuestion as UserQuestion
     from swarmchat.swarm.tools.context import Context as Context, Denied as Denied
     from swarmchat.swarm.tools.tool import Tool as Tool, tool as tool
@@ -115,8 +118,8 @@ _NAMES = {
     "context.groups": "Group GroupBuilder Groups",
     "context.tokens": "TokenCounter counter_for",
     "conversation.events": """
-        Event HandedOver MailReceived OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Steered TextDelta
-        ToolFinished ToolStarted TurnEnded Warned
+        Event HandedOver MailReceived OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Steered Summarized
+        TaskEnded TaskProgress TaskStarted TextDelta ToolFinished ToolStarted TurnEnded Warned
     """,
     "conversation.hooks": "Hooks",
     "conversation.settings": "SessionSettings",
@@ -124,11 +127,13 @@ _NAMES = {
     "errors": """
         AskError BadRecord ClientBanned CompactFailed ConnectionSettingsError ContextTooLong DefinitionError
         EmbeddingError
-        HandoffLoop HookError LimitReached LogLost MailboxFull MailError
+        HandoffLoop HookError ImageError LimitReached LogLost MailboxFull MailError
         ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
-        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
+        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TaskLimit
+        TranscriptError
     """,
+    "images.files": "image_file",
     "importers.detect": "Transcript open_transcript",
     "mcp.server": "McpServer",
     "models.base": "Adapted Answer FellBack Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",
@@ -157,6 +162,7 @@ _NAMES = {
     "storage.openai_embedder": "OpenAIEmbedder",
     "storage.sentence_embedder": "SentenceEmbedder",
     "storage.storage": "PersistStorage Storage",
+    "tools.agent_tool": "AgentTool",
     "tools.asking": "FormField UserQuestion",
     "tools.context": "Context Denied",
     "tools.tool": "Tool tool",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from swarmchat.cli.errors import OutputLost
 from swarmchat.cli.render.activity import Activity
+from swarmchat.cli.render.thoughts import Thoughts
 from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.cli.terminal.themes import paint
@@ -56,6 +57,8 @@ class Renderer:
         self._print_answers = print_answers
         self._colour = colour
         self._activity = Activity(clock)
+        self.thoughts = Thoughts(_columns, clock)
+        """What the model thought, and how much of it a chat shows."""
         # Drawing needs Unicode.
         self._live = chat and live and mark(self._answers) != ">"
         self._tail: LiveTail | None = None
@@ -67,6 +70,10 @@ class Renderer:
         """Line ends that are printed only if the answer continues after them."""
         self._error: OSError | ValueError | None = None
         """Why the answers cannot be written."""
+        self._held_back: list[Event] = []
+        """What has happened while a question has the terminal."""
+        self._tasks_unfolded = False
+        """Whether what happens in tasks is printed, also where live lines show it."""
         self._turn_results: list[str] = []
         self._results = self._turn_results
         """The results of the last turn that called tools."""
@@ -109,13 +116,24 @@ class Renderer:
             return await work
 
     def show(self, event: "Event") -> None:
-        """Print ``event``."""
+        """Print ``event``; while a question has the terminal, later."""
+        if self._activity.paused:
+            self._held_back.append(event)
+            return
         # Importing these must not delay the first prompt, before which there are no events.
         from swarmchat.cli.render.wording import remark_on
         from swarmchat.swarm.conversation import events as kinds
 
+        if not isinstance(event, kinds.ReasoningDelta):
+            self._end_thoughts()
         if isinstance(event, kinds.ToolFinished):
             self._activity.tool_finished(event.name)
+        if isinstance(event, kinds.TaskStarted | kinds.TaskProgress | kinds.TaskEnded):
+            self._activity.task_event(event)
+            warns = isinstance(event, kinds.TaskProgress) and isinstance(event.event, kinds.Warned)
+            if self._live and not self._tasks_unfolded and not warns:
+                # The live lines show it, and the result of the call comes.
+                return
         if remark := remark_on(event, chat=self._chat):
             self.remark(remark)
         if isinstance(event, kinds.ToolFinished) and event.error is not None and self.format_error is not None:
@@ -124,8 +142,11 @@ class Renderer:
             case kinds.TextDelta(text, agent):
                 self._answer(text, agent)
                 self._activity.printed(agent)
-            case kinds.ReasoningDelta(_, agent):
+            case kinds.ReasoningDelta(text, agent):
                 self._activity.thinking(agent)
+                lines = [*self.thoughts.add(text)]
+                for line in lines if not self._answering else ():
+                    self._print(f"  {line}", "remark")
             case kinds.ToolStarted(name, _, agent):
                 self._activity.tool_started(agent, name)
             case kinds.ToolFinished() if remark:
@@ -163,6 +184,9 @@ class Renderer:
         finally:
             self._activity.paused = False
             self._activity.printed()
+            events, self._held_back = self._held_back, []
+            for event in events:
+                self.show(event)
 
     def show_results(self) -> None:
         """Print the last results of tools in full."""
@@ -170,6 +194,24 @@ class Renderer:
             self.remark("no tool was called in this chat yet")
         for result in self._results:
             self.page(result)
+
+    def show_thoughts(self, mode: str) -> None:
+        """Show thoughts by ``mode`` from now on, and the last ones if they are to be shown; ``toggle`` changes it."""
+        thoughts = self.thoughts
+        thoughts.mode = mode if mode != "toggle" else "folded" if thoughts.mode == "shown" else "shown"
+        for line in thoughts.last.splitlines() if thoughts.mode == "shown" else ():
+            self._print(self._wrapped(f"  {sanitize(line)}", "  "), "remark")
+        self.remark(f"thoughts are {thoughts.mode} from now on; swarmchat config set thoughts {thoughts.mode} keeps it")
+
+    def _end_thoughts(self) -> None:
+        # In the middle of an answer, a line about them would cut it in two.
+        for line in self.thoughts.end(quiet=self._answering):
+            self._print(f"  {line}", "remark")
+
+    def unfold_tasks(self) -> None:
+        """Print what happens in tasks from now on; or stop that."""
+        self._tasks_unfolded = not self._tasks_unfolded
+        self.remark(f"what agents do in tasks is {'shown' if self._tasks_unfolded else 'folded into one line each'}")
 
     def show_typed(self, typed: Callable[[], str]) -> None:
         """Show on the status line what ``typed`` returns, a description of what the user is typing."""
@@ -213,6 +255,7 @@ class Renderer:
 
     def end_turn(self) -> None:
         """End the turn, whether or not TurnEnded was shown."""
+        self._end_thoughts()
         self._activity.end()
         self.end_answer()
 

@@ -5,13 +5,14 @@ a conversation as an argument.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
-from swarmchat.swarm.agents.agent import Swarm, handoff_names
+from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.agents.handoffs import handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.draws import Draws
@@ -21,15 +22,18 @@ from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
 from swarmchat.swarm.conversation.external_tools import external_tools
 from swarmchat.swarm.conversation.hooks import HookChain
+from swarmchat.swarm.conversation.message_blobs import MessageBlobs
 from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
+from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
-from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
+from swarmchat.swarm.models.base import Model, ModelRequest
+from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -37,7 +41,7 @@ from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive, ShownPresence
 from swarmchat.swarm.tools.asking import ModelAsker, UserAsker, UserQuestion, ask_model
-from swarmchat.swarm.tools.context import Context, Denied, Outcome
+from swarmchat.swarm.tools.context import Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
 
@@ -84,6 +88,9 @@ class Conversation:
         self._notices: list[str] = []
         lifetimes, report = settings.lifetimes, self._notices.append
         self.primitives = Primitives(swarm, backend, lifetimes, info.client, info.id, report)
+        blobs = Blobs(backend, info.client, info.id, lifetimes.session)
+        self.blobs = MessageBlobs(self.journal, blobs, report)
+        """The data of the images in messages."""
         self.navigation = Navigation(swarm.initial)
         self.agent = swarm.agent(swarm.initial)
         """The active agent."""
@@ -103,6 +110,12 @@ class Conversation:
         self.mail_seen = 0
         """The number of the first record that may hold a message from outside that no event has told of yet."""
         self._warned_of_cut = False
+        self.no_summaries: set[str] = set()
+        """The models that gave no summary when one was needed: they are not asked again."""
+        self.task: Branch | None = None
+        """The task that the conversation is about, if it is one of an agent that is used as a tool."""
+        self.order = TaskOrder()
+        """The order in which tasks that run side by side take their steps."""
         self.draws = self.new_draws()
         """The times and ids of prompts and conditions for the request that is prepared."""
         self.measures_overhead = True
@@ -113,6 +126,7 @@ class Conversation:
         await self.journal.open()
         try:
             self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
+            await self.blobs.open(expires=self.settings.lifetimes.session is not None)
             await self._restore_agent()
             self.mail_seen = self.journal.log.next_seq
             if self.info.states:
@@ -241,7 +255,10 @@ class Conversation:
         """Return the tools and handoffs that the active agent may call now."""
         self.draws = self.new_draws()
         ctx = self.tool_context()
-        offered = [*self.agent.own_tools, *await self.external_tools()]
+        depth = 0 if self.task is None else self.task.depth
+        too_deep = depth >= self.settings.task_depth
+        own_tools = (tool for tool in self.agent.own_tools if not (too_deep and tool.gives_task))
+        offered = [*own_tools, *await self.external_tools()]
         tools = [tool for tool in offered if await tool.is_available(ctx)]
         return Toolset(tools, handoff_names(self.agent, self.navigation))
 
@@ -252,27 +269,16 @@ class Conversation:
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
-        loop = asyncio.get_running_loop()
         draws = self.new_draws() if call_id else self.draws
-        about = (self.info.client, self.info.id, self.agent.name)
-        return Context(*about, primitives, call_id, loop=loop, deps=self.deps, draws=draws)
+        ctx = Context[Any](
+            self.info.client, self.info.id, self.agent.name, primitives, call_id, deps=self.deps, draws=draws
+        )
+        ctx.loop, ctx.task = asyncio.get_running_loop(), "" if self.task is None else self.task.id
+        return ctx
 
     def new_draws(self) -> Draws:
         """Return the source of times and ids of a call, or of the prompts of a request."""
         return Draws(self.journal.now)
-
-    async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str | Denied:
-        """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver.
-
-        ``guess`` says that the model wrote the call as text.
-        """
-        rule = self.settings.rule_for(tool.name, tool.approve)
-        can_ask = self.approver is not None
-        if guess and rule == "auto" and tool.effects and self.settings.asks_about_guess(tool.name, can_ask):
-            rule = "ask"
-        if rule == "ask":
-            return False if self.approver is None else await self.approver(tool, call)
-        return rule == "auto"
 
     async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
         if self.answerer is None:
@@ -281,7 +287,10 @@ class Conversation:
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
         """Return a warning if the server seems to have read fewer than the ``sent`` tokens; only once a session."""
-        warning = None if self._warned_of_cut else cut_warning((usage or {}).get("prompt_tokens"), sent)
+        if self._warned_of_cut or (self.last_request is not None and self.last_request.images):
+            # Each provider counts images in its own way.
+            return None
+        warning = cut_warning((usage or {}).get("prompt_tokens"), sent)
         self._warned_of_cut = self._warned_of_cut or warning is not None
         return warning
 
@@ -290,14 +299,34 @@ class Conversation:
         counter = self.counter
         return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
 
+    def joined(self, giver: "Conversation") -> None:
+        """Be told that this has become the conversation of a task that ``giver`` gave; a replay follows its record."""
+
+    def task_seconds(self, seconds: float | None) -> float | None:
+        """Return how long a task may take whose tool says ``seconds``; a replay gives it all the time."""
+        return seconds or self.settings.task_seconds
+
+    async def run_branch(self, child: "Conversation", work: Coroutine[Any, Any, str]) -> str:
+        """Return the result of ``work`` on a task, of which ``child`` is the conversation; a replay stops it."""
+        return await work
+
+    def step(self) -> AbstractAsyncContextManager[None]:
+        """Hold the order of tasks while a request is made and stored; see ``Branch.step``."""
+        return nullcontext() if self.task is None else self.task.step()
+
     async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
+        changes = await self.blobs.staged(changes)
+        if self.task is not None:
+            self.view.take(await self.task.commit(batch, changes, keep=keep))
+            return
         try:
             with self.trace.commit(0 if batch is None else len(batch.records)):
                 appended = await self._commit(batch, changes, keep)
         except (BackendError, LogLost, SessionBusy):
             self.view.rebuild()
             raise
+        self.blobs.stored()
         self.view.take(appended)
         await self._presence.show(self.agent.name)
 
@@ -306,8 +335,9 @@ class Conversation:
         try:
             return await self.journal.commit(batch, changes, keep=keep, model=model)
         except LogLost as lost:
+            self.blobs.lost()
             await run_to_completion(self._restore_log(lost, batch.records if batch is not None and keep else ()))
-            return await self.journal.commit(batch, changes, keep=keep, model=model)
+            return await self.journal.commit(batch, await self.blobs.staged(changes), keep=keep, model=model)
 
     async def _restore_log(self, lost: LogLost, pending: Sequence[Record]) -> None:
         """Store lost records again. Raises LogLost if some are gone for good; nothing else is committed then."""

@@ -24,13 +24,13 @@ from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.request_texts import RequestTexts
 from swarmchat.swarm.conversation.events import Event
-from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ModelError, PinError, SwarmError
 from swarmchat.swarm.importers.record_builder import moment_of
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
@@ -51,7 +51,7 @@ from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
 from swarmchat.swarm.replay.judging import Judging, recorded_verdicts
 from swarmchat.swarm.replay.matchers import Matching
-from swarmchat.swarm.replay.recorded_model import RecordedHandoffs, Recording, ReplayModel, ReplayTools
+from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel
 from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
 from swarmchat.swarm.replay.script import Action, agent_after, split_actions
@@ -183,6 +183,7 @@ class _Replay:
         writes: list[Write] = [*summary.stored_state.writes(info, None)]
         if isinstance(memory, dict) and memory:
             writes.append(Put(keys.memory(self.client, self.swarm.scope), encode_json(memory)))
+        writes += await Blobs(self.backend, self.client, info.id).put(*self.conversation.blobs.values())
         lines = tuple(record.line for record in self.before)
         await self.backend.commit(Append(keys.session_log(self.client, info.id), lines), info.put(None), *writes)
         return info
@@ -190,6 +191,7 @@ class _Replay:
     async def _remove_all(self) -> None:
         stored_keys = [key async for key, _ in self.backend.scan(keys.owned(self.client))]
         stored_keys += [key async for key, _ in self.backend.scan(keys.bans()) if keys.is_ban_of(key, self.client)]
+        stored_keys += await Blobs(self.backend, self.client, _CLIENT).keys()
         await self.backend.commit(*map(Delete, [*stored_keys, keys.session_log(self.client, _CLIENT)]))
 
     async def _open(self, info: SessionInfo, actions: Sequence[Action]) -> tuple[Session, ReplayConversation]:
@@ -219,23 +221,19 @@ class _Replay:
         await conversation.open()
         # The recorded swarm may have had another name.
         conversation.primitives.session_scope = self.swarm.scope
-        conversation.recording = self.recording
         conversation.about = about
         conversation.recorded_tools = [record for record in self.conversation.records if record.type == "tools"]
-        conversation.follows = not self.live
         conversation.initial_reserve = conversation.settings.reserve
-        tools = ReplayTools(self.recording, conversation, self.rules, real=self.mode == "tools", live=self.live)
-        conversation.ask_user = tools.ask_user
+        conversation.repeat(self.recording, self.rules, real=self.mode == "tools", live=self.live)
         if not self.live:
-            conversation.hooks = HookChain([RecordedHandoffs(self.recording)])
-            conversation.ask_model = tools.ask_model
-            conversation.run_tool = tools.run
-            conversation.approver = tools.approve
-            conversation.settings = replace(conversation.settings, approve={"*": "ask"}, approve_at_least={})
+            conversation.settings = replace(
+                conversation.settings, approve={"*": "ask"}, approve_at_least={}, tasks_at_once=10_000
+            )
         return Session(conversation), conversation
 
     def _settings(self) -> SessionSettings:
-        settings = self.base_settings or SessionSettings()
+        # Summaries are made where the transcript has one.
+        settings = replace(self.base_settings or SessionSettings(), auto_compact=False)
         recorded = self.conversation.about.get("settings")
         by_hand = self.conversation.by_hand
         if isinstance(recorded, dict):

@@ -5,7 +5,8 @@ Questions and answers are recorded with the result of the call, so that a replay
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from swarmchat.swarm.errors import AskError, OutputError, OverBudget
 from swarmchat.swarm.models.base import Answer, Model, ModelRequest, TextChunk
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
 from swarmchat.swarm.tools.asking import user_question
-from swarmchat.swarm.tools.context import ArgumentsError, Context, Outcome
+from swarmchat.swarm.tools.context import ArgumentsError, Context, Outcome, ToolFailure
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.question import read_question, wanted_type
 
@@ -40,12 +41,12 @@ class ToolAsking:
         self, prompt: Any, output: Any, model: Model | str | None, fields: Mapping[str, Any] | None = None
     ) -> Any:
         """Ask a model; see ``Context.ask``. ``fields`` are further ones of the request."""
-        question, kind = read_question(prompt), wanted_type(output)
-        chosen = self._conversation.model_named(model) if isinstance(model, str | None) else model
-        parameters = {**self._conversation.settings.parameters, **(fields or {})}
+        conversation, question, kind = self._conversation, read_question(prompt), wanted_type(output)
+        chosen = conversation.model_named(model) if isinstance(model, str | None) else model
+        parameters = {**conversation.settings.parameters, **(fields or {})}
         if kind is not None:
             parameters["response_format"] = kind.response_format
-        messages = [dict(message) for message in (*question.earlier, question.message)]
+        messages = [dict(conversation.blobs.take(message)) for message in (*question.earlier, question.message)]
         for _ in range(_ATTEMPTS):
             answer = await self._request(chosen, messages, parameters)
             if kind is None and (text := cleaned(answer.text)):
@@ -72,6 +73,7 @@ class ToolAsking:
                 available=room,
             )
         request = ModelRequest(model.name, tuple(map(encode_json, messages)), (), parameters)
+        request = await conversation.blobs.filled(request)
         started = conversation.journal.now()
         answers: list[Answer] = []
         async with self._untimed():
@@ -90,8 +92,12 @@ class ToolAsking:
         """Ask the user; see ``Context.ask_user``."""
         conversation = self._conversation
         question = user_question(text, self._outcome.call.name, choices, output)
+        task = conversation.task
+        if task is not None:
+            question = replace(question, agent=conversation.agent.name)
         async with self._untimed(), conversation.user_is_free:
-            answer = await conversation.ask_user(question, self._outcome)
+            with nullcontext() if task is None else task.paused():
+                answer = await conversation.ask_user(question, self._outcome)
         fields = {"choices": list(question.choices)} if question.choices else {}
         self._outcome.asked.append(("ask_user", {"question": text, "kind": question.kind, **fields, "answer": answer}))
         if answer is None:
@@ -100,6 +106,10 @@ class ToolAsking:
             return question.check(answer)
         except ArgumentsError as error:
             raise AskError(f"the answer of the user cannot be used: {error}") from error
+
+    async def run_agent(self, tool: Any, task: str) -> str:
+        """Refuse: outside of a turn no agent works."""
+        raise ToolFailure(f"{tool.name} is an agent, and no turn runs")
 
     @asynccontextmanager
     async def _untimed(self) -> AsyncIterator[None]:
