@@ -28,7 +28,6 @@ from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.errors import BadRecord, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_records
-from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, tell
 from swarmchat.swarm.persistence.records import timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, numbered_name
 from swarmchat.swarm.primitives.navigation import Navigation
@@ -155,6 +154,8 @@ async def tell_session(
     store: OpenStore, name: str, text: str, agent: str | None, wake: bool, sender: str, as_json: bool
 ) -> None:
     """Put a message into the mailbox of a session; ``-`` stands for standard input."""
+    from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, tell
+
     info = await store.session(name)
     if text == "-":
         text = sys.stdin.buffer.read(4 * MAX_MESSAGE + 1).decode("utf-8", "replace").strip()

@@ -22,7 +22,6 @@ from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.tracing import Tracing
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.mailbox import tell
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation
@@ -296,6 +295,8 @@ class Session:
 
         A new session is stored first. Raises MailError, DefinitionError for an unknown agent, the backend's errors.
         """
+        from swarmchat.swarm.persistence.mailbox import tell
+
         name = None if agent is None else self.swarm.agent(name_of(agent)).name
         if self.is_new:
             async with self._lock:
