@@ -23,6 +23,7 @@ from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
 from swarmchat.swarm.conversation.external_tools import external_tools
 from swarmchat.swarm.conversation.hooks import HookChain
+from swarmchat.swarm.conversation.message_blobs import MessageBlobs
 from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
@@ -33,6 +34,7 @@ from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
+from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -87,6 +89,9 @@ class Conversation:
         self._notices: list[str] = []
         lifetimes, report = settings.lifetimes, self._notices.append
         self.primitives = Primitives(swarm, backend, lifetimes, info.client, info.id, report)
+        blobs = Blobs(backend, info.client, info.id, lifetimes.session)
+        self.blobs = MessageBlobs(self.journal, blobs, report)
+        """The data of the images in messages."""
         self.navigation = Navigation(swarm.initial)
         self.agent = swarm.agent(swarm.initial)
         """The active agent."""
@@ -110,6 +115,8 @@ class Conversation:
         """The task that the conversation is about, if it is one of an agent that is used as a tool."""
         self.order = TaskOrder()
         """The order in which tasks that run side by side take their steps."""
+        self.no_summaries: set[str] = set()
+        """The models that gave no summary when one was needed: they are not asked again."""
         self.draws = self.new_draws()
         """The times and ids of prompts and conditions for the request that is prepared."""
         self.measures_overhead = True
@@ -120,6 +127,7 @@ class Conversation:
         await self.journal.open()
         try:
             self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
+            await self.blobs.open(expires=self.settings.lifetimes.session is not None)
             await self._restore_agent()
             self.mail_seen = self.journal.log.next_seq
             if self.info.states:
@@ -248,8 +256,7 @@ class Conversation:
         """Return the tools and handoffs that the active agent may call now."""
         self.draws = self.new_draws()
         ctx = self.tool_context()
-        depth = 0 if self.task is None else self.task.depth
-        too_deep = depth >= self.settings.task_depth
+        too_deep = (0 if self.task is None else self.task.depth) >= self.settings.task_depth
         own_tools = (tool for tool in self.agent.own_tools if not (too_deep and tool.gives_task))
         offered = [*own_tools, *await self.external_tools()]
         tools = [tool for tool in offered if await tool.is_available(ctx)]
@@ -263,9 +270,8 @@ class Conversation:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
         draws = self.new_draws() if call_id else self.draws
-        ctx = Context[Any](
-            self.info.client, self.info.id, self.agent.name, primitives, call_id, deps=self.deps, draws=draws
-        )
+        about = (self.info.client, self.info.id, self.agent.name)
+        ctx = Context[Any](*about, primitives, call_id, deps=self.deps, draws=draws)
         ctx.loop, ctx.task = asyncio.get_running_loop(), "" if self.task is None else self.task.id
         return ctx
 
@@ -286,10 +292,7 @@ class Conversation:
             return rule == "auto"
         if self.task is None:
             return await self.approver(tool, call)
-        # Other tasks may ask at the same time.
-        with self.task.paused():
-            async with self.user_is_free:
-                return await self.approver(tool, replace(call, agent=self.agent.name))
+        return await self.task.asked(self.approver(tool, replace(call, agent=self.agent.name)), self.user_is_free)
 
     async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
         if self.answerer is None:
@@ -298,7 +301,10 @@ class Conversation:
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
         """Return a warning if the server seems to have read fewer than the ``sent`` tokens; only once a session."""
-        warning = None if self._warned_of_cut else cut_warning((usage or {}).get("prompt_tokens"), sent)
+        if self._warned_of_cut or (self.last_request is not None and self.last_request.images):
+            # Each provider counts images in its own way.
+            return None
+        warning = cut_warning((usage or {}).get("prompt_tokens"), sent)
         self._warned_of_cut = self._warned_of_cut or warning is not None
         return warning
 
@@ -306,9 +312,6 @@ class Conversation:
         """Return the ``tokens`` field of the record of ``message``."""
         counter = self.counter
         return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
-
-    def joined(self, giver: "Conversation") -> None:
-        """Be told that this has become the conversation of a task that ``giver`` gave; a replay follows its record."""
 
     def task_seconds(self, seconds: float | None) -> float | None:
         """Return how long a task may take whose tool says ``seconds``; a replay gives it all the time."""
@@ -329,10 +332,11 @@ class Conversation:
             return
         try:
             with self.trace.commit(0 if batch is None else len(batch.records)):
-                appended = await self._commit(batch, changes, keep)
+                appended = await self._commit(batch, await self.blobs.staged(changes), keep)
         except (BackendError, LogLost, SessionBusy):
             self.view.rebuild()
             raise
+        self.blobs.stored()
         self.view.take(appended)
         await self._presence.show(self.agent.name)
 
@@ -341,8 +345,9 @@ class Conversation:
         try:
             return await self.journal.commit(batch, changes, keep=keep, model=model)
         except LogLost as lost:
+            self.blobs.lost()
             await run_to_completion(self._restore_log(lost, batch.records if batch is not None and keep else ()))
-            return await self.journal.commit(batch, changes, keep=keep, model=model)
+            return await self.journal.commit(batch, await self.blobs.staged(changes), keep=keep, model=model)
 
     async def _restore_log(self, lost: LogLost, pending: Sequence[Record]) -> None:
         """Store lost records again. Raises LogLost if some are gone for good; nothing else is committed then."""
