@@ -195,11 +195,6 @@ class Renderer:
         for result in self._results:
             self.page(result)
 
-    def unfold_tasks(self) -> None:
-        """Print what happens in tasks from now on; or stop that."""
-        self._tasks_unfolded = not self._tasks_unfolded
-        self.remark(f"what agents do in tasks is {'shown' if self._tasks_unfolded else 'folded into one line each'}")
-
     def show_thoughts(self, mode: str) -> None:
         """Show thoughts by ``mode`` from now on, and the last ones if they are to be shown; ``toggle`` changes it."""
         thoughts = self.thoughts
@@ -212,6 +207,11 @@ class Renderer:
         # In the middle of an answer, a line about them would cut it in two.
         for line in self.thoughts.end(quiet=self._answering):
             self._print(f"  {line}", "remark")
+
+    def unfold_tasks(self) -> None:
+        """Print what happens in tasks from now on; or stop that."""
+        self._tasks_unfolded = not self._tasks_unfolded
+        self.remark(f"what agents do in tasks is {'shown' if self._tasks_unfolded else 'folded into one line each'}")
 
     def show_typed(self, typed: Callable[[], str]) -> None:
         """Show on the status line what ``typed`` returns, a description of what the user is typing."""

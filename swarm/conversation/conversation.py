@@ -7,7 +7,6 @@ a conversation as an argument.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ from swarmchat.swarm.conversation.stored_state import restore_states, stored_nav
 from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
-from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
+from swarmchat.swarm.models.base import Model, ModelRequest
 from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
@@ -42,7 +41,7 @@ from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive, ShownPresence
 from swarmchat.swarm.tools.asking import ModelAsker, UserAsker, UserQuestion, ask_model
-from swarmchat.swarm.tools.context import Context, Denied, Outcome
+from swarmchat.swarm.tools.context import Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
 
@@ -111,12 +110,12 @@ class Conversation:
         self.mail_seen = 0
         """The number of the first record that may hold a message from outside that no event has told of yet."""
         self._warned_of_cut = False
+        self.no_summaries: set[str] = set()
+        """The models that gave no summary when one was needed: they are not asked again."""
         self.task: Branch | None = None
         """The task that the conversation is about, if it is one of an agent that is used as a tool."""
         self.order = TaskOrder()
         """The order in which tasks that run side by side take their steps."""
-        self.no_summaries: set[str] = set()
-        """The models that gave no summary when one was needed: they are not asked again."""
         self.draws = self.new_draws()
         """The times and ids of prompts and conditions for the request that is prepared."""
         self.measures_overhead = True
@@ -279,21 +278,6 @@ class Conversation:
         """Return the source of times and ids of a call, or of the prompts of a request."""
         return Draws(self.journal.now)
 
-    async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str | Denied:
-        """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver.
-
-        ``guess`` says that the model wrote the call as text.
-        """
-        rule = self.settings.rule_for(tool.name, tool.approve)
-        can_ask = self.approver is not None
-        if guess and rule == "auto" and tool.effects and self.settings.asks_about_guess(tool.name, can_ask):
-            rule = "ask"
-        if rule != "ask" or self.approver is None:
-            return rule == "auto"
-        if self.task is None:
-            return await self.approver(tool, call)
-        return await self.task.asked(self.approver(tool, replace(call, agent=self.agent.name)), self.user_is_free)
-
     async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
         if self.answerer is None:
             raise NobodyToAsk(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
@@ -327,12 +311,13 @@ class Conversation:
 
     async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
+        changes = await self.blobs.staged(changes)
         if self.task is not None:
             self.view.take(await self.task.commit(batch, changes, keep=keep))
             return
         try:
             with self.trace.commit(0 if batch is None else len(batch.records)):
-                appended = await self._commit(batch, await self.blobs.staged(changes), keep)
+                appended = await self._commit(batch, changes, keep)
         except (BackendError, LogLost, SessionBusy):
             self.view.rebuild()
             raise

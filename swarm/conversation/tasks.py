@@ -9,7 +9,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.common.cancellation import run_to_completion
@@ -21,9 +20,6 @@ from swarmchat.swarm.persistence.store import ChangeSet
 
 Store = Callable[[Sequence[Record], ChangeSet | None, bool], Awaitable[None]]
 """Stores records in the log of the session, with changes; ``True``: those that cannot be stored wait."""
-
-
-_T = TypeVar("_T")
 
 
 class TaskOrder:
@@ -151,12 +147,6 @@ class Branch(Journal):
                     "ask for less, or raise task_tokens"
                 )
             branch = branch._parent
-
-    async def asked(self, answer: Awaitable[_T], user_is_free: asyncio.Lock) -> _T:
-        """Return the user's ``answer``, for which tasks that ask at the same time wait, and the clock of the task."""
-        with self.paused():
-            async with user_is_free:
-                return await answer
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -78,10 +78,10 @@ class ModelRequest:
     """What providers attached to answers, by the index of the message: see ``Answer.echo``. Not part of the key."""
     previous: MessageDigest = field(default_factory=MessageDigest, repr=False, compare=False)
     """The ``conversation`` of an earlier request, so that only new messages are hashed. Does not change the result."""
-    agent: str = field(default="", compare=False)
-    """The agent that asks. Not sent, and not part of the key."""
     blobs: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
     """The data of images that the messages name, by its sha256: see ``filled``. Named in the key, not part of it."""
+    agent: str = field(default="", compare=False)
+    """The agent that asks. Not sent, and not part of the key."""
 
     @cached_property
     def key(self) -> str:

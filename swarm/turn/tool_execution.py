@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.handoffs import handoff_target
 from swarmchat.swarm.common.messages import text_of
+from swarmchat.swarm.conversation.approval import approves
 from swarmchat.swarm.conversation.branching import new_task
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, ToolFinished, ToolStarted
@@ -177,7 +178,7 @@ class ToolCalls:
             except ArgumentsError as error:
                 raise HookError(f"a hook changed the arguments of {tool.name} to invalid ones: {error}") from error
             outcome.call, outcome.edited = replace(outcome.call, arguments=call.arguments), True
-        answer = await conversation.approves(tool, outcome.call, guess=outcome.call.id in self._guesses)
+        answer = await approves(conversation, tool, outcome.call, guess=outcome.call.id in self._guesses)
         if isinstance(answer, str) and answer != outcome.call.arguments:
             # The approver has checked the new arguments: invalid ones are a defect there, and end the turn.
             outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
