@@ -35,7 +35,6 @@ def branch_off(giver: Conversation, agent: Agent, task: str, call: str) -> tuple
     # What the user says to the running turn is for the agent that the user talks to.
     child.steering = Steering()
     child.draws, child.trace = child.new_draws(), giver.trace.of_task()
-    child.joined(giver)
     return child, branch
 
 

@@ -255,8 +255,7 @@ class Conversation:
         """Return the tools and handoffs that the active agent may call now."""
         self.draws = self.new_draws()
         ctx = self.tool_context()
-        depth = 0 if self.task is None else self.task.depth
-        too_deep = depth >= self.settings.task_depth
+        too_deep = (0 if self.task is None else self.task.depth) >= self.settings.task_depth
         own_tools = (tool for tool in self.agent.own_tools if not (too_deep and tool.gives_task))
         offered = [*own_tools, *await self.external_tools()]
         tools = [tool for tool in offered if await tool.is_available(ctx)]
@@ -270,9 +269,8 @@ class Conversation:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
         draws = self.new_draws() if call_id else self.draws
-        ctx = Context[Any](
-            self.info.client, self.info.id, self.agent.name, primitives, call_id, deps=self.deps, draws=draws
-        )
+        about = (self.info.client, self.info.id, self.agent.name)
+        ctx = Context[Any](*about, primitives, call_id, deps=self.deps, draws=draws)
         ctx.loop, ctx.task = asyncio.get_running_loop(), "" if self.task is None else self.task.id
         return ctx
 
@@ -298,9 +296,6 @@ class Conversation:
         """Return the ``tokens`` field of the record of ``message``."""
         counter = self.counter
         return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
-
-    def joined(self, giver: "Conversation") -> None:
-        """Be told that this has become the conversation of a task that ``giver`` gave; a replay follows its record."""
 
     def task_seconds(self, seconds: float | None) -> float | None:
         """Return how long a task may take whose tool says ``seconds``; a replay gives it all the time."""

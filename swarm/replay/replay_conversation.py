@@ -64,11 +64,8 @@ class ReplayConversation(Conversation):
             self.run_tool = tools.run
             self.approver = tools.approve
 
-    def joined(self, giver: Conversation) -> None:
-        """Repeat the recorded task of this conversation."""
-        if not self.follows:
-            return
-        assert isinstance(giver, ReplayConversation)
+    def _repeat_task(self, giver: "ReplayConversation") -> None:
+        """Repeat the recorded task of this conversation, which ``giver`` gives."""
         assert self.task is not None
         recording = Recording(giver.recording.order, self.task.id)
         recording.tasks = giver.recording.tasks
@@ -86,6 +83,7 @@ class ReplayConversation(Conversation):
             return await super().run_branch(child, work)
         assert isinstance(child, ReplayConversation)
         assert child.task is not None
+        child._repeat_task(self)
         recording, task = child.recording, child.task.id
         working, stop = asyncio.ensure_future(work), asyncio.ensure_future(recording.stop.wait())
         try:

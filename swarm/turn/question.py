@@ -43,6 +43,7 @@ class Question:
     def with_text(self, text: str) -> "Question":
         """Return the question with ``text`` in place of all texts of its message. Pictures stay."""
         others = others_of(self.message)
+        text = self.before + text
         parts = [{"type": "text", "text": text}, *others] if others else text
         return replace(self, message={"role": "user", "content": parts})
 

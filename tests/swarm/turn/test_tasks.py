@@ -247,6 +247,26 @@ def test_what_an_agent_is_told_of_the_conversation(history, tmp_path):
     assert text == before[history] + "Read it."
 
 
+def test_a_hook_sees_and_changes_the_task_without_the_history_before_it():
+    class Shout(Hooks):
+        async def before_turn(self, ctx: Any, text: str) -> str:
+            seen.append(text)
+            return text.upper()
+
+    seen: list[str] = []
+
+    async def run() -> str:
+        swarm = Swarm("s", [Agent("desk", tools=[READER.as_tool(history="all")])])
+        model = ScriptedModel({"desk": [calls(("reader", '{"task":"read"}')), "done"], "reader": ["Tea."]})
+        async with await session(model, swarm, hooks=[Shout()]) as chat:
+            await chat.ask("go")
+        return next(r for r in model.requests if r.agent == "reader").decoded_messages()[-1]["content"]
+
+    text = asyncio.run(run())
+    assert seen == ["go", "read"]
+    assert text == "The conversation so far, for your information:\n\nuser: GO\n\nYour task:\n\nREAD"
+
+
 def test_policies_and_hooks_apply_inside_and_a_task_bans_nobody():
     class Watch(Hooks):
         async def after_request(self, ctx: Any, request: Any, answer: Any) -> None:
