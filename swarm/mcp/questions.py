@@ -30,6 +30,8 @@ _T = TypeVar("_T")
 
 MAX_FIELDS = 30
 """The most fields of a form."""
+_MAX_CHOICES = 100
+"""The most values to choose from."""
 MAX_SAMPLES = 20
 """How often a server may ask the model during one call."""
 _MESSAGE = 1000
@@ -212,6 +214,8 @@ def _field(name: str, schema: Any) -> dict[str, Any]:
     made: dict[str, Any] = {"type": kind}
     made |= {key: schema[key] for key in _LIMITS if type(schema.get(key)) in (int, float)}
     choices = _choices(schema.get("items") or {} if kind == "array" else schema)
+    if len(choices) > _MAX_CHOICES or any(len(value) > _MAX_CHOICES for value in choices):
+        raise ValueError(f"the field {name!r} has more than {_MAX_CHOICES} choices, or one that is longer than that")
     about = [schema.get("title"), schema.get("description")]
     about.append(schema.get("format"))
     about += [f"{value}: {title}" for value, title in choices.items() if title and title != str(value)]
