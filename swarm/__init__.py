@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.agent import Agent as Agent, Swarm as Swarm
     from swarmchat.swarm.agents.loader import load_swarm as load_swarm
+    from swarmchat.swarm.agents.replay_rules import ReplayRules as ReplayRules
     from swarmchat.swarm.agents.rescue_steps import Fault as Fault
     from swarmchat.swarm.archive.export import (
         as_html as as_html, as_jsonl as as_jsonl, as_markdown as as_markdown, as_messages as as_messages,
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "agents.agent": "Agent Swarm",
     "agents.loader": "load_swarm",
+    "agents.replay_rules": "ReplayRules",
     "agents.rescue_steps": "Fault",
     "archive.export": "as_html as_jsonl as_markdown as_messages as_openai",
     "archive.redaction": "Redaction",

@@ -1,9 +1,10 @@
 """For the tests of a swarm: a context for its tools, calls for scripts, replays, and no network."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 from swarmchat.backends import open_backend
 from swarmchat.swarm.agents.agent import Agent, Swarm, as_swarm
 from swarmchat.swarm.agents.loader import load_swarm
+from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.names import Named, name_of
 from swarmchat.swarm.conversation.primitives import Primitives
@@ -20,14 +22,19 @@ from swarmchat.swarm.models.base import Model, ToolCall
 from swarmchat.swarm.models.openai_client import OpenAIServer
 from swarmchat.swarm.persistence.store import Lifetimes
 from swarmchat.swarm.primitives.state import State
-from swarmchat.swarm.replay.files import read_conversations
+from swarmchat.swarm.replay.files import RecordedConversation, read_conversations
 from swarmchat.swarm.replay.runner import MODES, Replayed, replay
+from swarmchat.swarm.replay.selection import case_name
+from swarmchat.swarm.replay.selection import transcripts_in as transcripts_in  # for tests of a whole folder
 from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
 from swarmchat.swarm.storage.storage import Storage
 from swarmchat.swarm.tools.asking import user_question
 from swarmchat.swarm.tools.context import Context
 
 _T = TypeVar("_T")
+
+_MOST_CAUSES = 5
+"""Differences that a failed test shows."""
 
 
 def context(
@@ -41,18 +48,23 @@ def context(
     deps: Any = None,
     model_answers: Sequence[Any] = (),
     user_answers: Sequence[Any] = (),
+    now: datetime | Sequence[datetime] = (),
+    ids: Sequence[str] = (),
 ) -> Context[Any]:
     """Return a context to call a tool with, as its function: ``await fill(context(swarm), "phone")``.
 
     It has the states and storages of ``swarm``, or those that are given, in memory, and a new client. Changes take
     effect at once. ``agent`` is the active one; default: that of the swarm. ``model_answers`` and ``user_answers`` are
-    what ``ctx.ask`` and ``ctx.ask_user`` return, one after the other.
+    what ``ctx.ask`` and ``ctx.ask_user`` return, one after the other. ``now``: what ``ctx.now`` returns, always or one
+    after the other; ``ids`` are what ``ctx.new_id`` returns, without its prefix.
     """
     known = Swarm("test", [Agent("tester")]) if swarm is None else as_swarm(swarm)
     known = replace(known, states=[*known.states, *states], storages=[*known.storages, *storages])
     primitives = Primitives(known, open_backend("memory:"), Lifetimes(), client, session)
     asking = _ScriptedAsking(list(model_answers), list(user_answers))
-    return Context(client, session, agent or known.initial, primitives, "test", deps=deps, asking=asking)
+    draws = Draws(lambda: now) if isinstance(now, datetime) else Draws()
+    draws.give(() if isinstance(now, datetime) else now, ids)
+    return Context(client, session, agent or known.initial, primitives, "test", deps=deps, asking=asking, draws=draws)
 
 
 class _ScriptedAsking:
@@ -116,6 +128,7 @@ def replay_transcript(
     ``settings`` are used where the transcript records none. Raises AssertionError with the differences,
     TranscriptError for an invalid file, and ValueError for an unknown ``mode``.
     """
+    __tracebackhide__ = True
     path = Path(path)
     if mode not in MODES or (mode == "live" and model is None):
         raise ValueError(f"mode is {mode!r}, expected one of {', '.join(MODES)}, and for 'live' a model")
@@ -123,33 +136,63 @@ def replay_transcript(
         swarm = load_swarm(str(swarm), path.parent)
     elif swarm is not None:
         swarm = as_swarm(swarm)
-    replays = _run(_replay_all(path, swarm, mode, model, backend, settings))
-    differences = [line for each in replays if not each.same for line in _difference_lines(path, each)]
-    assert not differences, "\n".join(differences)
+    replays = _run(_replay_all(path, None, swarm, mode, model, backend, settings))
+    _raise_if_any(
+        line for each in replays for line in _difference_lines(each, f"{case_name(path, each.conversation.name)}: ")
+    )
     return replays
 
 
+def read_transcript(path: Path) -> Sequence[RecordedConversation]:
+    """Return the conversations in a file. Raises TranscriptError, naming the line and what is wrong."""
+    return _run(read_conversations(path))
+
+
+def replay_recorded(path: Path, conversation: RecordedConversation, swarm: Swarm | None, *, mode: str) -> Replayed:
+    """Replay one conversation of the file ``path``. Raises AssertionError with the differences."""
+    __tracebackhide__ = True
+    replays = _run(_replay_all(path, [conversation], swarm, mode, None, "memory:", None))
+    _raise_if_any(_difference_lines(replays[0], ""))
+    return replays[0]
+
+
 async def _replay_all(
-    path: Path, swarm: Swarm | None, mode: str, model: Model | None, url: str, settings: SessionSettings | None
+    path: Path,
+    conversations: Sequence[RecordedConversation] | None,
+    swarm: Swarm | None,
+    mode: str,
+    model: Model | None,
+    url: str,
+    settings: SessionSettings | None,
 ) -> list[Replayed]:
+    """Replay ``conversations`` of the file ``path``, by default all."""
     replays = []
     backend = open_backend(url)
     try:
-        for conversation in await read_conversations(path):
+        for conversation in await read_conversations(path) if conversations is None else conversations:
             chosen = swarm or named_swarm(conversation)
             problem = None if chosen else lacks_swarm(conversation, mode)
-            assert problem is None, f"{path}, {conversation.name}: {problem}, or here with swarm="
+            elsewhere = "in a test with swarm=, for pytest --swarmchat with the setting swarmchat_swarm"
+            assert problem is None, f"{path}, {conversation.name}: {problem}; {elsewhere}"
             replays.append(await replay(conversation, backend, swarm=chosen, mode=mode, model=model, settings=settings))
     finally:
         await backend.close()
     return replays
 
 
-def _difference_lines(path: Path, replayed: Replayed) -> list[str]:
-    first = replayed.differences[0]
-    more = len(replayed.differences) - 1
-    lines = [f"{path}, {replayed.conversation.name}: {first}", *first.diff()]
-    return [*lines, f"… and {more} more"] if more else lines
+def _raise_if_any(lines: Iterable[str]) -> None:
+    __tracebackhide__ = True
+    if text := "\n".join(lines):
+        raise AssertionError(text)
+
+
+def _difference_lines(replayed: Replayed, where: str) -> list[str]:
+    """Return the causes with their diffs, and how many more there are. Each cause begins with ``where``."""
+    differences = replayed.differences
+    causes = [each for each in differences if not each.follows][:_MOST_CAUSES] or differences[:1]
+    lines = [line for each in causes for line in (f"{where}{each}", *(f"  {line}" for line in each.diff()))]
+    more = len(differences) - len(causes)
+    return [*lines, f"… and {more:,} more"] if more else lines
 
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:

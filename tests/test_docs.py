@@ -28,7 +28,9 @@ from swarmchat.swarm.context.groups import GroupBuilder
 from swarmchat.swarm.context.tokens import counter_for
 from swarmchat.swarm.mcp import server
 from swarmchat.swarm.persistence.records import RecordType, parse_record
-from swarmchat.swarm.replay import expectations, handwritten
+from swarmchat.swarm.replay import handwritten
+from swarmchat.swarm.replay.assertions import ASSERTIONS
+from swarmchat.swarm.replay.matchers import MATCHERS
 from swarmchat.swarm.replay.runner import MODES
 from swarmchat.swarm.testing import replay_transcript
 from typer.main import get_command
@@ -285,12 +287,13 @@ def test_the_swarms_page_names_every_key():
     keys: dict[str, set[str]] = {}
     for table, key, _ in _rows(page, "### Other keys"):
         keys.setdefault(table.strip("`"), set()).update(_names(key))
-    sections = {"agents", "policies", "states", "storages", "mcp", "demo"}
+    sections = {"agents", "policies", "states", "storages", "mcp", "demo", "replay"}
     assert keys == {
         "top": set(toml_file._SWARM) - sections,
         "[states.NAME]": set(toml_file._STATE),
         "[storages.NAME]": set(toml_file._STORAGE),
         "[mcp.NAME]": set(server._FIELDS),
+        "[replay]": set(toml_file._REPLAY),
         "[[demo]]": set(toml_file._DEMO),
     }
 
@@ -373,13 +376,31 @@ REPLAY = (ROOT / "docs" / "replay.md").read_text("utf-8")
 
 
 def test_the_replay_page_names_every_field():
-    assert [_names(row[0])[0] for row in _rows(REPLAY, "## Expectations")] == list(expectations.FIELDS)
+    assert [_names(row[0])[0] for row in _rows(REPLAY, "## Expectations")] == list(ASSERTIONS)
     (fields,) = re.findall(r"<!-- begin settings -->(.*?)<!-- end settings -->", REPLAY)
     assert _names(fields) == [*handwritten.SETTINGS, *handwritten.WINDOWS]
     assert [_names(row[0])[0] for row in _rows(REPLAY, "## Modes")] == [*MODES, "show"]
     documented = {_names(row[0])[0]: row[1] for row in _rows(REPLAY, "## Written by hand")}
     for kind, names in handwritten.TYPES.items():
         assert set(names) - {"message", "id", "text"} <= set(_names(documented[kind])), kind
+
+
+def test_every_example_of_an_expectation_holds(tmp_path: Path):
+    (example,) = re.findall(r"begin yaml example -->\n\n```yaml\n(.*?)^```$", REPLAY, re.MULTILINE | re.DOTALL)
+    matchers = REPLAY.split("Wherever a value is expected")[1]
+    assert sorted(name for row in _rows(f"\n## M\n{matchers}", "## M") for name in _names(row[0])) == list(MATCHERS)
+    rows = [*_rows(REPLAY, "## Expectations"), *_rows(f"\n## M\n{matchers}", "## M")]
+    anchor = "      - expect: {agent: sales, handoffs: [sales]}\n"
+    assert anchor in example
+    lines = [f"      - expect: {{{_names(row[2])[0]}}}\n" for row in rows]
+    (tmp_path / "examples.yaml").write_text(example.replace(anchor, "".join(lines)), "utf-8")
+    replays = replay_transcript(tmp_path / "examples.yaml")
+    assert [replayed.conversation.name for replayed in replays] == [
+        "berries[bananas-a banana is a berry]",
+        "berries[tomatoes-a tomato is a berry]",
+        "an order",
+    ]
+    assert len(replays[2].conversation.expectations) == len(rows) + 1
 
 
 def test_the_transcripts_of_the_pages_replay(tmp_path: Path):

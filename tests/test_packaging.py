@@ -196,6 +196,17 @@ def test_an_editable_install_works_without_its_links(editable: Path, dist: Path,
         (tmp_path / "links").rename(links)
 
 
+def test_pytest_finds_the_plugin(editable: Path, tmp_path: Path):
+    lines = (
+        '{"type":"user","text":"hi"}',
+        '{"type":"assistant","text":"Hello."}',
+        '{"type":"expect","contains":"hello"}',
+    )
+    (tmp_path / "greeting.jsonl").write_text("\n".join(lines), "utf-8")
+    command = [editable, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+    assert "greeting.jsonl::greeting PASSED" in _run(*command, "--swarmchat", tmp_path, HOME=str(tmp_path))
+
+
 def test_the_metadata(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))

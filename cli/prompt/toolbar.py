@@ -8,6 +8,7 @@ from contextlib import suppress
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.utils import get_cwidth
 from swarmchat.backends import BackendError
+from swarmchat.cli.settings.prices import dollars
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.persistence import keys
@@ -15,7 +16,6 @@ from swarmchat.swarm.persistence.records import Record, parse_record
 from swarmchat.swarm.session.session import Session
 
 _GAP = "   "
-_MILLION = 1_000_000
 
 
 def toolbar(session: Session, backend: str, *, queued: int, mode: str, cost: float | None) -> StyleAndTextTuples:
@@ -89,11 +89,9 @@ class Cost:
             if record.type == "request":
                 self._model = str(record.data.get("model"))
             # An answer names its model if it is not the one that was asked.
-            usage, prices = record.data.get("usage"), self._prices.get(record.data.get("model") or self._model)
-            if prices and isinstance(usage, Mapping):
-                counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
-                if isinstance(counts[0], int) and isinstance(counts[1], int):
-                    self._amount = (self._amount or 0) + (counts[0] * prices[0] + counts[1] * prices[1]) / _MILLION
+            prices = self._prices.get(record.data.get("model") or self._model)
+            if (cost := dollars(record.data.get("usage"), prices)) is not None:
+                self._amount = (self._amount or 0) + cost
 
     async def _read_log(self, session: Session) -> None:
         """Add up the stored log: the session has only its end in memory."""

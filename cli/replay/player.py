@@ -2,9 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.terminal.capabilities import wants_colour
@@ -15,16 +13,17 @@ from swarmchat.swarm.models.scripted import word_pieces
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.files import read_conversations
 from swarmchat.swarm.replay.script import is_handoff
+from swarmchat.swarm.replay.selection import Selection
 
 _LONGEST_PAUSE = 3.0
 """Seconds; longer recorded pauses are cut to this."""
 
 
-async def play_transcripts(paths: Sequence[Path], start: int | None, until: int | None, speed: float | None) -> None:
-    """Play the conversations in ``paths``. Off a terminal and at speed 0 there are no pauses."""
+async def play_transcripts(selection: Selection, start: int | None, until: int | None, speed: float | None) -> None:
+    """Play the selected conversations. Off a terminal and at speed 0 there are no pauses."""
     no_pauses = not sys.stdout.isatty() or speed == 0
-    for path in paths:
-        for conversation in await read_conversations(path):
+    for path in selection.paths:
+        for conversation in selection.of_file(path, await read_conversations(path)):
             player = _Player(0 if no_pauses else speed or 1)
             for record in conversation.records:
                 if (start or 0) <= record.turn <= (until or record.turn):

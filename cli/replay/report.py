@@ -1,128 +1,94 @@
-"""The report of ``swarmchat replay``: lines on the terminal, JSON, JUnit XML, and the drift of another model."""
+"""What ``swarmchat replay`` prints: differences at once, tables of live replays, and a summary."""
 
-import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from difflib import SequenceMatcher
-from functools import cached_property
-from itertools import chain
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-from xml.etree.ElementTree import Element, SubElement, tostring
 
 from swarmchat.cli.render.renderer import Renderer
+from swarmchat.cli.replay.ci_reports import Failure, Outcome, as_json
+from swarmchat.cli.replay.difference_report import LINE_WIDTH, DifferenceReport
+from swarmchat.cli.replay.live_table import aligned, comparison_rows, total_rows
+from swarmchat.cli.replay.replayer import ReplayTask
+from swarmchat.cli.replay.result import Case, total_dollars
 from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.printing import count_of, print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.replay.compare import Difference
-from swarmchat.swarm.replay.expectations import TurnOutcome
-from swarmchat.swarm.replay.runner import Replayed
-
-_SIMILAR = 0.6
-"""Share of equal words from which two answers count as similar."""
-_COMPARED = ("agent", "handoffs", "tools", "rescues", "tokens")
-_CELL_WIDTH = 34
 
 _CLEAR_LINE = "\r\x1b[K"
-_LINE_WIDTH = 400
-
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot contain, not even escaped."""
-
-
-@dataclass(frozen=True)
-class ReplayResult:
-    """The result of replaying one conversation; ``model`` is empty unless one was asked."""
-
-    path: Path
-    replayed: Replayed
-    seconds: float
-    model: str
-    remarks: Sequence[str]
-
-    @property
-    def name(self) -> str:
-        """The name of the conversation."""
-        return self.replayed.conversation.name
-
-    @property
-    def unmet(self) -> int:
-        """How many expectations were not met."""
-        return sum(difference.type == "expect" for difference in self.replayed.differences)
-
-    @cached_property
-    def drift(self) -> list[dict[str, Any]]:
-        """The recorded and the new outcome of each turn, and whether the answers are the same, similar or different."""
-        return [
-            {
-                "turn": comparison.then.turn,
-                "recorded": _outcome_as_json(comparison.then),
-                "now": _outcome_as_json(comparison.now),
-                "answer": _likeness(comparison.then.answer, comparison.now.answer),
-            }
-            for comparison in self.replayed.turns
-        ]
 
 
 class Report:
-    """Collects results, prints each difference at once, and sums up. ``drift`` adds how another model differs."""
+    """Collects results, prints each difference at once, and sums up."""
 
-    def __init__(self, *, every: bool, verbose: bool, as_json: bool, drift: bool) -> None:
-        self._every, self._verbose, self._as_json, self._drift = every, verbose, as_json, drift
+    def __init__(self, *, level: str, verbose: bool, as_json: bool) -> None:
+        self._verbose, self._as_json = verbose, as_json
+        self._differences = DifferenceReport(level, colour=wants_colour(sys.stdout))
         self._errors = Renderer(colour=wants_colour(sys.stderr))
-        self._results: list[ReplayResult] = []
-        self._failures: list[tuple[Path, str]] = []
+        self._cases: list[Case] = []
+        self._failures: list[Failure] = []
         self._updated: set[Path] = set()
         self._not_updated: set[Path] = set()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What was added until now."""
+        return Outcome(self._cases, self._failures)
 
     @property
     def all_the_same(self) -> bool:
         """Whether nothing differs, or every difference is in an updated file now."""
         return not self._not_updated and all(
-            result.replayed.same or (result.path in self._updated and not result.unmet) for result in self._results
+            case.path in self._updated and not any(result.remaining for result in case.results)
+            for case in self.outcome.differing
         )
 
-    def add(self, result: ReplayResult, *, several: bool) -> None:
-        """Add and print a result; ``several`` means that its file holds other conversations too."""
-        self._results.append(result)
+    @property
+    def failed(self) -> bool:
+        """Whether a conversation differs, or a file cannot be used."""
+        return bool(self._failures or self.outcome.differing)
+
+    def add(self, cases: Sequence[Case]) -> None:
+        """Add and print the replays of one conversation: one, or in ``live`` one of each model."""
+        self._cases += cases
         if self._as_json:
             return
         self.clear_progress()
-        for remark in result.remarks if self._verbose or not several else ():
+        case = cases[0]
+        for remark in case.results[0].remarks if self._verbose or not case.several else ():
             self._errors.remark(remark)
-        where = one_line(f"{result.path}, {result.name}" if several else str(result.path), _LINE_WIDTH)
-        if self._drift:
-            _print(f"{where}, with {one_line(result.model, 60)}")
-            for line in _drift_table(result.drift):
+        where = one_line(case.where, LINE_WIDTH)
+        if case.model:
+            _print(f"{where}, with {one_line(', '.join(each.model for each in cases), LINE_WIDTH)}")
+            for line in aligned(comparison_rows(cases)):
                 _print(line)
-        differences = result.replayed.differences
-        for difference in differences if self._every else differences[:1]:
-            _print(f"{where}: {one_line(str(difference), _LINE_WIDTH)}")
-            for line in difference.diff():
-                _print(f"  {one_line(line, _LINE_WIDTH)}", "deleted" if line.startswith("-") else "inserted")
-        if len(differences) > 1 and not self._every:
-            _print(f"  and {len(differences) - 1:,} more: --all-differences shows them", "remark")
-        if self._verbose and result.replayed.same:
-            _print(f"{where}: the same ({count_of(len(result.replayed.turns), 'turn')})")
-        self._print_progress()
+        for each in cases:
+            label = f"{where} ({one_line(each.model, 60)})" if len(cases) > 1 else where
+            self._differences.add(label, [diff for result in each.results for diff in result.replayed.differences])
+        if self._verbose and case.same and not case.model:
+            _print(f"{where}: the same ({count_of(case.turns, 'turn')})")
 
-    def add_failure(self, path: Path, error: Exception) -> None:
-        """Add and print that a file cannot be used."""
+    def add_failure(self, path: Path, error: Exception, *, printed: bool) -> None:
+        """Add that a file cannot be used, and print it unless somebody else does."""
         self.clear_progress()
-        self._failures.append((path, str(error)))
-        self._errors.error(str(error))
+        self._failures.append(Failure(path, str(error)))
+        if printed:
+            self._errors.error(str(error))
 
     def add_changes(self, path: Path, changes: Iterable[Difference]) -> None:
         """Print what kinds of change an update of a file accepts, and how many of each."""
         self.clear_progress()
-        kinds = Counter(change.kind for change in changes)
-        if not self._as_json:
-            _print(one_line(f"{path}: {count_of(kinds.total(), 'change')} to accept", _LINE_WIDTH))
-            for kind, count in kinds.most_common():
-                _print(f"{count:>8,}  {one_line(kind, _LINE_WIDTH)}")
+        if self._as_json:
+            return
+        changes = list(changes)
+        kinds = Counter(change.kind for change in changes if not change.follows)
+        _print(one_line(f"{path}: {count_of(len(changes), 'change')} to accept", LINE_WIDTH))
+        for kind, count in kinds.most_common():
+            _print(f"{count:>8,}  {one_line(kind, LINE_WIDTH)}")
+        if rest := len(changes) - kinds.total():
+            _print(f"{rest:>8,}  that {'follows' if rest == 1 else 'follow'} from these")
 
     def add_refusal(self, path: Path, reason: str) -> None:
         """Add and print that a file was not updated."""
@@ -136,18 +102,23 @@ class Report:
         self.clear_progress()
         if not self._as_json:
             outcome = f"updated, {changed} of {total} lines changed" if changed else "nothing to update"
-            _print(one_line(f"{path}: {outcome}", _LINE_WIDTH))
+            _print(one_line(f"{path}: {outcome}", LINE_WIDTH))
+
+    def add_recording(self, path: Path, turns: int) -> None:
+        """Print that the answers and results of ``turns`` turns were written into a file."""
+        self.clear_progress()
+        if not self._as_json:
+            _print(one_line(f"{path}: recorded {count_of(turns, 'turn')}", LINE_WIDTH))
 
     def summary(self) -> str:
         """Return one line about all results."""
-        count = len(self._results)
-        differing = self._differing
-        duration = f"({count_of(self._turns, 'turn')}, {self._seconds:.1f} s)"
-        if self._drift:
-            unmet = sum(bool(result.unmet) for result in self._results)
-            drift = list(chain.from_iterable(result.drift for result in self._results))
-            text = f"{count_of(count, 'conversation')} {duration}; {_drift_summary(drift)}"
-            text += f"; {count_of(unmet, 'conversation')} not as expected" if unmet else ""
+        count, differing = len(self._cases), len(self.outcome.differing)
+        turns, seconds = sum(case.turns for case in self._cases), sum(case.seconds for case in self._cases)
+        duration = f"({count_of(turns, 'turn')}, {seconds:.1f} s)"
+        if self._cases and self._cases[0].model:
+            text = self._live_summary()
+        elif not count:
+            text = "nothing was replayed"
         elif count == 1:
             text = f"the conversation {'differs' if differing else 'is the same'} {duration}"
         elif differing:
@@ -159,133 +130,53 @@ class Report:
         text += f"; {count_of(len(self._not_updated), 'file')} not updated" if self._not_updated else ""
         return text + (f"; {count_of(len(self._failures), 'file')} cannot be used" if self._failures else "")
 
+    def _live_summary(self) -> str:
+        runs = sum(len(case.results) for case in self._cases)
+        passed = sum(case.passed for case in self._cases)
+        uses = [use for case in self._cases for use in case.uses]
+        answers, asked = sum(use.answers for use in uses), sum(use.asked for use in uses)
+        text = f"{passed:,} of {count_of(runs, 'replay')} passed"
+        if failed := self.outcome.differing:
+            least = f", expected at least {failed[0].min_pass:.0%} of its replays" if runs > len(self._cases) else ""
+            text += f"; {count_of(len(failed), 'conversation')} failed{least}"
+        cost = total_dollars(uses)
+        text += "" if cost is None else f"; ${cost:.4f}"
+        return text + f"; {count_of(answers, 'answer')}, {answers - asked:,} from the cassette" * (asked < answers)
+
     def end(self) -> None:
-        """Print the JSON, or the summary if all is well; print it as an error if a file cannot be used."""
+        """Print the JSON, or what changed in how many conversations, or the summary if all is well.
+
+        The summary is an error if a file cannot be used.
+        """
         if self._as_json:
-            failures = [{"file": str(path), "error": reason} for path, reason in self._failures]
-            count = len(self._results)
-            counts = {"conversations": count, "same": count - self._differing, "turns": self._turns}
-            summary = {**counts, "seconds": round(self._seconds, 3), "files_not_usable": len(failures)}
-            rows = [self._result_as_json(result) for result in self._results]
-            print_json({"summary": summary, "conversations": rows, "errors": failures})
-        elif self.all_the_same and not self._failures:
-            _print(self.summary())
+            print_json(as_json(self.outcome))
+        else:
+            if self._cases and self._cases[0].model and len({case.where for case in self._cases}) > 1:
+                for line in aligned(total_rows(self._cases)):
+                    _print(line)
+            if self.all_the_same and not self._failures:
+                _print(self.summary())
+            elif len(self._cases) > 1:
+                for line in self._differences.summary():
+                    _print(line)
         if self._failures:
             self._errors.error(self.summary())
-
-    def as_junit(self) -> bytes:
-        """Return JUnit XML: a failure for each result that differs, an error for each file that cannot be used."""
-        counts = {"tests": str(len(self._results) + len(self._failures)), "failures": str(self._differing)}
-        counts |= {"errors": str(len(self._failures)), "skipped": "0", "time": f"{self._seconds:.3f}"}
-        root = Element("testsuites", counts)
-        suite = SubElement(root, "testsuite", {"name": "swarmchat replay", **counts})
-        for result in self._results:
-            name = result.name + (f" ({result.model})" if result.model else "")
-            case = _junit_case(suite, result.path, name, result.seconds)
-            if differences := result.replayed.differences:
-                failure = SubElement(case, "failure", message=_valid_xml(str(differences[0])))
-                failure.text = _valid_xml("\n".join(line for each in differences for line in (str(each), *each.diff())))
-        for path, reason in self._failures:
-            SubElement(_junit_case(suite, path, path.name, 0), "error", message=_valid_xml(reason))
-        report: bytes = tostring(root, "utf-8", xml_declaration=True)
-        return report
 
     def clear_progress(self) -> None:
         """Remove the progress line."""
         if can_move(sys.stderr):
             print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
-    @property
-    def _differing(self) -> int:
-        """The number of conversations that differ."""
-        return sum(not result.replayed.same for result in self._results)
-
-    @property
-    def _turns(self) -> int:
-        return sum(len(result.replayed.turns) for result in self._results)
-
-    @property
-    def _seconds(self) -> float:
-        return sum(result.seconds for result in self._results)
-
-    def _print_progress(self) -> None:
-        if can_move(sys.stderr):
-            text = f"  {count_of(len(self._results), 'conversation')}, {count_of(self._turns, 'turn')} …"
+    def show_progress(self, task: ReplayTask) -> None:
+        """Show on a terminal how many conversations are done, and which replay of how many is next."""
+        if can_move(sys.stderr) and not self._as_json:
+            turns = sum(case.turns for case in self._cases)
+            text = f"  {count_of(len(self._cases), 'conversation')}, {count_of(turns, 'turn')} …"
+            if task.model_name or task.run > 1:
+                text += one_line(f" {task.conversation.name}, {task.model_name or 'model'}: replay {task.run}", 60)
             styled = paint("remark", text) if wants_colour(sys.stderr) else text
             print(_CLEAR_LINE + styled, end="", file=sys.stderr, flush=True)
-
-    def _result_as_json(self, result: ReplayResult) -> dict[str, Any]:
-        replayed = result.replayed
-        row = {
-            "file": str(result.path),
-            "name": result.name,
-            "same": replayed.same,
-            "turns": len(replayed.turns),
-            "seconds": round(result.seconds, 3),
-            "differences": [{**asdict(each), "text": str(each)} for each in replayed.differences],
-            "unmet": result.unmet,
-        }
-        return row | ({"model": result.model, "drift": result.drift} if self._drift else {})
-
-
-def _junit_case(suite: Element, path: Path, name: str, seconds: float) -> Element:
-    file = _valid_xml(str(path))
-    return SubElement(suite, "testcase", classname=file, name=_valid_xml(name), file=file, time=f"{seconds:.3f}")
-
-
-def _valid_xml(text: str) -> str:
-    return _NO_XML.sub("\ufffd", text)
 
 
 def _print(line: str, role: str = "") -> None:
     print(paint(role, line) if role and wants_colour(sys.stdout) else line, flush=True)
-
-
-def _drift_table(drift: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a table with one turn a line; a cell that changed shows both values."""
-    rows = [("turn", *_COMPARED, "answer"), *map(_cells, drift)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _drift_summary(drift: Sequence[Mapping[str, Any]]) -> str:
-    """Return one line that says how many turns went as recorded."""
-    agents, tools = (sum(row["recorded"][name] == row["now"][name] for row in drift) for name in ("agent", "tools"))
-    answers = Counter(row["answer"] for row in drift)
-    counts = ", ".join(f"{answers[kind]} {kind}" for kind in ("same", "similar", "different") if answers[kind])
-    before, after = (sum(row[when]["tokens"] for row in drift) for when in ("recorded", "now"))
-    return (
-        f"the same agent in {agents} of {len(drift)}, the same tools in {tools}; "
-        f"answers: {counts or 'none'}; tokens {before:,} -> {after:,}"
-    )
-
-
-def _outcome_as_json(outcome: TurnOutcome) -> dict[str, Any]:
-    return {
-        "agent": outcome.agent,
-        "handoffs": outcome.handoffs,
-        "tools": [name for name, _ in outcome.calls],
-        "rescues": len(outcome.rescues),
-        "tokens": outcome.tokens,
-        "answer": outcome.answer,
-    }
-
-
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    pairs = [(_cell(row["recorded"][name]), _cell(row["now"][name])) for name in _COMPARED]
-    cells = [one_line(then if then == now else f"{then} -> {now}", _CELL_WIDTH) for then, now in pairs]
-    return (str(row["turn"]), *cells, row["answer"])
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value)) or "-"
-    return f"{value:,}" if isinstance(value, int) else str(value or "-")
-
-
-def _likeness(then: str, now: str) -> str:
-    old, new = then.split(), now.split()
-    if old == new:
-        return "same"
-    return "similar" if SequenceMatcher(None, old, new, autojunk=False).ratio() >= _SIMILAR else "different"

@@ -1,50 +1,37 @@
-"""Replay the conversations in files, one after the other, and report the results."""
+"""Replay the conversations of files in their order, and report the results."""
 
-import time
-from collections.abc import Mapping, Sequence
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from swarmchat.backends import Backend, BackendError
+from swarmchat.backends import BackendError
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
-from swarmchat.cli.replay.report import ReplayResult, Report
+from swarmchat.cli.replay.ci_reports import as_junit, as_markdown_summary, github_annotations
+from swarmchat.cli.replay.pool import GONE, Start, WorkerError, worker_pool
+from swarmchat.cli.replay.record import check_recordable, write_recording
+from swarmchat.cli.replay.replayer import ReplayTask, open_replayer
+from swarmchat.cli.replay.report import Report
+from swarmchat.cli.replay.request import ReplayRequest
+from swarmchat.cli.replay.result import Case, ReplayResult
+from swarmchat.cli.replay.updating import check_updatable, update_file
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.models import choose_model, make_model
-from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.settings.store import open_store
-from swarmchat.cli.terminal.confirmation import can_confirm, confirm
-from swarmchat.cli.terminal.printing import as_line
-from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
-from swarmchat.swarm.models.base import Model
-from swarmchat.swarm.replay.compare import Difference, compare_logs
+from swarmchat.cli.settings.models import choose_model
+from swarmchat.swarm.errors import SwarmError, TranscriptError
+from swarmchat.swarm.replay.cassette import Cassette
 from swarmchat.swarm.replay.files import RecordedConversation, read_conversations
-from swarmchat.swarm.replay.runner import MODES, Replayed, replay
-from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
-from swarmchat.swarm.replay.update import updated_lines, write_whole
+from swarmchat.swarm.replay.runner import Replayed
+from swarmchat.swarm.replay.selection import Selection
+from swarmchat.swarm.replay.update import write_whole
 
-_SUFFIXES = (".jsonl", ".json")
+_AHEAD = 4
+"""Tasks that are ready for each process."""
 
-
-@dataclass(frozen=True)
-class ReplayRequest:
-    """The arguments of ``swarmchat replay``."""
-
-    files: Sequence[Path]
-    flags: Mapping[str, Any]
-    mode: str = "verify"
-    models: Sequence[str] = ()
-    update: bool = False
-    yes: bool = False
-    start: int | None = None
-    until: int | None = None
-    every: bool = False
-    verbose: bool = False
-    as_json: bool = False
-    junit: Path | None = None
-    speed: float | None = None
+_Error = CliError | SwarmError | BackendError
 
 
 async def replay_transcripts(request: ReplayRequest) -> int:
@@ -52,171 +39,147 @@ async def replay_transcripts(request: ReplayRequest) -> int:
 
     If one of several files cannot be used, the others are replayed all the same.
     """
-    _check(request)
-    paths = transcript_paths(request.files)
+    request.check()
+    selection = Selection.of(request.files, request.expression, request.tags)
     if request.mode == "show":
         from swarmchat.cli.replay.player import play_transcripts
 
-        await play_transcripts(paths, request.start, request.until, request.speed)
+        await play_transcripts(selection, request.start, request.until, request.speed)
         return 0
-    report = Report(every=request.every, verbose=request.verbose, as_json=request.as_json, drift=request.mode == "live")
-    # The sessions of a replay are removed again, so by default they are never written to disk.
-    settings = wiring.apply_settings({**request.flags, "backend": request.flags.get("backend") or "memory"})
+    report = Report(level=request.level, verbose=request.verbose, as_json=request.as_json)
+    settings = wiring.apply_settings(request.store_flags)
     if request.mode == "live" and not request.models:
         settings = await choose_model(settings)
-    errors: list[CliError | SwarmError | BackendError] = []
     try:
         async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(open_store(settings))
-            swarm = None
-            if request.flags.get("swarm") is not None:
-                swarm = wiring.make_swarm(settings)
-                stack.push_async_callback(wiring.close_swarm, swarm)
-            replayer = _Replayer(request, report, settings, store.backend, swarm)
-            for path in paths:
-                try:
-                    await replayer.replay_file(path)
-                except (UsageError, NotFoundError, SwarmError) as error:
-                    # A model that is unreachable now will not answer for the next file.
-                    if len(paths) == 1 or isinstance(error, ModelError):
-                        raise
-                    errors.append(error)
-                    report.add_failure(path, error)
+            replayer = await stack.enter_async_context(open_replayer(request, settings))
+            start: Start = partial(partial, replayer.replay)
+            if request.jobs > 1:
+                start = await stack.enter_async_context(worker_pool(request, settings.model))
+            run = _Run(request, selection, report, start)
+            await run.replay_all()
     finally:
         report.clear_progress()
-        if request.junit is not None:
-            write_whole(request.junit, report.as_junit())
+        _write_reports(request, report)
+    if not report.outcome.cases and not run.errors:
+        raise UsageError("no conversation is selected: look at -k and --tag")
     report.end()
-    if errors:
+    if run.errors:
         # A file that cannot be used outranks a difference.
-        return 65 if any(error.exit_code == 65 for error in errors) else errors[0].exit_code
+        return 65 if any(error.exit_code == 65 for error in run.errors) else run.errors[0].exit_code
     if not report.all_the_same:
         raise ReplayMismatch(report.summary())
     return 0
 
 
-def transcript_paths(files: Sequence[Path]) -> list[Path]:
-    """Return the files, and those in folders sorted by path. Raises UsageError and NotFoundError."""
-    paths: dict[Path, None] = {}
-    for path in files:
-        if path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if each.suffix in _SUFFIXES and each.is_file())
-            if not inside:
-                raise UsageError(f"{path} contains no transcripts: expected files named *{' or *'.join(_SUFFIXES)}")
-            paths |= dict.fromkeys(inside)
-        else:
-            if len(files) == 1:
-                _check_exists(path)
-            paths[path] = None
-    return list(paths)
+def _write_reports(request: ReplayRequest, report: Report) -> None:
+    """Write the files for CI, also if the replay was stopped."""
+    outcome = report.outcome
+    if request.junit is not None:
+        write_whole(request.junit, as_junit(outcome))
+    if request.summary is not None:
+        text = as_markdown_summary(outcome, report.summary())
+        try:
+            # GitHub shows one file for all commands of a step.
+            with request.summary.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise TranscriptError(f"{request.summary} cannot be written: {error.strerror or error}") from error
+    for line in github_annotations(outcome) if request.github else ():
+        print(line, file=sys.stderr if request.as_json else sys.stdout, flush=True)
+    for model in {case.model for case in outcome.cases if request.refresh and request.cassette}:
+        Cassette(request.cassette or Path(), model).compact()
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file with the replays of its conversations, which may have started."""
+
+    path: Path
+    conversations: Sequence[RecordedConversation] = ()
+    """All conversations of the file."""
+    replays: Sequence[tuple[ReplayTask, Callable[[], Awaitable[ReplayResult]]]] = ()
+    """The replays of the selected ones; those of one conversation are neighbours."""
+    error: _Error | None = None
+
+
+@dataclass
+class _Run:
+    request: ReplayRequest
+    selection: Selection
+    report: Report
+    start: Start
+    errors: list[_Error] = field(default_factory=list)
+    """The errors of files that cannot be used."""
+
+    async def replay_all(self) -> None:
+        """Replay and report all files in their order. Raises the errors after which no file can be replayed."""
+        ahead = self.request.jobs * _AHEAD if self.request.jobs > 1 else 1
+        paths = deque(self.selection.paths)
+        waiting: deque[_File] = deque()
+        while (paths or waiting) and not (self.request.fail_fast and self.report.failed):
+            while paths and sum(len(file.replays) for file in waiting) < ahead:
+                waiting.append(await self._read(paths.popleft()))
+            file = waiting.popleft()
+            try:
+                await self._finish(file)
+            except (UsageError, NotFoundError, WorkerError, SwarmError, BackendError) as error:
+                # A model or a store that is unreachable now will not be there for the next file.
+                is_gone = error.is_gone if isinstance(error, WorkerError) else isinstance(error, GONE)
+                stops = is_gone or len(self.selection.paths) == 1
+                self.report.add_failure(file.path, error, printed=not stops)
+                if stops:
+                    raise
+                self.errors.append(error)
+
+    async def _read(self, path: Path) -> _File:
+        """Read a file and start the replays of its selected conversations."""
+        try:
+            _check_exists(path)
+            conversations = await read_conversations(path)
+            selected = self.selection.of_file(path, conversations)
+            if self.request.update and selected:
+                check_updatable(path, conversations, selected, self.request.mode)
+            if self.request.record and selected:
+                check_recordable(path, conversations, selected)
+        except (UsageError, NotFoundError, SwarmError) as error:
+            return _File(path, error=error)
+        tasks = [
+            ReplayTask(path, conversation, model, run)
+            for conversation in selected
+            for model in self.request.models or (None,)
+            for run in range(1, self.request.repeat + 1)
+        ]
+        return _File(path, conversations, [(task, self.start(task)) for task in tasks])
+
+    async def _finish(self, file: _File) -> None:
+        """Report the replays of a file, and update it if asked to. Raises what its replays raise."""
+        if file.error is not None:
+            raise file.error
+        several = len(file.conversations) > 1
+        replayed: list[Replayed] = []
+        for _, replays in groupby(file.replays, lambda replay: id(replay[0].conversation)):
+            cases: list[Case] = []
+            try:
+                for _, runs in groupby(replays, lambda replay: replay[0].model_name):
+                    results = []
+                    for task, result in runs:
+                        self.report.show_progress(task)
+                        results.append(await result())
+                    cases.append(Case(results, several, self.request.min_pass))
+                    replayed += [result.replayed for result in results]
+            finally:
+                # If a model fails, those before it have been paid for.
+                if cases:
+                    self.report.add(cases)
+            if self.request.fail_fast and self.report.failed:
+                return
+        if self.request.update and replayed:
+            await update_file(file.path, replayed, self.report, yes=self.request.yes)
+        if self.request.record and replayed:
+            self.report.add_recording(file.path, write_recording(file.path, replayed))
 
 
 def _check_exists(path: Path) -> None:
     if not path.exists():
         raise NotFoundError(f"no such file: {str(path)!r}")
-
-
-def _check(request: ReplayRequest) -> None:
-    modes = (*MODES, "show")
-    if request.mode not in modes:
-        raise UsageError(f"unknown mode {request.mode!r}; --mode takes {', '.join(modes)}")
-    if request.models and request.mode != "live":
-        raise UsageError("-m is the model to try: use it with --mode live")
-    if request.speed is not None and request.mode != "show":
-        raise UsageError("--speed is for playback: use it with --mode show")
-    if request.start is not None and request.until is not None and request.until < request.start:
-        raise UsageError(f"--until {request.until} is before --from {request.start}")
-    if request.update and (request.mode == "show" or request.start is not None or request.until is not None):
-        raise UsageError("--update writes whole transcripts: leave out --from, --until and --mode show")
-    if request.yes and not request.update:
-        raise UsageError("--yes accepts an update: use it with --update")
-    if request.update and len(request.models) > 1:
-        raise UsageError(f"--update writes the answers of one model, not {len(request.models)}: give one -m")
-
-
-def _read_lines(path: Path) -> list[bytes]:
-    """Return the lines of a file that are not blank. Raises TranscriptError."""
-    try:
-        return [line.rstrip(b"\r") for line in path.read_bytes().split(b"\n") if line.strip()]
-    except OSError as error:
-        raise TranscriptError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-@dataclass(frozen=True)
-class _Replayer:
-    """Replays files on one backend, with one model after the other."""
-
-    request: ReplayRequest
-    report: Report
-    settings: Settings
-    backend: Backend
-    swarm: Swarm | None
-    """The swarm that the user named, if any."""
-
-    async def replay_file(self, path: Path) -> None:
-        """Replay every conversation in a file, and update the file if asked to. Raises UsageError and SwarmError."""
-        _check_exists(path)
-        conversations = await read_conversations(path)
-        if self.request.update and (partial := [each for each in conversations if not each.whole]):
-            origin = "was written by hand" if partial[0].by_hand else "comes from another program"
-            raise UsageError(f"{path} {origin}: --update can write only logs of swarmchat")
-        replayed: list[Replayed] = []
-        for model in self.request.models or (None,):
-            for conversation in conversations:
-                result = await self._replay(path, conversation, model)
-                self.report.add(result, several=len(conversations) > 1)
-                replayed.append(result.replayed)
-        if self.request.update:
-            await self._update(path, replayed)
-
-    async def _replay(self, path: Path, conversation: RecordedConversation, model_name: str | None) -> ReplayResult:
-        live = self.request.mode == "live"
-        plain = wiring.make_swarm(replace(self.settings, swarm=None))
-        swarm = self.swarm or named_swarm(conversation, plain)
-        remarks = []
-        if swarm is None:
-            if reason := lacks_swarm(conversation, self.request.mode):
-                raise UsageError(f"{path}, {conversation.name}: {reason}")
-            if conversation.about.get("swarm"):
-                remarks.append(f"{conversation.name}: a stand-in agent with the same tools replaces its swarm")
-        model: Model | None = None
-        if live:
-            model = make_model(self.settings, interactive=False, swarm=swarm or plain, name=model_name)
-        started = time.monotonic()
-        try:
-            replayed = await replay(
-                conversation,
-                self.backend,
-                swarm=swarm,
-                mode=self.request.mode,
-                model=model,
-                # Otherwise the transcript has the limits and the rescue settings.
-                settings=wiring.session_settings(self.settings) if live else None,
-                start=self.request.start,
-                until=self.request.until,
-            )
-        finally:
-            if model is not None:
-                await model.close()
-        return ReplayResult(path, replayed, time.monotonic() - started, model.name if model else "", remarks)
-
-    async def _update(self, path: Path, replayed: Sequence[Replayed]) -> None:
-        new = [line for each in replayed for line in updated_lines(each)]
-        old = _read_lines(path)
-        if new != old:
-            changes = [change for each in replayed for change in compare_logs(each.conversation.records, each.records)]
-            self.report.add_changes(path, changes)
-            if reason := await self._refusal(path, changes):
-                self.report.add_refusal(path, reason)
-                return
-            write_whole(path, b"\n".join(new) + b"\n")
-        changed = sum(before != after for before, after in zip(old, new, strict=False)) + abs(len(old) - len(new))
-        self.report.add_update(path, changed, len(new))
-
-    async def _refusal(self, path: Path, changes: Sequence[Difference]) -> str:
-        """Ask whether to accept ``changes`` if any is breaking; return why not, empty if they are accepted."""
-        if self.request.yes or not any(change.breaking for change in changes):
-            return ""
-        if not can_confirm():
-            return "the conversation takes another course, and nobody can be asked without a terminal: pass --yes"
-        return "" if await confirm(f"Write these changes into {as_line(str(path))}?") else "the changes were declined"

@@ -13,6 +13,7 @@ from swarmchat.cli.app.typer_app import Commands
 sessions_app = Commands(help="See, search, keep and move sessions.", no_args_is_help=True)
 
 AllSessions = Annotated[bool, typer.Option("--all", help="All sessions of the client, with its other data.")]
+AsTest = Annotated[bool, typer.Option("--as-test", help="Write a test for swarmchat replay; YAML if -o ends in .yaml.")]
 AllStores = Annotated[bool, typer.Option("--all", help="On disk and in Redis, whichever can be reached.")]
 Empty = Annotated[bool, typer.Option("--empty", help="Only sessions without a turn.")]
 ExportFormat = Annotated[str, typer.Option("--format", help="jsonl, openai, markdown or html.")]
@@ -118,11 +119,22 @@ def prune(
 
 @_command("export")
 def export(
-    name: SessionName, output: Output = None, form: ExportFormat = "jsonl", redact: Redact = None, *, flags: Flags
+    name: SessionName,
+    output: Output = None,
+    form: ExportFormat = "jsonl",
+    redact: Redact = None,
+    as_test: AsTest = False,
+    *,
+    flags: Flags,
 ) -> None:
-    """Write a session: its log as it is (jsonl), a message list of the chat API (openai), or a page."""
+    """Write a session: its log as it is (jsonl), a message list of the chat API (openai), or a page.
+
+    With --as-test, as a test: the questions, answers and results, with what is expected of each turn.
+    """
     from swarmchat.cli.sessions import files
 
+    if as_test:
+        run_on_store(flags, lambda store: files.export_test(store, name, form, redact or (), output))
     run_on_store(flags, lambda store: files.export(store, name, form, redact or (), output))
 
 

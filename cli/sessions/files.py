@@ -50,15 +50,41 @@ async def export_session(
     """
     if form not in EXPORTS:
         raise UsageError(f"--format is {form!r}, expected one of {', '.join(EXPORTS)}")
+    redaction = _redaction(redact)
+    with _open_output(output) as file:
+        async for piece in _export_pieces(backend, info, form, redaction):
+            file.write(piece)
+
+
+def _redaction(patterns: Sequence[str]) -> Redaction:
+    """Return the redaction with ``patterns``. Raises UsageError for an invalid one."""
     try:
-        redaction = Redaction(redact)
+        return Redaction(patterns)
     except re.error as error:
         raise UsageError(f"--redact {error.pattern!r} is not a regular expression: {error}") from error
     except ValueError as error:
         raise UsageError(f"--redact: {error}") from error
+
+
+async def export_test(store: OpenStore, name: str, form: str, redact: Sequence[str], output: Path | None) -> None:
+    """Write the session called ``name`` as a test; YAML if ``output`` says so. Raises UsageError."""
+    from swarmchat.swarm.replay.steps import written_conversation
+    from swarmchat.swarm.replay.writing import write_test
+
+    if form != "jsonl":
+        raise UsageError(f"--as-test writes JSONL, or YAML if -o ends in .yaml: leave out --format {form}")
+    redaction = _redaction(redact)
+    info = await store.session(name)
+    records = [redaction.record(record) async for record in read_records(store.backend, info)]
+    written = written_conversation(records, redaction.text(info.name))
+    if not any(kind == "user" for kind, _ in written.steps):
+        raise UsageError(f"session {name!r} has no turn that a test could repeat: each was stopped or failed")
+    if written.left_out:
+        turns = ", ".join(map(str, sorted(set(written.left_out))))
+        remark(f"left out, as a file cannot repeat what happened: turn {turns}")
+    data = write_test(written, output or Path("test.jsonl"))
     with _open_output(output) as file:
-        async for piece in _export_pieces(backend, info, form, redaction):
-            file.write(piece)
+        file.write(data)
 
 
 async def _export_pieces(backend: Backend, info: SessionInfo, form: str, redaction: Redaction) -> AsyncIterator[bytes]:

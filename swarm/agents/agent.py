@@ -26,6 +26,7 @@ from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.primitives.navigation import Navigation
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.agents.replay_rules import ReplayRules
     from swarmchat.swarm.agents.rescue_steps import Step
     from swarmchat.swarm.mcp.server import McpServer
     from swarmchat.swarm.mcp.servers import McpServers
@@ -185,6 +186,9 @@ class Swarm:
     namespace: str = ""
     """Where its storages, states and memory are stored: swarms with the same namespace share them. Empty: the name."""
 
+    replay: "ReplayRules | None" = None
+    """What a replay of its conversations does not compare. ``None``: everything is compared."""
+
     mcp_servers: "McpServers | None" = field(init=False, default=None, repr=False, compare=False)
     """The servers as they run; ``None`` if no agent can have tools of one."""
 
@@ -197,6 +201,7 @@ class Swarm:
             fits = partial(_is_named, kind)
             check_value(owner, name, getattr(self, name), many(f"{kind} objects", fits))
         check_value(owner, "demo", self.demo, many("DemoRule objects", partial(_is_named, "DemoRule")))
+        check_value(owner, "replay", self.replay, optional(Expected("ReplayRules", partial(_is_named, "ReplayRules"))))
         if self.rescue is not None:
             from swarmchat.swarm.agents.rescue_steps import check_steps
 

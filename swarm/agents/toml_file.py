@@ -8,6 +8,7 @@ from typing import Any
 
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.agents.python_file import load_module
+from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.agents.rescue_steps import STEPS, Step
 from swarmchat.swarm.common.encoding import decode_toml
 from swarmchat.swarm.common.files import read_text_file
@@ -25,7 +26,7 @@ TOOLS = "tools.py"
 
 _SWARM = {
     **dict.fromkeys(("name", "default", "tools", "placeholder", "namespace"), str),
-    **dict.fromkeys(("agents", "policies", "states", "storages", "mcp"), dict),
+    **dict.fromkeys(("agents", "policies", "states", "storages", "mcp", "replay"), dict),
     **dict.fromkeys(("demo", "rescue"), list),
 }
 _AGENT = {
@@ -44,6 +45,7 @@ _POLICY = {
 }
 _STATE = {"default": object, "type": str, "shared": bool}
 _STORAGE = {"items": list, "index": (str, list), "shared": bool}
+_REPLAY = {"ignore": list, "normalize": list}
 _DEMO = {"pattern": str, "call": str, "arguments": dict, "reply": str, "say": str, "leak": bool}
 
 
@@ -85,6 +87,7 @@ class _Reader:
             mcp=[self._server(name, fields) for name, fields in self._content.get("mcp", {}).items()],
             rescue=self._steps(content.get("rescue")),
             placeholder=content.get("placeholder"),
+            replay=ReplayRules(**_checked("replay", content["replay"], _REPLAY)) if "replay" in content else None,
             namespace=content.get("namespace", ""),
             demo=[self._demo(f"demo[{number}]", rule) for number, rule in enumerate(content.get("demo", ()))],
         )

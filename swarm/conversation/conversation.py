@@ -14,6 +14,7 @@ from swarmchat.backends import Backend, BackendError
 from swarmchat.swarm.agents.agent import Swarm, handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
@@ -102,6 +103,8 @@ class Conversation:
         self.mail_seen = 0
         """The number of the first record that may hold a message from outside that no event has told of yet."""
         self._warned_of_cut = False
+        self.draws = self.new_draws()
+        """The times and ids of prompts and conditions for the request that is prepared."""
         self.measures_overhead = True
         """Whether requests record the tokens that the server adds for tools, and later ones are corrected by them."""
 
@@ -236,6 +239,7 @@ class Conversation:
 
     async def toolset(self) -> Toolset:
         """Return the tools and handoffs that the active agent may call now."""
+        self.draws = self.new_draws()
         ctx = self.tool_context()
         offered = [*self.agent.own_tools, *await self.external_tools()]
         tools = [tool for tool in offered if await tool.is_available(ctx)]
@@ -249,7 +253,13 @@ class Conversation:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
         loop = asyncio.get_running_loop()
-        return Context(self.info.client, self.info.id, self.agent.name, primitives, call_id, loop=loop, deps=self.deps)
+        draws = self.new_draws() if call_id else self.draws
+        about = (self.info.client, self.info.id, self.agent.name)
+        return Context(*about, primitives, call_id, loop=loop, deps=self.deps, draws=draws)
+
+    def new_draws(self) -> Draws:
+        """Return the source of times and ids of a call, or of the prompts of a request."""
+        return Draws(self.journal.now)
 
     async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str | Denied:
         """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver.

@@ -1,19 +1,43 @@
 """Compare the records of a replay with those of the transcript: aligned records, field by field."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.context.normalize import sendable
+from swarmchat.swarm.context.request_texts import PARTS, RequestTexts
 from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.replay.value_diff import DiffLine, changed_words, describe_tools, diff_values
 
-_CLOCK = frozenset({"ts", "ms", "seq", "program", "entered", "replaced"})
-"""Fields that only hold times, positions, versions and what hooks changed: they are not compared."""
-_FIRST = ("type", "turn", "agent", "model", "parts", "parameters", "window", "reserve", "tokens")
+_IGNORED = frozenset({"ts", "ms", "seq", "program", "entered", "replaced", "texts", "drawn"})
+"""Fields that only hold times, positions, versions, what hooks changed, and texts that have a digest: not compared."""
+_FIRST = ("type", "turn", "agent", "status", "model", "parts", "parameters", "window", "reserve")
 """Fields that are compared first, because they explain why the others differ."""
-_CONTEXT = 30
-_LONGEST = 160
+_POSITIONS = frozenset({"first_kept", "dropped", "through", "keep", "pinned", "summaries"})
+"""Fields that hold positions of records: a new record before them moves them."""
+_ADDED = {"tool": {"approve": "auto"}, "policy": {"reply": ""}}
+"""Fields that older logs lack, with their defaults: they are compared where the transcript has them."""
+_WITH_IDS = frozenset({"message", "via", "call"})
+_ID_FIELDS = frozenset({"id", "tool_calls", "tool_call_id"})
+_TEXT_ID = re.compile("^text_[0-9a-f]{8}(?=_)")
+_SUBJECTS = {
+    "tool": "name",
+    "state": "name",
+    "policy": "policy",
+    "rescue": "cause",
+    "handoff": "to",
+    "ask_user": "question",
+}
+"""The field that says what a record is about, by its type."""
+
+_Pair = tuple[Record, Record] | tuple[Record, None] | tuple[None, Record]
+
+
+ASSERTED = frozenset({"expect", "result", "call", "refused", "transcript"})
+"""Types of differences from what somebody wrote by hand: each of them must be met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +51,33 @@ class Difference:
     """The type of the record, with its agent.
 
     For a hand-written turn: ``expect`` is an expectation, ``result`` the result of a tool, ``call`` a call that failed,
-    ``transcript`` an answer or result that is missing, or that nothing asked for.
+    ``refused`` a text that a policy refused, ``transcript`` an answer or result that is missing or was not asked for.
     """
     field: str
     """The path to the field, with dots; empty for a whole record. For ``result`` the tool, for ``call`` the problem."""
     expected: Any
     actual: Any
+    """The new value. For a prompt and tools, both are lists of texts or definitions, or digests if a log lacks them."""
+    subject: str = ""
+    """What the record is about: the tool, the state, the policy, the cause of a rescue."""
+    follows: bool = False
+    """Whether it follows from another difference of the conversation, as a token count does from a changed prompt."""
 
     @property
     def kind(self) -> str:
         """What changed, in words that are the same for all changes of the kind."""
+        if self.type == "transcript":
+            return "an answer or result is missing" if self.actual is None else "an answer or result is not needed"
+        if self.type in ("expect", "call"):
+            return f"expected {self.field}" if self.type == "expect" else self.field
+        if self.type == "refused":
+            return f"the policy {self.field} refused the text"
+        if self.type == "result":
+            return f"the result of {self.field} differs from the one in the transcript"
         if not self.field:
-            return f"new record {self.type!r}" if self.expected is None else f"record {self.type!r} is missing"
-        return _explanation(self) or f"{self.type}: {self.field} has changed"
+            about = self.type + (f" ({self.subject})" if self.subject else "")
+            return f"new record {about}" if self.expected is None else f"record {about} is missing"
+        return self._explanation or f"{self.type}: {self.field} has changed"
 
     @property
     def breaking(self) -> bool:
@@ -47,77 +85,108 @@ class Difference:
         is_request = self.type.partition(" of ")[0] == "request"
         return not (is_request and self.field and self.field != "parts.tools")
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """The turn and the record."""
         where = f"turn {self.turn}"
+        if self.type in ASSERTED:
+            return where
+        if not self.field and self.expected is None:
+            return f"{where}, after record {self.record}"
+        return f"{where}, record {self.record} ({self.type})"
+
+    def __str__(self) -> str:
         match self.type:
-            case "expect":
-                return f"{where}: expected {self.field}"
-            case "result":
-                return f"{where}: the result of {self.field} differs from the one in the transcript"
             case "call":
                 intended = "if this is intended, expect it with 'failed' or 'rescues'"
-                return f"{where}: {self.field} ({self.actual}); {intended}"
+                return f"{self.place}: {self.field} ({self.actual}); {intended}"
+            case "refused":
+                return f"{self.place}: {self.kind} ({self.actual!r:.60}); if this is intended, expect it with 'refused'"
             case "transcript" if self.actual is None:
-                return f"{where}: {self.expected} was asked for, and is not in the transcript"
+                return f"{self.place}: {self.expected} was asked for, and is not in the transcript"
             case "transcript":
-                return f"{where}: {self.actual} is in the transcript, but was not asked for"
-        if not self.field and self.expected is None:
-            return f"{where}, after record {self.record}: new record {self.type!r}"
-        where += f", record {self.record} ({self.type})"
-        if not self.field:
-            return f"{where}: missing in the replay"
-        explanation = _explanation(self)
-        return f"{where}: {self.field}" + (f": {explanation}" if explanation else "")
+                return f"{self.place}: {self.actual} is in the transcript, but was not asked for"
+        return f"{self.place}: {self.kind.removeprefix(f'{self.type}: ')}"
 
-    def diff(self) -> list[str]:
-        """Return the two values as lines that begin with - and +, cut to where they differ."""
-        if self.type in ("transcript", "call") or not self.field:
+    def diff(self, *, whole: bool = False) -> list[str]:
+        """Return ``lines`` as texts that begin with a sign."""
+        return list(map(str, self.lines(whole=whole)))
+
+    def lines(self, *, whole: bool = False) -> list[DiffLine]:
+        """Return the lines that show how the values differ: the first ones, or the ``whole`` diff."""
+        if self.type in ("transcript", "call", "refused") or not self.field:
             return []
-        expected, actual = _shown(self.expected), _shown(self.actual)
-        start = next((i for i, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b), 0)
-        start = max(0, min(start, len(expected), len(actual)) - _CONTEXT)
-        return [f"- {_cut(expected, start)}", f"+ {_cut(actual, start)}"]
+        old, new = self.expected, self.actual
+        if self.field == "parts.instructions" and self._has_texts:
+            old, new = "\n\n".join(old), "\n\n".join(new)
+        return diff_values(old, new, tools=self.field == "parts.tools", whole=whole)
 
+    @property
+    def _has_texts(self) -> bool:
+        return isinstance(self.expected, list) and isinstance(self.actual, list)
 
-_PARTS = {
-    "instructions": "the system prompt of {agent} has changed",
-    "conversation": "the conversation before it differs",
-    "tools": "the tools of {agent} have changed",
-    "parameters": "the request parameters have changed",
-    "model": "the model has changed",
-}
-
-
-def _explanation(difference: Difference) -> str:
-    name = difference.field.removeprefix("parts.")
-    if name == difference.field or name not in _PARTS:
+    @property
+    def _explanation(self) -> str:
+        agent = repr(self.type.partition(" of ")[2] or "?")
+        old, new = self.expected, self.actual
+        match self.field:
+            case "parts.instructions":
+                count = changed_words("\n\n".join(old), "\n\n".join(new)) if self._has_texts else 0
+                words = f", {count:,} {'word' if count == 1 else 'words'}" if count else ""
+                return f"the system prompt of {agent} has changed{words}"
+            case "parts.tools":
+                changes = describe_tools(old, new) if self._has_texts else ""
+                return f"the tools of {agent} have changed" + (f": {changes}" if changes else "")
+            case "parts.conversation":
+                return "the conversation before it differs"
+            case "parts.parameters":
+                return "the request parameters have changed"
+            case "parts.model":
+                return "the model has changed"
+            case "approve":
+                rules = {"ask": "asks the user", "deny": "is never called", "auto": "is called without asking"}
+                return f"{self.subject} {rules.get(new, new)} now"
+            case "reply":
+                return f"the reply of {self.subject} has changed"
+            case "status" if self.subject:
+                status = str(new).partition(":")[0]
+                return f"{self.subject} {_OUTCOMES.get(status, f'was {status}')}"
+            case "message.content" if self.subject and self.type.startswith("tool"):
+                return f"the result of {self.subject} has changed"
         return ""
-    return _PARTS[name].format(agent=repr(difference.type.partition(" of ")[2] or "?"))
 
 
-def compare_logs(expected: Sequence[Record], actual: Sequence[Record], *, whole: bool = True) -> Iterator[Difference]:
+_OUTCOMES = {"ok": "succeeded", "error": "failed"}
+
+
+def compare_logs(
+    expected: Sequence[Record], actual: Sequence[Record], *, whole: bool = True, texts: RequestTexts | None = None
+) -> Iterator[Difference]:
     """Yield the differences between two logs, in order.
 
     A transcript that is not ``whole`` has only some types of records and some of their fields: only these are compared.
+    ``texts`` holds the texts of requests; default: those in the two logs.
     """
     if not whole:
         types = {record.type for record in expected}
         actual = [record for record in actual if record.type in types]
+    pairs = list(_aligned(expected, actual))
+    comparison = _Comparison(
+        whole, texts or RequestTexts(expected, actual), {then.seq: now.seq for then, now in pairs if then and now}
+    )
     last = -1
-    for then, now in _aligned(expected, actual):
+    for then, now in pairs:
         last = last if then is None else then.seq
         if then is None and now is not None:
-            yield Difference(now.turn, last, now.type, "", None, now.type)
+            yield Difference(now.turn, last, now.type, "", None, now.type, _subject(now))
         elif then is not None and now is None:
-            yield Difference(then.turn, last, then.type, "", then.type, None)
+            yield Difference(then.turn, last, then.type, "", then.type, None, _subject(then))
         elif then is not None and now is not None:
-            yield from _compare_records(then, now, whole=whole)
+            yield from comparison.records(then, now)
 
 
-def _aligned(
-    expected: Sequence[Record], actual: Sequence[Record]
-) -> Iterator[tuple[Record, Record] | tuple[Record, None] | tuple[None, Record]]:
-    """Yield the records that correspond to each other, turn by turn and by type; ``None`` for one that has no partner.
+def _aligned(expected: Sequence[Record], actual: Sequence[Record]) -> Iterator[_Pair]:
+    """Yield the records that correspond to each other, turn by turn; ``None`` for one that has no partner.
 
     So one record more or less is one difference, and not one in each record after it.
     """
@@ -127,35 +196,102 @@ def _aligned(
     for record in actual:
         turns.setdefault(record.turn, ([], []))[1].append(record)
     for old, new in turns.values():
-        old_types, new_types = ([record.type for record in records] for records in (old, new))
-        for kind, a, b, c, d in SequenceMatcher(None, old_types, new_types, autojunk=False).get_opcodes():
-            if kind == "equal":
-                yield from zip(old[a:b], new[c:d], strict=True)
+        # First by what they are about, then by type: the call of a renamed tool is still the same call.
+        for equal, then, now in _blocks(old, new, lambda record: (record.type, record.agent, _subject(record))):
+            for same_type, a, b in [(True, then, now)] if equal else _blocks(then, now, lambda record: record.type):
+                if same_type:
+                    yield from zip(a, b, strict=True)
+                else:
+                    yield from ((record, None) for record in a)
+                    yield from ((None, record) for record in b)
+
+
+def _blocks(
+    old: Sequence[Record], new: Sequence[Record], key: Callable[[Record], Any]
+) -> Iterator[tuple[bool, Sequence[Record], Sequence[Record]]]:
+    """Yield runs of records with the same keys, and between them those that only one side has."""
+    matcher = SequenceMatcher(None, list(map(key, old)), list(map(key, new)), autojunk=False)
+    for kind, a, b, c, d in matcher.get_opcodes():
+        yield kind == "equal", old[a:b], new[c:d]
+
+
+def _subject(record: Record) -> str:
+    """Return what the record is about: a tool, a state, a policy; empty for most types."""
+    return str(record.data.get(_SUBJECTS.get(record.type, ""), ""))
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Compares records that correspond to each other."""
+
+    whole: bool
+    texts: RequestTexts
+    moved: Mapping[int, int]
+    """The new positions of records, by the old ones."""
+
+    def records(self, then: Record, now: Record) -> Iterator[Difference]:
+        about = f"{then.type} of {then.agent}" if then.agent else then.type
+        old_fields, new_fields = self._fields(then), self._fields(now)
+        for name, default in _ADDED.get(then.type, {}).items():
+            if name not in old_fields:
+                new_fields.pop(name, None)
             else:
-                yield from ((record, None) for record in old[a:b])
-                yield from ((None, record) for record in new[c:d])
+                new_fields.setdefault(name, default)
+        for name in _POSITIONS & old_fields.keys():
+            old_fields[name] = _moved(old_fields[name], self.moved)
+        if not self.whole and "message" in old_fields:
+            # Other programs keep more in a message than an API takes.
+            old_fields["message"] = sendable(then.message, then.seq)
+            new_fields["message"] = sendable(now.message, now.seq)
+        if then.type == "tool" and then.data.get("status") != now.data.get("status"):
+            # The text says why: one difference, not two.
+            for record, fields in ((then, old_fields), (now, new_fields)):
+                text = text_of(fields.pop("message")).removeprefix("Error: ")
+                fields["status"] = f"{record.data.get('status')}: {text}"
+        # A record says more about these than their digests.
+        told = [f"parts.{name}" for name in ("model", "parameters") if old_fields.get(name) != new_fields.get(name)]
+        parts = False
+        for field, old, new in _differing(old_fields, new_fields, whole=self.whole):
+            parts = parts or field.startswith("parts.")
+            # The key is made of the parts.
+            if not (field == "key" and parts) and field not in told:
+                yield Difference(then.turn, then.seq, about, field, *self._values(field, old, new), _subject(then))
+
+    def _values(self, field: str, old: Any, new: Any) -> tuple[Any, Any]:
+        """Return the texts of a prompt or tools in place of their digests, if both are known."""
+        part = field.removeprefix("parts.")
+        if part in PARTS and field != part:
+            texts = self.texts.get(part, old), self.texts.get(part, new)
+            if texts[0] is not None and texts[1] is not None:
+                return texts
+        return old, new
+
+    @staticmethod
+    def _fields(record: Record) -> dict[str, Any]:
+        fields = {"type": record.type, "turn": record.turn, "agent": record.agent, **record.data}
+        for name in _WITH_IDS & fields.keys():
+            fields[name] = _without_key(fields[name])
+        ordered = [name for name in _FIRST if name in fields]
+        ordered += sorted((name for name in fields if name not in _FIRST), key=lambda name: name == "tokens")
+        return {name: fields[name] for name in ordered if name not in _IGNORED}
 
 
-def _compare_records(then: Record, now: Record, *, whole: bool) -> Iterator[Difference]:
-    about = f"{then.type} of {then.agent}" if then.agent else then.type
-    old_fields, new_fields = _fields(then), _fields(now)
-    if not whole and "message" in old_fields:
-        # Other programs keep more in a message than an API takes.
-        old_fields["message"] = sendable(then.message, then.seq)
-        new_fields["message"] = sendable(now.message, now.seq)
-    parts = False
-    for field, old, new in _differing(old_fields, new_fields, whole=whole):
-        parts = parts or field.startswith("parts.")
-        # The key is made of the parts.
-        if not (field == "key" and parts):
-            yield Difference(then.turn, then.seq, about, field, old, new)
+def _without_key(value: Any) -> Any:
+    """Return a value without the key of the request in the ids of calls that the model wrote as text."""
+    if isinstance(value, str):
+        return _TEXT_ID.sub("text", value)
+    if isinstance(value, dict):
+        return {name: _without_key(each) if name in _ID_FIELDS else each for name, each in value.items()}
+    return [_without_key(each) for each in value] if isinstance(value, list) else value
 
 
-def _fields(record: Record) -> dict[str, Any]:
-    fields = {"type": record.type, "turn": record.turn, "agent": record.agent, **record.data}
-    ordered = [name for name in _FIRST if name in fields]
-    ordered += [name for name in fields if name not in _FIRST]
-    return {name: fields[name] for name in ordered if name not in _CLOCK}
+def _moved(value: Any, positions: Mapping[int, int]) -> Any:
+    """Return a value that holds positions of records with their new positions."""
+    if isinstance(value, dict):
+        return {name: _moved(each, positions) if name != "groups" else each for name, each in value.items()}
+    if isinstance(value, list):
+        return [_moved(each, positions) for each in value]
+    return positions.get(value, value) if isinstance(value, int) else value
 
 
 def _differing(
@@ -172,14 +308,3 @@ def _differing(
             yield from _differing(old, new, f"{path}{name}.", whole=whole)
         else:
             yield f"{path}{name}", old, new
-
-
-def _shown(value: Any) -> str:
-    import json
-
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _cut(text: str, start: int) -> str:
-    cut = text[start : start + _LONGEST]
-    return ("…" if start else "") + cut.replace("\n", "⏎") + ("…" if start + _LONGEST < len(text) else "")

@@ -1,7 +1,6 @@
-"""Check the outcome of a replayed turn: its expectations, and the calls and results of hand-written transcripts."""
+"""The outcome of a replayed turn, and the checks of the calls and results of hand-written transcripts."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -9,26 +8,10 @@ from typing import Any
 
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.messages import MessageCall, calls_of, texts_of
-from swarmchat.swarm.common.names import nearest
-from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.compare import Difference
 from swarmchat.swarm.replay.script import RecordedResult, is_handoff, read_result
 from swarmchat.swarm.tools.tool import Tool
-
-FIELDS: Mapping[str, tuple[type, ...]] = {
-    "agent": (str,),
-    "contains": (str, list),
-    "matches": (str,),
-    "tools": (list,),
-    "failed": (list,),
-    "handoffs": (list,),
-    "states": (dict,),
-    "rescues": (int, list),
-    "refused": (bool, str),
-    "max_tokens": (int,),
-}
-"""The fields of an ``expect`` line and the types of their values; see docs/replay.md."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +35,29 @@ class TurnOutcome:
     """The calls that were carried out, without handoffs: their names and arguments."""
     failed: list[str] = field(default_factory=list)
     """The names of the calls that were refused, denied or interrupted, or whose tool failed."""
+    results: list[tuple[str, str]] = field(default_factory=list)
+    """The results of calls that were carried out or failed, without handoffs: names and texts."""
     handoffs: list[str] = field(default_factory=list)
     rescues: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     tokens: int = 0
+    """The tokens of its largest request."""
+    requests: int = 0
     error: str = ""
     states: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, Any] = field(default_factory=dict)
+    cost: float | None = None
+    """What it cost, if that is known."""
+    seconds: float | None = None
+    """How long it took in a live replay."""
+    question: str = ""
+
+
+CostOf = Callable[[Mapping[str, Any]], float | None]
+"""Returns what an answer cost, by its usage; ``None`` if that is unknown."""
+
+Unmet = tuple[str, Any]
+"""Why an assertion failed: what was expected and what came, in words, and the actual value."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,20 @@ class TurnComparison:
     now: TurnOutcome
 
 
+def reported_cost(usage: Mapping[str, Any]) -> float | None:
+    """Return what an answer cost, if the server says so with its usage."""
+    cost = usage.get("cost")
+    return float(cost) if isinstance(cost, int | float) else None
+
+
 def outcome_of(
-    turn: int, records: Sequence[Record], agent: str, states: Mapping[str, Any], *, by_hand: bool = False
+    turn: int,
+    records: Sequence[Record],
+    agent: str,
+    states: Mapping[str, Any],
+    *,
+    by_hand: bool = False,
+    cost_of: CostOf = reported_cost,
 ) -> TurnOutcome:
     """Return the outcome of a turn, from its records. ``agent`` and ``states`` are those at its end.
 
@@ -77,6 +89,8 @@ def outcome_of(
     """
     outcome = TurnOutcome(turn, agent, states=states)
     for call, result in _calls_and_results(records):
+        if result is not None and not is_handoff(call.name):
+            outcome.results.append((call.name, result.text))
         if result is not None and result.status != "ok":
             outcome.failed.append(call.name)
         elif not is_handoff(call.name) and (by_hand or result is not None):
@@ -84,7 +98,12 @@ def outcome_of(
             outcome.calls.append((call.name, _read_arguments(arguments)))
     for record in records:
         data = record.data
+        usage = data.get("usage") if record.type in ("assistant", "rescue", "ask_model") else None
+        if isinstance(usage, dict) and (cost := cost_of(usage)) is not None:
+            outcome.cost = (outcome.cost or 0.0) + cost
         match record.type:
+            case "user":
+                outcome.question = "".join(texts_of(record.message))
             case "assistant":
                 outcome.answer = "".join(texts_of(record.message))
             case "handoff":
@@ -95,6 +114,7 @@ def outcome_of(
                 outcome.refused.append(str(data.get("policy")))
             case "request":
                 outcome.tokens = max(outcome.tokens, int(data.get("tokens", 0)))
+                outcome.requests += 1
             case "error":
                 outcome.error = str((data.get("error") or {}).get("kind", ""))
     return outcome
@@ -115,16 +135,35 @@ _BAD_CALLS = {
 }
 
 
-def check_bad_calls(turn: int, records: Sequence[Record], tools: Sequence[Tool]) -> Iterator[Difference]:
-    """Yield the calls in a turn's records that do not fit ``tools`` as they are: refused, repaired or converted."""
+def check_refusals(turn: int, records: Sequence[Record]) -> Iterator[Difference]:
+    """Yield the texts in a turn's records that a policy refused."""
+    for record in records:
+        if record.type == "policy":
+            policy, text = (str(record.data.get(name)) for name in ("policy", "text"))
+            yield Difference(turn, None, "refused", policy, None, text)
+
+
+def check_bad_calls(
+    turn: int, records: Sequence[Record], tools: Sequence[Tool], *, converted: bool
+) -> Iterator[Difference]:
+    """Yield the calls in a turn's records that do not fit ``tools`` as they are: refused, repaired or converted.
+
+    ``converted`` says that conversions are expected.
+    """
     for record in records:
         if record.type == "rescue" and (problem := _BAD_CALLS.get(str(record.data.get("cause")))):
             yield Difference(turn, None, "call", problem, None, record.data.get("detail"))
+    for call in () if converted else converted_calls(records, tools):
+        detail = f"{call.name}: {call.arguments}, converted to other types"
+        yield Difference(turn, None, "call", _BAD_CALLS["bad_arguments"], None, detail)
+
+
+def converted_calls(records: Sequence[Record], tools: Sequence[Tool]) -> Iterator[MessageCall]:
+    """Yield the calls whose arguments ``tools`` took only after a conversion to other types."""
     for call, result in _calls_and_results(records):
         named = [tool for tool in tools if tool.name == call.name]
         if named and result is not None and result.status == "ok" and not any(_fits(tool, call) for tool in named):
-            detail = f"{call.name}: {call.arguments}, converted to other types"
-            yield Difference(turn, None, "call", _BAD_CALLS["bad_arguments"], None, detail)
+            yield call
 
 
 def _fits(tool: Tool, call: MessageCall) -> bool:
@@ -134,6 +173,14 @@ def _fits(tool: Tool, call: MessageCall) -> bool:
     except ValueError:
         return False
     return True
+
+
+def turns_with_conversions(records: Sequence[Record], tools: Sequence[Tool]) -> frozenset[int]:
+    """Return the turns in a log with calls whose arguments were converted to other types."""
+    by_turn: dict[int, list[Record]] = {}
+    for record in records:
+        by_turn.setdefault(record.turn, []).append(record)
+    return frozenset(turn for turn, own in by_turn.items() if any(converted_calls(own, tools)))
 
 
 def check_failed_calls(
@@ -153,6 +200,9 @@ def check_results(
     pairs = [(call, result) for call, result in _calls_and_results(records) if result is not None]
     for call_id, expected in written:
         pair = next((each for each in pairs if each[0].id == call_id), None)
+        if pair is None and not call_id:
+            # It belongs to a call in the text, which may have been refused before it needed a result.
+            pair = next((each for each in pairs if _same_result(expected, each[1])), None)
         if pair is None:
             yield Difference(turn, None, "transcript", "", None, f"the result {expected.text[:60]!r}")
             continue
@@ -170,73 +220,6 @@ def _same_result(expected: RecordedResult, actual: RecordedResult) -> bool:
     with suppress(ValueError):
         return bool(decode_json(texts[0]) == decode_json(texts[1]))
     return texts[0] == texts[1]
-
-
-def check_fields(expected: Mapping[str, Any], where: str) -> None:
-    """Raise TranscriptError for unknown fields and invalid values; ``where`` names the file and the line."""
-    for name, value in expected.items():
-        if name not in FIELDS:
-            raise TranscriptError(f"{where}: unknown field {name!r} in an 'expect'; {nearest(name, FIELDS)}")
-        if not isinstance(value, FIELDS[name]) or (isinstance(value, bool) and bool not in FIELDS[name]):
-            kinds = " or ".join(kind.__name__ for kind in FIELDS[name])
-            raise TranscriptError(f"{where}: {name!r} is {value!r}, expected {kinds}")
-    if "matches" in expected:
-        try:
-            re.compile(expected["matches"])
-        except re.error as error:
-            raise TranscriptError(f"{where}: 'matches' is not a regular expression ({error})") from error
-
-
-def check_expectation(expected: Mapping[str, Any], outcome: TurnOutcome) -> Iterator[Difference]:
-    """Yield the expectations that the outcome of a turn does not meet."""
-    for name, value in expected.items():
-        actual = _actual_value(name, value, outcome)
-        if not _is_met(name, value, actual):
-            yield Difference(outcome.turn, None, "expect", name, value, actual)
-
-
-def _actual_value(name: str, expected: Any, outcome: TurnOutcome) -> Any:
-    if name in ("contains", "matches"):
-        return outcome.answer
-    if name == "tools":
-        detailed = any(isinstance(each, dict) for each in expected)
-        return [{name: dict(arguments)} if detailed else name for name, arguments in outcome.calls]
-    if name == "rescues":
-        return outcome.rescues if isinstance(expected, list) else len(outcome.rescues)
-    if name == "refused":
-        return bool(outcome.refused) if isinstance(expected, bool) else next(iter(outcome.refused), "")
-    if name == "states":
-        return {state: outcome.states.get(state) for state in expected}
-    return outcome.tokens if name == "max_tokens" else getattr(outcome, name)
-
-
-def _is_met(name: str, expected: Any, actual: Any) -> bool:
-    if name == "contains":
-        texts = [expected] if isinstance(expected, str) else expected
-        return all(str(text).casefold() in actual.casefold() for text in texts)
-    if name == "matches":
-        return re.search(expected, actual) is not None
-    if name == "max_tokens":
-        return bool(actual <= expected)
-    if name == "tools" and actual and isinstance(actual[0], dict):
-        return len(expected) == len(actual) and all(map(_call_fits, expected, actual))
-    if name == "states":
-        return all(_includes(actual[state], value) for state, value in expected.items())
-    return bool(actual == expected)
-
-
-def _call_fits(expected: Any, actual: Mapping[str, Mapping[str, Any]]) -> bool:
-    name, arguments = next(iter(actual.items()))
-    if isinstance(expected, str):
-        return expected == name
-    return isinstance(expected, dict) and list(expected) == [name] and _includes(arguments, expected[name])
-
-
-def _includes(actual: Any, expected: Any) -> bool:
-    """Whether ``actual`` equals ``expected``; an object may have further fields."""
-    if isinstance(expected, dict) and isinstance(actual, dict):
-        return all(name in actual and _includes(actual[name], value) for name, value in expected.items())
-    return bool(actual == expected)
 
 
 def _read_arguments(text: str) -> Mapping[str, Any]:

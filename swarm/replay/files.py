@@ -5,14 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swarmchat.swarm.agents.replay_rules import NO_RULES, ReplayRules
 from swarmchat.swarm.common.encoding import decode_json
-from swarmchat.swarm.errors import TranscriptError
+from swarmchat.swarm.errors import DefinitionError, TranscriptError
 from swarmchat.swarm.importers.detect import find_format, open_transcript
 from swarmchat.swarm.importers.lines import Line, at_line, parse_json, read_lines
 from swarmchat.swarm.importers.native import read_record
 from swarmchat.swarm.persistence.records import Record, parse_record
 from swarmchat.swarm.replay.expectations import Expectation
 from swarmchat.swarm.replay.handwritten import TYPES, Part, check_expected, read_by_hand
+from swarmchat.swarm.replay.parameters import with_parameters
+from swarmchat.swarm.replay.places import Place
+from swarmchat.swarm.replay.yaml_file import LONGEST_FILE
+from swarmchat.swarm.replay.yaml_tests import YAML_SUFFIXES, yaml_parts
 
 
 @dataclass
@@ -29,6 +34,16 @@ class RecordedConversation:
     """What is expected of turns, in order."""
     foreign: bool = False
     """Whether it comes out of a file of another program."""
+    line: int = 1
+    """The line of the file at which it begins."""
+    rules: ReplayRules = NO_RULES
+    """What is not compared."""
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """The words by which it can be selected."""
+        tags: Sequence[str] = self.about.get("tags", ()) if self.by_hand else ()
+        return tags
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -41,10 +56,13 @@ async def read_conversations(path: Path) -> Sequence[RecordedConversation]:
     """Return the conversations in the file at ``path``. Raises TranscriptError, naming the line and what is wrong."""
     name = str(path)
     try:
+        if path.suffix.lower() in YAML_SUFFIXES:
+            with path.open("rb") as file:
+                return list(_conversations(yaml_parts(file.read(LONGEST_FILE + 1), name), name, path.stem))
         with path.open("rb") as file:
             lines = list(read_lines(file, name)) if _is_ours(path) else None
         if lines is not None:
-            return list(_conversations(lines, name, path.stem))
+            return list(_conversations(_parts(lines, name), name, path.stem))
         conversations = []
         with open_transcript(path, "replay") as transcript:
             for incoming in transcript.sessions:
@@ -72,7 +90,7 @@ def _is_ours(path: Path) -> bool:
         return isinstance(value, dict) and "messages" not in value and "payload" not in value and "type" in value
 
 
-def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[RecordedConversation]:
+def _parts(lines: Sequence[Line], name: str) -> list[Part]:
     """Cut the lines where sessions begin."""
     if not lines:
         raise TranscriptError(f"{name} is empty, expected records: {', '.join(TYPES)} …")
@@ -84,16 +102,33 @@ def _conversations(lines: Sequence[Line], name: str, fallback: str) -> Iterator[
         if not parts or (value["type"] == "session" and parts[-1]):
             parts.append([])
         parts[-1].append((line, value))
+    return parts
+
+
+def _conversations(parts: Sequence[Part], name: str, fallback: str) -> Iterator[RecordedConversation]:
     for number, part in enumerate(parts, 1):
+        first = part[0][0].number
+        rules = _rules(part[0][1], Place(name, first))
         title = str(part[0][1].get("name") or (fallback if len(parts) == 1 else f"{fallback}-{number}"))
         if any("seq" in value for _, value in part):
             records, expectations = _read_log(part, name)
             # A conversation from elsewhere has no record of a request: nobody knows what exactly was sent.
             whole = any(record.type == "request" for record in records) or not _has_answers(records)
-            yield RecordedConversation(title, records, whole, expectations=expectations)
+            yield RecordedConversation(title, records, whole, expectations=expectations, line=first, rules=rules)
         else:
-            records, expectations = read_by_hand(part, name)
-            yield RecordedConversation(title, records, whole=False, by_hand=True, expectations=expectations)
+            for each_title, lines in with_parameters(part, title, name):
+                records, expectations = read_by_hand(lines, name)
+                yield RecordedConversation(each_title, records, False, True, expectations, line=first, rules=rules)
+
+
+def _rules(about: Mapping[str, Any], where: Place) -> ReplayRules:
+    """Return the rules in the first line of a conversation. Raises TranscriptError."""
+    if about["type"] != "session" or not about.keys() & {"ignore", "normalize"}:
+        return NO_RULES
+    try:
+        return ReplayRules(about.get("ignore", ()), about.get("normalize", ()))
+    except DefinitionError as error:
+        raise TranscriptError(f"{where}: {str(error).removeprefix('replay: ')}") from error
 
 
 def _has_answers(records: Sequence[Record]) -> bool:
@@ -106,7 +141,7 @@ def _read_log(part: Part, name: str) -> tuple[list[Record], list[Expectation]]:
     expectations: list[Expectation] = []
     for line, value in part:
         if value["type"] == "expect":
-            where = f"{name}, line {line.number}"
+            where = Place(name, line.number)
             expectations.append(check_expected(value, line.data, records[-1].turn if records else 0, where))
             continue
         records.append(read_record(line, name, len(records)))

@@ -1,7 +1,7 @@
 """Read hand-written transcripts: conversations in their smallest form, with expectations."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from swarmchat.swarm.agents.rescue_steps import STEPS
@@ -9,18 +9,33 @@ from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.importers.lines import Line
 from swarmchat.swarm.importers.record_builder import tool_call
-from swarmchat.swarm.persistence.records import FORMAT_VERSION, Record
-from swarmchat.swarm.replay.expectations import Expectation, check_fields
-from swarmchat.swarm.replay.script import is_handoff
+from swarmchat.swarm.persistence.records import FORMAT_VERSION, Record, RecordType
+from swarmchat.swarm.replay.assertions import check_fields
+from swarmchat.swarm.replay.expectations import Expectation
+from swarmchat.swarm.replay.places import LocatedObject, Place
+from swarmchat.swarm.replay.script import IN_TEXT, is_handoff
 
 MOMENT = "2026-01-01T00:00:00.000Z"
 """The time of the records, unless the file has one."""
 
 TYPES: Mapping[str, Sequence[str]] = {
-    "session": ("name", "swarm", "model", "client", "id", "settings", "memory"),
+    "session": (
+        "name",
+        "swarm",
+        "model",
+        "client",
+        "id",
+        "settings",
+        "memory",
+        "tags",
+        "parameters",
+        "ignore",
+        "normalize",
+    ),
     "user": ("text", "message"),
-    "assistant": ("text", "calls", "message", "finish", "usage", "reasoning"),
-    "tool": ("result", "text", "name", "status", "message"),
+    "assistant": ("text", "calls", "message", "finish", "usage", "reasoning", "judged", "converted"),
+    "tool": ("result", "text", "name", "status", "message", "states", "memory", "handoff"),
+    "go": (),
     "expect": (),
 }
 """The types of lines, and the fields of each besides the common ones."""
@@ -44,6 +59,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _COMMON = ("type", "v", "ts", "turn", "agent", "comment")
 _FIELD_KINDS = {
     "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str,
+    "states": dict, "judged": list, "converted": bool, "handoff": str, "tags": list,
 }  # fmt: skip
 _STATUSES = ("ok", "error", "denied", "interrupted")
 
@@ -58,7 +74,7 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
     waiting: dict[str, str] = {}
     turn = 0
     for line, value in part:
-        where = f"{name}, line {line.number}"
+        where = Place(name, line.number)
         kind = value["type"]
         _check_fields_of(kind, value, where)
         if kind == "expect":
@@ -72,24 +88,39 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
         data = {field: each for field, each in value.items() if field not in _COMMON}
         if kind == "session":
             check_settings(data.get("settings", {}), where)
+        elif kind == "go":
+            data = {"to": str(value.get("agent", ""))}
         else:
             data = {"message": _message(kind, data, where, len(records), waiting), **_about(kind, data)}
-        records.append(Record(kind, len(records), turn, str(value.get("ts", MOMENT)), None, data))
+        moment = str(value.get("ts", MOMENT))
+        records.append(Record("handoff" if kind == "go" else kind, len(records), turn, moment, None, data))
+        for change, data in _changes(value, records[-1]) if kind == "tool" else ():
+            records.append(Record(change, len(records), turn, moment, None, data))
     if not turn:
         raise TranscriptError(f"{name}: it has no question, expected a line of type 'user'")
     return records, expectations
 
 
-def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: str) -> Expectation:
+def _changes(value: Mapping[str, Any], result: Record) -> Iterator[tuple[RecordType, dict[str, Any]]]:
+    """Yield what a tool changes, in a line with its ``result``: types and fields of records."""
+    if "handoff" in value:
+        yield "handoff", {"to": value["handoff"], "via": result.message["tool_call_id"] or IN_TEXT}
+    for name, state in value.get("states", {}).items():
+        yield "state", {"name": name, "value": state}
+    if "memory" in value:
+        yield "memory", {"value": value["memory"]}
+
+
+def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: Place) -> Expectation:
     """Return the expectation of ``turn`` in a line of the type ``expect``. Raises TranscriptError."""
-    expected = {name: each for name, each in value.items() if name not in (*_COMMON, "seq") or name == "agent"}
+    expected = LocatedObject.of({k: v for k, v in value.items() if k not in (*_COMMON, "seq") or k == "agent"}, value)
     if not expected:
         raise TranscriptError(f"{where}: it expects nothing, give it a field such as 'contains'")
     check_fields(expected, where)
     return Expectation(turn, expected, line)
 
 
-def check_settings(settings: Any, where: str) -> None:
+def check_settings(settings: Any, where: Place) -> None:
     """Raise TranscriptError for unknown settings and invalid values."""
     if not isinstance(settings, dict):
         raise TranscriptError(f"{where}: 'settings' is {settings!r}, expected an object")
@@ -113,7 +144,7 @@ def check_settings(settings: Any, where: str) -> None:
         raise TranscriptError(f"{where}: the setting 'reserve' is {settings['reserve']}, expected less than the window")
 
 
-def _check_fields_of(kind: str, value: Mapping[str, Any], where: str) -> None:
+def _check_fields_of(kind: str, value: Mapping[str, Any], where: Place) -> None:
     if kind not in TYPES:
         raise TranscriptError(f"{where}: the type is {kind!r}, expected one of {', '.join(TYPES)}")
     version = value.get("v", FORMAT_VERSION)
@@ -124,15 +155,21 @@ def _check_fields_of(kind: str, value: Mapping[str, Any], where: str) -> None:
     known = (*TYPES[kind], *_COMMON)
     for name in value if kind != "expect" else ():
         if name not in known:
-            raise TranscriptError(f"{where}: unknown field {name!r} in a {kind!r} line; {nearest(name, known)}")
+            place = where.of(value, name)
+            raise TranscriptError(f"{place}: unknown field {name!r} in a {kind!r} line; {nearest(name, known)}")
     for name, of_kind in _FIELD_KINDS.items():
         if name in value and not isinstance(value[name], of_kind) and kind != "expect":
             raise TranscriptError(f"{where}: {name!r} is {value[name]!r}, expected {of_kind.__name__}")
+    for tag in value.get("tags", ()) if kind == "session" else ():
+        if not isinstance(tag, str) or not tag or not all(char.isalnum() or char in "_-." for char in tag):
+            raise TranscriptError(f"{where}: the tag {tag!r} is not a word, expected letters, digits, '_', '-' and '.'")
+    if kind == "go" and not isinstance(value.get("agent"), str):
+        raise TranscriptError(f"{where}: a 'go' line has no 'agent', expected the name of the agent to continue with")
     if kind == "tool" and value.get("status", "ok") not in _STATUSES:
         raise TranscriptError(f"{where}: 'status' is {value['status']!r}, expected one of {', '.join(_STATUSES)}")
 
 
-def _message(kind: str, data: dict[str, Any], where: str, position: int, waiting: dict[str, str]) -> dict[str, Any]:
+def _message(kind: str, data: dict[str, Any], where: Place, position: int, waiting: dict[str, str]) -> dict[str, Any]:
     """Return the message of a line: as it is, or made of ``text``, ``calls`` and ``result``."""
     message = data.get("message")
     if message is None:
@@ -172,7 +209,7 @@ def _answered(name: str, waiting: Mapping[str, str]) -> str:
     return next(fitting, "") or next(needing, "")
 
 
-def _names_of(calls: Any, where: str) -> dict[str, str]:
+def _names_of(calls: Any, where: Place) -> dict[str, str]:
     names = {}
     for call in calls or ():
         function = call.get("function") if isinstance(call, dict) else None
@@ -182,9 +219,13 @@ def _names_of(calls: Any, where: str) -> dict[str, str]:
     return names
 
 
-def _call(call: Any, call_id: str, where: str) -> dict[str, Any]:
+def _call(call: Any, call_id: str, where: Place) -> dict[str, Any]:
     if isinstance(call, str):
         call = {"name": call}
+    if isinstance(call, dict) and len(call) == 1 and isinstance(next(iter(call.values())), dict):
+        # As in an expectation: {"find": {"about": "tea"}}.
+        ((name, arguments),) = call.items()
+        call = {"name": name, "arguments": arguments}
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         raise TranscriptError(f'{where}: a call is {call!r}, expected {{"name": "…", "arguments": {{…}}}}')
     if unknown := call.keys() - {"id", "name", "arguments"}:
@@ -202,5 +243,6 @@ def _about(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
         failed = isinstance(text, str) and text.startswith("Error: ")
         return {"name": str(data.get("name", "")), "status": str(data.get("status", "error" if failed else "ok"))}
     if kind == "assistant":
-        return {"finish": str(data.get("finish", "stop"))} | {k: data[k] for k in ("usage", "reasoning") if k in data}
+        further = {name: data[name] for name in ("usage", "reasoning", "judged", "converted") if name in data}
+        return {"finish": str(data.get("finish", "stop"))} | further
     return {}

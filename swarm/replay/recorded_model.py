@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm import errors
+from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.errors import ContextTooLong, ModelError, ScriptError
@@ -147,10 +148,17 @@ class ReplayTools:
     """
 
     def __init__(
-        self, recording: Recording, conversation: "Conversation", *, real: bool = False, live: bool = False
+        self,
+        recording: Recording,
+        conversation: "Conversation",
+        rules: ReplayRules,
+        *,
+        real: bool = False,
+        live: bool = False,
     ) -> None:
         self._recording = recording
         self._conversation = conversation
+        self._rules = rules
         self._real = real
         self._live = live
         self._results: dict[str, RecordedResult | None] = {}
@@ -178,11 +186,17 @@ class ReplayTools:
             await self._recording.stopped_here(killed=True)
         if result is not None and result.status == "interrupted":
             await self._recording.stopped_here()
+        if result is not None:
+            ctx.draws.repeat(result.drawn)
         if self._real and not isinstance(tool, ExternalTool):
             self._asked[outcome.call.id] = deque() if result is None else result.asked
-            return await tool.run(ctx, arguments)
+            text = await tool.run(ctx, arguments)
+            # What may differ must not change the requests after it.
+            return result.text if result is not None and self._rules.same(result.text, text) else text
         if result is None:
             raise ToolFailure("the transcript holds no result of this call")
+        if isinstance(result.drawn, dict):
+            ctx.draws.values = result.drawn
         if result.status == "error":
             outcome.asked += [(record.type, _asked(record)) for record in result.asked]
             raise ToolFailure(result.text.removeprefix("Error: "))

@@ -1,10 +1,12 @@
 """A conversation that follows a recorded one, with its windows, models and bans."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.mcp.servers import matches
@@ -32,6 +34,9 @@ class ReplayConversation(Conversation):
     """The setting ``reserve`` at the session's start: tokens kept free for the answer."""
     _request_seq = 0
     """The number of the recorded request that comes next, or came last."""
+    _drawn: object = None
+    """The times and ids that its prompts and conditions drew."""
+    _made_ids = 0
 
     async def toolset(self) -> Toolset:
         """Return the tools of the next request; stop if the recording has no such request."""
@@ -59,7 +64,7 @@ class ReplayConversation(Conversation):
     def take_request(self, request: Record) -> None:
         """Use the window and the model of ``request``, and its way to correct the count of tokens."""
         data = request.data
-        self._request_seq = request.seq
+        self._request_seq, self._drawn = request.seq, data.get("drawn")
         window, reserve = data.get("window"), data.get("reserve")
         self.measures_overhead = "overhead" in data
         if isinstance(window, int):
@@ -85,9 +90,21 @@ class ReplayConversation(Conversation):
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return the context of a prompt or a tool, with the recorded names of client and session."""
         ctx = super().tool_context(call_id, changes)
-        ctx.client = str(self.about.get("client") or ctx.client)
+        # The name in the store is random. A prompt that shows it would never find its answer in a cassette.
+        ctx.client = str(self.about.get("client") or "replay")
         ctx.session = str(self.about.get("id") or ctx.session)
         return ctx
+
+    def new_draws(self) -> Draws:
+        """Return a source that repeats what the prompts of the recorded request drew, and is the same each time."""
+        draws = Draws(self.journal.now, self._make_id)
+        draws.repeat(self._drawn)
+        self._drawn = None
+        return draws
+
+    def _make_id(self) -> str:
+        self._made_ids += 1
+        return hashlib.sha256(f"{self._made_ids}".encode()).hexdigest()[:16]
 
     async def set_bans(self, record: Record) -> None:
         """Ban the client if it was banned when it sent the message of ``record``."""

@@ -8,17 +8,21 @@ repeats. No network is used, except by a given model or tool.
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator, Iterator, Sequence
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
 from swarmchat.backends import Append, Backend, Delete, Put, Write
 from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.context.request_texts import RequestTexts
 from swarmchat.swarm.conversation.events import Event
 from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.program import Program
@@ -31,20 +35,26 @@ from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 from swarmchat.swarm.replay.compare import Difference, compare_logs
+from swarmchat.swarm.replay.consequences import compared
 from swarmchat.swarm.replay.expectations import (
+    CostOf,
     TurnComparison,
     check_bad_calls,
-    check_expectation,
     check_failed_calls,
+    check_refusals,
     check_results,
     outcome_of,
+    reported_cost,
+    turns_with_conversions,
 )
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
+from swarmchat.swarm.replay.judging import Judging, recorded_verdicts
+from swarmchat.swarm.replay.matchers import Matching
 from swarmchat.swarm.replay.recorded_model import RecordedHandoffs, Recording, ReplayModel, ReplayTools
 from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
-from swarmchat.swarm.replay.script import Action, split_actions
+from swarmchat.swarm.replay.script import Action, agent_after, split_actions
 from swarmchat.swarm.replay.stand_in import swarm_of
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.tool import Tool
@@ -62,9 +72,13 @@ class Replayed:
     records: list[Record]
     """The whole new log. It holds no times but those of the transcript."""
     differences: list[Difference] = field(default_factory=list)
-    """The differences from the transcript, in order."""
+    """The differences from the transcript: first the causes, then what follows from them, each in order."""
     turns: list[TurnComparison] = field(default_factory=list)
     """The replayed turns: the recorded outcome and the new one of each."""
+    verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What a model judged of answers, by `judged_key`."""
+    converted: frozenset[int] = frozenset()
+    """The turns of a live replay with calls whose arguments were converted to other types."""
 
     @property
     def same(self) -> bool:
@@ -82,11 +96,14 @@ async def replay(
     settings: SessionSettings | None = None,
     start: int | None = None,
     until: int | None = None,
+    rules: ReplayRules | None = None,
+    cost_of: CostOf = reported_cost,
 ) -> Replayed:
     """Replay ``conversation`` in a session of its own on ``backend``, which is removed afterwards.
 
     ``swarm`` answers; without one, stand-in agents have the tools that were called. ``model`` answers in the mode
-    ``live``. Only the turns from ``start`` to ``until`` are replayed; earlier ones are taken as they are. Raises what
+    ``live``. Only the turns from ``start`` to ``until`` are replayed; earlier ones are taken as they are. ``rules``
+    add to those of the transcript and the swarm. ``cost_of`` returns what an answer cost, by its usage. Raises what
     opening a session raises, the model's errors in the mode ``live``, and SwarmError for an invalid swarm.
     """
     before, actions = split_actions(conversation.records)
@@ -101,7 +118,10 @@ async def replay(
         actions = [*takewhile(lambda action: action.turn <= until, actions)]
     own_tools = [tool for agent in swarm.agents for tool in agent.own_tools] if swarm else []
     swarm = swarm or swarm_of(conversation)
-    return await _Replay(conversation, backend, swarm, own_tools, mode, model, settings, before).run(actions)
+    all_rules = conversation.rules.and_also(swarm.replay).and_also(rules)
+    return await _Replay(
+        conversation, backend, swarm, own_tools, mode, model, settings, before, all_rules, cost_of
+    ).run(actions)
 
 
 @dataclass
@@ -115,6 +135,8 @@ class _Replay:
     model: Model | None
     base_settings: SessionSettings | None
     before: Sequence[Record]
+    rules: ReplayRules
+    cost_of: CostOf
     recording: Recording = field(default_factory=Recording)
     moment: str = MOMENT
     # A client of its own, in case other people use the store.
@@ -141,8 +163,13 @@ class _Replay:
             records = [*records[: len(self.before)], *new]
             if not conversation.by_hand:
                 expected = [record for action in actions for record in action.records]
-                differences += compare_logs(expected, new, whole=conversation.whole)
-        return Replayed(conversation, records, differences, self.turns)
+                texts = RequestTexts(conversation.records, new)
+                # What an expectation says may follow from what a record says, and not the other way round.
+                differences = [*compare_logs(expected, new, whole=conversation.whole, texts=texts), *differences]
+        converted = turns_with_conversions(records, self.own_tools) if self.live else frozenset()
+        return Replayed(
+            conversation, records, compared(differences, self.rules), self.turns, self.judging.verdicts, converted
+        )
 
     async def _put_beginning(self) -> SessionInfo:
         """Store the records that are not replayed, and the state after them."""
@@ -197,7 +224,7 @@ class _Replay:
         conversation.recorded_tools = [record for record in self.conversation.records if record.type == "tools"]
         conversation.follows = not self.live
         conversation.initial_reserve = conversation.settings.reserve
-        tools = ReplayTools(self.recording, conversation, real=self.mode == "tools", live=self.live)
+        tools = ReplayTools(self.recording, conversation, self.rules, real=self.mode == "tools", live=self.live)
         conversation.ask_user = tools.ask_user
         if not self.live:
             conversation.hooks = HookChain([RecordedHandoffs(self.recording)])
@@ -239,23 +266,33 @@ class _Replay:
                     await session.close()
                     self.recording.killed = False
                     session, conversation = await self._open(info, actions[number:])
-                start = conversation.journal.log.next_seq
+                start, started = conversation.journal.log.next_seq, time.monotonic()
                 await self._act(session, conversation, action)
                 if not action.is_turn:
                     continue
+                seconds = time.monotonic() - started if self.live else None
                 new_records = [record for record in session.records if record.seq >= start]
                 by_hand = self.conversation.by_hand
                 then = outcome_of(action.turn, action.records, agent_after(action), {}, by_hand=by_hand)
-                now = outcome_of(action.turn, new_records, session.agent.name, await _states(session))
+                states = await _states(session)
+                now = outcome_of(action.turn, new_records, session.agent.name, states, cost_of=self.cost_of)
+                now.memory, now.seconds = await session.primitives.memory.all(), seconds
                 self.turns.append(TurnComparison(then, now))
                 differences += self._check_handwritten(action, new_records)
                 while expectations and expectations[0].turn <= action.turn:
                     expected = expectations.pop(0)
                     if expected.turn == action.turn:
-                        differences += check_expectation(expected.fields, now)
+                        differences += [each async for each in self.judging.check(expected.fields, now)]
         finally:
             await session.close()
         return differences
+
+    @cached_property
+    def judging(self) -> Judging:
+        """What the expectations are checked with."""
+        judge = self.model if self.live else None
+        verdicts = recorded_verdicts(self.conversation.records)
+        return Judging(self.swarm.embedder, Matching(self.rules.text), judge, verdicts)
 
     def _check_handwritten(self, action: Action, records: Sequence[Record]) -> Iterator[Difference]:
         """Yield how the new ``records`` of a turn differ from a hand-written one, except for its expectations."""
@@ -263,8 +300,12 @@ class _Replay:
             return
         turn, recording, last = action.turn, self.recording, action.records[-1].seq
         expected = {name for each in self.conversation.expectations if each.turn == turn for name in each.fields}
-        expects_failures = not expected.isdisjoint(("failed", "rescues"))
-        rescued = [] if expects_failures else list(check_bad_calls(turn, records, self.own_tools))
+        expects_failures = not expected.isdisjoint(("failed", "rescues", "error"))
+        if "refused" not in expected:
+            yield from check_refusals(turn, records)
+        converted = any(record.data.get("converted") is True for record in action.records)
+        bad_calls = check_bad_calls(turn, records, self.own_tools, converted=converted)
+        rescued = [] if expects_failures else list(bad_calls)
         yield from rescued
         if recording.missing is not None:
             yield Difference(turn, last, "transcript", "", recording.missing, None)
@@ -273,7 +314,7 @@ class _Replay:
         yield from check_results(turn, records, recording.all_results)
         if recording.missing is None and recording.unused_answer is not None:
             yield Difference(turn, last, "transcript", "", None, recording.unused_answer)
-        elif records and records[-1].type == "error" and recording.missing is None:
+        elif records and records[-1].type == "error" and recording.missing is None and "error" not in expected:
             yield Difference(turn, last, "error", "error", None, records[-1].data["error"])
 
     async def _act(self, session: Session, conversation: ReplayConversation, action: Action) -> None:
@@ -330,14 +371,6 @@ def _was_imported(action: Action) -> bool:
     """Whether a turn comes from another program: it has an answer and no request."""
     types = {record.type for record in action.records}
     return action.is_turn and "assistant" in types and "request" not in types
-
-
-def agent_after(action: Action) -> str:
-    """Return the name of the agent that was active at the end of ``action``."""
-    agent = ""
-    for record in action.records:
-        agent = str(record.data.get("to")) if record.type == "handoff" else record.agent or agent
-    return agent
 
 
 def _timeless(record: Record) -> Record:

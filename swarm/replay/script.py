@@ -31,6 +31,8 @@ class RecordedResult:
     """The records of states and memory that follow the call."""
     asked: deque[Record] = field(default_factory=deque)
     """The records of what the tool asked a model and the user."""
+    drawn: Any = None
+    """The times and ids that the tool drew, as `Draws` records them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,9 @@ _BEGINNINGS = ("rotate", "tools", "request", "error")
 ASKED = ("ask_model", "ask_user")
 """Types of records of what a tool asked."""
 
+IN_TEXT = "text"
+"""What a handoff names as its call if that has no id."""
+
 CHANGES = ("state", "memory")
 """Types of records that change what is stored beside the log."""
 
@@ -158,6 +163,14 @@ def _is_over(action: Action) -> bool:
         # What tools changed in a turn that failed stands behind the error.
         return not any(record.type == "tool" and record.data.get("status") == "ok" for record in action.records)
     return last.type not in ("request", "tool", "handoff") or action.kind == "go"
+
+
+def agent_after(action: Action) -> str:
+    """Return the name of the agent that was active at the end of ``action``."""
+    agent = ""
+    for record in action.records:
+        agent = str(record.data.get("to")) if record.type == "handoff" else record.agent or agent
+    return agent
 
 
 def is_handoff(tool: str) -> bool:
@@ -249,7 +262,8 @@ class _Reader:
         result.asked = self._waiting.pop(call_id, result.asked)
         if self._action.outputs:
             self._action.outputs[-1].results.setdefault(call_id, deque()).append(result)
-        self._batch[call_id] = result
+        # Results of calls in the text of a handwritten answer have no id.
+        self._batch[call_id or IN_TEXT] = result
 
 
 def read_result(record: Record) -> RecordedResult:
@@ -261,7 +275,8 @@ def read_result(record: Record) -> RecordedResult:
             end = json.JSONDecoder().raw_decode(text, len(EDITED))[1]
             if text.startswith(".\n", end):
                 arguments, text = text[len(EDITED) : end], text[end + 2 :]
-    return RecordedResult(str(record.data.get("status", "ok")), text, str(record.data.get("name", "")), arguments)
+    status, name = str(record.data.get("status", "ok")), str(record.data.get("name", ""))
+    return RecordedResult(status, text, name, arguments, drawn=record.data.get("drawn"))
 
 
 def _failure(records: Sequence[Record]) -> tuple[str, str] | None:

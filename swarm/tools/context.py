@@ -4,8 +4,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 
+from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.common.names import Named, name_of
 from swarmchat.swarm.context.normalize import NO_RESULT
 from swarmchat.swarm.models.base import Model, ToolCall
@@ -86,6 +88,8 @@ class Context(Generic[DepsT]):
     """Carries out what the tool asks; ``None`` outside of a call."""
     limit: asyncio.Timeout | None = field(default=None, repr=False)
     """The timeout of the call, which stands still while somebody is asked."""
+    draws: Draws = field(default_factory=Draws, repr=False)
+    """Where ``now`` and ``new_id`` come from; what they returned is recorded."""
     report: Callable[[str], object] = field(default=lambda progress: None, repr=False)
     """Shows how far a tool is while it runs, such as "3 of 10 pages"."""
 
@@ -113,6 +117,14 @@ class Context(Generic[DepsT]):
     def storage(self, storage: "Storage[Any] | str") -> "PersistStorage[Any]":
         """Return the storage with this definition or name."""
         return self.primitives.storage(name_of(storage))
+
+    def now(self) -> datetime:
+        """Return the current time in UTC. A replay returns the recorded one, unlike ``datetime.now()``."""
+        return self.draws.now()
+
+    def new_id(self, prefix: str = "") -> str:
+        """Return ``prefix`` and 16 random hex digits, as for a new order. A replay returns the recorded id."""
+        return prefix + self.draws.new_id()
 
     def handoff(self, agent: Named | str) -> None:
         """Make ``agent`` the active one once this tool's result is stored. Raises DefinitionError if it is unknown."""
@@ -201,5 +213,9 @@ class Outcome:
     """The tool's error, for its author. The model gets ``result``."""
     edited: bool = False
     """Whether the user changed the arguments."""
+    approve: str = "auto"
+    """The rule of the tool itself about approval: auto, ask or deny."""
     asked: list[tuple[RecordType, dict[str, Any]]] = field(default_factory=list)
     """What the tool asked, with the answers: the types of records and their fields."""
+    draws: Draws = field(default_factory=Draws)
+    """The times and ids that the tool drew."""

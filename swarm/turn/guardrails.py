@@ -1,7 +1,7 @@
 """Policies at both ends of a turn: before the model sees the message, and before the user sees the answer."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Refused
@@ -53,7 +53,8 @@ async def refuse_output(conversation: Conversation, recorder: "TurnRecorder") ->
 
 def refuse_by_hook(recorder: "TurnRecorder", text: str, denied: Denied) -> Refused:
     """Record that a hook refused ``text`` of the user; its reason becomes the answer."""
-    recorder.add("policy", policy="hook", hook=True, direction="input", text=text, banned=False)
+    about = {"direction": "input", "text": text, "banned": False, "reply": denied.reason}
+    recorder.add("policy", policy="hook", hook=True, **about)
     recorder.answer = Answer(denied.reason, finish="refused")
     return Refused("hook", "input", False, denied.reason)
 
@@ -61,7 +62,10 @@ def refuse_by_hook(recorder: "TurnRecorder", text: str, denied: Denied) -> Refus
 def _refuse(
     recorder: "TurnRecorder", policy: "Policy", direction: str, text: str, *, banned: bool, before: bool = False
 ) -> Refused:
-    earlier = {"before": True} if before else {}
-    recorder.add("policy", policy=policy.name, direction=direction, text=text, banned=banned, **earlier)
+    # Of a refused answer, the reply is a record of its own.
+    further: dict[str, Any] = {"reply": policy.message} if direction == "input" else {}
+    if before:
+        further["before"] = True
+    recorder.add("policy", policy=policy.name, direction=direction, text=text, banned=banned, **further)
     recorder.answer = Answer(policy.message, finish="refused")
     return Refused(policy.name, direction, banned, policy.message)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import BackendError
+from swarmchat.swarm.context.request_texts import SHORT_DIGEST, new_texts
 from swarmchat.swarm.context.rotation import Rotation
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import HandedOver, TurnEnded
@@ -18,9 +19,6 @@ from swarmchat.swarm.turn.question import Question
 
 if TYPE_CHECKING:
     from swarmchat.swarm.turn.answer_reader import AnswerReader
-
-_SHORT_DIGEST = 12
-"""The characters of a digest that are enough to see a difference."""
 
 
 class TurnRecorder:
@@ -91,7 +89,12 @@ class TurnRecorder:
         if request.parameters:
             fields["parameters"] = dict(request.parameters)
         fields |= self._conversation.retained.for_record()
-        parts = {name: digest[:_SHORT_DIGEST] for name, digest in request.parts.items()}
+        parts = {name: digest[:SHORT_DIGEST] for name, digest in request.parts.items()}
+        journal = self._conversation.journal
+        records = [*journal.log.records, *journal.unsaved, *self.pending]
+        if texts := new_texts(request, self._conversation.agent.name, records):
+            fields["texts"] = texts
+        fields |= self._conversation.draws.for_record()
         self.add("request", model=request.model, key=request.key, parts=parts, tokens=tokens, **fields)
 
     def add_answer(self, ms: int | None = None) -> None:
@@ -128,7 +131,10 @@ class TurnRecorder:
                 self.add(kind, call=call.id, **asked)
             message = {"role": "tool", "tool_call_id": call.id, "content": outcome.result}
             tokens = self._conversation.count(message, parallel=len(outcomes) > 1)
-            data = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
+            data: dict[str, Any] = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
+            if outcome.approve != "auto":
+                data["approve"] = outcome.approve
+            data |= outcome.draws.for_record()
             self.add("tool", message=message, tokens=tokens, **data)
         self._changes.extend(changes)
         if any(outcome.status == "ok" for outcome in outcomes):

@@ -147,7 +147,7 @@ class ToolCalls:
         outcome.result = f"{DENIED_BECAUSE}{reason}" if reason else _DENIED
 
     async def _approved(self, outcome: Outcome, tool: "Tool") -> bool:
-        conversation = self._conversation
+        conversation, outcome.approve = self._conversation, tool.approve
         call = await run_hooks(conversation, "before_tool", value=outcome.call, call_id=outcome.call.id)
         if isinstance(call, Denied):
             self._deny(outcome, call.reason)
@@ -176,6 +176,7 @@ class ToolCalls:
         started = now()
         ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
         ctx.asking = ToolAsking(self._conversation, ctx, outcome)
+        outcome.draws = ctx.draws
         ctx.report = partial(self._conversation.primitives.tool_progress, tool.name)
         try:
             result = await self._conversation.run_tool(tool, ctx, arguments, outcome)

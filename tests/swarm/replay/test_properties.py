@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import Recorder, again, ask
 from swarmchat.backends import open_backend
@@ -14,6 +14,9 @@ from swarmchat.swarm import Agent, Context, State, Swarm, tool
 from swarmchat.swarm.errors import ContextTooLong, ModelUnavailable
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.persistence.records import parse_record
+from swarmchat.swarm.replay.steps import written_conversation
+from swarmchat.swarm.replay.writing import write_test
 
 
 @tool
@@ -138,5 +141,26 @@ def test_a_random_conversation_replays_as_the_same(moves, steps, window):
         assert [record.line for record in first.records] == [record.line for record in second.records]
         assert len(first.records) == len(log.splitlines())
         assert all(json.loads(line) for line in log.splitlines())
+
+    asyncio.run(run())
+
+
+@settings(max_examples=25)
+@given(st.lists(MOVES, min_size=1, max_size=8), st.lists(STEPS, max_size=15))
+def test_a_random_conversation_passes_as_a_test_in_both_forms(moves, steps):
+    async def run() -> None:
+        recorder = Recorder(open_backend("memory:"), SHOP)
+        await hold(recorder, moves, steps, 32_000)
+        records = [parse_record(line) for line in (await recorder.log()).splitlines() if line]
+        written = written_conversation(records, "s")
+        if not any(kind == "user" for kind, _ in written.steps):
+            return
+        outcomes = []
+        for name in ("t.yaml", "t.jsonl"):
+            with tempfile.TemporaryDirectory() as folder:
+                replayed = await again(write_test(written, Path(name)), Path(folder, name), SHOP)
+            assert [str(each) for each in replayed.differences] == [], write_test(written, Path("t.jsonl")).decode()
+            outcomes.append(replayed.turns)
+        assert outcomes[0] == outcomes[1]
 
     asyncio.run(run())

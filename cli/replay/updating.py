@@ -1,0 +1,90 @@
+"""Accept the changes that replays found: write them into the files, once the user agrees."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from swarmchat.cli.errors import UsageError
+from swarmchat.cli.replay.report import Report
+from swarmchat.cli.terminal.confirmation import can_confirm, confirm
+from swarmchat.cli.terminal.printing import as_line
+from swarmchat.swarm.errors import TranscriptError
+from swarmchat.swarm.replay.compare import Difference, compare_logs
+from swarmchat.swarm.replay.consequences import causes_first
+from swarmchat.swarm.replay.files import RecordedConversation
+from swarmchat.swarm.replay.result_update import update_results
+from swarmchat.swarm.replay.runner import Replayed
+from swarmchat.swarm.replay.update import updated_lines, write_whole
+
+
+def check_updatable(
+    path: Path, conversations: Sequence[RecordedConversation], selected: Sequence[RecordedConversation], mode: str
+) -> None:
+    """Raise UsageError unless all conversations in a file are selected and can be updated in ``mode``."""
+    if len(selected) < len(conversations):
+        raise UsageError(f"--update writes all of {path}: select all of its conversations, or none")
+    if any(each.by_hand for each in conversations):
+        if mode != "tools":
+            raise UsageError(f"{path} was written by hand: --update writes the results of tools, with --mode tools")
+        if any("parameters" in each.about for each in conversations):
+            raise UsageError(f"{path} has parameters, so a result may be another one in each row: update it by hand")
+    elif not all(each.whole for each in conversations):
+        raise UsageError(f"{path} comes from another program: --update can write only logs and handwritten tests")
+
+
+async def update_file(path: Path, replayed: Sequence[Replayed], report: Report, *, yes: bool) -> None:
+    """Write what the replays of a file changed into it, unless the user declines. Raises TranscriptError."""
+    by_hand = any(each.conversation.by_hand for each in replayed)
+    old = _read(path)
+    if by_hand:
+        results = [[change for change in each.differences if _is_new_result(change)] for each in replayed]
+        new, accepted = update_results(old, path, results)
+        changes = [change for each in results for change in each]
+        if accepted < len(changes):
+            report.add_refusal(path, "it has a result in a form that cannot be edited: change it by hand")
+            return
+    else:
+        new = b"".join(line + b"\n" for each in replayed for line in updated_lines(each))
+        changes = [change for each in replayed for change in _changes_of_log(each)]
+    if (changed := _changed_lines(old, new)) == 0:
+        report.add_update(path, 0, 0)
+        return
+    report.add_changes(path, changes)
+    if reason := await _refusal(path, changes, yes):
+        report.add_refusal(path, reason)
+        return
+    write_whole(path, new)
+    report.add_update(path, changed, len(_lines(new)))
+
+
+def _is_new_result(change: Difference) -> bool:
+    """Whether a tool returned another result, rather than that its call does not fit."""
+    return change.type == "result" and not change.follows
+
+
+def _changes_of_log(replayed: Replayed) -> Iterator[Difference]:
+    yield from causes_first(compare_logs(replayed.conversation.records, replayed.records))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TranscriptError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return [line.rstrip(b"\r") for line in data.split(b"\n") if line.strip()]
+
+
+def _changed_lines(before: bytes, after: bytes) -> int:
+    old, new = _lines(before), _lines(after)
+    return sum(then != now for then, now in zip(old, new, strict=False)) + abs(len(old) - len(new))
+
+
+async def _refusal(path: Path, changes: Sequence[Difference], yes: bool) -> str:
+    """Ask whether to accept ``changes`` if any is breaking; return why not, empty if they are accepted."""
+    if yes or not any(change.breaking for change in changes):
+        return ""
+    if not can_confirm():
+        return "the conversation takes another course, and nobody can be asked without a terminal: pass --yes"
+    return "" if await confirm(f"Write these changes into {as_line(str(path))}?") else "the changes were declined"

@@ -1,0 +1,223 @@
+"""Model answers in a folder, keyed by request, so that a second live replay is free and needs no network."""
+
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from swarmchat.swarm.common.encoding import decode_json, encode_json
+from swarmchat.swarm.common.files import write_atomically
+from swarmchat.swarm.errors import TranscriptError
+from swarmchat.swarm.models.base import (
+    Answer,
+    DiscoverableModel,
+    Model,
+    ModelEvent,
+    ModelRequest,
+    ReasoningChunk,
+    TextChunk,
+    ToolCall,
+)
+from swarmchat.swarm.models.server_facts import ServerFacts
+
+_SUFFIX = ".ndjson"
+"""JSON lines, but not the suffix of transcripts: the replay of a folder skips the cassettes in it."""
+
+Slot = tuple[str, int, int]
+"""The key of a request, the number of the run, and how often the run has had this request answered, from 1."""
+_FACTS: Slot = ("", 0, 0)
+"""The slot of what the server tells of the model."""
+
+
+@dataclass(frozen=True)
+class TimedAnswer:
+    """An answer, and the seconds that the model took."""
+
+    answer: Answer
+    seconds: float
+
+
+class Cassette:
+    """The answers of one model, in a file of ``folder`` that several processes may share.
+
+    Each answer is a line, appended as soon as it is complete; of several for one slot, the last one counts. With
+    ``refresh``, only answers that are added from now on are found.
+    """
+
+    def __init__(self, folder: Path, model: str, *, refresh: bool = False) -> None:
+        self.path = folder / (re.sub(r"[^\w.-]+", "_", model)[:100] + _SUFFIX)
+        """The file with the answers."""
+        self._model = model
+        self._entries: dict[Slot, TimedAnswer | ServerFacts] = {}
+        self._position = 0
+        self._read_new()
+        if refresh:
+            self._entries = {}
+
+    def find(self, slot: Slot) -> TimedAnswer | None:
+        """Return the answer of ``slot``, also if another process has just added it. Raises TranscriptError."""
+        entry = self._entry(slot)
+        return entry if isinstance(entry, TimedAnswer) else None
+
+    def find_facts(self) -> ServerFacts | None:
+        """Return what the server told of the model; ``None`` if it was never asked. Raises TranscriptError."""
+        entry = self._entry(_FACTS)
+        return entry if isinstance(entry, ServerFacts) else None
+
+    def add(self, slot: Slot, timed: TimedAnswer) -> None:
+        """Store an answer. Raises TranscriptError if the file cannot be written."""
+        key, run, number = slot
+        answer = {name: value for name, value in asdict(timed.answer).items() if value}
+        seconds = round(timed.seconds, 3)
+        self._append({"key": key, "run": run, "number": number, "seconds": seconds, "answer": answer})
+        self._entries[slot] = timed
+
+    def add_facts(self, facts: ServerFacts) -> None:
+        """Store what the server told of the model. Raises TranscriptError if the file cannot be written."""
+        self._append({"model": self._model, "facts": asdict(facts)})
+        self._entries[_FACTS] = facts
+
+    def compact(self) -> None:
+        """Remove the lines that later ones replace. Raises TranscriptError if the file cannot be written."""
+        try:
+            if not self.path.exists():
+                return
+            content = self.path.read_bytes()
+            lines = {slot: line for slot, _, line in _parse(content)}
+            new = b"".join(line + b"\n" for line in lines.values())
+            # If another process has just added an answer, its line must not be lost: duplicates do no harm.
+            if new != content and self.path.stat().st_size == len(content):
+                write_atomically(self.path, new)
+        except OSError as error:
+            raise self._unusable("written", error) from error
+
+    def _entry(self, slot: Slot) -> TimedAnswer | ServerFacts | None:
+        if slot not in self._entries:
+            self._read_new()
+        return self._entries.get(slot)
+
+    def _read_new(self) -> None:
+        """Read what was added to the file since the last time."""
+        try:
+            if not self.path.exists() or self.path.stat().st_size == self._position:
+                return
+            with self.path.open("rb") as file:
+                file.seek(self._position)
+                content = file.read()
+        except OSError as error:
+            raise self._unusable("read", error) from error
+        # The last line may still be written.
+        whole = content[: content.rfind(b"\n") + 1]
+        self._position += len(whole)
+        self._entries |= {slot: entry for slot, entry, _ in _parse(whole)}
+
+    def _append(self, value: dict[str, Any]) -> None:
+        """Add a line. A single write to the end of a file is not mixed with the writes of other processes."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(file, encode_json(value) + b"\n")
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise self._unusable("written", error) from error
+
+    def _unusable(self, verb: str, error: OSError) -> TranscriptError:
+        reason = error.strerror or error
+        return TranscriptError(f"the cassette {self.path} cannot be {verb}: {reason}; choose another --cassette folder")
+
+
+class MeteredModel:
+    """Answers with ``inner`` and adds up its answers; with ``cassette``, recorded answers are not asked for again.
+
+    One is used for one ``run`` of one conversation.
+    """
+
+    def __init__(self, inner: Model, cassette: Cassette | None = None, run: int = 1) -> None:
+        self._inner, self._cassette, self._run = inner, cassette, run
+        self._answered: Counter[str] = Counter()
+        self.answers: list[Answer] = []
+        """All answers, in order."""
+        self.seconds = 0.0
+        """The time that the model took for them, also for those that come from the cassette."""
+        self.asked = 0
+        """How many of the answers do not come from the cassette."""
+        self.facts = ServerFacts()
+        """What the server of ``inner`` reported."""
+
+    @property
+    def name(self) -> str:
+        """The name of ``inner``."""
+        return self._inner.name
+
+    @property
+    def context_window(self) -> int:
+        """The window of ``inner``, or the one that its server reported when the cassette was recorded."""
+        return self.facts.window or self._inner.context_window
+
+    async def discover(self) -> None:
+        """Ask the server of ``inner``, unless the cassette holds its answer."""
+        if not isinstance(self._inner, DiscoverableModel):
+            return
+        known = None if self._cassette is None else self._cassette.find_facts()
+        if known is None:
+            await self._inner.discover()
+            known = self._inner.facts
+            if self._cassette is not None:
+                self._cassette.add_facts(known)
+        self.facts = known
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Answer ``request`` from the cassette or with ``inner``; see ``Model.stream``."""
+        slot = (request.key, self._run, self._answered[request.key] + 1)
+        recorded = None if self._cassette is None else self._cassette.find(slot)
+        if recorded is not None:
+            self._count(request, recorded)
+            if recorded.answer.reasoning:
+                yield ReasoningChunk(recorded.answer.reasoning)
+            if recorded.answer.text:
+                yield TextChunk(recorded.answer.text)
+            yield recorded.answer
+            return
+        started = time.monotonic()
+        async with aclosing(self._inner.stream(request)) as events:
+            async for event in events:
+                if isinstance(event, Answer):
+                    timed = TimedAnswer(event, time.monotonic() - started)
+                    self.asked += 1
+                    self._count(request, timed)
+                    # The answer of a fallback is not the model's own.
+                    if self._cassette is not None and not event.fallback:
+                        self._cassette.add(slot, timed)
+                yield event
+
+    async def close(self) -> None:
+        """Close the connections of ``inner``."""
+        await self._inner.close()
+
+    def _count(self, request: ModelRequest, timed: TimedAnswer) -> None:
+        self._answered[request.key] += 1
+        self.answers.append(timed.answer)
+        self.seconds += timed.seconds
+
+
+def _parse(content: bytes) -> Iterator[tuple[Slot, TimedAnswer | ServerFacts, bytes]]:
+    """Yield the entries with their lines. Invalid lines, such as conflict marks of git, are skipped."""
+    for line in content.splitlines():
+        try:
+            value = decode_json(line)
+            if "facts" in value:
+                yield _FACTS, ServerFacts(**value["facts"]), line
+                continue
+            calls = tuple(ToolCall(**call) for call in value["answer"].pop("tool_calls", ()))
+            answer = Answer(**value["answer"], tool_calls=calls)
+            slot = (str(value["key"]), int(value["run"]), int(value["number"]))
+            yield slot, TimedAnswer(answer, float(value["seconds"])), line
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue

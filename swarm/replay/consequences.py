@@ -1,0 +1,86 @@
+"""Tell the causes among the differences of a conversation from what follows from them."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from swarmchat.swarm.agents.replay_rules import ReplayRules
+from swarmchat.swarm.replay.compare import ASSERTED, Difference
+
+_COMPUTED = (
+    "key",
+    "parts.conversation",
+    "tokens",
+    "overhead",
+    "first_kept",
+    "dropped",
+    "pinned",
+    "summaries",
+    "through",
+)
+"""Fields that are computed from the rest of a conversation, and begin the names of others."""
+_CAUSED_BY_TOOLS = frozenset({"unknown_tool", "bad_arguments"})
+
+
+def causes_first(differences: Iterable[Difference]) -> list[Difference]:
+    """Return the differences with ``follows``, in the order of turns: first the causes, then what follows from them."""
+    sorter = _Sorter()
+    marked = [replace(each, follows=sorter.follows(each)) for each in differences]
+    return sorted(marked, key=lambda each: (each.follows, each.turn, each.type == "expect"))
+
+
+def compared(differences: Iterable[Difference], rules: ReplayRules) -> list[Difference]:
+    """Return the differences that ``rules`` do not exclude, the causes first.
+
+    What follows from excluded ones alone is excluded too, except for what fails an expectation or a written result.
+    """
+    marked = causes_first(differences)
+    kept = [each for each in marked if each.type in ASSERTED or not _is_excluded(each, rules)]
+    if len(kept) < len(marked) and all(each.follows for each in kept):
+        kept = [each for each in kept if each.type in ASSERTED]
+    return kept
+
+
+def _is_excluded(difference: Difference, rules: ReplayRules) -> bool:
+    kind = difference.type.partition(" of ")[0]
+    if rules.ignores(kind, difference.field):
+        return True
+    return bool(difference.field) and rules.same(difference.expected, difference.actual)
+
+
+class _Sorter:
+    """Sees the differences of a conversation in their order."""
+
+    def __init__(self) -> None:
+        self._caused = False
+        """Whether there was a cause."""
+        self._failed: set[int] = set()
+        """The turns in which a call had another outcome."""
+        self._tools_changed = False
+        self._off_course = False
+        """Whether other requests and answers follow than in the transcript, so that records no longer correspond."""
+        self._bad_calls: set[int] = set()
+        """The hand-written turns in which a call does not fit its tool."""
+
+    def follows(self, difference: Difference) -> bool:
+        """Whether the next difference follows from the earlier ones."""
+        kind = difference.type.partition(" of ")[0]
+        if kind in ASSERTED:
+            if kind == "call":
+                self._bad_calls.add(difference.turn)
+            return kind == "result" and difference.turn in self._bad_calls
+        follows = self._caused and (self._off_course or self._is_consequence(kind, difference))
+        self._caused = True
+        self._tools_changed |= difference.field == "parts.tools"
+        if difference.field == "status":
+            self._failed.add(difference.turn)
+        is_record = not difference.field and kind in ("request", "assistant", "handoff")
+        self._off_course |= is_record or kind == "rescue" or difference.field in ("agent", "message.tool_calls")
+        return follows
+
+    def _is_consequence(self, kind: str, difference: Difference) -> bool:
+        if difference.field.partition(".")[0] in _COMPUTED or difference.field in _COMPUTED or kind == "rotate":
+            return True
+        if kind == "rescue":
+            return self._tools_changed and difference.subject in _CAUSED_BY_TOOLS
+        # A tool that failed changed nothing.
+        return difference.turn in self._failed and kind in ("state", "memory", "handoff", "error")

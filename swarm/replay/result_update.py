@@ -1,0 +1,139 @@
+"""Write changed results of tools into handwritten tests, and leave all else in the file as it is."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.common.messages import texts_of
+from swarmchat.swarm.replay.compare import Difference
+from swarmchat.swarm.replay.yaml_file import plain_value, yaml_loader
+from swarmchat.swarm.replay.yaml_tests import YAML_SUFFIXES, yaml_parts
+
+_STYLES: Sequence[tuple[tuple[str, str], bool]] = [
+    (separators, ascii_only) for separators in ((", ", ": "), (",", ":")) for ascii_only in (False, True)
+]
+"""How JSON may be written: its separators, and whether all characters are ASCII."""
+
+
+def update_results(data: bytes, path: Path, changes: Sequence[Sequence[Difference]]) -> tuple[bytes, int]:
+    """Return the file ``data`` with the new results, and how many it took.
+
+    ``changes`` has the differences of the type ``result`` of each conversation in the file.
+    """
+    text = data.decode("utf-8-sig")
+    waiting = [list(each) for each in changes]
+    if path.suffix.lower() in YAML_SUFFIXES:
+        updated = _update_yaml(text, waiting)
+        # What the user wrote is replaced only by what can be read.
+        yaml_parts(updated.encode(), f"{path} with the results")
+    else:
+        updated = "".join(_updated_lines(text.splitlines(keepends=True), waiting))
+    return updated.encode(), sum(map(len, changes)) - sum(map(len, waiting))
+
+
+def _take(waiting: list[Difference], turn: int, written: Any) -> Any:
+    """Take the change of the result ``written`` in a turn; return the new result, or ``written`` itself."""
+    text = written if isinstance(written, str) else json.dumps(written, ensure_ascii=False)
+    change = next((each for each in waiting if each.turn == turn and each.expected == text), None)
+    if change is None:
+        return written
+    waiting.remove(change)
+    if not isinstance(written, str):
+        try:
+            return decode_json(change.actual)
+        except ValueError:
+            pass
+    return change.actual
+
+
+def _updated_lines(lines: Sequence[str], waiting: Sequence[list[Difference]]) -> Iterator[str]:
+    conversation = turn = records = 0
+    for line in lines:
+        value = decode_json(line) if line.strip() else {}
+        kind = value.get("type")
+        if kind == "session" and records:
+            conversation, turn, records = conversation + 1, 0, 0
+        records += bool(line.strip())
+        turn += kind == "user"
+        field = next((name for name in ("result", "text") if name in value), "message")
+        written = value.get(field)
+        if kind == "tool" and field == "message" and isinstance(written, dict):
+            written = "".join(texts_of(written))
+        new = _take(waiting[conversation], turn, written) if kind == "tool" else written
+        yield line if new is written else _line_with(line, value, field, new)
+
+
+def _line_with(line: str, value: dict[str, Any], field: str, new: Any) -> str:
+    """Return the line with another result; only the result differs, if it is found as it stands there."""
+    failed = isinstance(new, str) and new.startswith("Error: ")
+    if field != "message" and value.get("status", "error" if failed else "ok") == ("error" if failed else "ok"):
+        for separators, ascii_only in _STYLES:
+            old, changed = (
+                json.dumps(each, separators=separators, ensure_ascii=ascii_only) for each in (value[field], new)
+            )
+            if line.count(old) == 1:
+                return line.replace(old, changed)
+    rest = {name: each for name, each in value.items() if name not in ("result", "text", "message", "status")}
+    return json.dumps({**rest, "result": new}, ensure_ascii=False) + "\n"
+
+
+def _update_yaml(text: str, waiting: Sequence[list[Difference]]) -> str:
+    lines = text.splitlines(keepends=True)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    updated, position = "", 0
+    for number, steps in enumerate(_yaml_steps(text)):
+        turn = 0
+        for kind, node in steps:
+            turn += kind == "user"
+            written = _yaml_value(node) if kind == "tool" else None
+            new = _take(waiting[number], turn, written)
+            if new is written:
+                continue
+            start, end = (starts[mark.line] + mark.column for mark in (node.start_mark, node.end_mark))
+            # The end of a block is the start of what follows.
+            end = start + len(text[start:end].rstrip())
+            updated += text[position:start] + _yaml_text(new, node)
+            position = end
+    return updated + text[position:]
+
+
+def _yaml_steps(text: str) -> Iterator[list[tuple[str, Any]]]:
+    """Yield the steps of each conversation: their kinds and the nodes of their values, or of a tool's result."""
+    import yaml
+
+    for document in yaml.compose_all(text, yaml_loader()):
+        fields = {key.value: value for key, value in document.value}
+        for conversation in [document] if "steps" in fields else fields["conversations"].value:
+            steps = next(value for key, value in conversation.value if key.value == "steps")
+            pairs = [(key.value, value) for item in steps.value for key, value in item.value]
+            yield [(kind, _result_node(node) if kind == "tool" else node) for kind, node in pairs]
+
+
+def _result_node(node: Any) -> Any:
+    if node.id == "mapping":
+        inner = {key.value: value for key, value in node.value}
+        return inner.get("result", inner.get("text", node))
+    return node
+
+
+def _yaml_value(node: Any) -> Any:
+    if node.id == "scalar":
+        return node.value if node.style else plain_value(node.value)
+    if node.id == "sequence":
+        return [_yaml_value(each) for each in node.value]
+    return {key.value: _yaml_value(value) for key, value in node.value}
+
+
+def _yaml_text(new: Any, node: Any) -> str:
+    """Return a value as YAML on one line; as JSON, if it needs quotes or several lines."""
+    import yaml
+
+    if isinstance(new, str) and "\n" not in new and not node.style:
+        plain = yaml.safe_dump(new, width=float("inf"), allow_unicode=True).removesuffix("...\n").strip()
+        if plain == new and plain_value(plain) == new:
+            return plain
+    return json.dumps(new, ensure_ascii=False)

@@ -1,0 +1,145 @@
+"""``swarmchat replay --record``, and sessions and files of other programs as tests."""
+
+import json
+from pathlib import Path
+
+import pytest
+from model_server import text
+from swarmchat.examples import helpdesk
+
+DIFFERENT, USAGE = 3, 2
+
+WRITTEN = """\
+# A test that I wrote.
+swarm: helpdesk
+conversations:
+  - name: phones
+    steps:
+      - user: I want to buy a phone   # the first question
+        expect:
+          agent: sales
+          tools: [{fill_order: {item: phone}}]
+      # Now the details.
+      - user: |
+          red, 2
+          please
+      - assistant: an old answer
+        # This stays.
+      - expect: {contains: name, states: {order: {quantity: 2}}}
+  - steps:
+      - user: who will win the election?
+        expect: {refused: true}
+"""
+
+
+@pytest.fixture
+def written(program) -> Path:
+    path = program.folder / "phones.yaml"
+    path.write_text(
+        WRITTEN.replace("  - {name: politics, steps: [{user", "  - steps:\n      - {user").replace("}}]}", "}}")
+    )
+    return path
+
+
+def test_record_writes_answers_and_results_between_the_lines_of_the_author(program, written):
+    before = written.read_text().splitlines()
+    assert program.invoke("replay", "phones.yaml").code == DIFFERENT
+    done = program.invoke("replay", "--record", "phones.yaml", "-m", "demo")
+    assert (done.err, done.code) == ("", 0)
+    assert "phones.yaml: recorded 3 turns" in done.out
+    recorded = written.read_text()
+    lines = recorded.splitlines()
+    assert [line for line in before if line not in lines] == ["        expect:", "      - assistant: an old answer"]
+    assert "      - expect:\n          agent: sales" in recorded
+    assert "        # This stays.\n" in recorded
+    # Offline, nothing differs, and a second recording changes nothing.
+    assert program.invoke("replay", "phones.yaml").code == 0
+    assert program.invoke("replay", "phones.yaml", "--mode", "tools").code == 0
+    assert program.invoke("replay", "--record", "phones.yaml", "-m", "demo").code == 0
+    assert written.read_text() == recorded
+
+
+def test_record_writes_jsonl_too(program):
+    path = program.folder / "a.jsonl"
+    lines = [
+        {"type": "session", "swarm": "helpdesk"},
+        {"type": "user", "text": "are bananas berries?"},
+        {"type": "assistant", "text": "old"},
+        {"type": "expect", "tools": ["find_fact"]},
+        {"type": "user", "text": "hi"},
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    assert program.invoke("replay", "--record", "a.jsonl", "-m", "demo").code == 0
+    kinds = [json.loads(line)["type"] for line in path.read_text().splitlines()]
+    assert kinds == ["session", "user", "assistant", "tool", "assistant", "expect", "user", "assistant"]
+    assert program.invoke("replay", "a.jsonl").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("steps: [{user: hi}]", [], "a step shares its line with others"),
+        ("steps:\n  - user: hi\nparameters: [{a: 1}]", [], "each row of its parameters has answers of its own"),
+        ("steps:\n  - user: hi", ["--update"], "leave out --mode, --update"),
+        ("steps:\n  - user: hi", ["-m", "other"], "--record keeps the answers of one model"),
+    ],
+)
+def test_what_cannot_be_recorded_stays_as_it_is(text, options, message, program):
+    path = program.folder / "t.yaml"
+    path.write_text(text)
+    done = program.invoke("replay", "--record", "t.yaml", "-m", "demo", *options)
+    assert message in done.err
+    assert done.code in (USAGE, 65)
+    assert path.read_text() == text
+
+
+def test_a_verdict_is_recorded_and_counts_offline(program, server):
+    path = program.folder / "t.yaml"
+    path.write_text("steps:\n  - user: hi\n  - expect: {judge: it greets}\n")
+    verdict = json.dumps({"reason": "it does not greet", "passed": False})
+    server.reply(text("tea?"), text(verdict))
+    done = program.invoke("replay", "--record", "t.yaml")
+    assert done.code == DIFFERENT
+    words = 'turn 1: expected an answer that meets "it greets", but the judge says: it does not greet'
+    assert words in done.out
+    offline = program.invoke("replay", "t.yaml")
+    assert words in offline.out
+    # It is about this answer only.
+    path.write_text(path.read_text().replace("tea?", "hello"))
+    assert program.invoke("replay", "t.yaml").code == 0
+
+
+@pytest.mark.parametrize("name", ["tea.yaml", "tea.jsonl"])
+def test_a_session_becomes_a_test(name, program):
+    asked = ["are bananas berries?", "play 5", "I want to buy a phone", "red, 2 please", "I am Ann", "the election?"]
+    (program.folder / "script").write_text("\n".join(asked))
+    options = ("-S", "helpdesk", "-m", "demo", "-b", "disk", "-s", "tea")
+    program.invoke("run", "--script", "script", *options)
+    done = program.invoke("sessions", "export", "tea", "-b", "disk", "--as-test", "--redact", "Ann", "-o", name)
+    assert (done.err, done.code) == ("", 0)
+    text = (program.folder / name).read_text()
+    assert "Ann" not in text
+    assert program.invoke("replay", name).code == 0
+    assert program.invoke("replay", name, "--mode", "tools").code == 0
+    changed = (Path(helpdesk.__file__)).read_text("utf-8").replace("fill_order", "fill_form")
+    (program.folder / "other.py").write_text(changed)
+    assert program.invoke("replay", name, "-S", "other.py").code == DIFFERENT
+
+
+def test_a_conversation_of_another_program_becomes_a_test(program):
+    call = {"id": "c", "type": "function", "function": {"name": "find", "arguments": '{"about": "tea"}'}}
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "tea?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": '{"kinds": 2}'},
+        {"role": "assistant", "content": "Two."},
+        {"role": "user", "content": "thanks"},
+        {"role": "assistant", "content": ""},
+    ]
+    (program.folder / "chat.json").write_text(json.dumps({"messages": messages}))
+    assert program.invoke("sessions", "import", "chat.json", "-b", "disk", "--as", "tea").code == 0
+    assert program.invoke("sessions", "export", "tea", "-b", "disk", "--as-test", "-o", "t.yaml").code == 0
+    done = program.invoke("replay", "t.yaml")
+    assert (done.err, done.code) == ("", 0)
+    assert "kinds: 2" in (program.folder / "t.yaml").read_text()
