@@ -156,12 +156,11 @@ class Questions:
         from mcp_types import CreateMessageResult, TextContent
 
         assert ctx.asking is not None
-        messages = [
-            {"role": str(each.role), "content": "\n".join(map(block_text, each.content_as_list))}
-            for each in params.messages
-        ]
+        said = [(str(each.role), "\n".join(map(block_text, each.content_as_list))) for each in params.messages]
         if params.system_prompt:
-            messages.insert(0, {"role": "system", "content": params.system_prompt})
+            said.insert(0, ("system", params.system_prompt))
+        # The model must not see what the user cannot.
+        messages = [{"role": role, "content": visible(text, limit=10**9)} for role, text in said]
         if self._server.sampling == "ask":
             shown = "\n".join(f"{each['role']}: {visible(each['content'], _MESSAGE // 2)}" for each in messages)
             text = (
