@@ -74,7 +74,11 @@ class ExternalTool(Tool):
 
     def for_record(self) -> dict[str, Any]:
         """Return what a replay needs to offer the same tool."""
-        about = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        about: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": dict(self.parameters),
+        }
         if not self.effects:
             about["effects"] = False
         if self.approve != "auto":
