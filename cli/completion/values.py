@@ -218,6 +218,8 @@ _BY_PLACE: Mapping[tuple[str, ...], Finder] = {
     ("tools", "call", "arguments"): _tool_arguments,
     ("mcp", "test", "names"): _mcp_servers,
     ("mcp", "remove", "name"): _mcp_servers,
+    ("mcp", "login", "name"): _mcp_servers,
+    ("mcp", "logout", "name"): _mcp_servers,
     ("bans", "add", "client"): stores.online,
     ("bans", "lift", "client"): stores.banned,
     ("completion", "shell"): _choices("bash", "zsh", "fish"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,7 +22,6 @@ from swarmchat.swarm.mcp.offers import Offers, Prompt
 from swarmchat.swarm.mcp.server import McpServer, merged
 
 NO_SERVERS = "no MCP servers: add one with swarmchat mcp add NAME -- COMMAND"
-_WIDTH = 100
 _ENTRIES = 10
 """How many resources and prompts of a server a list has that is not about this server only."""
 
@@ -111,7 +111,8 @@ def described(prompt: Prompt) -> str:
 
 
 def _line(*parts: str) -> str:
-    return "  " + one_line(" · ".join(filter(None, parts)), _WIDTH)
+    width = shutil.get_terminal_size((100, 24)).columns
+    return "  " + one_line(" · ".join(filter(None, parts)), max(40, width - 3))
 
 
 def counted(count: int, noun: str) -> str:

@@ -1,6 +1,7 @@
 """Log in to MCP servers that want it, and out again."""
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -26,17 +27,32 @@ async def log_in(flags: Mapping[str, Any], name: str) -> None:
         raise UsageError(f"MCP server {name} has the header Authorization in its settings: no login is needed")
     url = server.expanded(server.url, environment())
     tokens = TokenFile(login_file(name), url)
+    loop, is_typed = asyncio.get_running_loop(), sys.stdin is not None and sys.stdin.isatty()
 
     def show(address: str) -> None:
         print("  open this address in your browser, and log in there:", flush=True)
         print(as_line(address), flush=True)
+        if is_typed:
+            print("  if the browser is on another machine, paste the address at which it ends:", flush=True)
 
     connection = Connection(replace(server, start_timeout=_SECONDS), environment())
-    async with login_flow(tokens, url, show) as flow:
-        connection.login = flow
+    async with login_flow(tokens, url, show) as login:
+        connection.login = login.auth
+
+        def read_line() -> None:
+            line = sys.stdin.readline()
+            if not line:
+                loop.remove_reader(sys.stdin)
+            elif line.strip() and not login.take(line):
+                print("  expected http://127.0.0.1:…/callback?code=…", flush=True)
+
+        if is_typed:
+            loop.add_reader(sys.stdin, read_line)
         try:
             tools = await connection.tools()
         finally:
+            if is_typed:
+                loop.remove_reader(sys.stdin)
             await connection.close()
     if connection.problem:
         raise McpUnavailable(f"{name}: {connection.problem}")

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
+from swarmchat.cli.attachments.reading import check_size
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.mcp.listing import described
 from swarmchat.cli.slash.chat_context import ChatContext
@@ -73,6 +74,7 @@ async def _prompt(chat: ChatContext, argument: str) -> CommandResult:
     text = await offers.fill_prompt(prompt.name, _arguments(name, prompt, rest.strip()))
     if not text.strip():
         raise UsageError(f"/{name}: the server made an empty message of it")
+    check_size(len(text.encode("utf-8", "replace")), f"the prompt {name}", chat.settings.max_input)
     return CommandResult(remark=f"sends: {one_line(text, _SHOWN)}", send=text)
 
 

@@ -4,11 +4,11 @@ The SDK carries the flow out. Tokens are kept with the address that they were gi
 """
 
 import asyncio
-import html
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -140,9 +140,19 @@ def provider(
     return made
 
 
+@dataclass(frozen=True)
+class Login:
+    """A login that is under way."""
+
+    auth: "OAuthClientProvider"
+    """Authenticates requests, once the user has logged in."""
+    take: Callable[[str], bool]
+    """Takes the address to which the browser came back; returns False for another one."""
+
+
 @asynccontextmanager
-async def login_flow(tokens: TokenFile, url: str, show: Show) -> AsyncIterator["OAuthClientProvider"]:
-    """Return what authenticates requests by a login: ``show`` gets an address, which the user opens in a browser.
+async def login_flow(tokens: TokenFile, url: str, show: Show) -> AsyncIterator[Login]:
+    """Begin a login: ``show`` gets an address, which the user opens in a browser.
 
     The browser comes back to a server of this program that listens on this machine only. Raises McpError.
     """
@@ -151,22 +161,26 @@ async def login_flow(tokens: TokenFile, url: str, show: Show) -> AsyncIterator["
     check_address(url)
     answer: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
 
+    def take(address: str) -> bool:
+        with suppress(ValueError):
+            parts = urlsplit(address.strip())
+            fields = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            if parts.path == _CALLBACK and ("code" in fields or "error" in fields):
+                if not answer.done():
+                    answer.set_result(fields)
+                return True
+        return False
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, ValueError, asyncio.LimitOverrunError, asyncio.IncompleteReadError):
             line = (await reader.readuntil(b"\r\n")).decode("latin-1")
-            target = urlsplit(line.split(" ")[1])
-            fields = {name: values[0] for name, values in parse_qs(target.query).items()}
-            known = target.path == _CALLBACK and ("code" in fields or "error" in fields)
+            known = take(line.split(" ")[1])
             text = "You can close this page." if known else "Not found."
-            if "error" in fields:
-                text = f"The login failed: {html.escape(fields['error'])}"
             body = f"<!doctype html><title>swarmchat</title><p>{text}</p>".encode()
             status = "200 OK" if known else "404 Not Found"
             head = f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
             writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
             await writer.drain()
-            if known and not answer.done():
-                answer.set_result(fields)
         writer.close()
 
     async def receive() -> AuthorizationCodeResult:
@@ -182,7 +196,7 @@ async def login_flow(tokens: TokenFile, url: str, show: Show) -> AsyncIterator["
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         tokens.clear()
-        yield provider(tokens, url, f"http://127.0.0.1:{port}{_CALLBACK}", open_address, receive)
+        yield Login(provider(tokens, url, f"http://127.0.0.1:{port}{_CALLBACK}", open_address, receive), take)
 
 
 def check_address(url: str) -> None:

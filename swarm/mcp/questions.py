@@ -30,6 +30,8 @@ _T = TypeVar("_T")
 
 MAX_FIELDS = 30
 """The most fields of a form."""
+_MAX_CHOICES = 100
+"""The most values to choose from."""
 MAX_SAMPLES = 20
 """How often a server may ask the model during one call."""
 _MESSAGE = 1000
@@ -154,12 +156,11 @@ class Questions:
         from mcp_types import CreateMessageResult, TextContent
 
         assert ctx.asking is not None
-        messages = [
-            {"role": str(each.role), "content": "\n".join(map(block_text, each.content_as_list))}
-            for each in params.messages
-        ]
+        said = [(str(each.role), "\n".join(map(block_text, each.content_as_list))) for each in params.messages]
         if params.system_prompt:
-            messages.insert(0, {"role": "system", "content": params.system_prompt})
+            said.insert(0, ("system", params.system_prompt))
+        # The model must not see what the user cannot.
+        messages = [{"role": role, "content": visible(text, limit=10**9)} for role, text in said]
         if self._server.sampling == "ask":
             shown = "\n".join(f"{each['role']}: {visible(each['content'], _MESSAGE // 2)}" for each in messages)
             text = (
@@ -212,6 +213,8 @@ def _field(name: str, schema: Any) -> dict[str, Any]:
     made: dict[str, Any] = {"type": kind}
     made |= {key: schema[key] for key in _LIMITS if type(schema.get(key)) in (int, float)}
     choices = _choices(schema.get("items") or {} if kind == "array" else schema)
+    if len(choices) > _MAX_CHOICES or any(len(value) > _MAX_CHOICES for value in choices):
+        raise ValueError(f"the field {name!r} has more than {_MAX_CHOICES} choices, or one that is longer than that")
     about = [schema.get("title"), schema.get("description")]
     about.append(schema.get("format"))
     about += [f"{value}: {title}" for value, title in choices.items() if title and title != str(value)]

@@ -74,8 +74,16 @@ class ExternalTool(Tool):
 
     def for_record(self) -> dict[str, Any]:
         """Return what a replay needs to offer the same tool."""
-        about = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
-        return about if self.effects else {**about, "effects": False}
+        about: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": dict(self.parameters),
+        }
+        if not self.effects:
+            about["effects"] = False
+        if self.approve != "auto":
+            about["approve"] = self.approve
+        return about
 
 
 def recorded_tool(about: object) -> ExternalTool | None:
@@ -86,6 +94,7 @@ def recorded_tool(about: object) -> ExternalTool | None:
         return ExternalTool(
             str(about.get("name")),
             _unreachable,
+            approve=about.get("approve", "auto"),
             effects=about.get("effects") is not False,
             description=str(about.get("description", "")),
             parameters=about["parameters"],

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 from redis_server import free_port
+from terminal import ENTER
 
 HELPER = str(Path(__file__).parents[2] / "helpers" / "mcp_oauth_server.py")
 
@@ -73,6 +76,20 @@ def test_a_login_and_its_tokens(program, port):
     assert "it wants a login" in program.invoke("mcp", "test", "hub").out
     assert program.invoke("mcp", "logout", "hub").out == "logged out of hub\n"
     assert not path.exists()
+
+
+def test_a_login_with_a_browser_elsewhere(program, port):
+    program.invoke("mcp", "add", "hub", "--url", f"http://127.0.0.1:{port}/mcp")
+    with program.chat("mcp", "login", "hub", columns=600) as screen:
+        screen.wait_for("paste the address at which it ends:")
+        address = next(line for line in screen.text.splitlines() if line.startswith("http"))
+        with closing(HTTPConnection("127.0.0.1", port)) as browser:
+            browser.request("GET", address.strip().removeprefix(f"http://127.0.0.1:{port}"))
+            ended = browser.getresponse().headers["Location"]
+        screen.send("http://127.0.0.1/elsewhere" + ENTER)
+        screen.wait_for("expected http://127.0.0.1:…/callback?code=…")
+        screen.send(ended + ENTER)
+        screen.wait_for("logged in to hub: 1 tool")
 
 
 def test_logins_that_cannot_be(program, port):
