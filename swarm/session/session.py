@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import wraps
@@ -24,7 +24,7 @@ from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.changes import change_settings, navigate, rename, reset
+from swarmchat.swarm.session.changes import change_memory, change_settings, navigate, rename, reset
 from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make, make_model
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
@@ -32,6 +32,7 @@ from swarmchat.swarm.tools.asking import Answerer
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
+    from swarmchat.swarm.primitives.memory import PersistMemory
     from swarmchat.swarm.session.compaction import Compacted
     from swarmchat.swarm.session.hand_call import HandCall
     from swarmchat.swarm.session.reply import Reply
@@ -324,6 +325,11 @@ class Session:
     async def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` until the session is closed. Raises DefinitionError for unknown rescue steps."""
         await change_settings(self.conversation, settings)
+
+    @_exclusive
+    async def change_memory(self, change: "Callable[[PersistMemory], Awaitable[object]]") -> None:
+        """Call ``change`` with the client's memory, and record in the log what it changes. Raises ClientBanned."""
+        await change_memory(self.conversation, change)
 
     @_exclusive
     async def undo(self, turns: int = 1) -> UndoResult:
