@@ -3,7 +3,6 @@
 pytest imports it in every run, also in projects without transcripts: everything else is imported when it is needed.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 _MODES = ("verify", "tools")
 _YAML = (".yaml", ".yml")
-_YAML_TESTS = re.compile(rb"^(?:conversations|steps)[ \t]*:", re.MULTILINE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,9 +42,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "Transcrip
     is_named = parent.session.isinitpath(file_path) and file_path.suffix in (".jsonl", ".json", *_YAML)
     if not is_named and not any(file_path.match(pattern) for pattern in config.getini("swarmchat_files")):
         return None
-    # Most YAML files are settings of other programs.
-    if not is_named and file_path.suffix in _YAML and not _YAML_TESTS.search(file_path.read_bytes()):
-        return None
+    if not is_named and file_path.suffix in _YAML:
+        from swarmchat.swarm.replay.yaml_tests import may_be_test
+
+        if not may_be_test(file_path):
+            return None
     return TranscriptFile.from_parent(parent, path=file_path)
 
 

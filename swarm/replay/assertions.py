@@ -223,8 +223,9 @@ def _of_object(what: str, attribute: str) -> Callable[[Any, TurnOutcome, Matchin
         values = getattr(outcome, attribute)
         for name, value in expected.items():
             if name not in values and not (isinstance(value, dict) and value.get("$exists") is False):
-                hint = f"; {nearest(name, values)}" if attribute == "states" else ""
-                return f"{what} has no {name!r}, expected {described(value)}{hint}", None
+                if attribute == "states":
+                    return f"unknown state {name!r}, expected {described(value)}; {nearest(name, values)}", None
+                return f"{what} has no {name!r}, expected {described(value)}", None
             if name in values and (problem := matching.mismatch(value, values[name], f"{what} {name}")):
                 return problem, {each: values.get(each) for each in expected}
         return None

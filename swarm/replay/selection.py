@@ -7,7 +7,7 @@ from pathlib import Path
 
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.files import RecordedConversation
-from swarmchat.swarm.replay.yaml_tests import YAML_SUFFIXES
+from swarmchat.swarm.replay.yaml_tests import YAML_SUFFIXES, may_be_test
 
 SUFFIXES = (".jsonl", ".json", *YAML_SUFFIXES)
 """The files of a folder that are transcripts."""
@@ -26,7 +26,9 @@ class SelectionError(TranscriptError):
 
 def transcripts_in(folder: Path) -> list[Path]:
     """Return the transcripts in ``folder`` and the folders in it, sorted. Raises SelectionError if it has none."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    paths = sorted(
+        path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file() and may_be_test(path)
+    )
     if not paths:
         raise SelectionError(f"{folder} contains no transcripts: expected files named *{' or *'.join(SUFFIXES)}")
     return paths

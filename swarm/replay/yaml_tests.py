@@ -1,6 +1,8 @@
 """Hand-written conversations as YAML: the fields of their lines, in a form that is pleasant to write."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
@@ -14,12 +16,20 @@ from swarmchat.swarm.replay.yaml_file import read_yaml
 
 YAML_SUFFIXES = (".yaml", ".yml")
 
+_TESTS = re.compile(rb"^(?:conversations?|steps?)[ \t]*:", re.MULTILINE)
+"""The keys of a file of tests, also if their last letter is wrong: such a file is to be reported."""
+
 STEPS = ("user", "assistant", "tool", "go", "expect")
 _SESSION = (*TYPES["session"], "comment")
 _JOINED = ("tags", "ignore", "normalize")
 """Fields of which a conversation has those of the file too."""
 SHORT = {"user": "text", "assistant": "text", "tool": "result", "go": "agent"}
 """The field that a step has if it is not an object."""
+
+
+def may_be_test(path: Path) -> bool:
+    """Whether the file at ``path`` may be a test by its content: most YAML files are settings of other programs."""
+    return path.suffix.lower() not in YAML_SUFFIXES or bool(_TESTS.search(path.read_bytes()))
 
 
 def yaml_parts(data: bytes, name: str) -> list[Part]:

@@ -73,7 +73,7 @@ FAILS = [
     ({"results": {"find": {"$contains": "coffee"}}}, 'the result of find is "2 kinds of tea", expected something that'),
     ({"results": {"sell": "x"}}, "expected a result of sell, but it was not called"),
     ({"states": {"order": {"quantity": 3}}}, "the state order.quantity is 2, expected 3"),
-    ({"states": {"ordr": 1}}, "the state has no 'ordr', expected 1; did you mean 'order'?"),
+    ({"states": {"ordr": 1}}, "unknown state 'ordr', expected 1; did you mean 'order'?"),
     ({"memory": {"name": {"$not": {"$matches": "A"}}}}, 'the memory name is "Ann", expected anything but'),
     ({"rescues": 0}, "expected rescue steps: 0, got leaked_call"),
     ({"refused": True}, "expected a refusal, got none"),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.files import read_conversations
+from swarmchat.swarm.replay.selection import transcripts_in
 from swarmchat.swarm.replay.yaml_file import read_yaml
 
 TRAPS = """
@@ -188,3 +189,9 @@ def test_a_yaml_file_and_its_jsonl_twin_are_the_same(steps, flow):
             fields = [(each.turn, each.fields) for each in conversation.expectations]
             outcomes.append(([(record.type, record.turn, record.data) for record in conversation.records], fields))
     assert outcomes[0] == outcomes[1]
+
+
+def test_of_a_folder_only_yaml_with_tests_is_taken(tmp_path):
+    for name, text in (("a.yaml", GOOD), ("b.yml", "step: []"), ("compose.yaml", "services: {}"), ("c.json", "{}")):
+        (tmp_path / name).write_text(text)
+    assert [path.name for path in transcripts_in(tmp_path)] == ["a.yaml", "b.yml", "c.json"]
