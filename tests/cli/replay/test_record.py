@@ -143,3 +143,12 @@ def test_a_conversation_of_another_program_becomes_a_test(program):
     done = program.invoke("replay", "t.yaml")
     assert (done.err, done.code) == ("", 0)
     assert "kinds: 2" in (program.folder / "t.yaml").read_text()
+
+
+def test_rules_on_the_command_line(program):
+    path = program.folder / "t.yaml"
+    path.write_text("steps:\n  - user: hi\n  - assistant: on 2026-01-05\n  - expect: {equals: on 2026-11-28}\n")
+    assert program.invoke("replay", "t.yaml").code == DIFFERENT
+    assert program.invoke("replay", "t.yaml", "--normalize", "dates", "--ignore", "request.tokens").code == 0
+    done = program.invoke("replay", "t.yaml", "--normalize", "date")
+    assert (done.code, "unknown rule 'date' in 'normalize'; did you mean 'dates'?" in done.err) == (USAGE, True)
