@@ -155,6 +155,14 @@ class Backend(Protocol):
         """
         ...
 
+    async def wait(self, key: str, timeout: float) -> bool:
+        """Wait until the list ``key`` has values; return whether it has any, at the latest after ``timeout`` seconds.
+
+        It sees what other processes append, and wakes all who wait. Waiting changes nothing, also if it is cancelled,
+        and other calls go on meanwhile. Raises CorruptValue when ``key`` is a single value.
+        """
+        ...
+
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in order, all of them or none, in one round trip.
 

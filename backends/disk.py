@@ -29,6 +29,8 @@ DURABILITY = {"normal": 1, "full": 2}
 """What ``?durability=`` may be, and SQLite's ``synchronous`` for it."""
 
 _PAGE = 500
+_POLL = 0.2
+"""Seconds between two looks of a wait: each is one row by its key, some 0.1 ms of work."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # An exceeded quota, unlike a full disk, is reported as a failed write, or as a journal index that cannot be created.
 _NO_ROOM_CODES = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN}
@@ -119,6 +121,16 @@ class DiskBackend:
                 return rows.items(key.encode(), first, last) if first < last else []
 
         return await self._run(read)
+
+    async def wait(self, key: str, timeout: float) -> bool:
+        """Wait until the list ``key`` has values; see Backend.wait. SQLite wakes nobody: this looks again and again."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while not await self.length(key):
+            if (left := end - loop.time()) <= 0:
+                return False
+            await asyncio.sleep(min(_POLL, left))
+        return True
 
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in one transaction; see Backend.commit."""

@@ -1,9 +1,11 @@
 """The memory backend: everything is lost when the process ends. Also the shortest complete driver to read."""
 
+import asyncio
 import math
 import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from swarmchat.backends.base import Append, Condition, Delete, ExpectLength, Lease, Put, Touch, Truncate, Write
@@ -33,6 +35,8 @@ class MemoryBackend:
         self._entries: dict[str, _Entry] = {}
         self._soonest = math.inf
         self._closed = False
+        self._committed = asyncio.Event()
+        """Set by the next commit, and replaced then."""
 
     def one_commit(self, keys: Sequence[str]) -> bool:
         """Return True; see Backend.one_commit."""
@@ -66,6 +70,14 @@ class MemoryBackend:
         """Return ``values[start:stop]``; see Backend.slice."""
         return self._list(key)[start:stop]
 
+    async def wait(self, key: str, timeout: float) -> bool:
+        """Wait until the list ``key`` has values; see Backend.wait."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not self._list(key):
+                    await self._committed.wait()
+        return bool(self._list(key))
+
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes``, all or none; see Backend.commit."""
         self._sweep()
@@ -83,6 +95,7 @@ class MemoryBackend:
         except CorruptValue:
             self._entries = {key: entry for key, entry in {**self._entries, **before}.items() if entry}
             raise
+        self._wake()
 
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
         """Take the lease ``key``; see Backend.acquire."""
@@ -108,6 +121,11 @@ class MemoryBackend:
         """Drop all entries; see Backend.close."""
         self._closed = True
         self._entries.clear()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._committed.set()
+        self._committed = asyncio.Event()
 
     def _find(self, key: str) -> _Entry | None:
         if self._closed:

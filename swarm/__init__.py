@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from swarmchat.swarm.context.groups import Group as Group, GroupBuilder as GroupBuilder, Groups as Groups
     from swarmchat.swarm.context.tokens import TokenCounter as TokenCounter, counter_for as counter_for
     from swarmchat.swarm.conversation.events import (
-        Event as Event, HandedOver as HandedOver, OutputDelta as OutputDelta, ReasoningDelta as ReasoningDelta,
-        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, TextDelta as TextDelta,
+        Event as Event, HandedOver as HandedOver, MailReceived as MailReceived, OutputDelta as OutputDelta,
+        ReasoningDelta as ReasoningDelta,
+        Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, Steered as Steered,
+        TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
     from swarmchat.swarm.conversation.hooks import Hooks as Hooks
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
         ConnectionSettingsError as ConnectionSettingsError,
         ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
         HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
+        MailboxFull as MailboxFull, MailError as MailError,
         ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
         ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
         NetworkForbidden as NetworkForbidden,
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.models.openai_chat import OpenAIModel as OpenAIModel
     from swarmchat.swarm.models.scripted import ScriptedModel as ScriptedModel
     from swarmchat.swarm.persistence.log import read_lines as read_lines, read_records as read_records
+    from swarmchat.swarm.persistence.mailbox import Mail as Mail, tell as tell
     from swarmchat.swarm.persistence.records import Record as Record, parse_record as parse_record
     from swarmchat.swarm.persistence.session_index import (
         SessionInfo as SessionInfo, find_session as find_session, latest_session as latest_session,
@@ -111,8 +115,8 @@ _NAMES = {
     "context.groups": "Group GroupBuilder Groups",
     "context.tokens": "TokenCounter counter_for",
     "conversation.events": """
-        Event HandedOver OutputDelta ReasoningDelta Refused Rescued Retrying Rotated TextDelta ToolFinished
-        ToolStarted TurnEnded Warned
+        Event HandedOver MailReceived OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Steered TextDelta
+        ToolFinished ToolStarted TurnEnded Warned
     """,
     "conversation.hooks": "Hooks",
     "conversation.settings": "SessionSettings",
@@ -120,7 +124,8 @@ _NAMES = {
     "errors": """
         AskError BadRecord ClientBanned CompactFailed ConnectionSettingsError ContextTooLong DefinitionError
         EmbeddingError
-        HandoffLoop HookError LimitReached LogLost ModelAuthError ModelBusy ModelError ModelNotFound
+        HandoffLoop HookError LimitReached LogLost MailboxFull MailError
+        ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
         RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
@@ -131,6 +136,7 @@ _NAMES = {
     "models.openai_chat": "OpenAIModel",
     "models.scripted": "ScriptedModel",
     "persistence.log": "read_lines read_records",
+    "persistence.mailbox": "Mail tell",
     "persistence.records": "Record parse_record",
     "persistence.session_index": "SessionInfo find_session latest_session list_sessions",
     "persistence.store": "REDIS_LIFETIMES Lifetimes",

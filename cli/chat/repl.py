@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
 from swarmchat.cli.attachments.message import with_files
-from swarmchat.cli.attachments.paths import mentioned
+from swarmchat.cli.attachments.paths import RESOURCE_MENTION, mentioned
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
+from swarmchat.cli.chat.mail import MailWatch
 from swarmchat.cli.chat.questions import QuestionPrompt, Questions
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.prompt.entry import Entered
@@ -18,6 +20,7 @@ from swarmchat.cli.prompt.prompt import Prompt
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
+from swarmchat.swarm.conversation.events import Event
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session.session import Session
 
@@ -42,14 +45,19 @@ class Repl:
         """The turn or command that is running."""
         self._stopped = False
         """Whether the user stopped the last work."""
-        self._prompt = Prompt(chat, renderer, self._stop)
+        self._answering = False
+        """Whether it is a turn that is running."""
+        self._prompt = Prompt(chat, renderer, self._stop, self._steer)
         self._queue = self._prompt.queue
         self._questions = QuestionPrompt(renderer, self._prompt)
         chat.session.conversation.approver = Approvals(chat, self._questions).ask
         chat.session.conversation.answerer = Questions(self._questions).ask
         chat.session.primitives.embedding_progress = renderer.embedding
+        chat.session.primitives.tool_progress = renderer.tool_progress
         renderer.show_typed(self._prompt.typing_status)
+        renderer.show_waiting(self._starting_servers)
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
+        self._mail = MailWatch(chat, self._prompt)
 
     async def run(self) -> None:
         """Chat until the user leaves."""
@@ -72,9 +80,17 @@ class Repl:
                     continue
                 interrupted_at = -_AGAIN
                 try:
+                    if entered is None:
+                        await self._receive()
+                        continue
                     await self._handle(entered)
                 except LeaveChat:
                     return
+
+    def _starting_servers(self) -> str:
+        servers = self._chat.session.swarm.mcp_servers
+        names = [] if servers is None else servers.starting
+        return f"starting {', '.join(names)}" if names else ""
 
     def _interrupt(self, name: str) -> None:
         if self._questions.interrupt():
@@ -91,8 +107,24 @@ class Repl:
             self._stopped = True
             self._work.cancel()
 
-    async def _next_entry(self) -> Entered:
-        """Return the first message of the queue, or else what the user enters."""
+    def _steer(self, text: str) -> bool:
+        """Send ``text`` along with the next request of the running turn; return whether one is running."""
+        if self._answering:
+            self._chat.session.steering.add(text)
+        return self._answering
+
+    async def _follow(self, events: AsyncGenerator[Event, None]) -> None:
+        """Show the events of a turn; messages that came too late for it are put at the head of the queue."""
+        session, self._answering = self._chat.session, True
+        try:
+            await self._renderer.follow(events, session.agent.name)
+        finally:
+            self._answering = False
+            unsent = [Entered(text, text) for text in session.steering.take_unsent()]
+            self._queue.extendleft(reversed(unsent))
+
+    async def _next_entry(self) -> Entered | None:
+        """Return the first message of the queue, or else what the user enters; None if a message has arrived."""
         self._background.print_lines()
         if self._prefill:
             self._pause_queue()
@@ -100,11 +132,22 @@ class Repl:
             self._renderer.entered(_YOU, queued.folded)
             return queued
         prefill, self._prefill = self._prefill, ""
-        entered = await self._prompt.ask(self._renderer.head(_YOU), prefill, revising=self._revising)
-        if not entered.text.strip():
+        # What arrives while a question is edited would come before the one that it replaces.
+        with nullcontext() if self._revising else self._mail.watching():
+            entered = await self._prompt.ask(self._renderer.head(_YOU), prefill, revising=self._revising)
+        if entered is not None and not entered.text.strip():
             # Enter at an empty prompt sends the queue.
             self._queue.paused = False
         return entered
+
+    async def _receive(self) -> None:
+        """Show the messages that have arrived, and the turns of the agents that they wake."""
+        session, turns = self._chat.session, self._chat.session.turns
+        work = self._follow(self._mail.events())
+        try:
+            await self._stoppable(work, lambda: _stop_remark(session, turns))
+        except (SwarmError, BackendError) as error:
+            self._report(error)
 
     def _pause_queue(self) -> None:
         """Send nothing from the queue until the user says so."""
@@ -122,8 +165,13 @@ class Repl:
                 message = await self._stoppable(self._run_command(text), lambda: "stopped") or ""
                 draft = _as_typed(message)
             else:
-                message = await self._with_files(entered)
-                self._revising = False
+                message = text.removeprefix("/") if text.startswith("//") else text
+                # Only what was typed attaches anything: what was pasted may be anybody's.
+                if "@" in draft:
+                    attaching = self._with_attachments(message, draft)
+                    message = await self._stoppable(attaching, lambda: "stopped; nothing was sent") or ""
+                    self._prefill = "" if message else draft
+                self._revising = self._revising and not message
         except (SwarmError, CliError, BackendError) as error:
             self._report(error)
             if not is_command(text):
@@ -132,15 +180,19 @@ class Repl:
         if message.strip():
             await self._send(message, draft)
 
-    async def _with_files(self, entered: Entered) -> str:
-        """Return a message with the files that it mentions. Raises UsageError."""
-        message = entered.text.removeprefix("/") if entered.text.startswith("//") else entered.text
-        # Only what was typed attaches files: what was pasted may be anybody's.
-        if "@" not in entered.folded or not (paths := mentioned(entered.folded)):
-            return message
-        message, remark = await asyncio.to_thread(with_files, message, paths, self._chat.settings.max_input)
-        if remark:
-            self._renderer.remark(remark)
+    async def _with_attachments(self, message: str, typed: str) -> str:
+        """Return ``message`` with the files and resources that ``typed`` mentions. Raises UsageError and McpError."""
+        limit = self._chat.settings.max_input
+        if paths := mentioned(typed):
+            message, remark = await asyncio.to_thread(with_files, message, paths, limit)
+            if remark:
+                self._renderer.remark(remark)
+        servers = self._chat.session.swarm.mcp_servers
+        if servers is not None and RESOURCE_MENTION.search(typed):
+            from swarmchat.cli.mcp.resources import with_resources
+
+            work = with_resources(message, typed, servers, limit, self._renderer.remark)
+            message = await self._renderer.during(work, "resources")
         return message
 
     async def _end_revision(self) -> None:
@@ -158,7 +210,7 @@ class Repl:
     async def _send(self, message: str, draft: str) -> None:
         """Run a turn; if ``message`` could not be stored, put ``draft``, as it was typed, back at the prompt."""
         session, turns, problem = self._chat.session, self._chat.session.turns, ""
-        work = self._renderer.follow(session.run_turn(message), session.agent.name)
+        work = self._follow(session.run_turn(message))
         try:
             await self._stoppable(work, lambda: _stop_remark(session, turns))
             problem = "was not stored yet" if self._stopped else ""

@@ -11,7 +11,7 @@ from swarmchat.cli.attachments.message import with_files
 from swarmchat.cli.attachments.paths import expand
 from swarmchat.cli.attachments.reading import STDIN, decode, read_stdin, read_text
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.slash.builtin import is_command, parse_command
+from swarmchat.cli.slash.registry import is_command
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import DefinitionError, SwarmError
@@ -43,6 +43,8 @@ class Script:
     def check(self, swarm: Swarm) -> None:
         """Raise UsageError for the first command that is unknown, or that can never be valid in ``swarm``."""
         for step in filter(lambda step: step.command, self.steps):
+            from swarmchat.cli.slash.builtin import parse_command
+
             try:
                 command, argument = parse_command(step.text)
                 if command.at_prompt_only:

@@ -19,6 +19,9 @@ from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.registry import is_command
 from swarmchat.cli.terminal.external_editor import edit_text
 
+STEER = "/now "
+"""The beginning of a message to the running turn."""
+
 
 class Editor:
     """The actions that ``key_bindings`` binds to keys.
@@ -26,8 +29,13 @@ class Editor:
     During an answer no prompt is on the screen, and entered text waits in ``queue``.
     """
 
-    def __init__(self, renderer: Renderer, stop: Callable[[], None], *, swapped: bool) -> None:
-        """With ``swapped``, Enter inserts a line break and Alt-Enter sends. ``stop`` stops the running answer."""
+    def __init__(
+        self, renderer: Renderer, stop: Callable[[], None], steer: Callable[[str], bool], *, swapped: bool
+    ) -> None:
+        """With ``swapped``, Enter inserts a line break and Alt-Enter sends. ``stop`` stops the running answer.
+
+        ``steer`` sends a text along with its next request; it returns whether there is an answer to send it to.
+        """
         self.queue = Queue()
         self.postponed: list[KeyPress] = []
         """Keys to handle at the next prompt."""
@@ -40,6 +48,7 @@ class Editor:
         self._swapped = swapped
         self._renderer = renderer
         self._stop = stop
+        self._steer = steer
 
     @property
     def leaves_later(self) -> bool:
@@ -61,8 +70,20 @@ class Editor:
             if entered.text.strip() or self.queue:
                 app.exit(result=entered, style="class:accepted")
         elif buffer.text.strip():
-            self.queue.append(self._take_entry(buffer))
+            entered = self._take_entry(buffer)
+            message = entered.text.removeprefix(STEER)
+            if message == entered.text or not message.strip() or not self._steer(message.strip()):
+                self.queue.append(entered)
             buffer.reset()
+
+    def steer(self, event: KeyPressEvent) -> None:
+        """Send the text along with the next request of the running answer; at a prompt, send it."""
+        buffer = event.current_buffer
+        if event.app.is_running or is_command(buffer.text) or not self._steer(self._pastes.unfold(buffer.text)):
+            self.enter(event)
+            return
+        self.add_to_history(buffer)
+        buffer.reset()
 
     def new_line(self, event: KeyPressEvent) -> None:
         """Insert a line break."""

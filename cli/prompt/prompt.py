@@ -38,20 +38,22 @@ _STATUS_WIDTH = 40
 
 
 class Prompt:
-    """Asks the user for the next message. ``stop`` stops the running answer."""
+    """Asks the user for the next message. ``stop`` stops the running answer, ``steer`` sends a text along with it."""
 
-    def __init__(self, chat: ChatContext, renderer: Renderer, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, chat: ChatContext, renderer: Renderer, stop: Callable[[], None], steer: Callable[[str], bool]
+    ) -> None:
         self._chat = chat
         self._backend = wiring.backend_name(chat.settings)
         self._cost = Cost(chat.settings.all_prices)
-        self._editor = Editor(renderer, stop, swapped=chat.settings.multiline)
+        self._editor = Editor(renderer, stop, steer, swapped=chat.settings.multiline)
         self.queue = self._editor.queue
         self._completer = SlashCompleter(chat, on_done=self._editor.completed)
         self.pause: Pause = nullcontext
         """Leaves the keyboard to a question that is asked during an answer."""
         self._draft = Document()
         """The text that was typed but not entered yet, for the next prompt."""
-        self._session: PromptSession[Entered] = PromptSession(
+        self._session: PromptSession[Entered | None] = PromptSession(
             history=open_history(wiring.prompts_file(chat.settings)),
             key_bindings=key_bindings(self._editor),
             multiline=True,
@@ -72,8 +74,10 @@ class Prompt:
         # Seconds after which Esc is a key of its own, not the start of Alt and another key.
         self.app.ttimeoutlen = 0.1
 
-    async def ask(self, message: str, prefill: str = "", *, revising: bool = False) -> Entered:
+    async def ask(self, message: str, prefill: str = "", *, revising: bool = False) -> Entered | None:
         """Return what the user enters at the prompt ``message``; ``prefill`` is put before the current draft.
+
+        None if ``interrupt`` took the prompt off the screen.
 
         Raises EOFError when they leave, KeyboardInterrupt for Ctrl-C at an empty prompt, and if ``revising`` at any.
         """
@@ -92,6 +96,22 @@ class Prompt:
             return await self._session.prompt_async(ANSI(message), default=draft, handle_sigint=False)
         finally:
             self._editor.revising = False
+            self.app.erase_when_done = False
+
+    def interrupt(self) -> bool:
+        """Take the prompt off the screen; the text that is being typed is at the next one, with the cursor.
+
+        Return False while more than that text would be lost: a search, a choice of completions, another program.
+        """
+        buffer = self._session.default_buffer
+        busy = self.app._running_in_terminal or buffer.complete_state or not self.app.layout.has_focus(buffer)
+        if busy or not self.app.is_running:
+            return False
+        if not self.app.is_done:
+            self._draft = buffer.document
+            self.app.erase_when_done = True
+            self.app.exit(result=None)
+        return True
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
@@ -121,6 +141,8 @@ class Prompt:
     def typing_status(self) -> str:
         """Describe what is queued and what is being typed, for the status line."""
         count, text = len(self.queue), self._session.default_buffer.text
+        if steering := len(self._chat.session.steering.waiting):
+            return f"{steering} with the next request" + (f" · {count} queued" if count else "")
         if not text and self._editor.leaves_later:
             return f"{count} queued · leaves then" if count else "leaves then"
         if not text:
@@ -135,9 +157,9 @@ class Prompt:
         return toolbar(session, self._backend, queued=len(self.queue), mode=mode, cost=self._cost.of(session))
 
     @cached_property
-    def _hidden_app(self) -> Application[Entered]:
+    def _hidden_app(self) -> Application[Entered | None]:
         """An application that carries out keys without a screen."""
-        app: Application[Entered] = Application(
+        app: Application[Entered | None] = Application(
             layout=self.app.layout,
             key_bindings=self.app.key_bindings,
             clipboard=self.app.clipboard,

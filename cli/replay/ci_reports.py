@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -20,6 +20,8 @@ _LINE = re.compile(r", line (\d+)")
 _MOST_ANNOTATIONS = 10
 """GitHub shows no more of one step."""
 _MOST_DETAILS = 50
+_FIELDS = ("turn", "record", "type", "subject", "field", "expected", "actual", "follows")
+"""The fields of a difference in the JSON document."""
 _VERSION = 1
 """The version of the JSON document: it changes if a field is removed or gets another meaning."""
 
@@ -102,7 +104,7 @@ def _run_as_json(result: ReplayResult) -> dict[str, Any]:
 
 
 def _differences_as_json(differences: Sequence[Difference]) -> list[dict[str, Any]]:
-    return [{**asdict(each), "text": str(each)} for each in differences]
+    return [{"text": str(each), **{name: getattr(each, name) for name in _FIELDS}} for each in differences]
 
 
 def as_junit(outcome: Outcome) -> bytes:

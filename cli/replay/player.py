@@ -52,8 +52,8 @@ class _Player:
         await asyncio.sleep(pause)
         show = self._renderer.show
         match record.type:
-            case "user" | "system":
-                self._renderer.entered("you" if record.type == "user" else "system", text_of(record.message).strip())
+            case "user" | "steer" | "system":
+                self._renderer.entered("system" if record.type == "system" else "you", text_of(record.message).strip())
             case "unsent" | "policy":
                 if data.get("direction", "input") == "input":
                     self._renderer.entered("you", str(data.get("text", "")).strip())
@@ -61,6 +61,8 @@ class _Player:
                     # The log does not contain the message that was answered instead.
                     policy, direction = str(data.get("policy")), str(data.get("direction"))
                     show(events.Refused(policy, direction, bool(data.get("banned")), ""))
+            case "mail":
+                show(events.MailReceived(record.text("text"), record.text("sender"), record.agent or "", False))
             case "error":
                 error = data.get("error")
                 self._renderer.error(str(error.get("message")) if isinstance(error, dict) else "unknown")

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from swarmchat.backends import BackendError
 from swarmchat.cli.environment import environment
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.replay.replayer import ReplayTask
 from swarmchat.cli.replay.request import ReplayRequest
 from swarmchat.cli.replay.result import ReplayResult
+from swarmchat.swarm.errors import ModelError
 
 Start = Callable[[ReplayTask], Callable[[], Awaitable[ReplayResult]]]
 """Starts a task, at once or when the function that it returns is called to wait for the result."""
@@ -20,6 +22,8 @@ Start = Callable[[ReplayTask], Callable[[], Awaitable[ReplayResult]]]
 _WORKER = (sys.executable, "-P", "-m", "swarmchat.cli.replay.worker")
 
 
+GONE = (ModelError, BackendError)
+"""The errors after which no further conversation can be replayed."""
 LENGTH = 8
 """Bytes of the number before each result: the length of its pickle."""
 
@@ -30,8 +34,8 @@ class TaskError:
 
     message: str
     exit_code: int
-    by_model: bool
-    """Whether the model could not answer: then it will not answer the next conversation either."""
+    is_gone: bool
+    """Whether a model or a store cannot be reached: then it will not be there for the next conversation either."""
 
 
 class WorkerError(CliError):
@@ -40,7 +44,7 @@ class WorkerError(CliError):
     def __init__(self, error: TaskError) -> None:
         super().__init__(error.message)
         self.exit_code = error.exit_code
-        self.by_model = error.by_model
+        self.is_gone = error.is_gone
 
 
 _ENDED = TaskError("a process of --jobs ended unexpectedly: --jobs 1 replays without further processes", 1, False)

@@ -9,6 +9,7 @@ from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.replay.ci_reports import Failure, Outcome, as_json
 from swarmchat.cli.replay.difference_report import LINE_WIDTH, DifferenceReport
 from swarmchat.cli.replay.live_table import aligned, comparison_rows, total_rows
+from swarmchat.cli.replay.replayer import ReplayTask
 from swarmchat.cli.replay.result import Case, total_dollars
 from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.printing import count_of, print_json
@@ -68,13 +69,13 @@ class Report:
             self._differences.add(label, [diff for result in each.results for diff in result.replayed.differences])
         if self._verbose and case.same and not case.model:
             _print(f"{where}: the same ({count_of(case.turns, 'turn')})")
-        self._print_progress()
 
-    def add_failure(self, path: Path, error: Exception) -> None:
-        """Add and print that a file cannot be used."""
+    def add_failure(self, path: Path, error: Exception, *, printed: bool) -> None:
+        """Add that a file cannot be used, and print it unless somebody else does."""
         self.clear_progress()
         self._failures.append(Failure(path, str(error)))
-        self._errors.error(str(error))
+        if printed:
+            self._errors.error(str(error))
 
     def add_changes(self, path: Path, changes: Iterable[Difference]) -> None:
         """Print what kinds of change an update of a file accepts, and how many of each."""
@@ -116,6 +117,8 @@ class Report:
         duration = f"({count_of(turns, 'turn')}, {seconds:.1f} s)"
         if self._cases and self._cases[0].model:
             text = self._live_summary()
+        elif not count:
+            text = "nothing was replayed"
         elif count == 1:
             text = f"the conversation {'differs' if differing else 'is the same'} {duration}"
         elif differing:
@@ -164,10 +167,13 @@ class Report:
         if can_move(sys.stderr):
             print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
 
-    def _print_progress(self) -> None:
-        if can_move(sys.stderr):
+    def show_progress(self, task: ReplayTask) -> None:
+        """Show on a terminal how many conversations are done, and which replay of how many is next."""
+        if can_move(sys.stderr) and not self._as_json:
             turns = sum(case.turns for case in self._cases)
             text = f"  {count_of(len(self._cases), 'conversation')}, {count_of(turns, 'turn')} …"
+            if task.model_name or task.run > 1:
+                text += one_line(f" {task.conversation.name}, {task.model_name or 'model'}: replay {task.run}", 60)
             styled = paint("remark", text) if wants_colour(sys.stderr) else text
             print(_CLEAR_LINE + styled, end="", file=sys.stderr, flush=True)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from swarmchat.backends import BackendError
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
 from swarmchat.cli.replay.ci_reports import as_junit, as_markdown_summary, github_annotations
-from swarmchat.cli.replay.pool import Start, WorkerError, worker_pool
+from swarmchat.cli.replay.pool import GONE, Start, WorkerError, worker_pool
 from swarmchat.cli.replay.record import check_recordable, write_recording
 from swarmchat.cli.replay.replayer import ReplayTask, open_replayer
 from swarmchat.cli.replay.report import Report
@@ -21,7 +21,7 @@ from swarmchat.cli.replay.result import Case, ReplayResult
 from swarmchat.cli.replay.updating import check_updatable, update_file
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.models import choose_model
-from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
+from swarmchat.swarm.errors import SwarmError, TranscriptError
 from swarmchat.swarm.replay.cassette import Cassette
 from swarmchat.swarm.replay.files import RecordedConversation, read_conversations
 from swarmchat.swarm.replay.runner import Replayed
@@ -123,13 +123,14 @@ class _Run:
             file = waiting.popleft()
             try:
                 await self._finish(file)
-            except (UsageError, NotFoundError, WorkerError, SwarmError) as error:
-                # A model that is unreachable now will not answer for the next file.
-                by_model = error.by_model if isinstance(error, WorkerError) else isinstance(error, ModelError)
-                if len(self.selection.paths) == 1 or by_model:
+            except (UsageError, NotFoundError, WorkerError, SwarmError, BackendError) as error:
+                # A model or a store that is unreachable now will not be there for the next file.
+                is_gone = error.is_gone if isinstance(error, WorkerError) else isinstance(error, GONE)
+                stops = is_gone or len(self.selection.paths) == 1
+                self.report.add_failure(file.path, error, printed=not stops)
+                if stops:
                     raise
                 self.errors.append(error)
-                self.report.add_failure(file.path, error)
 
     async def _read(self, path: Path) -> _File:
         """Read a file and start the replays of its selected conversations."""
@@ -158,12 +159,19 @@ class _Run:
         several = len(file.conversations) > 1
         replayed: list[Replayed] = []
         for _, replays in groupby(file.replays, lambda replay: id(replay[0].conversation)):
-            cases = []
-            for _, runs in groupby(replays, lambda replay: replay[0].model_name):
-                results = [await result() for _, result in runs]
-                cases.append(Case(results, several, self.request.min_pass))
-                replayed += [result.replayed for result in results]
-            self.report.add(cases)
+            cases: list[Case] = []
+            try:
+                for _, runs in groupby(replays, lambda replay: replay[0].model_name):
+                    results = []
+                    for task, result in runs:
+                        self.report.show_progress(task)
+                        results.append(await result())
+                    cases.append(Case(results, several, self.request.min_pass))
+                    replayed += [result.replayed for result in results]
+            finally:
+                # If a model fails, those before it have been paid for.
+                if cases:
+                    self.report.add(cases)
             if self.request.fail_fast and self.report.failed:
                 return
         if self.request.update and replayed:

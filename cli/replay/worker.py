@@ -16,11 +16,11 @@ from swarmchat.cli.app.crash_report import report_crash
 from swarmchat.cli.app.signals import ignore_interrupts
 from swarmchat.cli.environment import hide_keys
 from swarmchat.cli.errors import CliError
-from swarmchat.cli.replay.pool import LENGTH, TaskError
+from swarmchat.cli.replay.pool import GONE, LENGTH, TaskError
 from swarmchat.cli.replay.replayer import ReplayTask, open_replayer
 from swarmchat.cli.replay.result import ReplayResult
 from swarmchat.cli.settings import wiring
-from swarmchat.swarm.errors import ModelError, SwarmError
+from swarmchat.swarm.errors import SwarmError
 
 
 def main() -> None:
@@ -51,9 +51,9 @@ async def _serve(tasks: IO[bytes], output: IO[bytes]) -> None:
             try:
                 outcome = await replayer.replay(task)
             except (CliError, SwarmError, BackendError) as error:
-                outcome = TaskError(str(error), error.exit_code, isinstance(error, ModelError))
+                outcome = TaskError(str(error), error.exit_code, isinstance(error, GONE))
             except Exception as error:
-                outcome = TaskError("a defect of swarmchat stopped it", report_crash(error), by_model=False)
+                outcome = TaskError("a defect of swarmchat stopped it", report_crash(error), is_gone=False)
             data = pickle.dumps(outcome)
             output.write(len(data).to_bytes(LENGTH) + data)
             output.flush()

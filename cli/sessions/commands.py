@@ -25,6 +25,10 @@ JsonRecords = Annotated[bool, typer.Option("--json", help="Print the records of 
 Keep = Annotated[int | None, typer.Option(min=0, help="Always keep the N most recent ones.")]
 LastTurn = Annotated[int | None, typer.Option(min=1, help="Last turn to take over; default: all.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of sessions.")]
+ForAgent = Annotated[str | None, typer.Option("--agent", help="Agent that sees it; default: the active one.")]
+Message = Annotated[str, typer.Argument(help="The message; - reads it from standard input.")]
+Sender = Annotated[str, typer.Option("--from", help="Name of the sender, which is shown with it.")]
+Wake = Annotated[bool, typer.Option("--wake", help="Have the agent react with a turn of its own.")]
 NewName = Annotated[str, typer.Argument(help="New name.")]
 OlderThan = Annotated[str | None, typer.Option(help="Only sessions unused for at least this long: 12h, 30d, 8w.")]
 OnlySession = Annotated[str | None, typer.Option("-s", "--session", help="Search only this session.")]
@@ -169,6 +173,23 @@ def fork(
     from swarmchat.cli.sessions import manage
 
     run_on_store(flags, lambda store: manage.fork(store, name, new, turn, as_json))
+
+
+@_command("tell")
+def tell_session(
+    name: SessionName,
+    text: Message,
+    agent: ForAgent = None,
+    wake: Wake = False,
+    sender: Sender = "",
+    *,
+    flags: Flags,
+    as_json: Json = False,
+) -> None:
+    """Send a session a message from outside: an open chat shows it at once, a closed one when it is opened next."""
+    from swarmchat.cli.sessions import manage
+
+    run_on_store(flags, lambda store: manage.tell_session(store, name, text, agent, wake, sender, as_json))
 
 
 @_command("repair")

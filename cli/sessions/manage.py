@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, replace
@@ -27,6 +28,7 @@ from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.errors import BadRecord, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_records
+from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, tell
 from swarmchat.swarm.persistence.records import timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, numbered_name
 from swarmchat.swarm.primitives.navigation import Navigation
@@ -83,6 +85,8 @@ async def show(store: OpenStore, name: str, as_json: bool) -> None:
         print_json([json.loads(record.line) for record in records])
     else:
         print_dialogue(dialogue(records, undone=True))
+        if waiting := await store.backend.length(keys.session_mailbox(info.client, info.id)):
+            remark(f"{count_of(waiting, 'message')} from outside waiting: received when the session is opened")
         if left := time_left(_expiry(info, store.ttl)):
             remark(f"{left}: then the session is deleted, unless it is opened before")
 
@@ -142,6 +146,20 @@ async def _open_stores(flags: Flags, everywhere: bool) -> AsyncGenerator[OpenSto
             yield store
     if failure is not None and not reached:
         raise failure
+
+
+async def tell_session(
+    store: OpenStore, name: str, text: str, agent: str | None, wake: bool, sender: str, as_json: bool
+) -> None:
+    """Put a message into the mailbox of a session; ``-`` stands for standard input."""
+    info = await store.session(name)
+    if text == "-":
+        text = sys.stdin.buffer.read(4 * MAX_MESSAGE + 1).decode("utf-8", "replace").strip()
+    mail = await tell(store.backend, info.client, info.id, text, agent=agent, sender=sender, wake=wake, ttl=store.ttl)
+    if as_json:
+        print_json({**asdict(mail), "session": info.name})
+    else:
+        remark(f"the message waits for session {info.name}")
 
 
 async def rename(store: OpenStore, name: str, new: str, as_json: bool) -> None:

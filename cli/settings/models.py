@@ -10,7 +10,7 @@ from swarmchat.cli.settings.credentials import check_key_stays_home, has_key, re
 from swarmchat.cli.settings.settings import (
     Settings,
 )
-from swarmchat.cli.settings.wiring import backend_name, data_dir
+from swarmchat.cli.settings.wiring import backend_name, data_dir, token_tables
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Swarm
 from swarmchat.swarm.models.base import Model, PreloadableModel
@@ -173,6 +173,6 @@ def warm_up(model: Model) -> None:
     import swarmchat.swarm.turn.loop  # noqa: F401 - only to load it
     from swarmchat.swarm.context.tokens import counter_for
 
-    counter_for(model.name)
+    counter_for(model.name, token_tables())
     if isinstance(model, PreloadableModel):
         model.warm_up()

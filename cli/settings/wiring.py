@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platformdirs import user_config_path, user_data_path
+from platformdirs import user_cache_path, user_config_path, user_data_path
 from swarmchat.backends import Backend, open_backend
 from swarmchat.cli.environment import environment, hide, show_keys
 from swarmchat.cli.errors import ConfigError
@@ -132,11 +132,20 @@ def session_settings(settings: Settings) -> SessionSettings:
         lifetimes=lifetimes,
         max_result=settings.max_result,
         approve=settings.approve or {},
+        approve_at_least=settings.approve_at_least,
         rescue=settings.rescue,
         rescue_confirm=_rescue_confirm(settings),
         placeholder=settings.placeholder,
         resume_with=resume_with(settings),
+        token_tables=token_tables(),
     )
+
+
+def token_tables() -> Path | None:
+    """Return the folder of the tables that count tokens; ``None`` if the home folder is unknown."""
+    with suppress(RuntimeError):
+        return user_cache_path("swarmchat")
+    return None
 
 
 def make_hooks(settings: Settings) -> "list[Hooks]":

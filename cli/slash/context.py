@@ -26,7 +26,7 @@ _WHY = {
     Reason.REFUSED: "refused by a policy, or stopped before it was sent",
     Reason.UNDONE: "undone",
     Reason.RESET: "before the reset in record {}",
-    Reason.FOREIGN_CALL: "tool calls of other agents, with their results",
+    Reason.FOREIGN_CALL: "for other agents: their tool calls, and messages from outside",
     Reason.CROWDED_OUT: "pinned, but the pins take too much room",
     Reason.COMPACTED: "summarized in record {}",
     Reason.ROTATED: "dropped to fit the window, which starts at record {}",

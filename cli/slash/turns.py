@@ -112,6 +112,14 @@ async def _edit(chat: ChatContext, argument: str) -> CommandResult:
     return CommandResult(remark=remark, draft=undone.text)
 
 
+@Command("now", "send a message along with the next request of the running turn", "TEXT")
+async def _now(chat: ChatContext, argument: str) -> CommandResult:
+    if not argument:
+        raise UsageError("/now needs the message to send")
+    # During a turn the prompt takes it: here none is running.
+    return CommandResult(send=argument)
+
+
 @Command("reset", "forget the conversation; states, memory and the log are kept", is_useful=has_turns)
 async def _reset(chat: ChatContext, argument: str) -> str:
     await chat.session.reset()

@@ -7,11 +7,11 @@ from typing import Any
 
 from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.persistence.log import hidden_turns
-from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.records import APART, Record
 
 NO_ANSWER = "no result"
 
-_NEVER_HIDDEN = ("undo", "redo", "rename")
+_NEVER_HIDDEN = ("undo", "redo", *APART)
 """Record types that stay visible when their turn is undone."""
 
 
@@ -43,7 +43,7 @@ def dialogue(records: Iterable[Record], *, undone: bool = False) -> Iterator[Dia
         is_hidden = record.turn in hidden and record.type not in _NEVER_HIDDEN
         if is_hidden and not undone:
             continue
-        if record.type in ("user", "system", "assistant"):
+        if record.type in ("user", "steer", "system", "assistant"):
             yield from _calls_without_result(waiting)
         yield from _entries(record, waiting, is_hidden)
     yield from _calls_without_result(waiting)
@@ -52,8 +52,9 @@ def dialogue(records: Iterable[Record], *, undone: bool = False) -> Iterator[Dia
 def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) -> Iterator[DialogueEntry]:
     data = record.data
     base = DialogueEntry("note", record.agent or record.type, "", record.turn, record.ts, undone=undone)
-    if record.type in ("user", "system"):
-        yield replace(base, kind=record.type, who=record.type, text=text_of(record.message))
+    if record.type in ("user", "steer", "system"):
+        role = str(record.message["role"])
+        yield replace(base, kind=role, who=role, text=text_of(record.message))
     elif record.type == "assistant":
         text = text_of(record.message)
         if text.strip():
@@ -77,6 +78,8 @@ def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) ->
 def _note(record: Record) -> str | None:
     data = record.data
     match record.type:
+        case "mail":
+            return f"message from {data.get('sender') or 'outside'}: {data.get('text')}"
         case "handoff":
             return f"{data.get('from')} → {data.get('to')}"
         case "rotate":

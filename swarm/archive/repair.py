@@ -109,7 +109,7 @@ def _paired(entries: Sequence[_Entry], findings: list[str]) -> list[_Entry]:
         elif record.type == "tool":
             paired += _result(entry, waiting, findings)
         else:
-            if record.type == "user":
+            if record.type in ("user", "steer"):
                 paired += _stand_ins(waiting, findings)
             fresh: _Waiting = {}
             if record.type == "assistant":

@@ -81,7 +81,7 @@ def _texts(record: Record) -> Iterator[tuple[str, str, str]]:
     """Yield the texts of a record that can be searched, each with its role and its agent or tool."""
     if record.type in MESSAGE_TYPES:
         who = str(record.data.get("name") or "") if record.type == "tool" else record.agent or ""
-        yield record.type, who, text_of(record.message)
+        yield "user" if record.type == "steer" else record.type, who, text_of(record.message)
         for _, name, arguments in calls_of(record.message):
             yield "call", name, f"{name}({arguments})"
     elif record.type in ("unsent", "policy") and record.data.get("direction") != "output":

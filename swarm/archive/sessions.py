@@ -72,8 +72,8 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
         # Each commit of an open session changes its entry, and opening it its lease.
         unchanged = [Expect(entry, await backend.get(entry)), Expect(lease, await closed_lease(backend, info))]
         stored_state = await read_stored_state(backend, info)
-        log = keys.session_log(info.client, info.id)
-        removal: list[Write] = [*unchanged, *map(Delete, [entry, log, *stored_state.keys(info), lease])]
+        log, mailbox = keys.session_log(info.client, info.id), keys.session_mailbox(info.client, info.id)
+        removal: list[Write] = [*unchanged, *map(Delete, [entry, log, mailbox, *stored_state.keys(info), lease])]
         with suppress(Conflict):
             try:
                 await run_to_completion(backend.commit(*removal))

@@ -4,13 +4,16 @@ tiktoken itself downloads its vocabulary at first use. Here it comes from the da
 checked against the sha256 that tiktoken expects of the download.
 """
 
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from swarmchat.swarm.errors import SwarmError
 
 if TYPE_CHECKING:
     import tiktoken
+    from swarmchat.swarm.context.token_table import TokenTable
 
 FALLBACK_ENCODING = "o200k_base"
 """What models unknown to tiktoken are counted with: the encoding of all of OpenAI's since gpt-4o."""
@@ -34,7 +37,7 @@ _CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 
 # The figures and patterns are tiktoken's (tiktoken_ext/openai_public.py, MIT); a test compares them with the
 # installed release.
-_VOCABULARIES = {
+VOCABULARIES = {
     "o200k_base": _Vocabulary(
         sha256="446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
         pattern="|".join(
@@ -76,7 +79,7 @@ def encoding_name(model: str) -> str:
     except KeyError:
         return FALLBACK_ENCODING
     # o200k_harmony (gpt-oss) differs from o200k_base in special tokens only, and those are never counted as such.
-    return name if name in _VOCABULARIES else FALLBACK_ENCODING
+    return name if name in VOCABULARIES else FALLBACK_ENCODING
 
 
 @cache
@@ -85,16 +88,40 @@ def load_encoding(name: str) -> "tiktoken.Encoding":
 
     Raises VocabularyError when its file is missing or is not the one that tiktoken uses.
     """
-    import base64
-
     import tiktoken
 
-    vocabulary = _VOCABULARIES[name]
-    lines = _read(name, vocabulary.sha256).splitlines()
-    ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines if line)}
+    vocabulary = VOCABULARIES[name]
     return tiktoken.Encoding(
-        name, pat_str=vocabulary.pattern, mergeable_ranks=ranks, special_tokens=vocabulary.special_tokens
+        name,
+        pat_str=vocabulary.pattern,
+        mergeable_ranks=_ranks(name),
+        special_tokens=vocabulary.special_tokens,
     )
+
+
+def load_table(name: str, folder: Path) -> "TokenTable | None":
+    """Return the table of the encoding ``name``, which lies in ``folder`` and is made if it is missing.
+
+    ``None`` if it can be neither read nor made. Making it takes some 0.5 s, once.
+    """
+    from swarmchat.swarm.context.token_table import open_table, write_table
+
+    vocabulary, path = VOCABULARIES[name], folder / f"{name}.tokens"
+    table = open_table(path, vocabulary.sha256, vocabulary.pattern)
+    if table is None:
+        with suppress(OSError, VocabularyError):
+            ranks = _ranks(name)
+            write_table(path, vocabulary.sha256, sorted(ranks, key=ranks.__getitem__))
+            table = open_table(path, vocabulary.sha256, vocabulary.pattern)
+    return table
+
+
+def _ranks(name: str) -> dict[bytes, int]:
+    """Return the tokens of a vocabulary with their ranks. Raises VocabularyError."""
+    import base64
+
+    lines = _read(name, VOCABULARIES[name].sha256).splitlines()
+    return {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines if line)}
 
 
 def _read(name: str, sha256: str) -> bytes:

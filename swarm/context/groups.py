@@ -49,17 +49,19 @@ class Part:
 class Group:
     """Messages that are sent together. ``seq`` is that of the first record, ``role`` that of the first message.
 
-    ``is_user``: a turn starts here. ``is_system``: an instruction, not part of the conversation.
+    ``is_user``: a turn starts here. ``is_system``: an instruction, not part of the conversation. ``stays``: a cut
+    inside its turn keeps it.
     """
 
-    __slots__ = ("_encoded", "_results", "_tokens", "calls", "head", "is_system", "is_user", "role", "seq")
+    __slots__ = ("_encoded", "_results", "_tokens", "calls", "head", "is_system", "is_user", "role", "seq", "stays")
 
     def __init__(self, head: Part, seq: int) -> None:
         self.head = head
         self.seq = seq
         self.role: str = head.message["role"]
-        self.is_user = self.role == "user"
+        self.is_user = self.role == "user" and (head.record is None or head.record.type != "steer")
         self.is_system = self.role in ("system", "developer")
+        self.stays = self.is_system or self.role == "user"
         self.calls = call_ids(head.message) if self.role == "assistant" else ()
         self._results: list[Part | None] = [None] * len(self.calls)
         self._encoded: tuple[bytes, ...] | None = None
@@ -126,11 +128,11 @@ class Groups(Sequence[Group]):
     def __init__(self, groups: Iterable[Group] = ()) -> None:
         self._groups = [*groups]
         self._seqs = [group.seq for group in self._groups]
-        self._staying = [place for place, group in enumerate(self._groups) if group.is_user or group.is_system]
+        self._staying = [place for place, group in enumerate(self._groups) if group.stays]
 
     def append(self, group: Group) -> None:
         """Add the newest group."""
-        if group.is_user or group.is_system:
+        if group.stays:
             self._staying.append(len(self._groups))
         self._seqs.append(group.seq)
         self._groups.append(group)
@@ -207,7 +209,7 @@ class GroupBuilder:
         own = self._agent is None or record.agent is None or record.agent == self._agent
         if record.type == "reset" and own:
             self._clear(_numbers(record.data.get("keep")))
-        if record.type not in MESSAGE_TYPES:
+        if record.type not in MESSAGE_TYPES or (record.type == "mail" and not own):
             return
         message = sendable(record.message, record.seq, own=own)
         if message is None:
@@ -311,7 +313,7 @@ class Selection:
 
     def staying(self) -> list[Group]:
         """Return the user and system messages, oldest first."""
-        apart = [group for group in self.apart if group.is_user or group.is_system]
+        apart = [group for group in self.apart if group.stays]
         return apart + [self.groups[place] for place in self.groups.staying(self.start, len(self.groups))]
 
     def newest_turn(self) -> "Selection":

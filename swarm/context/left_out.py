@@ -18,7 +18,7 @@ class Reason(Enum):
     UNDONE = auto()
     RESET = auto()
     FOREIGN_CALL = auto()
-    """It belongs to a tool call of another agent."""
+    """It belongs to a tool call of another agent, or came from outside for it."""
     CROWDED_OUT = auto()
     """It is pinned, but the pins take too much room."""
     COMPACTED = auto()
@@ -106,4 +106,5 @@ def _last_reset(records: Iterable[Record], hidden: Iterable[int], agent: str) ->
 
 
 def _is_foreign_call(record: Record, agent: str) -> bool:
-    return record.agent not in (None, agent) and (record.type == "tool" or not record.message.get("content"))
+    foreign = record.agent not in (None, agent)
+    return foreign and (record.type in ("tool", "mail") or not record.message.get("content"))

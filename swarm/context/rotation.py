@@ -127,7 +127,7 @@ def _with_turn_before(
         return None
     if total + cost_of(turn, counter) <= room:
         return turn[0].seq, total + cost_of(turn, counter), []
-    questions = [group for group in turn if group.is_user or group.is_system]
+    questions = [group for group in turn if group.stays]
     rest = [group for group in turn if group not in questions]
     total += cost_of(questions, counter)
     oldest = None

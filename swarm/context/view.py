@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from swarmchat.swarm.context.builder import Budget, RequestContext, build_context
@@ -30,9 +31,10 @@ _CORRECTIONS = (0.75, 2.0)
 
 
 class View:
-    """One agent's view of ``log``."""
+    """One agent's view of ``log``. ``tables``: see ``counter_for``."""
 
-    def __init__(self, log: Log, agent: str) -> None:
+    def __init__(self, log: Log, agent: str, tables: Path | None = None) -> None:
+        self._tables = tables
         self._log = log
         self._agent = agent
         self._builder = GroupBuilder(agent)
@@ -55,13 +57,13 @@ class View:
     async def load_counter(self, model: str) -> TokenCounter:
         """Return the counter for ``model``. The first time takes some 0.3 s, in a thread."""
         if self._counter is None or self._counter[0] != model:
-            self._counter = (model, await asyncio.to_thread(counter_for, model))
+            self._counter = (model, await asyncio.to_thread(counter_for, model, self._tables))
         return self._counter[1]
 
     def counter(self, model: str) -> TokenCounter:
         """Return the counter for ``model``, which was loaded before or is loaded now."""
         if self._counter is None or self._counter[0] != model:
-            self._counter = (model, counter_for(model))
+            self._counter = (model, counter_for(model, self._tables))
         return self._counter[1]
 
     def take(self, records: Iterable[Record]) -> None:

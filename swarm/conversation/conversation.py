@@ -25,9 +25,10 @@ from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
+from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
 from swarmchat.swarm.conversation.tracing import Trace
-from swarmchat.swarm.errors import AskError, LogLost, SessionBusy
+from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
@@ -86,7 +87,7 @@ class Conversation:
         self.navigation = Navigation(swarm.initial)
         self.agent = swarm.agent(swarm.initial)
         """The active agent."""
-        self.view = View(self.journal.log, swarm.initial)
+        self.view = View(self.journal.log, swarm.initial, settings.token_tables)
         """The part of the log that the active agent sees."""
         self.last_request: ModelRequest | None = None
         """The last request that this process made."""
@@ -98,6 +99,9 @@ class Conversation:
         alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
         self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
         self._memory: Mapping[str, Any] = {}
+        self.steering = Steering()
+        self.mail_seen = 0
+        """The number of the first record that may hold a message from outside that no event has told of yet."""
         self._warned_of_cut = False
         self.draws = self.new_draws()
         """The times and ids of prompts and conditions for the request that is prepared."""
@@ -110,6 +114,7 @@ class Conversation:
         try:
             self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
             await self._restore_agent()
+            self.mail_seen = self.journal.log.next_seq
             if self.info.states:
                 self._notices += await restore_states(self.backend, self.info, self.settings.lifetimes.session)
             await self._presence.show(self.agent.name)
@@ -271,7 +276,7 @@ class Conversation:
 
     async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
         if self.answerer is None:
-            raise AskError(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
+            raise NobodyToAsk(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
         return await self.answerer(question)
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
@@ -333,7 +338,7 @@ class Conversation:
     def switch(self, navigation: Navigation) -> None:
         """Make the active agent of ``navigation`` the active one; the caller stores it."""
         if navigation.active != self.navigation.active:
-            self.view = View(self.journal.log, navigation.active)
+            self.view = View(self.journal.log, navigation.active, self.settings.token_tables)
             self.view.rebuild()
             self.agent = self.swarm.agent(navigation.active)
         self.navigation = navigation

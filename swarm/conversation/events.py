@@ -121,6 +121,26 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Steered:
+    """A message to the running turn goes along with its next request."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailReceived:
+    """A message from outside was taken into the conversation."""
+
+    text: str
+    sender: str
+    """Who or what sent it; may be empty."""
+    agent: str
+    """The agent that sees it."""
+    wake: bool
+    """Whether the agent reacts to it with a turn of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEnded:
     """The turn is over and completely stored."""
 
@@ -153,5 +173,7 @@ Event = (
     | Refused
     | Rescued
     | Warned
+    | Steered
+    | MailReceived
     | TurnEnded
 )

@@ -27,6 +27,7 @@ _NAMES: _Check = (
 FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "session": {"id": _TEXT, "name": _TEXT},
     "rename": {"name": _TEXT},
+    "mail": {"text": _TEXT},
     "request": {"tokens": _NUMBER, "model": _TEXT},
     "rotate": {"first_kept": _NUMBER, "window": _NUMBER},
     "handoff": {"to": _TEXT, "stack": _NAMES},
@@ -40,6 +41,8 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
 _ROLES = {
     "system": ("system", "developer"),
     "user": ("user",),
+    "steer": ("user",),
+    "mail": ("user",),
     "assistant": ("assistant",),
     "tool": ("tool", "function"),
 }

@@ -213,6 +213,10 @@ def _count(messages: _UserMessages) -> str:
     return " ".join(map(str, range(1, number + 1)))
 
 
+def _pass_on(messages: _UserMessages) -> str:
+    return f"There is news for you: {messages.match[1]}"
+
+
 def _otherwise(messages: _UserMessages) -> str:
     quoted = " ".join(messages.match[0].split())
     quoted = quoted if len(quoted) <= 60 else quoted[:59] + "…"
@@ -226,6 +230,7 @@ def _otherwise(messages: _UserMessages) -> str:
 
 # The first rule whose pattern matches the last user message gives the answer.
 _RULES: tuple[tuple[str, Callable[[_UserMessages], str]], ...] = (
+    (r"(?s)^A message has arrived from outside of this conversation.+? It says:\n\n(.+)\n\nThis is the end", _pass_on),
     (r"\bcount(?: up)? to (\d[\d,]{0,30})", _count),
     (r"\bwhat (?:did|have) i (?:say|said|tell|told|ask|asked)\b|\brepeat what i said\b", _recall),
     (r"\bmarkdown\b", lambda messages: _MARKDOWN),

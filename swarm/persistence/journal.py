@@ -19,7 +19,7 @@ from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
 from swarmchat.swarm.persistence.log import Log, record_at
-from swarmchat.swarm.persistence.records import Record, RecordType, timestamp
+from swarmchat.swarm.persistence.records import APART, Record, RecordType, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, commit_changes
 
@@ -117,7 +117,7 @@ class Journal:
     def last_turn(self) -> int:
         """The number of the last turn that is not undone; 0 if there is none."""
         for record in chain(reversed(self.unsaved), reversed(self.log.records)):
-            if record.type != "rename":
+            if record.type not in APART:
                 last = record.data.get("last") if record.type in ("undo", "redo") else None
                 return last if isinstance(last, int) else record.turn
         return self.turns
@@ -236,8 +236,12 @@ class Journal:
                 await self._check_log()
                 await commit_changes(self._backend, changes, lease, further)
         except LengthConflict:
-            lost = await self.find_loss()
-            raise lost or await self._taken_over() from None
+            if lost := await self.find_loss():
+                raise lost from None
+            if await self._backend.length(self.log.key) == self.log.next_seq:
+                # Another list than the log has changed.
+                raise
+            raise await self._taken_over() from None
 
     async def _check_log(self) -> None:
         """Raise SessionBusy if another process has written records after the store had lost those of this one.

@@ -44,6 +44,11 @@ def session_lease(client: str, session: str) -> str:
     return f"{_session(client, session)}lease"
 
 
+def session_mailbox(client: str, session: str) -> str:
+    """Return the key of the list of messages that wait for a session."""
+    return f"{_session(client, session)}mailbox"
+
+
 def session_index(client: str, session: str) -> str:
     """Return the key of a session's entry in the list of sessions."""
     return f"{sessions(client)}{escape(session)}"

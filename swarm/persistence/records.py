@@ -20,6 +20,8 @@ RecordType = Literal[
     "session",
     "system",
     "user",
+    "steer",
+    "mail",
     "tools",
     "request",
     "assistant",
@@ -45,8 +47,11 @@ RecordType = Literal[
 ]
 """What a log can hold. A record of a later version may have another type: it passes through and means nothing here."""
 
-MESSAGE_TYPES: frozenset[RecordType] = frozenset({"system", "user", "assistant", "tool"})
+MESSAGE_TYPES: frozenset[RecordType] = frozenset({"system", "user", "steer", "mail", "assistant", "tool"})
 """Records of these types hold an OpenAI chat message under ``message``."""
+
+APART: frozenset[RecordType] = frozenset({"mail", "rename"})
+"""Records of these types may stand between any others: they are no step of the user, and no undo hides them."""
 
 _T = TypeVar("_T")
 
@@ -58,7 +63,8 @@ class Record:
     """One entry of the log.
 
     ``seq`` counts the records of a session from 0 and ``turn`` its user messages from 1; turn 0 is what comes
-    before the first. ``ts`` is UTC, ISO 8601 with milliseconds. ``data`` holds the fields of this type.
+    before the first, and messages from outside. ``ts`` is UTC, ISO 8601 with milliseconds. ``data`` holds the fields
+    of this type.
     """
 
     type: RecordType

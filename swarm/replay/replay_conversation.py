@@ -41,6 +41,8 @@ class ReplayConversation(Conversation):
     async def toolset(self) -> Toolset:
         """Return the tools of the next request; stop if the recording has no such request."""
         action = self.recording.action
+        if action is not None and action.steering:
+            self.steering.waiting.extend(action.steering.popleft())
         if action is not None and self.follows:
             if action.requests:
                 self.take_request(action.requests.popleft())

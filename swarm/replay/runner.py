@@ -9,11 +9,12 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from swarmchat.backends import Append, Backend, Delete, Put, Write
@@ -22,6 +23,7 @@ from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.request_texts import RequestTexts
+from swarmchat.swarm.conversation.events import Event
 from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
@@ -56,7 +58,6 @@ from swarmchat.swarm.replay.script import Action, agent_after, split_actions
 from swarmchat.swarm.replay.stand_in import swarm_of
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.tool import Tool
-from swarmchat.swarm.turn.question import Asked
 
 _CLIENT = "replay"
 
@@ -109,11 +110,12 @@ async def replay(
     while conversation.whole and actions and _was_imported(actions[0]):
         before = [*before, *actions.pop(0).records]
     if start is not None:
-        skipped = [action for action in actions if action.turn < start]
-        before = [*before, *(record for action in skipped for record in action.records)]
-        actions = actions[len(skipped) :]
+        first = next((place for place, action in enumerate(actions) if action.turn >= start), len(actions))
+        before = [*before, *(record for action in actions[:first] for record in action.records)]
+        actions = actions[first:]
     if until is not None:
-        actions = [action for action in actions if action.turn <= until]
+        # Messages from outside are of no turn.
+        actions = [*takewhile(lambda action: action.turn <= until, actions)]
     own_tools = [tool for agent in swarm.agents for tool in agent.own_tools] if swarm else []
     swarm = swarm or swarm_of(conversation)
     all_rules = conversation.rules.and_also(swarm.replay).and_also(rules)
@@ -229,7 +231,7 @@ class _Replay:
             conversation.ask_model = tools.ask_model
             conversation.run_tool = tools.run
             conversation.approver = tools.approve
-            conversation.settings = replace(conversation.settings, approve={"*": "ask"})
+            conversation.settings = replace(conversation.settings, approve={"*": "ask"}, approve_at_least={})
         return Session(conversation), conversation
 
     def _settings(self) -> SessionSettings:
@@ -266,7 +268,7 @@ class _Replay:
                     session, conversation = await self._open(info, actions[number:])
                 start, started = conversation.journal.log.next_seq, time.monotonic()
                 await self._act(session, conversation, action)
-                if action.kind != "ask":
+                if not action.is_turn:
                     continue
                 seconds = time.monotonic() - started if self.live else None
                 new_records = [record for record in session.records if record.seq >= start]
@@ -336,7 +338,7 @@ class _Replay:
                     await (session.pin if action.kind == "pin" else session.unpin)(action.turns)
             case "set":
                 await session.change_settings(session.settings.with_recorded(action.records[0].data.get("settings")))
-            case "rename" | "change" | "reset" | "given":
+            case "rename" | "mail" | "change" | "reset" | "given":
                 await conversation.repeat_records(action)
             case _:
                 await conversation.set_bans(action.records[0])
@@ -348,7 +350,8 @@ class _Replay:
         """Run one turn, and stop it where it was stopped. Its records hold what ended it."""
         self.recording.begin(action)
         output = recorded_output(action, check=self.live) if "output" in action.records[0].data else None
-        turn = asyncio.ensure_future(_run(session, action.question, output))
+        events = session.receive() if action.kind == "react" else session.run_turn(action.question, output=output)
+        turn = asyncio.ensure_future(_run(events))
         stop = asyncio.ensure_future(self.recording.stop.wait())
         try:
             await asyncio.wait({turn, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -367,7 +370,7 @@ class _Replay:
 def _was_imported(action: Action) -> bool:
     """Whether a turn comes from another program: it has an answer and no request."""
     types = {record.type for record in action.records}
-    return action.kind == "ask" and "assistant" in types and "request" not in types
+    return action.is_turn and "assistant" in types and "request" not in types
 
 
 def _timeless(record: Record) -> Record:
@@ -375,8 +378,8 @@ def _timeless(record: Record) -> Record:
     return replace(record, data={**record.data, "ms": 0}) if "ms" in record.data else record
 
 
-async def _run(session: Session, asked: Asked, output: object) -> None:
-    async with aclosing(session.run_turn(asked, output=output)) as events:
+async def _run(events: AsyncGenerator[Event, None]) -> None:
+    async with aclosing(events):
         async for _ in events:
             pass
 

@@ -57,7 +57,7 @@ class Action:
 
     kind: str
     """ask, unsent, go, reset, undo, redo, compact, pin, unpin, set; given: a message that came with a question;
-    rename and change: written by another process."""
+    rename, mail and change: written by another process; react: the turn that a message from outside starts."""
     records: list[Record]
     text: str = ""
     agent: str = ""
@@ -65,12 +65,19 @@ class Action:
     outputs: deque[RecordedReply] = field(default_factory=deque)
     requests: deque[Record] = field(default_factory=deque)
     """The requests, without those that repeat one that was too long."""
+    steering: deque[list[str]] = field(default_factory=deque)
+    """For each of the requests, the messages to the running turn that went along with it."""
     asked: deque[Record] = field(default_factory=deque)
     """What its tools asked the user, in order."""
     breaks_off: bool = False
     """Whether it ends with calls or their results, without a further request."""
     killed: bool = False
     """Whether it ends with calls without results, because the process died there."""
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether it is a turn of the model."""
+        return self.kind in ("ask", "react")
 
     @property
     def question(self) -> Asked:
@@ -97,7 +104,7 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
         else:
             before.append(record)
     for action in actions:
-        if action.kind == "ask":
+        if action.is_turn:
             _Reader(action).read()
     return before, actions
 
@@ -125,12 +132,17 @@ def _new_action(record: Record, current: Action | None) -> Action | None:
     if record.type == "compact":
         summary = RecordedReply(_from_message({"content": data.get("summary")}, "stop", data))
         return Action("compact", [record], text=str(data.get("focus", "")), outputs=deque([summary]))
-    if record.type in ("rename", "set"):
+    if record.type in ("rename", "set", "mail"):
         return Action(record.type, [record])
+    if record.type in _BEGINNINGS and current is not None and record.turn > current.turn:
+        return Action("react", [record])
     if record.type in CHANGES and current is not None and current.kind != "change" and _is_over(current):
         return Action("change", [record])
     return None
 
+
+_BEGINNINGS = ("rotate", "tools", "request", "error")
+"""Types of the first record of a turn that begins without a question: it reacts to a message from outside."""
 
 ASKED = ("ask_model", "ask_user")
 """Types of records of what a tool asked."""
@@ -177,6 +189,8 @@ class _Reader:
         self._batch: dict[str, RecordedResult] = {}
         """The results of the last answer's calls, by their ids."""
         self._calls = False
+        self._steering: list[str] = []
+        """Messages to the running turn since the last request."""
         self._waiting: dict[str, deque[Record]] = {}
         """What tools asked, by the ids of calls whose results follow."""
 
@@ -186,6 +200,8 @@ class _Reader:
             match record.type:
                 case "request":
                     self._read_request(record)
+                case "steer":
+                    self._steering.append("".join(texts_of(record.message)))
                 case "rescue" | "policy" if "bad" in record.data or record.data.get("direction") == "output":
                     self._read_rejected(record)
                 case "assistant":
@@ -208,6 +224,9 @@ class _Reader:
                     self._asked, self._calls = None, False
         if self._asked is not None:
             self._action.outputs.append(RecordedReply(stopped=True))
+        if self._steering:
+            # The request that they were to go along with was never sent.
+            self._action.steering.append(self._steering)
         self._action.breaks_off = self._calls
         self._action.killed = self._calls and not self._batch
 
@@ -217,6 +236,8 @@ class _Reader:
             self._action.outputs.append(RecordedReply(too_long=int(record.data.get("window", 0))))
         else:
             self._action.requests.append(record)
+            self._action.steering.append(self._steering)
+            self._steering = []
         self._asked, self._calls = record, False
 
     def _read_rejected(self, record: Record) -> None:

@@ -8,6 +8,13 @@ from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 
 
+async def begin(conversation: Conversation) -> None:
+    """Store a new session before its first turn."""
+    await conversation.ready()
+    if conversation.journal.is_new:
+        await conversation.commit(conversation.batch())
+
+
 async def navigate(conversation: Conversation, navigation: Navigation) -> Navigation:
     """Switch to the active agent of ``navigation``, and store that."""
     await conversation.ready_to_act()

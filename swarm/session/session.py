@@ -21,10 +21,12 @@ from swarmchat.swarm.conversation.requests import prepare
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.tracing import Tracing
 from swarmchat.swarm.models.base import Model
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.mailbox import tell
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.changes import change_settings, navigate, rename, reset
+from swarmchat.swarm.session.changes import begin, change_settings, navigate, rename, reset
 from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make, make_model
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
@@ -69,9 +71,10 @@ class Session:
         self.backend = conversation.backend
         """Where the session is stored."""
         self.swarm = conversation.swarm
-        """The agents, with their states, storages and policies."""
         self.primitives = conversation.primitives
         """States, memory, storages and bans of the session's client."""
+        self.steering = conversation.steering
+        """Messages of the user to the running turn: ``steering.add(text)``."""
         self._lock = asyncio.Lock()
 
     @classmethod
@@ -266,6 +269,8 @@ class Session:
     async def run_turn(self, message: "Asked", *, output: Any = None) -> AsyncGenerator["Event", None]:
         """Send ``message`` and yield the events of the turn, until the answer is complete and stored.
 
+        Messages that wait in the mailbox go into the conversation before it.
+
         ``message`` is a text, a list of content parts of the chat API, or a list of chat messages of which the last is
         the user's; the others go into the conversation before it.
         ``output`` is the type of the answer: one that pydantic knows, or a JSON schema; ``None``: that of the agent.
@@ -276,13 +281,47 @@ class Session:
         """
         # The parsers of answers are not needed before the first one.
         from swarmchat.swarm.turn.loop import run_turn
+        from swarmchat.swarm.turn.mail import take_mail
         from swarmchat.swarm.turn.question import read_question, wanted_type
 
         turn = run_turn(self.conversation, read_question(message), wanted_type(output))
         async with self._lock, aclosing(turn) as events:
+            for received in await take_mail(self.conversation, one_wake=False):
+                yield received
             with self.conversation.trace.turn(self.agent.name, self.info):
                 async for event in events:
                     yield event
+
+    async def tell(self, text: str, *, agent: Agent | str | None = None, sender: str = "", wake: bool = False) -> None:
+        """Put a message into the mailbox of this session, as any process can with ``tell``, during a turn too.
+
+        A new session is stored first. Raises MailError, DefinitionError for an unknown agent, the backend's errors.
+        """
+        name = None if agent is None else self.swarm.agent(name_of(agent)).name
+        if self.is_new:
+            async with self._lock:
+                await begin(self.conversation)
+        ttl = self.settings.lifetimes.session
+        await tell(self.backend, self.info.client, self.info.id, text, agent=name, sender=sender, wake=wake, ttl=ttl)
+
+    async def receive(self) -> AsyncGenerator["Event", None]:
+        """Take the messages that wait in the mailbox into the conversation, and yield a MailReceived for each.
+
+        One that wakes its agent is followed by the events of the turn in which it reacts; another agent than the active
+        one takes over for that. Raises what ``run_turn`` raises.
+        """
+        from swarmchat.swarm.session.receive import receive
+
+        async with self._lock, aclosing(receive(self.conversation)) as events:
+            async for event in events:
+                yield event
+
+    async def wait_for_mail(self, timeout: float = 3600) -> bool:
+        """Wait, at most ``timeout`` seconds, until ``receive`` has something to do; return whether it has."""
+        from swarmchat.swarm.turn.mail import to_react_to
+
+        mailbox = keys.session_mailbox(self.info.client, self.info.id)
+        return to_react_to(self.records) is not None or await self.backend.wait(mailbox, timeout)
 
     @_exclusive
     async def flush(self) -> None:

@@ -15,7 +15,7 @@ from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
-from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.records import APART, Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.session_state import SessionState
@@ -46,7 +46,7 @@ def redoable(records: Sequence[Record]) -> list[int]:
             undone.update(turns_of(record))
         elif record.type == "redo":
             undone.difference_update(turns_of(record))
-        elif record.type != "rename":
+        elif record.type not in APART:
             undone.clear()
     return sorted(undone)
 
@@ -79,7 +79,7 @@ class Timeline:
 
     def take(self, record: Record) -> None:
         """Follow the next record."""
-        if record.type == "rename":
+        if record.type in APART:
             return
         if record.type in ("undo", "redo"):
             self.move(record.type == "undo", turns_of(record))

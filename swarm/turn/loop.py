@@ -35,6 +35,7 @@ from swarmchat.swarm.models.base import (
     Retry,
     TextChunk,
 )
+from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.tools.context import ArgumentsError, Denied
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.answer_reader import AnswerReader
@@ -45,6 +46,7 @@ from swarmchat.swarm.turn.hooking import run_hooks
 from swarmchat.swarm.turn.question import Question
 from swarmchat.swarm.turn.recorder import TurnRecorder
 from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
+from swarmchat.swarm.turn.steering import add_steering
 from swarmchat.swarm.turn.tool_execution import ToolCalls
 
 if TYPE_CHECKING:
@@ -55,9 +57,9 @@ _LARGEST_FIGURE = 10**9
 
 
 async def run_turn(
-    conversation: Conversation, question: Question, output: "OutputType | None" = None
+    conversation: Conversation, question: Question | Record, output: "OutputType | None" = None
 ) -> AsyncGenerator[Event, None]:
-    """Run one turn of ``conversation``; see ``Session.run_turn``."""
+    """Run one turn; see ``Session.run_turn``. In place of a question, a record is a message from outside."""
     await conversation.ready()
     turn = _Turn(conversation, output)
     try:
@@ -179,7 +181,7 @@ class Exchange:
         yield from self._deltas(self.reader.finish())
         answer = self.reader.raw_answer(self._last)
         self.answer = replace(answer, usage=_plausible(answer.usage)) if answer.usage else answer
-        if answer.finish == "length" and not answer.text.strip() and not answer.tool_calls:
+        if answer.finish == "length" and self.reader.said_nothing and not answer.tool_calls:
             raise ModelRefused(
                 f"{self.request.model} used up its limit of tokens before any answer, probably by reasoning: raise "
                 "max_tokens, ask for less reasoning, or shorten the conversation"
@@ -215,8 +217,11 @@ class _Turn:
         self.recorder = TurnRecorder(conversation)
         self._rescue = Rescue(conversation, self.recorder, self._guards, output)
 
-    async def admit(self, question: Question) -> Refused | None:
+    async def admit(self, question: Question | Record) -> Refused | None:
         """Record the user's message, unless a hook or a policy refuses it; return how."""
+        if isinstance(question, Record):
+            self.recorder.kept_by_flush.append(question.seq)
+            return None
         conversation, entered = self._conversation, question.checked_text
         try:
             text = await run_hooks(conversation, "before_turn", value=entered)
@@ -256,6 +261,7 @@ class _Turn:
         window = None if refusal is None else _smaller_window(refusal, recorder.context_tokens)
         self._guards.requests += failed is None
         toolset = await conversation.toolset() if failed is None else failed.toolset
+        notices: list[Event] = [*await add_steering(conversation, recorder)] if failed is None else []
         try:
             context = await prepare(
                 conversation, recorder.pending, toolset, tail=self._rescue.tail, shrink_to=window, output=self._output
@@ -263,7 +269,6 @@ class _Turn:
         except OverBudget as error:
             # Nothing more can be dropped: the server's message is the better one.
             raise refusal or error from None
-        notices: list[Event] = []
         if window is not None:
             notices.append(
                 Warned(f"the server says that the context is too long; sending {window:,} tokens at most from now on")

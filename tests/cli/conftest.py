@@ -48,6 +48,8 @@ class Program:
         # What a user would have: the program on the path, and a name.
         path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
         self.env = {**inherited, "HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", "TERM": "xterm-256color"}
+        # Shared by the tests: the program makes a table there, once.
+        self.env["XDG_CACHE_HOME"] = str(folder.parent / "cache")
         self.env["SWARMCHAT_CLIENT"] = "ann"
         # What listens on the tester's machine is none of the tests' business.
         self.env["SWARMCHAT_DISCOVER"] = "false"

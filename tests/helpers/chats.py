@@ -93,6 +93,9 @@ class Faulty:
     async def slice(self, key: str, start: int, stop: int | None = None) -> list[bytes]:
         return await self.inner.slice(key, start, stop)
 
+    async def wait(self, key: str, timeout: float) -> bool:
+        return await self.inner.wait(key, timeout)
+
     async def commit(self, *writes: Write, lease: Lease | None = None) -> None:
         self.commits += 1
         if self.committing and self.go_on:

@@ -38,6 +38,7 @@ BAN = "swarmchat:1:policy:helpdesk:rude:me"
 USER = (
     "worker on >s3cret resetkeys ~swarmchat:* resetchannels -@all +@connection +get +mget +llen +lrange +scan +eval"
     " +evalsha +exists +type +set +pexpire +persist +rpush +ltrim +del"
+    " +blmove"
 )
 
 

@@ -9,6 +9,13 @@ import pytest
 from model_server import text
 
 DIFFERENT, BAD = 3, 65
+YAML = """
+swarm: helpdesk
+steps:
+  - user: are bananas berries?
+  - assistant: Yes, it is a berry.
+  - expect: {tools: [{find_fact: {about: {$contains: x}}}]}
+"""
 QUESTION = {"type": "user", "text": "are bananas berries?"}
 ANSWER = {"type": "assistant", "text": "Yes, it is a berry."}
 
@@ -106,6 +113,21 @@ def test_reports_for_github(program, suite):
     row = document["conversations"][0]
     assert (row.pop("seconds") > 0, row.pop("differences"), row.pop("unmet")) == (True, [], 0)
     assert row == {"file": "a.jsonl", "name": "first", "line": 1, "tags": ["smoke"], "same": True, "turns": 1}
+    (program.folder / "d.yaml").write_text(YAML)
+    (difference,) = json.loads(program.run("replay", "d.yaml", "--json", "-j", "2").out)["conversations"][0][
+        "differences"
+    ]
+    assert difference == {
+        "text": difference["text"],
+        "turn": 1,
+        "record": None,
+        "type": "expect",
+        "subject": "",
+        "field": "tools",
+        "expected": [{"find_fact": {"about": {"$contains": "x"}}}],
+        "actual": [],
+        "follows": False,
+    }
     program.run("replay", "a.jsonl", "--summary", "summary.md")
     summary = (program.folder / "summary.md").read_text("utf-8")
     assert summary.startswith("### ❌ swarmchat replay\n\n2 of 3 conversations are the same (")

@@ -186,18 +186,18 @@ def test_our_encodings_are_those_of_the_installed_tiktoken(name, monkeypatch):
 
 
 def test_a_vocabulary_that_is_not_the_right_one_is_refused(monkeypatch):
-    damaged = encodings._VOCABULARIES["o200k_base"]._replace(sha256="0" * 64)
-    monkeypatch.setitem(encodings._VOCABULARIES, "o200k_base", damaged)
+    damaged = encodings.VOCABULARIES["o200k_base"]._replace(sha256="0" * 64)
+    monkeypatch.setitem(encodings.VOCABULARIES, "o200k_base", damaged)
     with pytest.raises(VocabularyError, match="o200k_base"):
         load_encoding.__wrapped__("o200k_base")
 
 
 def test_without_a_vocabulary_counts_are_estimates_on_the_high_side(monkeypatch):
-    damaged = encodings._VOCABULARIES["o200k_base"]._replace(sha256="0" * 64)
-    monkeypatch.setitem(encodings._VOCABULARIES, "o200k_base", damaged)
+    damaged = encodings.VOCABULARIES["o200k_base"]._replace(sha256="0" * 64)
+    monkeypatch.setitem(encodings.VOCABULARIES, "o200k_base", damaged)
     load_encoding.cache_clear()
     try:
-        estimate = tokens._counter.__wrapped__("o200k_base")
+        estimate = tokens._counter.__wrapped__("o200k_base", None)
     finally:
         monkeypatch.undo()
         load_encoding.cache_clear()

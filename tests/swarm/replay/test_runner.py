@@ -4,9 +4,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from chats import sent
 from recorded import ask, calls, record_and_replay
 from swarmchat.backends import Delete
-from swarmchat.swarm import Agent, Context, Policy, SessionSettings, State, Swarm, tool
+from swarmchat.swarm import Agent, Context, Policy, SessionSettings, State, Swarm, tell, tool
 from swarmchat.swarm.archive.sessions import rename_session
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.errors import ContextTooLong, ModelBusy, ModelUnavailable
@@ -522,3 +523,72 @@ def test_functions_as_steps_of_the_rescue(tmp_path):
 
     record_and_replay(replace(SHOP, rescue=[ask_a_human]), scenario, tmp_path / "swarm.jsonl")
     record_and_replay(SHOP, scenario, tmp_path / "given.jsonl", settings=SessionSettings(rescue=[ask_a_human]))
+
+
+def test_messages_from_outside_and_the_turns_that_they_start(tmp_path):
+    async def scenario(recorder):
+        steps = ["Hello.", "It has shipped.", calls(("note", '{"text":"pay"}')), "Pay, please.", "Sure.", "Late."]
+        async with await recorder.open(ScriptedModel(steps)) as session:
+            await session.tell("welcome", sender="shop")
+            await ask(session, "hi")
+            await session.tell("on its way")
+            await session.tell("shipped", wake=True)
+            await session.tell("bill them", agent="till", wake=True)
+            assert [event async for event in session.receive()]
+            await session.undo()
+            await session.tell("no more")
+            await ask(session, "thanks")
+            await tell(session.backend, "ann", "s", "late", agent="nobody", wake=True)
+            assert [event async for event in session.receive()]
+            assert session.turns == 5
+
+    done = record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
+    assert [turn.now.answer for turn in done.turns] == ["Hello.", "It has shipped.", "Pay, please.", "Sure.", "Late."]
+
+
+def test_messages_to_the_running_turn(tmp_path):
+    async def scenario(recorder):
+        def steering(answer, *texts):
+            def step(request):
+                for text in texts:
+                    session.steering.add(text)
+                return answer
+
+            return step
+
+        steps = [
+            steering(calls(("note", '{"text":"tea"}')), "no, coffee", "with milk"),
+            steering(calls(("transfer_to_till", "{}")), "pay later"),
+            steering("Coffee, then.", "too late"),
+            "Next.",
+        ]
+        model = ScriptedModel(steps)
+        async with await recorder.open(model) as session:
+            await ask(session, "a tea")
+            assert [message["content"] for message in sent(model, 1)][-2:] == ["no, coffee", "with milk"]
+            assert [message["content"] for message in sent(model, 2)][-1] == "pay later"
+            assert session.steering.take_unsent() == ["too late"]
+            assert session.turns == 1
+            await ask(session, "too late")
+            assert (await session.undo(2)).text == "a tea"
+
+    done = record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
+    assert [turn.now.answer for turn in done.turns] == ["Coffee, then.", "Next."]
+
+
+def test_a_policy_sees_messages_to_the_running_turn(tmp_path):
+    swarm = replace(SHOP, policies=[Policy("polite", reject_input=lambda text: "damn" in text)])
+
+    async def scenario(recorder):
+        def step(request):
+            session.steering.add("damn")
+            session.steering.add("please")
+            return calls(("note", '{"text":"tea"}'))
+
+        model = ScriptedModel([step, "Fine."])
+        async with await recorder.open(model) as session:
+            await ask(session, "a tea")
+            assert [message["content"] for message in sent(model)][-1] == "please"
+            assert session.steering.take_unsent() == ["damn"]
+
+    record_and_replay(swarm, scenario, tmp_path / "log.jsonl")

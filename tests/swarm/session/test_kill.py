@@ -20,15 +20,16 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import parse_record
 
 TALKER = Path(__file__).parents[2] / "helpers" / "talker.py"
+READER = Path(__file__).parents[2] / "helpers" / "mail_reader.py"
 WRITER = Path(__file__).parents[2] / "helpers" / "storage_writer.py"
 KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "8"))
 
 
 @contextmanager
-def talkers(url: str, program: Path = TALKER) -> Iterator[Callable[[int], int]]:
+def talkers(url: str, program: Path = TALKER, *arguments: str) -> Iterator[Callable[[int], int]]:
     """Yield a function that lets a talker acknowledge so often, kills it, and returns what it last acknowledged."""
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    command = [sys.executable, str(program), url]
+    command = [sys.executable, str(program), url, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -99,3 +100,40 @@ def test_whoever_reads_a_storage_sees_all_of_a_change_or_nothing(kind, tmp_path,
 
     with talkers(url, WRITER) as talk_and_die:
         asyncio.run(kill_writers(talk_and_die))
+
+
+@pytest.mark.parametrize("kind", ["disk", "redis"])
+def test_each_message_from_outside_arrives_once(kind, tmp_path, request):
+    url = f"disk:{tmp_path / 'store'}" if kind == "disk" else request.getfixturevalue("redis_url")
+    told = tmp_path / "told"
+    rng = random.Random(20260102)
+
+    async def begin() -> None:
+        backend = open_backend(url)
+        async with await open_session(backend, ScriptedModel(["hi"])) as session:
+            await say(session, "hello")
+        await backend.close()
+
+    async def finish() -> None:
+        backend = open_backend(url)
+        model = ScriptedModel(["fine"] * 1000)
+        async with await open_session(backend, model) as session:
+            async for _ in session.receive():
+                pass
+            await say(session, "and now?")
+        assert check_messages(sent(model)) is None
+        records = [parse_record(line) for line in await backend.slice(keys.session_log("ann", "s"), 0)]
+        arrived = [record.data["text"] for record in records if record.type == "mail"]
+        assert len(arrived) == len(set(arrived))
+        assert set(arrived) >= set(told.read_text().split())
+        woken = [record.seq for record in records if record.data.get("wake")]
+        requests = [record.seq for record in records if record.type == "request"]
+        # Each reaction follows its message, before the next one that wakes.
+        assert all(any(a < seq < b for seq in requests) for a, b in zip(woken, [*woken[1:], 10**9], strict=True))
+        await backend.close()
+
+    asyncio.run(begin())
+    with talkers(url, READER, str(told)) as talk_and_die:
+        for _ in range(KILLS // 2):
+            talk_and_die(rng.randrange(1, 6))
+    asyncio.run(finish())

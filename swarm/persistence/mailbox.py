@@ -1,0 +1,116 @@
+"""The mailbox of a session: messages from outside, which wait beside the log until they are taken into it.
+
+Any process that reaches the store may add one. Only the process that has the session open takes them out, in the commit
+that appends their records to the log: each message is in the mailbox or in the log, never in both.
+"""
+
+import asyncio
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from swarmchat.backends import Append, Backend, Conflict, Expect, ExpectLength
+from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.encoding import clean_text, decode_json, encode_json
+from swarmchat.swarm.errors import MailboxFull, MailError
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.records import timestamp
+from swarmchat.swarm.persistence.session_index import find_session
+
+MAX_MESSAGE = 32_000
+"""Characters of one message."""
+MAX_WAITING = 1000
+"""Messages in one mailbox."""
+_ATTEMPTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message from outside of a session."""
+
+    id: str
+    text: str
+    sender: str
+    """Who or what sent it; may be empty."""
+    agent: str | None
+    """The agent that it is for; ``None`` for the one that is active when it arrives."""
+    wake: bool
+    """Whether the agent is to react with a turn of its own."""
+    sent: str
+    """When it was sent, UTC."""
+
+    def to_bytes(self) -> bytes:
+        """Return the stored form."""
+        return encode_json(asdict(self))
+
+    def to_message(self) -> dict[str, Any]:
+        """Return the chat message that the agent sees: in plain words, as no API has a role for it."""
+        sender = f", from {self.sender}" if self.sender else ""
+        request = " Please react to it now." if self.wake else ""
+        text = (
+            f"A message has arrived from outside of this conversation{sender}. It is not from the user. It says:\n\n"
+            f"{self.text}\n\nThis is the end of the message from outside.{request}"
+        )
+        return {"role": "user", "content": text}
+
+
+def parse_mail(entry: bytes) -> Mail | None:
+    """Return the message in an entry of a mailbox; ``None`` if it cannot be read."""
+    try:
+        mail = Mail(**decode_json(entry))
+    except (ValueError, TypeError):
+        return None
+    texts = (mail.id, mail.text, mail.sender, mail.sent, mail.agent or "")
+    return mail if all(isinstance(text, str) for text in texts) and isinstance(mail.wake, bool) else None
+
+
+async def tell(
+    backend: Backend,
+    client: str,
+    session: str,
+    text: str,
+    *,
+    agent: str | None = None,
+    sender: str = "",
+    wake: bool = False,
+    ttl: float | None = None,
+) -> Mail:
+    """Put a message into the mailbox of a stored session, by its id or name, whether or not it is open; return it.
+
+    ``agent`` is the agent that it is for, by default the active one; with ``wake``, that agent reacts with a turn of
+    its own. ``ttl``: seconds that sessions live in this store. Raises MailError, its kind MailboxFull, and the
+    backend's errors.
+    """
+    text, sender = clean_text(text), clean_text(sender)
+    if not text.strip():
+        raise MailError("the message is empty: write what the session is to be told")
+    if len(text) > MAX_MESSAGE:
+        raise MailError(
+            f"the message has {len(text):,} characters, expected at most {MAX_MESSAGE:,}: shorten it, or say where "
+            "the rest can be found"
+        )
+    mail = Mail(secrets.token_hex(8), text, sender, agent, wake, timestamp(datetime.now(UTC)))
+    for _ in range(_ATTEMPTS):
+        info = await find_session(backend, client, session)
+        entry = None if info is None else await backend.get(keys.session_index(client, info.id))
+        if info is None or entry is None:
+            raise MailError(
+                f"client {client!r} has no session {session!r} in {backend.url} (a session is stored with its first "
+                "turn): see swarmchat sessions list"
+            )
+        mailbox = keys.session_mailbox(client, info.id)
+        waiting = await backend.length(mailbox)
+        if waiting >= MAX_WAITING:
+            raise MailboxFull(
+                f"session {info.name!r} has {waiting:,} messages waiting, which is the limit: open it, or try later"
+            )
+        # The entry stands for the session: a message to one that is being deleted must not wait for its successor.
+        conditions = Expect(keys.session_index(client, info.id), entry), ExpectLength(mailbox, waiting)
+        try:
+            await run_to_completion(backend.commit(*conditions, Append(mailbox, (mail.to_bytes(),), ttl)))
+        except Conflict:
+            await asyncio.sleep(0)
+            continue
+        return mail
+    raise MailboxFull(f"session {session!r} changes all the time: try again later")

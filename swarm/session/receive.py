@@ -1,0 +1,31 @@
+"""Take the messages from outside that wait for a session, and let the agents react that they wake."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.events import Event, HandedOver
+from swarmchat.swarm.session.changes import navigate
+from swarmchat.swarm.turn.loop import run_turn
+from swarmchat.swarm.turn.mail import take_mail, to_react_to
+
+
+async def receive(conversation: Conversation) -> AsyncGenerator[Event, None]:
+    """Yield what arrives, and the turns that it starts; see ``Session.receive``."""
+    while True:
+        # A process that died may have left one to react to, which comes before the next.
+        await conversation.ready()
+        if to_react_to(conversation.journal.log.records) is None:
+            for received in await take_mail(conversation, one_wake=True):
+                yield received
+        mail = to_react_to(conversation.journal.log.records)
+        if mail is None or await conversation.primitives.find_ban():
+            return
+        if mail.agent in conversation.swarm.names and mail.agent != conversation.agent.name:
+            source = conversation.agent.name
+            navigation = await navigate(conversation, conversation.navigation.to(mail.agent))
+            yield HandedOver(source, navigation.active, navigation.stack)
+        async with aclosing(run_turn(conversation, mail)) as events:
+            with conversation.trace.turn(conversation.agent.name, conversation.info):
+                async for event in events:
+                    yield event

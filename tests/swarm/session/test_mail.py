@@ -1,0 +1,197 @@
+"""Messages from outside: told by any process, taken into the conversation once, seen by the agent that they are for."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+import pytest
+from chats import Faulty, contents, open_session, say
+from swarmchat.backends import Backend, BackendUnavailable, open_backend
+from swarmchat.swarm import (
+    Agent,
+    Answer,
+    MailboxFull,
+    MailError,
+    MailReceived,
+    ScriptedModel,
+    Session,
+    Swarm,
+    TurnEnded,
+    read_records,
+    tell,
+)
+from swarmchat.swarm.conversation.events import Event, HandedOver
+
+
+def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test in an event loop of its own."""
+
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
+SHOP = Swarm("shop", [Agent("clerk", "Sell.", handoffs=["packer"]), Agent("packer", "Pack.")])
+
+
+async def received(session: Session) -> list[Event]:
+    return [event async for event in session.receive()]
+
+
+def mails(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, MailReceived)]
+
+
+async def log(session: Session) -> list[tuple[str, Any]]:
+    return [(record.type, record.agent) async for record in read_records(session.backend, session.info)]
+
+
+@scenario
+async def test_a_message_waits_until_it_is_received_and_the_agent_sees_it() -> None:
+    backend = open_backend("memory:")
+    model = ScriptedModel(["Hi!", "It has shipped."])
+    async with await open_session(backend, model) as session:
+        await say(session, "hello")
+        await tell(backend, "ann", "s", "Your order has shipped.", sender="shop")
+        assert await session.wait_for_mail(5)
+        assert await received(session) == [MailReceived("Your order has shipped.", "shop", "assistant", False)]
+        assert await received(session) == []
+        assert not await session.wait_for_mail(0)
+        await say(session, "any news?")
+        assert [type(content) for content in contents(model)] == [str] * 5
+        assert "from shop" in contents(model)[3]
+        assert "Your order has shipped." in contents(model)[3]
+        assert contents(model)[4] == "any news?"
+
+
+@scenario
+async def test_a_turn_takes_what_waits_before_its_question() -> None:
+    backend = open_backend("memory:")
+    model = ScriptedModel(["Hi!", "Yes."])
+    async with await open_session(backend, model) as session:
+        await say(session, "hello")
+        await session.tell("one")
+        await session.tell("two", wake=True)
+        events = await say(session, "any news?")
+        assert mails(events) == ["one", "two"]
+        # The turn has answered it.
+        assert await received(session) == []
+        assert (await log(session))[4:6] == [("mail", "assistant")] * 2
+        assert len(model.requests) == 2
+
+
+@scenario
+async def test_a_message_wakes_the_agent_that_it_is_for() -> None:
+    backend = open_backend("memory:")
+    model = ScriptedModel(["Hi!", "Packed.", "Again."])
+    async with await open_session(backend, model, swarm=SHOP) as session:
+        await say(session, "hello")
+        await session.tell("for your information")
+        await session.tell("pack it", agent="packer", wake=True)
+        await session.tell("and this")
+        events = await received(session)
+        assert mails(events) == ["for your information", "pack it", "and this"]
+        assert [type(event) for event in events].index(HandedOver) == 2
+        assert [event.text for event in events if isinstance(event, TurnEnded)] == ["Packed."]
+        assert session.agent.name == "packer"
+        # The clerk's message is not the packer's.
+        assert not any("your information" in str(content) for content in contents(model))
+        assert "pack it" in contents(model)[-1]
+        assert (session.turns, session.navigation.stack) == (2, ("clerk",))
+        await session.undo()
+        assert (await session.go_back()).active == "clerk"
+        assert await received(session) == []
+
+
+@scenario
+async def test_no_undo_hides_a_message_and_none_ends_a_redo() -> None:
+    backend = open_backend("memory:")
+    model = ScriptedModel(["Hi!", "A.", "B."])
+    async with await open_session(backend, model) as session:
+        await say(session, "hello")
+        await session.tell("shipped")
+        await say(session, "a")
+        assert (await session.undo()).turns == (2,)
+        await session.tell("arrived")
+        assert mails(await received(session)) == ["arrived"]
+        assert session.last_turn == 1
+        assert (await session.redo()).turns == (2,)
+        await session.undo(2)
+        await say(session, "b")
+        assert ["shipped" in str(content) or "arrived" in str(content) for content in contents(model)[1:]] == [
+            True,
+            True,
+            False,
+        ]
+
+
+@scenario
+async def test_a_session_is_stored_with_its_first_message() -> None:
+    backend = open_backend("memory:")
+    with pytest.raises(MailError, match="no session 's'"):
+        await tell(backend, "ann", "s", "hello")
+    async with await open_session(backend, ScriptedModel(["Hi!"])) as session:
+        await session.tell("welcome", wake=True)
+        await tell(backend, "ann", "s", "second")
+        events = await received(session)
+        assert mails(events) == ["welcome", "second"]
+        assert session.turns == 1
+    async with await open_session(backend, ScriptedModel([])) as session:
+        assert await received(session) == []
+
+
+@scenario
+async def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = open_backend("memory:")
+    async with await open_session(backend, ScriptedModel(["Hi!"])) as session:
+        await say(session, "hello")
+        with pytest.raises(MailError, match="32,001 characters, expected at most 32,000"):
+            await session.tell("x" * 32_001)
+        with pytest.raises(MailError, match="empty"):
+            await session.tell(" \n")
+        monkeypatch.setattr("swarmchat.swarm.persistence.mailbox.MAX_WAITING", 3)
+        for _ in range(3):
+            await session.tell("x" * 10)
+        with pytest.raises(MailboxFull, match="3 messages waiting"):
+            await session.tell("more")
+        assert len(await received(session)) == 3
+        await session.tell("more")
+
+
+@pytest.mark.parametrize("lands", [False, True])
+@scenario
+async def test_a_commit_of_unknown_outcome_delivers_once(lands: bool) -> None:
+    backend = Faulty(open_backend("memory:"))
+    async with await open_session(backend, ScriptedModel(["Hi!", "Yes."])) as session:
+        await say(session, "hello")
+        await session.tell("shipped")
+        backend.fail, backend.lands = 1, lands
+        with pytest.raises(BackendUnavailable):
+            await received(session)
+        assert mails(await received(session)) == ["shipped"]
+        assert [kind for kind, _ in await log(session)].count("mail") == 1
+
+
+@scenario
+async def test_many_tell_while_one_receives() -> None:
+    backend: Backend = open_backend("memory:")
+    model = ScriptedModel([Answer("Hi!"), *[Answer("Yes.")] * 10])
+    async with await open_session(backend, model) as session:
+        await say(session, "hello")
+        texts = {f"{teller}-{number}" for teller in range(4) for number in range(10)}
+
+        async def keep_telling(teller: int) -> None:
+            for number in range(10):
+                await tell(backend, "ann", "s", f"{teller}-{number}", wake=not number)
+
+        telling = asyncio.gather(*map(keep_telling, range(4)))
+        arrived: list[str] = []
+        while len(arrived) < 40:
+            assert await session.wait_for_mail(5)
+            arrived += mails(await received(session))
+        await telling
+        assert len(arrived) == len(texts)
+        assert set(arrived) == texts
