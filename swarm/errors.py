@@ -17,6 +17,8 @@
     ├── HookError               a function of the swarm's author raised an error: 1
     ├── RequestDenied           a hook refused to send a request: 1
     ├── AskError                a tool got no answer from the user: 1
+    │   └── NobodyToAsk         there is no user at a prompt
+    ├── McpError                an MCP server cannot be reached, or refuses: 69
     ├── MailError               a message cannot be sent to a session: 1
     │   └── MailboxFull         too many messages wait for it: 75
     ├── StateError              a stored state does not fit its type: 65
@@ -147,6 +149,16 @@ class RequestDenied(SwarmError):
 
 class AskError(SwarmError):
     """A tool asked the user and got no answer: nobody can be asked, or the user did not want to answer."""
+
+
+class NobodyToAsk(AskError):
+    """A tool asked the user where nobody can be asked."""
+
+
+class McpError(SwarmError):
+    """An MCP server cannot be reached, or refuses a request for a resource or a prompt. The message names it."""
+
+    exit_code = 69
 
 
 class MailError(SwarmError):

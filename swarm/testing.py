@@ -72,7 +72,11 @@ class _ScriptedAsking:
         self._model_answers = model_answers
         self._user_answers = user_answers
 
-    async def ask_model(self, prompt: Any, output: Any, model: Model | str | None) -> Any:
+    model_name = "scripted"
+
+    async def ask_model(
+        self, prompt: Any, output: Any, model: Model | str | None, fields: Mapping[str, Any] | None = None
+    ) -> Any:
         if not self._model_answers:
             raise ScriptError(f"the tool asked the model {prompt!r:.80}: give the context further model_answers")
         return self._model_answers.pop(0)

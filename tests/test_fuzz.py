@@ -37,6 +37,7 @@ from swarmchat.swarm.archive.sessions import fork_session, snapshot
 from swarmchat.swarm.archive.writer import SessionWriter
 from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
 from swarmchat.swarm.importers.detect import open_transcript
+from swarmchat.swarm.mcp.questions import form_schema
 from swarmchat.swarm.mcp.server import read_servers_file
 from swarmchat.swarm.mcp.texts import safe_schema
 from swarmchat.swarm.models.demo import DemoModel
@@ -51,6 +52,7 @@ from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 from swarmchat.swarm.providers.failures import ServerErrors, retry_after
 from swarmchat.swarm.replay.files import read_conversations
 from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.tools.asking import user_question
 from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.tools.external_tool import ExternalTool, recorded_tool
 
@@ -375,6 +377,26 @@ def test_files_of_mcp_servers(content: Any) -> None:
         for server in read_servers_file(content):
             with suppress(SwarmError):
                 server.expanded(" ".join([server.command, server.url, *server.env.values()]), {"TOKEN": "t"})
+
+
+FORM = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "title": "Name", "minLength": 1, "default": "x"},
+        "pet": {"type": "string", "enum": ["a", "b"], "enumNames": ["A", "B"]},
+        "fish": {"type": "array", "items": {"anyOf": [{"const": "t", "title": "T"}]}, "maxItems": 1},
+    },
+    "required": ["name"],
+}
+
+
+@given(damaged(FORM), damaged({"name": "Ann", "pet": "a", "fish": ["t"]}))
+def test_forms_of_mcp_servers(form: Any, answer: Any) -> None:
+    with suppress(ValueError):
+        question = user_question("Who?", "s/t", (), form_schema(form))
+        assert len(question.fields) <= len(FORM["properties"])
+        with suppress(ArgumentsError):
+            question.check(answer)
 
 
 @given(damaged(SCHEMA), damaged({"n": 1, "names": ["ab"], "either": "a"}))

@@ -20,14 +20,23 @@ def with_files(text: str, paths: Iterable[Path], limit: int) -> tuple[str, str]:
     added: list[str] = []
     size = len(text.encode("utf-8", "replace"))
     for path in paths:
-        if _heading(_name(path)) in text:
+        if _heading(f"File {_name(path)}") in text:
             continue
         content, name = read_text(path, limit, expected="the text of a file")
         size += len(content.encode())
         check_size(size, "the message with its files" if added else name, limit)
-        parts.append(_block(_name(path), content))
+        parts.append(_block(f"File {_name(path)}", content))
         added.append(f"{one_line(Path(name).name, 60)} ({_size(content)})")
     return "\n\n".join(parts), f"attached: {', '.join(added)}" if added else ""
+
+
+def with_content(text: str, name: str, content: str, limit: int) -> tuple[str, str]:
+    """Return ``text`` with a block of ``content`` called ``name``, and a line that says so; as ``with_files``."""
+    if _heading(name) in text:
+        return text, ""
+    message = "\n\n".join(filter(None, (text.strip(), _block(name, content))))
+    check_size(len(message.encode("utf-8", "replace")), f"the message with {name}", limit)
+    return message, f"attached: {one_line(name, 120)} ({_size(content)})"
 
 
 def _name(path: Path) -> str:
@@ -35,14 +44,14 @@ def _name(path: Path) -> str:
 
 
 def _heading(name: str) -> str:
-    return f"File {name}:\n```"
+    return f"{name}:\n```"
 
 
 def _block(name: str, content: str) -> str:
-    """Return a file as a block of code, fenced by more marks than any line of it."""
+    """Return ``content`` as a block of code, fenced by more marks than any line of it."""
     longest = max(map(len, _TICKS.findall(content)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"File {name}:\n{fence}\n{content.removesuffix(chr(10))}\n{fence}"
+    return f"{name}:\n{fence}\n{content.removesuffix(chr(10))}\n{fence}"
 
 
 def _size(content: str) -> str:

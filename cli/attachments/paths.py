@@ -13,6 +13,8 @@ from swarmchat.cli.errors import UsageError
 MENTION_START = re.compile(r'(?<!\S)@("[^"\n]*|[^\s"]*)$')
 """The mention that the text before the cursor ends in."""
 _MENTION = re.compile(r'(?<!\S)@(?:"([^"\n]+)"|(\S+))')
+RESOURCE_MENTION = re.compile(r'(?<!\S)@"?([A-Za-z0-9_.-]{1,40}):(?=\S)')
+"""The beginning of a mention of a resource of an MCP server, ``@SERVER:URI``."""
 _PUNCTUATION = ".,;:!?)]}'\""
 """Signs that may follow a path in a sentence."""
 _MAX_ENTRIES = 500
@@ -24,12 +26,14 @@ def mentioned(text: str) -> list[Path]:
 
     What is no regular file, such as an address or a folder, is no mention.
     """
-    found: dict[Path, None] = {}
+    names = (next(filter(is_file, readings), "") for readings in mentions(text))
+    return list(dict.fromkeys(Path(name) for name in names if name))
+
+
+def mentions(text: str) -> Iterator[list[str]]:
+    """Yield what ``text`` names after ``@``: each in all its readings, as signs at its end may not belong to it."""
     for quoted, word in _MENTION.findall(text):
-        names = [quoted] if quoted else _without_punctuation(word)
-        if name := next(filter(is_file, names), ""):
-            found[Path(name)] = None
-    return list(found)
+        yield [quoted] if quoted else list(_without_punctuation(word))
 
 
 def expand(patterns: list[str]) -> list[Path]:

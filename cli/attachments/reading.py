@@ -57,6 +57,14 @@ def check_size(size: int, name: str, limit: int) -> None:
         )
 
 
+def too_large(name: str, limit: int) -> UsageError:
+    """Return the error for an import from ``name`` that has more than ``limit`` bytes."""
+    return UsageError(
+        f"{name} has more than the {limit:,} bytes (100 × max_input) that an import may have: import it in parts, or "
+        "raise max_input"
+    )
+
+
 def _read_bounded(file: BinaryIO, name: str, limit: int) -> bytes:
     """Return what is left of ``file``. Raises UsageError if it is more than ``limit`` bytes."""
     data = file.read(limit + 1)

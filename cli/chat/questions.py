@@ -63,7 +63,11 @@ class Questions:
         from swarmchat.swarm.tools.context import ArgumentsError
 
         with self._prompt.open():
-            self._prompt.renderer.remark(f"{one_line(question.tool, 80)} asks: {sanitize(question.text)[:_LONGEST]}")
+            text = f"{one_line(question.tool, 80)} asks: {sanitize(question.text)[:_LONGEST]}"
+            for line in text.split("\n"):
+                # An address is copied, or clicked on.
+                show = self._prompt.renderer.verbatim if line.startswith("http") else self._prompt.renderer.remark
+                show(line)
             entered: dict[str, str] = {}
             while True:
                 try:
@@ -118,11 +122,13 @@ def _label(field: "FormField") -> str:
     """Return how the prompt names a field, with what may be entered."""
     about = [one_line(field.description, 80)] if field.description else []
     if field.choices:
-        about.append(" | ".join(map(str, field.choices)))
+        several = "several, separated by commas: " if field.type == "array" else ""
+        about.append(several + " | ".join(map(str, field.choices)))
     elif field.type not in ("string", ""):
         about.append({"array": "a JSON list", "object": "a JSON object", "boolean": "y/n"}.get(field.type, field.type))
     if not field.required:
-        about.append("optional" if field.default is None else f"default {field.default}")
+        default = ", ".join(map(str, field.default)) if isinstance(field.default, list) else field.default
+        about.append("optional" if default is None else f"default {default}")
     return f"{one_line(field.name, 40)}" + (f" ({', '.join(about)})" if about else "") + ":"
 
 
@@ -130,6 +136,8 @@ def _value(field: "FormField", text: str) -> Any:
     """Return ``text`` as the JSON value that the field takes; the check says what is wrong with another one."""
     if field.type == "string":
         return text
+    if field.type == "array" and field.choices and not text.lstrip().startswith("["):
+        return [each.strip() for each in text.split(",") if each.strip()]
     if field.type == "boolean" and text.strip().lower() in _YES_NO:
         return _YES_NO[text.strip().lower()]
     try:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
 from swarmchat.cli.attachments.message import with_files
-from swarmchat.cli.attachments.paths import mentioned
+from swarmchat.cli.attachments.paths import RESOURCE_MENTION, mentioned
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
 from swarmchat.cli.chat.mail import MailWatch
@@ -53,7 +53,9 @@ class Repl:
         chat.session.conversation.approver = Approvals(chat, self._questions).ask
         chat.session.conversation.answerer = Questions(self._questions).ask
         chat.session.primitives.embedding_progress = renderer.embedding
+        chat.session.primitives.tool_progress = renderer.tool_progress
         renderer.show_typed(self._prompt.typing_status)
+        renderer.show_waiting(self._starting_servers)
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
         self._mail = MailWatch(chat, self._prompt)
 
@@ -84,6 +86,11 @@ class Repl:
                     await self._handle(entered)
                 except LeaveChat:
                     return
+
+    def _starting_servers(self) -> str:
+        servers = self._chat.session.swarm.mcp_servers
+        names = [] if servers is None else servers.starting
+        return f"starting {', '.join(names)}" if names else ""
 
     def _interrupt(self, name: str) -> None:
         if self._questions.interrupt():
@@ -158,8 +165,13 @@ class Repl:
                 message = await self._stoppable(self._run_command(text), lambda: "stopped") or ""
                 draft = _as_typed(message)
             else:
-                message = await self._with_files(entered)
-                self._revising = False
+                message = text.removeprefix("/") if text.startswith("//") else text
+                # Only what was typed attaches anything: what was pasted may be anybody's.
+                if "@" in draft:
+                    attaching = self._with_attachments(message, draft)
+                    message = await self._stoppable(attaching, lambda: "stopped; nothing was sent") or ""
+                    self._prefill = "" if message else draft
+                self._revising = self._revising and not message
         except (SwarmError, CliError, BackendError) as error:
             self._report(error)
             if not is_command(text):
@@ -168,15 +180,19 @@ class Repl:
         if message.strip():
             await self._send(message, draft)
 
-    async def _with_files(self, entered: Entered) -> str:
-        """Return a message with the files that it mentions. Raises UsageError."""
-        message = entered.text.removeprefix("/") if entered.text.startswith("//") else entered.text
-        # Only what was typed attaches files: what was pasted may be anybody's.
-        if "@" not in entered.folded or not (paths := mentioned(entered.folded)):
-            return message
-        message, remark = await asyncio.to_thread(with_files, message, paths, self._chat.settings.max_input)
-        if remark:
-            self._renderer.remark(remark)
+    async def _with_attachments(self, message: str, typed: str) -> str:
+        """Return ``message`` with the files and resources that ``typed`` mentions. Raises UsageError and McpError."""
+        limit = self._chat.settings.max_input
+        if paths := mentioned(typed):
+            message, remark = await asyncio.to_thread(with_files, message, paths, limit)
+            if remark:
+                self._renderer.remark(remark)
+        servers = self._chat.session.swarm.mcp_servers
+        if servers is not None and RESOURCE_MENTION.search(typed):
+            from swarmchat.cli.mcp.resources import with_resources
+
+            work = with_resources(message, typed, servers, limit, self._renderer.remark)
+            message = await self._renderer.during(work, "resources")
         return message
 
     async def _end_revision(self) -> None:

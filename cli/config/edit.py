@@ -31,7 +31,7 @@ async def show_settings(flags: Mapping[str, Any], *, origin: bool, as_json: bool
             "origin": settings.origins.get(each.name, "default"),
         }
         for each in fields(Settings)
-        if each.metadata
+        if each.metadata or (each.name == "approve_at_least" and settings.approve_at_least)
     }
     if as_json:
         print_json(rows)

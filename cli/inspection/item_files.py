@@ -4,11 +4,13 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from swarmchat.cli.attachments.reading import too_large
 from swarmchat.cli.errors import NotFoundError, UsageError
 from swarmchat.swarm.common.encoding import decode_json, decode_text
 from swarmchat.swarm.errors import StorageError
@@ -46,13 +48,13 @@ class ItemReader:
     convert: Callable[[dict[str, str]], dict[str, Any]]
     """Makes an item of the texts in a row of a CSV file."""
 
-    def read(self, path: Path, form: str | None) -> list[FileItem]:
-        """Return the items of the file ``path``, ``-`` for standard input.
+    def read(self, path: Path, form: str | None, limit: int) -> list[FileItem]:
+        """Return the items of the file ``path``, ``-`` for standard input, of at most ``limit`` bytes.
 
         Raises NotFoundError for a file that cannot be read, UsageError and StorageError.
         """
         name = "standard input" if str(path) == "-" else str(path)
-        text = _read_text(path, name)
+        text = _read_text(path, name, limit)
         form = form or _BY_SUFFIX.get(path.suffix.lower()) or _guess(text)
         items: Iterator[FileItem] = getattr(self, f"_{form}")(text, name)
         if self.field is None:
@@ -107,9 +109,12 @@ def _number(text: str) -> str | int | float:
     return text
 
 
-def _read_text(path: Path, name: str) -> str:
+def _read_text(path: Path, name: str, limit: int) -> str:
     try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise too_large(name, limit)
         return decode_text(content).replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise NotFoundError(f"{name} cannot be read: {error.strerror}") from error

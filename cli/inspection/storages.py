@@ -154,7 +154,8 @@ async def import_file(reader: StoreReader, file: Path, name: str | None, choice:
     seen = set(stored.values())
     new: list[tuple[str | None, Any]] = []
     replaced = there = 0
-    for each in _with_ids(_item_reader(definition, storage, choice.field).read(file, choice.form), choice.id_field):
+    items = _item_reader(definition, storage, choice.field).read(file, choice.form, reader.settings.max_import)
+    for each in _with_ids(items, choice.id_field):
         value = _encoded(storage, each)
         if each.id in stored if each.id is not None else value in seen:
             current = stored[each.id] if each.id is not None else value

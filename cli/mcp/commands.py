@@ -1,4 +1,4 @@
-"""``swarmchat mcp``: the MCP servers in your settings, and their tools."""
+"""``swarmchat mcp``: the MCP servers in your settings, their tools, and logins."""
 
 from typing import Annotated
 
@@ -62,6 +62,28 @@ def add(
     from swarmchat.cli.mcp.editing import add_server
 
     run_and_exit(lambda: add_server(name, command or [], url=url, env=env or [], headers=header or [], approve=approve))
+
+
+@mcp_app.command("login")
+@options.settings("swarm", "profile")
+def login(name: Name, *, flags: options.Flags) -> None:
+    """Log in to a server that is reached over HTTP and wants it (OAuth).
+
+    Prints an address to open in a browser, and waits until you have logged in there. The tokens are stored in your
+    config folder, readable for you only.
+    """
+    from swarmchat.cli.mcp.logins import log_in
+
+    run_interruptible(lambda: log_in(flags, name))
+
+
+@mcp_app.command("logout")
+@options.settings("swarm", "profile")
+def logout(name: Name, *, flags: options.Flags) -> None:
+    """Delete the tokens of a login."""
+    from swarmchat.cli.mcp.logins import log_out
+
+    run_and_exit(lambda: log_out(flags, name))
 
 
 @mcp_app.command("remove")

@@ -5,6 +5,7 @@ from typing import Any
 
 from swarmchat.cli.config.edit import edit_file, own_file
 from swarmchat.cli.errors import UsageError
+from swarmchat.cli.settings.mcp_servers import login_file
 from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError
@@ -49,6 +50,7 @@ async def remove_server(name: str) -> None:
             del settings["mcp"]
 
     edit_file(path, change)
+    login_file(name).unlink(missing_ok=True)
     print(as_line(f"{path}: [mcp.{name}] is no longer set"))
 
 

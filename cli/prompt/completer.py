@@ -8,7 +8,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from swarmchat.cli.attachments.paths import MENTION_START, folder_entries, mention
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.cli.slash.registry import Choice, is_command
+from swarmchat.cli.slash.registry import Choice, is_command, split_command
 from swarmchat.cli.terminal.sanitize import one_line
 
 _WIDTH = 60
@@ -46,9 +46,10 @@ class SlashCompleter(Completer):
                 return
             if "\n" in document.text:
                 return
-            name, space, argument = line[1:].partition(" ")
+            space = " " in line
+            name, argument = split_command(line)
             typed = argument.lstrip() if space else line
-            for text, about in await self._arguments(name, typed) if space else self._commands():
+            for text, about in await self._arguments(name, typed) if space else await self._commands():
                 if text.casefold().startswith(typed.casefold()) and text.isprintable():
                     shown, meta = one_line(text, _WIDTH), one_line(about, _WIDTH)
                     yield Completion(text, -len(typed), display=shown, display_meta=meta)
@@ -60,10 +61,26 @@ class SlashCompleter(Completer):
         match = MENTION_START.search(text)
         if match is None:
             return []
+        servers = self._chat.session.swarm.mcp_servers
+        resources: list[Completion] = []
+        if servers is not None:
+            from swarmchat.cli.mcp.resources import resource_choices
+
+            with suppress(Exception):
+                async with asyncio.timeout(_SECONDS):
+                    resources = [
+                        Completion(
+                            f"@{text}",
+                            -len(match[0]),
+                            display=one_line(shown, _WIDTH),
+                            display_meta=one_line(about, _WIDTH),
+                        )
+                        for text, shown, about in await resource_choices(match[1], servers)
+                    ]
         with suppress(OSError, RuntimeError, ValueError):
             paths = await asyncio.to_thread(folder_entries, match[1].removeprefix('"'))
             # After a folder the path continues: its quotation mark stays open.
-            return [
+            return resources + [
                 Completion(
                     mention(path).removesuffix('"') if path.endswith("/") else mention(path),
                     -len(match[0]),
@@ -72,12 +89,18 @@ class SlashCompleter(Completer):
                 for path in paths
                 if path.isprintable()
             ]
-        return []
+        return resources
 
-    def _commands(self) -> list[Choice]:
+    async def _commands(self) -> list[Choice]:
         from swarmchat.cli.slash.builtin import COMMANDS
+        from swarmchat.cli.slash.prompts import prompt_choices
 
-        return [(f"/{each.name}", each.help) for each in COMMANDS.values() if each.is_useful(self._chat)]
+        prompts: list[Choice] = []
+        with suppress(Exception):
+            async with asyncio.timeout(_SECONDS):
+                prompts = await prompt_choices(self._chat)
+        commands = [(f"/{each.name}", each.help) for each in COMMANDS.values() if each.is_useful(self._chat)]
+        return commands + [(f"/{name}", about) for name, about in prompts]
 
     async def _arguments(self, name: str, typed: str) -> Sequence[Choice]:
         from swarmchat.cli.slash.builtin import find_command

@@ -4,7 +4,7 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-from swarmchat.cli.attachments.paths import mentioned
+from swarmchat.cli.attachments.paths import RESOURCE_MENTION, mentioned
 
 _UNFOLDED_LINES = 20
 _UNFOLDED_CHARACTERS = 5000
@@ -47,7 +47,7 @@ class Queue(deque[Entered]):
 class Pastes:
     """Long pastes: each is shown at the prompt as a mark such as ``[paste 214 lines]``, and sent in full.
 
-    Those that mention a file are shown so as well: a mark attaches nothing.
+    Those that mention a file or a resource are shown so as well: a mark attaches nothing.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Pastes:
         pasted = pasted.replace("\r\n", "\n").replace("\r", "\n")
         lines = pasted.count("\n") + (not pasted.endswith("\n"))
         is_long = lines > _UNFOLDED_LINES or len(pasted) > _UNFOLDED_CHARACTERS
-        if not is_long and not mentioned(pasted):
+        if not is_long and not mentioned(pasted) and not RESOURCE_MENTION.search(pasted):
             return pasted
         size = f"{lines:,} lines" if lines > 1 else f"{len(pasted):,} characters"
         mark, number = f"[paste {size}]", 1

@@ -23,6 +23,8 @@ class Activity:
         self._tools: list[str] = []
         self.paused = False
         """Whether a question has the terminal: no status is shown then."""
+        self.waiting: Callable[[], str] = lambda: ""
+        """Describes what a request waits for before it is sent; empty if it is the model that all wait for."""
         self.typed: Callable[[], str] = lambda: ""
         """Describes what the user is typing; shown at once."""
 
@@ -60,6 +62,12 @@ class Activity:
             f"embedding {one_line(storage, 30)}: {counts}" if done < total else _running(self._tools or [storage])
         )
 
+    def tool_progress(self, tool: str, progress: str) -> None:
+        """``tool`` says how far it is."""
+        if self._doing and (tool in self._tools or not self._tools):
+            # Not _set: the seconds are those of the tool.
+            self._doing = f"{one_line(tool, 30)}: {one_line(progress, 30)}"
+
     def tool_finished(self, tool: str) -> None:
         """``tool`` has returned."""
         if tool in self._tools:
@@ -76,7 +84,8 @@ class Activity:
         frame = _FRAMES[int(now / _FRAME) % len(_FRAMES)]
         seconds = int(now - self._since)
         duration = f" · {seconds} s" if seconds else ""
-        return f"{frame} {one_line(self._agent, 30)} · {self._doing}{duration} · {typed or 'Ctrl-C stops'}"
+        doing = self.waiting() if self._doing == _WAITING else ""
+        return f"{frame} {one_line(self._agent, 30)} · {doing or self._doing}{duration} · {typed or 'Ctrl-C stops'}"
 
     def _set(self, doing: str, *, restart: bool = False) -> None:
         if restart or doing != self._doing:

@@ -94,6 +94,14 @@ class Renderer:
         """Have the status line say how far a search has embedded the items of ``storage``."""
         self._activity.embedding(storage, done, total)
 
+    def show_waiting(self, waiting: Callable[[], str]) -> None:
+        """Have the status line say what ``waiting`` returns in place of the model, if that is not empty."""
+        self._activity.waiting = waiting
+
+    def tool_progress(self, tool: str, progress: str) -> None:
+        """Have the status line say how far ``tool`` is."""
+        self._activity.tool_progress(tool, progress)
+
     async def during(self, work: Awaitable[_T], name: str) -> _T:
         """Return what ``work`` returns; meanwhile the status line says that ``name`` is at work."""
         self._activity.begin(name, "at work")

@@ -1,7 +1,6 @@
 """Export sessions to files, import them from files, and copy them between stores."""
 
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,6 +14,7 @@ from swarmchat.backends import Backend
 from swarmchat.cli.app.command_runner import Work
 from swarmchat.cli.app.options import Flags
 from swarmchat.cli.app.signals import run_until_signal
+from swarmchat.cli.attachments.reading import too_large
 from swarmchat.cli.errors import CliError, OutputLost, UsageError
 from swarmchat.cli.render.renderer import remark
 from swarmchat.cli.settings import wiring
@@ -33,6 +33,7 @@ from swarmchat.swarm.persistence.log import read_lines, read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 EXPORTS = ("jsonl", "openai", "markdown", "html")
+_PIECE = 1 << 20
 
 
 async def export(store: OpenStore, name: str, form: str, redact: Sequence[str], output: Path | None) -> None:
@@ -141,7 +142,7 @@ def import_sessions(flags: Flags, files: Sequence[Path], as_name: str | None, fo
     with ExitStack() as stack:
         snapshots: list[SessionSnapshot] = []
         for path in files:
-            source = stack.enter_context(_standard_input()) if str(path) == "-" else path
+            source = stack.enter_context(_standard_input(settings.max_import)) if str(path) == "-" else path
             transcript = stack.enter_context(open_transcript(source, settings.client_name, form))
             for text in transcript.remarks:
                 remark(text)
@@ -215,10 +216,16 @@ def _outcome_line(incoming: SessionSnapshot, stored: Stored, verb: str) -> str:
 
 
 @contextmanager
-def _standard_input() -> Iterator[Path]:
-    """Copy standard input to a temporary file: it is read twice, to be checked before anything is stored."""
+def _standard_input(limit: int) -> Iterator[Path]:
+    """Copy standard input to a temporary file: it is read twice, to be checked before anything is stored.
+
+    Raises UsageError for more than ``limit`` bytes, once they have come.
+    """
     with tempfile.TemporaryDirectory(prefix="swarmchat-") as folder:
         path = Path(folder) / "standard-input"
         with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+            while piece := sys.stdin.buffer.read(_PIECE):
+                if file.tell() + len(piece) > limit:
+                    raise too_large("standard input", limit)
+                file.write(piece)
         yield path

@@ -78,22 +78,6 @@ def needs_consent(name: str, value: object) -> bool:
     return name in NEEDS_CONSENT
 
 
-def stricter(own: Mapping[str, str], of_folder: Mapping[str, str]) -> dict[str, str]:
-    """Return the rules for approval of the user and of a folder together; of those that match a tool, the first counts.
-
-    What the folder says lets no tool run that is asked about or denied by the user's own rules.
-    """
-    denied = {pattern: rule for pattern, rule in of_folder.items() if rule == "deny"}
-    asked = {pattern: rule for pattern, rule in of_folder.items() if rule == "ask"}
-    # A folder's "ask" must not come before a "deny" of the user.
-    order = [denied, own, asked] if "deny" in own.values() else [denied, asked, own]
-    rules: dict[str, str] = {}
-    for each in order:
-        for pattern, rule in each.items():
-            rules.setdefault(pattern, rule)
-    return rules
-
-
 def digest_of(path: Path, content: Mapping[str, Any]) -> str:
     """Return what consent to the file at ``path``, with this ``content``, is given for."""
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode("utf-8", "replace"))

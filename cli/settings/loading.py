@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.errors import ConfigError
-from swarmchat.cli.settings.folder import FORBIDDEN, Consents, file_of, from_folder, needs_consent, stricter
+from swarmchat.cli.settings.folder import FORBIDDEN, Consents, file_of, from_folder, needs_consent
 from swarmchat.cli.settings.named_models import KEYS
 from swarmchat.cli.settings.readers import (
     read_or_parse,
@@ -71,8 +71,13 @@ def load_settings(
         for name, value in settings.items():
             try:
                 read = read_value(origin, name, value)
-                if name == "approve" and from_folder(origin):
-                    read = stricter(values.get(name) or {}, read)
+                if name == "approve":
+                    # What the user says later replaces what a folder said.
+                    before = values.pop("approve_at_least", {})
+                    if from_folder(origin):
+                        others = {pattern: rule for pattern, rule in before.items() if pattern not in read}
+                        values["approve_at_least"], origins["approve_at_least"] = {**read, **others}, origin
+                        continue
                 # A profile adds tables.
                 tables = name in ("models", "mcp")
                 values[name], origins[name] = {**values.get(name, {}), **read} if tables else read, origin

@@ -1,8 +1,10 @@
 """The MCP servers that the settings add to a swarm."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from platformdirs import user_config_path
 from swarmchat.cli.environment import environment
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings.settings import Settings
@@ -27,11 +29,26 @@ def mcp_servers(settings: Settings) -> list[McpServer]:
     return merged(of_file, servers)
 
 
+def logins_folder() -> Path | None:
+    """Return the folder with the tokens of logins, below that of the user's settings; ``None`` without a home."""
+    with suppress(RuntimeError):
+        return user_config_path("swarmchat") / "mcp-logins"
+    return None
+
+
+def login_file(name: str) -> Path:
+    """Return the file with the tokens for the server ``name``. Raises ConfigError if there is no home folder."""
+    folder = logins_folder()
+    if folder is None:
+        raise ConfigError("no home folder found, in which tokens are stored: set HOME")
+    return folder / f"{name}.json"
+
+
 def with_servers(swarm: Swarm, settings: Settings) -> Swarm:
     """Return ``swarm`` with the user's MCP servers; they replace those of the swarm that have the same name."""
     swarm = replace(swarm, mcp=merged(swarm.mcp, mcp_servers(settings)))
     if swarm.mcp_servers is not None:
         # They go on while the user switches between sessions.
         swarm.mcp_servers.acquire()
-        swarm.mcp_servers.environment.update(environment())
+        swarm.mcp_servers.equip(environment(), logins_folder())
     return swarm

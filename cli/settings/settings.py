@@ -148,6 +148,8 @@ class Settings:
     """The profile to use: a table [profiles.NAME] in the settings files."""
     discover: Sequence[int] = _setting(read_ports, USUAL_PORTS)
     """Local ports searched for a model server while none is set: true (the usual ports), false, or a list."""
+    approve_at_least: Mapping[str, str] = field(default_factory=dict)
+    """The rules for approval in the folder's file, which can only make those stricter that hold otherwise."""
     origins: Mapping[str, str] = field(default_factory=dict)
     withheld: Mapping[str, Any] = field(default_factory=dict)
     """Values in the folder's file that are not used, because the user has not consented to them."""
@@ -169,6 +171,11 @@ class Settings:
         origin = f"{self.origins.get('models', '')} [models.{name}]"
         origins = {**self.origins, **dict.fromkeys(values, origin)}
         return replace(self, **{**values, "model": name}, origins=origins)
+
+    @property
+    def max_import(self) -> int:
+        """The most bytes of an import that is read from standard input, or that is held in memory."""
+        return 100 * self.max_input
 
     @property
     def of_this_model(self) -> Mapping[str, Any]:

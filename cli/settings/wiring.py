@@ -132,6 +132,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         lifetimes=lifetimes,
         max_result=settings.max_result,
         approve=settings.approve or {},
+        approve_at_least=settings.approve_at_least,
         rescue=settings.rescue,
         rescue_confirm=_rescue_confirm(settings),
         placeholder=settings.placeholder,

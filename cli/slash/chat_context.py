@@ -25,5 +25,6 @@ class ChatContext:
         previous, self.session = self.session, await self.open_session(name)
         self.session.conversation.approver = previous.approver
         self.session.primitives.embedding_progress = previous.primitives.embedding_progress
+        self.session.primitives.tool_progress = previous.primitives.tool_progress
         self.session.conversation.answerer = previous.conversation.answerer
         await previous.close()

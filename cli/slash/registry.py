@@ -1,6 +1,7 @@
 """The registry of slash commands: find, check and run one. /help, completion and the docs are made from it."""
 
 import difflib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -77,6 +78,7 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {}
+_PROMPT = re.compile(r"[A-Za-z0-9_.-]+:")
 
 
 def is_command(text: str) -> bool:
@@ -86,8 +88,14 @@ def is_command(text: str) -> bool:
 
 def parse_command(text: str) -> tuple[Command, str]:
     """Return the command in ``text`` and the text after its name. Raises UsageError for an unknown command."""
-    name, _, argument = text[1:].strip().partition(" ")
+    name, argument = split_command(text.strip())
     return find_command(name), argument.strip()
+
+
+def split_command(text: str) -> tuple[str, str]:
+    """Return the name of the command in ``text`` and what follows it; ``/SERVER:PROMPT`` is short for ``/prompt``."""
+    name, _, argument = text[1:].partition(" ")
+    return ("prompt", text[1:]) if _PROMPT.match(name) else (name, argument)
 
 
 async def run_command(chat: ChatContext, text: str) -> CommandResult:

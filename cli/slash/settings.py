@@ -213,7 +213,10 @@ def _as_text(chat: ChatContext, name: str, value: Any) -> str:
 
 
 async def _rules(chat: ChatContext, typed: str) -> list[Choice]:
+    servers = chat.session.swarm.mcp_servers
     tools = {tool.name: tool for agent in chat.session.swarm.agents for tool in agent.own_tools}
+    if servers is not None:
+        tools |= {tool.name: tool for each in servers.connections.values() for tool in each.listed}
     name, space, _ = typed.rpartition(" ")
     if space and not any(each.startswith(typed) for each in tools):
         return [(f"{name} {mode}", "") for mode in _MODES]
@@ -226,7 +229,7 @@ async def _rules(chat: ChatContext, typed: str) -> list[Choice]:
     "show or set which tools may run: auto, ask or deny; PATTERN such as refund*",
     "[MODE, or PATTERN MODE]",
     completes=_rules,
-    is_useful=lambda chat: any(agent.own_tools for agent in chat.session.swarm.agents),
+    is_useful=lambda chat: any(agent.own_tools or agent.tool_patterns for agent in chat.session.swarm.agents),
 )
 async def _approve(chat: ChatContext, argument: str) -> str | CommandResult:
     settings = chat.session.settings
@@ -240,10 +243,16 @@ async def _approve(chat: ChatContext, argument: str) -> str | CommandResult:
         raise UsageError(
             f"{argument!r} is not a rule; expected auto, ask or deny, optionally after a pattern of tool names"
         )
-    pattern, rules = (pattern.strip(), settings.approve) if pattern else ("*", {})
-    others = {each: rule for each, rule in rules.items() if each != pattern}
-    await chat.session.change_settings(replace(settings, approve={pattern: mode, **others}))
+    pattern = pattern.strip() or "*"
+    rules, at_least = ({}, {}) if pattern == "*" else (dict(settings.approve), dict(settings.approve_at_least))
+    # The first match counts, and the user's own word more than what the file of a folder says.
+    rules, at_least = {pattern: mode, **_without(pattern, rules)}, {pattern: "auto", **_without(pattern, at_least)}
+    await chat.session.change_settings(replace(settings, approve=rules, approve_at_least=at_least))
     return CommandResult(remark=f"tools matching {pattern}: {mode}, until the session is closed")
+
+
+def _without(pattern: str, rules: dict[str, str]) -> dict[str, str]:
+    return {each: rule for each, rule in rules.items() if each != pattern}
 
 
 async def _debug_pages(chat: ChatContext, typed: str) -> list[Choice]:

@@ -169,7 +169,8 @@ def check(*, flags: options.Flags, as_json: options.Json = False) -> None:
         from swarmchat.cli.settings import wiring
         from swarmchat.swarm.agents.swarm_check import check_swarm
 
-        findings = check_swarm(swarm, wiring.read_settings(flags).approve or {})
+        settings = wiring.read_settings(flags)
+        findings = check_swarm(swarm, {**settings.approve_at_least, **(settings.approve or {})})
         if as_json:
             print_json([asdict(finding) for finding in findings])
         else:

@@ -28,7 +28,7 @@ from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
 from swarmchat.swarm.conversation.tracing import Trace
-from swarmchat.swarm.errors import AskError, LogLost, SessionBusy
+from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
@@ -276,7 +276,7 @@ class Conversation:
 
     async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
         if self.answerer is None:
-            raise AskError(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
+            raise NobodyToAsk(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
         return await self.answerer(question)
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:

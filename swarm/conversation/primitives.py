@@ -48,6 +48,8 @@ class Primitives:
         self._report = report
         self.embedding_progress: Callable[[str, int, int], object] = lambda storage, done, total: None
         """Is told while a search embeds the items of a storage: its name, the finished ones, and all of them."""
+        self.tool_progress: Callable[[str, str], object] = lambda tool, progress: None
+        """Is told how far a running tool is: its name, and its own words."""
         self._storages: dict[str, PersistStorage[Any]] = {}
         """Open storages, which cache committed items; shared with the primitives that stage changes."""
 

@@ -26,10 +26,12 @@ def _is_size(value: object) -> bool:
 
 _SIZE = Expected("a whole number, 0 or more", _is_size)
 _TABLE = instance_of(Mapping, "a mapping")
+_RULES = ("auto", "ask", "deny")
+"""The rules for approval, the strictest last."""
 _EXPECTED = {
     **dict.fromkeys(("context_window", "reserve"), optional(_SIZE)),
     **dict.fromkeys(("max_requests", "max_result", "max_repeats"), _SIZE),
-    **dict.fromkeys(("parameters", "approve"), _TABLE),
+    **dict.fromkeys(("parameters", "approve", "approve_at_least"), _TABLE),
     "lifetimes": instance_of(Lifetimes, "Lifetimes(…)"),
     "rescue": optional(many("steps", lambda step: isinstance(step, str) or callable(step))),
     "placeholder": optional(TEXT),
@@ -68,7 +70,8 @@ class SessionSettings:
     the list (``SessionInfo.resume_with``). ``None`` keeps what is there."""
     approve: Mapping[str, str] = field(default_factory=dict)
     """Patterns of tool names (``refund*``) to auto, ask or deny; the first match overrides the tool's own rule."""
-
+    approve_at_least: Mapping[str, str] = field(default_factory=dict)
+    """The same, but these can only make the rule stricter that the tool has otherwise."""
     rescue_confirm: str = "ask"
     """Whether a call that the rescue made of text is asked for, if its tool has effects: ask (where there is somebody
     to ask), always (denied where there is nobody), or never."""
@@ -78,9 +81,12 @@ class SessionSettings:
 
     def __post_init__(self) -> None:
         check_fields("SessionSettings", self, _EXPECTED)
-        for pattern, rule in self.approve.items():
-            if rule not in ("auto", "ask", "deny"):
-                raise DefinitionError(f"SessionSettings: approve[{pattern!r}] is {rule!r}, expected auto, ask or deny")
+        for name in ("approve", "approve_at_least"):
+            for pattern, rule in getattr(self, name).items():
+                if rule not in _RULES:
+                    raise DefinitionError(
+                        f"SessionSettings: {name}[{pattern!r}] is {rule!r}, expected auto, ask or deny"
+                    )
 
     def asks_about_guess(self, tool: str, can_ask: bool) -> bool:
         """Tell whether a call of ``tool`` that the model wrote as text needs approval, though the tool does not."""
@@ -90,7 +96,8 @@ class SessionSettings:
 
     def rule_for(self, tool: str, default: str) -> str:
         """Return the approval rule for ``tool``: auto, ask or deny; ``default`` is the tool's own."""
-        return next((rule for pattern, rule in self.approve.items() if fnmatchcase(tool, pattern)), default)
+        rule = _first_match(self.approve, tool, default)
+        return max(rule, _first_match(self.approve_at_least, tool, "auto"), key=_RULES.index)
 
     def for_record(self, *, one_model: bool = False) -> dict[str, Any]:
         """Return the settings that a replay needs and no other record contains, except defaults."""
@@ -116,3 +123,7 @@ class SessionSettings:
         if reserve is None:
             reserve = int(self.parameters.get("max_tokens") or min(4096, window // 8))
         return Budget(window, min(reserve, window - 1), self.high, self.low, correction, overhead)
+
+
+def _first_match(rules: Mapping[str, str], tool: str, default: str) -> str:
+    return next((rule for pattern, rule in rules.items() if fnmatchcase(tool, pattern)), default)

@@ -1,33 +1,35 @@
 """One running MCP server: start it, list its tools, call them, and notice when it is gone."""
 
 import asyncio
-import os
+import json
+from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import NestingError
-from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.errors import DefinitionError, McpError
+from swarmchat.swarm.mcp.questions import Questions
 from swarmchat.swarm.mcp.server import McpServer
 from swarmchat.swarm.mcp.texts import is_tool_name, result_text, safe_schema, visible
-from swarmchat.swarm.tools.context import Context, ToolFailure, ToolTimeoutError
+from swarmchat.swarm.mcp.transport import ErrorOutput, http_transport, program_transport
+from swarmchat.swarm.tools.context import Context, ToolFailure
 from swarmchat.swarm.tools.external_tool import ExternalTool
 from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
+    import httpx2
     from mcp.client.client import Client
+    from mcp_types import LoggingMessageNotificationParams
 
 MAX_TOOLS = 200
 """How many tools of one server are taken."""
 STALE = 30.0
 """Seconds after which a server is asked again for its tools, which also shows whether it is still there."""
-_ERRORS = 4096
-"""Bytes of what a server wrote last on its standard error, kept for error messages."""
-
-
-class McpFailure(Exception):
-    """An MCP server cannot be started, or is gone. The message names the server."""
+_LOG = 100
+"""How many of a server's last log messages are kept."""
 
 
 class Connection:
@@ -44,6 +46,17 @@ class Connection:
         """Why there is no connection; empty if there is one, or if none was made yet."""
         self.notes: list[str] = []
         """What the user should know of the server's tools."""
+        self.log: deque[str] = deque(maxlen=_LOG)
+        """The last log messages of the server."""
+        self.revision = 0
+        """Counts the times at which the lists of what the server offers may have changed."""
+        self._questions = Questions(server)
+        self.logins: Path | None = None
+        """The folder of the files with tokens for servers that want a login."""
+        self.login: httpx2.Auth | None = None
+        """Authenticates requests in place of these tokens, during a login."""
+        self._refused = False
+        """Whether the server has answered that a login is missing."""
         self._tools: tuple[ExternalTool, ...] = ()
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
@@ -52,10 +65,11 @@ class Connection:
         self._ended = asyncio.Event()
         """Set to end the connection."""
         self._listed_at = 0.0
+        self._listed_revision = 0
         self._gave_up = False
         """Whether the last start failed: requests do not wait for another one."""
-        self._errors = ""
-        """The end of what the server wrote on its standard error."""
+        self._output: ErrorOutput | None = None
+        """What the server writes on its standard error."""
 
     @property
     def listed(self) -> tuple[ExternalTool, ...]:
@@ -67,10 +81,27 @@ class Connection:
         """Whether the server is there, as far as is known."""
         return self._client is not None
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether the server has been started and has not answered yet."""
+        return self._task is not None and not self._settled.is_set()
+
+    @property
+    def state(self) -> str:
+        """Why there are no tools, if the server is not there."""
+        return self.problem or ("starting" if self.is_starting else "not started yet")
+
+    @property
+    def error_lines(self) -> list[str]:
+        """The last lines that the server wrote on its standard error."""
+        text = self._output.text if self._output else ""
+        return [visible(line, 300) for line in text.strip().splitlines()[-_LOG:]]
+
     def start(self) -> None:
         """Start the server, unless it runs."""
         if self._task is None or self._task.done():
             self.problem, self._gave_up = "", False
+            self.revision += 1
             self._settled, self._ended = asyncio.Event(), asyncio.Event()
             self._task = asyncio.create_task(self._run(), name=f"mcp-{self.server.name}")
 
@@ -91,7 +122,7 @@ class Connection:
             self.start()
         await self._settled.wait()
         client = self._client
-        if client is not None and asyncio.get_running_loop().time() - self._listed_at > STALE:
+        if client is not None and self._is_stale:
             try:
                 await asyncio.wait_for(self._list(client), self.server.start_timeout)
             except Exception as error:
@@ -100,34 +131,53 @@ class Connection:
                 await self._settled.wait()
         return self.listed
 
-    async def call(self, name: str, ctx: Context, arguments: Mapping[str, Any]) -> str:
-        """Call the server's tool ``name`` and return its result as text. Raises ToolFailure and ToolTimeoutError."""
-        from mcp.shared.exceptions import MCPError
-        from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
-
+    async def client(self) -> "Client":
+        """Return the SDK's client of the server, which is started if need be. Raises McpError."""
         await self.tools()
-        client = self._client
-        if client is None:
-            raise ToolFailure(f"the MCP server {self.server.name} is not there: {self.problem}")
+        if self._client is None:
+            raise McpError(f"MCP server {self.server.name} is not there: {self.problem}")
+        return self._client
+
+    async def call(self, name: str, ctx: Context, arguments: Mapping[str, Any]) -> str:
+        """Call the server's tool ``name`` and return its result as text. Raises ToolFailure.
+
+        A call that is cancelled, as by its timeout, is cancelled at the server, too.
+        """
+        from mcp.shared.exceptions import MCPError
+        from mcp_types import CONNECTION_CLOSED
+
+        async def show_progress(progress: float, total: float | None, message: str | None) -> None:
+            counted = f"{progress:g} of {total:g}" if total else f"{progress:g}"
+            ctx.report(visible(f"{counted}: {message}" if message else counted, 100))
+
         try:
-            result = await client.call_tool(name, dict(arguments), read_timeout_seconds=self.server.timeout)
+            client = await self.client()
+        except McpError as error:
+            raise ToolFailure(str(error)) from error
+        try:
+            with self._questions.during(ctx):
+                result = await client.call_tool(name, dict(arguments), progress_callback=show_progress)
         except MCPError as error:
-            if error.code == REQUEST_TIMEOUT:
-                raise ToolTimeoutError(f"did not finish within {self.server.timeout:g} s") from error
             if error.code == CONNECTION_CLOSED:
                 await self._lose(client, error)
                 raise ToolFailure(
                     f"the MCP server {self.server.name} ended during the call, which may have taken effect"
                 ) from error
-            raise ToolFailure(f"{name}: {visible(error.message)}") from error
+            why = self.reason(error) if self._refused else visible(error.message)
+            raise ToolFailure(f"{name}: {why}") from error
+        except Exception as error:
+            # Such as a result that does not fit the server's own schema.
+            raise ToolFailure(f"{name}: {self.reason(error)}") from error
         text = visible(result_text(result), limit=10**9)
         if result.is_error:
             raise ToolFailure(text or "it failed and gave no reason")
         return text
 
-    def forget_tools(self) -> None:
-        """Ask for the tools again before the next request."""
-        self._listed_at = float("-inf")
+    @property
+    def _is_stale(self) -> bool:
+        """Whether the list of tools is to be asked for before the next request."""
+        age = asyncio.get_running_loop().time() - self._listed_at
+        return age > STALE or self._listed_revision != self.revision
 
     async def _run(self) -> None:
         try:
@@ -142,14 +192,14 @@ class Connection:
                 await self._follow(client)
         except BaseException as error:
             if self._client is None:
-                self.problem, self._gave_up = self._reason(error, self._errors), True
+                self.problem, self._gave_up = self.reason(error, "\n".join(self.error_lines)), True
             if not isinstance(error, Exception | BaseExceptionGroup):
                 raise
         finally:
             self._client = None
             self._settled.set()
 
-    async def _open(self, stack: AsyncExitStack, errors: "_ErrorOutput") -> "Client":
+    async def _open(self, stack: AsyncExitStack, errors: ErrorOutput) -> "Client":
         from mcp.client.client import Client
         from mcp_types import Implementation
 
@@ -158,33 +208,35 @@ class Connection:
             transport,
             client_info=Implementation(name="swarmchat", version=VERSION),
             message_handler=self._receive,
+            logging_callback=self._keep_message,
+            log_level="info",
+            elicitation_callback=self._questions.elicit,
+            sampling_callback=None if self.server.sampling == "deny" else self._questions.sample,
             cache=None,
         )
         return await stack.enter_async_context(client)
 
-    async def _transport(self, stack: AsyncExitStack, errors: "_ErrorOutput") -> Any:
+    async def _transport(self, stack: AsyncExitStack, errors: ErrorOutput) -> Any:
         server, environment = self.server, self._environment
-        if server.url:
-            from mcp.client.streamable_http import streamable_http_client
-            from mcp.shared._httpx_utils import create_mcp_http_client
+        if not server.url:
+            return program_transport(server, environment, errors)
+        self._refused = False
 
-            headers = {name: server.expanded(value, environment) for name, value in server.headers.items()}
-            http = await stack.enter_async_context(create_mcp_http_client(headers))
-            return streamable_http_client(server.expanded(server.url, environment), http_client=http)
-        from mcp.client.stdio import StdioServerParameters, stdio_client
+        def note_refusal() -> None:
+            self._refused = True
 
-        parameters = StdioServerParameters(
-            command=server.expanded(server.command, environment),
-            args=[server.expanded(each, environment) for each in server.args],
-            env={name: server.expanded(value, environment) for name, value in server.env.items()},
-            cwd=server.cwd,
-            encoding_error_handler="replace",
-        )
-        return stdio_client(parameters, errlog=errors.file)
+        auth = self.login
+        if auth is None and self.logins is not None and not server.has_authorization:
+            from swarmchat.swarm.mcp.login import TokenFile, provider
+
+            url = server.expanded(server.url, environment)
+            tokens = TokenFile(self.logins / f"{server.name}.json", url)
+            auth = provider(tokens, url) if tokens.has_tokens else None
+        return await http_transport(stack, server, environment, auth, note_refusal)
 
     async def _list(self, client: "Client") -> None:
         found: dict[str, ExternalTool] = {}
-        self.notes = []
+        revision, self.notes = self.revision, []
         cursor, left_out = None, 0
         while True:
             page = await client.list_tools(cursor=cursor)
@@ -199,7 +251,7 @@ class Connection:
         if left_out:
             self.notes.append(f"MCP server {self.server.name} has more than {MAX_TOOLS} tools: the first are taken")
         self._tools = tuple(found.values())
-        self._listed_at = asyncio.get_running_loop().time()
+        self._listed_at, self._listed_revision = asyncio.get_running_loop().time(), revision
 
     def _tool(self, listed: Any) -> ExternalTool | None:
         """Return a tool as the server lists it; ``None``, with a note, if it cannot be offered."""
@@ -220,8 +272,7 @@ class Connection:
             f"{self.server.name}/{listed.name}",
             partial(_call, self, listed.name),
             approve=("auto" if read_only else "ask") if approve == "read-only" else approve,
-            # The server's own limit comes first, and tells it to stop.
-            timeout=self.server.timeout + 5,
+            timeout=self.server.timeout,
             effects=not read_only,
             description=visible(listed.description or listed.title or ""),
             parameters=schema,
@@ -229,16 +280,18 @@ class Connection:
         )
 
     async def _follow(self, client: "Client") -> None:
-        """Notice changes of the list of tools until the connection is to be ended."""
+        """Notice changes of what the server offers until the connection is to be ended."""
         from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
         from mcp.shared.exceptions import MCPError
 
         async def listen() -> None:
             # Servers of before 2026 send notifications instead, and some newer ones offer neither.
             with suppress(ListenNotSupportedError, SubscriptionLost, MCPError, TimeoutError):
-                async with client.listen(tools_list_changed=True) as changes:
+                async with client.listen(
+                    tools_list_changed=True, prompts_list_changed=True, resources_list_changed=True
+                ) as changes:
                     async for _ in changes:
-                        self.forget_tools()
+                        self.revision += 1
 
         listening = asyncio.create_task(listen())
         try:
@@ -248,28 +301,38 @@ class Connection:
             await asyncio.wait([listening])
 
     async def _receive(self, message: Any) -> None:
-        if getattr(message, "method", "") == "notifications/tools/list_changed":
-            self.forget_tools()
+        if getattr(message, "method", "").endswith("/list_changed"):
+            self.revision += 1
+
+    async def _keep_message(self, params: "LoggingMessageNotificationParams") -> None:
+        text = params.data if isinstance(params.data, str) else json.dumps(params.data, ensure_ascii=False)
+        source = f" {params.logger}" if params.logger else ""
+        self.log.append(visible(" ".join(f"{params.level}{source}: {text}".split()), 300))
 
     @asynccontextmanager
-    async def _error_output(self) -> AsyncGenerator["_ErrorOutput", None]:
+    async def _error_output(self) -> AsyncGenerator[ErrorOutput, None]:
         """Return a standard error for the server, whose end is kept for error messages."""
-        output = _ErrorOutput()
+        self._output = output = ErrorOutput()
         try:
             yield output
         finally:
-            self._errors = output.close()
+            output.close()
 
     async def _lose(self, client: "Client", error: BaseException) -> None:
         """Give the connection of ``client`` up after ``error``, unless another call has done so."""
         if self._client is client:
             await self.close()
-            self.problem = self._reason(error, "")
+            self.problem = self.reason(error)
 
-    def _reason(self, error: BaseException, said: str) -> str:
+    def reason(self, error: BaseException, said: str = "") -> str:
+        """Return why ``error`` happened, in words for the user; ``said`` is what the server wrote before."""
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        if isinstance(error, TimeoutError):
+        if self._refused and self.login is None:
+            reason = f"it wants a login: run swarmchat mcp login {self.server.name}"
+            if self.server.has_authorization:
+                reason = "it refuses the Authorization in its headers: put a valid one there"
+        elif isinstance(error, TimeoutError):
             reason = f"it did not answer within {self.server.start_timeout:g} s"
         elif isinstance(error, ImportError):
             reason = "MCP servers need an extra: pip install 'swarmchat[mcp]'"
@@ -285,29 +348,3 @@ class Connection:
 
 async def _call(connection: Connection, name: str, ctx: Context, arguments: Mapping[str, Any]) -> str:
     return await connection.call(name, ctx, arguments)
-
-
-class _ErrorOutput:
-    """The standard error of a server: a pipe of which the end is kept."""
-
-    def __init__(self) -> None:
-        self._read, write = os.pipe()
-        os.set_blocking(self._read, False)
-        self.file = os.fdopen(write, "w")
-        self._kept = b""
-        asyncio.get_running_loop().add_reader(self._read, self._take)
-
-    def _take(self) -> None:
-        try:
-            piece = os.read(self._read, 65536)
-        except BlockingIOError:
-            return
-        self._kept = (self._kept + piece)[-_ERRORS:]
-
-    def close(self) -> str:
-        """Close both ends; return the end of what was written."""
-        asyncio.get_running_loop().remove_reader(self._read)
-        self._take()
-        os.close(self._read)
-        self.file.close()
-        return self._kept.decode("utf-8", "replace")

@@ -9,6 +9,7 @@ from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError
 
 Approval = Literal["ask", "auto", "deny", "read-only"]
+Sampling = Literal["ask", "auto", "deny"]
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -37,8 +38,10 @@ class McpServer:
     approve: Approval = "ask"
     """Whether its tools may be called: ask the user, auto (without asking), deny, or read-only: without asking for
     tools that the server itself calls read-only."""
+    sampling: Sampling = "ask"
+    """Whether it may ask the model while one of its tools runs: ask the user, auto (without asking), or deny."""
     timeout: float = 60.0
-    """Seconds that a call may take."""
+    """Seconds that a call may take, without the time that the user or the model needs for a question of the server."""
     start_timeout: float = 30.0
     """Seconds that the server may take to answer at the start."""
 
@@ -51,11 +54,17 @@ class McpServer:
             raise DefinitionError(f"{where} has {both}: give one of them")
         if self.url and not self.url.startswith(("http://", "https://", "${")):
             raise DefinitionError(f"{where}: url is {self.url!r}, expected http://… or https://…")
-        if self.approve not in get_args(Approval):
-            raise DefinitionError(f"{where}: approve is {self.approve!r}, expected {', '.join(get_args(Approval))}")
+        for name, allowed in (("approve", get_args(Approval)), ("sampling", get_args(Sampling))):
+            if (value := getattr(self, name)) not in allowed:
+                raise DefinitionError(f"{where}: {name} is {value!r}, expected {', '.join(allowed)}")
         for name in ("timeout", "start_timeout"):
             if not getattr(self, name) > 0:
                 raise DefinitionError(f"{where}: {name} is {getattr(self, name)!r}, expected seconds above 0")
+
+    @property
+    def has_authorization(self) -> bool:
+        """Whether its headers say who asks, so that no login is needed."""
+        return any(name.lower() == "authorization" for name in self.headers)
 
     def expanded(self, text: str, environment: Mapping[str, str]) -> str:
         """Return ``text`` with variables of ``environment`` filled in. Raises DefinitionError if one is not set."""
@@ -80,7 +89,9 @@ def _is_seconds(value: object) -> bool:
 
 
 _FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    **dict.fromkeys(("command", "cwd", "url", "approve"), (lambda value: isinstance(value, str), "a string")),
+    **dict.fromkeys(
+        ("command", "cwd", "url", "approve", "sampling"), (lambda value: isinstance(value, str), "a string")
+    ),
     **dict.fromkeys(("env", "headers"), (_is_texts, "a table of strings")),
     **dict.fromkeys(("timeout", "start_timeout"), (_is_seconds, "seconds")),
     "args": (

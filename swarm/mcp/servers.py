@@ -1,11 +1,13 @@
 """The MCP servers of a swarm, started side by side and shared by its sessions."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.mcp.connection import Connection
+from swarmchat.swarm.mcp.offers import Offers
 from swarmchat.swarm.mcp.server import McpServer
 from swarmchat.swarm.tools.external_tool import ExternalTool
 
@@ -14,11 +16,18 @@ class McpServers:
     """The servers of a swarm. They run from the first ``tools`` or ``start`` until the last user has released them."""
 
     def __init__(self, servers: Iterable[McpServer]) -> None:
-        self.environment: dict[str, str] = {}
-        """The variables that definitions of servers may name."""
-        self.connections = {server.name: Connection(server, self.environment) for server in servers}
+        self._environment: dict[str, str] = {}
+        self.connections = {server.name: Connection(server, self._environment) for server in servers}
+        self.offers = {name: Offers(connection) for name, connection in self.connections.items()}
+        """Their resources and prompts."""
         self._users = 0
         self._told: set[str] = set()
+
+    def equip(self, environment: Mapping[str, str], logins: Path | None) -> None:
+        """Let definitions of servers name variables of ``environment``, and use the tokens in the folder ``logins``."""
+        self._environment.update(environment)
+        for connection in self.connections.values():
+            connection.logins = logins
 
     def acquire(self) -> None:
         """Count one user more."""
@@ -29,6 +38,11 @@ class McpServers:
         self._users -= 1
         if self._users <= 0:
             await asyncio.gather(*(each.close() for each in self.connections.values()))
+
+    @property
+    def starting(self) -> list[str]:
+        """The names of the servers that have not answered yet."""
+        return [name for name, connection in self.connections.items() if connection.is_starting]
 
     def start(self, patterns: Sequence[str]) -> None:
         """Start the servers whose tools ``patterns`` name, in the background."""

@@ -55,13 +55,14 @@ def _visible_texts(value: Any) -> Any:
 
 def result_text(result: Any) -> str:
     """Return what an mcp_types.CallToolResult says, as text for the model; media are named, not included."""
-    parts = [_block_text(block) for block in result.content]
+    parts = [block_text(block) for block in result.content]
     if not any(parts) and result.structured_content is not None:
         parts = [json.dumps(result.structured_content, ensure_ascii=False)]
     return "\n".join(filter(None, parts))
 
 
-def _block_text(block: Any) -> str:
+def block_text(block: Any) -> str:
+    """Return a content block of a result, a prompt or a message as text."""
     match block.type:
         case "text":
             return str(block.text)

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import random
 import re
 import ssl
@@ -51,6 +52,8 @@ _MAX_FACTS = 1_000_000
 """Bytes of a list of models that are read."""
 _SECRET = re.compile("auth|key|token|secret|pass|cookie", re.IGNORECASE)
 """Names of headers and parameters whose values no message may contain."""
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+"""Variables with files that every HTTPS connection needs."""
 _LOADING_RETRIES = 300
 """A large model may take minutes to load; each of these retries waits a second, or what the server asks for."""
 
@@ -206,12 +209,18 @@ class OpenAIServer:
 
     def _bad_environment(self, error: Exception) -> ConnectionSettingsError:
         """Return the error for a proxy or a certificate file that the HTTP client cannot use."""
+        advice = "correct it"
         if isinstance(error, OSError):
-            names, advice = "the file that SSL_CERT_FILE or SSL_CERT_DIR names", "correct it"
+            files = {name: os.environ[name] for name in _CERTIFICATES if os.environ.get(name)}
+            bad = [name for name, path in files.items() if path == error.filename or not os.path.exists(path)]
+            names = ", ".join(f"{name}={files[name]}" for name in bad or files)
         else:
             proxies = getproxies_environment()
             names = ", ".join(f"{scheme.upper()}_PROXY={url}" for scheme, url in proxies.items() if scheme != "no")
-            advice = "install the socksio package for SOCKS proxies" if "socks" in str(error) else "correct it"
+            if "socks://" in str(error).lower():
+                advice = "write socks5:// and install the socksio package"
+            elif "socks" in str(error).lower():
+                advice = "install the socksio package for SOCKS proxies"
         return ConnectionSettingsError(
             f"{self.errors.clean(names)} cannot be used to connect to {self.errors.address} "
             f"({self.errors.clean(str(error), 100)}): unset the variable, or {advice}"

@@ -27,8 +27,8 @@ _STREAM = re.compile(rb"(?:data|event|id|retry)?:|[a-z]{0,4}\Z")
 
 _TROUBLE = re.compile(r"error|resource|abort|cancel|timeout|overload|unavailable", re.IGNORECASE)
 """Finish reasons by which a provider says that it, not the model, ended an answer (z.ai, DeepSeek, OpenRouter)."""
-_FINISH = re.compile(r"stop|length|tool_calls|function_call|content_filter|malformed", re.IGNORECASE)
-"""Finish reasons of the model itself, with Gemini's ``MALFORMED_FUNCTION_CALL``."""
+_FINISH = re.compile(r"stop|length|tool_calls|function_call|content_filter|malformed|unexpected_tool", re.IGNORECASE)
+"""Finish reasons of the model itself, with Gemini's ``MALFORMED_FUNCTION_CALL`` and ``UNEXPECTED_TOOL_CALL``."""
 
 
 class ResponseReader:
@@ -74,8 +74,13 @@ class ResponseReader:
                     raise self._errors.too_long(limit)
         if opening and not whole and not _STREAM.match(opening):
             raise self._errors.garbage(opening[:1000].decode("utf-8", "replace"))
-        for data in _json_texts(bytes(body)) if whole else lines.add(b"\n"):
-            yield self._parsed(data)
+        if not opening:
+            raise self._errors.nothing_sent(wrong_address=True)
+        for number, data in enumerate(_json_texts(bytes(body)) if whole else lines.add(b"\n\n")):
+            event = self._parsed(data)
+            if whole and number == 0 and "choices" not in event:
+                raise self._errors.garbage(data[:1000].decode("utf-8", "replace"))
+            yield event
 
     def _parsed(self, data: bytes) -> Mapping[str, Any]:
         """Return the JSON object in ``data``. Raises AttemptError for anything else, and for an error of the server."""

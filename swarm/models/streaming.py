@@ -26,12 +26,19 @@ _FINISHES = {
     "complete": "stop",
     "completed": "stop",
     "max_tokens": "length",
+    "max_output_tokens": "length",
+    "max_new_tokens": "length",
     "model_length": "length",
+    "model_context_window_exceeded": "length",
     "safety": "content_filter",
     "recitation": "content_filter",
     "blocklist": "content_filter",
     "prohibited_content": "content_filter",
     "sensitive": "content_filter",
+    "spii": "content_filter",
+    "refusal": "content_filter",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
 }
 """What providers call the reasons for which an answer ends, in the words of the chat API."""
 
@@ -39,13 +46,16 @@ _FINISHES = {
 class DataLines:
     """Splits a stream of server-sent events into its data, however the bytes come.
 
-    Each ``data:`` line is taken as one event: no chat server cuts its JSON into lines, but some forget the blank line
-    between events, or after the last one. A bare JSON object, as a server in trouble may write it, is taken too.
-    Comments, event names and events without data are passed over.
+    Some servers forget the blank line between events, or after the last one: a ``data:`` line with a whole JSON object
+    is an event. One that only begins an object, as in pretty-printed JSON, goes on until the blank line. A bare JSON
+    object, as a server in trouble may write it, is taken too. Comments, event names and events without data are passed
+    over.
     """
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._begun = bytearray()
+        """An object of which only the first lines have come."""
         self.ignored = 0
         """Bytes of comments and other lines without data."""
         self.done = False
@@ -63,6 +73,15 @@ class DataLines:
             self._rest += lines.pop()
         for line in lines:
             data = line.removeprefix(b"data:").strip()
+            if self._begun and data and data != b"[DONE]":
+                self._begun += b"\n" + data
+                continue
+            if self._begun:
+                yield bytes(self._begun)
+                self._begun.clear()
+            if not self.done and line.startswith((b"data:", b"{")) and data[:1] == b"{" and data[-1:] != b"}":
+                self._begun += data
+                continue
             if self.done or not data or not line.startswith((b"data:", b"{")):
                 self.ignored += len(line)
                 continue
@@ -72,8 +91,8 @@ class DataLines:
 
     @property
     def pending(self) -> int:
-        """Bytes of the line that is still arriving."""
-        return len(self._rest)
+        """Bytes of the line or the object that is still arriving."""
+        return len(self._rest) + len(self._begun)
 
 
 class SurrogateJoiner:
@@ -160,7 +179,9 @@ class AnswerDeltas:
     def answer(self, prefix: str = "call", server: str = "") -> Answer:
         """Return the whole answer of ``server``. ``prefix`` begins the ids of calls that came without one."""
         calls = self._calls.finish(prefix)
-        finish = _FINISHES.get(self._finish.lower(), self._finish.lower()) or "stop"
+        # Gemini writes "content_filter: PROHIBITED_CONTENT".
+        word = self._finish.lower().removeprefix("content_filter: ")
+        finish = _FINISHES.get(word, word) or "stop"
         return Answer(
             text=self._texts[TextChunk].getvalue(),
             tool_calls=calls,

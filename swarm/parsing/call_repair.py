@@ -15,6 +15,8 @@ from swarmchat.swarm.tools.toolset import Toolset
 _WRAPPERS = frozenset({"arguments", "parameters", "properties", "args", "kwargs", "input", "params"})
 """Keys that models put around the arguments: parts of the definition that they were shown."""
 
+_NULLS = ("null", "None")
+
 
 @dataclass(frozen=True, slots=True)
 class Repair:
@@ -85,6 +87,7 @@ def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> tuple[str
     try:
         value = read_whole(arguments)
         value = read_whole(value) if isinstance(value, str) else value
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
     except NotACall:
         return None
     candidates = [value]
@@ -104,14 +107,17 @@ def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> tuple[str
 
 
 def _is_default(key: str, value: object, schema: Mapping[str, Any]) -> bool:
-    """Tell whether ``value`` is a null that stands for the default of a parameter."""
+    """Tell whether ``value`` is a null, or the word for it, that stands for the default of a parameter."""
     kinds = kinds_of(schema.get("properties", {}).get(key, {}))
-    return value is None and key not in schema.get("required", ()) and bool(kinds) and "null" not in kinds
+    is_null = value is None or (value in _NULLS and "string" not in kinds)
+    return is_null and key not in schema.get("required", ()) and bool(kinds) and "null" not in kinds
 
 
 def _of_type(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Return ``value`` without a schema around it, and decoded if it is the JSON of a list or an object."""
+    """Return ``value`` without a schema around it, and decoded if it is the JSON of a list, an object or null."""
     kinds = kinds_of(schema)
+    if value in _NULLS and "null" in kinds and "string" not in kinds:
+        return None
     if isinstance(value, dict) and {"type", "value"} <= value.keys() and kinds and "object" not in kinds:
         return value["value"]
     if isinstance(value, str) and kinds & {"array", "object"} and "string" not in kinds:

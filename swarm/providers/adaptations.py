@@ -55,13 +55,15 @@ ADAPTATIONS = (
         "no-names",
         "results of tools do not name the function",
         r"only messages? (?:of|with) role .{0,10}user.{0,10} can have a name"
-        r"|\bname\b.{0,20}(?:is )?(?:not allowed|not permitted|unsupported|not supported).{0,40}\btool\b",
+        r"|\bname\b.{0,20}(?:is )?(?:not allowed|not permitted|unsupported|not supported).{0,40}\btool\b"
+        r"|messages\W{0,3}\d+\W{0,3}name\W.{0,20}(?:not allowed|not permitted|unsupported|not supported)",
         "BerriAI/litellm#9720 (xAI)",
     ),
     Adaptation(
         "single-calls",
         "calls that were made at once stand one after the other",
-        r"single tool.?calls? at once|(?:only supports?|supports? only|at most) (?:one|a single|1) tool.?call",
+        r"single tool.?calls? at once|parallel tool.?call\w* (?:is|are) not (?:supported|allowed)"
+        r"|(?:only supports?|supports? only|at most) (?:one|a single|1) tool.?call",
         "vllm-project/vllm#25108 (templates of Llama 3)",
     ),
     Adaptation(
@@ -100,7 +102,8 @@ ADAPTATIONS = (
     Adaptation(
         "no-stream",
         "answers come whole, not streamed",
-        r"must be verified to stream|[\"'`]?stream[\"'`]?:? .{0,60}(?:not |un)support|\"param\": ?\"stream\""
+        r"must be verified to stream|\bstream(?:ing)?[\"'`]?:? .{0,60}(?:not |un)(?:support|availab|allowed|enabled)"
+        r"|\"param\": ?\"stream\"|\bstream\W{0,3}(?:=|to|must be)\W{0,3}false"
         r"|(?:does not|doesn't) support stream",
         "continuedev/continue#7129, RooCodeInc/Roo-Code#6868 (OpenAI, unverified organisations)",
     ),
@@ -108,21 +111,23 @@ ADAPTATIONS = (
         "empty-content",
         'empty text stands beside tool calls, as ""',
         r"messages?\W.{0,60}\bcontent.{0,200}(?:valid string|none is not|null|NoneType|string_type)"
-        r"|\bcontent.{0,40}(?:must be a string|cannot be null|should not be null|is required)"
+        r"|\bcontent.{0,40}(?:must be a string|cannot be null|should not be null|is required|is missing|got null)"
         r"|validation errors?.{0,400}\bcontent|missing field\W{0,3}content",
         "lmstudio-bug-tracker#261, huggingface/text-generation-inference#3021, abetlen/llama-cpp-python (500)",
     ),
     Adaptation(
         "empty-parameters",
         "tools without parameters have an empty list of them",
-        r"parameters.{0,40}(?:is a required|is required|not found|missing|must be)|missing.{0,20}parameters",
+        r"parameters.{0,40}(?:is a required|is required|field required|not found|missing|must be)"
+        r"|missing.{0,20}parameters",
         "ggml-org/llama.cpp#17667, Azure/azure-sdk-for-js#28312, end-4/dots-hyprland#3264 (DeepSeek)",
     ),
     Adaptation(
         "no-system",
         "the system prompt is put into the first message of the user",
         r"system role (?:is )?not supported|(?:does not|doesn't) support (?:the )?system (?:role|message|instruction)"
-        r"|developer instruction is not enabled|system message is not supported",
+        r"|developer instruction is not enabled|system message is not supported|only user and assistant roles"
+        r"|\brole\W.{0,10}(?:does not|doesn't) support.{0,5}system",
         "ggml-org/llama.cpp#5897, google-gemini/cookbook (Gemma)",
     ),
     Adaptation(
@@ -141,7 +146,8 @@ ADAPTATIONS = (
     Adaptation(
         "no-tools",
         "NO TOOLS are offered: this model cannot call them",
-        r"does not support (?:tools|tool use|function)|tools? (?:use )?(?:is|are) not supported|tools? param requires"
+        r"does not support (?:tools|tool use|function)|tools? param requires"
+        r"|(?<!parallel )(?:tools\W?|(?:tool|function) (?:use|call\w*)|functions) (?:is|are) not (?:supported|enabled)"
         r"|no endpoints found that support tool use|enable-auto-tool-choice",
         "ollama/ollama#8517, OpenRouter, vllm-project/vllm#14682",
     ),
@@ -153,7 +159,8 @@ _DROPPED = "without-"
 """Prefix of the adaptation that leaves one parameter out: ``without-temperature``."""
 _REFUSES_PARAMETER = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra (?:inputs|fields)|not permitted|not supported|invalid"
-    r"|(?:does not|doesn't) support|input should be|must be|should be|has to be|not allowed|out of range)"
+    r"|(?:does not|doesn't) support|input should be|must be|should be|has to be|not allowed|out of range"
+    r"|too (?:large|big|high|small|low)|cannot both be)"
 )
 _MAX_TEXT = 4_000
 VERSION_PATH = "version-path"
@@ -197,7 +204,9 @@ def learn(status: int, text: str, body: Mapping[str, Any], known: Collection[str
         dropped = _DROPPED + name
         if name in ("model", "messages", "tools", "stream") or dropped in known:
             continue
-        near = rf"{_REFUSES_PARAMETER}.{{0,80}}\b{re.escape(name)}\b|\b{re.escape(name)}\b.{{0,80}}{_REFUSES_PARAMETER}"
+        # xAI writes presencePenalty.
+        word = rf"\b{re.escape(name).replace('_', '_?')}\b"
+        near = rf"{_REFUSES_PARAMETER}.{{0,80}}{word}|{word}.{{0,80}}{_REFUSES_PARAMETER}"
         if re.search(near, text, re.I | re.S):
             return dropped
     return None

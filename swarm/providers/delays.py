@@ -16,6 +16,8 @@ _LIMITS = (
     "anthropic-ratelimit-tokens-*",
 )
 """Headers of limits, with ``remaining`` and ``reset`` for the star (OpenAI, Groq; OpenRouter; Claude)."""
+_FIELDS = {"retry_after_ms": 1000, "retry_after": 1, "retry_after_seconds": 1, "resets_in_seconds": 1}
+"""Fields of an error that hold the wait, and how many of their units are a second."""
 _A_YEAR = 31_622_400.0
 _MILLISECONDS = 100_000_000_000
 """A larger number is a moment in milliseconds, not seconds."""
@@ -31,7 +33,7 @@ def retry_after(
     """Return the seconds to wait before a retry, 0 or more, as the server asks; ``None`` if it does not say.
 
     Reads ``retry-after-ms`` (OpenAI and Azure); ``retry-after`` as seconds or as an HTTP date (RFC 9110, 10.2.3),
-    counted from ``now``; in the ``error`` object ``RetryInfo.retryDelay`` (google.rpc, Gemini) or
+    counted from ``now``; in the ``error`` object ``RetryInfo.retryDelay`` (google.rpc, Gemini) or a field such as
     ``resets_in_seconds``; the reset of a used-up limit in the headers, also those that the error repeats (OpenRouter);
     and "try again in 20s" in its ``text``. ``headers`` must have keys in lower case or ignore case.
     """
@@ -44,11 +46,13 @@ def retry_after(
     fields = error if isinstance(error, dict) else {}
     details = fields.get("details")
     for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, dict) and (delay := _duration(str(detail.get("retryDelay", "")))) is not None:
-            return delay
-    resets = fields.get("resets_in_seconds")
-    if isinstance(resets, int | float) and 0 <= resets < _A_YEAR:
-        return float(resets)
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        seconds = _number(delay.get("seconds")) if isinstance(delay, dict) else _duration(str(delay))
+        if seconds is not None:
+            return seconds
+    for field, unit in _FIELDS.items():
+        if (number := _number(fields.get(field))) is not None:
+            return number / unit
     for each in (headers, _repeated_headers(fields)):
         for limit in _LIMITS:
             if each.get(limit.replace("*", "remaining")) == "0":
@@ -62,6 +66,12 @@ def _repeated_headers(error: Mapping[str, object]) -> dict[str, str]:
     metadata = error.get("metadata")
     headers = metadata.get("headers") if isinstance(metadata, dict) else None
     return {str(name).lower(): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    """Return ``value`` as a number of seconds or milliseconds, ``None`` if it is none."""
+    text = str(value)
+    return float(text) if re.fullmatch(r"\d{1,11}(?:\.\d{1,17})?", text, re.ASCII) else None
 
 
 def _reset(text: str, now: datetime) -> float | None:

@@ -127,10 +127,13 @@ _STATUS_WORDS = {
     "badrequest": 400,
 }
 
+# Codes of MiniMax: a limit of requests or tokens; a wrong key; a bad request, also for its content.
+_MINIMAX = {"1002": 429, "1039": 429, "1004": 401, "2049": 401, "1026": 400, "1027": 400, "2013": 400}
+
 # A 500 for a request that would fail again: a missing switch of llama.cpp, a request that llama-cpp-python cannot read.
 _REFUSAL_IN_500 = re.compile(r"--jinja|validation errors? for|unsupported param|tools param requires", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"requires more (?:system )?memory|out of memory|insufficient (?:memory|vram)", re.IGNORECASE)
-LOADING = re.compile(r"loading model|model is (?:still |currently )?loading|still loading", re.IGNORECASE)
+LOADING = re.compile(r"loading model|model(?: \S{1,200})? is (?:currently )?loading|still loading", re.IGNORECASE)
 _NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance|funds|credits?)|payment required", re.IGNORECASE)
 
 
@@ -191,7 +194,8 @@ class ServerErrors:
         if status == 402 or _NO_MONEY.search(f"{codes} {words}"):
             return AttemptError(ModelBusy(f"{message}. The account's quota is used up: see its billing page"))
         if 300 <= status < 400:
-            return AttemptError(ModelNotFound(f"{message}. It redirects elsewhere: set the base URL that it names"))
+            target = self.clean(headers.get("location", "")) or "elsewhere"
+            return AttemptError(ModelNotFound(f"{message}. It redirects to {target}: set the base URL of that server"))
         wait = retry_after(headers, body, words)
         if status == 429:
             return AttemptError(ModelBusy(f"{message}. Try again later"), retry_reason="rate limited", wait=wait)
@@ -217,10 +221,13 @@ class ServerErrors:
             return self.status(None, event.get("error") or event, {})
         base = event.get("base_resp")
         if isinstance(base, dict) and base.get("status_code"):
-            return self.status(None, base, {})
+            return self.status(_MINIMAX.get(str(base["status_code"])), base, {})
         choices = event.get("choices")
         if "choices" not in event and not _SIGNS_OF_ERROR.isdisjoint(event):
-            return self.status(None, event, {})
+            error = self.status(None, event, {})
+            # A welcome page in JSON looks the same.
+            error.wrong_address = not _codes(event).strip()
+            return error
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and choice.get("error"):
                 return self.status(None, choice["error"], {})
@@ -233,11 +240,12 @@ class ServerErrors:
             retry_reason=f"the server said {self.clean(reason, 60)!r}",
         )
 
-    def nothing_sent(self) -> AttemptError:
+    def nothing_sent(self, *, wrong_address: bool = False) -> AttemptError:
         """Return the error for an answer without a single choice."""
         return AttemptError(
             ModelUnavailable(f"{self.address} sent an empty answer. Try again, or check the server's log"),
             retry_reason="empty answer",
+            wrong_address=wrong_address,
         )
 
     def no_connection(self, why: str, advice: str = "", *, final: bool = False) -> AttemptError:
@@ -359,6 +367,10 @@ def _message(body: object, levels: int = 10) -> str:
             for part in body[:5]
         ]
         return "; ".join(parts)
+    if isinstance(body, str) and body.startswith(("{", "[")):
+        # Gateways put the whole error of the provider into the text of their own.
+        with suppress(ValueError, RecursionError):
+            return _message(error_object(json.loads(body)), levels - 1)
     return body if isinstance(body, str) else _as_json(body)
 
 

@@ -231,7 +231,7 @@ class _Replay:
             conversation.ask_model = tools.ask_model
             conversation.run_tool = tools.run
             conversation.approver = tools.approve
-            conversation.settings = replace(conversation.settings, approve={"*": "ask"})
+            conversation.settings = replace(conversation.settings, approve={"*": "ask"}, approve_at_least={})
         return Session(conversation), conversation
 
     def _settings(self) -> SessionSettings:

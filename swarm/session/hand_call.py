@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.conversation.conversation import Conversation
@@ -36,6 +37,7 @@ async def call_by_hand(
     ctx.agent = agent
     outcome = Outcome(ToolCall(BY_HAND, tool.name, "{}"))
     ctx.asking = ToolAsking(conversation, ctx, outcome)
+    ctx.report = partial(conversation.primitives.tool_progress, tool.name)
     batch = conversation.batch()
     try:
         result = await tool.run(ctx, dict(arguments))

@@ -23,7 +23,7 @@ class FormField:
     type: str
     """The type in JSON schema: string, integer, object …; empty for one of several."""
     choices: tuple[Any, ...]
-    """The allowed values; empty: any of the type."""
+    """The allowed values, or those of the items of an array; empty: any of the type."""
     default: Any
     required: bool
 
@@ -61,7 +61,7 @@ class UserQuestion:
                 name,
                 str(each.get("description", "")),
                 str(each.get("type", "")),
-                tuple(each.get("enum", ())),
+                tuple(each.get("enum") or _items(each).get("enum", ())),
                 each.get("default"),
                 name in required and "default" not in each,
             )
@@ -80,6 +80,11 @@ class UserQuestion:
             case "text" if not isinstance(answer, str):
                 raise ArgumentsError(f"{answer!r} is not a text")
         return answer
+
+
+def _items(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    items = schema.get("items")
+    return items if isinstance(items, Mapping) else {}
 
 
 ModelAsker = Callable[[Model, ModelRequest, Outcome], Awaitable[Answer]]

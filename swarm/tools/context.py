@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
@@ -50,8 +50,14 @@ class PrimitiveAccess(Protocol):
 class Asking(Protocol):
     """Carries out what a tool asks; the turn provides it."""
 
-    async def ask_model(self, prompt: Any, output: Any, model: Model | str | None) -> Any:
-        """Ask a model; see ``Context.ask``."""
+    @property
+    def model_name(self) -> str:
+        """The name of the agent's model."""
+
+    async def ask_model(
+        self, prompt: Any, output: Any, model: Model | str | None, fields: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Ask a model; see ``Context.ask``. ``fields`` are further ones of the request."""
 
     async def ask_user(self, text: str, choices: Sequence[str], output: Any) -> Any:
         """Ask the user; see ``Context.ask_user``."""
@@ -84,6 +90,8 @@ class Context(Generic[DepsT]):
     """The timeout of the call, which stands still while somebody is asked."""
     draws: Draws = field(default_factory=Draws, repr=False)
     """Where ``now`` and ``new_id`` come from; what they returned is recorded."""
+    report: Callable[[str], object] = field(default=lambda progress: None, repr=False)
+    """Shows how far a tool is while it runs, such as "3 of 10 pages"."""
 
     @property
     def memory(self) -> "PersistMemory":

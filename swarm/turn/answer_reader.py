@@ -69,6 +69,11 @@ class AnswerReader:
         """Whether any text came so far."""
         return bool(self._raw)
 
+    @property
+    def said_nothing(self) -> bool:
+        """Whether neither text nor a call came: nothing but thoughts."""
+        return not (self._leaks or self.text.strip())
+
     def raw_answer(self, answer: Answer | None) -> Answer:
         """Return the answer as the model gave it; ``answer`` is how it ended, ``None`` if it was cut off as stuck.
 

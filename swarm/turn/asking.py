@@ -4,8 +4,8 @@ Questions and answers are recorded with the result of the call, so that a replay
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -31,11 +31,18 @@ class ToolAsking:
         self._ctx = ctx
         self._outcome = outcome
 
-    async def ask_model(self, prompt: Any, output: Any, model: Model | str | None) -> Any:
-        """Ask a model; see ``Context.ask``."""
+    @property
+    def model_name(self) -> str:
+        """The name of the agent's model."""
+        return self._conversation.model.name
+
+    async def ask_model(
+        self, prompt: Any, output: Any, model: Model | str | None, fields: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Ask a model; see ``Context.ask``. ``fields`` are further ones of the request."""
         question, kind = read_question(prompt), wanted_type(output)
         chosen = self._conversation.model_named(model) if isinstance(model, str | None) else model
-        parameters = dict(self._conversation.settings.parameters)
+        parameters = {**self._conversation.settings.parameters, **(fields or {})}
         if kind is not None:
             parameters["response_format"] = kind.response_format
         messages = [dict(message) for message in (*question.earlier, question.message)]
@@ -107,7 +114,8 @@ class ToolAsking:
         try:
             yield
         finally:
-            if not limit.expired():
+            # RuntimeError: the call has ended while an MCP server was asking.
+            with suppress(RuntimeError):
                 limit.reschedule(now() + left)
 
 

@@ -181,7 +181,7 @@ class Exchange:
         yield from self._deltas(self.reader.finish())
         answer = self.reader.raw_answer(self._last)
         self.answer = replace(answer, usage=_plausible(answer.usage)) if answer.usage else answer
-        if answer.finish == "length" and not answer.text.strip() and not answer.tool_calls:
+        if answer.finish == "length" and self.reader.said_nothing and not answer.tool_calls:
             raise ModelRefused(
                 f"{self.request.model} used up its limit of tokens before any answer, probably by reasoning: raise "
                 "max_tokens, ask for less reasoning, or shorten the conversation"

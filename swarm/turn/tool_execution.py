@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING
@@ -176,6 +177,7 @@ class ToolCalls:
         ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
         ctx.asking = ToolAsking(self._conversation, ctx, outcome)
         outcome.draws = ctx.draws
+        ctx.report = partial(self._conversation.primitives.tool_progress, tool.name)
         try:
             result = await self._conversation.run_tool(tool, ctx, arguments, outcome)
         except ToolTimeoutError as error:

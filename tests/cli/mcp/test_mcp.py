@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from terminal import CTRL_C, ENTER, at_prompt, say
+from terminal import CTRL_C, ENTER, TAB, at_prompt, say
 
 HELPER = str(Path(__file__).parents[2] / "helpers" / "mcp_server.py")
 SWARM = """\
@@ -26,6 +26,16 @@ pattern = "note (?P<text>.+)"
 call = "t/note"
 arguments = { text = "{text}" }
 reply = "It says: {result}"
+
+[[demo]]
+pattern = "book"
+call = "t/book"
+reply = "Booked: {result}"
+
+[[demo]]
+pattern = "wait"
+call = "t/wait"
+reply = "Waited: {result}"
 
 [[demo]]
 pattern = "grow"
@@ -55,7 +65,7 @@ def test_servers_are_added_listed_tested_and_removed(program):
     assert "Bearer" not in shown
     tested = program.run("mcp", "test", "t")
     assert tested.code == 0
-    assert tested.out.startswith("t: 9 tools\n  t/add · ask · read-only · Add two numbers.\n")
+    assert tested.out.startswith("t: 11 tools, 3 resources, 2 prompts\n  t/add · ask · read-only · Add two numbers.\n")
     assert json.loads(program.run("mcp", "test", "t", "--json").out)[0]["tools"][0]["name"] == "t/add"
     assert program.invoke("mcp", "remove", "t").code == 0
     assert program.invoke("mcp", "remove", "t").code == 2
@@ -111,14 +121,48 @@ def test_tools_in_a_chat(program, server):
         screen.send("a" + ENTER)
         screen.wait_for("It says: noted")
         say(screen, "note cake", "It says: noted")
-        say(screen, "/mcp", "t: 9 tools")
+        say(screen, "/mcp", "t: 11 tools")
         screen.send("grow" + ENTER)
         screen.wait_for("wants to call t/grow")
         screen.send("y" + ENTER)
         screen.wait_for("Grown: done")
-        say(screen, "/mcp restart t", "t: 9 tools")
+        screen.wait_for(at_prompt)
+        screen.send("note milk" + ENTER)
+        screen.wait_for("the description of t/note has changed since you allowed it; ? shows it")
+        screen.send("y" + ENTER)
+        screen.wait_for("It says: noted")
+        say(screen, "/mcp restart t", "t: 11 tools")
         screen.send(CTRL_C)
-    assert (program.folder / "notes").read_text("utf-8") == "tea (good)\ncake (good)\n"
+    assert (program.folder / "notes").read_text("utf-8") == "tea (good)\ncake (good)\nmilk (good)\n"
+
+
+def test_resources_prompts_and_questions_in_a_chat(program, server):
+    with program.chat("-S", "clerk.toml", "-s", "s", "--approve", "auto") as screen:
+        screen.wait_for(at_prompt)
+        say(screen, "what says @t:notes://today?", "attached: Resource t:notes://today (1 line)")
+        say(screen, "/mcp", "@t:notes://today")
+        say(screen, "and @t:notes://{year}/{day}", "fill in {year}, as Tab does")
+        screen.send("\x15")
+        say(screen, "/t:greet name=Ann mood='very sad'", "sends: Greet Ann, who is very sad.")
+        say(screen, "/t:greet Ann", "'Ann' is no argument; expected /t:greet name=… [mood=…]")
+        say(screen, "/t:about old maps", "sends: Say something about old maps.")
+        screen.send("book" + ENTER)
+        screen.wait_for("t/book asks: Which seat?")
+        screen.send("y" + ENTER)
+        screen.wait_for("seat (Seat; Where to sit., window | aisle):")
+        screen.send("aisle" + ENTER)
+        screen.wait_for("meals")
+        screen.send(ENTER)
+        screen.wait_for("Booked: accept aisle 1")
+        screen.wait_for(at_prompt)
+        screen.send("wait" + ENTER)
+        screen.wait_for("t/wait: 1 of 3: digging")
+        screen.send(CTRL_C)
+        screen.wait_for("interrupted, may have taken effect: t/wait")
+        say(screen, "/mcp log t", "info: has begun")
+        screen.send("see @t:notes://2" + TAB)
+        screen.wait_for("2025/")
+    assert "tea is ready" in program.invoke("sessions", "export", "s").out
 
 
 def test_a_replay_needs_no_server(program, server):

@@ -281,6 +281,13 @@ def test_a_pipe_from_export_to_import(program, tea):
     assert sessions(program, "export", "tea", "--client", "bob") == exported
 
 
+def test_an_import_from_standard_input_is_bounded(program):
+    line = json.dumps({"messages": [{"role": "user", "content": "x" * 1000}]}) + "\n"
+    for size, code in (("20kB", 0), ("1kB", 2)):
+        done = program.invoke("sessions", "import", "-", piped=line * 200, env={"SWARMCHAT_MAX_INPUT": size})
+        assert (done.code, "more than the 100,000 bytes (100 × max_input)" in done.err) == (code, code == 2), done.err
+
+
 def test_import_names_and_what_is_there_already(program, place, tmp_path):
     two = [{"messages": [{"role": "user", "content": text}]} for text in ("one", "two")]
     path = write_file(tmp_path / "lists.jsonl", [json.dumps(each).encode() for each in two])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from swarmchat.cli.config.edit import template
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
-from swarmchat.cli.settings.folder import FORBIDDEN, NEEDS_CONSENT, PROJECT_FILE, Consents, stricter
+from swarmchat.cli.settings.folder import FORBIDDEN, NEEDS_CONSENT, PROJECT_FILE, Consents
 from swarmchat.cli.settings.loading import load_settings
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.swarm.conversation.settings import SessionSettings
@@ -59,17 +59,22 @@ def test_each_lifetime_can_be_set():
 RULES = st.dictionaries(st.sampled_from(["*", "a*", "ab", "b*"]), st.sampled_from(["auto", "ask", "deny"]))
 
 
-@given(RULES, RULES, st.sampled_from(["a", "ab", "b", "c"]), st.sampled_from(["auto", "ask"]))
+@given(RULES, RULES, st.sampled_from(["a", "ab", "b", "c"]), st.sampled_from(["auto", "ask", "deny"]))
 def test_a_folder_makes_approval_stricter_only(own, of_folder, tool, default):
     strictness = ["auto", "ask", "deny"].index
     alone = SessionSettings(approve=own).rule_for(tool, default)
-    together = SessionSettings(approve=stricter(own, of_folder)).rule_for(tool, default)
-    assert strictness(together) >= strictness(alone)
+    together = SessionSettings(approve=own, approve_at_least=of_folder).rule_for(tool, default)
+    of_it = SessionSettings(approve=of_folder).rule_for(tool, "auto")
+    assert strictness(together) == max(strictness(alone), strictness(of_it))
 
 
 def test_a_folder_does_not_remove_the_users_rules(write):
     files = [write("own.toml", 'approve = "deny"'), write(PROJECT_FILE, '[approve]\nnothing = "ask"\nb = "auto"')]
-    assert load_settings({}, {}, files).approve == {"*": "deny", "nothing": "ask"}
+    settings = load_settings({}, {}, files)
+    assert (settings.approve, settings.approve_at_least) == ({"*": "deny"}, {"nothing": "ask", "b": "auto"})
+    # What the user says for this run counts alone.
+    settings = load_settings({"approve": "auto"}, {}, files)
+    assert (settings.approve, settings.approve_at_least) == ({"*": "auto"}, {})
 
 
 def test_a_name_of_the_program_is_not_looked_for_in_the_folder(tmp_path, monkeypatch):
@@ -113,10 +118,14 @@ def test_what_a_folder_may_set(name, tmp_path):
             load_settings({}, {}, [path], consents=consents)
         return
     settings = load_settings({}, {}, [path], consents=consents)
-    assert (name in settings.origins, name in settings.withheld) == (name not in NEEDS_CONSENT, name in NEEDS_CONSENT)
+    kept_as = "approve_at_least" if name == "approve" else name
+    assert (kept_as in settings.origins, name in settings.withheld) == (
+        name not in NEEDS_CONSENT,
+        name in NEEDS_CONSENT,
+    )
     consents.give(path, tomllib.loads(path.read_text("utf-8")))
     settings = load_settings({}, {}, [path], consents=consents)
-    assert (name in settings.origins, settings.withheld) == (True, {})
+    assert (kept_as in settings.origins, settings.withheld) == (True, {})
 
 
 def _toml(value: object) -> str:

@@ -65,6 +65,7 @@ go on
 /search lamp | box
 ! /copy | no terminal with a clipboard
 /mcp | no MCP servers
+/prompt | no prompts
 ! /file missing.md why | no such file
 ! /theme nothing | no such theme
 /theme mono | theme mono from now on

@@ -413,6 +413,8 @@ class TestRefusals:
             failure(404, body={"detail": "Not Found"}),
             serving.Reply([b"<html>Hello</html>"], headers={"Content-Type": "text/html"}),
             serving.Reply([b"Ollama is running"], headers={"Content-Type": "text/plain"}),
+            serving.Reply([b'{"message": "Welcome to the gateway"}'], headers={"Content-Type": "application/json"}),
+            serving.Reply([b'{"status": "ok"}'], headers={"Content-Type": "application/json"}),
             serving.Reply([b'{"error":"Unexpected endpoint or method. (POST /chat/completions)"}']),
         ],
     )

@@ -347,6 +347,10 @@ LINES = {
         [b'{"a":1}'],
     ),
     "more after the end": (b'data: {"a":1}\n\ndata: [DONE]\n\ndata: {"b":2}\n\n', [b'{"a":1}']),
+    "pretty-printed": (
+        b'data: {\ndata:  "a": 1\ndata: }\n\n{\n "b": 2\n}\ndata: [DONE]\n\n',
+        [b'{\n"a": 1\n}', b'{\n"b": 2\n}'],
+    ),
     "a bare object": (b'{"error":1}\n\ndata: [DONE]\n\n', [b'{"error":1}']),
 }
 
@@ -365,6 +369,7 @@ STREAMS = {
     "no line end": (b"abcd", b"\n"),
     "comments": (b": hi\n\n", b""),
     "events": (b'data: {"a":1}\n\n', b""),
+    "an object without end": (b"data: {\n", b"\n"),
     "cut events": (b"data: 1\ndata: ", b"1\n"),
 }
 

@@ -26,6 +26,7 @@ from swarmchat.swarm.archive.writer import SessionWriter
 from swarmchat.swarm.common.names import portable_name
 from swarmchat.swarm.errors import ModelRefused
 from swarmchat.swarm.importers.detect import open_transcript
+from swarmchat.swarm.providers.adaptations import learn
 
 server = server_fixture
 
@@ -189,6 +190,32 @@ def test_a_call_has_its_own_name_in_events_and_log(answer: Reply, server: ModelS
         assert sent == portable_name(CLOCK) != CLOCK
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("words", "adaptation"),
+    [
+        ("Streaming is not supported for this model", "no-stream"),
+        ("streaming not available for model o1-pro; set stream=false", "no-stream"),
+        ("Unrecognized request argument supplied: stream_options", "no-stream-options"),
+        ("Invalid value for 'content': expected a string, got null.", "empty-content"),
+        ("`tools` is not supported with this model", "no-tools"),
+        ("Function calling is not enabled for models/gemma-3", "no-tools"),
+        ("parallel tool calls are not supported", "single-calls"),
+        ("Unsupported value: 'messages[0].role' does not support 'system' with this model.", "no-system"),
+        ("Only user and assistant roles are supported!", "no-system"),
+        ("property 'messages.3.name' is unsupported", "no-names"),
+        ("tools.0.function.parameters: Field required", "empty-parameters"),
+        ("max_tokens is too large: 9000. This model supports at most 4096", "without-max_tokens"),
+        ("`temperature` and `top_p` cannot both be specified for this model.", "without-temperature"),
+        ("Argument not supported on this model: presencePenalty", "without-presence_penalty"),
+        ("Conversation roles must alternate user/assistant", None),
+        ("the weather tool is not supported in your region; streams are fine", None),
+    ],
+)
+def test_what_a_refusal_asks_for(words: str, adaptation: str | None):
+    body = {"stream": True, "tools": [{}], "temperature": 1, "top_p": 1, "max_tokens": 9000, "presence_penalty": 1}
+    assert learn(400, words, {**body, "stream_options": {}}, ()) == adaptation
 
 
 def test_a_form_that_does_not_help_is_not_remembered(server: ModelServer):

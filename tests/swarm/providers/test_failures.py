@@ -11,6 +11,7 @@ from model_server import JSON, ModelServer, Reply, chunk, failure, server_fixtur
 from swarmchat.swarm import (
     Answer,
     ConnectionSettingsError,
+    ModelAuthError,
     ModelBusy,
     ModelError,
     ModelEvent,
@@ -66,6 +67,18 @@ OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNA
             ModelBusy,
             "insufficient balance",
             id="MiniMax",
+        ),
+        pytest.param(
+            body({"base_resp": {"status_code": 1004, "status_msg": "login fail"}}),
+            ModelAuthError,
+            "login fail",
+            id="MiniMax: the key",
+        ),
+        pytest.param(
+            failure(500, '{"error": {"message": "no such field"}}'),
+            ModelUnavailable,
+            "says (500): no such field",
+            id="an error in the text of an error",
         ),
         # anomalyco/opencode#18552, cloudflare/cloudflare-docs#15116
         pytest.param(
@@ -168,9 +181,23 @@ def test_an_unknown_reason_after_text_is_an_answer(server: ModelServer):
     assert (events[-1].text, events[-1].finish) == ("Yes.", "eos_found")
 
 
+MORE = (
+    ("content_filter: PROHIBITED_CONTENT", "content_filter"),
+    ("refusal", "content_filter"),
+    ("max_output_tokens", "length"),
+)
+
+
+def test_a_call_that_the_server_did_not_expect_is_a_fault_of_the_model(server: ModelServer):
+    server.reply(stream(chunk({}, "UNEXPECTED_TOOL_CALL")))
+    events, raised = ask(server.base_url)
+    assert raised is None
+    assert isinstance(events[-1], Answer)
+
+
 def test_finish_reasons_in_capitals_are_the_usual_ones(server: ModelServer):
     # QwenLM/qwen-code#9884: a gateway passes Gemini's words on.
-    for native, finish in (("STOP", "stop"), ("MAX_TOKENS", "length"), ("SAFETY", "content_filter")):
+    for native, finish in (("STOP", "stop"), ("MAX_TOKENS", "length"), ("SAFETY", "content_filter"), *MORE):
         server.reply(text("Yes.", finish=native))
         events, _ = ask(server.base_url)
         assert isinstance(events[-1], Answer)
@@ -192,6 +219,9 @@ def test_finish_reasons_in_capitals_are_the_usual_ones(server: ModelServer):
         # danielmiessler/Fabric#364, NousResearch/hermes-agent#26893
         (failure(429, "Limit 7000, Requested ~6903. Please try again in 50.597142857s. Visit x"), 50.597142857),
         (failure(429, "The usage limit has been reached", resets_in_seconds=12), 12),
+        (failure(429, "x", retry_after=7), 7),
+        (failure(429, "x", retry_after_ms="1500"), 1.5),
+        (failure(429, "x", details=[{"retryDelay": {"seconds": "3", "nanos": 0}}]), 3),
         # dirge-code/dirge#719: OpenRouter repeats headers in the body.
         (failure(429, "x", metadata={"headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "30"}}), 30),
         (
@@ -215,7 +245,7 @@ def test_delays_in_every_form(server: ModelServer, reply: Reply, seconds: float)
 
 
 def test_a_server_that_loads_its_model_is_waited_for(server: ModelServer):
-    server.reply(*[failure(503, "Loading model")] * 20, text("ok"))
+    server.reply(*[failure(503, "Loading model"), failure(503, "Model gpt2 is currently loading")] * 10, text("ok"))
     events, raised = ask(server.base_url, retries=1)
     assert raised is None
     assert len([event for event in events if isinstance(event, Retry)]) == 20
@@ -299,7 +329,7 @@ def test_a_redirect_is_not_followed(server: ModelServer):
     server.reply(Reply([b""], status=307, headers={"Location": "http://127.0.0.1:9/v1/chat/completions"}))
     _, raised = ask(server.base_url)
     assert isinstance(raised, ModelNotFound)
-    assert "redirects elsewhere" in str(raised)
+    assert "redirects to http://127.0.0.1:9/v1/chat" in str(raised)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +340,9 @@ def test_a_redirect_is_not_followed(server: ModelServer):
         ({"ALL_PROXY": "socks5://bob:hunter2@127.0.0.1:1"}, "ALL_PROXY=socks5://127.0.0.1:1 cannot be used"),
         ({"HTTP_PROXY": "http://127.0.0.1:99999"}, "HTTP_PROXY=http://127.0.0.1:99999 cannot be used"),
         ({"HTTP_PROXY": "127.0.0.1:99999"}, "Port out of range"),
-        ({"SSL_CERT_FILE": "/gone/cacert.pem"}, "SSL_CERT_FILE"),
+        ({"ALL_PROXY": "socks://127.0.0.1:1"}, "write socks5://"),
+        ({"SSL_CERT_FILE": "/gone/cacert.pem"}, "SSL_CERT_FILE=/gone/cacert.pem cannot be used"),
+        ({"SSLKEYLOGFILE": "/gone/keys", "SSL_CERT_FILE": ""}, "SSLKEYLOGFILE=/gone/keys cannot be used"),
     ],
 )
 def test_an_environment_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str):

@@ -113,6 +113,8 @@ def test_a_call_that_came_twice_is_carried_out_once():
         ("findFact", "{'about': 'x',}", '{"about": "x"}'),
         ("find_fact", '"{\\"about\\": \\"x\\"}"', '{"about": "x"}'),
         ("find_fact", '{"about": "x", "limit": null}', '{"about": "x"}'),
+        ("find_fact", '{"about": "x", "limit": "null"}', '{"about": "x"}'),
+        ("find_fact", '[{"about": "x"}]', '{"about": "x"}'),
         ("find_fact", '{"about": {"type": "string", "value": "x"}}', '{"about": "x"}'),
         ("find_fact", '{"about": "x", "mode": "fast"}', '{"about": "x"}'),
         ("find_fact", '{"parameters": {"about": "x"}}', '{"about": "x"}'),
@@ -213,9 +215,10 @@ def test_all_that_says_nothing_is_empty(empty):
     assert text_of(events).strip() == "Here I am."
 
 
-def test_thoughts_that_used_up_the_limit_are_an_error_and_no_fault():
+@pytest.mark.parametrize("text", ["", "<think>Hm. Paris", "<think>Hm.</think>"])
+def test_thoughts_that_used_up_the_limit_are_an_error_and_no_fault(text):
     with pytest.raises(ModelRefused, match="raise max_tokens"):
-        turn([Answer("", finish="length", reasoning="Hm."), "Here I am."])
+        turn([Answer(text, finish="length", reasoning="" if text else "Hm."), "Here I am."])
 
 
 def test_an_answer_that_the_provider_withholds_is_no_fault():
