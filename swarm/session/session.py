@@ -34,7 +34,6 @@ from swarmchat.swarm.tools.asking import Answerer
 
 if TYPE_CHECKING:
     from swarmchat.swarm.conversation.events import Event
-    from swarmchat.swarm.primitives.memory import PersistMemory
     from swarmchat.swarm.session.compaction import Compacted
     from swarmchat.swarm.session.hand_call import HandCall
     from swarmchat.swarm.session.reply import Reply
@@ -71,8 +70,7 @@ class Session:
         """The conversation, which turns and other operations work on."""
         self.backend = conversation.backend
         """Where the session is stored."""
-        self.swarm = conversation.swarm
-        self.primitives = conversation.primitives
+        self.swarm, self.primitives = conversation.swarm, conversation.primitives
         """States, memory, storages and bans of the session's client."""
         self.steering = conversation.steering
         """Messages of the user to the running turn: ``steering.add(text)``."""
@@ -270,15 +268,13 @@ class Session:
     async def run_turn(self, message: "Asked", *, output: Any = None) -> AsyncGenerator["Event", None]:
         """Send ``message`` and yield the events of the turn, until the answer is complete and stored.
 
-        Messages that wait in the mailbox go into the conversation before it.
-
         ``message`` is a text, a list of content parts of the chat API, or a list of chat messages of which the last is
-        the user's; the others go into the conversation before it.
-        ``output`` is the type of the answer: one that pydantic knows, or a JSON schema; ``None``: that of the agent.
-        Cancelling the task, or closing the generator, stops the model and the tools at once; the partial answer is
-        stored. Raises OutputError if no answer of that type comes, OverBudget, the kinds of LimitReached and of
-        ModelError, SessionBusy when another process took the session over meanwhile, and the backend's errors. The
-        user's message is stored in any case, unless it is the backend that failed.
+        the user's; the others, and what waits in the mailbox, go into the conversation before it. ``output`` is the
+        type of the answer: one that pydantic knows, or a JSON schema; ``None``: that of the agent. Cancelling the task,
+        or closing the generator, stops the model and the tools at once; the partial answer is stored. Raises
+        OutputError if no answer of that type comes, OverBudget, the kinds of LimitReached and of ModelError,
+        SessionBusy when another process took the session over meanwhile, and the backend's errors. The user's message
+        is stored in any case, unless it is the backend that failed.
         """
         # The parsers of answers are not needed before the first one.
         from swarmchat.swarm.turn.loop import run_turn
@@ -308,8 +304,7 @@ class Session:
     async def receive(self) -> AsyncGenerator["Event", None]:
         """Take the messages that wait in the mailbox into the conversation, and yield a MailReceived for each.
 
-        One that wakes its agent is followed by the events of the turn in which it reacts; another agent than the active
-        one takes over for that. Raises what ``run_turn`` raises.
+        One that wakes its agent, which takes over, is followed by the events of a turn. Raises as ``run_turn`` does.
         """
         from swarmchat.swarm.session.receive import receive
 
@@ -366,16 +361,15 @@ class Session:
         await change_settings(self.conversation, settings)
 
     @_exclusive
-    async def change_memory(self, change: "Callable[[PersistMemory], Awaitable[object]]") -> None:
-        """Call ``change`` with the client's memory, and record in the log what it changes. Raises ClientBanned."""
+    async def change_memory(self, change: Callable[[Any], Awaitable[object]]) -> None:
+        """Call ``change`` with the client's PersistMemory, and record what it changes. Raises ClientBanned."""
         await change_memory(self.conversation, change)
 
     @_exclusive
     async def undo(self, turns: int = 1) -> UndoResult:
         """Hide the last ``turns`` turns, or all if fewer, and restore the agent, stack and states before them.
 
-        Nothing is removed from the log, and ``redo`` shows the turns again. Memory, storages and bans of the client
-        stay as they are. Raises the backend's errors.
+        Nothing is removed from the log. Memory, storages and bans stay as they are. Raises the backend's errors.
         """
         return await undo(self.conversation, turns)
 
