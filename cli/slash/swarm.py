@@ -172,16 +172,14 @@ async def _memory(chat: ChatContext, argument: str) -> str:
     memory = chat.session.primitives.memory
     name, _, value = argument.partition(" ")
     value = value.strip()
-    if value:
-        await chat.session.conversation.primitives.refuse_banned()
     if name == "--clear":
         entries = await memory.all()
         if value not in entries:
             raise UsageError(f"no {value!r} in your memory; {nearest(value, entries)}")
-        await memory.remove(value)
+        await chat.session.change_memory(lambda memory: memory.remove(value))
         return f"{value} is forgotten"
     if value:
-        await memory.set(name, json_or_text(value))
+        await chat.session.change_memory(lambda memory: memory.set(name, json_or_text(value)))
     entries = await memory.all()
     selected = {name: entries.get(name)} if name else entries
     lines = [f"{key}: {json.dumps(item, ensure_ascii=False)}" for key, item in selected.items()]

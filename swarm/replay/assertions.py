@@ -43,6 +43,11 @@ class UnmetExpectation(Difference):
     words: str = ""
     """What was expected, and what came."""
 
+    @property
+    def kind(self) -> str:
+        """What was expected: the same for all answers that fail it."""
+        return self.words.partition(", got ")[0]
+
     def __str__(self) -> str:
         return f"turn {self.turn}: {self.words}"
 

@@ -119,7 +119,7 @@ def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: Plac
     if not expected:
         raise TranscriptError(f"{where}: it expects nothing, give it a field such as 'contains'")
     check_fields(expected, where)
-    return Expectation(turn, expected, line)
+    return Expectation(turn, expected, line, where)
 
 
 def check_settings(settings: Any, where: Place) -> None:

@@ -165,7 +165,7 @@ def _new_action(record: Record, current: Action | None) -> Action | None:
         return Action(record.type, [record])
     if record.type in _BEGINNINGS and current is not None and record.turn > current.turn:
         return Action("react", [record])
-    if record.type in CHANGES and current is not None and current.kind != "change" and _is_over(current):
+    if record.type in CHANGES and current is not None and _is_over(current, record):
         return Action("change", [record])
     return None
 
@@ -183,8 +183,12 @@ CHANGES = ("state", "memory")
 """Types of records that change what is stored beside the log."""
 
 
-def _is_over(action: Action) -> bool:
-    """Whether ``action`` can no longer change a state: such changes come with the results of tools."""
+def _is_over(action: Action, record: Record) -> bool:
+    """Whether the change in ``record`` is not one of ``action``: such changes come with the results of tools."""
+    if action.kind == "change":
+        # One commit changes each value once.
+        about = [(each.type, each.data.get("name")) for each in action.records]
+        return (record.type, record.data.get("name")) in about
     last = next((record for record in reversed(action.records) if record.type not in CHANGES), action.records[0])
     if last.type == "assistant":
         return not any(calls_of(last.message))
