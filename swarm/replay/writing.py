@@ -135,7 +135,7 @@ def _record_yaml(text: str, path: Path, turns: Sequence[Sequence[Sequence[Step]]
 
 
 def _outdented(lines: Sequence[str], column: int | None) -> list[str]:
-    """Return ``lines`` with the comments at their start no deeper than ``column``; deeper ones could continue a text."""
+    """Return ``lines`` with the comments at their start at ``column`` at most: deeper ones could continue a text."""
     outdented = list(lines)
     for number, line in enumerate(lines if column is not None else ()):
         text = line.lstrip(" ")
