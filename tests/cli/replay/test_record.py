@@ -49,9 +49,13 @@ def test_record_writes_answers_and_results_between_the_lines_of_the_author(progr
     assert "phones.yaml: recorded 3 turns" in done.out
     recorded = written.read_text()
     lines = recorded.splitlines()
-    assert [line for line in before if line not in lines] == ["        expect:", "      - assistant: an old answer"]
+    assert [line for line in before if line not in lines] == [
+        "        expect:",
+        "      - assistant: an old answer",
+        "        # This stays.",
+    ]
     assert "      - expect:\n          agent: sales" in recorded
-    assert "        # This stays.\n" in recorded
+    assert "# This stays.\n" in recorded
     # Offline, nothing differs, and a second recording changes nothing.
     assert program.invoke("replay", "phones.yaml").code == 0
     assert program.invoke("replay", "phones.yaml", "--mode", "tools").code == 0
