@@ -58,7 +58,7 @@ $(BIN)/python:
 
 $(VENV)/.chat: pyproject.toml build_backend/editable_links.py | $(BIN)/python
 	@echo "Installing swarmchat into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embeddings]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embeddings,images]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml build_backend/editable_links.py | $(BIN)/python

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from benchmarks import long_run, prefix, rendering, rotation, sessions, start, storage, traffic, turns
+from benchmarks import command_line, long_run, prefix, rendering, rotation, sessions, start, storage, traffic, turns
 from benchmarks.setup import Setup
 from benchmarks.tables import Table
 
@@ -19,6 +19,7 @@ class Part(Protocol):
 
 PARTS: dict[str, Part] = {
     "start": start,
+    "command_line": command_line,
     "turns": turns,
     "sessions": sessions,
     "traffic": traffic,

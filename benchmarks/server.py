@@ -55,7 +55,7 @@ class _Connection(asyncio.Protocol):
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = bytes(self._buffer[:end]).lower()
-            length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+            length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
             if len(self._buffer) < end + 4 + length:
                 return
             streams = any(self._buffer.find(form, end, end + 4 + length) >= 0 for form in _STREAMS)

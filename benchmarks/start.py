@@ -22,20 +22,21 @@ from benchmarks.timing import Variant, interleave
 
 TITLE = "Start"
 _PAUSE = 2.0
-_PROGRAM = [sys.executable, "-m", "swarmchat.cli"]
+PROGRAM = [sys.executable, "-m", "swarmchat.cli"]
 _LIBRARIES = "import typer, rich.console"
 
 
 async def run(setup: Setup) -> AsyncIterator[Table]:
     """Measure what asks for nothing, the way to the first prompt, and that to the first answer."""
-    environment = _environment(setup.folder)
+    environment = environment_in(setup.folder)
     yield await _help(setup, environment)
     yield await _prompts(setup, environment)
     if not setup.quick:
         yield await _answers(setup, environment)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment_in(folder: Path) -> dict[str, str]:
+    """Return an environment with its home in ``folder``, and nothing of the user's settings."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SWARMCHAT_", "OPENAI_"))}
     environment |= {"HOME": str(folder), "LLM_USER_PATH": str(folder / "llm"), "SWARMCHAT_CLIENT": CLIENT}
     environment |= {"TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1", "SWARMCHAT_DISCOVER": "false"}
@@ -45,7 +46,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 async def _help(setup: Setup, environment: dict[str, str]) -> Table:
     bare = f"python: {_LIBRARIES}"
-    commands = {f"swarmchat {words}": [*_PROGRAM, *words.split()] for words in ("--version", "--help", "chat --help")}
+    commands = {f"swarmchat {words}": [*PROGRAM, *words.split()] for words in ("--version", "--help", "chat --help")}
     about = ""
     if importlib.util.find_spec("llm"):
         commands |= {
@@ -67,7 +68,7 @@ async def _prompts(setup: Setup, environment: dict[str, str]) -> Table:
     length = 10_000 if setup.quick else 100_000
     with store_urls(setup.folder) as urls:
         for name in ("disk", "redis"):
-            chat = [*_PROGRAM, "-m", "demo", "-b", urls[name]]
+            chat = [*PROGRAM, "-m", "demo", "-b", urls[name]]
             backend = open_backend(urls[name])
             await store(backend, "long", length)
             await backend.close()
@@ -75,7 +76,7 @@ async def _prompts(setup: Setup, environment: dict[str, str]) -> Table:
                 title = f"swarmchat, on {name}, {records:,} records"
                 variants[title] = _prompt([*chat, "-s", session], environment)
                 aims[title] = 1.5
-        helpdesk = [*_PROGRAM, "-m", "demo", "-b", urls["disk"], "-s", "helpdesk", "-S", "helpdesk"]
+        helpdesk = [*PROGRAM, "-m", "demo", "-b", urls["disk"], "-s", "helpdesk", "-S", "helpdesk"]
         variants["swarmchat, on disk, a swarm with tools"] = _prompt(helpdesk, environment)
         measured = await interleave(variants, setup.rounds(10), warm=not setup.quick)
     about = (
@@ -87,7 +88,7 @@ async def _prompts(setup: Setup, environment: dict[str, str]) -> Table:
 async def _answers(setup: Setup, environment: dict[str, str]) -> Table:
     with instant_server() as url:
         connected = environment | {"SWARMCHAT_BASE_URL": url, "SWARMCHAT_MODEL": "bench", "SWARMCHAT_API_KEY": "none"}
-        chat = [*_PROGRAM, "-b", "memory"]
+        chat = [*PROGRAM, "-b", "memory"]
         typed_after = f"typed {_PAUSE:g} s after the prompt"
         variants = {
             typed_after: _answer(chat, connected, _PAUSE),

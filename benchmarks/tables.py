@@ -77,10 +77,11 @@ def times_table(
 ) -> Table:
     """Return a table of times and of their ratios to ``base``; ``aims`` gives some variants a greatest ratio.
 
+    Of what is measured in ``MB``, it is a table of sizes.
     A ratio is the median over the rounds, each compared with the same round of ``base``: what slows the machine for a
     while slows both.
     """
-    factor = {"ms": 1e3, "µs": 1e6, "s": 1}[unit]
+    factor = {"ms": 1e3, "µs": 1e6, "s": 1, "MB": 1}[unit]
     head = ("", f"best {unit}", f"p50 {unit}", f"p95 {unit}", f"× {base}")
     rows = []
     for name, one in measured.items():

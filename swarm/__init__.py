@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Event as Event, HandedOver as HandedOver, MailReceived as MailReceived, OutputDelta as OutputDelta,
         ReasoningDelta as ReasoningDelta,
         Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, Steered as Steered,
+        Summarized as Summarized,
         TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
         AskError as AskError, BadRecord as BadRecord, ClientBanned as ClientBanned, CompactFailed as CompactFailed,
         ConnectionSettingsError as ConnectionSettingsError,
         ContextTooLong as ContextTooLong, DefinitionError as DefinitionError, EmbeddingError as EmbeddingError,
-        HandoffLoop as HandoffLoop, HookError as HookError, LimitReached as LimitReached, LogLost as LogLost,
-        MailboxFull as MailboxFull, MailError as MailError,
+        HandoffLoop as HandoffLoop, HookError as HookError, ImageError as ImageError, LimitReached as LimitReached,
+        LogLost as LogLost, MailboxFull as MailboxFull, MailError as MailError,
         ModelAuthError as ModelAuthError, ModelBusy as ModelBusy, ModelError as ModelError,
         ModelNotFound as ModelNotFound, ModelRefused as ModelRefused, ModelUnavailable as ModelUnavailable,
         NetworkForbidden as NetworkForbidden,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
         TranscriptError as TranscriptError,
     )
+    from swarmchat.swarm.images.files import image_file as image_file
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
     from swarmchat.swarm.mcp.server import McpServer as McpServer
     from swarmchat.swarm.models.base import (
@@ -115,7 +117,8 @@ _NAMES = {
     "context.groups": "Group GroupBuilder Groups",
     "context.tokens": "TokenCounter counter_for",
     "conversation.events": """
-        Event HandedOver MailReceived OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Steered TextDelta
+        Event HandedOver MailReceived OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Steered Summarized
+        TextDelta
         ToolFinished ToolStarted TurnEnded Warned
     """,
     "conversation.hooks": "Hooks",
@@ -124,11 +127,12 @@ _NAMES = {
     "errors": """
         AskError BadRecord ClientBanned CompactFailed ConnectionSettingsError ContextTooLong DefinitionError
         EmbeddingError
-        HandoffLoop HookError LimitReached LogLost MailboxFull MailError
+        HandoffLoop HookError ImageError LimitReached LogLost MailboxFull MailError
         ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
         RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
     """,
+    "images.files": "image_file",
     "importers.detect": "Transcript open_transcript",
     "mcp.server": "McpServer",
     "models.base": "Adapted Answer FellBack Model ModelEvent ModelRequest ReasoningChunk Retry TextChunk ToolCall",

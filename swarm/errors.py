@@ -24,6 +24,7 @@
     ├── StateError              a stored state does not fit its type: 65
     ├── StorageError            an item of a storage is invalid: 65
     ├── TranscriptError         a file of conversations is invalid: 65
+    ├── ImageError              a file is no image that can be sent: 65
     ├── EmbeddingError          an embedder returned vectors that cannot be used: 1
     └── ModelError              the model gave no answer: 1
         ├── ModelUnavailable    no connection, a timeout, a server error, an invalid answer: 69
@@ -185,6 +186,12 @@ class StorageError(SwarmError):
 
 class TranscriptError(SwarmError):
     """A file of conversations is invalid. The message names file and line; nothing was written."""
+
+    exit_code = 65
+
+
+class ImageError(SwarmError):
+    """A file is no image that can be sent. The message says why, and what was expected."""
 
     exit_code = 65
 

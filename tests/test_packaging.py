@@ -32,7 +32,7 @@ PUBLIC = {
     "swarmchat.swarm": """
         Adapted Agent Answer AskError BadRecord Ban Budget ClientBanned CompactFailed ConnectionSettingsError
         Context ContextTooLong DefinitionError DemoModel DemoRule Denied Difference Embedder EmbeddingError
-        Event Fault FellBack FormField Group GroupBuilder Groups HandedOver HandoffLoop HookError Hooks
+        Event Fault FellBack FormField Group GroupBuilder Groups HandedOver HandoffLoop HookError Hooks ImageError
         LearnedAdaptations Lifetimes LimitReached LogLost McpServer Model ModelAuthError ModelBusy ModelError
         ModelEvent ModelNotFound ModelRefused ModelRequest ModelUnavailable NetworkForbidden NgramEmbedder
         NothingToCompact OpenAIEmbedder OpenAIModel OutputDelta OutputError OverBudget PersistAlive
@@ -40,10 +40,10 @@ PUBLIC = {
         Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record RecordedConversation Redaction Refused
         RepeatedCall Replayed Reply RequestContext RequestDenied RequestLimit Rescued Retry Retrying Rotated
         ScriptError ScriptedModel SentenceEmbedder Session SessionBusy SessionInfo SessionOpening
-        SessionSettings SessionWriter State StateError Storage StorageError Swarm SwarmError TextChunk TextDelta
-        TokenCounter Tool ToolCall ToolFinished ToolStarted Tracing Transcript TranscriptError TurnEnded
+        SessionSettings SessionWriter State StateError Storage StorageError Summarized Swarm SwarmError TextChunk
+        TextDelta TokenCounter Tool ToolCall ToolFinished ToolStarted Tracing Transcript TranscriptError TurnEnded
         UserQuestion Warned as_html as_jsonl as_markdown as_messages as_openai build_context compare_logs
-        computed counter_for delete_session find_session fork_session latest_session list_sessions load_swarm
+        computed counter_for delete_session find_session fork_session image_file latest_session list_sessions load_swarm
         open_transcript parse_record read_conversations read_lines read_records rename_session repair_file
         repair_session search_sessions tool
     """,

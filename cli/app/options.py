@@ -57,7 +57,9 @@ OpenSession = Annotated[
 Resume = Annotated[bool, typer.Option("-c", "--continue", help="Open the session that was used last.")]
 Files = Annotated[
     list[str] | None,
-    typer.Option("-f", "--file", metavar="PATH", help="Attach a text file, or those of a quoted pattern; - is stdin."),
+    typer.Option(
+        "-f", "--file", metavar="PATH", help="Attach a text or image, or those of a quoted pattern; - is stdin."
+    ),
 ]
 Output = Annotated[str, typer.Option("--output", help="Output format: text, json, or jsonl (the log as it grows).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

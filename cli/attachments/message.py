@@ -1,33 +1,70 @@
-"""Write files into a message, each as a block with its name."""
+"""Put files into a message: texts as blocks with their names, images as content parts."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from swarmchat.cli.attachments.reading import check_size, read_text
+from swarmchat.cli.attachments.paths import mention, mentioned
+from swarmchat.cli.attachments.reading import check_size, decode_attached, read_file
 from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.swarm.common.messages import describe_part, texts_of
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.turn.question import Asked
 
 _TICKS = re.compile("`{3,}")
 
 
-def with_files(text: str, paths: Iterable[Path], limit: int) -> tuple[str, str]:
+def with_files(
+    text: str, paths: Iterable[Path], limit: int, images: Sequence[Mapping[str, Any]] = ()
+) -> "tuple[Asked, str]":
     """Return ``text`` with the content of the files, and a line that says which ones; empty if none was added.
 
-    A file that is in ``text`` already, as after ``/edit``, is left out. ``limit`` is the most bytes of the whole
-    message. Raises UsageError for a file that cannot be read, or that is no text.
+    Images follow the text and those in ``images`` as content parts; a path that the text does not mention is added to
+    it. A file of text that is in ``text`` already, as after ``/edit``, is left out. ``limit`` is the most bytes of all
+    texts. Raises UsageError for a file that cannot be read, or that is neither text nor an image, and ImageError for an
+    image that cannot be sent.
     """
+    # Loaded with the first file.
+    from swarmchat.swarm.images.files import image_part
+    from swarmchat.swarm.images.header import is_image
+
     parts = [text.strip()] if text.strip() else []
+    images = [*images]
+    unnamed: list[str] = []
     added: list[str] = []
     size = len(text.encode("utf-8", "replace"))
+    mentions = mentioned(text)
     for path in paths:
         if _heading(f"File {_name(path)}") in text:
             continue
-        content, name = read_text(path, limit, expected="the text of a file")
+        data, name = read_file(path, limit, expected="the text of a file")
+        if is_image(data):
+            images.append(image_part(data, Path(name).name))
+            unnamed += [] if path in mentions or str(path) == "-" else [mention(str(path))]
+            added.append(describe_part(images[-1]).removeprefix("[image: ").removesuffix("]"))
+            continue
+        content = decode_attached(data, name)
         size += len(content.encode())
         check_size(size, "the message with its files" if added else name, limit)
         parts.append(_block(f"File {_name(path)}", content))
         added.append(f"{one_line(Path(name).name, 60)} ({_size(content)})")
-    return "\n\n".join(parts), f"attached: {', '.join(added)}" if added else ""
+    remark = f"attached: {'; '.join(added) if images else ', '.join(added)}" if added else ""
+    message = "\n\n".join([*parts, *(["\n".join(unnamed)] if unnamed else [])])
+    return with_images(message, images), one_line(remark, len(remark))
+
+
+def with_images(text: str, images: Sequence[Mapping[str, Any]]) -> "Asked":
+    """Return ``text`` with ``images``, which are content parts: itself if there are none."""
+    if not images:
+        return text
+    return [*([{"type": "text", "text": text}] if text else []), *images]
+
+
+def text_in(message: "Asked") -> str:
+    """Return the text of a message, as its user typed it."""
+    return message if isinstance(message, str) else "\n".join(texts_of({"content": message}))
 
 
 def with_content(text: str, name: str, content: str, limit: int) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Read text from files and from standard input, within a limit."""
+"""Read text and images from files and from standard input, within a limit."""
 
 import sys
 from pathlib import Path
@@ -9,12 +9,23 @@ from swarmchat.swarm.common.encoding import decode_text
 
 STDIN = "standard input"
 """The name of standard input in errors and in messages."""
+_BEGINNING = 16
+"""Bytes that tell an image."""
 
 
 def read_text(path: Path, limit: int, *, expected: str) -> tuple[str, str]:
     """Return the text of a file, or of standard input for ``-``, and its name. Raises UsageError.
 
     ``expected`` says what to type if standard input is a terminal.
+    """
+    data, name = read_file(path, limit, expected=expected)
+    return decode(data, name), name
+
+
+def read_file(path: Path, limit: int, *, expected: str) -> tuple[bytes, str]:
+    """Return the content of a file, or of standard input for ``-``, and its name. Raises UsageError.
+
+    ``limit`` is the most bytes of a text; an image may be larger.
     """
     name = STDIN if str(path) == "-" else str(path)
     try:
@@ -23,7 +34,7 @@ def read_text(path: Path, limit: int, *, expected: str) -> tuple[str, str]:
         else:
             with path.expanduser().open("rb") as file:
                 data = _read_bounded(file, name, limit)
-        return decode(data, name), name
+        return data, name
     except (OSError, RuntimeError, ValueError) as error:
         # Path raises RuntimeError for the home of an unknown user, and ValueError for a NUL.
         raise UsageError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -49,6 +60,19 @@ def decode(data: bytes, name: str) -> str:
         raise UsageError(f"{problem}: convert it to UTF-8, or leave it out") from error
 
 
+def decode_attached(data: bytes, name: str) -> str:
+    """Return ``data``, an attached file that is no image, as text. Raises UsageError."""
+    try:
+        return decode(data, name)
+    except UsageError as error:
+        from swarmchat.swarm.images.header import ACCEPTED, kind_of
+
+        problem = f"{name} is {kind}" if (kind := kind_of(data)) else str(error).partition(": convert")[0]
+        raise UsageError(
+            f"{problem}, and only text and images ({ACCEPTED}) can be attached: convert it, or leave it out"
+        ) from error
+
+
 def check_size(size: int, name: str, limit: int) -> None:
     """Raise UsageError if ``size`` bytes from ``name`` are more than ``limit``."""
     if size > limit:
@@ -66,7 +90,15 @@ def too_large(name: str, limit: int) -> UsageError:
 
 
 def _read_bounded(file: BinaryIO, name: str, limit: int) -> bytes:
-    """Return what is left of ``file``. Raises UsageError if it is more than ``limit`` bytes."""
-    data = file.read(limit + 1)
+    """Return what is left of ``file``. Raises UsageError if it is more than ``limit`` bytes, and no image."""
+    # Loaded with the first file.
+    from swarmchat.swarm.images.files import MAX_FILE
+    from swarmchat.swarm.images.header import is_image
+
+    data = file.read(min(_BEGINNING, limit + 1))
+    if is_image(data):
+        # A larger one is refused with the others that cannot be sent.
+        return data + file.read(MAX_FILE)
+    data += file.read(limit + 1 - len(data))
     check_size(len(data), name, limit)
     return data

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from swarmchat.backends import Backend, BackendError
 from swarmchat.cli.app.signals import run_until_signal
+from swarmchat.cli.attachments.message import text_in, with_files
+from swarmchat.cli.attachments.paths import mentioned
 from swarmchat.cli.chat.opener import check_names, opening
 from swarmchat.cli.chat.script import Script, Step
 from swarmchat.cli.errors import CliError, RescueExhausted, UsageError
@@ -17,6 +19,7 @@ from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat
 from swarmchat.swarm.conversation.events import Event, TurnEnded
 from swarmchat.swarm.errors import OutputError, SwarmError
+from swarmchat.swarm.turn.question import Asked
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.output import OutputType
@@ -116,7 +119,7 @@ class _ScriptRun:
 
     async def _run_step(self, step: Step) -> None:
         if not step.command:
-            await self._run_turn(step.text, step.line)
+            await self._run_turn(step.message, step.line)
             return
         # One question needs no commands.
         from swarmchat.cli.slash.builtin import run_command
@@ -130,8 +133,13 @@ class _ScriptRun:
             self._output.renderer.page(outcome.page)
         if outcome.remark:
             self._output.renderer.remark(outcome.remark)
-        if outcome.send is not None:
-            await self._run_turn(outcome.send, step.line)
+        send = outcome.send
+        if outcome.attach is not None and isinstance(send, str):
+            send, remark = with_files(send, mentioned(f"{outcome.attach}\n{step.text}"), self._chat.settings.max_input)
+            if remark:
+                self._output.renderer.remark(remark)
+        if send is not None:
+            await self._run_turn(send, step.line)
 
     async def _receive(self) -> None:
         """Show the messages that wait for the session, and the turns of the agents that they wake.
@@ -141,8 +149,8 @@ class _ScriptRun:
         if self._kind is None and await self._chat.session.wait_for_mail(0):
             await self._show_turn("", None, self._chat.session.receive())
 
-    async def _run_turn(self, text: str, line: int | None) -> None:
-        await self._show_turn(text, line, self._chat.session.run_turn(text, output=self._kind))
+    async def _run_turn(self, message: Asked, line: int | None) -> None:
+        await self._show_turn(text_in(message), line, self._chat.session.run_turn(message, output=self._kind))
 
     async def _show_turn(self, text: str, line: int | None, events: AsyncGenerator[Event, None]) -> None:
         session, output = self._chat.session, self._output

@@ -1,14 +1,16 @@
 """The loop of a chat at a terminal: read a message or a command, carry it out, read the next one."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import nullcontext
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
-from swarmchat.cli.attachments.message import with_files
+from swarmchat.cli.attachments.message import text_in, with_files
 from swarmchat.cli.attachments.paths import RESOURCE_MENTION, mentioned
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
@@ -20,9 +22,13 @@ from swarmchat.cli.prompt.prompt import Prompt
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
+from swarmchat.cli.terminal.notification import notification
 from swarmchat.swarm.conversation.events import Event
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session.session import Session
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.turn.question import Asked
 
 _T = TypeVar("_T")
 
@@ -55,6 +61,7 @@ class Repl:
         chat.session.primitives.embedding_progress = renderer.embedding
         chat.session.primitives.tool_progress = renderer.tool_progress
         renderer.show_typed(self._prompt.typing_status)
+        renderer.thoughts.mode = chat.settings.thoughts
         renderer.show_waiting(self._starting_servers)
         self._background = BackgroundTasks(self._prompt.app, chat, renderer)
         self._mail = MailWatch(chat, self._prompt)
@@ -162,8 +169,8 @@ class Repl:
             await self._end_revision()
         try:
             if is_command(text):
-                message = await self._stoppable(self._run_command(text), lambda: "stopped") or ""
-                draft = _as_typed(message)
+                message = await self._stoppable(self._run_command(entered), lambda: "stopped") or ""
+                draft = _as_typed(text_in(message))
             else:
                 message = text.removeprefix("/") if text.startswith("//") else text
                 # Only what was typed attaches anything: what was pasted may be anybody's.
@@ -177,23 +184,29 @@ class Repl:
             if not is_command(text):
                 self._prefill = draft
             return
-        if message.strip():
+        if not isinstance(message, str) or message.strip():
             await self._send(message, draft)
 
-    async def _with_attachments(self, message: str, typed: str) -> str:
-        """Return ``message`` with the files and resources that ``typed`` mentions. Raises UsageError and McpError."""
-        limit = self._chat.settings.max_input
-        if paths := mentioned(typed):
-            message, remark = await asyncio.to_thread(with_files, message, paths, limit)
-            if remark:
-                self._renderer.remark(remark)
+    async def _with_attachments(self, message: str, typed: str) -> "Asked":
+        """Return ``message`` with the files and resources that ``typed`` mentions.
+
+        Raises UsageError, ImageError and McpError.
+        """
         servers = self._chat.session.swarm.mcp_servers
         if servers is not None and RESOURCE_MENTION.search(typed):
             from swarmchat.cli.mcp.resources import with_resources
 
+            limit = self._chat.settings.max_input
             work = with_resources(message, typed, servers, limit, self._renderer.remark)
             message = await self._renderer.during(work, "resources")
-        return message
+        paths = mentioned(typed)
+        return await self._attach(message, paths) if paths else message
+
+    async def _attach(self, message: str, paths: list[Path]) -> "Asked":
+        attached, remark = await asyncio.to_thread(with_files, message, paths, self._chat.settings.max_input)
+        if remark:
+            self._renderer.remark(remark)
+        return attached
 
     async def _end_revision(self) -> None:
         """Bring back the turn that ``/edit`` has undone, if the user gives up changing it."""
@@ -207,9 +220,10 @@ class Repl:
         else:
             self._renderer.remark(f"not edited: turn {', '.join(map(str, redone.turns))} is back")
 
-    async def _send(self, message: str, draft: str) -> None:
+    async def _send(self, message: "Asked", draft: str) -> None:
         """Run a turn; if ``message`` could not be stored, put ``draft``, as it was typed, back at the prompt."""
         session, turns, problem = self._chat.session, self._chat.session.turns, ""
+        begun = time.monotonic()
         work = self._follow(session.run_turn(message))
         try:
             await self._stoppable(work, lambda: _stop_remark(session, turns))
@@ -226,19 +240,28 @@ class Repl:
                 self._renderer.remark(
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
+        self._notify(time.monotonic() - begun)
         if problem and session.turns == turns:
             self._prefill = draft
             self._renderer.remark(f"your message {problem}; it is back at the prompt")
+
+    def _notify(self, seconds: float) -> None:
+        """Tell a user who looks elsewhere that a turn of ``seconds`` has ended."""
+        settings, session = self._chat.settings, self._chat.session
+        if settings.notify != "off" and seconds >= settings.notify_after and not self._prompt.has_focus:
+            text = f"{session.agent.name} has finished in session {session.info.name}"
+            self._renderer.raw(notification(settings.notify, text, os.environ))
 
     def _report(self, error: Exception) -> None:
         self._renderer.error(str(error))
         self._pause_queue()
 
-    async def _run_command(self, text: str) -> str | None:
+    async def _run_command(self, entered: Entered) -> "Asked | None":
         """Carry out a command; return the message to send after it, if any."""
         # The commands are not loaded before the first prompt.
         from swarmchat.cli.slash.builtin import run_command
 
+        text = entered.text
         outcome = await self._renderer.during(run_command(self._chat, text), text.split()[0])
         if outcome.next_session is not None:
             await self._chat.switch_to(outcome.next_session)
@@ -248,8 +271,12 @@ class Repl:
             self._renderer.page(outcome.page)
         if outcome.remark:
             self._renderer.remark(outcome.remark)
+        if outcome.thoughts:
+            self._renderer.show_thoughts(outcome.thoughts)
         if outcome.draft is not None:
             self._prefill, self._revising = _as_typed(outcome.draft), True
+        if outcome.attach is not None and isinstance(outcome.send, str):
+            return await self._attach(outcome.send, mentioned(f"{outcome.attach}\n{entered.folded}"))
         return outcome.send
 
     async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: Callable[[], str]) -> _T | None:

@@ -1,13 +1,13 @@
 """Scripts: messages and commands from a command line, a pipe or a file, all checked before the first one is sent."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from swarmchat.cli.attachments.message import with_files
+from swarmchat.cli.attachments.message import text_in, with_files, with_images
 from swarmchat.cli.attachments.paths import expand
 from swarmchat.cli.attachments.reading import STDIN, decode, read_stdin, read_text
 from swarmchat.cli.errors import UsageError
@@ -15,6 +15,9 @@ from swarmchat.cli.slash.registry import is_command
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import DefinitionError, SwarmError
+from swarmchat.swarm.images.files import image_part
+from swarmchat.swarm.images.header import is_image
+from swarmchat.swarm.turn.question import Asked
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.output import OutputType
@@ -28,9 +31,14 @@ _ESCAPED = ("\\#", "\\/", '\\"', "\\\\")
 class Step:
     """A message or a command. ``line`` is its first line in the script; ``None`` if it is from the command line."""
 
-    text: str
+    message: Asked
     line: int | None = None
     command: bool = False
+
+    @property
+    def text(self) -> str:
+        """The command, or the text of the message."""
+        return text_in(self.message)
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,16 @@ def ask_once(words: list[str], files: list[str], limit: int) -> Script:
     ``files`` are paths or patterns; with ``-`` among them, what is piped in is one of the files.
     """
     parts = [" ".join(words)]
+    piped = b""
     if "-" not in files and (not (words or files) or not sys.stdin.isatty()):
         # A standard input that cannot be read, such as a folder, adds nothing.
         with suppress(OSError):
-            parts.append(decode(read_stdin("a question", limit), STDIN))
-    question = _attach(words, "\n\n".join(part.strip() for part in parts if part.strip()), files, limit)
+            piped = read_stdin("a question", limit)
+    images = [image_part(piped, STDIN)] if is_image(piped) else []
+    if not images:
+        parts.append(decode(piped, STDIN))
+    text = "\n\n".join(part.strip() for part in parts if part.strip())
+    question = _attach(words, text, files, limit, images)
     if not question:
         raise UsageError("nothing to ask: give a PROMPT, or pipe one in")
     return Script([Step(question)])
@@ -90,17 +103,20 @@ def find_script(words: list[str], path: Path | None, files: list[str], limit: in
     return Script([Step(message)])
 
 
-def _attach(words: list[str], text: str, files: list[str], limit: int) -> str:
-    """Return ``text`` with ``files``. Raises UsageError, also if one of ``words`` was meant to be a file.
+def _attach(
+    words: list[str], text: str, files: list[str], limit: int, images: Sequence[Mapping[str, Any]] = ()
+) -> Asked:
+    """Return ``text`` with ``images`` and ``files``.
 
+    Raises ImageError, and UsageError, also if one of ``words`` was meant to be a file.
     A shell makes ``-f a.md b.md`` of ``-f *.md``.
     """
     if not files:
-        return text
+        return with_images(text, images)
     paths = expand(files)
     if stray := next((word for word in words if Path(word).suffix and Path(word).is_file()), None):
         raise UsageError(f"{stray!r} is a file: give each file its own -f, or quote a pattern, as in -f '*.md'")
-    return with_files(text, paths, limit)[0]
+    return with_files(text, paths, limit, images)[0]
 
 
 def read_schema(path: Path, limit: int) -> "OutputType":

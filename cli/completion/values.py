@@ -171,6 +171,9 @@ SETTING_VALUES: Mapping[str, Finder] = {
     "plain": _FLAG,
     "theme": _choices(**ABOUT),
     "editing": _choices("emacs", "vi"),
+    "thoughts": _choices("folded", "shown", "hidden"),
+    "notify": _choices("off", "bell", "osc9", "osc777"),
+    "compact": _choices("off", "auto"),
     "multiline": _FLAG,
     "profile": _profiles,
     "discover": _FLAG,
@@ -229,9 +232,11 @@ _BY_PLACE: Mapping[tuple[str, ...], Finder] = {
     ),
     ("sessions", "copy", "to"): _choices(**{name: about for name, about in _BACKENDS.items() if name != "memory"}),
     ("sessions", "fork", "turn"): stores.turns,
+    ("sessions", "tell", "agent"): _in_swarm("agents"),
     **dict.fromkeys((("sessions", command, "names") for command in ("delete", "copy")), stores.sessions),
     **dict.fromkeys(
-        (("sessions", command, "name") for command in ("show", "rename", "export", "fork", "repair")), stores.sessions
+        (("sessions", command, "name") for command in ("show", "rename", "tell", "export", "fork", "repair")),
+        stores.sessions,
     ),
 }
 """Finders of the values of parameters that have a meaning of their own in one command, by its words and their name."""

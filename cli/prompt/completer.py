@@ -92,14 +92,15 @@ class SlashCompleter(Completer):
         return resources
 
     async def _commands(self) -> list[Choice]:
-        from swarmchat.cli.slash.builtin import COMMANDS
+        from swarmchat.cli.slash.builtin import COMMANDS, own_commands
         from swarmchat.cli.slash.prompts import prompt_choices
 
         prompts: list[Choice] = []
         with suppress(Exception):
             async with asyncio.timeout(_SECONDS):
                 prompts = await prompt_choices(self._chat)
-        commands = [(f"/{each.name}", each.help) for each in COMMANDS.values() if each.is_useful(self._chat)]
+        all_commands = (*COMMANDS.values(), *own_commands().values())
+        commands = [(f"/{each.name}", each.help) for each in all_commands if each.is_useful(self._chat)]
         return commands + [(f"/{name}", about) for name, about in prompts]
 
     async def _arguments(self, name: str, typed: str) -> Sequence[Choice]:

@@ -27,6 +27,8 @@ _KEYPAD |= {57417 + at: f"\x1b[{end}" for at, end in enumerate(["D", "C", "A", "
 _PRIVATE = range(57344, 63744)
 """Codes of keys without a character, such as the modifiers themselves."""
 
+_FOCUS = {"\x1b[I": True, "\x1b[O": False}
+"""The reports that the terminal has got or lost the focus."""
 _STRINGS = re.compile(r"\x1b(?:\][0-9]|[P_^X][!-~])")
 """The start of a reply with a text. Alt-] and Alt-P alone are keys."""
 _LONGEST = 4096
@@ -42,6 +44,9 @@ def read_all_keys(source: Input) -> None:
 
 class KeyParser(Vt100Parser):
     """A parser that passes whole escape sequences on: known ones as keys, and no others."""
+
+    focused = True
+    """Whether the terminal has the focus, as it reported last."""
 
     def reset(self, request: bool = False) -> None:
         """Forget what was read so far."""
@@ -113,6 +118,9 @@ class KeyParser(Vt100Parser):
 
     def _report(self, sequence: str) -> None:
         """Pass on the keys of a whole control sequence, if it has any."""
+        if sequence in _FOCUS:
+            self.focused = _FOCUS[sequence]
+            return
         keys = _keys_of(sequence)
         if keys is None:
             keys = sequence if self._get_match(sequence) or sequence == "\x1b[M" else ""

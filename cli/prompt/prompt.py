@@ -23,7 +23,7 @@ from swarmchat.cli.prompt.editor import Editor
 from swarmchat.cli.prompt.entry import Entered
 from swarmchat.cli.prompt.history import open_history
 from swarmchat.cli.prompt.key_bindings import key_bindings
-from swarmchat.cli.prompt.key_parser import read_all_keys
+from swarmchat.cli.prompt.key_parser import KeyParser, read_all_keys
 from swarmchat.cli.prompt.style import colour_depth, prompt_style
 from swarmchat.cli.prompt.toolbar import Cost, toolbar
 from swarmchat.cli.prompt.typeahead import Pause, quiet_terminal, typing_kept
@@ -129,14 +129,24 @@ class Prompt:
     def working(self) -> Iterator[None]:
         """Handle typing as at the prompt while an answer comes: entries are queued, the rest is the next draft."""
         self._session.default_buffer.reset(self._draft)
+        source, output, focus = self._session.input, self._session.output, self._chat.settings.notify != "off"
+        if isinstance(parser := getattr(source, "vt100_parser", None), KeyParser):
+            # The user has just pressed Enter.
+            parser.focused = True
         try:
-            with typing_kept(self._session.input, self._session.output, self._feed) as self.pause:
+            with typing_kept(source, output, self._feed, focus=focus) as self.pause:
                 yield
         finally:
             self._draft = self._session.default_buffer.document
             self._session.default_buffer.reset()
             store_typeahead(self._session.input, self._editor.postponed)
             self._editor.postponed.clear()
+
+    @property
+    def has_focus(self) -> bool:
+        """Whether the terminal had the focus at the end of the last work; also if it does not report that."""
+        parser = getattr(self._session.input, "vt100_parser", None)
+        return not isinstance(parser, KeyParser) or parser.focused
 
     def typing_status(self) -> str:
         """Describe what is queued and what is being typed, for the status line."""

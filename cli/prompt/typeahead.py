@@ -12,6 +12,7 @@ from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 from prompt_toolkit.utils import is_dumb_terminal
+from swarmchat.cli.terminal.notification import FOCUS_REPORTS_OFF, FOCUS_REPORTS_ON
 
 try:
     import termios
@@ -47,10 +48,11 @@ def quiet_terminal(source: Input) -> Iterator[None]:
 
 
 @contextmanager
-def typing_kept(source: Input, output: Output, feed: Feed) -> Iterator[Pause]:
+def typing_kept(source: Input, output: Output, feed: Feed, *, focus: bool = False) -> Iterator[Pause]:
     """Give ``feed`` the pressed keys, first those that a prompt left unread. Ctrl-C is a signal.
 
-    Yields the pause for a question that is asked meanwhile.
+    With ``focus``, the terminal reports meanwhile whether it has the focus. Yields the pause for a question that is
+    asked then.
     """
     if not _has_terminal():
         yield nullcontext
@@ -58,7 +60,8 @@ def typing_kept(source: Input, output: Output, feed: Feed) -> Iterator[Pause]:
     reader = _KeyReader(source, feed)
     feed(get_typeahead(source))
     try:
-        with _terminal_mode(_allow_signals), _bracketed_paste(output), source.attach(reader.read):
+        reports = _focus_reports(output) if focus else nullcontext()
+        with _terminal_mode(_allow_signals), _bracketed_paste(output), reports, source.attach(reader.read):
             yield source.detach
     finally:
         reader.finish()
@@ -128,6 +131,21 @@ class _KeyReader:
         """Handle keys that may be the start of a longer sequence, such as Esc, as they are."""
         # It must not read: a question may be reading now.
         self._feed([*self._source.flush_keys(), _END])
+
+
+@contextmanager
+def _focus_reports(output: Output) -> Iterator[None]:
+    if is_dumb_terminal():
+        yield
+        return
+    output.write_raw(FOCUS_REPORTS_ON)
+    output.flush()
+    try:
+        yield
+    finally:
+        # A shell, or a program that is started from here, would take them for keys.
+        output.write_raw(FOCUS_REPORTS_OFF)
+        output.flush()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from swarmchat.cli.errors import OutputLost
 from swarmchat.cli.render.activity import Activity
+from swarmchat.cli.render.thoughts import Thoughts
 from swarmchat.cli.terminal.capabilities import wants_colour
 from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.cli.terminal.themes import paint
@@ -56,6 +57,8 @@ class Renderer:
         self._print_answers = print_answers
         self._colour = colour
         self._activity = Activity(clock)
+        self.thoughts = Thoughts(_columns, clock)
+        """What the model thought, and how much of it a chat shows."""
         # Drawing needs Unicode.
         self._live = chat and live and mark(self._answers) != ">"
         self._tail: LiveTail | None = None
@@ -114,6 +117,8 @@ class Renderer:
         from swarmchat.cli.render.wording import remark_on
         from swarmchat.swarm.conversation import events as kinds
 
+        if not isinstance(event, kinds.ReasoningDelta):
+            self._end_thoughts()
         if isinstance(event, kinds.ToolFinished):
             self._activity.tool_finished(event.name)
         if remark := remark_on(event, chat=self._chat):
@@ -124,8 +129,11 @@ class Renderer:
             case kinds.TextDelta(text, agent):
                 self._answer(text, agent)
                 self._activity.printed(agent)
-            case kinds.ReasoningDelta(_, agent):
+            case kinds.ReasoningDelta(text, agent):
                 self._activity.thinking(agent)
+                lines = [*self.thoughts.add(text)]
+                for line in lines if not self._answering else ():
+                    self._print(f"  {line}", "remark")
             case kinds.ToolStarted(name, _, agent):
                 self._activity.tool_started(agent, name)
             case kinds.ToolFinished() if remark:
@@ -171,6 +179,19 @@ class Renderer:
         for result in self._results:
             self.page(result)
 
+    def show_thoughts(self, mode: str) -> None:
+        """Show thoughts by ``mode`` from now on, and the last ones if they are to be shown; ``toggle`` changes it."""
+        thoughts = self.thoughts
+        thoughts.mode = mode if mode != "toggle" else "folded" if thoughts.mode == "shown" else "shown"
+        for line in thoughts.last.splitlines() if thoughts.mode == "shown" else ():
+            self._print(self._wrapped(f"  {sanitize(line)}", "  "), "remark")
+        self.remark(f"thoughts are {thoughts.mode} from now on; swarmchat config set thoughts {thoughts.mode} keeps it")
+
+    def _end_thoughts(self) -> None:
+        # In the middle of an answer, a line about them would cut it in two.
+        for line in self.thoughts.end(quiet=self._answering):
+            self._print(f"  {line}", "remark")
+
     def show_typed(self, typed: Callable[[], str]) -> None:
         """Show on the status line what ``typed`` returns, a description of what the user is typing."""
         self._activity.typed = typed
@@ -213,6 +234,7 @@ class Renderer:
 
     def end_turn(self) -> None:
         """End the turn, whether or not TurnEnded was shown."""
+        self._end_thoughts()
         self._activity.end()
         self.end_answer()
 

@@ -51,6 +51,11 @@ def remark_on(event: events.Event, *, chat: bool) -> str:
                 f"context: the {groups} oldest messages are no longer sent ({before:,} to {after:,} tokens); "
                 "the session keeps them"
             )
+        case events.Summarized(messages, before, after):
+            return (
+                f"context: {messages} older messages are sent as a summary ({before:,} to {after:,} tokens); "
+                "the session keeps them"
+            )
         case events.ToolFinished():
             return _call_remark(event, chat)
         case events.HandedOver(source, target):

@@ -26,10 +26,11 @@ from swarmchat.swarm.archive.client_data import copy_client_data, shared_data
 from swarmchat.swarm.archive.export import as_html, as_jsonl, as_markdown, as_openai
 from swarmchat.swarm.archive.redaction import Redaction
 from swarmchat.swarm.archive.sessions import snapshot
+from swarmchat.swarm.archive.whole_lines import whole_lines, whole_record
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, Stored
 from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.importers.detect import FORMATS, open_transcript
-from swarmchat.swarm.persistence.log import read_lines, read_records
+from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 EXPORTS = ("jsonl", "openai", "markdown", "html")
@@ -89,10 +90,12 @@ async def export_test(store: OpenStore, name: str, form: str, redact: Sequence[s
 
 async def _export_pieces(backend: Backend, info: SessionInfo, form: str, redaction: Redaction) -> AsyncIterator[bytes]:
     if form == "jsonl" and not redaction:
-        async for line in read_lines(backend, info):
+        async for line in whole_lines(backend, info):
             yield line + b"\n"
         return
     records = [redaction.record(record) async for record in read_records(backend, info)]
+    if form in ("jsonl", "openai"):
+        records = [await whole_record(backend, info, record) for record in records]
     if form == "jsonl":
         for piece in as_jsonl(records):
             yield piece

@@ -35,6 +35,7 @@ NEEDS_CONSENT = {
     "system": "instructs the model",
     "model": "chooses who answers, and at what price",
     "fallback": "chooses who answers, and at what price",
+    "compact": "makes requests of its own",
     "base_url": "chooses the server that gets your messages",
     "embedding_base_url": "chooses the server that gets your texts",
     "api_key": "sends your messages on somebody's account",

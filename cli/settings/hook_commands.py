@@ -97,13 +97,14 @@ class _AfterTurn(HookCommands):
 
 class _BeforeRequest(HookCommands):
     async def before_request(self, ctx: Context[Any], request: ModelRequest) -> ModelRequest | Denied | None:
-        seen = {"messages": request.decoded_messages(), "tools": request.tools, "parameters": dict(request.parameters)}
+        messages = request.decoded_messages(data=False)
+        seen = {"messages": messages, "tools": request.tools, "parameters": dict(request.parameters)}
         answer = await self._ask(ctx, model=request.model, **seen)
         if isinstance(answer, Denied):
             return answer
-        messages, parameters = self._changed(answer, "messages", list), self._changed(answer, "parameters", dict)
-        if messages is not None:
-            request = replace(request, messages=tuple(map(encode_json, messages)), echoes={})
+        changed, parameters = self._changed(answer, "messages", list), self._changed(answer, "parameters", dict)
+        if changed is not None:
+            request = replace(request, messages=tuple(map(encode_json, changed)), echoes={})
         return request if parameters is None else replace(request, parameters=parameters)
 
 

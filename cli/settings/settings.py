@@ -130,12 +130,20 @@ class Settings:
     """The system prompt of the plain assistant."""
     max_context: int | None = _setting(read_tokens, None)
     """Context window: tokens for request plus answer. None: the known window of the model."""
+    compact: str = _setting(one_of("off", "auto"), "off")
+    """Whether older turns are summarized before some would be dropped (auto), which costs a request."""
     client: str | None = _setting(read_text, None)
     """The client's name. None: the login name."""
     plain: bool = _setting(read_flag, False)
     """Plain text: no colours, no cursor movement, no Markdown."""
     debug: bool = _setting(read_flag, False)
     """Whether the traceback of each tool that fails is shown."""
+    thoughts: str = _setting(one_of("folded", "shown", "hidden"), "folded")
+    """What a chat shows of a reasoning model's thoughts: one line (folded), all (shown), nothing (hidden)."""
+    notify: str = _setting(one_of("off", "bell", "osc9", "osc777"), "bell")
+    """How the end of a long turn is told while the terminal has no focus: bell, a notification (osc9, osc777), off."""
+    notify_after: float = _setting(read_seconds, 10.0)
+    """Seconds from which a turn is long."""
     theme: str = _setting(read_theme, DEFAULT)
     """Colours: auto (the terminal's own), dark or light (for such a background), or mono (none)."""
     editing: str = _setting(one_of("emacs", "vi"), "emacs")

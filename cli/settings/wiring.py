@@ -67,6 +67,13 @@ def settings_files() -> list[Path]:
     return files
 
 
+def commands_folder() -> Path | None:
+    """Return the folder of the user's own slash commands; ``None`` if the home folder is unknown."""
+    with suppress(RuntimeError):
+        return user_config_path("swarmchat") / "commands"
+    return None
+
+
 def data_dir(settings: Settings) -> Path:
     """Return the folder for data on disk. Raises ConfigError if none can be used."""
     try:
@@ -131,6 +138,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         context_window=None if "max_context" in settings.of_this_model else settings.max_context,
         lifetimes=lifetimes,
         max_result=settings.max_result,
+        auto_compact=settings.compact == "auto",
         approve=settings.approve or {},
         approve_at_least=settings.approve_at_least,
         rescue=settings.rescue,

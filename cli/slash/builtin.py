@@ -13,17 +13,27 @@ from swarmchat.cli.slash.registry import (
     LeaveChat,
     find_command,
     is_command,
+    own_commands,
     parse_command,
     run_command,
 )
 from swarmchat.cli.terminal.sanitize import one_line
 
-__all__ = ["COMMANDS", "TOPICS", "LeaveChat", "find_command", "is_command", "parse_command", "run_command"]
+__all__ = [
+    "COMMANDS",
+    "TOPICS",
+    "LeaveChat",
+    "find_command",
+    "is_command",
+    "own_commands",
+    "parse_command",
+    "run_command",
+]
 
 TOPICS = {
-    "conversation": "retry edit undo redo file copy reset help exit",
+    "conversation": "retry edit undo redo now file copy reset help exit",
     "sessions": "new resume sessions history search rename session fork export import",
-    "model and settings": "model set approve theme doctor debug clear",
+    "model and settings": "model set approve thoughts theme doctor debug clear",
     "context window": "context tokens compact pin unpin",
     "agents and data": "agents agent back stack tools mcp prompt call state memory storage",
 }
@@ -36,7 +46,7 @@ _KEYS = (
 
 
 async def _names(chat: ChatContext, typed: str) -> list[Choice]:
-    return [(command.name, command.help) for command in COMMANDS.values()]
+    return [(command.name, command.help) for command in (*COMMANDS.values(), *own_commands().values())]
 
 
 @Command("help", "list the commands, or explain one", "[COMMAND]", completes=_names)
@@ -60,9 +70,11 @@ async def _exit(chat: ChatContext, argument: str) -> str:
 def _overview(chat: ChatContext) -> Iterator[str]:
     """Yield a line for each command that can do something now, and the keys of the prompt."""
     columns = shutil.get_terminal_size().columns
-    width = max(map(len, COMMANDS)) + 1
-    for topic, names in TOPICS.items():
-        useful = [command for command in map(COMMANDS.__getitem__, names.split()) if command.is_useful(chat)]
+    own = own_commands()
+    width = max(map(len, (*COMMANDS, *own))) + 1
+    topics = {topic: [COMMANDS[name] for name in names.split()] for topic, names in TOPICS.items()}
+    for topic, commands in {**topics, "your own": [*own.values()]}.items():
+        useful = [command for command in commands if command.is_useful(chat)]
         if useful:
             yield topic
         for command in useful:

@@ -4,10 +4,15 @@ import difflib
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.agents.agent import Swarm
+
+if TYPE_CHECKING:
+    from swarmchat.cli.slash.templates import Template
+    from swarmchat.swarm.turn.question import Asked
 
 
 class LeaveChat(Exception):
@@ -24,10 +29,14 @@ class CommandResult:
     """One line that says what the command did."""
     raw: str = ""
     """Text for the terminal, written first and unchanged. Text of others in it must be sanitized."""
-    send: str | None = None
+    send: "Asked | None" = None
     """A message to send now."""
+    attach: str | None = None
+    """A text whose mentions of files go along with ``send``, as do those that were typed; ``None``: none do."""
     draft: str | None = None
     """The message of a turn that was undone, for editing at the prompt. If the user gives up, the turn comes back."""
+    thoughts: str = ""
+    """How the thoughts of models are shown from now on: folded, shown, hidden, or toggle."""
     next_session: str | None = None
     """The id of the session to switch to."""
 
@@ -109,11 +118,35 @@ def find_command(name: str) -> Command:
     """Return the command ``name``, or the only one that starts with it. Raises UsageError with the nearest name."""
     if name in COMMANDS:
         return COMMANDS[name]
-    matches = [each for each in sorted(COMMANDS) if name and each.startswith(name)]
+    commands = {**own_commands(), **COMMANDS}
+    if name in commands:
+        return commands[name]
+    matches = [each for each in sorted(commands) if name and each.startswith(name)]
     if len(matches) == 1:
-        return COMMANDS[matches[0]]
+        return commands[matches[0]]
     if matches:
         raise UsageError(f"/{name} is ambiguous: {', '.join('/' + match for match in matches)}")
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    near = difflib.get_close_matches(name, commands, n=1)
     hint = f"did you mean /{near[0]}?" if near else "/help lists the commands"
     raise UsageError(f"unknown command /{name}; {hint} (to send a message that starts with a slash, type it twice)")
+
+
+def own_commands() -> dict[str, Command]:
+    """Return the commands that the user has defined in files, without those that are named as a built-in one."""
+    from swarmchat.cli.settings import wiring
+    from swarmchat.cli.slash.templates import read_templates
+
+    templates = read_templates(wiring.commands_folder())
+    return {name: _own_command(template) for name, template in templates.items() if name not in COMMANDS}
+
+
+def _own_command(template: "Template") -> Command:
+    async def run(chat: ChatContext, argument: str) -> CommandResult:
+        return CommandResult(send=template.fill(argument), attach=template.text)
+
+    def check(swarm: Swarm, argument: str) -> None:
+        template.fill(argument)
+
+    command = Command(template.name, template.description or template.problem, template.arguments, check=check)
+    command.run = run
+    return command

@@ -1,4 +1,4 @@
-"""Slash commands about the terminal: its theme, its clipboard, and a clear screen."""
+"""Slash commands about the terminal: its theme, its clipboard, the thoughts of models, and a clear screen."""
 
 import os
 import re
@@ -136,6 +136,35 @@ def _last_code(text: str) -> str:
         raise UsageError("no code block in the last answer: /copy copies all of it")
     # Without the end of its last line: pasted into a shell, it would run at once.
     return blocks[-1].removesuffix("\n")
+
+
+_THOUGHTS = {
+    "folded": "one line about the thoughts of a reasoning model",
+    "shown": "all of them, dim",
+    "hidden": "nothing of them",
+}
+
+
+def _check_thoughts(swarm: Swarm, argument: str) -> None:
+    if argument and argument not in _THOUGHTS:
+        raise UsageError(f"/thoughts {one_line(argument, 60)}: expected {', '.join(_THOUGHTS)}, or nothing to toggle")
+
+
+async def _thought_choices(chat: ChatContext, typed: str) -> list[Choice]:
+    return list(_THOUGHTS.items())
+
+
+@Command(
+    "thoughts",
+    "show or fold what the model thinks before it answers",
+    "[folded, shown or hidden]",
+    check=_check_thoughts,
+    at_prompt_only=True,
+    completes=_thought_choices,
+)
+async def _thoughts(chat: ChatContext, argument: str) -> CommandResult:
+    _check_thoughts(chat.session.swarm, argument)
+    return CommandResult(thoughts=argument or "toggle")
 
 
 @Command("clear", "clear the screen", at_prompt_only=True)

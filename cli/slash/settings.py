@@ -279,8 +279,10 @@ async def _debug(chat: ChatContext, argument: str) -> str:
     requests = [record.seq for record in chat.session.records if record.type == "request"]
     start = requests[-1] if requests else -1
     answer = [json.loads(record.line) for record in chat.session.records if record.seq > start]
+    # The data of images would fill the screen.
+    request = json.loads(conversation.last_request.body(data=False))
     # The user may have typed a key, or a tool returned one: the log holds it, but it must not be passed on.
-    page = mask_secrets({"request": json.loads(conversation.last_request.body()), "records": answer}, secrets)
+    page = mask_secrets({"request": request, "records": answer}, secrets)
     return json.dumps(page, ensure_ascii=False, indent=2)
 
 

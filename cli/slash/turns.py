@@ -100,9 +100,9 @@ async def _redo(chat: ChatContext, argument: str) -> CommandResult:
 async def _retry(chat: ChatContext, argument: str) -> CommandResult:
     undone = await _undo_question(chat.session, "no question to ask again")
     remark = f"{_named(undone)} undone; {_UNCHANGED}"
-    if not undone.text.strip():
+    if not undone.question:
         return CommandResult(remark=f"{remark}; it had no text to ask again")
-    return CommandResult(remark=remark, send=undone.text)
+    return CommandResult(remark=remark, send=undone.question)
 
 
 @Command("edit", "undo the last turn and edit its question", at_prompt_only=True, is_useful=has_turns)

@@ -28,10 +28,15 @@ def copying(text: str, environment: Mapping[str, str]) -> str:
             "/copy code copies the last code block, /export FILE writes it all to a file"
         )
     sequence = f"\x1b]52;c;{base64.b64encode(data).decode('ascii')}\x07"
+    # With "set-clipboard on", tmux uses the first; with "allow-passthrough on", it passes the second on.
+    return (sequence if environment.get("TMUX") else "") + passed_on(sequence, environment)
+
+
+def passed_on(sequence: str, environment: Mapping[str, str]) -> str:
+    """Return a control sequence so that tmux and screen pass it on to their terminal."""
     if environment.get("TMUX"):
-        # With "set-clipboard on", tmux uses the first; with "allow-passthrough on", it passes the second on.
         doubled = sequence.replace("\x1b", "\x1b\x1b")
-        return f"{sequence}\x1bPtmux;{doubled}\x1b\\"
+        return f"\x1bPtmux;{doubled}\x1b\\"
     if environment.get("STY"):
         pieces = (sequence[start : start + _PIECE] for start in range(0, len(sequence), _PIECE))
         return "".join(f"\x1bP{piece}\x1b\\" for piece in pieces)

@@ -8,6 +8,7 @@ from typing import Any
 
 from swarmchat.swarm.archive.dialogue import DialogueEntry, dialogue
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.messages import others_of, texts_of
 from swarmchat.swarm.context.groups import GroupBuilder, Part
 from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import Record
@@ -27,15 +28,31 @@ def as_messages(records: Iterable[Record]) -> list[Mapping[str, Any]]:
         # A reset that one agent was given in need hides the conversation from that agent only.
         if record.turn not in hidden and not (record.type == "reset" and record.agent is not None):
             builder.feed(record)
-    return [_with_name(part) for group in builder.groups for part in group.with_ids(set()).parts()]
+    return [message for group in builder.groups for message in _sendable(group.with_ids(set()).parts())]
 
 
-def _with_name(part: Part) -> Mapping[str, Any]:
-    """Return the message; the result of a tool with the tool's name, if it was recorded with one."""
-    if part.record is None or part.message["role"] != "tool":
-        return part.message
-    name = part.record.message.get("name")
-    return {**part.message, "name": name} if isinstance(name, str) and name else part.message
+def _sendable(parts: Iterable[Part]) -> Iterator[Mapping[str, Any]]:
+    """Yield the messages of a group as the API takes them; results with the tool's name, if it was recorded.
+
+    Images in results follow in a message of the user. Of an image whose data is not in its record, a text tells.
+    """
+    images: list[Any] = []
+    for part in parts:
+        message = part.message
+        if isinstance(message.get("content"), list):
+            # Loaded with the first image.
+            from swarmchat.swarm.images.parts import to_send
+
+            message = to_send(message, lambda digest: None)
+        if message["role"] == "tool":
+            if others := others_of(message):
+                images += others
+                message = {**message, "content": "\n".join(texts_of(message))}
+            name = None if part.record is None else part.record.message.get("name")
+            message = {**message, "name": name} if isinstance(name, str) and name else message
+        yield message
+    if images:
+        yield {"role": "user", "content": images}
 
 
 def as_openai(records: Iterable[Record]) -> bytes:

@@ -116,6 +116,11 @@ class Redaction:
             return self._json(value) or self._plain(value)
         if name == "id" and kind != "session":
             return value
+        if name == "image" and isinstance(value, dict):
+            # Facts about an image: its name is not that of a tool.
+            return {inner: self.text(each) if inner == "name" else each for inner, each in value.items()}
+        if name == "url" and isinstance(value, str) and value.startswith("blob:"):
+            return value
         if name == "value":
             return self._value(value, numbers=True)
         if isinstance(value, dict):

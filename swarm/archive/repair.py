@@ -9,6 +9,7 @@ from typing import Any
 
 from swarmchat.backends import Append, Backend, Truncate
 from swarmchat.swarm.archive.log_summary import read_stored_state
+from swarmchat.swarm.archive.whole_lines import whole_lines
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, reader
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.files import write_atomically
@@ -242,13 +243,14 @@ async def repair_session(
         return Repaired(repair_log([line async for line in read_lines(backend, info)]).findings)
     async with holding(backend, info) as held:
         lines = [line async for line in read_lines(backend, info)]
+        whole = [line async for line in whole_lines(backend, info)]
         repaired = repair_log(lines)
         if not repaired.findings:
             return Repaired(())
         name = f"{info.name}-before-repair"
         state = await read_stored_state(backend, info)
         copy = replace(info, id=f"{info.id}-before-repair", name=name)
-        content = SessionSnapshot(copy, state, len(lines), f"repair:{info.id}:{len(lines)}", reader(lambda: lines))
+        content = SessionSnapshot(copy, state, len(lines), f"repair:{info.id}:{len(lines)}", reader(lambda: whole))
         backup = await SessionWriter(backend, info.client, ttl).store(content)
         log = keys.session_log(info.client, info.id)
         changes = (Truncate(log, 0), Append(log, tuple(repaired.lines), ttl))

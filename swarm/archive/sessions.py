@@ -9,12 +9,14 @@ from functools import partial, reduce
 
 from swarmchat.backends import Append, Backend, BackendFull, Conflict, Delete, Expect, Truncate, Write
 from swarmchat.swarm.archive.log_summary import LogSummary, read_stored_state
+from swarmchat.swarm.archive.whole_lines import whole_lines
 from swarmchat.swarm.archive.writer import SessionSnapshot
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.lease import closed_lease, holding, parse_holder
-from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
+from swarmchat.swarm.persistence.log import record_at, turns_of
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 
@@ -73,7 +75,8 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
         unchanged = [Expect(entry, await backend.get(entry)), Expect(lease, await closed_lease(backend, info))]
         stored_state = await read_stored_state(backend, info)
         log, mailbox = keys.session_log(info.client, info.id), keys.session_mailbox(info.client, info.id)
-        removal: list[Write] = [*unchanged, *map(Delete, [entry, log, mailbox, *stored_state.keys(info), lease])]
+        others = [mailbox, *stored_state.keys(info), *await Blobs(backend, info.client, info.id).keys()]
+        removal: list[Write] = [*unchanged, *map(Delete, [entry, log, *others, lease])]
         with suppress(Conflict):
             try:
                 await run_to_completion(backend.commit(*removal))
@@ -116,7 +119,7 @@ async def snapshot(backend: Backend, info: SessionInfo) -> SessionSnapshot:
         stored_state = await read_stored_state(backend, before)
         after = await find_session(backend, info.client, info.id) or info
         if (before, length) == (after, await backend.length(key)):
-            read = partial(read_lines, backend, before, length)
+            read = partial(whole_lines, backend, before, length)
             return SessionSnapshot(before, stored_state, length, _copy_of(before), read)
     raise _changing(info)
 
@@ -148,7 +151,7 @@ async def fork_session(
 
     async def read() -> AsyncIterator[bytes]:
         is_first = True
-        async for line in read_lines(backend, info, count):
+        async for line in whole_lines(backend, info, count):
             head = record_at(line, 0) if is_first else None
             yield replace(head, data={**head.data, **about}).line if head and head.type == "session" else line
             is_first = False

@@ -19,6 +19,7 @@ from swarmchat.swarm.archive.log_summary import StoredState, read_stored_state
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.errors import BadRecord, SessionBusy
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.lease import Holder, holding, parse_holder
 from swarmchat.swarm.persistence.records import parse_record
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, list_sessions
@@ -26,7 +27,10 @@ from swarmchat.swarm.persistence.session_index import SessionInfo, find_session,
 
 @dataclass(frozen=True)
 class SessionSnapshot:
-    """A whole session that can be stored. ``read`` yields its lines, the same ones each time."""
+    """A whole session that can be stored. ``read`` yields its lines, the same ones each time.
+
+    Lines may hold the data of images: the writer moves it to blobs.
+    """
 
     info: SessionInfo
     """Its entry in the list. If that id or name is taken, it gets another."""
@@ -48,6 +52,16 @@ def reader(lines: Callable[[], Iterable[bytes]]) -> Callable[[], AsyncIterator[b
             yield line
 
     return read
+
+
+def _stored(line: bytes) -> tuple[bytes, dict[str, bytes]]:
+    """Return a line as it is stored, and the blobs that it names."""
+    if b";base64," not in line:
+        return line, {}
+    # Loaded with the first image.
+    from swarmchat.swarm.images.parts import line_to_blobs
+
+    return line_to_blobs(line)
 
 
 Status = Literal["stored", "resumed", "continued", "there", "taken"]
@@ -193,7 +207,7 @@ class SessionWriter:
         async for line in incoming.read():
             if position % _PAGE == 0:
                 stored = await self._backend.slice(log, position, position + _PAGE)
-            if position % _PAGE >= len(stored) or stored[position % _PAGE] != line:
+            if position % _PAGE >= len(stored) or stored[position % _PAGE] != _stored(line)[0]:
                 break
             position += 1
         return position
@@ -215,7 +229,7 @@ class SessionWriter:
             # A single commit cannot be interrupted and needs no lease.
             if lease is None and not is_last:
                 lease = await self._take_over(incoming, place)
-            writes = [self._append(info, piece)]
+            writes = await self._append(info, piece)
             if is_last:
                 writes += [Expect(lease_key, None) if lease is None else Delete(lease_key)]
                 writes += [Expect(keys.session_index(self._client, info.id), None), *self._last(info, incoming)]
@@ -247,11 +261,18 @@ class SessionWriter:
             if await self._backend.length(keys.session_log(self._client, info.id)) != place.common:
                 raise Conflict(f"session {info.name!r} was continued meanwhile")
             async for piece, is_last in self._pieces_of(incoming, place.common):
-                await self._commit([self._append(info, piece), *(last if is_last else [])], held.lease)
+                await self._commit([*await self._append(info, piece), *(last if is_last else [])], held.lease)
                 self._progress(len(piece))
 
-    def _append(self, info: SessionInfo, piece: tuple[bytes, ...]) -> Write:
-        return Append(keys.session_log(self._client, info.id), piece, self._ttl)
+    async def _append(self, info: SessionInfo, piece: tuple[bytes, ...]) -> list[Write]:
+        """Return the writes that append ``piece``, with the data in it as blobs."""
+        lines, contents = list[bytes](), dict[str, bytes]()
+        for line in piece:
+            line, found = _stored(line)
+            lines.append(line)
+            contents |= found
+        blobs = await Blobs(self._backend, self._client, info.id, self._ttl).put(*contents.values())
+        return [*blobs, Append(keys.session_log(self._client, info.id), tuple(lines), self._ttl)]
 
     async def _commit(self, writes: list[Write], lease: Lease | None) -> None:
         await run_to_completion(self._backend.commit(*writes, lease=lease))

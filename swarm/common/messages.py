@@ -4,6 +4,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+_LONGEST_URL = 200
+"""The characters of an image's address that are shown."""
+
+
+_TEXTS = tuple(b'{"role":"%s","content":"' % role for role in (b"user", b"assistant", b"system"))
+"""How messages begin that hold a text."""
+
 
 class MessageCall(NamedTuple):
     """A tool call of an assistant's message. ``arguments`` is JSON, as the model wrote it."""
@@ -14,7 +21,7 @@ class MessageCall(NamedTuple):
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """Return a message as people read it: one line a part, the kind of any other part in brackets, or the refusal."""
+    """Return a message as people read it: one line a part, what any other part is in brackets, or the refusal."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -24,9 +31,33 @@ def text_of(message: Mapping[str, Any]) -> str:
     texts = []
     for part in content:
         text = part.get("text") if isinstance(part, Mapping) else part
-        kind = part.get("type", "part") if isinstance(part, Mapping) else "part"
-        texts.append(text if isinstance(text, str) else f"[{kind}]")
+        texts.append(text if isinstance(text, str) else describe_part(part))
     return "\n".join(texts)
+
+
+def describe_part(part: object) -> str:
+    """Return what a content part other than a text is: ``[image: cat.png, 640 × 480 PNG, 12 KB]``."""
+    if not isinstance(part, Mapping):
+        return "[part]"
+    facts, image = part.get("image"), part.get("image_url")
+    if isinstance(facts, Mapping):
+        kind = str(facts.get("type", "")).removeprefix("image/").upper()
+        size = facts.get("bytes")
+        about = [str(facts.get("name") or ""), f"{facts.get('width')} × {facts.get('height')} {kind}"]
+        about.append(_readable_size(size) if isinstance(size, int) else "")
+        return f"[image: {', '.join(filter(None, about))}]"
+    url = image.get("url") if isinstance(image, Mapping) else image
+    if isinstance(url, str):
+        return f"[image: {url[:_LONGEST_URL]}]" if url.startswith(("http:", "https:")) else "[image]"
+    return f"[{part.get('type', 'part')}]"
+
+
+def _readable_size(size: int) -> str:
+    for unit in ("bytes", "KB"):
+        if size < 1000:
+            return f"{size} {unit}"
+        size = round(size / 1000)
+    return f"{size} MB"
 
 
 def texts_of(message: Mapping[str, Any]) -> Iterator[str]:
@@ -38,6 +69,23 @@ def texts_of(message: Mapping[str, Any]) -> Iterator[str]:
         for part in content:
             if isinstance(part, Mapping) and isinstance(part.get("text"), str):
                 yield part["text"]
+
+
+def others_of(message: Mapping[str, Any]) -> list[Any]:
+    """Return the content parts of a message that are no texts: images, files, sounds."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return [part for part in parts if isinstance(part, Mapping) and not isinstance(part.get("text"), str)]
+
+
+def has_parts_encoded(encoded: bytes) -> bool:
+    """Whether the content of a message, as JSON, is a list of parts. Texts, which are most, cost next to nothing."""
+    return not encoded.startswith(_TEXTS) and b'"content":[' in encoded
+
+
+def images_in(encoded: bytes) -> int:
+    """Return the number of images in a message, as JSON."""
+    return encoded.count(b'"type":"image_url"') if has_parts_encoded(encoded) else 0
 
 
 def calls_of(message: Mapping[str, Any]) -> Iterator[MessageCall]:

@@ -38,8 +38,12 @@ class Part:
         return encode_json(self.message)
 
     def tokens(self, counter: TokenCounter, *, parallel: bool) -> int:
-        """Return the tokens of the message: the stored count, if nothing had to be repaired."""
-        if self.record is not None and self.message is self.record.message:
+        """Return the tokens of the message: the stored count, if nothing had to be repaired.
+
+        What an image costs depends on the model, not on the encoding alone.
+        """
+        is_text = not isinstance(self.message.get("content"), list)
+        if self.record is not None and self.message is self.record.message and is_text:
             stored = self.record.stored_tokens(counter.encoding)
             if stored is not None:
                 return stored
@@ -65,7 +69,7 @@ class Group:
         self.calls = call_ids(head.message) if self.role == "assistant" else ()
         self._results: list[Part | None] = [None] * len(self.calls)
         self._encoded: tuple[bytes, ...] | None = None
-        self._tokens: tuple[str, int] | None = None
+        self._tokens: tuple[TokenCounter, int] | None = None
 
     @property
     def parallel(self) -> bool:
@@ -85,11 +89,11 @@ class Group:
 
     def tokens(self, counter: TokenCounter) -> int:
         """Return the tokens of the group."""
-        if self._tokens is None or self._tokens[0] != counter.encoding:
+        if self._tokens is None or self._tokens[0] is not counter:
             parts = self.parts()
             count = parts[0].tokens(counter, parallel=False)
             count += sum(part.tokens(counter, parallel=self.parallel) for part in parts[1:])
-            self._tokens = (counter.encoding, count)
+            self._tokens = (counter, count)
         return self._tokens[1]
 
     @property

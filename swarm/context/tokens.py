@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.messages import calls_of
 from swarmchat.swarm.context.encodings import VocabularyError, encoding_name, load_encoding, load_table
+from swarmchat.swarm.context.image_tokens import ImageRule, image_rule
 
 if TYPE_CHECKING:
     from swarmchat.swarm.context.token_table import TokenTable
@@ -40,21 +41,23 @@ TOOLS_SHARE_SYSTEM = -4
 
 LEGACY_RESULT = -2
 
-IMAGE_LOW = 85
-
-IMAGE = 765
-"""A picture of 1024 x 1024 in full detail (gpt-4o). Its data is never tokenised."""
-
 
 class TokenCounter:
     """Counts texts, messages and whole prompts in one encoding.
 
     ``approximate`` is true when the vocabulary could not be loaded: figures are then estimates from the number of
-    bytes, on the high side, and should be shown with a ``~``; ``problem`` says why.
+    bytes, on the high side, and should be shown with a ``~``; ``problem`` says why. ``images`` counts images.
     """
 
-    def __init__(self, encoding: str, length: Callable[[str], int], problem: str | None = None) -> None:
+    def __init__(
+        self,
+        encoding: str,
+        length: Callable[[str], int],
+        problem: str | None = None,
+        images: ImageRule | None = None,
+    ) -> None:
         self.encoding = encoding
+        self._images = images or ImageRule()
         self.problem = problem
         self._length = length
         self._fixed = lru_cache(maxsize=64)(self._count_fixed)
@@ -116,11 +119,8 @@ class TokenCounter:
         for part in content:
             if isinstance(part, Mapping) and isinstance(part.get("text"), str):
                 tokens += self._content(part["text"], escaped=escaped)
-            elif isinstance(part, Mapping) and "image_url" in part:
-                image = part["image_url"]
-                tokens += IMAGE_LOW if isinstance(image, Mapping) and image.get("detail") == "low" else IMAGE
             else:
-                tokens += IMAGE
+                tokens += self._images.tokens(part if isinstance(part, Mapping) else {})
         return tokens
 
 
@@ -130,19 +130,19 @@ def counter_for(model: str, tables: Path | None = None) -> TokenCounter:
     Texts are counted by tiktoken's encoder, which takes 0.3 s and 60 MB, once. With the folder ``tables``, the first
     ones are counted by a table that lies there: a short conversation never needs the encoder.
     """
-    return _counter(encoding_name(model), tables)
+    return _counter(encoding_name(model), image_rule(model), tables)
 
 
 @cache
-def _counter(name: str, tables: Path | None) -> TokenCounter:
+def _counter(name: str, images: ImageRule, tables: Path | None) -> TokenCounter:
     if tables is not None and (table := load_table(name, tables)) is not None:
-        return TokenCounter(name, _Lengths(name, table).length)
+        return TokenCounter(name, _Lengths(name, table).length, images=images)
     try:
         encoding = load_encoding(name)
     except VocabularyError as error:
-        return TokenCounter("estimate", _estimate, str(error))
+        return TokenCounter("estimate", _estimate, str(error), images)
     # encode_ordinary: encode() raises for a text that holds the name of a control token.
-    return TokenCounter(name, lambda text: len(encoding.encode_ordinary(text)))
+    return TokenCounter(name, lambda text: len(encoding.encode_ordinary(text)), images=images)
 
 
 class _Lengths:

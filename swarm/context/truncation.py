@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from swarmchat.swarm.common.messages import texts_of
+from swarmchat.swarm.common.messages import text_of, texts_of
 from swarmchat.swarm.context.groups import Group, Part, turn_start
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.errors import OverBudget
@@ -88,7 +88,8 @@ def shorten_results(group: Group, tokens: int, counter: TokenCounter) -> Group |
     head, *results = group.parts()
     fixed = head.tokens(counter, parallel=False)
     costs = [part.tokens(counter, parallel=group.parallel) for part in results]
-    texts = ["".join(texts_of(part.message)) for part in results]
+    # Images become the words that describe them.
+    texts = [text_of(part.message) for part in results]
     overheads = [counter.message({**part.message, "content": ""}, parallel=group.parallel) for part in results]
     room = tokens - fixed
     while True:

@@ -51,6 +51,8 @@ class View:
         self.overhead = 0
         """Tokens that the server adds once for tools."""
         self._measures_overhead = False
+        self._has_images = False
+        """Whether the last request had images, which each provider counts in its own way."""
         self.last_tokens = 0
         """Tokens of the last request, as counted here."""
 
@@ -191,7 +193,8 @@ class View:
         elif record.type == "request":
             self.last_tokens = int(record.data.get("tokens", 0))
             self._measures_overhead = "overhead" in record.data
-        elif record.type == "assistant" and self.last_tokens > 0:
+            self._has_images = "images" in record.data
+        elif record.type == "assistant" and self.last_tokens > 0 and not self._has_images:
             self._compare((record.data.get("usage") or {}).get("prompt_tokens"))
 
     def _compare(self, counted: object) -> None:

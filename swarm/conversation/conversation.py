@@ -21,6 +21,7 @@ from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import View, cut_warning
 from swarmchat.swarm.conversation.external_tools import external_tools
 from swarmchat.swarm.conversation.hooks import HookChain
+from swarmchat.swarm.conversation.message_blobs import MessageBlobs
 from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
@@ -30,6 +31,7 @@ from swarmchat.swarm.conversation.stored_state import restore_states, stored_nav
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
+from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -84,6 +86,9 @@ class Conversation:
         self._notices: list[str] = []
         lifetimes, report = settings.lifetimes, self._notices.append
         self.primitives = Primitives(swarm, backend, lifetimes, info.client, info.id, report)
+        blobs = Blobs(backend, info.client, info.id, lifetimes.session)
+        self.blobs = MessageBlobs(self.journal, blobs, report)
+        """The data of the images in messages."""
         self.navigation = Navigation(swarm.initial)
         self.agent = swarm.agent(swarm.initial)
         """The active agent."""
@@ -103,6 +108,8 @@ class Conversation:
         self.mail_seen = 0
         """The number of the first record that may hold a message from outside that no event has told of yet."""
         self._warned_of_cut = False
+        self.no_summaries: set[str] = set()
+        """The models that gave no summary when one was needed: they are not asked again."""
         self.draws = self.new_draws()
         """The times and ids of prompts and conditions for the request that is prepared."""
         self.measures_overhead = True
@@ -113,6 +120,7 @@ class Conversation:
         await self.journal.open()
         try:
             self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
+            await self.blobs.open(expires=self.settings.lifetimes.session is not None)
             await self._restore_agent()
             self.mail_seen = self.journal.log.next_seq
             if self.info.states:
@@ -281,7 +289,10 @@ class Conversation:
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
         """Return a warning if the server seems to have read fewer than the ``sent`` tokens; only once a session."""
-        warning = None if self._warned_of_cut else cut_warning((usage or {}).get("prompt_tokens"), sent)
+        if self._warned_of_cut or (self.last_request is not None and self.last_request.images):
+            # Each provider counts images in its own way.
+            return None
+        warning = cut_warning((usage or {}).get("prompt_tokens"), sent)
         self._warned_of_cut = self._warned_of_cut or warning is not None
         return warning
 
@@ -294,10 +305,11 @@ class Conversation:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
         try:
             with self.trace.commit(0 if batch is None else len(batch.records)):
-                appended = await self._commit(batch, changes, keep)
+                appended = await self._commit(batch, await self.blobs.staged(changes), keep)
         except (BackendError, LogLost, SessionBusy):
             self.view.rebuild()
             raise
+        self.blobs.stored()
         self.view.take(appended)
         await self._presence.show(self.agent.name)
 
@@ -306,8 +318,9 @@ class Conversation:
         try:
             return await self.journal.commit(batch, changes, keep=keep, model=model)
         except LogLost as lost:
+            self.blobs.lost()
             await run_to_completion(self._restore_log(lost, batch.records if batch is not None and keep else ()))
-            return await self.journal.commit(batch, changes, keep=keep, model=model)
+            return await self.journal.commit(batch, await self.blobs.staged(changes), keep=keep, model=model)
 
     async def _restore_log(self, lost: LogLost, pending: Sequence[Record]) -> None:
         """Store lost records again. Raises LogLost if some are gone for good; nothing else is committed then."""

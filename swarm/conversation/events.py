@@ -114,6 +114,16 @@ class Rescued:
 
 
 @dataclass(frozen=True, slots=True)
+class Summarized:
+    """Older messages were summarized to make room, before the turn: see ``SessionSettings.auto_compact``."""
+
+    messages: int
+    tokens_before: int
+    """The tokens of the conversation before, and with the summary."""
+    tokens_after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     """A warning for the user; the turn continues."""
 
@@ -167,6 +177,7 @@ Event = (
     | OutputDelta
     | Retrying
     | Rotated
+    | Summarized
     | ToolStarted
     | ToolFinished
     | HandedOver

@@ -48,6 +48,8 @@ class SessionSettings:
     """The context window; overrides that of the model."""
     reserve: int | None = None
     """Tokens kept free for the answer. ``None``: an eighth of the window, at most 4,096."""
+    auto_compact: bool = False
+    """Whether older turns are summarized, as by ``Session.compact``, before a turn that would drop some of them."""
     high: float = 0.9
     low: float = 0.7
     max_requests: int = 20

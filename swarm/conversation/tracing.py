@@ -80,7 +80,9 @@ class Trace:
             if isinstance(value := request.parameters.get(name), int | float):
                 attributes[attribute] = value
         if self._tracing.content:
-            attributes["gen_ai.input.messages"] = _json([_content(each) for each in request.decoded_messages()])
+            attributes["gen_ai.input.messages"] = _json(
+                [_content(each) for each in request.decoded_messages(data=False)]
+            )
         with self._span(f"chat {request.model}", attributes, client=True, nested=of_tool) as span:
             yield
             for answer in answers:

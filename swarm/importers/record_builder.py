@@ -46,6 +46,11 @@ class RecordMaker:
         self._moment = moment or self._moment
         kind = TYPES[message["role"]]
         self._turn += kind == "user"
+        if isinstance(content := message.get("content"), list):
+            from swarmchat.swarm.images.files import with_facts
+
+            parts = [with_facts(part) if isinstance(part, dict) else part for part in content]
+            message = {**message, "content": parts}
         data: dict[str, Any] = {"message": message}
         if kind == "assistant":
             calls = message.get("tool_calls") or ()

@@ -13,7 +13,7 @@ from swarmchat.swarm.common.encoding import NestingError
 from swarmchat.swarm.errors import DefinitionError, McpError
 from swarmchat.swarm.mcp.questions import Questions
 from swarmchat.swarm.mcp.server import McpServer
-from swarmchat.swarm.mcp.texts import is_tool_name, result_text, safe_schema, visible
+from swarmchat.swarm.mcp.texts import is_tool_name, result_images, result_text, safe_schema, visible
 from swarmchat.swarm.mcp.transport import ErrorOutput, http_transport, program_transport
 from swarmchat.swarm.tools.context import Context, ToolFailure
 from swarmchat.swarm.tools.external_tool import ExternalTool
@@ -168,9 +168,12 @@ class Connection:
         except Exception as error:
             # Such as a result that does not fit the server's own schema.
             raise ToolFailure(f"{name}: {self.reason(error)}") from error
-        text = visible(result_text(result), limit=10**9)
+        images = [] if result.is_error else list(result_images(result, name))
+        text = visible(result_text(result, without=[block for block, _ in images]), limit=10**9)
         if result.is_error:
             raise ToolFailure(text or "it failed and gave no reason")
+        for _, image in images:
+            ctx.show(image)
         return text
 
     @property

@@ -1,17 +1,22 @@
 """What an MCP server says, made safe: it may be anybody's program."""
 
+import base64
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from swarmchat.swarm.common.encoding import check_nesting
+from swarmchat.swarm.errors import ImageError
 
 MAX_DESCRIPTION = 4000
 """The largest description of a tool, in characters."""
 MAX_SCHEMA = 64_000
 """The largest schema of a tool's arguments, in characters of JSON."""
+MAX_IMAGES = 10
+"""How many blocks of a result may be images."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _HIDDEN = ("Cc", "Cf", "Cs", "Co")
 """Unicode categories of characters that nothing shows."""
@@ -53,10 +58,29 @@ def _visible_texts(value: Any) -> Any:
     return value
 
 
-def result_text(result: Any) -> str:
-    """Return what an mcp_types.CallToolResult says, as text for the model; media are named, not included."""
-    parts = [block_text(block) for block in result.content]
-    if not any(parts) and result.structured_content is not None:
+def result_images(result: Any, name: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield the blocks of an mcp_types.CallToolResult that hold images that can be sent, each with its content part.
+
+    ``name`` is that of the tool.
+    """
+    # Loaded with the first result that holds an image.
+    from swarmchat.swarm.images.files import image_part
+
+    for block in result.content[:MAX_IMAGES]:
+        source = block.resource if block.type == "resource" else block
+        encoded = getattr(source, "data", None) or getattr(source, "blob", None)
+        if str(getattr(source, "mime_type", "")).startswith("image/") and isinstance(encoded, str):
+            with suppress(ImageError, ValueError):
+                yield block, image_part(base64.b64decode(encoded, validate=True), visible(name, 60))
+
+
+def result_text(result: Any, without: Sequence[Any] = ()) -> str:
+    """Return what an mcp_types.CallToolResult says, as text for the model, ``without`` some blocks.
+
+    Other media are named, not included.
+    """
+    parts = [block_text(block) for block in result.content if not any(block is each for each in without)]
+    if not any(parts) and not without and result.structured_content is not None:
         parts = [json.dumps(result.structured_content, ensure_ascii=False)]
     return "\n".join(filter(None, parts))
 

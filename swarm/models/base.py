@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.messages import has_parts_encoded, images_in
 from swarmchat.swarm.models.server_facts import ServerFacts
 
 
@@ -20,6 +21,8 @@ class MessageDigest:
     def __init__(self, messages: tuple[bytes, ...] = ()) -> None:
         self._messages: tuple[bytes, ...] = ()
         self._state = hashlib.sha256()
+        self.images = 0
+        """The number of images in the messages."""
         self._add(messages)
 
     def extended_to(self, messages: tuple[bytes, ...]) -> "MessageDigest":
@@ -28,7 +31,7 @@ class MessageDigest:
         if messages[:count] != self._messages:
             return MessageDigest(messages)
         longer = MessageDigest()
-        longer._messages, longer._state = self._messages, self._state.copy()
+        longer._messages, longer._state, longer.images = self._messages, self._state.copy(), self.images
         longer._add(messages[count:])
         return longer
 
@@ -41,6 +44,7 @@ class MessageDigest:
         # Each message is preceded by its length, so that two messages differ from one with the same bytes.
         self._state.update(b"".join([part for message in messages for part in (b"%d:" % len(message), message)]))
         self._messages += messages
+        self.images += sum(map(images_in, messages))
 
 
 def join_body(model: str, messages: Sequence[bytes], fields: Mapping[str, Any]) -> bytes:
@@ -74,6 +78,8 @@ class ModelRequest:
     """What providers attached to answers, by the index of the message: see ``Answer.echo``. Not part of the key."""
     previous: MessageDigest = field(default_factory=MessageDigest, repr=False, compare=False)
     """The ``conversation`` of an earlier request, so that only new messages are hashed. Does not change the result."""
+    blobs: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    """The data of images that the messages name, by its sha256: see ``filled``. Named in the key, not part of it."""
 
     @cached_property
     def key(self) -> str:
@@ -96,15 +102,37 @@ class ModelRequest:
             "parameters": _digest(json.dumps(self.parameters, sort_keys=True, default=str).encode()),
         }
 
-    def body(self, extra: Mapping[str, Any] | None = None) -> bytes:
-        """Return the JSON body for ``POST /chat/completions``, with the fields of ``extra`` added."""
+    @property
+    def images(self) -> int:
+        """The number of images in the conversation."""
+        return self.conversation.images
+
+    def body(self, extra: Mapping[str, Any] | None = None, *, data: bool = True) -> bytes:
+        """Return the JSON body for ``POST /chat/completions``, with the fields of ``extra`` added.
+
+        Without ``data``, images are named as in the log.
+        """
         fields: dict[str, Any] = {"tools": self.tools} if self.tools else {}
         fields |= {name: self.parameters[name] for name in sorted(self.parameters)}
-        return join_body(self.model, self.messages, {**fields, **(extra or {})})
+        messages = [
+            encode_json(self.filled(json.loads(each))) if data and has_parts_encoded(each) else each
+            for each in self.messages
+        ]
+        return join_body(self.model, messages, {**fields, **(extra or {})})
 
-    def decoded_messages(self) -> list[dict[str, Any]]:
-        """Return the messages as Python objects."""
-        return [json.loads(message) for message in self.messages]
+    def decoded_messages(self, *, data: bool = True) -> list[dict[str, Any]]:
+        """Return the messages as Python objects; without ``data``, images are named as in the log."""
+        messages = map(json.loads, self.messages)
+        return [dict(self.filled(message)) for message in messages] if data else [*messages]
+
+    def filled(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return one of the messages with the data of its images, as the chat API takes them."""
+        if not isinstance(message.get("content"), list):
+            return message
+        # Loaded with the first image.
+        from swarmchat.swarm.images.parts import to_send
+
+        return to_send(message, self.blobs.get)
 
 
 @dataclass(frozen=True, slots=True)

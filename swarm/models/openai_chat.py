@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.bounds import MAX_ANSWER, MAX_ANSWER_TIME
+from swarmchat.swarm.common.messages import has_parts_encoded
 from swarmchat.swarm.errors import ModelError
 from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, Retry, TextChunk, join_body
 from swarmchat.swarm.models.context_windows import context_window_for, known_context_window
@@ -276,7 +277,9 @@ class OpenAIModel:
                 empty_parameters="empty-parameters" in adaptations,
                 short_descriptions="short-descriptions" in adaptations,
             )
-        messages = self._adapter.adapt(plain, echoes, tools="tools" in fields, form=message_form(adaptations))
+        messages = self._adapter.adapt(
+            plain, echoes, tools="tools" in fields, form=message_form(adaptations), fill=request.filled
+        )
         try:
             return await client.post(
                 self._server.version_path + "/chat/completions",
@@ -287,7 +290,13 @@ class OpenAIModel:
                 stream_cls=AsyncStream[object],
             )
         except APIStatusError as error:
-            adaptation = learn(error.status_code, error.response.text, fields, adaptations)
+            adaptation = learn(
+                error.status_code,
+                error.response.text,
+                fields,
+                adaptations,
+                attachments=any(map(has_parts_encoded, request.messages)),
+            )
             if adaptation is None:
                 raise
             self._tried = (*self._tried, adaptation)

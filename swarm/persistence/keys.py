@@ -80,6 +80,16 @@ def session_state(client: str, session: str, name: str) -> str:
     return f"{session_states(client, session)}{escape(name)}"
 
 
+def session_blobs(client: str, session: str) -> str:
+    """Return the key of the list of the digests of a session's blobs."""
+    return f"{_session(client, session)}blobs"
+
+
+def session_blob(client: str, session: str, digest: str) -> str:
+    """Return the key of one blob of a session."""
+    return f"{_session(client, session)}blob:{escape(digest)}"
+
+
 def shared_states() -> str:
     """Return the prefix of the states that all clients share."""
     return f"{owned(None)}state:"

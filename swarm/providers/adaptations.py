@@ -72,8 +72,11 @@ ADAPTATIONS = (
         r"unknown variant \W{0,2}(?:image_url|input_audio|file)"
         r"|image_url.{0,80}(?:not support|unsupported|only support)"
         r"|(?:does not|doesn't) support (?:image|vision|multimodal)|not a multimodal model|support image input"
-        r"|(?:image|vision)s?(?: input)?s? (?:is|are) not (?:supported|enabled)",
-        "nesquena/hermes-webui#2297 (DeepSeek), OpenRouter, vLLM, llama.cpp (500)",
+        r"|(?:image|vision)s?(?: (?:input|content|url)s?)? (?:is|are) (?:currently )?"
+        r"(?:not (?:supported|enabled|allowed)|disabled)"
+        r"|at most 0 image|required for image input|role:user.{0,160}content.{0,20}must be a string",
+        "nesquena/hermes-webui#2297 (DeepSeek), ollama/ollama#17301, lmstudio-bug-tracker#362, vercel/ai#2837 (Groq), "
+        "OpenRouter, vLLM, llama.cpp (500)",
     ),
     Adaptation(
         "short-descriptions",
@@ -181,11 +184,14 @@ def is_adaptation(name: str) -> bool:
     return name in _BY_NAME or name == VERSION_PATH or (name.startswith(_DROPPED) and len(name) > len(_DROPPED))
 
 
-def learn(status: int, text: str, body: Mapping[str, Any], known: Collection[str]) -> str | None:
+def learn(
+    status: int, text: str, body: Mapping[str, Any], known: Collection[str], *, attachments: bool = True
+) -> str | None:
     """Return the name of the adaptation that a refusal with the error ``text`` asks for, ``None`` if it asks for none.
 
-    ``body`` holds the fields of the request besides its messages. Only what is in the request, and is not in ``known``,
-    is considered, so the same request is never sent twice.
+    ``body`` holds the fields of the request besides its messages; ``attachments`` says whether these hold pictures or
+    other parts. Only what is in the request, and is not in ``known``, is considered, so the same request is never sent
+    twice.
     """
     text = text[:_MAX_TEXT]
     # llama.cpp and llama-cpp-python answer 500 where others answer 400 or 422.
@@ -194,6 +200,7 @@ def learn(status: int, text: str, body: Mapping[str, Any], known: Collection[str
     for adaptation in ADAPTATIONS:
         if (
             adaptation.name not in known
+            and (attachments or adaptation.name != "no-attachments")
             and _applies(adaptation.name, body)
             and re.search(adaptation.refusal, text, re.I | re.S)
         ):

@@ -8,13 +8,13 @@ bytes, and the provider's prompt cache is hit.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.messages import calls_of, text_of
+from swarmchat.swarm.common.messages import calls_of, describe_part, others_of, text_of, texts_of
 
 CONTINUE = "Please continue."
 """The user message where a server demands one: after an assistant message, before the next one."""
@@ -22,10 +22,14 @@ GREETING = "Hello."
 """The user message before an assistant message that begins a conversation."""
 INTERRUPTED = "I was interrupted before I could answer."
 """The assistant message between a tool's result and a user message."""
-NO_ATTACHMENT = "Something was attached here that you cannot see."
+NO_ATTACHMENT = "{} You cannot see it."
 """The text in place of a picture, for models that take only text."""
+SHOWN = "I will look at what it returned."
+"""The assistant message between the results of tools and the pictures in them."""
 NO_OUTPUT = "The call returned nothing."
 """The content of a blank result."""
+SHOWN_BELOW = "The call returned what follows."
+"""The content of a result that holds pictures and no text."""
 NO_REASONING = "I will call a tool."
 """The reasoning of a call that was made by another server, for servers that demand one."""
 NO_SIGNATURE = "skip_thought_signature_validator"
@@ -41,6 +45,9 @@ _PLAIN = {role: b'{"role":"' + role.encode() + b'","content":"' for role in ("us
 _CALLS = b'"tool_calls":'
 _NOT_BLANK = frozenset(range(ord("!"), 127)) - frozenset(b'"\\')
 """First bytes of texts that are not blank."""
+
+
+Fill = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,8 @@ class _State:
     calls: Mapping[str, tuple[str, str, bytes]] = field(default_factory=dict)
     """The last tool calls by their ids: the ids that are sent, the names of the functions, and the messages to send
     before the results."""
+    shown: tuple[Any, ...] = ()
+    """Pictures in the last results, which follow them in a message of the user: servers take only text in a result."""
 
 
 class MessageAdapter:
@@ -99,6 +108,7 @@ class MessageAdapter:
     def __init__(self, server: str) -> None:
         self._server = server
         self._form, self._tools = MessageForm(), True
+        self._fill: Fill = lambda message: message
         self._seen: tuple[bytes, ...] = ()
         self._states = [_State()]
         self._sent: list[bytes] = []
@@ -111,12 +121,14 @@ class MessageAdapter:
         *,
         tools: bool,
         form: MessageForm,
+        fill: Fill = lambda message: message,
     ) -> list[bytes]:
         """Return the messages to send for ``messages``, all as JSON.
 
         ``echoes``: what providers attached to answers, by the index of the message. ``tools``: whether the request
-        offers any.
+        offers any. ``fill`` puts the data of pictures into a message.
         """
+        self._fill = fill
         common = self._common(messages) if (form, tools) == (self._form, self._tools) else 0
         self._form, self._tools = form, tools
         del self._states[common + 1 :]
@@ -142,16 +154,17 @@ class MessageAdapter:
         for role, start in _PLAIN.items():
             plain = encoded.startswith(start) and encoded[len(start)] in _NOT_BLANK and not echo
             if plain and (role == "user" or _CALLS not in encoded):
-                return self._add_text(state, role, encoded)
+                return self._add_text(self._with_shown(state), role, encoded)
         message = json.loads(encoded)
         if isinstance(message.get("content"), list):
-            message["content"] = self._content(message["content"])
+            message = self._with_content(message)
             encoded = encode_json(message)
         role = message["role"]
         if role in ("system", "developer"):
             return replace(state, system=(*state.system, encoded))
         if role == "tool":
             return self._add_result(state, message)
+        state = self._with_shown(state)
         if role == "assistant" and message.get("tool_calls"):
             return self._add_calls(state, message, echo if echo.get("server") == self._server else {})
         if not text_of(message).strip():
@@ -201,22 +214,45 @@ class MessageAdapter:
         """Add a tool's result; as text of the user if no tools are offered."""
         call_id = message["tool_call_id"]
         sent_id, name, before = state.calls.get(call_id, (portable_id(call_id), "tool", b""))
+        if shown := tuple(others_of(message)):
+            message["content"] = "\n\n".join(texts_of(message))
         text = text_of(message)
         if not self._tools:
-            return self._add_text(state, "user", _message("user", f"The result of {name}: {text or NO_OUTPUT}"))
+            return self._add_output(state, f"The result of {name}: {text or NO_OUTPUT}", shown)
         if not text.strip():
-            message["content"] = NO_OUTPUT
+            message["content"] = SHOWN_BELOW if shown else NO_OUTPUT
+        state = replace(state, shown=(*state.shown, *shown))
         if before:
             state = self._push(self._room_for(state, "assistant"), "assistant", before)
         names = {"name": name} if self._form.names else {}
         return self._push(state, "tool", encode_json({**message, "tool_call_id": sent_id, **names}))
 
-    def _content(self, parts: list[Any]) -> str | list[Any]:
-        """Return a content of parts, as one text if it holds nothing else: many servers take no list."""
+    def _add_output(self, state: _State, text: str, shown: tuple[Any, ...]) -> _State:
+        """Add a tool's result as a message of the user."""
+        content = [{"type": "text", "text": text}, *shown] if shown else text
+        return self._add_text(state, "user", encode_json({"role": "user", "content": content}))
+
+    def _with_shown(self, state: _State) -> _State:
+        """Add the pictures in the results of tools before another message."""
+        if not state.shown:
+            return state
+        before, pictures = _pictures(state)
+        state = self._push(state, "assistant", before)
+        return self._push(replace(state, shown=()), "user", pictures)
+
+    def _with_content(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a message whose content is a list, as one text if that holds nothing else: many take no list."""
+        if self._form.attachments:
+            message = self._fill(message)
+        parts = message["content"]
         texts = [part if isinstance(part, str) else part.get("text") for part in parts]
         if not self._form.attachments:
-            texts = [text if isinstance(text, str) else NO_ATTACHMENT for text in texts]
-        return "\n\n".join(texts) if all(isinstance(text, str) for text in texts) else parts
+            described = zip(texts, parts, strict=True)
+            texts = [
+                text if isinstance(text, str) else NO_ATTACHMENT.format(describe_part(part)) for text, part in described
+            ]
+        is_text = all(isinstance(text, str) for text in texts)
+        return {**message, "content": "\n\n".join(texts) if is_text else parts}
 
     def _with_echo(self, message: dict[str, Any], echo: Mapping[str, Any]) -> dict[str, Any]:
         """Return an assistant message with what its provider attached to it, or demands beside calls."""
@@ -249,7 +285,7 @@ class MessageAdapter:
 
     def _complete(self, state: _State) -> list[bytes]:
         """Return the messages to send, with one system message at the start and no assistant message at the end."""
-        sent = list(self._sent)
+        sent = [*self._sent, *(_pictures(state) if state.shown else ())]
         if state.role in ("", "assistant"):
             sent.append(_message("user", CONTINUE))
         if not state.system:
@@ -265,6 +301,11 @@ class MessageAdapter:
 
 def _message(role: str, text: str) -> bytes:
     return encode_json({"role": role, "content": text})
+
+
+def _pictures(state: _State) -> tuple[bytes, bytes]:
+    """Return the messages that show the pictures in the last results."""
+    return _message("assistant", SHOWN), encode_json({"role": "user", "content": list(state.shown)})
 
 
 def _text_of_all(messages: Iterable[bytes]) -> str:

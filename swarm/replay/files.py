@@ -8,6 +8,7 @@ from typing import Any
 from swarmchat.swarm.agents.replay_rules import NO_RULES, ReplayRules
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import DefinitionError, TranscriptError
+from swarmchat.swarm.images.parts import line_to_blobs
 from swarmchat.swarm.importers.detect import find_format, open_transcript
 from swarmchat.swarm.importers.lines import Line, at_line, parse_json, read_lines
 from swarmchat.swarm.importers.native import read_record
@@ -45,6 +46,9 @@ class RecordedConversation:
         tags: Sequence[str] = self.about.get("tags", ()) if self.by_hand else ()
         return tags
 
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    """The data of images that the records name, by its digest."""
+
     @property
     def about(self) -> Mapping[str, Any]:
         """What the conversation says of itself: the fields of its session record."""
@@ -66,8 +70,10 @@ async def read_conversations(path: Path) -> Sequence[RecordedConversation]:
         conversations = []
         with open_transcript(path, "replay") as transcript:
             for incoming in transcript.sessions:
-                records = [parse_record(line) async for line in incoming.read()]
-                conversations.append(RecordedConversation(incoming.info.name, records, whole=False, foreign=True))
+                blobs: dict[str, bytes] = {}
+                records = [parse_record(_stored(line, blobs)) async for line in incoming.read()]
+                conversation = RecordedConversation(incoming.info.name, records, whole=False, foreign=True, blobs=blobs)
+                conversations.append(conversation)
         return conversations
     except OSError as error:
         raise TranscriptError(f"{name} cannot be read: {error.strerror or error}") from error
@@ -111,10 +117,13 @@ def _conversations(parts: Sequence[Part], name: str, fallback: str) -> Iterator[
         rules = _rules(part[0][1], Place(name, first))
         title = str(part[0][1].get("name") or (fallback if len(parts) == 1 else f"{fallback}-{number}"))
         if any("seq" in value for _, value in part):
-            records, expectations = _read_log(part, name)
+            blobs: dict[str, bytes] = {}
+            records, expectations = _read_log(part, name, blobs)
             # A conversation from elsewhere has no record of a request: nobody knows what exactly was sent.
             whole = any(record.type == "request" for record in records) or not _has_answers(records)
-            yield RecordedConversation(title, records, whole, expectations=expectations, line=first, rules=rules)
+            yield RecordedConversation(
+                title, records, whole, expectations=expectations, blobs=blobs, line=first, rules=rules
+            )
         else:
             for each_title, lines in with_parameters(part, title, name):
                 records, expectations = read_by_hand(lines, name)
@@ -135,8 +144,18 @@ def _has_answers(records: Sequence[Record]) -> bool:
     return any(record.type in ("user", "assistant", "tool") for record in records)
 
 
-def _read_log(part: Part, name: str) -> tuple[list[Record], list[Expectation]]:
-    """Read the lines of a log. Expectations may stand among them, without a number of their own."""
+def _stored(line: bytes, blobs: dict[str, bytes]) -> bytes:
+    """Return a line as a session stores it; the data in it is added to ``blobs``."""
+    line, found = line_to_blobs(line)
+    blobs |= found
+    return line
+
+
+def _read_log(part: Part, name: str, blobs: dict[str, bytes]) -> tuple[list[Record], list[Expectation]]:
+    """Read the lines of a log. Expectations may stand among them, without a number of their own.
+
+    The data of images is added to ``blobs``.
+    """
     records: list[Record] = []
     expectations: list[Expectation] = []
     for line, value in part:
@@ -144,5 +163,6 @@ def _read_log(part: Part, name: str) -> tuple[list[Record], list[Expectation]]:
             where = Place(name, line.number)
             expectations.append(check_expected(value, line.data, records[-1].turn if records else 0, where))
             continue
-        records.append(read_record(line, name, len(records)))
+        record = read_record(line, name, len(records))
+        records.append(parse_record(_stored(line.data, blobs)) if b";base64," in line.data else record)
     return records, expectations

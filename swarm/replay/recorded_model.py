@@ -201,6 +201,7 @@ class ReplayTools:
             outcome.asked += [(record.type, _asked(record)) for record in result.asked]
             raise ToolFailure(result.text.removeprefix("Error: "))
         outcome.asked += [(record.type, _asked(record)) for record in result.asked]
+        ctx.shown += result.shown
         for record in result.changes:
             apply_recorded_change(record, self._conversation, outcome.changes)
         if result.handoff is not None and result.handoff in self._conversation.swarm.names:

@@ -31,6 +31,7 @@ from swarmchat.swarm.errors import ModelError, PinError, SwarmError
 from swarmchat.swarm.importers.record_builder import moment_of
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
@@ -183,6 +184,7 @@ class _Replay:
         writes: list[Write] = [*summary.stored_state.writes(info, None)]
         if isinstance(memory, dict) and memory:
             writes.append(Put(keys.memory(self.client, self.swarm.scope), encode_json(memory)))
+        writes += await Blobs(self.backend, self.client, info.id).put(*self.conversation.blobs.values())
         lines = tuple(record.line for record in self.before)
         await self.backend.commit(Append(keys.session_log(self.client, info.id), lines), info.put(None), *writes)
         return info
@@ -190,6 +192,7 @@ class _Replay:
     async def _remove_all(self) -> None:
         stored_keys = [key async for key, _ in self.backend.scan(keys.owned(self.client))]
         stored_keys += [key async for key, _ in self.backend.scan(keys.bans()) if keys.is_ban_of(key, self.client)]
+        stored_keys += await Blobs(self.backend, self.client, _CLIENT).keys()
         await self.backend.commit(*map(Delete, [*stored_keys, keys.session_log(self.client, _CLIENT)]))
 
     async def _open(self, info: SessionInfo, actions: Sequence[Action]) -> tuple[Session, ReplayConversation]:
@@ -235,7 +238,8 @@ class _Replay:
         return Session(conversation), conversation
 
     def _settings(self) -> SessionSettings:
-        settings = self.base_settings or SessionSettings()
+        # Summaries are made where the transcript has one.
+        settings = replace(self.base_settings or SessionSettings(), auto_compact=False)
         recorded = self.conversation.about.get("settings")
         by_hand = self.conversation.by_hand
         if isinstance(recorded, dict):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swarmchat.swarm.agents.agent import BACK, PREFIX
-from swarmchat.swarm.common.messages import calls_of, texts_of
+from swarmchat.swarm.common.messages import calls_of, others_of, texts_of
 from swarmchat.swarm.importers.record_builder import message_problem
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.persistence.records import Record
@@ -31,6 +31,8 @@ class RecordedResult:
     """The records of states and memory that follow the call."""
     asked: deque[Record] = field(default_factory=deque)
     """The records of what the tool asked a model and the user."""
+    shown: Sequence[Mapping[str, Any]] = ()
+    """The images beside the text, as content parts."""
     drawn: Any = None
     """The times and ids that the tool drew, as `Draws` records them."""
 
@@ -276,7 +278,8 @@ def read_result(record: Record) -> RecordedResult:
             if text.startswith(".\n", end):
                 arguments, text = text[len(EDITED) : end], text[end + 2 :]
     status, name = str(record.data.get("status", "ok")), str(record.data.get("name", ""))
-    return RecordedResult(status, text, name, arguments, drawn=record.data.get("drawn"))
+    drawn = record.data.get("drawn")
+    return RecordedResult(status, text, name, arguments, shown=others_of(record.message), drawn=drawn)
 
 
 def _failure(records: Sequence[Record]) -> tuple[str, str] | None:

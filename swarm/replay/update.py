@@ -6,6 +6,7 @@ from pathlib import Path
 
 from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.errors import TranscriptError
+from swarmchat.swarm.images.parts import line_to_data
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.runner import Replayed
 
@@ -21,7 +22,7 @@ def updated_lines(replayed: Replayed) -> list[bytes]:
     for record in _with_times(old, replayed.records):
         while waiting and waiting[0].turn < record.turn:
             lines.append(waiting.pop(0).line)
-        lines.append(record.line)
+        lines.append(line_to_data(record.line, replayed.conversation.blobs))
     return [*lines, *(expectation.line for expectation in waiting)]
 
 

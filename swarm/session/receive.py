@@ -13,11 +13,8 @@ from swarmchat.swarm.turn.mail import take_mail, to_react_to
 async def receive(conversation: Conversation) -> AsyncGenerator[Event, None]:
     """Yield what arrives, and the turns that it starts; see ``Session.receive``."""
     while True:
-        # A process that died may have left one to react to, which comes before the next.
-        await conversation.ready()
-        if to_react_to(conversation.journal.log.records) is None:
-            for received in await take_mail(conversation, one_wake=True):
-                yield received
+        for received in await take_mail(conversation, one_wake=True):
+            yield received
         mail = to_react_to(conversation.journal.log.records)
         if mail is None or await conversation.primitives.find_ban():
             return

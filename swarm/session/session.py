@@ -280,11 +280,10 @@ class Session:
         user's message is stored in any case, unless it is the backend that failed.
         """
         # The parsers of answers are not needed before the first one.
-        from swarmchat.swarm.turn.loop import run_turn
+        from swarmchat.swarm.session.turns import start_turn
         from swarmchat.swarm.turn.mail import take_mail
-        from swarmchat.swarm.turn.question import read_question, wanted_type
 
-        turn = run_turn(self.conversation, read_question(message), wanted_type(output))
+        turn = start_turn(self.conversation, message, output)
         async with self._lock, aclosing(turn) as events:
             for received in await take_mail(self.conversation, one_wake=False):
                 yield received

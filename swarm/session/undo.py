@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.messages import text_of
+from swarmchat.swarm.common.messages import text_of, texts_of
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
@@ -19,6 +19,9 @@ from swarmchat.swarm.persistence.records import APART, Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.session_state import SessionState
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.turn.question import Asked
 
 _MESSAGE = re.compile(rb'\{"v":1,"type":"(user|assistant|tool|request)","seq":\d+,"turn":(\d+),"ts":"')
 """The start of most lines of a log: an undo needs only their turn, or the text of a question, and no JSON parser."""
@@ -30,12 +33,17 @@ class UndoResult:
 
     turns: tuple[int, ...]
     """The turns that are now hidden, or shown again; empty if there were none."""
-    text: str
-    """The user's message in the first of them."""
+    question: "Asked"
+    """The user's message in the first of them: its text, or its content parts."""
     left: int
     """The number of visible turns now, without resets."""
     resets: frozenset[int] = frozenset()
     """Those of ``turns`` that are a reset."""
+
+    @property
+    def text(self) -> str:
+        """The text of the question."""
+        return self.question if isinstance(self.question, str) else "\n".join(texts_of({"content": self.question}))
 
 
 def redoable(records: Sequence[Record]) -> list[int]:
@@ -110,11 +118,20 @@ class Timeline:
         elif (record := record_at(line, position)) is not None:
             self.take(record)
 
-    def text(self, turn: int) -> str:
-        """Return the user's message in ``turn``."""
+    def question(self, turn: int) -> "Asked":
+        """Return the user's message in ``turn``: its text, or its content parts."""
         line = self._questions.get(turn)
         record = None if line is None else record_at(line, 0)
-        return self.texts.get(turn, "") if record is None else text_of(record.message)
+        if record is None:
+            return self.texts.get(turn, "")
+        content = record.message.get("content")
+        if isinstance(content, list) and content:
+            # Loaded with the first image.
+            from swarmchat.swarm.importers.record_builder import message_problem
+
+            if message_problem(record.message) is None:
+                return content
+        return text_of(record.message)
 
     @property
     def last(self) -> int:
@@ -178,8 +195,8 @@ async def _move(
             stored = None if value is None else encode_json(value)
             changes.update(keys.session_state(info.client, info.id, name), partial(_replace, stored), ttl)
         await conversation.commit_and_switch(batch, changes, navigation)
-    text = timeline.text(turns[0]) if turns else ""
-    return UndoResult(tuple(turns), text, timeline.count, frozenset(timeline.resets.intersection(turns)))
+    question = timeline.question(turns[0]) if turns else ""
+    return UndoResult(tuple(turns), question, timeline.count, frozenset(timeline.resets.intersection(turns)))
 
 
 def _runs(turns: Sequence[int]) -> list[range]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
 from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.common.names import Named, name_of
 from swarmchat.swarm.context.normalize import NO_RESULT
+from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Model, ToolCall
 from swarmchat.swarm.persistence.records import RecordType
 from swarmchat.swarm.persistence.store import ChangeSet
@@ -86,6 +87,8 @@ class Context(Generic[DepsT]):
     """What the program gave to ``Session.open(deps=…)``: a database, the logged-in user …"""
     asking: Asking | None = field(default=None, repr=False)
     """Carries out what the tool asks; ``None`` outside of a call."""
+    shown: list[Mapping[str, Any]] = field(default_factory=list, repr=False)
+    """The images that go along with the result of the call: see ``show``."""
     limit: asyncio.Timeout | None = field(default=None, repr=False)
     """The timeout of the call, which stands still while somebody is asked."""
     draws: Draws = field(default_factory=Draws, repr=False)
@@ -131,6 +134,18 @@ class Context(Generic[DepsT]):
         name = name_of(agent)
         self.primitives.check_agent(name)
         self.handoff_to = name
+
+    def show(self, image: Mapping[str, Any]) -> None:
+        """Let the model see ``image``, a content part as ``image_file`` returns, beside the tool's result.
+
+        Raises DefinitionError if it is none, and ImageError if it cannot be sent.
+        """
+        if not isinstance(image, Mapping) or image.get("type") != "image_url":
+            raise DefinitionError(f"ctx.show got {image!r:.80}, expected an image: ctx.show(image_file(PATH))")
+        # Loaded with the first image.
+        from swarmchat.swarm.images.files import checked
+
+        self.shown.append(checked(image))
 
     @overload
     async def ask(self, prompt: Any, *, model: Model | str | None = None) -> str: ...
@@ -206,6 +221,8 @@ class Outcome:
     status: str = "interrupted"
     """ok, error, denied, or interrupted."""
     result: str = NO_RESULT
+    shown: Sequence[Mapping[str, Any]] = ()
+    """Images beside the text of the result, as content parts."""
     seconds: float = 0.0
     changes: ChangeSet = field(default_factory=ChangeSet)
     handoff: str | None = None
@@ -219,3 +236,9 @@ class Outcome:
     """What the tool asked, with the answers: the types of records and their fields."""
     draws: Draws = field(default_factory=Draws)
     """The times and ids that the tool drew."""
+
+    @property
+    def content(self) -> str | list[Mapping[str, Any]]:
+        """The content of the message with the result."""
+        texts = [{"type": "text", "text": self.result}] if self.result else []
+        return [*texts, *self.shown] if self.shown else self.result

@@ -40,12 +40,12 @@ class ToolAsking:
         self, prompt: Any, output: Any, model: Model | str | None, fields: Mapping[str, Any] | None = None
     ) -> Any:
         """Ask a model; see ``Context.ask``. ``fields`` are further ones of the request."""
-        question, kind = read_question(prompt), wanted_type(output)
-        chosen = self._conversation.model_named(model) if isinstance(model, str | None) else model
-        parameters = {**self._conversation.settings.parameters, **(fields or {})}
+        conversation, question, kind = self._conversation, read_question(prompt), wanted_type(output)
+        chosen = conversation.model_named(model) if isinstance(model, str | None) else model
+        parameters = {**conversation.settings.parameters, **(fields or {})}
         if kind is not None:
             parameters["response_format"] = kind.response_format
-        messages = [dict(message) for message in (*question.earlier, question.message)]
+        messages = [dict(conversation.blobs.take(message)) for message in (*question.earlier, question.message)]
         for _ in range(_ATTEMPTS):
             answer = await self._request(chosen, messages, parameters)
             if kind is None and (text := cleaned(answer.text)):
@@ -72,6 +72,7 @@ class ToolAsking:
                 available=room,
             )
         request = ModelRequest(model.name, tuple(map(encode_json, messages)), (), parameters)
+        request = await conversation.blobs.filled(request)
         started = conversation.journal.now()
         answers: list[Answer] = []
         async with self._untimed():

@@ -229,7 +229,7 @@ class _Turn:
                 return refuse_by_hook(self.recorder, entered, text)
             if text != entered:
                 self.recorder.entered = entered
-                question = replace(question, message={"role": "user", "content": text})
+                question = question.with_text(text)
             refused = await refuse_input(conversation, self.recorder, question.checked_text)
         except BaseException:
             # Not as the user's message: a text that no policy has accepted is never sent.
@@ -293,11 +293,13 @@ class _Turn:
     async def sent(self, request: ModelRequest) -> ModelRequest:
         """Return what is sent for ``request``, as hooks change it. Raises RequestDenied if one refuses it."""
         conversation = self._conversation
+        request = await conversation.blobs.filled(request)
         sent = await run_hooks(conversation, "before_request", value=request)
         if isinstance(sent, Denied):
             raise RequestDenied(f"a hook refused the request: {sent.reason or 'without a reason'}")
-        conversation.last_request = sent
-        return sent
+        # A hook may have changed the messages.
+        conversation.last_request = sent if sent is request else await conversation.blobs.filled(sent)
+        return conversation.last_request
 
     async def run_after_hooks(self, error: Exception | None) -> str:
         """Call the hooks at the end of a turn, which is stored: return what went wrong in them."""

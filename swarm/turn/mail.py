@@ -18,27 +18,25 @@ _ANSWERS = frozenset({"user", "request", "error", "policy", "unsent", "reset"})
 async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailReceived | Warned]:
     """Move the waiting messages into the log, in one commit; return them, each once.
 
-    With ``one_wake``, those behind the first one that wakes an agent go on waiting. Without it a question follows, and
-    the first one that wakes another agent than the active one goes on waiting, with those behind it. Raises the
-    backend's errors.
+    With ``one_wake``, those behind the first one that wakes an agent go on waiting, and all of them while an agent
+    still has to react to one that a dead process left. Without it a question follows, which answers those that wake
+    the active agent; the first one that wakes another agent goes on waiting, with those behind it. Raises the backend's
+    errors.
     """
     info, ttl = conversation.info, conversation.settings.lifetimes.session
     mailbox = keys.session_mailbox(info.client, info.id)
-    while True:
+    while not conversation.journal.is_new:
         await conversation.ready()
-        entries = [] if conversation.journal.is_new else await conversation.backend.slice(mailbox, 0)
+        if one_wake and to_react_to(conversation.journal.log.records) is not None:
+            break
+        entries = await conversation.backend.slice(mailbox, 0)
         if not entries:
             break
         mails = [parse_mail(entry) for entry in entries]
-        taken = len(mails)
-        for place, mail in enumerate(mails):
-            if (
-                mail is not None
-                and mail.wake
-                and (one_wake or _recipient(conversation, mail) != conversation.agent.name)
-            ):
-                taken = place + one_wake
-                break
+        last = next(
+            (place for place, mail in enumerate(mails) if _starts_turn(conversation, mail, one_wake)), len(mails)
+        )
+        taken = min(len(mails), last + one_wake)
         if not taken:
             break
         may_wake = not (one_wake and await conversation.primitives.find_ban())
@@ -64,6 +62,13 @@ def to_react_to(records: Sequence[Record]) -> Record | None:
         if record.type in _ANSWERS:
             return None
     return None
+
+
+def _starts_turn(conversation: Conversation, mail: Mail | None, one_wake: bool) -> bool:
+    """Whether a message starts a turn of its own, even if a question follows unless ``one_wake``."""
+    if mail is None or not mail.wake:
+        return False
+    return one_wake or _recipient(conversation, mail) != conversation.agent.name
 
 
 def _recipient(conversation: Conversation, mail: Mail) -> str:

@@ -1,12 +1,13 @@
 """The message of a turn: a text, a list of content parts, or chat messages of which the user's question is the last."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import clean_text
-from swarmchat.swarm.common.messages import texts_of
+from swarmchat.swarm.common.messages import others_of, texts_of
 from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.images.files import check_total, checked
 from swarmchat.swarm.importers.record_builder import message_problem
 
 if TYPE_CHECKING:
@@ -36,9 +37,18 @@ class Question:
         users = [message for message in self.earlier if message["role"] == "user"]
         return "\n".join(text for message in (*users, self.message) for text in texts_of(message))
 
+    def with_text(self, text: str) -> "Question":
+        """Return the question with ``text`` in place of all texts of its message. Pictures stay."""
+        others = others_of(self.message)
+        parts = [{"type": "text", "text": text}, *others] if others else text
+        return replace(self, message={"role": "user", "content": parts})
+
 
 def read_question(asked: object) -> Question:
-    """Return what is ``asked`` as messages. Raises DefinitionError if they are not messages of the chat API."""
+    """Return what is ``asked`` as messages.
+
+    Raises DefinitionError if they are not messages of the chat API, and ImageError for an image that cannot be sent.
+    """
     if isinstance(asked, str):
         return Question({"role": "user", "content": clean_text(asked)})
     if not isinstance(asked, Sequence) or isinstance(asked, bytes) or not asked:
@@ -49,6 +59,9 @@ def read_question(asked: object) -> Question:
     for index, message in enumerate(messages):
         if problem := message_problem(message):
             raise DefinitionError(f"message[{index}]{'' if problem.startswith('.') else ' '}{problem}")
+        if isinstance(content := message.get("content"), list):
+            message["content"] = content = list(map(checked, content))
+            check_total(content)
     if messages[-1]["role"] != "user" or not messages[-1].get("content"):
         raise DefinitionError(f"the message ends with {messages[-1]!r:.80}: {_EXPECTED}")
     return Question(messages[-1], messages[:-1])

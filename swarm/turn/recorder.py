@@ -73,11 +73,13 @@ class TurnRecorder:
             self._turn += asked and message["role"] == "user"
             asked = asked or message["role"] == "user"
             about = {"finish": "stop"} if message["role"] == "assistant" else {}
+            message = self._conversation.blobs.take(message)
             tokens = self._conversation.count(message)
             self.add(TYPES[message["role"]], message=message, tokens=tokens, given=True, **about)
         self._turn += asked
-        tokens = self._conversation.count(question.message)
-        self.kept_by_flush.append(self.add("user", message=question.message, tokens=tokens, **fields).seq)
+        message = self._conversation.blobs.take(question.message)
+        tokens = self._conversation.count(message)
+        self.kept_by_flush.append(self.add("user", message=message, tokens=tokens, **fields).seq)
 
     def add_request(self, request: ModelRequest, tokens: int) -> None:
         """Add a request and its tokens as counted here."""
@@ -86,6 +88,8 @@ class TurnRecorder:
         fields: dict[str, Any] = {"window": budget.window, "reserve": budget.reserve}
         if request.tools and self._conversation.measures_overhead:
             fields["overhead"] = budget.overhead
+        if request.images:
+            fields["images"] = request.images
         if request.parameters:
             fields["parameters"] = dict(request.parameters)
         fields |= self._conversation.retained.for_record()
@@ -129,7 +133,9 @@ class TurnRecorder:
             call = outcome.call
             for kind, asked in outcome.asked:
                 self.add(kind, call=call.id, **asked)
-            message = {"role": "tool", "tool_call_id": call.id, "content": outcome.result}
+            message = self._conversation.blobs.take(
+                {"role": "tool", "tool_call_id": call.id, "content": outcome.content}
+            )
             tokens = self._conversation.count(message, parallel=len(outcomes) > 1)
             data: dict[str, Any] = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
             if outcome.approve != "auto":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.agent import handoff_target
+from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
 from swarmchat.swarm.errors import AskError, DefinitionError, HookError
@@ -194,6 +195,7 @@ class ToolCalls:
             self._refuse(outcome, _bounded(_reason(error), self._conversation.settings.max_result))
         else:
             outcome.status, outcome.result = "ok", _bounded(result, self._conversation.settings.max_result)
+            outcome.shown = ctx.shown
             if ctx.handoff_to is not None:
                 await self._follow_handoff(outcome, ctx.handoff_to)
         call = outcome.call
@@ -226,13 +228,13 @@ class ToolCalls:
 
     def _refuse(self, outcome: Outcome, reason: str) -> None:
         outcome.status, outcome.result, outcome.changes = "error", f"Error: {reason}", ChangeSet()
+        outcome.shown = ()
 
     def _finished(self, outcome: Outcome) -> ToolFinished:
         call = outcome.call
         agent = self._conversation.agent.name
-        return ToolFinished(
-            call.name, call.arguments, outcome.status, outcome.result, agent, outcome.seconds, outcome.error
-        )
+        text = text_of({"content": outcome.content})
+        return ToolFinished(call.name, call.arguments, outcome.status, text, agent, outcome.seconds, outcome.error)
 
 
 async def _cancel_all(tasks: Collection["asyncio.Task[None]"]) -> None:

@@ -1,9 +1,13 @@
 """The chat API's rules for a list of messages, as OpenAI enforces them, with its wordings."""
 
+import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any
+
+import PIL.Image
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -65,7 +69,39 @@ def _check_content(message: Mapping[str, Any], path: str, *, may_be_null: bool) 
             return f"Missing required parameter: '{path}.content[{position}].type'."
         if part["type"] == "text" and not isinstance(part.get("text"), str):
             return f"Missing required parameter: '{path}.content[{position}].text'."
+        if part["type"] == "image_url":
+            if message["role"] != "user":
+                return (
+                    f"Invalid '{path}'. Image URLs are only allowed for messages with role 'user', but this message "
+                    f"with role '{message['role']}' contains an image URL."
+                )
+            if complaint := _check_image(part, f"{path}.content[{position}]"):
+                return complaint
     return None
+
+
+def _check_image(part: Mapping[str, Any], path: str) -> str | None:
+    if extra := sorted(part.keys() - {"type", "image_url"}):
+        return f"Unknown parameter: '{path}.{extra[0]}'."
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) else None
+    if not isinstance(url, str):
+        return f"Missing required parameter: '{path}.image_url.url'."
+    if isinstance(image, dict) and image.get("detail", "auto") not in ("low", "high", "auto"):
+        return f"Invalid value: '{image['detail']}'. Supported values are: 'low', 'high', and 'auto'."
+    if url.startswith(("http://", "https://")):
+        return None
+    match = re.fullmatch(r"data:image/(png|jpeg|gif|webp);base64,([A-Za-z0-9+/]+={0,2})", url)
+    if match is None:
+        return f"Invalid '{path}.image_url.url'. Expected a base64-encoded data URL with an image MIME type."
+    try:
+        with PIL.Image.open(BytesIO(base64.b64decode(match[2]))) as picture:
+            picture.load()
+            is_good = (picture.format or "").lower() == match[1] and not getattr(picture, "is_animated", False)
+    except (OSError, ValueError, SyntaxError):
+        is_good = False
+    supported = "['png', 'jpeg', 'gif', 'webp']"
+    return None if is_good else f"You uploaded an unsupported image. Please make sure your image is one of {supported}."
 
 
 def _check_calls(calls: object, path: str) -> str | None:

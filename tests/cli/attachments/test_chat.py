@@ -1,6 +1,7 @@
 """Files as their user attaches them: at the prompt, on the command line, in a script."""
 
 import pytest
+from pictures import picture
 from terminal import CTRL_C, ENTER, TAB, at_prompt, say
 
 NOTES = "File notes.md:\n```\nbananas are berries\n```"
@@ -105,3 +106,48 @@ def test_the_command_in_a_chat_and_in_a_script(program, server):
     done = program.run("run", "--script", "-", piped='/file "notes.md"\n')
     assert (done.code, sent(server)) == (0, NOTES)
     assert program.run("run", "--script", "-", piped="hi\n/file\n").code == 2
+
+
+def parts(server):
+    """Return the types of the parts of the last message, and its texts."""
+    content = sent(server)
+    return [part["type"] for part in content], [part["text"] for part in content if "text" in part]
+
+
+def test_images_at_the_prompt_and_once_more_after_edit_and_retry(program, server):
+    (program.folder / "cat.png").write_bytes(picture())
+    with program.chat("-s", "s") as screen:
+        screen.wait_for(at_prompt)
+        for typed, text in [
+            ("see @cat.png", "see @cat.png"),
+            ("/edit", None),
+            (" again", "see @cat.png again"),
+            ("/retry", "see @cat.png again"),
+            ("/file cat.png what?", "what?\n\n@cat.png"),
+        ]:
+            count = len(server.chats)
+            screen.send(typed + ENTER)
+            if text is None:
+                screen.wait_for("undone")
+                continue
+            server.wait_for(lambda server, count=count: len(server.chats) > count)
+            assert parts(server) == (["text", "image_url"], [text])
+            screen.wait_for(at_prompt)
+        assert "attached: cat.png, 40 × 30 PNG" in screen.words
+
+
+def test_images_on_the_command_line_and_piped_in(program, server):
+    for name, kind in [("a.png", "PNG"), ("b.dat", "JPEG")]:
+        (program.folder / name).write_bytes(picture(kind))
+    assert program.run("what?", "-f", "a.png", "-f", "b.dat", "-s", "s").code == 0
+    assert parts(server) == (["text", "image_url", "image_url"], ["what?\n\n@a.png\n@b.dat"])
+    assert "[image: a.png, 40 × 30 PNG" in program.run("sessions", "show", "s").out
+    for arguments in (["what?"], ["what?", "-f", "-"], ["run", "what?", "-f", "-"]):
+        assert program.invoke(*arguments, piped=picture("GIF")).code == 0
+        assert parts(server) == (["text", "image_url"], ["what?"])
+    (program.folder / "d.pdf").write_bytes(b"%PDF-1.7 \xff")
+    done = program.run("what?", "-f", "d.pdf")
+    assert (done.code, "d.pdf is a PDF document, and only text and images (PNG" in done.err) == (2, True)
+    (program.folder / "e.png").write_bytes(picture()[:-9])
+    done = program.run("what?", "-f", "e.png")
+    assert (done.code, "e.png cannot be sent: the image is damaged" in done.err) == (65, True)

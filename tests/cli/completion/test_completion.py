@@ -165,7 +165,20 @@ def test_whatever_has_values_that_can_be_known_completes():
         name.split()[-1] for name, param in each_value() if finder_of(tuple(name.split()[:-1]), param) is None
     }
     numbers = {"max_context", "limit", "total", "keep", "start", "until", "speed", "seconds", "timeout"}
-    texts = {"prompt", "system", "text", "search", "value", "why", "new", "as_name", "redact", "field", "id_field"}
+    texts = {
+        "prompt",
+        "system",
+        "text",
+        "search",
+        "value",
+        "why",
+        "new",
+        "as_name",
+        "redact",
+        "field",
+        "id_field",
+        "sender",
+    }
     texts |= {"name", "command", "url", "env", "header"}
     files = {"script", "data_dir", "file", "files", "folder", "junit", "output", "schema"}
     assert of_no_kind == numbers | texts | files

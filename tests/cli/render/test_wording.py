@@ -9,6 +9,7 @@ from swarmchat.swarm.conversation.events import (
     Rescued,
     Retrying,
     Rotated,
+    Summarized,
     TextDelta,
     ToolFinished,
     ToolStarted,
@@ -40,6 +41,10 @@ def end(text: str = "done", finish: str = "stop") -> TurnEnded:
         (
             Rotated(4, 31_000, 21_000),
             "context: the 4 oldest messages are no longer sent (31,000 to 21,000 tokens); the session keeps them",
+        ),
+        (
+            Summarized(6, 651, 215),
+            "context: 6 older messages are sent as a summary (651 to 215 tokens); the session keeps them",
         ),
         (call(), 'desk · add({"a": 1})  ok: 3'),
         (call(seconds=1.26), 'desk · add({"a": 1})  ok, 1.3 s: 3'),

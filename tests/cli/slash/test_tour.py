@@ -72,6 +72,9 @@ go on
 /theme | * mono
 /theme auto | theme auto
 /rename crate | crate
+! /now | needs the message
+/now go on
+/undo | is undone
 /edit | undone
 /export crate.jsonl | wrote
 /import crate.jsonl | crate

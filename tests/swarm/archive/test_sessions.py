@@ -506,7 +506,7 @@ def test_every_event_is_one_line():
     lines_told = [(entry.kind, entry.who, entry.text, entry.status) for entry in dialogue(records_of(lines[:-1]))]
     assert lines_told == [
         ("system", "system", "Be brief.", ""),
-        ("user", "user", "look\n[image_url]", ""),
+        ("user", "user", "look\n[image]", ""),
         ("note", "desk", "the 3 oldest messages are no longer sent", ""),
         ("note", "desk", "rescue: unknown_tool: feedback: 'fnd'", ""),
         ("assistant", "desk", "A to", ""),

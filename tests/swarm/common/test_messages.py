@@ -24,7 +24,7 @@ values = st.recursive(
         ({}, "", []),
         ({"content": 7}, "", []),
         ({"content": None, "refusal": "I cannot."}, "I cannot.", []),
-        ({"content": PARTS}, "a\n[image_url]\nb\n[part]", ["a"]),
+        ({"content": PARTS}, "a\n[image]\nb\n[part]", ["a"]),
         ({"content": [{"text": None}]}, "[part]", []),
     ],
 )

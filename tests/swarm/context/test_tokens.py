@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.swarm.context import encodings, tokens
 from swarmchat.swarm.context.encodings import VocabularyError, encoding_name, load_encoding
+from swarmchat.swarm.context.image_tokens import ImageRule
 from swarmchat.swarm.context.tokens import counter_for, tools_as_typescript
 
 
@@ -141,15 +142,40 @@ def test_hostile_text_is_counted(text):
     assert counter_for("gpt-4o").text(text) > 0
 
 
-def test_pictures_cost_a_fixed_number_and_their_data_nothing():
+def image(width=None, height=None, detail="auto"):
+    size = {} if width is None else {"image": {"width": width, "height": height}}
+    url = "data:image/png;base64," + "A" * 100_000
+    return {"type": "image_url", "image_url": {"url": url, "detail": detail}, **size}
+
+
+# The examples of https://platform.openai.com/docs/guides/images-vision#calculating-costs, and others by its rules.
+@pytest.mark.parametrize(
+    ("model", "part", "expected"),
+    [
+        ("gpt-4o", image(1024, 1024), 765),
+        ("gpt-4o", image(2048, 4096), 1105),
+        ("gpt-4o", image(4096, 8192, "low"), 85),
+        ("gpt-4o", image(100, 100), 255),
+        ("gpt-4o", image(), 765),
+        ("unknown", image(1024, 1024), 765),
+        ("gpt-4o-mini", image(1024, 1024), 2833 + 4 * 5667),
+        ("gpt-5", image(1024, 1024), 70 + 4 * 140),
+        ("gpt-4.1-mini", image(1024, 1024), 1659),
+        ("gpt-4.1-nano", image(1800, 2400), 3572),
+        ("o4-mini", image(32, 33), 4),
+        ("gpt-4o", image(True, "x"), 765),
+    ],
+)
+def test_images_cost_what_is_published_and_their_data_nothing(model, part, expected):
+    counter = counter_for(model)
+    assert counter.message(user([part])) == counter.message(user("")) + expected
+
+
+def test_the_text_beside_an_image_is_counted():
     counter = counter_for("gpt-4o")
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
-    small = {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}}
     words = {"type": "text", "text": "hello"}
-    bare = counter.message(user(""))
     assert counter.message(user([words])) == counter.message(user("hello"))
-    assert counter.message(user([picture])) == bare + tokens.IMAGE
-    assert counter.message(user([small, words])) == bare + tokens.IMAGE_LOW + 1
+    assert counter.message(user([image(9, 9), words])) == counter.message(user("hello")) + 255
 
 
 @pytest.mark.parametrize(
@@ -197,7 +223,7 @@ def test_without_a_vocabulary_counts_are_estimates_on_the_high_side(monkeypatch)
     monkeypatch.setitem(encodings.VOCABULARIES, "o200k_base", damaged)
     load_encoding.cache_clear()
     try:
-        estimate = tokens._counter.__wrapped__("o200k_base", None)
+        estimate = tokens._counter.__wrapped__("o200k_base", ImageRule(), None)
     finally:
         monkeypatch.undo()
         load_encoding.cache_clear()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from redis_server import free_port
@@ -20,10 +21,11 @@ HELPER = str(Path(__file__).parents[2] / "helpers" / "mcp_server.py")
 SERVER = McpServer("t", sys.executable, [HELPER], approve="read-only", timeout=20)
 
 
-async def call(connection: Connection, name: str, **arguments: object) -> str:
+async def call(connection: Connection, name: str, shown: list[Any] | None = None, **arguments: object) -> str:
     tools = {tool.name: tool for tool in await connection.tools()}
     tool = tools[f"{connection.server.name}/{name}"]
     ctx = Context("ann", "s", "agent", None)  # type: ignore[arg-type]  # these tools use no primitives
+    ctx.shown = [] if shown is None else shown
     return await tool.run(ctx, tool.read_arguments(json.dumps(arguments)))
 
 
@@ -36,7 +38,7 @@ def test_a_server_from_start_to_end(monkeypatch):
         assert {name: (tool.approve, tool.effects) for name, tool in tools.items()} | {} == {
             **{
                 f"t/{name}": ("ask", True)
-                for name in "note variables fail crash wait book count picture odd grow".split()
+                for name in "note variables fail crash wait book count picture dot odd grow".split()
             },
             "t/add": ("auto", False),
         }
@@ -44,6 +46,15 @@ def test_a_server_from_start_to_end(monkeypatch):
         assert await call(connection, "add", a="4") == "5"
         assert await call(connection, "odd") == "ab[2Jc"
         assert await call(connection, "picture") == "[image: image/png, 15 bytes]"
+        shown: list[Any] = []
+        assert await call(connection, "dot", shown) == ""
+        assert shown[0]["image"] | {"bytes": 0} == {
+            "name": "dot",
+            "type": "image/png",
+            "bytes": 0,
+            "width": 40,
+            "height": 30,
+        }
         names = (await call(connection, "variables")).split()
         assert ("NOTES" in names, "SECRET" in names) == (True, False)
         with pytest.raises(ToolFailure, match="Error executing tool fail"):

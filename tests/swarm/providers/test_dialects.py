@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import pytest
 from dialects import STAND_INS, StandIn
 from model_server import ModelServer, Reply, chunk, failure, model_server, server_fixture, stream, text, tool_calls
+from pictures import picture, picture_url
 from pydantic import Field
 from swarmchat.backends.memory import MemoryBackend
 from swarmchat.swarm import (
@@ -73,7 +74,7 @@ SWARM = Swarm(
 PICTURES = [
     {"role": "user", "content": [{"type": "text", "text": "Hello."}, {"type": "text", "text": "What is this?"}]},
     {"role": "assistant", "content": [{"type": "text", "text": "I see nothing."}]},
-    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": picture_url(picture())}}]},
     {"role": "assistant", "content": "A cat."},
 ]
 
@@ -250,3 +251,36 @@ def test_a_file_that_cannot_be_written_is_no_error(tmp_path: Path):
     adaptations = LearnedAdaptations(tmp_path / "file" / "servers.json")
     adaptations.add("http://a/v1", "m", "no-stream")
     assert adaptations.of("http://a/v1", "m") == ("no-stream",)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "means_blind"),
+    [
+        (400, "Invalid content type. image_url is only supported by certain models.", True),
+        (400, "this model does not support image input (ref: b8bd630e)", True),
+        (400, "Model does not support images. Please use a model that does.", True),
+        (400, "Model do not support image input.", True),
+        (422, "messages[94]: unknown variant `image_url`, expected `text` at line 1 column 802043", True),
+        (
+            400,
+            "'messages.1' : for 'role:user' the following must be satisfied[('messages.1.content' : value must be a "
+            "string)]",
+            True,
+        ),
+        (400, "At most 0 image(s) may be provided in one request.", True),
+        (400, "/models/qwen is not a multimodal model", True),
+        (404, "No endpoints found that support image input", True),
+        (400, "Image input is not enabled for this model", True),
+        (400, "Image content is currently not supported by this model", True),
+        (500, "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj", True),
+        (500, "this model is missing data required for image input", True),
+        (400, "image exceeds 5 MB maximum: 6291456 bytes > 5242880 bytes", False),
+        (400, "You uploaded an unsupported image. Please make sure your image is one of ['png', 'jpeg']", False),
+        (400, "Could not process image", False),
+        (400, "Too many images in the request: at most 5 image(s) may be provided", False),
+    ],
+)
+def test_a_model_without_eyes_is_told_apart_from_a_bad_image(status, said, means_blind):
+    learned = learn(status, said, {}, ())
+    assert (learned == "no-attachments") == means_blind
+    assert learn(status, said, {}, (), attachments=False) != "no-attachments"

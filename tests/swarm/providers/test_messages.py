@@ -12,7 +12,6 @@ from swarmchat.swarm.providers.messages import (
     CONTINUE,
     GREETING,
     INTERRUPTED,
-    NO_ATTACHMENT,
     NO_OUTPUT,
     MessageAdapter,
     MessageForm,
@@ -173,7 +172,7 @@ def test_forms_that_servers_ask_for():
     unnamed = {name: value for name, value in calls[3].items() if name != "name"}
     assert "name" not in adapted(*calls[:3], unnamed, form=MessageForm(names=False))[3]
     picture = user([{"type": "text", "text": "a"}, {"type": "image_url"}])
-    assert adapted(picture, form=MessageForm(attachments=False)) == [user(f"a\n\n{NO_ATTACHMENT}")]
+    assert adapted(picture, form=MessageForm(attachments=False)) == [user("a\n\n[image_url] You cannot see it.")]
 
 
 def test_calls_at_once_stand_one_after_the_other_for_servers_that_take_one():

@@ -10,7 +10,7 @@ from chats import contents, open_session, say
 from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.backends import open_backend
-from swarmchat.swarm import Agent, Swarm
+from swarmchat.swarm import Agent, Summarized, Swarm, Warned
 from swarmchat.swarm.archive.export import as_messages
 from swarmchat.swarm.errors import CompactFailed, ModelUnavailable, NothingToCompact, OverBudget, PinError
 from swarmchat.swarm.models.base import Answer
@@ -173,5 +173,40 @@ def test_whatever_is_done_the_context_is_valid_fits_and_follows_from_the_log(ope
         await again.close()
         done = await replay(RecordedConversation("s", records, whole=True), open_backend("memory:"), swarm=SWARM)
         assert list(map(str, done.differences)) == []
+
+    asyncio.run(scenario())
+
+
+async def warnings_of(session, number):
+    events = [event async for event in session.run_turn(f"{number} {LONG}")]
+    return [event for event in events if isinstance(event, Warned | Summarized)]
+
+
+def test_older_turns_are_summarized_before_a_cut_and_a_replay_does_the_same():
+    async def scenario():
+        backend = open_backend("memory:")
+        async with await opened(backend, auto_compact=True, **WINDOW) as session:
+            warnings = [warning for number in range(12) for warning in await warnings_of(session, number)]
+            assert len(warnings) > 1
+            assert all(isinstance(each, Summarized) and each.tokens_after < each.tokens_before for each in warnings)
+            records = await records_of(session)
+        assert not [record for record in records if record.type == "rotate"]
+        assert len([record for record in records if record.type == "compact"]) == len(warnings)
+        replayed = await replay(RecordedConversation("s", records, whole=True), open_backend("memory:"), swarm=SWARM)
+        assert replayed.differences == []
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_cannot_summarize_is_asked_and_named_once():
+    def silent(request):
+        return Answer("") if "sum up" in request.decoded_messages()[0]["content"] else answer(request)
+
+    async def scenario():
+        async with await opened(open_backend("memory:"), [silent] * 50, auto_compact=True, **WINDOW) as session:
+            warnings = [warning for number in range(12) for warning in await warnings_of(session, number)]
+            assert len(warnings) == 1
+            assert "because gpt-4o gave no summary of them: the model gave no summary" in warnings[0].text
+            assert [record for record in await records_of(session) if record.type == "rotate"]
 
     asyncio.run(scenario())

@@ -1,12 +1,17 @@
 """Messages from outside: told by any process, taken into the conversation once, seen by the agent that they are for."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
 import pytest
+from chat_rules import check_messages
 from chats import Faulty, contents, open_session, say
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from swarmchat.backends import Backend, BackendUnavailable, open_backend
 from swarmchat.swarm import (
     Agent,
@@ -195,3 +200,51 @@ async def test_many_tell_while_one_receives() -> None:
         await telling
         assert len(arrived) == len(texts)
         assert set(arrived) == texts
+
+
+_STEPS = st.one_of(
+    st.tuples(st.just("tell"), st.sampled_from([None, "clerk", "packer", "nobody"]), st.booleans()),
+    st.tuples(st.just("fail"), st.integers(1, 2), st.booleans()),
+    st.sampled_from([("receive",), ("ask",), ("undo",), ("redo",), ("reopen",)]),
+)
+
+
+@settings(max_examples=30)
+@given(st.lists(_STEPS, max_size=12))
+@scenario
+async def test_whatever_happens_each_message_is_in_the_log_once(steps: list[Any]) -> None:
+    backend = Faulty(open_backend("memory:"))
+    model = ScriptedModel(["Hi!", *["Fine."] * 100])
+    session = await open_session(backend, model, swarm=SHOP)
+    await say(session, "hello")
+    told: list[str] = []
+    for number, step in enumerate(steps):
+        # What a person at the terminal sees as an error, after which the chat goes on.
+        with suppress(BackendUnavailable):
+            match step:
+                case ("tell", agent, wake):
+                    backend.fail = 0
+                    told.append(str(number))
+                    await tell(backend, "ann", "s", str(number), agent=agent, wake=wake)
+                case ("fail", count, lands):
+                    backend.fail, backend.lands = count, lands
+                case ("receive",):
+                    await received(session)
+                case ("ask",):
+                    await say(session, "go on")
+                case ("undo",):
+                    await session.undo()
+                case ("redo",):
+                    await session.redo()
+                case ("reopen",):
+                    backend.fail = 0
+                    await session.close()
+                    session = await open_session(backend, model, swarm=SHOP)
+    backend.fail = 0
+    await received(session)
+    records = [record async for record in read_records(backend, session.info)]
+    assert [record.data["text"] for record in records if record.type == "mail"] == told
+    assert not await session.wait_for_mail(0)
+    for request in model.requests:
+        assert check_messages([json.loads(message) for message in request.messages]) is None
+    await session.close()

@@ -1,0 +1,66 @@
+"""Decode images, to see whether they are whole, and make large ones smaller. Needs Pillow, the extra `images`."""
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from swarmchat.swarm.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_QUALITY = 85
+_SMALLER = 0.75
+"""What the sides are multiplied with until an image is small enough."""
+
+
+def is_available() -> bool:
+    """Whether Pillow is installed."""
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def checked(data: bytes, side: int, size: int) -> bytes:
+    """Return ``data`` if it is whole, upright, at most ``side`` pixels wide and high, and at most ``size`` bytes.
+
+    Else return it as an image that is. Raises ImageError if it cannot be decoded.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(BytesIO(data)) as image:
+            image.load()
+            is_photo = image.format == "JPEG"
+            upright = ImageOps.exif_transpose(image)
+            turned = image.getexif().get(0x0112, 1) != 1
+    except Exception as error:
+        # Each format's plugin raises errors of its own.
+        raise ImageError(f"the image is damaged: {error}; open and save it again") from error
+    if not turned and max(upright.size) <= side and len(data) <= size:
+        return data
+    while True:
+        if max(upright.size) > side:
+            upright.thumbnail((side, side))
+        smaller = _encoded(upright, is_photo, size)
+        if len(smaller) <= size:
+            return smaller
+        side = int(max(upright.size) * _SMALLER)
+
+
+def _encoded(image: "Image.Image", is_photo: bool, size: int) -> bytes:
+    """Return ``image`` as a PNG, which loses nothing; as a JPEG if it is a photo, or if the PNG is too large."""
+    if not is_photo and image.mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        output = BytesIO()
+        image.save(output, "PNG")
+        if output.tell() <= size:
+            return output.getvalue()
+    output = BytesIO()
+    if image.mode in ("LA", "P", "RGBA", "PA"):
+        from PIL import Image
+
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image.convert("RGB").save(output, "JPEG", quality=_QUALITY)
+    return output.getvalue()
