@@ -77,14 +77,17 @@ def _expiry(info: SessionInfo, lifetime: float | None) -> str | None:
     return expiry if lifetime is not None and expiry > timestamp(datetime.now(UTC)) else None
 
 
-async def show(store: OpenStore, name: str, as_json: bool) -> None:
-    """Print the conversation of a session and how long it is still kept, or its records as JSON."""
+async def show(store: OpenStore, name: str, tasks: bool, as_json: bool) -> None:
+    """Print the conversation of a session and how long it is still kept, or its records as JSON.
+
+    With ``tasks``, what agents did that were used as tools is printed, too.
+    """
     info = await store.session(name)
     records = [record async for record in read_records(store.backend, info)]
     if as_json:
         print_json([json.loads(record.line) for record in records])
     else:
-        print_dialogue(dialogue(records, undone=True))
+        print_dialogue(dialogue(records, undone=True, tasks=tasks))
         if waiting := await store.backend.length(keys.session_mailbox(info.client, info.id)):
             remark(f"{count_of(waiting, 'message')} from outside waiting: received when the session is opened")
         if left := time_left(_expiry(info, store.ttl)):

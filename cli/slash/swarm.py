@@ -12,6 +12,7 @@ from swarmchat.cli.swarms.pages import tool_line
 from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.conversation.approval import approves
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.context import ArgumentsError, ToolFailure
@@ -228,7 +229,7 @@ async def _call(chat: ChatContext, argument: str) -> CommandResult:
         values = tools[name].read_arguments(arguments)
     except ArgumentsError as error:
         raise UsageError(f"{name}: {error}") from error
-    if not await session.conversation.approves(tools[name], ToolCall("by hand", name, arguments)):
+    if not await approves(session.conversation, tools[name], ToolCall("by hand", name, arguments)):
         raise UsageError(f"{name} was not allowed: /approve shows what decides that")
     try:
         call = await session.call_tool(tools[name], values, agent=session.agent.name)

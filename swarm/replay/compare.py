@@ -197,8 +197,8 @@ def _aligned(expected: Sequence[Record], actual: Sequence[Record]) -> Iterator[_
         turns.setdefault(record.turn, ([], []))[1].append(record)
     for old, new in turns.values():
         # First by what they are about, then by type: the call of a renamed tool is still the same call.
-        for equal, then, now in _blocks(old, new, lambda record: (record.type, record.agent, _subject(record))):
-            for same_type, a, b in [(True, then, now)] if equal else _blocks(then, now, lambda record: record.type):
+        for equal, then, now in _blocks(old, new, lambda record: (*_kind(record), record.agent, _subject(record))):
+            for same_type, a, b in [(True, then, now)] if equal else _blocks(then, now, _kind):
                 if same_type:
                     yield from zip(a, b, strict=True)
                 else:
@@ -215,9 +215,14 @@ def _blocks(
         yield kind == "equal", old[a:b], new[c:d]
 
 
+def _kind(record: Record) -> tuple[str, str]:
+    """Return the type of a record and the task that it belongs to; of a ``task`` record, the type of the one in it."""
+    return record.text("entry") if record.type == "task" else record.type, record.task
+
+
 def _subject(record: Record) -> str:
     """Return what the record is about: a tool, a state, a policy; empty for most types."""
-    return str(record.data.get(_SUBJECTS.get(record.type, ""), ""))
+    return str(record.data.get(_SUBJECTS.get(_kind(record)[0], ""), ""))
 
 
 @dataclass(frozen=True)
@@ -230,20 +235,22 @@ class _Comparison:
     """The new positions of records, by the old ones."""
 
     def records(self, then: Record, now: Record) -> Iterator[Difference]:
-        about = f"{then.type} of {then.agent}" if then.agent else then.type
+        kind, task = _kind(then)
+        about = f"{kind} of {then.agent}" if then.agent else kind
         old_fields, new_fields = self._fields(then), self._fields(now)
-        for name, default in _ADDED.get(then.type, {}).items():
+        for name, default in _ADDED.get(kind, {}).items():
             if name not in old_fields:
                 new_fields.pop(name, None)
             else:
                 new_fields.setdefault(name, default)
-        for name in _POSITIONS & old_fields.keys():
+        # A task counts its own records.
+        for name in _POSITIONS & old_fields.keys() if not task else ():
             old_fields[name] = _moved(old_fields[name], self.moved)
         if not self.whole and "message" in old_fields:
             # Other programs keep more in a message than an API takes.
             old_fields["message"] = sendable(then.message, then.seq)
             new_fields["message"] = sendable(now.message, now.seq)
-        if then.type == "tool" and then.data.get("status") != now.data.get("status"):
+        if kind == "tool" and then.data.get("status") != now.data.get("status"):
             # The text says why: one difference, not two.
             for record, fields in ((then, old_fields), (now, new_fields)):
                 text = text_of(fields.pop("message")).removeprefix("Error: ")

@@ -40,7 +40,8 @@ TYPES: Mapping[str, Sequence[str]] = {
 }
 """The types of lines, and the fields of each besides the common ones."""
 
-SETTINGS = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "rescue", "parameters")
+_OF_TASKS = ("task_requests", "task_tokens", "task_depth")
+SETTINGS = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "rescue", "parameters", *_OF_TASKS)
 """The settings that a session record holds, if they differ from the defaults."""
 WINDOWS = ("context_window",)
 """Settings that only a hand-written session line has: in a log, each request records them."""
@@ -50,6 +51,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "low": (int, float),
     "max_requests": (int,),
     "max_repeats": (int,),
+    **dict.fromkeys(_OF_TASKS, (int,)),
     "placeholder": (str,),
     "rescue": (list,),
     "parameters": (dict,),

@@ -25,6 +25,8 @@ class Question:
 
     message: Mapping[str, Any]
     earlier: Sequence[Mapping[str, Any]] = ()
+    before: str = ""
+    """The beginning of the message that is not the user's: no policy checks it."""
 
     @property
     def text(self) -> str:
@@ -35,7 +37,8 @@ class Question:
     def checked_text(self) -> str:
         """All that the policies check: the texts of all messages of the user."""
         users = [message for message in self.earlier if message["role"] == "user"]
-        return "\n".join(text for message in (*users, self.message) for text in texts_of(message))
+        text = "\n".join(text for message in (*users, self.message) for text in texts_of(message))
+        return text.removeprefix(self.before)
 
     def with_text(self, text: str) -> "Question":
         """Return the question with ``text`` in place of all texts of its message. Pictures stay."""
