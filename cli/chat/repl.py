@@ -68,7 +68,8 @@ class Repl:
 
     async def run(self) -> None:
         """Chat until the user leaves."""
-        with on_signals(self._interrupt, "SIGINT"), self._prompt.quiet():
+        continued = on_signals(lambda name: self._prompt.resume(), "SIGCONT")
+        with on_signals(self._interrupt, "SIGINT"), continued, self._prompt.quiet():
             interrupted_at = -_AGAIN
             while True:
                 try:

@@ -26,7 +26,7 @@ from swarmchat.cli.prompt.key_bindings import key_bindings
 from swarmchat.cli.prompt.key_parser import KeyParser, read_all_keys
 from swarmchat.cli.prompt.style import colour_depth, prompt_style
 from swarmchat.cli.prompt.toolbar import Cost, toolbar
-from swarmchat.cli.prompt.typeahead import Pause, quiet_terminal, typing_kept
+from swarmchat.cli.prompt.typeahead import Pause, quiet_terminal, take_terminal_back, typing_kept
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.slash.chat_context import ChatContext
@@ -97,6 +97,14 @@ class Prompt:
         finally:
             self._editor.revising = False
             self.app.erase_when_done = False
+
+    def resume(self) -> None:
+        """Have the terminal as before again, after the program was stopped and continued."""
+        if not self.app.is_running:
+            take_terminal_back(at_prompt=False)
+        elif not self.app._running_in_terminal and take_terminal_back(at_prompt=True):
+            self.app.renderer.reset()
+            self.app.invalidate()
 
     def interrupt(self) -> bool:
         """Take the prompt off the screen; the text that is being typed is at the next one, with the cursor.

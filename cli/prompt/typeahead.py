@@ -16,6 +16,8 @@ from swarmchat.cli.terminal.notification import FOCUS_REPORTS_OFF, FOCUS_REPORTS
 
 try:
     import termios
+
+    from prompt_toolkit.input.vt100 import raw_mode
 except ImportError:  # Windows: typed text is shown in the answer, but not lost.
     termios = None  # type: ignore[assignment]  # a module elsewhere
 
@@ -65,6 +67,27 @@ def typing_kept(source: Input, output: Output, feed: Feed, *, focus: bool = Fals
             yield source.detach
     finally:
         reader.finish()
+
+
+def take_terminal_back(*, at_prompt: bool) -> bool:
+    """Put the terminal into the mode of a prompt or of work again, if a shell has changed it meanwhile; return whether.
+
+    That happens after SIGSTOP, which no program can prepare for; Ctrl-Z is a key, and prompt_toolkit handles it.
+    """
+    if not _has_terminal():
+        return False
+    descriptor = sys.stdin.fileno()
+    attributes = termios.tcgetattr(descriptor)
+    if not attributes[3] & termios.ICANON:
+        return False
+    if at_prompt:
+        # What the prompt itself restores at its end is the mode of work.
+        raw_mode(descriptor).__enter__()
+        return True
+    _make_quiet(attributes)
+    _allow_signals(attributes)
+    termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
+    return True
 
 
 def _has_terminal() -> bool:

@@ -203,7 +203,8 @@ class ServerErrors:
             error = ModelUnavailable(f"{message}. Try again when it has loaded its model")
             return AttemptError(error, retry_reason="the server is loading its model", wait=wait or 1.0, loading=True)
         if status >= 500 and _REFUSAL_IN_500.search(words):
-            return AttemptError(ModelRefused(f"{message}. The same request would be refused again"))
+            advice = "start it with --jinja" if "--jinja" in words else "the same request would be refused again"
+            return AttemptError(ModelRefused(f"{message}. Next: {advice}"))
         if status >= 500 and _NO_MEMORY.search(words):
             return AttemptError(ModelUnavailable(f"{message}. Use a smaller model or context, or free some memory"))
         if status in (408, 409) or status >= 500:
@@ -219,6 +220,12 @@ class ServerErrors:
         """
         if event.get("error") or event.get("object") == "error":
             return self.status(None, event.get("error") or event, {})
+        feedback = event.get("promptFeedback") or event.get("prompt_feedback")
+        if isinstance(feedback, dict) and not event.get("choices") and not event.get("candidates"):
+            # Gemini answers 200 and nothing else for a request that its filter blocks.
+            said = feedback.get("blockReason") or feedback.get("block_reason") or "no reason given"
+            reason = self.clean(str(said), 60)
+            return AttemptError(ModelRefused(f"{self.address} blocked the request ({reason}): change your message"))
         base = event.get("base_resp")
         if isinstance(base, dict) and base.get("status_code"):
             return self.status(_MINIMAX.get(str(base["status_code"])), base, {})

@@ -249,6 +249,32 @@ def test_dropping_the_queue(program, server):
 
 
 @pytest.mark.parametrize("busy", [False, True])
+def test_a_program_that_was_stopped_has_its_terminal_again_after_fg(busy, program, server):
+    gate = Gate()
+    server.reply(text("half", gate, " and half"))
+    env = {**program.env, "PS1": "shell> ", "PS2": ""}
+    with terminal(["/bin/bash", "--norc", "--noprofile", "-i"], env=env, cwd=program.folder) as screen:
+        screen.wait_for("shell>")
+        screen.send(f"{' '.join((*program.command, '-s', 's'))} & echo pid=$!=; fg\n")
+        screen.wait_for(at_prompt)
+        pid = int(screen.text.split("pid=")[-1].split("=")[0])
+        if busy:
+            screen.send("hello" + ENTER)
+            screen.wait_for("assistant ❯ half")
+        os.kill(pid, signal.SIGSTOP)
+        screen.wait_for("Stopped")
+        screen.send("fg\n")
+        gate.release()
+        if busy:
+            screen.wait_for("and half")
+        screen.wait_for(at_prompt)
+        # Enter and Ctrl-J are different keys only in the mode of the prompt.
+        screen.send("one\ntwo" + ENTER)
+        screen.wait_for(lambda screen: len(server.chats) == 1 + busy)
+        assert sent(server)[-1] == "one\ntwo"
+
+
+@pytest.mark.parametrize("busy", [False, True])
 def test_ctrl_z_suspends_and_fg_continues(busy, program, server):
     gate = Gate()
     server.reply(text("half", gate, " and half"))

@@ -63,6 +63,19 @@ OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNA
         pytest.param(body([{"error": OVERLOADED}], 503), ModelUnavailable, "is overloaded", id="Gemini: a list"),
         pytest.param(stream([{"error": OVERLOADED}]), ModelUnavailable, "is overloaded", id="a list in a stream"),  # type: ignore[arg-type]
         pytest.param(
+            # https://ai.google.dev/api/generate-content#PromptFeedback
+            stream({"choices": [], "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}),
+            ModelRefused,
+            "blocked the request (PROHIBITED_CONTENT): change your message",
+            id="Gemini: a blocked request",
+        ),
+        pytest.param(
+            body({"error": {"code": 500, "message": "tools param requires --jinja flag", "type": "server_error"}}, 500),
+            ModelRefused,
+            "start it with --jinja",
+            id="llama.cpp: a missing switch",
+        ),
+        pytest.param(
             body({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
             ModelBusy,
             "insufficient balance",
