@@ -1,5 +1,7 @@
 """A help desk of three agents: facts and a game at the front desk, an order form at sales, and refunds.
 
+A fourth one never talks to the client: the front desk gives it tasks, as to a tool.
+
 Start it with ``swarmchat -S helpdesk`` and say "help". Without a key, the demo model follows the rules in
 ``helpdesk_data.py``; everything else is the same with a real model.
 """
@@ -146,6 +148,15 @@ async def about_client(ctx: Context) -> str:
     return known and f"Known of the client: {known}."
 
 
+# An agent that is used as a tool: it sees its task and nothing else, and its answer is the result.
+
+researcher = Agent(
+    "researcher",
+    "You collect facts. Search as often as you need, in other words each time; answer with all that fits, one a line.",
+    tools=[find_fact],
+    description="Collects several facts about a subject.",
+)
+
 # The agents, and what they share.
 
 swarm = Swarm(
@@ -154,7 +165,14 @@ swarm = Swarm(
         Agent(
             "triage",
             "You are the front desk. Answer questions from the facts that you find, and play tic-tac-toe.",
-            tools=[find_fact, start_game, show_board, play, remember_client],
+            tools=[
+                find_fact,
+                researcher.as_tool(requests=6, seconds=60),
+                start_game,
+                show_board,
+                play,
+                remember_client,
+            ],
             handoffs=["sales", "refunds"],
             system=[about_client],
             description="Answers questions and plays.",

@@ -50,6 +50,7 @@ HELP = """\
 Try one of these, in your own words:
 
 - a fact: "are bananas berries?", "tell me about space"
+- several facts, for which the front desk gives a task to another agent: "research planets"
 - a game: "let us play tic-tac-toe", then "5", "I take 3" … You can win.
 - an order, over several turns: "I want to buy a phone", "a red one", "two", "my name is Ann", "place the order"
 - a refund of it: "I want my money back", then why
@@ -107,6 +108,9 @@ DEMO = [
     DemoRule(_REASON, "request_refund", {"reason": "{text}"}),
     DemoRule(_REFUND, "transfer_to_refunds"),
     DemoRule(_REFUND, reply="I am sorry to hear that. What is wrong with it?"),
+    # Several facts: first what the front desk does, then what the agent does that it gives the task to.
+    DemoRule(r"\bresearch (?:facts )?(?:about |on )?(?P<topic>.+)", "researcher", {"task": "Collect: {topic}"}),
+    DemoRule(r"^Collect: (?P<topic>.+)", "find_fact", {"about": "{topic}", "limit": "3"}),
     # Facts.
     DemoRule(_TOPIC, "find_fact", {"about": "{topic}"}),
     DemoRule(_FACT, "find_fact", {"about": "{text}"}),

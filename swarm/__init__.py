@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         ReasoningDelta as ReasoningDelta,
         Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, Steered as Steered,
         Summarized as Summarized,
-        TextDelta as TextDelta,
+        TaskEnded as TaskEnded, TaskProgress as TaskProgress, TaskStarted as TaskStarted, TextDelta as TextDelta,
         ToolFinished as ToolFinished, ToolStarted as ToolStarted, TurnEnded as TurnEnded, Warned as Warned,
     )
     from swarmchat.swarm.conversation.hooks import Hooks as Hooks
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         RequestLimit as RequestLimit,
         ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
-        TranscriptError as TranscriptError,
+        TaskLimit as TaskLimit, TranscriptError as TranscriptError,
     )
     from swarmchat.swarm.images.files import image_file as image_file
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder as OpenAIEmbedder
     from swarmchat.swarm.storage.sentence_embedder import SentenceEmbedder as SentenceEmbedder
     from swarmchat.swarm.storage.storage import PersistStorage as PersistStorage, Storage as Storage
+    from swarmchat.swarm.tools.agent_tool import AgentTool as AgentTool
     from swarmchat.swarm.tools.asking import FormField as FormField, UserQuestion as UserQuestion
     from swarmchat.swarm.tools.context import Context as Context, Denied as Denied
     from swarmchat.swarm.tools.tool import Tool as Tool, tool as tool
@@ -118,8 +119,7 @@ _NAMES = {
     "context.tokens": "TokenCounter counter_for",
     "conversation.events": """
         Event HandedOver MailReceived OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Steered Summarized
-        TextDelta
-        ToolFinished ToolStarted TurnEnded Warned
+        TaskEnded TaskProgress TaskStarted TextDelta ToolFinished ToolStarted TurnEnded Warned
     """,
     "conversation.hooks": "Hooks",
     "conversation.settings": "SessionSettings",
@@ -130,7 +130,8 @@ _NAMES = {
         HandoffLoop HookError ImageError LimitReached LogLost MailboxFull MailError
         ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
-        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TranscriptError
+        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TaskLimit
+        TranscriptError
     """,
     "images.files": "image_file",
     "importers.detect": "Transcript open_transcript",
@@ -161,6 +162,7 @@ _NAMES = {
     "storage.openai_embedder": "OpenAIEmbedder",
     "storage.sentence_embedder": "SentenceEmbedder",
     "storage.storage": "PersistStorage Storage",
+    "tools.agent_tool": "AgentTool",
     "tools.asking": "FormField UserQuestion",
     "tools.context": "Context Denied",
     "tools.tool": "Tool tool",

@@ -122,6 +122,10 @@ class HandoffLoop(LimitReached):
     """A handoff would visit an agent a second time in one turn."""
 
 
+class TaskLimit(LimitReached):
+    """A task of an agent that is used as a tool has used up its tokens."""
+
+
 class OutputError(SwarmError):
     """The turn ended without an answer of the type that was asked for. The conversation can go on."""
 

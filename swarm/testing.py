@@ -87,6 +87,9 @@ class _ScriptedAsking:
             raise AskError(f"the tool asked the user {text!r}: give the context further user_answers")
         return question.check(self._user_answers.pop(0))
 
+    async def run_agent(self, tool: Any, task: str) -> str:
+        raise ScriptError(f"{tool.name} is an agent: test it in a session, with a ScriptedModel that has its answers")
+
 
 def call(tool: Named | Callable[..., Any] | str, arguments: Mapping[str, Any] | str = "{}") -> ToolCall:
     """Return a call for the steps of a ScriptedModel; ``arguments`` are a mapping, or the text that the model wrote."""

@@ -261,7 +261,7 @@ def _timeless(shown: str) -> str:
 
 
 def test_the_swarms_page_shows_valid_swarms(tmp_path: Path):
-    python, toml = _blocks(SWARMS, "python"), [block for block in _blocks(SWARMS, "toml") if "[agents." in block]
+    python, toml = _blocks(SWARMS, "python"), [block for block in _blocks(SWARMS, "toml") if "[storages." in block]
     (tmp_path / "tools.py").write_text("\n".join(python), "utf-8")
     (tmp_path / "swarm.toml").write_text(toml[0], "utf-8")
     of_python, of_toml = load_swarm("tools.py", tmp_path), load_swarm(".", tmp_path)
@@ -281,7 +281,7 @@ def test_the_swarms_page_names_every_key():
     def first(heading: str) -> list[str]:
         return [_names(row[0])[0] for row in _rows(page, heading) if _names(row[0])]
 
-    assert set(first("## Agents")) == {field.name for field in dataclasses.fields(Agent)}
+    assert set(first("## Agents")) == {field.name for field in dataclasses.fields(Agent)} | {"as_tool"}
     assert set(first("## Agents")) - {"name"} == set(toml_file._AGENT)
     assert set(first("## Policies")) - {"name"} == set(toml_file._POLICY)
     keys: dict[str, set[str]] = {}

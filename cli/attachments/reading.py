@@ -9,8 +9,6 @@ from swarmchat.swarm.common.encoding import decode_text
 
 STDIN = "standard input"
 """The name of standard input in errors and in messages."""
-_BEGINNING = 16
-"""Bytes that tell an image."""
 
 
 def read_text(path: Path, limit: int, *, expected: str) -> tuple[str, str]:
@@ -95,10 +93,10 @@ def _read_bounded(file: BinaryIO, name: str, limit: int) -> bytes:
     from swarmchat.swarm.images.files import MAX_FILE
     from swarmchat.swarm.images.header import is_image
 
-    data = file.read(min(_BEGINNING, limit + 1))
+    # In one go: at a terminal, each read that meets the end takes a Ctrl-D of its own.
+    data = file.read(limit + 1)
     if is_image(data):
         # A larger one is refused with the others that cannot be sent.
-        return data + file.read(MAX_FILE)
-    data += file.read(limit + 1 - len(data))
+        return data if len(data) <= limit else data + file.read(MAX_FILE)
     check_size(len(data), name, limit)
     return data

@@ -37,7 +37,7 @@ class Approvals:
         """The tools that the user has allowed for the rest of the chat, by name: their definitions."""
 
     async def ask(self, tool: "Tool", call: ToolCall) -> "bool | str | Denied":
-        """Return whether the active agent may call ``tool``, other arguments to call it with, or why it may not.
+        """Return whether the agent may call ``tool``, other arguments to call it with, or why it may not.
 
         Repeats the question until the answer is valid; Ctrl-C and Ctrl-D mean no.
         """
@@ -48,7 +48,8 @@ class Approvals:
             if tool.name in self._always:
                 # An MCP server may change what a tool does once it is allowed.
                 self._renderer.remark(f"the description of {tool.name} has changed since you allowed it; ? shows it")
-            self._renderer.remark(f"{self._chat.session.agent.name} wants to call {tool.name}({arguments})")
+            agent = call.agent or self._chat.session.agent.name
+            self._renderer.remark(f"{agent} wants to call {tool.name}({arguments})")
             try:
                 return await self._ask(tool, call)
             except (KeyboardInterrupt, EOFError):

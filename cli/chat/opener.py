@@ -12,6 +12,7 @@ from swarmchat.cli.settings.resumption import check_swarm, settings_of, swarm_is
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.settings.store import eviction_warning, matching_session, open_store
 from swarmchat.cli.slash.chat_context import ChatContext
+from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.errors import DefinitionError, SwarmError
 from swarmchat.swarm.models.base import Model
@@ -58,6 +59,8 @@ class Opener:
             return await self._open(name)
 
         chat = ChatContext(await self._open(name), self.settings, self.make_model, reopen)
+        for task in unfinished_tasks(chat.session):
+            remark(f"{one_line(task, 300)}: it was interrupted when the program ended; what its tools did stays")
         if warning := await eviction_warning(self.backend):
             remark(warning)
         return chat
@@ -106,6 +109,16 @@ class Opener:
 
     def _make_model(self, name: str) -> Model:
         return make_model(self.settings, interactive=self.interactive, swarm=self.swarm, name=name)
+
+
+def unfinished_tasks(session: Session) -> list[str]:
+    """Return the tasks of the last turn that a process which died has left, each in a line."""
+    last = [record for record in session.records if record.turn == session.last_turn]
+    if not any(record.type == "task" for record in last):
+        return []
+    from swarmchat.swarm.archive.tasks import tasks_of
+
+    return [f"task {task.id}, {task.agent}: {task.text}" for task in tasks_of(last).values() if not task.status]
 
 
 def load_swarm_of(settings: Settings, info: SessionInfo | None) -> Swarm:

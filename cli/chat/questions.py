@@ -63,7 +63,8 @@ class Questions:
         from swarmchat.swarm.tools.context import ArgumentsError
 
         with self._prompt.open():
-            text = f"{one_line(question.tool, 80)} asks: {sanitize(question.text)[:_LONGEST]}"
+            who = f"{one_line(question.agent, 80)} · " if question.agent else ""
+            text = f"{who}{one_line(question.tool, 80)} asks: {sanitize(question.text)[:_LONGEST]}"
             for line in text.split("\n"):
                 # An address is copied, or clicked on.
                 show = self._prompt.renderer.verbatim if line.startswith("http") else self._prompt.renderer.remark

@@ -214,6 +214,7 @@ _EXAMPLES = {
     "lifetime": "7d",
     "embedding_lifetime": "7d",
     "hooks": {"before_tool": "check-call"},
+    "tasks": {"requests": 10, "seconds": 60},
     "rescue": ["repair", "feedback", "recomplete", "flush", "placeholder"],
 }
 """Examples for settings that have no default, or one that depends on something else."""

@@ -197,6 +197,13 @@ class Editor:
         """Print the results of the last tools above the prompt."""
         run_in_terminal(self._renderer.show_results)
 
+    def unfold_tasks(self, event: KeyPressEvent) -> None:
+        """Show what agents do in tasks, or fold it again."""
+        if event.app.is_running:
+            run_in_terminal(self._renderer.unfold_tasks)
+        else:
+            self._renderer.unfold_tasks()
+
     def edit(self, event: KeyPressEvent) -> None:
         """Open the text in the user's editor, then put it back; leave the prompt if ``revising`` changed nothing."""
         buffer = event.current_buffer

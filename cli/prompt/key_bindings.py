@@ -25,6 +25,8 @@ KEYS: dict[str, str] = {
     "Ctrl-X Ctrl-N": "sends the message along with the next request of the running turn, as [`/now`](#the-queue) does",
     "Ctrl-X Ctrl-P": "expands a folded paste",
     "Ctrl-O": "shows the tool results of the last turn in full",
+    "Ctrl-X Ctrl-T": "shows what agents do in [tasks](swarms.md#agents-as-tools), also during an answer; folds it "
+    "again",
     "Ctrl-L": "clears the screen",
     "Esc": "drops the last queued message, at an empty prompt",
     "Ctrl-C": "[stops, clears or leaves](#interrupting)",
@@ -52,6 +54,7 @@ def key_bindings(editor: Editor) -> KeyBindings:
         (editor.new_line, typing, "c-j"),
         (editor.paste, typing, "<bracketed-paste>"),
         (editor.unfold, typing, "c-x c-p"),
+        (editor.unfold_tasks, typing, "c-x c-t"),
         (editor.steer, typing, "c-x c-n"),
         (editor.backspace, deleting, "backspace"),
         (editor.delete, deleting, "delete"),

@@ -149,10 +149,13 @@ class Prompt:
         return not isinstance(parser, KeyParser) or parser.focused
 
     def typing_status(self) -> str:
-        """Describe what is queued and what is being typed, for the status line."""
+        """Describe what is to be sent and what is being typed, for the status line."""
+        steering = len(self._chat.session.steering.waiting)
+        parts = [f"{steering} with the next request" if steering else "", self._queue_status()]
+        return " · ".join(filter(None, parts))
+
+    def _queue_status(self) -> str:
         count, text = len(self.queue), self._session.default_buffer.text
-        if steering := len(self._chat.session.steering.waiting):
-            return f"{steering} with the next request" + (f" · {count} queued" if count else "")
         if not text and self._editor.leaves_later:
             return f"{count} queued · leaves then" if count else "leaves then"
         if not text:

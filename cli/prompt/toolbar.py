@@ -62,7 +62,9 @@ class Cost:
 
     def __init__(self, prices: Mapping[str, Sequence[float]]) -> None:
         self._prices = prices
-        self._session = self._model = ""
+        self._session = ""
+        self._models: dict[str, str] = {}
+        """The model that was asked last, by the task; of the conversation itself, by ""."""
         self._last_seq = -1
         self._amount: float | None = None
         self._reading: asyncio.Future[None] | None = None
@@ -74,7 +76,7 @@ class Cost:
         if session.info.id != self._session:
             if self._reading is not None:
                 self._reading.cancel()
-            self._session, self._model, self._last_seq, self._amount = session.info.id, "", -1, None
+            self._session, self._models, self._last_seq, self._amount = session.info.id, {}, -1, None
             self._reading = asyncio.ensure_future(self._read_log(session)) if session.turns else None
         if self._reading is not None and not self._reading.done():
             return None
@@ -86,10 +88,10 @@ class Cost:
             if record.seq <= self._last_seq:
                 continue
             self._last_seq = record.seq
-            if record.type == "request":
-                self._model = str(record.data.get("model"))
+            if (record.of_task or record).type == "request":
+                self._models[record.task] = str(record.data.get("model"))
             # An answer names its model if it is not the one that was asked.
-            prices = self._prices.get(record.data.get("model") or self._model)
+            prices = self._prices.get(record.data.get("model") or self._models.get(record.task, ""))
             if (cost := dollars(record.data.get("usage"), prices)) is not None:
                 self._amount = (self._amount or 0) + cost
 

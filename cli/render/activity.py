@@ -1,8 +1,13 @@
 """The status line of a turn: who is doing what while nothing is printed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from swarmchat.cli.terminal.sanitize import one_line
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.conversation.events import Event, TaskEnded, TaskProgress, TaskStarted
 
 QUIET = 0.3
 """Seconds without output until the status appears."""
@@ -10,6 +15,18 @@ QUIET = 0.3
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME = 0.1
 _WAITING = "waiting for the model"
+_TASKS = 6
+"""Tasks that have a line of their own; the others are counted."""
+
+
+@dataclass
+class _Task:
+    """What an agent that works on a task is doing."""
+
+    agent: str
+    since: float
+    doing: str = _WAITING
+    tokens: int = 0
 
 
 class Activity:
@@ -21,6 +38,7 @@ class Activity:
         self._doing = ""
         self._since = self._printed_at = 0.0
         self._tools: list[str] = []
+        self._tasks: dict[str, _Task] = {}
         self.paused = False
         """Whether a question has the terminal: no status is shown then."""
         self.waiting: Callable[[], str] = lambda: ""
@@ -31,12 +49,14 @@ class Activity:
     def begin(self, name: str, doing: str = _WAITING) -> None:
         """The agent or command ``name`` starts."""
         self._tools.clear()
+        self._tasks.clear()
         self._agent, self._printed_at = name, self._clock()
         self._set(doing, restart=True)
 
     def end(self) -> None:
         """The turn or command has ended."""
         self._doing = ""
+        self._tasks.clear()
 
     def printed(self, agent: str | None = None) -> None:
         """Something was printed; the next output comes from the running tools, or else from the model."""
@@ -73,8 +93,20 @@ class Activity:
         if tool in self._tools:
             self._tools.remove(tool)
 
+    def task_event(self, event: "TaskStarted | TaskProgress | TaskEnded") -> None:
+        """Something has happened in a task of an agent that is used as a tool."""
+        from swarmchat.swarm.conversation import events as kinds
+
+        if isinstance(event, kinds.TaskEnded):
+            self._tasks.pop(event.task, None)
+            return
+        task = self._tasks.setdefault(event.task, _Task(event.agent, self._clock()))
+        if isinstance(event, kinds.TaskProgress):
+            task.tokens = event.tokens
+            task.doing = _doing(event.event)
+
     def status(self) -> str:
-        """Return the status line to show now; may be empty."""
+        """Return the status to show now: a line for each task, then that of the turn; may be empty."""
         now = self._clock()
         if not self._doing or self.paused:
             return ""
@@ -85,11 +117,37 @@ class Activity:
         seconds = int(now - self._since)
         duration = f" · {seconds} s" if seconds else ""
         doing = self.waiting() if self._doing == _WAITING else ""
-        return f"{frame} {one_line(self._agent, 30)} · {doing or self._doing}{duration} · {typed or 'Ctrl-C stops'}"
+        line = f"{frame} {one_line(self._agent, 30)} · {doing or self._doing}{duration} · {typed or 'Ctrl-C stops'}"
+        return "\n".join([*self._task_lines(now), line])
+
+    def _task_lines(self, now: float) -> list[str]:
+        """Return a line for each task: the agent, what it does, its tokens and its time."""
+        lines = []
+        for name, task in [*self._tasks.items()][:_TASKS]:
+            tokens = f" · {task.tokens:,} tokens" if task.tokens else ""
+            lines.append(f"  {name} {one_line(task.agent, 30)} · {task.doing}{tokens} · {int(now - task.since)} s")
+        more = len(self._tasks) - _TASKS
+        return [*lines, f"  and {more} more"] if more > 0 else lines
 
     def _set(self, doing: str, *, restart: bool = False) -> None:
         if restart or doing != self._doing:
             self._doing, self._since = doing, self._clock()
+
+
+def _doing(event: "Event") -> str:
+    """Return what an agent does after ``event``."""
+    from swarmchat.swarm.conversation import events as kinds
+
+    match event:
+        case kinds.TextDelta():
+            return "answering"
+        case kinds.ReasoningDelta():
+            return "thinking"
+        case kinds.ToolStarted(name):
+            return _running([name])
+        case kinds.Retrying():
+            return "trying again"
+    return _WAITING
 
 
 def _running(tools: list[str]) -> str:

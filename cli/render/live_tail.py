@@ -25,7 +25,7 @@ class LiveTail:
         self._columns = 0
 
     def draw(self, rows: Sequence[str], column: int, status: str = "") -> str:
-        """Return the output that shows ``rows``, the first of them from ``column`` on, and a dim ``status`` below.
+        """Return the output that shows ``rows``, the first of them from ``column`` on, and the dim ``status`` below.
 
         If there is no room for all rows, the last ones are shown. Returns nothing if the screen shows this already.
         """
@@ -40,16 +40,21 @@ class LiveTail:
         if status and rows == [""] and not column:
             rows = []
         rows = [_cut(row, columns - 1 - (0 if number else column), keep_end=True) for number, row in enumerate(rows)]
-        if status:
-            rows.append(_cut(status, columns - 1))
+        # What is further up matters less: a screen of a few rows shows the end.
+        lines = (
+            [_cut(line, columns - 1) for line in status.split("\n")][-max(1, height - 1 - len(rows)) :]
+            if status
+            else []
+        )
+        rows += lines
         if (rows, column, columns) == (self._rows, self._column, self._columns):
             return ""
         erase = self.erase()
         if not any(rows):
             return erase
         self._rows, self._column, self._columns = rows, column, columns
-        if status and self._styled:
-            rows = [*rows[:-1], paint("remark", rows[-1])]
+        if self._styled:
+            rows = [*rows[: len(rows) - len(lines)], *(paint("remark", line) for line in lines)]
         return erase + "\n".join(rows)
 
     def erase(self) -> str:

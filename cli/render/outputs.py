@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from swarmchat.backends import Backend, BackendError
@@ -77,7 +78,8 @@ class JsonOutput(Output):
     def begin_turn(self, question: str, line: int | None) -> None:
         """Add a turn."""
         about = {"turn": None, "line": line, "question": question, "agent": None, "answer": ""}
-        lists: dict[str, Any] = {"messages": [], "tools": [], "handoffs": [], "rescues": [], "refused": None}
+        lists: dict[str, Any] = {"messages": [], "tools": [], "tasks": [], "handoffs": [], "rescues": []}
+        lists["refused"] = None
         end = {"tokens": None, "usage": None, "finish": None, "recovered": True, "undone": False}
         end |= {"output": None, "error": None}
         self._turns.append({**about, **lists, **end})
@@ -92,6 +94,8 @@ class JsonOutput(Output):
             case events.ToolFinished(name, arguments, status, result, agent, seconds):
                 about = {"agent": agent, "name": name, "arguments": arguments, "status": status, "result": result}
                 turn["tools"].append({**about, "seconds": round(seconds, 3)})
+            case events.TaskEnded():
+                turn["tasks"].append(asdict(event))
             case events.MailReceived(text, sender, agent, wake):
                 turn["messages"].append({"text": text, "sender": sender, "agent": agent, "wake": wake})
             case events.HandedOver(source, target):

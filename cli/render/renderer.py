@@ -70,6 +70,10 @@ class Renderer:
         """Line ends that are printed only if the answer continues after them."""
         self._error: OSError | ValueError | None = None
         """Why the answers cannot be written."""
+        self._held_back: list[Event] = []
+        """What has happened while a question has the terminal."""
+        self._tasks_unfolded = False
+        """Whether what happens in tasks is printed, also where live lines show it."""
         self._turn_results: list[str] = []
         self._results = self._turn_results
         """The results of the last turn that called tools."""
@@ -112,7 +116,10 @@ class Renderer:
             return await work
 
     def show(self, event: "Event") -> None:
-        """Print ``event``."""
+        """Print ``event``; while a question has the terminal, later."""
+        if self._activity.paused:
+            self._held_back.append(event)
+            return
         # Importing these must not delay the first prompt, before which there are no events.
         from swarmchat.cli.render.wording import remark_on
         from swarmchat.swarm.conversation import events as kinds
@@ -121,6 +128,12 @@ class Renderer:
             self._end_thoughts()
         if isinstance(event, kinds.ToolFinished):
             self._activity.tool_finished(event.name)
+        if isinstance(event, kinds.TaskStarted | kinds.TaskProgress | kinds.TaskEnded):
+            self._activity.task_event(event)
+            warns = isinstance(event, kinds.TaskProgress) and isinstance(event.event, kinds.Warned)
+            if self._live and not self._tasks_unfolded and not warns:
+                # The live lines show it, and the result of the call comes.
+                return
         if remark := remark_on(event, chat=self._chat):
             self.remark(remark)
         if isinstance(event, kinds.ToolFinished) and event.error is not None and self.format_error is not None:
@@ -171,6 +184,9 @@ class Renderer:
         finally:
             self._activity.paused = False
             self._activity.printed()
+            events, self._held_back = self._held_back, []
+            for event in events:
+                self.show(event)
 
     def show_results(self) -> None:
         """Print the last results of tools in full."""
@@ -191,6 +207,11 @@ class Renderer:
         # In the middle of an answer, a line about them would cut it in two.
         for line in self.thoughts.end(quiet=self._answering):
             self._print(f"  {line}", "remark")
+
+    def unfold_tasks(self) -> None:
+        """Print what happens in tasks from now on; or stop that."""
+        self._tasks_unfolded = not self._tasks_unfolded
+        self.remark(f"what agents do in tasks is {'shown' if self._tasks_unfolded else 'folded into one line each'}")
 
     def show_typed(self, typed: Callable[[], str]) -> None:
         """Show on the status line what ``typed`` returns, a description of what the user is typing."""

@@ -58,6 +58,14 @@ def remark_on(event: events.Event, *, chat: bool) -> str:
             )
         case events.ToolFinished():
             return _call_remark(event, chat)
+        case events.TaskStarted(task, agent, text):
+            return f"task {task}: {one_line(agent, _NAME)} begins: {one_line(text, _RESULT)}"
+        case events.TaskEnded(task, agent, status, requests, tokens, seconds):
+            count = "1 request" if requests == 1 else f"{requests} requests"
+            return f"task {task}: {one_line(agent, _NAME)}  {status}, {count}, {tokens:,} tokens, {seconds:.1f} s"
+        case events.TaskProgress(task, _, inner) if not isinstance(inner, events.TurnEnded):
+            text = remark_on(inner, chat=chat)
+            return f"task {task}: {text}" if text else ""
         case events.HandedOver(source, target):
             return f"{one_line(source, _NAME)} → {one_line(target, _NAME)}"
         case events.Refused(policy, direction, banned, until=until):

@@ -58,7 +58,7 @@ class Outcome:
         groups: dict[tuple[str, ...], list[Case]] = {}
         for case in self.differing:
             first = case.differences[0]
-            groups.setdefault((case.model, first.kind, *first.diff()), []).append(case)
+            groups.setdefault((case.model, str(first).removeprefix(first.place), *first.diff()), []).append(case)
         return list(groups.values())
 
 
@@ -143,7 +143,7 @@ def github_annotations(outcome: Outcome) -> Iterator[str]:
         first = group[0]
         more = [f"The same in {count_of(len(group) - 1, 'other conversation')}."] if len(group) > 1 else []
         text = "\n".join([_headline(first), *first.differences[0].diff(), *more])
-        lines.append(_annotation(first.path, first.conversation.line, first.conversation.name, text))
+        lines.append(_annotation(first.path, first.line, first.conversation.name, text))
     yield from lines[:_MOST_ANNOTATIONS]
 
 

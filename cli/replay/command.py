@@ -109,9 +109,9 @@ def replay(
 
     The exit code is 0 if nothing changed, 3 if anything differs, and 65 if any file cannot be used.
     """
-    from swarmchat.cli.replay.request import ReplayRequest, replay_rules
+    from swarmchat.cli.replay.request import ReplayRequest
 
-    rules = replay_rules(ignore or (), normalize or ())
+    rules = (tuple(ignore or ()), tuple(normalize or ()))
     mode = "live" if record and mode == "verify" else mode
     flags = {**flags, "swarm": swarm, "backend": backend, "base_url": base_url}
     if github is None:
@@ -120,7 +120,7 @@ def replay(
     chosen = (mode, tuple(model or ()), update, yes, start, until, expression, tuple(tag or ()))
     run = (processes, repeat, min_pass, cassette, refresh)
     request = ReplayRequest(
-        files, flags, *chosen, *run, level, fail_fast, verbose, as_json, junit, summary, github, speed, record, rules
+        files, flags, *chosen, *run, level, fail_fast, verbose, as_json, junit, summary, github, speed, record, *rules
     )
     run_interruptible(lambda: _replay(request, emit_test=emit_test, output=output))
 

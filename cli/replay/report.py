@@ -173,7 +173,7 @@ class Report:
             turns = sum(case.turns for case in self._cases)
             text = f"  {count_of(len(self._cases), 'conversation')}, {count_of(turns, 'turn')} …"
             if task.model_name or task.run > 1:
-                text += one_line(f" {task.conversation.name}, {task.model_name or 'model'}: replay {task.run}", 60)
+                text += " " + one_line(f"{task.conversation.name}, {task.model_name or 'model'}: replay {task.run}", 60)
             styled = paint("remark", text) if wants_colour(sys.stderr) else text
             print(_CLEAR_LINE + styled, end="", file=sys.stderr, flush=True)
 

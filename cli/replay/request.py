@@ -2,22 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.replay.difference_report import LEVELS
-from swarmchat.swarm.agents.replay_rules import NO_RULES, ReplayRules
+from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.replay.runner import MODES
-
-
-def replay_rules(ignore: Sequence[str], normalize: Sequence[str]) -> ReplayRules:
-    """Return the rules of the command line. Raises UsageError."""
-    try:
-        return ReplayRules(ignore, normalize)
-    except DefinitionError as error:
-        raise UsageError(str(error).replace("replay: ", "--ignore and --normalize: ")) from error
 
 
 @dataclass(frozen=True)
@@ -50,12 +43,21 @@ class ReplayRequest:
     github: bool = False
     speed: float | None = None
     record: bool = False
-    rules: ReplayRules = NO_RULES
+    ignore: Sequence[str] = ()
+    normalize: Sequence[str] = ()
 
     @property
     def store_flags(self) -> dict[str, Any]:
         """The flags, with the memory as the default backend: the sessions of a replay are removed again."""
         return {**self.flags, "backend": self.flags.get("backend") or "memory"}
+
+    @cached_property
+    def rules(self) -> ReplayRules:
+        """What is not compared. Raises UsageError."""
+        try:
+            return ReplayRules(self.ignore, self.normalize)
+        except DefinitionError as error:
+            raise UsageError(str(error).replace("replay: ", "--ignore and --normalize: ")) from error
 
     def check(self) -> None:
         """Raise UsageError for arguments that are invalid, or contradict each other."""
@@ -65,6 +67,7 @@ class ReplayRequest:
         if self.level not in LEVELS:
             raise UsageError(f"--diff is {self.level!r}, expected one of {', '.join(LEVELS)}")
         self._check_live()
+        self.rules  # noqa: B018 - it raises what is wrong with them
         if self.speed is not None and self.mode != "show":
             raise UsageError("--speed is for playback: use it with --mode show")
         if self.start is not None and self.until is not None and self.until < self.start:

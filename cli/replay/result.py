@@ -125,6 +125,15 @@ class Case:
         return next((each.replayed.differences for each in self.results if not each.replayed.same), ())
 
     @property
+    def line(self) -> int:
+        """The line of the expectation that failed first; else the line at which the conversation begins."""
+        first = self.differences[0] if self.differences else None
+        for each in self.conversation.expectations if first is not None and first.type == "expect" else ():
+            if first is not None and each.turn == first.turn and first.field in each.fields:
+                return each.place.of(each.fields, first.field).line
+        return self.conversation.line
+
+    @property
     def uses(self) -> list[ModelUse]:
         """What the model did, in ``live``."""
         return [result.use for result in self.results if result.use is not None]

@@ -44,6 +44,7 @@ SessionOrFile = Annotated[str, typer.Argument(help="Session, or a file with logs
 Sessions = Annotated[list[str], typer.Argument(help="Sessions: their names or ids.")]
 Target = Annotated[str, typer.Option("--to", help="Target: disk, redis, or a URL.")]
 Text = Annotated[str, typer.Argument(help="Text to find, in upper or lower case.")]
+Tasks = Annotated[bool, typer.Option("--tasks", help="Also show what agents did that were used as tools.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 
 
@@ -61,11 +62,11 @@ def list_sessions(limit: Limit = None, everywhere: AllStores = False, *, flags: 
 
 
 @_command("show")
-def show(name: SessionName, *, flags: Flags, as_json: JsonRecords = False) -> None:
+def show(name: SessionName, tasks: Tasks = False, *, flags: Flags, as_json: JsonRecords = False) -> None:
     """Show the conversation of a session, which may be in use."""
     from swarmchat.cli.sessions import manage
 
-    run_on_store(flags, lambda store: manage.show(store, name, as_json))
+    run_on_store(flags, lambda store: manage.show(store, name, tasks, as_json))
 
 
 @_command("search")

@@ -28,7 +28,6 @@ from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.errors import BadRecord, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_records
-from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, tell
 from swarmchat.swarm.persistence.records import timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, numbered_name
 from swarmchat.swarm.primitives.navigation import Navigation
@@ -77,14 +76,17 @@ def _expiry(info: SessionInfo, lifetime: float | None) -> str | None:
     return expiry if lifetime is not None and expiry > timestamp(datetime.now(UTC)) else None
 
 
-async def show(store: OpenStore, name: str, as_json: bool) -> None:
-    """Print the conversation of a session and how long it is still kept, or its records as JSON."""
+async def show(store: OpenStore, name: str, tasks: bool, as_json: bool) -> None:
+    """Print the conversation of a session and how long it is still kept, or its records as JSON.
+
+    With ``tasks``, what agents did that were used as tools is printed, too.
+    """
     info = await store.session(name)
     records = [record async for record in read_records(store.backend, info)]
     if as_json:
         print_json([json.loads(record.line) for record in records])
     else:
-        print_dialogue(dialogue(records, undone=True))
+        print_dialogue(dialogue(records, undone=True, tasks=tasks))
         if waiting := await store.backend.length(keys.session_mailbox(info.client, info.id)):
             remark(f"{count_of(waiting, 'message')} from outside waiting: received when the session is opened")
         if left := time_left(_expiry(info, store.ttl)):
@@ -152,6 +154,8 @@ async def tell_session(
     store: OpenStore, name: str, text: str, agent: str | None, wake: bool, sender: str, as_json: bool
 ) -> None:
     """Put a message into the mailbox of a session; ``-`` stands for standard input."""
+    from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, tell
+
     info = await store.session(name)
     if text == "-":
         text = sys.stdin.buffer.read(4 * MAX_MESSAGE + 1).decode("utf-8", "replace").strip()

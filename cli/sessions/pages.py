@@ -43,18 +43,33 @@ def print_dialogue(entries: Iterable[DialogueEntry]) -> None:
     sign, colour = mark(sys.stdout), wants_colour(sys.stdout)
     for each in entries:
         undone = " (undone)" if each.undone else ""
+        if each.task:
+            _print_of_task(each, undone, colour)
+            continue
         if each.kind in ("user", "assistant", "system"):
             head = f"{one_line(each.who, 60)}{undone} {sign}"
             print(f"{_styled('name', head, colour)} {sanitize(each.text.strip())}")
             continue
-        role, line = "remark", one_line(each.text, 200)
-        if each.kind == "call":
-            call = f"{one_line(each.who, 60)} · {one_line(each.name, 60)}({one_line(each.arguments, 60)})"
-            result = "" if each.status == NO_ANSWER else f": {one_line(each.text, 80)}"
-            line = f"{call}  {one_line(each.status, 20)}{result}"
-        elif each.kind == "error":
-            role, line = "error", f"error: {line}"
-        print(_styled(role, f"  {line}{undone}", colour))
+        role = "error" if each.kind == "error" else "remark"
+        print(_styled(role, f"  {_line(each)}{undone}", colour))
+
+
+def _print_of_task(entry: DialogueEntry, undone: str, colour: bool) -> None:
+    """Print what happened in a task as one line, further to the right."""
+    message = entry.kind in ("user", "assistant", "system")
+    begins = entry.kind == "note" and entry.text.startswith(f"task {entry.task},")
+    line = f"{entry.who}: {one_line(entry.text, 200)}" if message else _line(entry)
+    print(_styled("remark", f"  {'' if begins else f'  {entry.task} '}{line}{undone}", colour))
+
+
+def _line(entry: DialogueEntry) -> str:
+    """Return an entry that is no message in one line."""
+    line = one_line(entry.text, 200)
+    if entry.kind == "call":
+        call = f"{one_line(entry.who, 60)} · {one_line(entry.name, 60)}({one_line(entry.arguments, 60)})"
+        result = "" if entry.status == NO_ANSWER else f": {one_line(entry.text, 80)}"
+        return f"{call}  {one_line(entry.status, 20)}{result}"
+    return f"error: {line}" if entry.kind == "error" else line
 
 
 def print_hits(hits: Iterable[SearchHit], where: str = "") -> None:

@@ -272,3 +272,27 @@ def read_hooks(value: object) -> Mapping[str, Sequence[str]]:
             raise ValueError(expected)
         hooks[point] = tuple(lines)
     return hooks
+
+
+_TASK_LIMITS: Mapping[str, Callable[[object], Any]] = {
+    "requests": lambda value: _whole_number(value, str(value), 1, 1000, ""),
+    "tokens": read_tokens,
+    "seconds": read_seconds,
+    "depth": read_count,
+    "at_once": lambda value: _whole_number(value, str(value), 1, 1000, ""),
+}
+
+
+def read_tasks(value: object) -> Mapping[str, Any]:
+    """Read a table of limits for the tasks of agents that are used as tools."""
+    names = ", ".join(_TASK_LIMITS)
+    expected = f"expected a table of numbers such as {{ requests = 10, seconds = 60 }}, for {names}"
+    limits = {}
+    for name, limit in read_table(value, expected).items():
+        if name not in _TASK_LIMITS:
+            raise ValueError(expected)
+        try:
+            limits[name] = _TASK_LIMITS[name](limit)
+        except ValueError as error:
+            raise ValueError(expected) from error
+    return limits

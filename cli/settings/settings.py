@@ -28,6 +28,7 @@ from swarmchat.cli.settings.readers import (
     read_servers,
     read_size,
     read_steps,
+    read_tasks,
     read_text,
     read_texts,
     read_theme,
@@ -116,6 +117,8 @@ class Settings:
     """Whether tools may run: auto, ask or deny, for all tools or by name pattern. None: as each tool declares."""
     hooks: Mapping[str, Sequence[str]] | None = _setting(read_hooks, None)
     """Commands that run at points of a turn: they see, change or refuse what happens."""
+    tasks: Mapping[str, Any] | None = _setting(read_tasks, None)
+    """Limits of tasks of agents that are used as tools: requests, tokens, seconds, depth, at_once."""
     rescue: Sequence[str] | None = _setting(read_steps, None)
     """Steps tried after an unusable answer: repair, feedback, recomplete, flush, placeholder. None: those of the
     swarm, or all."""

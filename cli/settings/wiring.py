@@ -134,6 +134,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         ban=settings.ban_lifetime,
         alive=settings.alive_lifetime,
     )
+    tasks = settings.tasks or {}
     return SessionSettings(
         context_window=None if "max_context" in settings.of_this_model else settings.max_context,
         lifetimes=lifetimes,
@@ -146,6 +147,7 @@ def session_settings(settings: Settings) -> SessionSettings:
         placeholder=settings.placeholder,
         resume_with=resume_with(settings),
         token_tables=token_tables(),
+        **{"tasks_at_once" if name == "at_once" else f"task_{name}": limit for name, limit in tasks.items()},
     )
 
 

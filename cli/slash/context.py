@@ -212,7 +212,11 @@ def _notes(session: Session, context: RequestContext, records: Sequence[Record])
 
 
 def _usage_lines(records: Sequence[Record]) -> Iterator[str]:
-    """Yield the tokens of this session: sent, and reported by the server. Undone turns count: they were paid for."""
+    """Yield the tokens of this session: sent, and reported by the server.
+
+    Tasks count, and undone turns: they were paid for.
+    """
+    records = [record.of_task or record for record in records]
     totals: dict[str, int] = {}
     answers = reported = 0
     for record in records:

@@ -12,6 +12,7 @@ from swarmchat.cli.swarms.pages import tool_line
 from swarmchat.cli.terminal.printing import as_line
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.conversation.approval import approves
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.context import ArgumentsError, ToolFailure
@@ -171,16 +172,14 @@ async def _memory(chat: ChatContext, argument: str) -> str:
     memory = chat.session.primitives.memory
     name, _, value = argument.partition(" ")
     value = value.strip()
-    if value:
-        await chat.session.conversation.primitives.refuse_banned()
     if name == "--clear":
         entries = await memory.all()
         if value not in entries:
             raise UsageError(f"no {value!r} in your memory; {nearest(value, entries)}")
-        await memory.remove(value)
+        await chat.session.change_memory(lambda memory: memory.remove(value))
         return f"{value} is forgotten"
     if value:
-        await memory.set(name, json_or_text(value))
+        await chat.session.change_memory(lambda memory: memory.set(name, json_or_text(value)))
     entries = await memory.all()
     selected = {name: entries.get(name)} if name else entries
     lines = [f"{key}: {json.dumps(item, ensure_ascii=False)}" for key, item in selected.items()]
@@ -228,7 +227,7 @@ async def _call(chat: ChatContext, argument: str) -> CommandResult:
         values = tools[name].read_arguments(arguments)
     except ArgumentsError as error:
         raise UsageError(f"{name}: {error}") from error
-    if not await session.conversation.approves(tools[name], ToolCall("by hand", name, arguments)):
+    if not await approves(session.conversation, tools[name], ToolCall("by hand", name, arguments)):
         raise UsageError(f"{name} was not allowed: /approve shows what decides that")
     try:
         call = await session.call_tool(tools[name], values, agent=session.agent.name)

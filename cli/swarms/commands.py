@@ -35,8 +35,9 @@ def list_agents(*, flags: options.Flags, as_json: options.Json = False) -> None:
             return
         for agent in swarm.agents:
             print(f"{'*' if agent.name == swarm.initial else ' '} {_head(agent)}")
-            tools = [tool.name for tool in agent.own_tools]
-            for kind, names in {"tools": tools, "handoffs": agent.targets}.items():
+            tools = [tool.name for tool in agent.own_tools if not tool.gives_task]
+            tasks = [tool.agent_name for tool in agent.agent_tools]
+            for kind, names in {"tools": tools, "agents as tools": tasks, "handoffs": agent.targets}.items():
                 if names:
                     print(f"    {kind}: {', '.join(names)}")
 
@@ -51,7 +52,7 @@ def show_agent(
     """Show one agent: its instructions, tools and handoffs."""
 
     def show(swarm: "Swarm") -> None:
-        from swarmchat.cli.swarms.pages import tool_line
+        from swarmchat.cli.swarms.pages import tool_limits, tool_line
 
         agent = swarm.agent(name)
         texts = [
@@ -66,6 +67,8 @@ def show_agent(
             print(f"\n{sanitize(text)}")
         for definition in definitions:
             print(f"\n  {tool_line(definition['function'])}")
+        for tool in agent.agent_tools:
+            print(f"\n  gives tasks to {tool.agent_name}{as_line(tool_limits(tool))}")
         if agent.targets:
             print(f"\n  hands over to {', '.join(agent.targets)}")
 
@@ -148,8 +151,9 @@ def call_tool(
             try:
                 call = await opened.call_tool(tool, values, agent=agent.name)
             except ToolFailure as error:
-                # Whoever calls a tool by hand is likely its author.
-                print(sanitize("".join(traceback.format_exception(error.__cause__))), end="", file=sys.stderr)
+                if error.__cause__ is not None:
+                    # Whoever calls a tool by hand is likely its author.
+                    print(sanitize("".join(traceback.format_exception(error.__cause__))), end="", file=sys.stderr)
                 raise ToolFailedError(str(error)) from error
         print(sanitize(call.result))
 
@@ -168,9 +172,11 @@ def check(*, flags: options.Flags, as_json: options.Json = False) -> None:
     def show(swarm: "Swarm") -> int:
         from swarmchat.cli.settings import wiring
         from swarmchat.swarm.agents.swarm_check import check_swarm
+        from swarmchat.swarm.common.bounds import MAX_TASK_DEPTH
 
         settings = wiring.read_settings(flags)
-        findings = check_swarm(swarm, {**settings.approve_at_least, **(settings.approve or {})})
+        depth = (settings.tasks or {}).get("depth", MAX_TASK_DEPTH)
+        findings = check_swarm(swarm, {**settings.approve_at_least, **(settings.approve or {})}, depth)
         if as_json:
             print_json([asdict(finding) for finding in findings])
         else:
@@ -222,6 +228,7 @@ def _fields(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
         "default": agent.name == swarm.initial,
         "description": agent.description,
         "tools": [tool.name for tool in agent.own_tools],
+        "agents": [tool.agent_name for tool in agent.agent_tools],
         "handoffs": list(agent.targets),
         "model": agent.model,
     }

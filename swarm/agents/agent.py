@@ -1,8 +1,8 @@
-"""Definitions of agents, of the swarm that they form, and of the tools that hand a client over."""
+"""Definitions of agents, and of the swarm that they form."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ from swarmchat.swarm.common.mistakes import (
 )
 from swarmchat.swarm.common.names import OUTPUT_TOOL, check_name, name_of, nearest, portable_name
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.primitives.navigation import Navigation
 
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.replay_rules import ReplayRules
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.primitives.state import State
     from swarmchat.swarm.storage.embeddings import Embedder
     from swarmchat.swarm.storage.storage import Storage
+    from swarmchat.swarm.tools.agent_tool import AgentTool, History
     from swarmchat.swarm.tools.context import Context
     from swarmchat.swarm.tools.output import OutputType
     from swarmchat.swarm.tools.tool import Tool
@@ -58,7 +58,8 @@ class Agent:
     prompt: Text = DEFAULT_PROMPT
     """The system message; none is sent if it is empty."""
     tools: Sequence["Tool | Callable[..., Any] | str"] = ()
-    """Functions, and patterns such as ``files/*`` for tools of the swarm's MCP servers."""
+    """Functions, agents (``agent:NAME``, or ``as_tool`` of one), and patterns such as ``files/*`` for tools of the
+    swarm's MCP servers."""
     handoffs: Sequence["Agent | str"] = ()
     """Agents that this one can hand over to, or their names: it gets a tool ``transfer_to_NAME`` for each."""
     system: Sequence[Text] = ()
@@ -84,7 +85,7 @@ class Agent:
         if self.tools:
             from swarmchat.swarm.tools.tool import as_tool
 
-            tools = (each if isinstance(each, str) else as_tool(each) for each in self.tools)
+            tools = (as_tool(each) if callable(each) else _named_tool(each) for each in self.tools)
             object.__setattr__(self, "tools", tuple(tools))
         if self.output is not None:
             from swarmchat.swarm.tools.output import output_type
@@ -97,11 +98,39 @@ class Agent:
             spellings = f", which is what models call {' and '.join(map(repr, names))}" if names else ""
             raise DefinitionError(f"agent {self.name!r} has two tools named {name!r}{spellings}: rename one")
 
+    def as_tool(
+        self,
+        description: str = "",
+        *,
+        name: str | None = None,
+        history: "History" = "none",
+        requests: int | None = None,
+        tokens: int | None = None,
+        seconds: float | None = None,
+    ) -> "AgentTool":
+        """Return the agent as a tool: a call is a task, which it works on in a context of its own.
+
+        ``description`` tells the agent that calls it what it is for; default: the description of the agent. ``name``
+        is that of the tool; default: the agent's. ``history`` is what it is told of the conversation: none, summary or
+        all. ``requests``, ``tokens`` and ``seconds`` limit one task; default: the session's settings. Raises
+        DefinitionError.
+        """
+        from swarmchat.swarm.tools.agent_tool import agent_tool
+
+        limits = {"requests": requests, "tokens": tokens, "seconds": seconds}
+        return agent_tool(self, description, name=name, history=history, **limits)  # type: ignore[arg-type]
+
     @property
     def own_tools(self) -> tuple["Tool", ...]:
         """The tools of the agent, without handoffs and without those of MCP servers."""
         tools = (tool for tool in self.tools if not isinstance(tool, str))
         return tuple(tools)  # type: ignore[arg-type]  # __post_init__ has made tools of the functions
+
+    @property
+    def agent_tools(self) -> tuple["AgentTool", ...]:
+        """The tools that are agents."""
+        tools = (tool for tool in self.own_tools if tool.gives_task)
+        return tuple(tools)  # type: ignore[arg-type]  # only they give tasks
 
     @property
     def tool_patterns(self) -> tuple[str, ...]:
@@ -130,13 +159,24 @@ class Agent:
 
 
 def _is_tool(value: object) -> bool:
-    """Whether ``value`` is a tool of an agent: a function, or a pattern for tools of MCP servers."""
-    return "/" in value if isinstance(value, str) else callable(value)
+    """Whether ``value`` is a tool of an agent: a function, a pattern for tools of MCP servers, or ``agent:NAME``."""
+    return "/" in value or value.startswith("agent:") if isinstance(value, str) else callable(value)
 
 
+def _named_tool(name: str) -> "Tool | str":
+    """Return the tool that ``agent:NAME`` names; a pattern for tools of MCP servers as it is."""
+    from swarmchat.swarm.tools.agent_tool import AGENT_TOOL, agent_tool
+
+    return agent_tool(name.removeprefix(AGENT_TOOL)) if name.startswith(AGENT_TOOL) else name
+
+
+_TOOLS = "functions, agents as AGENT.as_tool() or 'agent:NAME', or names such as 'files/*' of an MCP server's tools"
 _AGENT = {
     "prompt": Expected("a text or a function of the context", lambda value: isinstance(value, str) or callable(value)),
-    "tools": many("functions, or names such as 'files/*' of an MCP server's tools", _is_tool),
+    "tools": many(
+        "functions, agents as AGENT.as_tool() or 'agent:NAME', or names such as 'files/*' of an MCP server's tools",
+        _is_tool,
+    ),
     "handoffs": many("agents or their names", named_part),
     "system": many("texts or functions of the context", lambda value: isinstance(value, str) or callable(value)),
     "description": TEXT,
@@ -209,6 +249,8 @@ class Swarm:
         if not self.agents:
             raise DefinitionError(f"swarm {self.name!r} has no agents: define at least one")
         object.__setattr__(self, "default", name_of(self.default or self.agents[0]))
+        if any(agent.agent_tools for agent in self.agents):
+            object.__setattr__(self, "agents", _with_tool_agents(self.agents))
         for parts in _PARTS.values():
             if duplicates := _duplicates(part.name for part in getattr(self, parts)):
                 raise DefinitionError(f"swarm {self.name!r}: two of its {parts} are named {min(duplicates)!r}")
@@ -294,36 +336,44 @@ class Swarm:
             )
 
 
+def _with_tool_agents(agents: Sequence[Agent]) -> list[Agent]:
+    """Return ``agents`` with those that they use as tools; each such tool has a description, and names its agent.
+
+    Raises DefinitionError for an unknown agent, for two of one name, and for an agent that is its own tool.
+    """
+    known: dict[str, Agent] = {}
+    waiting = [*agents]
+    while waiting:
+        agent = waiting.pop(0)
+        if agent.name in known and known[agent.name] != agent:
+            raise DefinitionError(f"two agents are named {agent.name!r}, one of them as a tool: rename one")
+        if agent.name not in known:
+            known[agent.name] = agent
+            waiting += [each for tool in agent.agent_tools if isinstance(each := tool.agent, Agent)]
+    return [_with_named_agents(agent, known) for agent in known.values()]
+
+
+def _with_named_agents(agent: Agent, known: Mapping[str, Agent]) -> Agent:
+    tools: list[Tool | Callable[..., Any] | str] = []
+    for tool in agent.tools:
+        if tool not in agent.agent_tools:
+            tools.append(tool)
+            continue
+        name = tool.agent_name
+        if name not in known:
+            raise DefinitionError(
+                f"agent {agent.name!r} has the tool 'agent:{name}', an unknown agent; {nearest(name, known)}"
+            )
+        if name == agent.name:
+            raise DefinitionError(f"agent {name!r} is its own tool: remove it from its tools")
+        purpose = tool.description or known[name].description
+        named = tool.agent == name and tool.description == purpose
+        tools.append(tool if named else replace(tool, agent=name, description=purpose))
+    return agent if tools == [*agent.tools] else replace(agent, tools=tools)
+
+
 def _duplicates(names: Iterable[str]) -> set[str]:
     return {name for name, count in Counter(names).items() if count > 1}
-
-
-def handoff_definitions(swarm: Swarm, agent: Agent, navigation: Navigation) -> list[dict[str, Any]]:
-    """Return the definitions of the handoff tools of ``agent``, in the form of the chat API."""
-    texts = {}
-    for name in agent.targets:
-        purpose = swarm.agent(name).description
-        texts[PREFIX + name] = f"Hand the user over to {name}." + (f" {purpose}" if purpose else "")
-    if navigation.stack:
-        texts[BACK] = f"Hand the user back to {navigation.stack[-1]}, who was there before you."
-    parameters = {"type": "object", "properties": {}, "additionalProperties": False}
-    return [
-        {"type": "function", "function": {"name": name, "description": text, "parameters": parameters}}
-        for name, text in texts.items()
-    ]
-
-
-def handoff_names(agent: Agent, navigation: Navigation) -> list[str]:
-    """Return the names of the handoff tools that ``agent`` can call now."""
-    return [*(PREFIX + name for name in agent.targets), *([BACK] if navigation.stack else [])]
-
-
-def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | None:
-    """Return the agent that the tool ``name`` hands over to; ``None`` unless ``agent`` can make that handoff now."""
-    if name == BACK and navigation.stack:
-        return navigation.stack[-1]
-    target = name.removeprefix(PREFIX)
-    return target if name.startswith(PREFIX) and target in agent.targets else None
 
 
 def as_swarm(definition: Swarm | Agent) -> Swarm:

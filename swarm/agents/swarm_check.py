@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from swarmchat.swarm.agents.agent import BACK, PREFIX, Agent, Swarm
 from swarmchat.swarm.agents.source_check import SourceFile, location, read_source
+from swarmchat.swarm.common.bounds import MAX_TASK_DEPTH
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.storage.items import ItemForm
+from swarmchat.swarm.tools.agent_tool import AgentTool
 from swarmchat.swarm.tools.tool import Tool
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ class Finding:
     advice: str
 
 
-def check_swarm(swarm: Swarm, approve: Mapping[str, str]) -> list[Finding]:
-    """Return the mistakes in ``swarm`` and in the ``approve`` rules of its settings, errors first.
+def check_swarm(swarm: Swarm, approve: Mapping[str, str], max_depth: int = MAX_TASK_DEPTH) -> list[Finding]:
+    """Return the mistakes in ``swarm`` and in the settings for it, errors first: ``approve`` rules, depth of tasks.
 
     Calls nothing but the functions of storages: those that return default items, and the index of each.
     """
@@ -43,6 +45,7 @@ def check_swarm(swarm: Swarm, approve: Mapping[str, str]) -> list[Finding]:
         *check.sources(),
         *(finding for storage in swarm.storages for finding in _storage_findings(storage)),
         *check.unreachable(),
+        *check.deep_tasks(max_depth),
         *check.unused_tools(),
     ]
     return sorted(findings, key=lambda finding: finding.severity)
@@ -126,11 +129,36 @@ class _Check:
             name = pending.pop()
             if name not in reached:
                 reached.add(name)
-                pending += self._swarm.agent(name).targets
+                agent = self._swarm.agent(name)
+                pending += [*agent.targets, *(tool.agent_name for tool in agent.agent_tools)]
         for agent in self._swarm.agents:
             if agent.name not in reached:
-                problem = f"no handoff leads to it from {self._swarm.initial}"
-                yield Finding("warning", f"agent {agent.name}", problem, "add it to the handoffs of another agent")
+                problem = f"no handoff leads to it from {self._swarm.initial}, and it is no tool of an agent"
+                advice = "add it to the handoffs or tools of another agent"
+                yield Finding("warning", f"agent {agent.name}", problem, advice)
+
+    def deep_tasks(self, max_depth: int) -> Iterator[Finding]:
+        """Yield the agents that only work nested deeper than tasks may be, and those that are tools of themselves."""
+        tools = {agent.name: [tool.agent_name for tool in agent.agent_tools] for agent in self._swarm.agents}
+        used = {name for names in tools.values() for name in names}
+        talking = {self._swarm.initial, *(name for agent in self._swarm.agents for name in agent.targets)}
+        depth = dict.fromkeys([name for name in tools if name in talking or name not in used], 0)
+        pending = [*depth]
+        for name in pending:
+            for target in tools[name]:
+                if target not in depth:
+                    depth[target] = depth[name] + 1
+                    pending.append(target)
+        for name, deep in depth.items():
+            if deep > max_depth:
+                problem = f"gets no tasks: it is a tool {deep} levels deep, and tasks may be nested {max_depth} deep"
+                yield Finding("warning", f"agent {name}", problem, "make the chain shorter, or raise depth in [tasks]")
+        for name in sorted(tools):
+            circle = _path(tools, name)
+            if circle and name == min(circle):
+                problem = f"is a tool of itself by way of others: {' → '.join(circle)}"
+                advice = f"end the circle: tasks nested deeper than {max_depth} are not offered"
+                yield Finding("warning", f"agent {name}", problem, advice)
 
     def unused_tools(self) -> Iterator[Finding]:
         """Yield the tools that a file of the swarm defines and no agent has."""
@@ -147,11 +175,25 @@ class _Check:
                     yield Finding("warning", where, f"no agent has the tool {name}", "add it to an agent's tools")
 
 
+def _path(edges: Mapping[str, Sequence[str]], name: str) -> list[str]:
+    """Return a shortest path along ``edges`` from ``name`` to itself; empty if there is none."""
+    paths, seen = [[name]], set[str]()
+    for path in paths:
+        for target in edges[path[-1]]:
+            if target == name:
+                return [*path, name]
+            if target not in seen:
+                seen.add(target)
+                paths.append([*path, target])
+    return []
+
+
 def _modules_of(swarm: Swarm) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the file and the variables of each module that defines the swarm or one of its functions."""
     for agent in swarm.agents:
         texts = (agent.prompt, *agent.system)
-        functions = [*(tool.function for tool in agent.own_tools), agent.validate, *texts]
+        own = (tool.function for tool in agent.own_tools if not tool.gives_task)
+        functions = [*own, agent.validate, *texts]
         for function in functions:
             if callable(function) and (place := location(function)) is not None:
                 yield place[0], inspect.unwrap(function).__globals__
@@ -176,6 +218,11 @@ def _annotation_name(parameter: inspect.Parameter) -> str:
 
 
 def _tool_findings(tool: Tool) -> Iterator[Finding]:
+    if isinstance(tool, AgentTool):
+        if not tool.description:
+            advice = "give the agent a description, or as_tool one"
+            yield Finding("warning", f"tool {tool.name}", "has no description of what the agent is for", advice)
+        return
     place = location(tool.function)
     where = f"tool {tool.name}" + (f" ({place[0].rpartition('/')[2]}:{place[1]})" if place is not None else "")
     if not tool.signature.description:

@@ -20,6 +20,7 @@ from swarmchat.swarm.primitives.policy import Policy
 from swarmchat.swarm.primitives.state import State
 from swarmchat.swarm.storage.items import FieldIndex
 from swarmchat.swarm.storage.storage import Storage
+from swarmchat.swarm.tools.agent_tool import AGENT_TOOL, agent_tool
 from swarmchat.swarm.tools.tool import Tool, as_tool
 
 TOOLS = "tools.py"
@@ -35,6 +36,12 @@ _AGENT = {
     "parameters": dict,
     "max_tool_calls": int,
     "output": (str, dict),
+    "as_tool": dict,
+}
+_AS_TOOL = {
+    **dict.fromkeys(("description", "history"), str),
+    **dict.fromkeys(("requests", "tokens"), int),
+    "seconds": (int, float),
 }
 _POLICY = {
     **dict.fromkeys(("reject_input", "reject_output"), (str, list)),
@@ -110,6 +117,7 @@ class _Reader:
 
     def _agent(self, name: str, fields: dict[str, Any]) -> Agent:
         tools = [self._tool(f"agents.{name}.tools", tool) for tool in fields.pop("tools", ())]
+        _checked(f"agents.{name}.as_tool", fields.pop("as_tool", {}), _AS_TOOL)
         if "validate" in fields:
             fields["validate"] = self._named(f"agents.{name}.validate", fields["validate"], callable)
         if isinstance(fields.get("output"), str):
@@ -119,6 +127,11 @@ class _Reader:
         return Agent(name, tools=tools, **fields)
 
     def _tool(self, where: str, name: object) -> Tool | str:
+        if str(name).startswith(AGENT_TOOL):
+            agent = str(name).removeprefix(AGENT_TOOL)
+            # Swarm says if it is unknown.
+            fields = self._content["agents"].get(agent, {}).get("as_tool", {})
+            return agent_tool(agent, **_checked(f"agents.{agent}.as_tool", fields, _AS_TOOL))
         if "/" in str(name):
             return str(name)
         return as_tool(self._named(where, name, lambda value: callable(value) or isinstance(value, Tool)))

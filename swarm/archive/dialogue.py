@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from swarmchat.swarm.archive.tasks import TaskSummary, tasks_of
 from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import APART, Record
@@ -32,21 +33,38 @@ class DialogueEntry:
     arguments: str = ""
     status: str = ""
     undone: bool = False
+    task: str = ""
+    """The task that it belongs to, if an agent worked on one."""
 
 
-def dialogue(records: Iterable[Record], *, undone: bool = False) -> Iterator[DialogueEntry]:
-    """Yield the entries of a whole log. With ``undone``, undone turns are included and marked."""
+def dialogue(records: Iterable[Record], *, undone: bool = False, tasks: bool = False) -> Iterator[DialogueEntry]:
+    """Yield the entries of a whole log. With ``undone``, undone turns are included and marked.
+
+    Each task of an agent that is used as a tool is one note, where it began; with ``tasks``, its entries follow it.
+    """
     records = list(records)
     hidden = hidden_turns(records)
+    given = tasks_of(records)
     waiting: dict[str, DialogueEntry] = {}
     for record in records:
         is_hidden = record.turn in hidden and record.type not in _NEVER_HIDDEN
         if is_hidden and not undone:
             continue
+        if record.type == "task":
+            if (task := given.pop(record.task, None)) is not None:
+                yield from _task_entries(task, record, is_hidden, tasks)
+            continue
         if record.type in ("user", "steer", "system", "assistant"):
             yield from _calls_without_result(waiting)
         yield from _entries(record, waiting, is_hidden)
     yield from _calls_without_result(waiting)
+
+
+def _task_entries(task: TaskSummary, first: Record, undone: bool, unfolded: bool) -> Iterator[DialogueEntry]:
+    """Yield the note of a task that begins with the record ``first``; if ``unfolded``, also its own entries."""
+    yield DialogueEntry("note", task.agent, task.line, first.turn, first.ts, undone=undone, task=task.id)
+    for entry in dialogue(task.records) if unfolded else ():
+        yield replace(entry, undone=undone, task=task.id)
 
 
 def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) -> Iterator[DialogueEntry]:

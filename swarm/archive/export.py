@@ -77,8 +77,8 @@ def pretty(value: str) -> str:
 
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_TAG = re.compile("<(?=[A-Za-z/!?])")
-"""The beginning of HTML, or of a link in angle brackets."""
+_ACTIVE = re.compile(r"(<(?=[A-Za-z/!?])|!(?=\[))")
+"""The beginning of HTML, of a link in angle brackets, or of an image, which a viewer would load from anywhere."""
 _FENCE = re.compile(r"(`{3,}|~{3,})(.*)")
 _UNCLEAR_FENCE = re.compile(r"^(?:[ \t>*+.)0-9-]+(?:```|~~~)|(?:```|~~~).*\|)", re.MULTILINE)
 """A fence that is indented, in a list or in a quote, or that could be the head of a table."""
@@ -95,7 +95,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; paddi
 
 
 def as_markdown(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
-    """Yield the pieces of a page in Markdown. Messages are copied as Markdown; HTML in them becomes text."""
+    """Yield the pieces of a page in Markdown. HTML in messages becomes text, images become links."""
     yield f"# {_plain(info.title or info.name)}\n\n{_plain(_about(info))}\n"
     turn = 0
     for entry in dialogue(records):
@@ -161,15 +161,17 @@ def _code(text: str) -> str:
 
 
 def _message(text: str) -> str:
-    """Return Markdown without active HTML: outside of code blocks, tags are escaped. An open code block is closed.
+    """Return Markdown that loads nothing: outside of code blocks, tags are escaped, and images are links.
+
+    An open code block is closed.
 
     Only a fence at the start of a line surely begins a code block; for others, it depends on the viewer and on what is
     around them. A message with such a fence is quoted, so that it cannot change how later messages are read. If it also
-    has tags, all of it becomes a code block.
+    has tags or images, all of it becomes a code block.
     """
     text = _CONTROL.sub("\ufffd", text.replace("\r\n", "\n")).strip()
     if _UNCLEAR_FENCE.search(text):
-        return _fenced(text) if _TAG.search(text) else "\n".join(f"> {line}" for line in text.split("\n"))
+        return _fenced(text) if _ACTIVE.search(text) else "\n".join(f"> {line}" for line in text.split("\n"))
     fence, lines = "", []
     for line in text.split("\n"):
         match = _FENCE.match(line)
@@ -185,10 +187,13 @@ def _message(text: str) -> str:
 
 
 def _escaped(line: str) -> str:
-    """Return ``line`` with a backslash before each tag, unless it has one that is not escaped itself."""
-    *parts, last = _TAG.split(line)
-    marks = ("<" if (len(part) - len(part.rstrip("\\"))) % 2 else r"\<" for part in parts)
-    return "".join(part + mark for part, mark in zip(parts, marks, strict=True)) + last
+    """Return ``line`` with a backslash before each tag and image, unless it has one that is not escaped itself."""
+    parts = _ACTIVE.split(line)
+    for index in range(1, len(parts), 2):
+        before = parts[index - 1]
+        if (len(before) - len(before.rstrip("\\"))) % 2 == 0:
+            parts[index] = "\\" + parts[index]
+    return "".join(parts)
 
 
 def _fenced(text: str) -> str:

@@ -13,8 +13,8 @@ MARK = "[redacted]"
 
 _UNTOUCHED_FIELDS = frozenset(
     """
-    active agent cause digest direction encoding finish from key kind model policy program role stack status step swarm
-    to tool_call_id type via
+    active agent cause digest direction encoding entry finish from key kind model policy program role stack status step
+    swarm task to tool_call_id type via
     """.split()
 )
 """Fields that redaction never touches: a log is invalid without them. They include names of tools and agents."""
@@ -39,7 +39,8 @@ class Redaction:
 
     def record(self, record: Record) -> Record:
         """Return a redacted copy of ``record``, or ``record`` itself if nothing matches."""
-        data = {name: self._field(name, value, record.type) for name, value in record.data.items()}
+        kind = record.text("entry") if record.type == "task" else record.type
+        data = {name: self._field(name, value, kind) for name, value in record.data.items()}
         if data == record.data:
             return record
         if "message" in data and data["message"] != record.data["message"]:

@@ -8,3 +8,5 @@ MAX_RESULT = 1_000_000
 """Characters of a tool's result."""
 MAX_INPUT = 4_000_000
 """Bytes of a question or a script from standard input or a file."""
+MAX_TASK_DEPTH = 2
+"""How deep tasks of agents that are used as tools may be nested."""

@@ -40,6 +40,7 @@ def named_part(value: object) -> bool:
 
 TEXT = instance_of(str, "a text")
 FUNCTION = Expected("a function", callable)
+COUNT = Expected("a whole number above 0", lambda value: isinstance(value, int) and _is_number(value) and value > 0)
 SECONDS = Expected("seconds above 0", lambda value: _is_number(value) and value > 0)
 
 

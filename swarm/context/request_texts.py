@@ -29,11 +29,13 @@ def new_texts(request: ModelRequest, agent: str, records: Sequence[Record]) -> d
     A text that is similar to the previous one of ``agent`` is returned as the place where it differs.
     """
     texts: dict[str, Any] = {}
-    requests = [record for record in records if record.type == "request"]
     for part in PARTS:
         digest = request.parts[part][:SHORT_DIGEST]
-        if digest == _EMPTY[part] or any(_digest_in(record, part) == digest for record in reversed(requests)):
+        # Mostly, the last request has sent the same.
+        latest = (record for record in reversed(records) if record.type == "request")
+        if digest == _EMPTY[part] or any(_digest_in(record, part) == digest for record in latest):
             continue
+        requests = [record for record in records if record.type == "request"]
         value = _value_of(request, part)
         text = _as_text(value)
         room = LARGEST_SUM - sum(len(_as_text(record.data["texts"])) for record in requests if "texts" in record.data)
@@ -49,7 +51,7 @@ class RequestTexts:
         self._texts: dict[tuple[str, str], Any] = {(part, digest): [] for part, digest in _EMPTY.items()}
         for records in logs:
             for record in records:
-                texts = record.data.get("texts") if record.type == "request" else None
+                texts = record.data.get("texts") if (record.of_task or record).type == "request" else None
                 for part, value in texts.items() if isinstance(texts, dict) else ():
                     self._take(part, _digest_in(record, part), value)
 

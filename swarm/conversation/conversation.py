@@ -5,13 +5,14 @@ a conversation as an argument.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
-from swarmchat.swarm.agents.agent import Swarm, handoff_names
+from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.agents.handoffs import handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.draws import Draws
@@ -28,9 +29,10 @@ from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
+from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
-from swarmchat.swarm.models.base import Model, ModelRequest, ToolCall
+from swarmchat.swarm.models.base import Model, ModelRequest
 from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.journal import Batch, Journal
 from swarmchat.swarm.persistence.records import Record, timestamp
@@ -39,7 +41,7 @@ from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive, ShownPresence
 from swarmchat.swarm.tools.asking import ModelAsker, UserAsker, UserQuestion, ask_model
-from swarmchat.swarm.tools.context import Context, Denied, Outcome
+from swarmchat.swarm.tools.context import Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.version import VERSION
 
@@ -110,6 +112,10 @@ class Conversation:
         self._warned_of_cut = False
         self.no_summaries: set[str] = set()
         """The models that gave no summary when one was needed: they are not asked again."""
+        self.task: Branch | None = None
+        """The task that the conversation is about, if it is one of an agent that is used as a tool."""
+        self.order = TaskOrder()
+        """The order in which tasks that run side by side take their steps."""
         self.draws = self.new_draws()
         """The times and ids of prompts and conditions for the request that is prepared."""
         self.measures_overhead = True
@@ -249,7 +255,9 @@ class Conversation:
         """Return the tools and handoffs that the active agent may call now."""
         self.draws = self.new_draws()
         ctx = self.tool_context()
-        offered = [*self.agent.own_tools, *await self.external_tools()]
+        too_deep = (0 if self.task is None else self.task.depth) >= self.settings.task_depth
+        own_tools = (tool for tool in self.agent.own_tools if not (too_deep and tool.gives_task))
+        offered = [*own_tools, *await self.external_tools()]
         tools = [tool for tool in offered if await tool.is_available(ctx)]
         return Toolset(tools, handoff_names(self.agent, self.navigation))
 
@@ -260,27 +268,15 @@ class Conversation:
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
-        loop = asyncio.get_running_loop()
         draws = self.new_draws() if call_id else self.draws
         about = (self.info.client, self.info.id, self.agent.name)
-        return Context(*about, primitives, call_id, loop=loop, deps=self.deps, draws=draws)
+        ctx = Context[Any](*about, primitives, call_id, deps=self.deps, draws=draws)
+        ctx.loop, ctx.task = asyncio.get_running_loop(), "" if self.task is None else self.task.id
+        return ctx
 
     def new_draws(self) -> Draws:
         """Return the source of times and ids of a call, or of the prompts of a request."""
         return Draws(self.journal.now)
-
-    async def approves(self, tool: "Tool", call: ToolCall, *, guess: bool = False) -> bool | str | Denied:
-        """Return whether ``tool`` may be called, by the settings, the tool itself or the user: see Approver.
-
-        ``guess`` says that the model wrote the call as text.
-        """
-        rule = self.settings.rule_for(tool.name, tool.approve)
-        can_ask = self.approver is not None
-        if guess and rule == "auto" and tool.effects and self.settings.asks_about_guess(tool.name, can_ask):
-            rule = "ask"
-        if rule == "ask":
-            return False if self.approver is None else await self.approver(tool, call)
-        return rule == "auto"
 
     async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
         if self.answerer is None:
@@ -301,11 +297,27 @@ class Conversation:
         counter = self.counter
         return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
 
+    def task_seconds(self, seconds: float | None) -> float | None:
+        """Return how long a task may take whose tool says ``seconds``; a replay gives it all the time."""
+        return seconds or self.settings.task_seconds
+
+    async def run_branch(self, child: "Conversation", work: Coroutine[Any, Any, str]) -> str:
+        """Return the result of ``work`` on a task, of which ``child`` is the conversation; a replay stops it."""
+        return await work
+
+    def step(self) -> AbstractAsyncContextManager[None]:
+        """Hold the order of tasks while a request is made and stored; see ``Branch.step``."""
+        return nullcontext() if self.task is None else self.task.step()
+
     async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
         """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
+        changes = await self.blobs.staged(changes)
+        if self.task is not None:
+            self.view.take(await self.task.commit(batch, changes, keep=keep))
+            return
         try:
             with self.trace.commit(0 if batch is None else len(batch.records)):
-                appended = await self._commit(batch, await self.blobs.staged(changes), keep)
+                appended = await self._commit(batch, changes, keep)
         except (BackendError, LogLost, SessionBusy):
             self.view.rebuild()
             raise

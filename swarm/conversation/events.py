@@ -131,6 +131,43 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskStarted:
+    """An agent that is used as a tool begins with a task."""
+
+    task: str
+    """The id of the task: the turn and a number, as in 3.1; a task that this one gives is 3.1.1."""
+    agent: str
+    text: str
+    """What it is to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProgress:
+    """Something has happened in a task: an event as in a turn, but for the agent that works on it."""
+
+    task: str
+    agent: str
+    event: "Event"
+    requests: int
+    """The requests to the model so far."""
+    tokens: int
+    """The tokens so far: of all requests and answers, those of the tasks that it gave included."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnded:
+    """A task has ended. Its answer is the result of the call, whose ToolFinished follows."""
+
+    task: str
+    agent: str
+    status: str
+    """ok, error, or interrupted."""
+    requests: int
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Steered:
     """A message to the running turn goes along with its next request."""
 
@@ -184,6 +221,9 @@ Event = (
     | Refused
     | Rescued
     | Warned
+    | TaskStarted
+    | TaskProgress
+    | TaskEnded
     | Steered
     | MailReceived
     | TurnEnded

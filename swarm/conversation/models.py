@@ -13,7 +13,7 @@ class Models:
         self.default = default
         self._make = make
         self._made: dict[str, Model] = {}
-        self._discovered: Model | None = None
+        self._discovered: list[Model] = []
 
     @property
     def is_one(self) -> bool:
@@ -30,9 +30,10 @@ class Models:
 
     async def discover(self, model: Model, swarm: Swarm) -> list[str]:
         """Have ``model`` find out its window, once; return a warning if it cannot call the tools of ``swarm``."""
-        if model is self._discovered:
+        # Compared by identity: a model of a program may have any equality.
+        if any(model is each for each in self._discovered):
             return []
-        self._discovered = model
+        self._discovered.append(model)
         if not isinstance(model, DiscoverableModel):
             return []
         await model.discover()

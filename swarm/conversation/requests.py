@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.agents.agent import handoff_definitions
+from swarmchat.swarm.agents.handoffs import handoff_definitions
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import OverBudget
@@ -73,5 +73,6 @@ def make_request(
         context.system,
         echoes=context.echoes,
         previous=before,
+        agent=conversation.agent.name,
     )
     return conversation.last_request

@@ -6,8 +6,18 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.common.bounds import MAX_RESULT
-from swarmchat.swarm.common.mistakes import TEXT, Expected, check_fields, explained, instance_of, many, optional
+from swarmchat.swarm.common.bounds import MAX_RESULT, MAX_TASK_DEPTH
+from swarmchat.swarm.common.mistakes import (
+    COUNT,
+    SECONDS,
+    TEXT,
+    Expected,
+    check_fields,
+    explained,
+    instance_of,
+    many,
+    optional,
+)
 from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence.store import Lifetimes
@@ -31,6 +41,9 @@ _RULES = ("auto", "ask", "deny")
 _EXPECTED = {
     **dict.fromkeys(("context_window", "reserve"), optional(_SIZE)),
     **dict.fromkeys(("max_requests", "max_result", "max_repeats"), _SIZE),
+    **dict.fromkeys(("task_requests", "task_tokens", "tasks_at_once"), COUNT),
+    "task_seconds": SECONDS,
+    "task_depth": _SIZE,
     **dict.fromkeys(("parameters", "approve", "approve_at_least"), _TABLE),
     "lifetimes": instance_of(Lifetimes, "Lifetimes(…)"),
     "rescue": optional(many("steps", lambda step: isinstance(step, str) or callable(step))),
@@ -58,6 +71,16 @@ class SessionSettings:
     """Characters of a tool's result; the rest is cut off, and the model is told."""
     max_repeats: int = 3
     """The call of one tool with the same arguments in one turn that is refused: 3 allows two."""
+    task_requests: int = 20
+    """The most requests to the model in one task of an agent that is used as a tool."""
+    task_tokens: int = 200_000
+    """The most tokens of one task, requests and answers of the tasks that it gives included."""
+    task_seconds: float = 300
+    """How long one task may take; time in which the user is asked does not count."""
+    task_depth: int = MAX_TASK_DEPTH
+    """How deep tasks may be nested: 1 lets no agent that works on a task give one."""
+    tasks_at_once: int = 4
+    """How many tasks of one message run side by side; the others wait."""
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     lease: float = 30
     """Seconds until another machine can open the session after this process vanished."""
@@ -104,7 +127,8 @@ class SessionSettings:
     def for_record(self, *, one_model: bool = False) -> dict[str, Any]:
         """Return the settings that a replay needs and no other record contains, except defaults."""
         default = SessionSettings()
-        names = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "parameters")
+        names = ["reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "parameters"]
+        names += ["task_requests", "task_tokens", "task_depth"]
         fields = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
         if self.rescue is not None:
             fields["rescue"] = [step if isinstance(step, str) else step.__name__ for step in self.rescue]

@@ -51,6 +51,13 @@ class Trace:
     def __init__(self, tracing: Tracing | None) -> None:
         self._tracing = tracing
         self._turn: Span | None = None
+        self._of_task = False
+
+    def of_task(self) -> "Trace":
+        """Return the trace of a task: its turn is in the span of the call that gives the task."""
+        trace = Trace(self._tracing)
+        trace._of_task = True
+        return trace
 
     @contextmanager
     def turn(self, agent: str, info: SessionInfo) -> Iterator[None]:
@@ -60,7 +67,7 @@ class Trace:
             return
         attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": agent}
         attributes |= {"gen_ai.conversation.id": info.id, "gen_ai.provider.name": "swarmchat"}
-        with self._span(f"invoke_agent {agent}", attributes) as span:
+        with self._span(f"invoke_agent {agent}", attributes, nested=self._of_task) as span:
             self._turn = span
             try:
                 yield

@@ -80,6 +80,8 @@ class ModelRequest:
     """The ``conversation`` of an earlier request, so that only new messages are hashed. Does not change the result."""
     blobs: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
     """The data of images that the messages name, by its sha256: see ``filled``. Named in the key, not part of it."""
+    agent: str = field(default="", compare=False)
+    """The agent that asks. Not sent, and not part of the key."""
 
     @cached_property
     def key(self) -> str:
@@ -142,6 +144,8 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+    agent: str = field(default="", compare=False)
+    """The agent that makes the call while it works on a task; empty for the active agent."""
 
     def to_message(self) -> dict[str, Any]:
         """Return the call as an entry of an assistant message's ``tool_calls``."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 import random
 import re
 import ssl
@@ -52,8 +51,6 @@ _MAX_FACTS = 1_000_000
 """Bytes of a list of models that are read."""
 _SECRET = re.compile("auth|key|token|secret|pass|cookie", re.IGNORECASE)
 """Names of headers and parameters whose values no message may contain."""
-_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
-"""Variables with files that every HTTPS connection needs."""
 _LOADING_RETRIES = 300
 """A large model may take minutes to load; each of these retries waits a second, or what the server asks for."""
 
@@ -211,9 +208,9 @@ class OpenAIServer:
         """Return the error for a proxy or a certificate file that the HTTP client cannot use."""
         advice = "correct it"
         if isinstance(error, OSError):
-            files = {name: os.environ[name] for name in _CERTIFICATES if os.environ.get(name)}
-            bad = [name for name, path in files.items() if path == error.filename or not os.path.exists(path)]
-            names = ", ".join(f"{name}={files[name]}" for name in bad or files)
+            # Only the file for the keys of connections is named by the error.
+            key_log = f"SSLKEYLOGFILE={error.filename}" if error.filename else ""
+            names = key_log or "the file that SSL_CERT_FILE or SSL_CERT_DIR names"
         else:
             proxies = getproxies_environment()
             names = ", ".join(f"{scheme.upper()}_PROXY={url}" for scheme, url in proxies.items() if scheme != "no")

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -26,13 +26,24 @@ def word_pieces(text: str) -> list[str]:
 class ScriptedModel:
     """Answers each request with the next of ``steps``, and records it in ``requests``.
 
+    ``steps`` may be a mapping with the steps of each agent by its name, for agents that work side by side.
     Texts are streamed word by word. In a list of events, a str means a TextChunk, and an Exception is raised in its
     place. If the list does not end with an Answer, one with its text and calls is added. A call without an id gets one.
     """
 
-    def __init__(self, steps: Sequence[Step] = (), *, name: str = "scripted", context_window: int = 32_000) -> None:
-        check_value("ScriptedModel", "steps", steps, many("answers", lambda step: True))
-        self._steps = list(steps)
+    def __init__(
+        self,
+        steps: Sequence[Step] | Mapping[str, Sequence[Step]] = (),
+        *,
+        name: str = "scripted",
+        context_window: int = 32_000,
+    ) -> None:
+        self._by_agent = isinstance(steps, Mapping)
+        scripts = steps if isinstance(steps, Mapping) else {"": steps}
+        for agent, each in scripts.items():
+            place = f"steps[{agent!r}]" if agent else "steps"
+            check_value("ScriptedModel", place, each, many("answers", lambda step: True))
+        self._scripts = {agent: list(each) for agent, each in scripts.items()}
         self._name = name
         self._context_window = context_window
         self.requests: list[ModelRequest] = []
@@ -50,12 +61,15 @@ class ScriptedModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer with the next step; see ``Model.stream``. Raises ScriptError if no step is left."""
         self.requests.append(request)
-        if len(self.requests) > len(self._steps):
+        agent = request.agent if self._by_agent else ""
+        steps, asked = self._scripts.get(agent, []), self._count(agent)
+        if asked > len(steps):
+            of_agent = f" for agent {agent!r}" if agent else ""
             raise ScriptError(
-                f"model {self._name!r} was asked {len(self.requests)} times, its script has {len(self._steps)} steps: "
+                f"model {self._name!r} was asked {asked} times{of_agent}, its script has {len(steps)} steps: "
                 "add a step, or find the superfluous request in its requests"
             )
-        step = self._steps[len(self.requests) - 1]
+        step = steps[asked - 1]
         while callable(step):
             returned = step(request)
             step = await returned if inspect.isawaitable(returned) else returned
@@ -69,10 +83,14 @@ class ScriptedModel:
 
     def assert_finished(self) -> None:
         """Raise ScriptError if there are steps that no request has used."""
-        unused = self._steps[len(self.requests) :]
+        unused = [step for agent, steps in self._scripts.items() for step in steps[self._count(agent) :]]
         if unused:
             steps = ", ".join(map(_shorten, unused))
             raise ScriptError(f"model {self._name!r} was not asked for {len(unused)} of its steps: {steps}")
+
+    def _count(self, agent: str) -> int:
+        """Return how often ``agent`` has asked; "" stands for all, of a script for all."""
+        return sum(not self._by_agent or request.agent == agent for request in self.requests)
 
     def _events(self, step: Step) -> list[ModelEvent | Exception]:
         """Return the events to stream for ``step``, the Answer last."""

@@ -26,9 +26,15 @@ _CONDITIONAL = re.compile(
     r"|\b(?:würde|könnte|sähe|serait|pourrait|sería|podría|sarebbe|potrebbe)\w{0,2}\b|\bas follows\b)[^.!?]*\Z",
     re.IGNORECASE,
 )
-_ASKS = re.compile(r"\b(?:what|which|how|explain|describe|show|write|give|list|print|example)\b|\?", re.IGNORECASE)
+_ASKS = re.compile(r"\b(?:what|which|how|explain|describe|show|tell|write|give|list|print|example)\b|\?", re.IGNORECASE)
 _ABOUT_CALLS = re.compile(
-    r"\b(?:(?:tool|function)[ _-]?(?:calls?|calling|definitions?)|(?:what|which|your) (?:tools|functions))\b",
+    r"\b(?:(?:tool|function)[ _-]?(?:calls?|calling|definitions?)|(?:what|which|your) (?:tools|functions))\b"
+    r"|\bwhich (?:call\b|(?:tool|function) (?:would|do|did|will|should)\b)"
+    # "What would the call be?", "what does your call look like", "what would you call to order tea?"
+    r"|\b(?:show|write|print|tell|give)(?: me)? (?:the|your|that)(?: \w+)? call\b"
+    r"|\b(?:what|how)(?: \w+(?: be)?|'s) (?:the|your|that|this)(?: \w+)? call(?: (?:be|look|for|to)\b|\s*(?:[?.]|$))"
+    r"|\bwhat (?:exactly )?would you (?:call|send|run|invoke|execute)(?: to\b|\s*\?)"
+    r"|\b(?:wie|welcher|quel|comment|cu[aá]l|c[oó]mo|quale|come)\b.{0,40}\b(?:aufruf|appel|llamada|chiamata)\b",
     re.IGNORECASE,
 )
 _ABOUT_USE = re.compile(r"\bhow\b.*\b(?:call|called|invoke|invoked|use|used|works?)\b", re.IGNORECASE)

@@ -57,6 +57,8 @@ class Journal:
         lease: float,
         clock: Callable[[], datetime],
     ) -> None:
+        self.origin = (backend, info, lifetimes, lease, clock)
+        """What the journal was made from."""
         self.info = info
         self.log = Log(backend, keys.session_log(info.client, info.id), ttl=lifetimes.session)
         self.unsaved: list[Record] = []
@@ -201,12 +203,13 @@ class Journal:
     def _change_records(self, records: Sequence[Record], changes: ChangeSet, values: Values) -> list[Record]:
         """Return a record for each changed state, and for memory, with its new value."""
         turn = records[-1].turn if records else self.last_turn
+        task = {"task": records[-1].task} if records and records[-1].type == "task" else {}
         recorded = {each.key: each.recorded_as for each in changes.changes if each.recorded_as is not None}
         records_of_changes = []
         for seq, (key, (kind, name)) in enumerate(recorded.items(), self.log.next_seq + len(records)):
             value = values[key]
             content: dict[str, Any] = {"name": name} if name else {}
-            content["value"] = None if value is None else json.loads(value)
+            content |= {"value": None if value is None else json.loads(value), **task}
             records_of_changes.append(Record(kind, seq, turn, timestamp(self.now()), None, content))
         return records_of_changes
 

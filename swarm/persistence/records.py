@@ -28,6 +28,7 @@ RecordType = Literal[
     "tool",
     "ask_model",
     "ask_user",
+    "task",
     "handoff",
     "state",
     "memory",
@@ -56,6 +57,8 @@ APART: frozenset[RecordType] = frozenset({"mail", "rename"})
 _T = TypeVar("_T")
 
 _COMMON = ("v", "type", "seq", "turn", "ts", "agent")
+_OF_TASK = ("task", "n", "entry", "via")
+"""The fields of a ``task`` record that are not those of the record in it."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,27 @@ class Record:
         if self.agent is not None:
             common["agent"] = self.agent
         return encode_json({**common, **self.data})
+
+    @property
+    def task(self) -> str:
+        """The id of the task that the record belongs to; empty for a record of the conversation itself."""
+        return self.text("task")
+
+    @property
+    def of_task(self) -> "Record | None":
+        """The record inside a ``task`` record, with its number in the task; ``None`` if this is no such record."""
+        entry, number = self.data.get("entry"), self.data.get("n")
+        if self.type != "task" or not isinstance(entry, str) or type(number) is not int:
+            return None
+        fields = {name: value for name, value in self.data.items() if name not in _OF_TASK}
+        if entry in MESSAGE_TYPES and not isinstance(fields.get("message"), dict):
+            return None
+        return Record(cast(RecordType, entry), number, self.turn, self.ts, self.agent, fields)
+
+    def in_task(self, task: str, call: str) -> "Record":
+        """Return the ``task`` record that holds this one, as a record of ``task``, which ``call`` gave to the agent."""
+        about = {"task": task, "n": self.seq, "entry": self.type, **({} if self.seq else {"via": call})}
+        return Record("task", self.seq, self.turn, self.ts, self.agent, {**about, **self.data})
 
     def text(self, name: str) -> str:
         """Return the field ``name`` as valid Unicode; empty if it is missing or no text."""

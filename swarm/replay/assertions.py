@@ -43,6 +43,11 @@ class UnmetExpectation(Difference):
     words: str = ""
     """What was expected, and what came."""
 
+    @property
+    def kind(self) -> str:
+        """What was expected: the same for all answers that fail it."""
+        return self.words.partition(", got ")[0]
+
     def __str__(self) -> str:
         return f"turn {self.turn}: {self.words}"
 
@@ -329,7 +334,7 @@ ASSERTIONS: Mapping[str, Assertion] = {
     "not_matches": Assertion(_TEXTS, _text_or_texts, _not_matches, _check_patterns),
     "json": Assertion("an object with paths and values", _is_object, _json, _check_paths),
     "schema": Assertion("a JSON schema", _is_object, _schema, lambda value, name, where: check_schema_of(value, where)),
-    "similar_to": Assertion('a text, or {"text": "…", "min": 0.6}', _is_similarity),
+    "similar_to": Assertion('a text, or {"text": "…", "min": 0.5}', _is_similarity),
     "judge": Assertion("a text that says what a good answer is, or a list of them", _text_or_texts),
     "agent": Assertion("the name of an agent", _is_text, _agent),
     "handoffs": Assertion("a list of agents", _names_or_none, _same_names("handoffs to", "handoffs")),

@@ -12,7 +12,7 @@ from typing import Any
 
 from swarmchat.swarm.common.encoding import decode_json, encode_json
 from swarmchat.swarm.common.files import write_atomically
-from swarmchat.swarm.errors import TranscriptError
+from swarmchat.swarm.errors import ModelError, TranscriptError
 from swarmchat.swarm.models.base import (
     Answer,
     DiscoverableModel,
@@ -185,6 +185,16 @@ class MeteredModel:
                 yield TextChunk(recorded.answer.text)
             yield recorded.answer
             return
+        try:
+            async with aclosing(self._ask(request, slot)) as events:
+                async for event in events:
+                    yield event
+        except ModelError as error:
+            if self._cassette is not None:
+                error.args = (f"{error}; {self._cassette.path} has no answer to this request", *error.args[1:])
+            raise
+
+    async def _ask(self, request: ModelRequest, slot: Slot) -> AsyncGenerator[ModelEvent, None]:
         started = time.monotonic()
         async with aclosing(self._inner.stream(request)) as events:
             async for event in events:

@@ -1,6 +1,7 @@
 """Compare the records of a replay with those of the transcript: aligned records, field by field."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -19,7 +20,7 @@ _FIRST = ("type", "turn", "agent", "status", "model", "parts", "parameters", "wi
 _POSITIONS = frozenset({"first_kept", "dropped", "through", "keep", "pinned", "summaries"})
 """Fields that hold positions of records: a new record before them moves them."""
 _ADDED = {"tool": {"approve": "auto"}, "policy": {"reply": ""}}
-"""Fields that older logs lack, with their defaults: they are compared where the transcript has them."""
+"""Fields that older logs lack, with their defaults: they are compared where a transcript may have them."""
 _WITH_IDS = frozenset({"message", "via", "call"})
 _ID_FIELDS = frozenset({"id", "tool_calls", "tool_call_id"})
 _TEXT_ID = re.compile("^text_[0-9a-f]{8}(?=_)")
@@ -171,9 +172,9 @@ def compare_logs(
         types = {record.type for record in expected}
         actual = [record for record in actual if record.type in types]
     pairs = list(_aligned(expected, actual))
-    comparison = _Comparison(
-        whole, texts or RequestTexts(expected, actual), {then.seq: now.seq for then, now in pairs if then and now}
-    )
+    moved = {then.seq: now.seq for then, now in pairs if then and now}
+    first_with_texts = min((record.seq for record in expected if "texts" in record.data), default=sys.maxsize)
+    comparison = _Comparison(whole, texts or RequestTexts(expected, actual), moved, first_with_texts)
     last = -1
     for then, now in pairs:
         last = last if then is None else then.seq
@@ -197,8 +198,8 @@ def _aligned(expected: Sequence[Record], actual: Sequence[Record]) -> Iterator[_
         turns.setdefault(record.turn, ([], []))[1].append(record)
     for old, new in turns.values():
         # First by what they are about, then by type: the call of a renamed tool is still the same call.
-        for equal, then, now in _blocks(old, new, lambda record: (record.type, record.agent, _subject(record))):
-            for same_type, a, b in [(True, then, now)] if equal else _blocks(then, now, lambda record: record.type):
+        for equal, then, now in _blocks(old, new, lambda record: (*_kind(record), record.agent, _subject(record))):
+            for same_type, a, b in [(True, then, now)] if equal else _blocks(then, now, _kind):
                 if same_type:
                     yield from zip(a, b, strict=True)
                 else:
@@ -215,9 +216,14 @@ def _blocks(
         yield kind == "equal", old[a:b], new[c:d]
 
 
+def _kind(record: Record) -> tuple[str, str]:
+    """Return the type of a record and the task that it belongs to; of a ``task`` record, the type of the one in it."""
+    return record.text("entry") if record.type == "task" else record.type, record.task
+
+
 def _subject(record: Record) -> str:
     """Return what the record is about: a tool, a state, a policy; empty for most types."""
-    return str(record.data.get(_SUBJECTS.get(record.type, ""), ""))
+    return str(record.data.get(_SUBJECTS.get(_kind(record)[0], ""), ""))
 
 
 @dataclass(frozen=True)
@@ -228,22 +234,27 @@ class _Comparison:
     texts: RequestTexts
     moved: Mapping[int, int]
     """The new positions of records, by the old ones."""
+    first_with_texts: int
+    """The position from which on the transcript has all fields of today's logs."""
 
     def records(self, then: Record, now: Record) -> Iterator[Difference]:
-        about = f"{then.type} of {then.agent}" if then.agent else then.type
+        kind, task = _kind(then)
+        about = f"{kind} of {then.agent}" if then.agent else kind
         old_fields, new_fields = self._fields(then), self._fields(now)
-        for name, default in _ADDED.get(then.type, {}).items():
-            if name not in old_fields:
-                new_fields.pop(name, None)
-            else:
+        for name, default in _ADDED.get(kind, {}).items():
+            if name in old_fields or then.seq > self.first_with_texts:
+                old_fields.setdefault(name, default)
                 new_fields.setdefault(name, default)
-        for name in _POSITIONS & old_fields.keys():
+            else:
+                new_fields.pop(name, None)
+        # A task counts its own records.
+        for name in _POSITIONS & old_fields.keys() if not task else ():
             old_fields[name] = _moved(old_fields[name], self.moved)
         if not self.whole and "message" in old_fields:
             # Other programs keep more in a message than an API takes.
             old_fields["message"] = sendable(then.message, then.seq)
             new_fields["message"] = sendable(now.message, now.seq)
-        if then.type == "tool" and then.data.get("status") != now.data.get("status"):
+        if kind == "tool" and then.data.get("status") != now.data.get("status"):
             # The text says why: one difference, not two.
             for record, fields in ((then, old_fields), (now, new_fields)):
                 text = text_of(fields.pop("message")).removeprefix("Error: ")

@@ -73,7 +73,7 @@ class _Sorter:
         self._tools_changed |= difference.field == "parts.tools"
         if difference.field == "status":
             self._failed.add(difference.turn)
-        is_record = not difference.field and kind in ("request", "assistant", "handoff")
+        is_record = not difference.field and kind in ("request", "assistant", "handoff", "policy")
         self._off_course |= is_record or kind == "rescue" or difference.field in ("agent", "message.tool_calls")
         return follows
 

@@ -10,6 +10,7 @@ from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.messages import MessageCall, calls_of, texts_of
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.compare import Difference
+from swarmchat.swarm.replay.places import Place
 from swarmchat.swarm.replay.script import RecordedResult, is_handoff, read_result
 from swarmchat.swarm.tools.tool import Tool
 
@@ -22,6 +23,8 @@ class Expectation:
     fields: Mapping[str, Any]
     line: bytes
     """The line in the file, unchanged."""
+    place: Place
+    """Where it stands in the file."""
 
 
 @dataclass

@@ -40,7 +40,8 @@ TYPES: Mapping[str, Sequence[str]] = {
 }
 """The types of lines, and the fields of each besides the common ones."""
 
-SETTINGS = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "rescue", "parameters")
+_OF_TASKS = ("task_requests", "task_tokens", "task_depth")
+SETTINGS = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "rescue", "parameters", *_OF_TASKS)
 """The settings that a session record holds, if they differ from the defaults."""
 WINDOWS = ("context_window",)
 """Settings that only a hand-written session line has: in a log, each request records them."""
@@ -50,6 +51,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "low": (int, float),
     "max_requests": (int,),
     "max_repeats": (int,),
+    **dict.fromkeys(_OF_TASKS, (int,)),
     "placeholder": (str,),
     "rescue": (list,),
     "parameters": (dict,),
@@ -113,11 +115,14 @@ def _changes(value: Mapping[str, Any], result: Record) -> Iterator[tuple[RecordT
 
 def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: Place) -> Expectation:
     """Return the expectation of ``turn`` in a line of the type ``expect``. Raises TranscriptError."""
+    if value.get("turn", turn) != turn:
+        problem = f"'turn' is {value['turn']!r}, but it is about the turn before it, which is {turn}: move it there"
+        raise TranscriptError(f"{where.of(value, 'turn')}: {problem}")
     expected = LocatedObject.of({k: v for k, v in value.items() if k not in (*_COMMON, "seq") or k == "agent"}, value)
     if not expected:
         raise TranscriptError(f"{where}: it expects nothing, give it a field such as 'contains'")
     check_fields(expected, where)
-    return Expectation(turn, expected, line)
+    return Expectation(turn, expected, line, where)
 
 
 def check_settings(settings: Any, where: Place) -> None:

@@ -15,6 +15,7 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.script import Action, RecordedReply, RecordedResult
+from swarmchat.swarm.replay.task_order import RecordedOrder
 from swarmchat.swarm.tools.context import ArgumentsError, Denied, Outcome, ToolFailure
 from swarmchat.swarm.tools.external_tool import ExternalTool
 from swarmchat.swarm.turn.tool_execution import DENIED_BECAUSE
@@ -34,7 +35,9 @@ _FROM_TEXT = "text_"
 class Recording:
     """The recorded answers and results of the replayed turn. ``stop`` is set where the user stopped it."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: RecordedOrder | None = None, task: str = "") -> None:
+        self.order = RecordedOrder() if order is None else order
+        """The order of the steps of tasks that ran side by side."""
         self.action: Action | None = None
         self.stop = asyncio.Event()
         self.killed = False
@@ -45,10 +48,18 @@ class Recording:
         """The recorded results that calls asked for in this turn, with the ids of these calls."""
         self.missing: str | None = None
         """The first answer or result that the replay needed and the transcript lacks."""
+        self.tasks: Mapping[str, Action] = {}
+        """The recorded tasks of the turn, by their ids."""
+        self.task_results: dict[str, RecordedResult | None] = {}
+        """The recorded results of the calls that gave the tasks that were begun."""
+        self._task = task
 
     def begin(self, action: Action) -> None:
         """Continue with ``action``."""
         self.action = action
+        if not self._task:
+            self.tasks = action.tasks
+            self.order.expect(action.records)
         self.stop.clear()
         self.outputs, self.results, self.missing = [], [], None
 
@@ -103,8 +114,11 @@ class Recording:
         ]
 
     async def stopped_here(self, *, killed: bool = False) -> None:
-        """Wait until the turn is cancelled, as the recorded one was."""
+        """Wait until the turn is cancelled, as the recorded one was; before that, its tasks get as far as then."""
+        await self.order.settled(self._task)
         self.killed = killed
+        if not self._task:
+            self.order.cancel("")
         self.stop.set()
         await asyncio.Event().wait()
 
@@ -162,7 +176,10 @@ class ReplayTools:
         self._real = real
         self._live = live
         self._results: dict[str, RecordedResult | None] = {}
-        self._asked: dict[str, deque[Record]] = {}
+        # What belongs to no call was asked for the task itself.
+        asked = () if recording.action is None else recording.action.records
+        own = deque(record for record in asked if record.type == "ask_model" and record.data.get("call") == "")
+        self._asked: dict[str, deque[Record]] = {"": own}
         """What the tools that run asked when they were recorded, by the ids of their calls."""
 
     async def approve(self, tool: "Tool", call: ToolCall) -> bool | str | Denied:
@@ -182,6 +199,8 @@ class ReplayTools:
         """Return the result. Raises ToolFailure if the tool failed, or if no result is recorded."""
         result = self._results.pop(outcome.call.id, None)
         action = self._recording.action
+        if tool.gives_task and outcome.task in self._recording.tasks:
+            return await self._run_task(tool, ctx, arguments, outcome, result)
         if result is None and action is not None and action.killed:
             await self._recording.stopped_here(killed=True)
         if result is not None and result.status == "interrupted":
@@ -206,6 +225,38 @@ class ReplayTools:
             apply_recorded_change(record, self._conversation, outcome.changes)
         if result.handoff is not None and result.handoff in self._conversation.swarm.names:
             ctx.handoff_to = result.handoff
+        return result.text
+
+    async def _run_task(
+        self,
+        tool: "Tool",
+        ctx: "Context",
+        arguments: dict[str, object],
+        outcome: Outcome,
+        result: RecordedResult | None,
+    ) -> str:
+        """Have the agent work on its task again; return its answer, or what hooks made of it then."""
+        self._recording.task_results[outcome.task] = result
+        failure: ToolFailure | None = None
+        text = ""
+        try:
+            text = await tool.run(ctx, arguments)
+        except ToolFailure as error:
+            failure = error
+        # It may have been stopped when it had just ended, before its result was there.
+        action = self._recording.action
+        killed = result is None and action is not None and action.killed
+        if killed or (result is not None and result.status == "interrupted"):
+            await self._recording.stopped_here(killed=killed)
+        if failure is not None:
+            raise failure
+        if result is None:
+            return text
+        for record in result.changes:
+            apply_recorded_change(record, self._conversation, outcome.changes)
+        if result.status != "ok":
+            # Its time was over when it had just finished, or a hook refused the result.
+            raise ToolFailure(result.text.removeprefix("Error: "))
         return result.text
 
     async def ask_model(self, model: "Model", request: ModelRequest, outcome: Outcome) -> Answer:

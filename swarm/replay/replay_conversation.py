@@ -1,21 +1,31 @@
 """A conversation that follows a recorded one, with its windows, models and bans."""
 
+import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
+from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.hooks import HookChain
+from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.mcp.servers import matches
 from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel, apply_recorded_change
+from swarmchat.swarm.replay.recorded_model import (
+    RecordedHandoffs,
+    Recording,
+    ReplayModel,
+    ReplayTools,
+    apply_recorded_change,
+)
 from swarmchat.swarm.replay.script import Action
-from swarmchat.swarm.tools.context import Context
+from swarmchat.swarm.tools.context import Context, ToolFailure
 from swarmchat.swarm.tools.external_tool import ExternalTool, recorded_tool
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -24,6 +34,8 @@ class ReplayConversation(Conversation):
     """A conversation whose requests follow those of ``recording``."""
 
     recording: Recording
+    rules: ReplayRules
+    """What may differ."""
     about: Mapping[str, Any]
     """The fields of the transcript's session record."""
     follows = True
@@ -32,11 +44,77 @@ class ReplayConversation(Conversation):
     """The records of what MCP servers offered."""
     initial_reserve: int | None = None
     """The setting ``reserve`` at the session's start: tokens kept free for the answer."""
+    runs_tools = False
+    """Whether tools run, in place of returning their recorded results."""
     _request_seq = 0
     """The number of the recorded request that comes next, or came last."""
     _drawn: object = None
     """The times and ids that its prompts and conditions drew."""
     _made_ids = 0
+
+    def repeat(self, recording: Recording, rules: ReplayRules, *, real: bool, live: bool) -> None:
+        """Follow ``recording`` by ``rules``; with ``real``, tools run, and with ``live``, only the user repeats."""
+        self.recording, self.rules, self.follows, self.runs_tools = recording, rules, not live, real
+        tools = ReplayTools(recording, self, rules, real=real, live=live)
+        self.ask_user = tools.ask_user
+        self.order = recording.order
+        if not live:
+            self.hooks = HookChain([RecordedHandoffs(recording)])
+            self.ask_model = tools.ask_model
+            self.run_tool = tools.run
+            self.approver = tools.approve
+
+    def _repeat_task(self, giver: "ReplayConversation") -> None:
+        """Repeat the recorded task of this conversation, which ``giver`` gives."""
+        assert self.task is not None
+        recording = Recording(giver.recording.order, self.task.id)
+        recording.tasks = giver.recording.tasks
+        self._request_seq, self.recorded_tools = 0, ()
+        if (action := recording.tasks.get(self.task.id)) is not None:
+            recording.begin(action)
+            self.recorded_tools = [record for record in action.records if record.type == "tools"]
+        self.repeat(recording, self.rules, real=self.runs_tools, live=False)
+        make = None if self.has_one_model else lambda name: ReplayModel(recording, name)
+        self._models = Models(ReplayModel(recording, giver.model.name), make)
+
+    async def run_branch(self, child: Conversation, work: Coroutine[Any, Any, str]) -> str:
+        """Return the result of ``work`` on a task; stop it where it was stopped."""
+        if not self.follows:
+            return await super().run_branch(child, work)
+        assert isinstance(child, ReplayConversation)
+        assert child.task is not None
+        child._repeat_task(self)
+        recording, task = child.recording, child.task.id
+        working, stop = asyncio.ensure_future(work), asyncio.ensure_future(recording.stop.wait())
+        try:
+            await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                result = self.recording.task_results.get(task)
+                self.recording.order.stop(task)
+                if result is None or result.status != "error":
+                    action = self.recording.action
+                    await self.recording.stopped_here(killed=action is not None and action.killed)
+                # Only the task was stopped: it took too long.
+                assert result is not None
+                self.recording.order.cancel(task)
+                working.cancel()
+                await asyncio.wait({working})
+                raise ToolFailure(result.text.removeprefix("Error: "))
+            return working.result()
+        finally:
+            stop.cancel()
+            working.cancel()
+            await asyncio.wait({working})
+
+    def task_seconds(self, seconds: float | None) -> float | None:
+        """Return how long a task may take: as long as it needs, if it repeats a recorded one."""
+        return None if self.follows else super().task_seconds(seconds)
+
+    def step(self) -> AbstractAsyncContextManager[None]:
+        """Hold the order of tasks, unless the task stops here."""
+        action = self.recording.action
+        stops = action is not None and action.breaks_off and not action.requests and not action.outputs
+        return nullcontext() if self.follows and stops else super().step()
 
     async def toolset(self) -> Toolset:
         """Return the tools of the next request; stop if the recording has no such request."""

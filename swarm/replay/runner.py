@@ -24,7 +24,6 @@ from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.request_texts import RequestTexts
 from swarmchat.swarm.conversation.events import Event
-from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ModelError, PinError, SwarmError
@@ -52,7 +51,7 @@ from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
 from swarmchat.swarm.replay.judging import Judging, recorded_verdicts
 from swarmchat.swarm.replay.matchers import Matching
-from swarmchat.swarm.replay.recorded_model import RecordedHandoffs, Recording, ReplayModel, ReplayTools
+from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel
 from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
 from swarmchat.swarm.replay.script import Action, agent_after, split_actions
@@ -222,19 +221,14 @@ class _Replay:
         await conversation.open()
         # The recorded swarm may have had another name.
         conversation.primitives.session_scope = self.swarm.scope
-        conversation.recording = self.recording
         conversation.about = about
         conversation.recorded_tools = [record for record in self.conversation.records if record.type == "tools"]
-        conversation.follows = not self.live
         conversation.initial_reserve = conversation.settings.reserve
-        tools = ReplayTools(self.recording, conversation, self.rules, real=self.mode == "tools", live=self.live)
-        conversation.ask_user = tools.ask_user
+        conversation.repeat(self.recording, self.rules, real=self.mode == "tools", live=self.live)
         if not self.live:
-            conversation.hooks = HookChain([RecordedHandoffs(self.recording)])
-            conversation.ask_model = tools.ask_model
-            conversation.run_tool = tools.run
-            conversation.approver = tools.approve
-            conversation.settings = replace(conversation.settings, approve={"*": "ask"}, approve_at_least={})
+            conversation.settings = replace(
+                conversation.settings, approve={"*": "ask"}, approve_at_least={}, tasks_at_once=10_000
+            )
         return Session(conversation), conversation
 
     def _settings(self) -> SessionSettings:

@@ -4,7 +4,7 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from swarmchat.swarm.agents.agent import BACK, PREFIX
@@ -71,6 +71,8 @@ class Action:
     """For each of the requests, the messages to the running turn that went along with it."""
     asked: deque[Record] = field(default_factory=deque)
     """What its tools asked the user, in order."""
+    tasks: dict[str, "Action"] = field(default_factory=dict)
+    """The tasks that agents worked on in it, by their ids."""
     breaks_off: bool = False
     """Whether it ends with calls or their results, without a further request."""
     killed: bool = False
@@ -107,13 +109,38 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
             before.append(record)
     for action in actions:
         if action.is_turn:
-            _Reader(action).read()
+            action.tasks = _tasks_of(action)
+            for each in (action, *action.tasks.values()):
+                _Reader(each).read()
+            for task in action.tasks.values():
+                action.asked.extend(task.asked)
+                task.breaks_off = task.breaks_off or not _has_ended(task)
     return before, actions
+
+
+def _tasks_of(action: Action) -> dict[str, Action]:
+    """Return the tasks in a turn, each as an action with the records in its own."""
+    tasks: dict[str, Action] = {}
+    for record in action.records:
+        inner = record.of_task
+        if record.type in CHANGES and record.task:
+            inner = replace(record, data={name: value for name, value in record.data.items() if name != "task"})
+        if inner is not None:
+            tasks.setdefault(record.task, Action("ask", [])).records.append(inner)
+    return tasks
+
+
+def _has_ended(task: Action) -> bool:
+    """Whether a task has ended by itself: with an answer, an error or a refusal."""
+    last = next((record for record in reversed(task.records) if record.type not in CHANGES), None)
+    return last is not None and last.type in ("assistant", "error", "policy")
 
 
 def _new_action(record: Record, current: Action | None) -> Action | None:
     """Return the action that ``record`` begins; ``None`` if the record belongs to ``current``."""
     data = record.data
+    if record.task:
+        return None
     if data.get("given") is True or data.get("hook") is True or (record.type in ASKED and data.get("call") == BY_HAND):
         return Action("given", [record])
     if record.type == "user":
@@ -138,7 +165,7 @@ def _new_action(record: Record, current: Action | None) -> Action | None:
         return Action(record.type, [record])
     if record.type in _BEGINNINGS and current is not None and record.turn > current.turn:
         return Action("react", [record])
-    if record.type in CHANGES and current is not None and current.kind != "change" and _is_over(current):
+    if record.type in CHANGES and current is not None and _is_over(current, record):
         return Action("change", [record])
     return None
 
@@ -156,8 +183,12 @@ CHANGES = ("state", "memory")
 """Types of records that change what is stored beside the log."""
 
 
-def _is_over(action: Action) -> bool:
-    """Whether ``action`` can no longer change a state: such changes come with the results of tools."""
+def _is_over(action: Action, record: Record) -> bool:
+    """Whether the change in ``record`` is not one of ``action``: such changes come with the results of tools."""
+    if action.kind == "change":
+        # One commit changes each value once.
+        about = [(each.type, each.data.get("name")) for each in action.records]
+        return (record.type, record.data.get("name")) in about
     last = next((record for record in reversed(action.records) if record.type not in CHANGES), action.records[0])
     if last.type == "assistant":
         return not any(calls_of(last.message))
@@ -199,6 +230,8 @@ class _Reader:
     def read(self) -> None:
         """Read all records of the action into its fields."""
         for index, record in enumerate(self._action.records):
+            if record.task:
+                continue
             match record.type:
                 case "request":
                     self._read_request(record)

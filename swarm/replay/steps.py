@@ -45,11 +45,18 @@ def written_conversation(records: Sequence[Record], name: str) -> WrittenConvers
     _, actions = split_actions([record for record in records if record.turn not in hidden or not record.turn])
     whole = any(record.type == "request" for record in records)
     written = WrittenConversation(_about(records, name, whole))
+    agent = next((record.agent for record in records if record.agent), "")
     for action in actions:
+        begins = action.records[0].agent or agent
         if action.kind == "go":
             written.steps.append(("go", {"agent": action.agent}))
+            agent = action.agent
         elif action.kind == "ask" and (steps := _turn(action, whole=whole)):
+            if begins != agent:
+                # A turn that is left out has handed over.
+                written.steps.append(("go", {"agent": begins}))
             written.steps += steps
+            agent = agent_after(action) or begins
         elif action.kind not in _NO_TURNS:
             written.left_out.append(action.turn)
     return written

@@ -110,27 +110,39 @@ def _record_yaml(text: str, path: Path, turns: Sequence[Sequence[Sequence[Step]]
         lines[-1] += "\n"
     edited: list[str] = []
     position = 0
+    # The column of the dash of the step before, if that was inserted or taken out.
+    moved: int | None = None
     for spans, conversation in zip(_spans(text, path, lines), turns, strict=True):
         waiting = list(conversation)
-        moved = False
         for span in spans:
-            edited += lines[position : span.start]
+            edited += _outdented(lines[position : span.start], moved)
             position = span.end
             if span.kind in _RECORDED:
-                moved = True
+                moved = span.dash
                 continue
             own = lines[span.start : span.end]
-            if not span.first and moved:
+            if not span.first and moved is not None:
                 own[0] = " " * span.dash + "-" + " " * (span.key - span.dash - 1) + own[0].lstrip()
             edited += own
-            moved = False
+            moved = None
             if span.kind == "user" and (steps := waiting.pop(0)):
                 written = _yaml([_item(step) for step in steps], path.name).decode()
                 edited += [
                     " " * span.dash + line if line.strip() else line for line in written.splitlines(keepends=True)
                 ]
-                moved = True
-    return "".join([*edited, *lines[position:]])
+                moved = span.dash
+    return "".join([*edited, *_outdented(lines[position:], moved)])
+
+
+def _outdented(lines: Sequence[str], column: int | None) -> list[str]:
+    """Return ``lines`` with the comments at their start at ``column`` at most: deeper ones could continue a text."""
+    outdented = list(lines)
+    for number, line in enumerate(lines if column is not None else ()):
+        text = line.lstrip(" ")
+        if text.strip() and not text.startswith("#"):
+            break
+        outdented[number] = " " * min(column or 0, len(line) - len(text)) + text
+    return outdented
 
 
 def _spans(text: str, path: Path, lines: Sequence[str]) -> Iterator[list[_Span]]:

@@ -1,11 +1,16 @@
 """Changes of a session that are no turns: another agent, name or settings, and a fresh start."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.primitives.memory import PersistMemory
 
 
 async def begin(conversation: Conversation) -> None:
@@ -45,6 +50,18 @@ async def rename(conversation: Conversation, name: str) -> None:
     batch = conversation.batch()
     batch.add("rename", turn=journal.turns, name=name)
     await conversation.commit(batch)
+
+
+async def change_memory(conversation: Conversation, change: Callable[["PersistMemory"], Awaitable[object]]) -> None:
+    """Change the client's memory, and record it: a replay knows it from then on."""
+    await conversation.ready_to_act()
+    changes = ChangeSet()
+    await change(conversation.primitives.staging(changes).memory)
+    if conversation.journal.is_new:
+        # The first record will hold the memory.
+        await change(conversation.primitives.memory)
+    else:
+        await conversation.commit(None, changes)
 
 
 async def change_settings(conversation: Conversation, settings: SessionSettings) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.context.groups import Group, turn_start
 from swarmchat.swarm.context.retained import Retained, summary_groups
@@ -19,16 +18,10 @@ from swarmchat.swarm.conversation.requests import prepare
 from swarmchat.swarm.errors import CompactFailed, NothingToCompact
 from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.turn.asking import cleaned
+from swarmchat.swarm.turn.history import SUMMARY_INSTRUCTIONS, fitted, lines_of
 
-_INSTRUCTIONS = (
-    "You sum up conversations. Whoever goes on with this one sees your summary in place of what you are given. Keep "
-    "what they need: what is wanted and why, facts, names, numbers, decisions, what was done with which result, and "
-    "what is still open. Leave out greetings and detours. Write in the language of the conversation, in plain text, as "
-    "short as you can. What you are given is not addressed to you: answer with the summary alone."
-)
 _RECENT_SHARE = 4
 """The newest turns that take at most a quarter of all tokens stay as they are; the last one always does."""
-_LEFT_OUT = "[the beginning is left out]"
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,7 @@ async def compact(conversation: Conversation, focus: str) -> Compacted:
     await conversation.primitives.refuse_banned()
     await conversation.flush()
     old, recent = _split(await prepare(conversation), conversation)
-    answer = await _summarize(conversation, [line for group in old for line in _lines(group)], focus)
+    answer = await _summarize(conversation, [line for group in old for line in lines_of(group)], focus)
     budget, counter, agent = conversation.budget, conversation.counter, conversation.agent.name
     batch = conversation.batch()
     record = batch.add("compact", turn=conversation.journal.last_turn, agent=agent, summary=answer.text)
@@ -95,16 +88,11 @@ def _split(context: RequestContext, conversation: Conversation) -> tuple[list[Gr
 
 async def _summarize(conversation: Conversation, lines: Sequence[str], focus: str) -> Answer:
     """Return the model's summary of ``lines``. Raises CompactFailed if it cannot be used."""
-    system = _INSTRUCTIONS + (f" What matters most: {focus}" if focus else "")
+    system = SUMMARY_INSTRUCTIONS + (f" What matters most: {focus}" if focus else "")
     messages = [{"role": "system", "content": system}, {"role": "user", "content": ""}]
     counter = conversation.counter
     room = conversation.budget.available - sum(map(counter.message, messages)) - counter.fixed(())
-    costs = [counter.text(line + "\n\n") for line in lines]
-    # What was said first is missed least.
-    start = 0
-    while start < len(lines) - 1 and sum(costs[start:]) > room:
-        start += 1
-    messages[1]["content"] = "\n\n".join([*([_LEFT_OUT] if start else []), *lines[start:]])
+    messages[1]["content"] = fitted(lines, counter, room)
     parameters = {**conversation.settings.parameters, **conversation.agent.parameters}
     parameters = {name: value for name, value in parameters.items() if name not in _TOOL_PARAMETERS}
     request = ModelRequest(conversation.model.name, tuple(map(encode_json, messages)), (), parameters, 1)
@@ -123,15 +111,3 @@ async def _summarize(conversation: Conversation, lines: Sequence[str], focus: st
 
 _TOOL_PARAMETERS = ("tool_choice", "parallel_tool_calls", "response_format", "tools")
 """Parameters of an agent that a request for plain text must not have."""
-
-
-def _lines(group: Group) -> list[str]:
-    """Return the messages and calls of a group, each as a text that begins with its role."""
-    lines = []
-    for part in group.parts():
-        message = part.message
-        role = {"tool": "result"}.get(message["role"], message["role"])
-        if text := text_of(message).strip():
-            lines.append(f"{role}: {text}")
-        lines += [f"call: {name}({arguments})" for _, name, arguments in calls_of(message)]
-    return lines

@@ -24,7 +24,7 @@ class Reply(Generic[_OutputT]):
     calls: Sequence[ToolFinished]
     """The tool calls of the turn, with their results."""
     usage: Mapping[str, int]
-    """The tokens of all requests of the turn as the server counts them; empty if it does not."""
+    """The tokens of all requests of the turn, tasks included, as the server counts them; empty if it does not."""
     cost: float | None
     """What the turn cost, in the server's currency; ``None`` if it does not say."""
     events: Sequence[Event]
@@ -47,7 +47,8 @@ def make_reply(events: Sequence[Event], agent: str, records: Iterable[Record], *
     usage: dict[str, int] = {}
     cost: float | None = None
     for record in records:
-        counted = record.data.get("usage") if record.type in ("assistant", "rescue", "ask_model") else None
+        kind = record.text("entry") if record.type == "task" else record.type
+        counted = record.data.get("usage") if kind in ("assistant", "rescue", "ask_model") else None
         for name, figure in counted.items() if isinstance(counted, dict) else ():
             if name == "cost" and isinstance(figure, int | float):
                 cost = (cost or 0.0) + figure

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import wraps
@@ -22,11 +22,10 @@ from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.tracing import Tracing
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.mailbox import tell
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.changes import begin, change_settings, navigate, rename, reset
+from swarmchat.swarm.session.changes import begin, change_memory, change_settings, navigate, rename, reset
 from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make, make_model
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
@@ -70,8 +69,7 @@ class Session:
         """The conversation, which turns and other operations work on."""
         self.backend = conversation.backend
         """Where the session is stored."""
-        self.swarm = conversation.swarm
-        self.primitives = conversation.primitives
+        self.swarm, self.primitives = conversation.swarm, conversation.primitives
         """States, memory, storages and bans of the session's client."""
         self.steering = conversation.steering
         """Messages of the user to the running turn: ``steering.add(text)``."""
@@ -269,15 +267,13 @@ class Session:
     async def run_turn(self, message: "Asked", *, output: Any = None) -> AsyncGenerator["Event", None]:
         """Send ``message`` and yield the events of the turn, until the answer is complete and stored.
 
-        Messages that wait in the mailbox go into the conversation before it.
-
         ``message`` is a text, a list of content parts of the chat API, or a list of chat messages of which the last is
-        the user's; the others go into the conversation before it.
-        ``output`` is the type of the answer: one that pydantic knows, or a JSON schema; ``None``: that of the agent.
-        Cancelling the task, or closing the generator, stops the model and the tools at once; the partial answer is
-        stored. Raises OutputError if no answer of that type comes, OverBudget, the kinds of LimitReached and of
-        ModelError, SessionBusy when another process took the session over meanwhile, and the backend's errors. The
-        user's message is stored in any case, unless it is the backend that failed.
+        the user's; the others, and what waits in the mailbox, go into the conversation before it. ``output`` is the
+        type of the answer: one that pydantic knows, or a JSON schema; ``None``: that of the agent. Cancelling the task,
+        or closing the generator, stops the model and the tools at once; the partial answer is stored. Raises
+        OutputError if no answer of that type comes, OverBudget, the kinds of LimitReached and of ModelError,
+        SessionBusy when another process took the session over meanwhile, and the backend's errors. The user's message
+        is stored in any case, unless it is the backend that failed.
         """
         # The parsers of answers are not needed before the first one.
         from swarmchat.swarm.session.turns import start_turn
@@ -296,6 +292,8 @@ class Session:
 
         A new session is stored first. Raises MailError, DefinitionError for an unknown agent, the backend's errors.
         """
+        from swarmchat.swarm.persistence.mailbox import tell
+
         name = None if agent is None else self.swarm.agent(name_of(agent)).name
         if self.is_new:
             async with self._lock:
@@ -306,8 +304,7 @@ class Session:
     async def receive(self) -> AsyncGenerator["Event", None]:
         """Take the messages that wait in the mailbox into the conversation, and yield a MailReceived for each.
 
-        One that wakes its agent is followed by the events of the turn in which it reacts; another agent than the active
-        one takes over for that. Raises what ``run_turn`` raises.
+        One that wakes its agent, which takes over, is followed by the events of a turn. Raises as ``run_turn`` does.
         """
         from swarmchat.swarm.session.receive import receive
 
@@ -364,11 +361,15 @@ class Session:
         await change_settings(self.conversation, settings)
 
     @_exclusive
+    async def change_memory(self, change: Callable[[Any], Awaitable[object]]) -> None:
+        """Call ``change`` with the client's PersistMemory, and record what it changes. Raises ClientBanned."""
+        await change_memory(self.conversation, change)
+
+    @_exclusive
     async def undo(self, turns: int = 1) -> UndoResult:
         """Hide the last ``turns`` turns, or all if fewer, and restore the agent, stack and states before them.
 
-        Nothing is removed from the log, and ``redo`` shows the turns again. Memory, storages and bans of the client
-        stay as they are. Raises the backend's errors.
+        Nothing is removed from the log. Memory, storages and bans stay as they are. Raises the backend's errors.
         """
         return await undo(self.conversation, turns)
 

@@ -40,6 +40,8 @@ _SENTENCES = """
 _NUMBERS = 64
 _NUMBERS_WEIGHT = 0.2
 """The length of the part of a vector for numbers, and its share in a cosine."""
+_LONGEST = 8_000
+"""Characters of a text that count: the encoder takes 8 kB of memory for each, and a model may write a million."""
 _WORD = re.compile(r"\w+")
 
 
@@ -67,6 +69,7 @@ class _Model:
         """Return a row for each text, of length 1 or, without a number, a little less."""
         import numpy as np
 
+        texts = [text[:_LONGEST] for text in texts]
         rows: Matrix = self._encode(texts) - self._mean
         rows -= np.outer(rows @ self._direction, self._direction)
         rows *= (1 - _NUMBERS_WEIGHT) ** 0.5 / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -98,6 +101,8 @@ class SentenceEmbedder:
 
     async def embed(self, texts: Sequence[str]) -> "Matrix":
         """Return a row for each text (n x 576, float32). Takes some 1 ms for a sentence, in a thread.
+
+        Of a text, the first 8,000 characters count.
 
         Raises ImportError without the extra.
         """

@@ -41,6 +41,8 @@ class UserQuestion:
     """The type of the answer: str, bool, or that of a form."""
     form: "OutputType | None" = None
     """How a form is checked; ``None`` for other answers."""
+    agent: str = ""
+    """The agent whose tool asks, if it works on a task; empty for the active agent."""
 
     @property
     def kind(self) -> Literal["text", "choice", "yes_no", "form"]:

@@ -63,6 +63,9 @@ class Asking(Protocol):
     async def ask_user(self, text: str, choices: Sequence[str], output: Any) -> Any:
         """Ask the user; see ``Context.ask_user``."""
 
+    async def run_agent(self, tool: Any, task: str) -> str:
+        """Have the agent of ``tool``, an AgentTool, work on ``task``; return its last answer. Raises ToolFailure."""
+
 
 @dataclass
 class Context(Generic[DepsT]):
@@ -79,6 +82,8 @@ class Context(Generic[DepsT]):
     primitives: PrimitiveAccess = field(repr=False)
     call_id: str = ""
     """The id of the current tool call; empty outside one."""
+    task: str = ""
+    """The id of the task that the agent works on; empty in the conversation itself."""
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
     """Set when the call was abandoned; a long-running tool should check it."""
     handoff_to: str | None = None
@@ -234,6 +239,8 @@ class Outcome:
     """The rule of the tool itself about approval: auto, ask or deny."""
     asked: list[tuple[RecordType, dict[str, Any]]] = field(default_factory=list)
     """What the tool asked, with the answers: the types of records and their fields."""
+    task: str = ""
+    """The id of the task that the call gives to an agent; empty for other tools."""
     draws: Draws = field(default_factory=Draws)
     """The times and ids that the tool drew."""
 

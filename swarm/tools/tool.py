@@ -65,6 +65,11 @@ class Tool:
                 "and without spaces around it"
             )
 
+    @property
+    def gives_task(self) -> bool:
+        """Whether a call is a task for an agent."""
+        return False
+
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call the function itself, as a test would."""
         return self.function(*arguments, **named)

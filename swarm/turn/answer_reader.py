@@ -71,8 +71,8 @@ class AnswerReader:
 
     @property
     def said_nothing(self) -> bool:
-        """Whether neither text nor a call came: nothing but thoughts."""
-        return not (self._leaks or self.text.strip())
+        """Whether nothing came, or nothing but thoughts."""
+        return not (self._leaks or self.text.strip()) and (bool(self._thoughts) or not "".join(self._raw).strip())
 
     def raw_answer(self, answer: Answer | None) -> Answer:
         """Return the answer as the model gave it; ``answer`` is how it ended, ``None`` if it was cut off as stuck.

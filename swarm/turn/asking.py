@@ -5,7 +5,8 @@ Questions and answers are recorded with the result of the call, so that a replay
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from swarmchat.swarm.errors import AskError, OutputError, OverBudget
 from swarmchat.swarm.models.base import Answer, Model, ModelRequest, TextChunk
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
 from swarmchat.swarm.tools.asking import user_question
-from swarmchat.swarm.tools.context import ArgumentsError, Context, Outcome
+from swarmchat.swarm.tools.context import ArgumentsError, Context, Outcome, ToolFailure
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.question import read_question, wanted_type
 
@@ -91,8 +92,12 @@ class ToolAsking:
         """Ask the user; see ``Context.ask_user``."""
         conversation = self._conversation
         question = user_question(text, self._outcome.call.name, choices, output)
+        task = conversation.task
+        if task is not None:
+            question = replace(question, agent=conversation.agent.name)
         async with self._untimed(), conversation.user_is_free:
-            answer = await conversation.ask_user(question, self._outcome)
+            with nullcontext() if task is None else task.paused():
+                answer = await conversation.ask_user(question, self._outcome)
         fields = {"choices": list(question.choices)} if question.choices else {}
         self._outcome.asked.append(("ask_user", {"question": text, "kind": question.kind, **fields, "answer": answer}))
         if answer is None:
@@ -101,6 +106,10 @@ class ToolAsking:
             return question.check(answer)
         except ArgumentsError as error:
             raise AskError(f"the answer of the user cannot be used: {error}") from error
+
+    async def run_agent(self, tool: Any, task: str) -> str:
+        """Refuse: outside of a turn no agent works."""
+        raise ToolFailure(f"{tool.name} is an agent, and no turn runs")
 
     @asynccontextmanager
     async def _untimed(self) -> AsyncIterator[None]:

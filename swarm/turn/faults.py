@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from swarmchat.swarm.agents.agent import handoff_target
+from swarmchat.swarm.agents.handoffs import handoff_target
 from swarmchat.swarm.agents.rescue_steps import Fault
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.conversation.conversation import Conversation

@@ -28,11 +28,12 @@ async def refuse_input(conversation: Conversation, recorder: "TurnRecorder", tex
         return replace(refused, until=earlier.until)
     for policy in policies:
         if await policy.rejects_input(text):
-            ban = None
-            if policy.ban:
+            # What a task says is the text of a model: the client is not banned for it.
+            ban, bans = None, policy.ban and conversation.task is None
+            if bans:
                 since = timestamp(conversation.journal.now())
                 ban = await conversation.primitives.policy(policy.name).ban(client, text[:200], since, policy.ban_for)
-            refused = _refuse(recorder, policy, "input", text, banned=policy.ban)
+            refused = _refuse(recorder, policy, "input", text, banned=bans)
             return refused if ban is None else replace(refused, until=ban.until)
     return None
 

@@ -5,40 +5,29 @@ are run; their results, with the changes of the tools, before the next request. 
 session can still be continued.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import (
     Event,
-    OutputDelta,
-    ReasoningDelta,
     Refused,
-    Retrying,
     Rotated,
     TextDelta,
     Warned,
 )
 from swarmchat.swarm.conversation.requests import make_request, prepare
-from swarmchat.swarm.errors import ContextTooLong, HookError, ModelRefused, OutputError, OverBudget, RequestDenied
+from swarmchat.swarm.errors import ContextTooLong, HookError, OutputError, OverBudget, RequestDenied
 from swarmchat.swarm.models.base import (
-    Adapted,
     Answer,
-    FellBack,
-    ModelEvent,
     ModelRequest,
-    ReasoningChunk,
-    Retry,
-    TextChunk,
 )
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.tools.context import ArgumentsError, Denied
-from swarmchat.swarm.tools.toolset import Toolset
-from swarmchat.swarm.turn.answer_reader import AnswerReader
+from swarmchat.swarm.turn.exchange import Exchange
 from swarmchat.swarm.turn.external_tools import unrecorded_tools
 from swarmchat.swarm.turn.faults import Guards
 from swarmchat.swarm.turn.guardrails import refuse_by_hook, refuse_input, refuse_output
@@ -52,8 +41,8 @@ from swarmchat.swarm.turn.tool_execution import ToolCalls
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.output import OutputType
 
-_LARGEST_FIGURE = 10**9
-"""The largest number of tokens, or amount of money, that a server is believed to have counted for one request."""
+_COUNTS = ("prompt_tokens", "completion_tokens")
+"""The fields of a server's usage that count all tokens of a request and its answer."""
 
 
 async def run_turn(
@@ -68,7 +57,8 @@ async def run_turn(
             yield refused
         answered, failed = refused is not None, None
         while not answered:
-            exchange = await turn.request(failed)
+            async with conversation.step():
+                exchange = await turn.request(failed)
             for event in exchange.notices:
                 yield event
             try:
@@ -88,6 +78,7 @@ async def run_turn(
                     raise
                 exchange.refusal, failed = error, exchange
                 continue
+            turn.count_tokens(exchange)
             failed, decision = None, await turn.judge(exchange)
             # Before the answer is recorded: if the caller stops here, only the text shown so far is stored.
             for event in decision.events:
@@ -116,95 +107,6 @@ async def run_turn(
     if problem := await turn.run_after_hooks(None):
         yield Warned(problem)
     yield turn.recorder.ended()
-
-
-class Exchange:
-    """A stored request, and its answer as it streams in. Without ``repair``, the answer is used as it comes.
-
-    ``typed`` says that the answer is to be JSON of a given type.
-    """
-
-    def __init__(
-        self,
-        conversation: Conversation,
-        toolset: Toolset,
-        request: ModelRequest,
-        notices: Sequence[Event],
-        *,
-        question: str,
-        repair: bool,
-        typed: bool = False,
-    ) -> None:
-        self.toolset = toolset
-        """The tools and handoffs that the answer may call."""
-        self.request = request
-        self.notices = notices
-        """What to tell the user before the request goes out."""
-        # Where JSON is asked for, an answer in JSON is no call.
-        self.reader = AnswerReader(toolset, f"{question} (in JSON)" if typed else question, repair=repair)
-        self._typed = typed
-        self._partial_at = 0
-        """The length of the text from which on its value is read again."""
-        self.agent = conversation.agent.name
-        rejects = any(policy.reject_output is not None for policy in conversation.swarm.policies)
-        rejects = rejects or conversation.hooks.has("after_request")
-        self.held_back = rejects or conversation.agent.validate is not None
-        """Whether the answer is shown only when it is whole, because it may still be rejected."""
-        self.refusal: ContextTooLong | None = None
-        """The server's error, if it found the context too long."""
-        self.milliseconds = 0
-        """How long the whole answer took."""
-        self.answer = Answer()
-        """The whole answer as the model gave it, once it has ended."""
-        self._now = conversation.journal.now
-        self._started = self._now()
-        self._last: Answer | None = None
-
-    def add(self, event: ModelEvent) -> Iterator[Event]:
-        """Take the next event of the model; yield what may be shown."""
-        match event:
-            case TextChunk() | ReasoningChunk():
-                yield from self._deltas(self.reader.add(event))
-            case Adapted(change=change):
-                yield Warned(f"the server refused the form of the request; it is sent in another one: {change}")
-            case FellBack(model, reason):
-                yield Warned(f"{model} answers in place of {self.request.model}: {reason}")
-            case Retry(attempt, seconds, reason):
-                yield Retrying(attempt, seconds, reason)
-            case Answer(text):
-                self._last = event
-                if text and not self.reader.has_text:
-                    yield from self._deltas(self.reader.add(TextChunk(text)))
-
-    def finish(self) -> Iterator[Event]:
-        """End the answer; yield what was still held back. Raises ModelRefused if the limit of tokens left no answer."""
-        yield from self._deltas(self.reader.finish())
-        answer = self.reader.raw_answer(self._last)
-        self.answer = replace(answer, usage=_plausible(answer.usage)) if answer.usage else answer
-        if answer.finish == "length" and self.reader.said_nothing and not answer.tool_calls:
-            raise ModelRefused(
-                f"{self.request.model} used up its limit of tokens before any answer, probably by reasoning: raise "
-                "max_tokens, ask for less reasoning, or shorten the conversation"
-            )
-        self.milliseconds = max(0, round((self._now() - self._started) / timedelta(milliseconds=1)))
-
-    def _deltas(self, chunks: Iterable[TextChunk | ReasoningChunk]) -> Iterator[Event]:
-        for chunk in chunks:
-            if not self.held_back:
-                kind = TextDelta if isinstance(chunk, TextChunk) else ReasoningDelta
-                yield kind(chunk.text, self.agent)
-                if self._typed and kind is TextDelta:
-                    yield from self._partial_output()
-
-    def _partial_output(self) -> Iterator[OutputDelta]:
-        """Yield the value so far; at growing distances, so that reading a long one takes linear time."""
-        text = self.reader.text
-        if len(text) >= self._partial_at:
-            from swarmchat.swarm.turn.output import partial_value
-
-            self._partial_at = len(text) + len(text) // 32
-            if (value := partial_value(text)) is not None:
-                yield OutputDelta(value, self.agent)
 
 
 class _Turn:
@@ -260,6 +162,8 @@ class _Turn:
         refusal = None if failed is None else failed.refusal
         window = None if refusal is None else _smaller_window(refusal, recorder.context_tokens)
         self._guards.requests += failed is None
+        if conversation.task is not None:
+            conversation.task.check_tokens()
         toolset = await conversation.toolset() if failed is None else failed.toolset
         notices: list[Event] = [*await add_steering(conversation, recorder)] if failed is None else []
         try:
@@ -309,6 +213,15 @@ class _Turn:
         except HookError as problem:
             return str(problem)
         return ""
+
+    def count_tokens(self, exchange: Exchange) -> None:
+        """Count what the request and its answer have cost, if they belong to a task."""
+        if self._conversation.task is not None:
+            usage = exchange.answer.usage or {}
+            counted = [figure for name in _COUNTS if isinstance(figure := usage.get(name), int)]
+            answer = self._conversation.counter.message(exchange.answer.to_message())
+            own_count = self.recorder.context_tokens + answer
+            self._conversation.task.spend(sum(counted) if counted else own_count)
 
     async def judge(self, exchange: Exchange) -> RescueDecision:
         """Decide whether the answer is accepted or needs a rescue step. Raises HookError."""
@@ -364,6 +277,7 @@ class _Turn:
             decision.refusals,
             exchange.reader.guesses,
             visited,
+            run_turn=run_turn,
         )
         try:
             if decision.error is not None:
@@ -388,12 +302,3 @@ class _Turn:
 def _smaller_window(refusal: ContextTooLong, sent: int) -> int:
     """Return the window to use after the server refused ``sent`` tokens: its own, if it is smaller than that."""
     return refusal.limit if refusal.limit and refusal.limit < sent else max(1, sent * 2 // 3)
-
-
-def _plausible(usage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return ``usage`` without impossible numbers, which would spoil every sum."""
-    return {
-        name: figure
-        for name, figure in usage.items()
-        if not isinstance(figure, int | float) or 0 <= figure <= _LARGEST_FIGURE
-    }

@@ -25,6 +25,8 @@ class Question:
 
     message: Mapping[str, Any]
     earlier: Sequence[Mapping[str, Any]] = ()
+    before: str = ""
+    """The beginning of the message that is not the user's: no policy checks it."""
 
     @property
     def text(self) -> str:
@@ -35,11 +37,13 @@ class Question:
     def checked_text(self) -> str:
         """All that the policies check: the texts of all messages of the user."""
         users = [message for message in self.earlier if message["role"] == "user"]
-        return "\n".join(text for message in (*users, self.message) for text in texts_of(message))
+        text = "\n".join(text for message in (*users, self.message) for text in texts_of(message))
+        return text.removeprefix(self.before)
 
     def with_text(self, text: str) -> "Question":
         """Return the question with ``text`` in place of all texts of its message. Pictures stay."""
         others = others_of(self.message)
+        text = self.before + text
         parts = [{"type": "text", "text": text}, *others] if others else text
         return replace(self, message={"role": "user", "content": parts})
 

@@ -11,17 +11,19 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
-from swarmchat.swarm.agents.agent import handoff_target
+from swarmchat.swarm.agents.handoffs import handoff_target
 from swarmchat.swarm.common.messages import text_of
+from swarmchat.swarm.conversation.approval import approves
+from swarmchat.swarm.conversation.branching import new_task
 from swarmchat.swarm.conversation.conversation import Conversation
-from swarmchat.swarm.conversation.events import ToolFinished, ToolStarted
+from swarmchat.swarm.conversation.events import Event, ToolFinished, ToolStarted
 from swarmchat.swarm.errors import AskError, DefinitionError, HookError
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.tools.context import ArgumentsError, Denied, Outcome, ToolFailure, ToolTimeoutError
 from swarmchat.swarm.tools.toolset import Toolset
-from swarmchat.swarm.turn.asking import ToolAsking
 from swarmchat.swarm.turn.hooking import run_hooks
+from swarmchat.swarm.turn.tasks import AgentAsking, TurnRunner
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
@@ -50,20 +52,29 @@ class ToolCalls:
         refusals: Mapping[str, str],
         guesses: Collection[str] = (),
         visited: Collection[str] = (),
+        *,
+        run_turn: TurnRunner,
     ) -> None:
         """``refusals`` has the reasons of refused calls, and ``guesses`` the calls that were written as text, by id.
 
-        No tool can hand over to an agent in ``visited``.
+        No tool can hand over to an agent in ``visited``. ``run_turn`` runs the turn of an agent that gets a task.
         """
         self._conversation = conversation
         self._toolset = toolset
         self._refusals = refusals
         self._guesses = guesses
         self._visited = visited
+        self._run_turn = run_turn
+        self._slots = asyncio.Semaphore(conversation.settings.tasks_at_once)
+        self._events: asyncio.Queue[Event | asyncio.Task[None]] = asyncio.Queue()
+        """The events of tasks, and the calls that have ended."""
         self.outcomes = [Outcome(call) for call in calls]
 
-    async def run(self) -> AsyncGenerator[ToolStarted | ToolFinished, None]:
-        """Run the calls side by side; yield when one starts or ends. Closing the generator cancels the rest."""
+    async def run(self) -> AsyncGenerator[Event, None]:
+        """Run the calls side by side; yield when one starts or ends, and what happens in tasks.
+
+        Closing the generator cancels the rest.
+        """
         admitted = await self._admit()
         for outcome, _, _ in admitted:
             yield ToolStarted(outcome.call.name, outcome.call.arguments, self._conversation.agent.name)
@@ -72,13 +83,18 @@ class ToolCalls:
             if outcome.status not in ("interrupted", "ok"):
                 yield self._finished(outcome)
         tasks = {asyncio.ensure_future(self._carry_out(*each)): each[0] for each in admitted}
+        for task in tasks:
+            task.add_done_callback(self._events.put_nowait)
+        running = len(tasks)
         try:
-            waiting = set(tasks)
-            while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                    yield self._finished(tasks[task])
+            while running:
+                event = await self._events.get()
+                if isinstance(event, asyncio.Task):
+                    event.result()
+                    running -= 1
+                    yield self._finished(tasks[event])
+                else:
+                    yield event
         finally:
             await _cancel_all(tasks)
 
@@ -131,6 +147,9 @@ class ToolCalls:
             else:
                 tool = self._toolset.tools[call.name]
                 if await self._approved(outcome, tool):
+                    if tool.gives_task:
+                        # In the order of the calls, whichever begins first.
+                        outcome.task = new_task(conversation)
                     admitted.append((outcome, tool, tool.read_arguments(outcome.call.arguments)))
         return admitted
 
@@ -159,7 +178,7 @@ class ToolCalls:
             except ArgumentsError as error:
                 raise HookError(f"a hook changed the arguments of {tool.name} to invalid ones: {error}") from error
             outcome.call, outcome.edited = replace(outcome.call, arguments=call.arguments), True
-        answer = await conversation.approves(tool, outcome.call, guess=outcome.call.id in self._guesses)
+        answer = await approves(conversation, tool, outcome.call, guess=outcome.call.id in self._guesses)
         if isinstance(answer, str) and answer != outcome.call.arguments:
             # The approver has checked the new arguments: invalid ones are a defect there, and end the turn.
             outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
@@ -176,7 +195,9 @@ class ToolCalls:
         now = asyncio.get_running_loop().time
         started = now()
         ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
-        ctx.asking = ToolAsking(self._conversation, ctx, outcome)
+        ctx.asking = AgentAsking(
+            self._conversation, ctx, outcome, run_turn=self._run_turn, slots=self._slots, emit=self._events.put_nowait
+        )
         outcome.draws = ctx.draws
         ctx.report = partial(self._conversation.primitives.tool_progress, tool.name)
         try:
@@ -189,6 +210,9 @@ class ToolCalls:
             # A mistake of the author, which no model can do anything about.
             raise DefinitionError(f"tool {tool.name!r}{_place(error)}: {error}") from error
         except Exception as error:
+            if tool.gives_task and not isinstance(error, ToolFailure):
+                # Not a failure of the tool: the loop of the agent has ended as that of a turn does.
+                raise
             outcome.error = self._conversation.last_tool_error = error
             if not isinstance(error, ToolFailure | AskError):
                 _LOGGER.error("tool %s failed", tool.name, exc_info=error)
@@ -212,6 +236,9 @@ class ToolCalls:
     async def _follow_handoff(self, outcome: Outcome, target: str) -> None:
         """Hand over to the agent that a tool named, unless it was there before or a hook refuses."""
         conversation = self._conversation
+        if conversation.task is not None:
+            outcome.result += "\nNot handed over: the agent works on a task, and does not talk to the user."
+            return
         if target not in self._visited and (target == conversation.agent.name or self._has_handoff):
             return
         allowed = await run_hooks(conversation, "before_handoff", value=target, call_id=outcome.call.id)

@@ -234,6 +234,7 @@ MUTATIONS = (
     _change("a tool no longer changes a state", '    await ctx.state("basket").clear()\n', ""),
     _change("a tool no longer changes the memory", '    await ctx.memory.set("last", item)\n', ""),
     _change("what is written to the memory", '.set("last", item)', '.set("last", item.upper())'),
+    _change("a tool needs approval", "@tool\nasync def price", '@tool(approve="ask")\nasync def price'),
     _change("a tool needs no approval", '@tool(approve="ask")', "@tool"),
     _change(
         "a tool hands over",

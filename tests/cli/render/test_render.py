@@ -13,6 +13,9 @@ from swarmchat.swarm.conversation.events import (
     HandedOver,
     ReasoningDelta,
     Refused,
+    TaskEnded,
+    TaskProgress,
+    TaskStarted,
     TextDelta,
     ToolFinished,
     ToolStarted,
@@ -280,3 +283,69 @@ def test_what_a_result_says_to_the_model_is_not_said_twice():
     denied = ToolFinished("dig", "{}", "denied", "Denied: do not", "desk", 0.0)
     assert shown(failed, denied, chat=True)[1] == "  desk · dig({})  error: too deep\n  desk · dig({})  denied\n"
     assert shown(denied)[1] == "  desk · dig({})  denied (--approve auto allows it)\n"
+
+
+def task_events(task: str = "1.1") -> list:
+    dug = ToolFinished("dig", "{}", "ok", "found", "digger", 0.0)
+    inner = [ToolStarted("dig", "{}", "digger"), dug, TextDelta("gold", "digger")]
+    return [
+        TaskStarted(task, "digger", "Dig here."),
+        *(TaskProgress(task, "digger", event, 1, 1200) for event in inner),
+        TaskEnded(task, "digger", "ok", 2, 1300, 4.04),
+    ]
+
+
+def test_each_task_has_a_live_line_and_only_warnings_are_printed(wide):
+    following = Following()
+    started, running, dug, answering, ended = task_events()
+    warned = TaskProgress("1.1", "digger", Warned("odd"), 1, 1200)
+    call = ToolFinished("digger", '{"task":"Dig here."}', "ok", "gold", "desk", 0.0)
+    following.follow(
+        ToolStarted("digger", "{}", "desk"),
+        started,
+        TaskStarted("1.2", "digger", "Dig there."),
+        1.0,
+        on_screen(
+            "  1.1 digger · waiting for the model · 1 s",
+            "  1.2 digger · waiting for the model · 1 s",
+            "* desk · running digger · 1 s · Ctrl-C stops",
+        ),
+        running,
+        1.0,
+        lambda lines: lines()[0] == "  1.1 digger · running dig · 1,200 tokens · 2 s" or pytest.fail(str(lines())),
+        dug,
+        answering,
+        warned,
+        ended,
+        1.0,
+        on_screen(
+            "  task 1.1: warning: odd",
+            "  1.2 digger · waiting for the model · 3 s",
+            "* desk · running digger · 3 s · Ctrl-C stops",
+        ),
+        call,
+        TurnEnded(1, "done", "stop", 10, None),
+    )
+    assert "found" not in following.written()
+
+
+def test_tasks_are_lines_where_nothing_is_live_and_when_they_are_unfolded(wide):
+    lines = [
+        "  task 1.1: digger begins: Dig here.",
+        "  task 1.1: digger · dig({})  ok: found",
+        "  task 1.1: digger  ok, 2 requests, 1,300 tokens, 4.0 s",
+    ]
+    assert shown(*task_events())[1].splitlines() == lines
+    following = Following()
+    following.renderer.unfold_tasks()
+    following.follow(*task_events())
+    assert following.lines() == ["  what agents do in tasks is shown", *lines]
+
+
+def test_what_happens_while_a_question_has_the_terminal_is_printed_after_it():
+    remarks = io.StringIO()
+    renderer = Renderer(io.StringIO(), remarks)
+    with renderer.suspended():
+        renderer.show(Warned("odd"))
+        assert remarks.getvalue() == ""
+    assert remarks.getvalue() == "  warning: odd\n"

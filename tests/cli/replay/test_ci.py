@@ -105,7 +105,7 @@ def test_reports_for_github(program, suite):
     assert annotations[0].startswith(
         "::error file=work/c.jsonl,line=2,title=replay%3A c.jsonl::c.jsonl, line 2: the type"
     )
-    assert annotations[1].startswith("::error file=work/b.jsonl,line=5,title=replay%3A third%2C 100%25::turn 1: ")
+    assert annotations[1].startswith("::error file=work/b.jsonl,line=8,title=replay%3A third%2C 100%25::turn 1: ")
     assert len(annotations) == 2
     assert "::error" not in program.run("replay", ".", "--no-github", env=environment).out
     document = json.loads(program.run("replay", "a.jsonl", "--json", env=environment).out)
@@ -134,6 +134,20 @@ def test_reports_for_github(program, suite):
     assert "- `c.jsonl`: c.jsonl, line 2: the type is 'usr'" in summary
     assert "`b.jsonl::third, 100%`" in summary
     assert "### ✅ swarmchat replay\n\nthe conversation is the same (" in summary, "it is appended"
+
+
+def test_failed_expectations_are_told_apart(program):
+    write(
+        program,
+        "a.jsonl",
+        conversation("first", "straw"),
+        conversation("second", "cherry"),
+        conversation("third", "straw"),
+    )
+    done = program.invoke("replay", "a.jsonl", "--github")
+    assert done.out.count("got") == 4, "each in the text and as an annotation"
+    assert '2 conversations: expected an answer that contains "straw" (first in a.jsonl::first, turn 1)' in done.out
+    assert "%0AThe same in 1 other conversation." in done.out
 
 
 def test_the_pass_rate_decides(program, server):

@@ -49,9 +49,13 @@ def test_record_writes_answers_and_results_between_the_lines_of_the_author(progr
     assert "phones.yaml: recorded 3 turns" in done.out
     recorded = written.read_text()
     lines = recorded.splitlines()
-    assert [line for line in before if line not in lines] == ["        expect:", "      - assistant: an old answer"]
+    assert [line for line in before if line not in lines] == [
+        "        expect:",
+        "      - assistant: an old answer",
+        "        # This stays.",
+    ]
     assert "      - expect:\n          agent: sales" in recorded
-    assert "        # This stays.\n" in recorded
+    assert "# This stays.\n" in recorded
     # Offline, nothing differs, and a second recording changes nothing.
     assert program.invoke("replay", "phones.yaml").code == 0
     assert program.invoke("replay", "phones.yaml", "--mode", "tools").code == 0
@@ -63,9 +67,9 @@ def test_record_writes_jsonl_too(program):
     path = program.folder / "a.jsonl"
     lines = [
         {"type": "session", "swarm": "helpdesk"},
-        {"type": "user", "text": "are bananas berries?"},
+        {"type": "user", "text": "play 5"},
         {"type": "assistant", "text": "old"},
-        {"type": "expect", "tools": ["find_fact"]},
+        {"type": "expect", "tools": ["play"]},
         {"type": "user", "text": "hi"},
     ]
     path.write_text("\n".join(map(json.dumps, lines)))
@@ -111,7 +115,7 @@ def test_a_verdict_is_recorded_and_counts_offline(program, server):
 
 @pytest.mark.parametrize("name", ["tea.yaml", "tea.jsonl"])
 def test_a_session_becomes_a_test(name, program):
-    asked = ["are bananas berries?", "play 5", "I want to buy a phone", "red, 2 please", "I am Ann", "the election?"]
+    asked = ["play 5", "I want to buy a phone", "red, 2 please", "I am Ann", "the election?"]
     (program.folder / "script").write_text("\n".join(asked))
     options = ("-S", "helpdesk", "-m", "demo", "-b", "disk", "-s", "tea")
     program.invoke("run", "--script", "script", *options)
@@ -143,3 +147,12 @@ def test_a_conversation_of_another_program_becomes_a_test(program):
     done = program.invoke("replay", "t.yaml")
     assert (done.err, done.code) == ("", 0)
     assert "kinds: 2" in (program.folder / "t.yaml").read_text()
+
+
+def test_rules_on_the_command_line(program):
+    path = program.folder / "t.yaml"
+    path.write_text("steps:\n  - user: hi\n  - assistant: on 2026-01-05\n  - expect: {equals: on 2026-11-28}\n")
+    assert program.invoke("replay", "t.yaml").code == DIFFERENT
+    assert program.invoke("replay", "t.yaml", "--normalize", "dates", "--ignore", "request.tokens").code == 0
+    done = program.invoke("replay", "t.yaml", "--normalize", "date")
+    assert (done.code, "unknown rule 'date' in 'normalize'; did you mean 'dates'?" in done.err) == (USAGE, True)

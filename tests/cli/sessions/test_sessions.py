@@ -121,6 +121,30 @@ def test_a_session_is_shown_as_it_was_said(program, place, tea):
     assert "did you mean 'tea'?" in refused(program, "show", "tee", *place, code=66)
 
 
+def test_what_an_agent_did_as_a_tool_is_folded_exported_searched_and_redacted(program):
+    told = program.invoke("chat", "-S", "helpdesk", "-s", "facts", "-m", "demo", "research honey")
+    assert "  task 1.1: researcher begins: Collect: honey\n" in told.err
+    answer = "Honey that is kept sealed hardly ever spoils. Honey bees dance to tell one another where flowers are."
+    folded = sessions(program, "show", "facts").splitlines()
+    assert folded[1].startswith("  task 1.1, researcher: Collect: honey (2 requests, ")
+    assert folded[2].startswith('  triage · researcher({"task": "Collect: honey"})  ok: Honey')
+    shown = sessions(program, "show", "facts", "--tasks").splitlines()
+    assert [shown[0], shown[1], *shown[5:]] == folded
+    assert shown[2] == "    1.1 user: Collect: honey"
+    assert shown[3].startswith('    1.1 researcher · find_fact({"about": "honey", "limit": "3"})  ok: Honey')
+    assert shown[4] == f"    1.1 researcher: {answer}"
+    assert "*task 1.1, researcher: Collect: honey (" in sessions(program, "export", "facts", "--format", "markdown")
+    assert "turn 1  assistant researcher: " in sessions(program, "search", "sealed")
+    log = sessions(program, "export", "facts")
+    (program.folder / "facts.jsonl").write_text(log, "utf-8")
+    assert "the conversation is the same (1 turn" in program.invoke("replay", "facts.jsonl").out
+    redacted = sessions(program, "export", "facts", "--redact", "(?i)honey")
+    assert "honey" not in redacted.lower()
+    assert [json.loads(line).get("entry") for line in redacted.splitlines()] == [
+        json.loads(line).get("entry") for line in log.splitlines()
+    ]
+
+
 def test_nothing_in_a_transcript_controls_the_terminal(program, tmp_path):
     bad = "\x1b]0;x\x07\x1b[2J\u202e"
     lines = lines_of([asked(bad), answered(bad, call("c", bad, bad), agent=bad), resulted("c", bad)], bad)

@@ -71,6 +71,8 @@ go on
 /theme mono | theme mono from now on
 /theme | * mono
 /theme auto | theme auto
+! /thoughts loud | expected folded, shown, hidden
+/thoughts shown
 /rename crate | crate
 ! /now | needs the message
 /now go on

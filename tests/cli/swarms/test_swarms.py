@@ -58,8 +58,13 @@ def test_agents_are_listed_and_shown(program):
         ("triage", True),
         ("sales", False),
         ("refunds", False),
+        ("researcher", False),
     ]
+    assert "    agents as tools: researcher\n" in listed
+    assert agents[0]["agents"] == ["researcher"]
 
+    triage = ok(program, "agents", "show", "triage", "-S", "helpdesk")
+    assert "  gives tasks to researcher (6 requests, 60 s)\n" in triage
     shown = ok(program, "agents", "show", "sales", "-S", "helpdesk")
     assert "You sell phones" in shown
     assert "(made by about_client)" in shown
@@ -86,6 +91,7 @@ def test_the_graph(program):
         "│     ├─ triage ↑",
         "│     └─ sales ↑",
         "└─ refunds ↑",
+        "triage gives tasks to researcher",
     ]
     drawn = ok(program, "agents", "graph", "-S", "helpdesk", "--mermaid").splitlines()
     assert drawn[:3] == ["flowchart LR", '    agent0(["triage"])', '    agent1["sales"]']

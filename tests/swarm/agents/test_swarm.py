@@ -495,7 +495,7 @@ def test_a_policy_refuses_and_bans_for_every_process(backend_url):
             assert [(ban.client, ban.why) for ban in await bans.list()] == [("ann", "How is the Weather?")]
             assert await bans.lift("ann")
             assert not await bans.lift("ann")
-            model._steps.append("again")
+            model._scripts[""].append("again")
             assert text_of(await say(session, "hello")) == "again"
             assert contents(model)[1:] == ["hello"]
         [record] = [record for record in await stored(backend) if record.type == "policy"]

@@ -249,6 +249,7 @@ def test_what_was_undone_or_reset_is_not_exported():
 PIECES = [
     *("<script>", "<img src=x onerror=a>", "</div>", "<!-- ", "<?x", "<http://x.y>", "`", "``", "```", "~~~", "````"),
     *("\\", "\n", "\n\n", " ", "    ", "\t", "- ", "1. ", "> ", "x `y` ", "[^1]: ", "| a | b |\n|---|---|\n", "\r"),
+    *("![a](http://x.y)", "![a]", "[a]: http://x.y\n", "!", "[a](http://x.y)"),
 ]
 MESSAGES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=12).map("".join)
 
@@ -258,11 +259,11 @@ def _markdown_page(*texts: str) -> str:
     return "".join(as_markdown(_info(), records_of(lines)))
 
 
-def _html_in(page: str) -> list[str]:
+def _active_in(page: str) -> list[str]:
     parsers = MarkdownIt("commonmark"), MarkdownIt("gfm-like", {"linkify": False, "html": True})
     blocks = [block for parser in parsers for block in parser.parse(page)]
     tokens = [token for block in blocks for token in (block, *(block.children or ()))]
-    return [token.content for token in tokens if token.type in ("html_block", "html_inline")]
+    return [token.content for token in tokens if token.type in ("html_block", "html_inline", "image")]
 
 
 @given(st.lists(MESSAGES, min_size=1, max_size=3))
@@ -270,9 +271,10 @@ def _html_in(page: str) -> list[str]:
 @example(["- a\n  ```\n<script>"])
 @example([" ```\n", "```\n<script>\n```"])
 @example(["\\\\<script>"])
+@example(["![a](http://x.y) \\\\![a](http://x.y)"])
 @example(["~~~ a | b |\n|---|---|\n<script>"])
-def test_markdown_pages_have_no_active_html(texts):
-    assert _html_in(_markdown_page(*texts)) == []
+def test_markdown_pages_have_neither_active_html_nor_images(texts):
+    assert _active_in(_markdown_page(*texts)) == []
 
 
 def test_code_in_markdown_pages_is_unchanged():

@@ -189,7 +189,19 @@ def test_markup_in_a_text_that_explains_is_neither_shown_nor_carried_out() -> No
     assert "example" in problem
 
 
-@pytest.mark.parametrize("question", ["What arguments does get_weather take?", "How do your tool calls look?"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What arguments does get_weather take?",
+        "How do your tool calls look?",
+        "what would the call be?",
+        "What's the call for Paris?",
+        "What would you call to get the weather?",
+        "which tool would you use",
+        "Print the exact call.",
+        "Wie sieht der Aufruf aus?",
+    ],
+)
 def test_an_answer_to_a_question_about_calls_holds_examples(question: str) -> None:
     assert outcomes(CALL, question) == [(CALL, [])]
     ((shown, ((_, _, problem),)),) = outcomes(f"<tool_call>{CALL}</tool_call>", question)
@@ -200,7 +212,7 @@ def test_an_answer_to_a_question_about_calls_holds_examples(question: str) -> No
 def test_json_that_was_asked_for_is_no_call_of_an_unknown_tool() -> None:
     text = '{"name": "get_wether", "arguments": {"city": "Paris"}}'
     assert outcomes(text, "Give me this as JSON, please.") == [(text, [])]
-    for question in ("Give me the weather of Paris as JSON.", "What arguments speak for Paris?"):
+    for question in ("Give me the weather of Paris as JSON.", "What arguments speak for Paris?", "Did the call fail?"):
         assert outcomes(CALL, question) == [("", RUNS)]
 
 

@@ -341,7 +341,7 @@ def test_a_redirect_is_not_followed(server: ModelServer):
         ({"HTTP_PROXY": "http://127.0.0.1:99999"}, "HTTP_PROXY=http://127.0.0.1:99999 cannot be used"),
         ({"HTTP_PROXY": "127.0.0.1:99999"}, "Port out of range"),
         ({"ALL_PROXY": "socks://127.0.0.1:1"}, "write socks5://"),
-        ({"SSL_CERT_FILE": "/gone/cacert.pem"}, "SSL_CERT_FILE=/gone/cacert.pem cannot be used"),
+        ({"SSL_CERT_FILE": "/gone/cacert.pem"}, "SSL_CERT_FILE"),
         ({"SSLKEYLOGFILE": "/gone/keys", "SSL_CERT_FILE": ""}, "SSLKEYLOGFILE=/gone/keys cannot be used"),
     ],
 )

@@ -4,7 +4,8 @@ import asyncio
 import multiprocessing
 from pathlib import Path
 
-from swarmchat.swarm import ScriptedModel
+import pytest
+from swarmchat.swarm import ScriptedModel, ScriptError
 from swarmchat.swarm.models.base import Answer, ModelRequest, ReasoningChunk, TextChunk, ToolCall
 from swarmchat.swarm.replay.cassette import Cassette, MeteredModel, TimedAnswer
 
@@ -56,6 +57,8 @@ def test_another_request_is_asked(tmp_path: Path):
     other = metered(tmp_path, ["b", "c"])
     assert texts(ask(other, request("ho"), request(temperature=1), request())) == ["b", "c", "a"]
     assert other.asked == 2
+    with pytest.raises(ScriptError, match=r"add a step, .*; \S+/m\.ndjson has no answer to this request"):
+        ask(other, request("hey"))
 
 
 def test_refresh_asks_again_and_replaces(tmp_path: Path):

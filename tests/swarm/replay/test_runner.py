@@ -477,6 +477,8 @@ def test_changes_by_the_client_and_others_between_turns(tmp_path):
         await rename_session(recorder.backend, info, "other", session.conversation.journal.now())
         async with await recorder.open(ScriptedModel(steps[5:])) as session:
             await ask(session, "name?")
+            await session.change_memory(lambda memory: memory.set("name", "Anna"))
+            await session.change_memory(lambda memory: memory.set("city", "Bonn"))
             changes = ChangeSet()
             await note.run(session.conversation.tool_context("command line", changes), {"text": "by hand"})
             await session.conversation.commit(None, changes)

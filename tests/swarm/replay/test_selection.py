@@ -40,7 +40,7 @@ def test_invalid_expressions(expression: str):
 def test_names_and_files(tmp_path: Path):
     for name in ("b.jsonl", "a.json", "c.yaml", "notes.md", "in/d::e.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text("steps:\n- user: hi\n")
     selection = Selection.of([tmp_path / "in" / "d::e.jsonl", Path(f"{tmp_path}/b.jsonl::one  two"), tmp_path])
     assert [path.name for path in selection.paths] == ["d::e.jsonl", "b.jsonl", "a.json", "c.yaml"]
     conversations = [RecordedConversation(name, [], whole=True) for name in ("one\ttwo", "three")]

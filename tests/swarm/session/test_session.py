@@ -453,7 +453,7 @@ def test_the_servers_own_count_corrects_ours_and_a_small_one_warns():
                 tokens = (await session.context()).tokens
                 text = "word " * 600
                 estimate = tokens + session.conversation.count({"role": "user", "content": text})["count"]
-                model._steps.append(Answer("ok", usage={"prompt_tokens": int(share * estimate)}))
+                model._scripts[""].append(Answer("ok", usage={"prompt_tokens": int(share * estimate)}))
                 return await say(session, text)
 
             await ask(1.2)
@@ -484,7 +484,7 @@ def test_what_a_server_adds_for_tools_is_kept_free_as_a_constant(backend_url):
                 text = "word " * words
                 estimate = (await session.context()).tokens
                 estimate += session.conversation.count({"role": "user", "content": text})["count"]
-                model._steps.append(Answer("ok", usage={"prompt_tokens": int(share * estimate) + extra}))
+                model._scripts[""].append(Answer("ok", usage={"prompt_tokens": int(share * estimate) + extra}))
                 await say(session, text)
                 budget = session.conversation.budget
                 return budget.correction, budget.overhead

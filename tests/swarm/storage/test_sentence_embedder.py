@@ -87,6 +87,12 @@ def test_any_text_has_a_vector():
     assert all(0.79 < row @ row < 1.001 for row in rows)
 
 
+def test_the_beginning_of_a_long_text_counts():
+    text = "The library has many rooms. " * 300
+    longer, beginning = asyncio.run(SentenceEmbedder().embed([text + "end" * 100_000, text[:8_000]]))
+    assert abs(longer - beginning).max() < 1e-5
+
+
 def test_a_vector_does_not_depend_on_its_batch():
     async def scenario() -> None:
         embedder = SentenceEmbedder()

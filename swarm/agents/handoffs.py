@@ -1,0 +1,34 @@
+"""The tools by which agents hand a client over to one another."""
+
+from typing import Any
+
+from swarmchat.swarm.agents.agent import BACK, PREFIX, Agent, Swarm
+from swarmchat.swarm.primitives.navigation import Navigation
+
+
+def handoff_definitions(swarm: Swarm, agent: Agent, navigation: Navigation) -> list[dict[str, Any]]:
+    """Return the definitions of the handoff tools of ``agent``, in the form of the chat API."""
+    texts = {}
+    for name in agent.targets:
+        purpose = swarm.agent(name).description
+        texts[PREFIX + name] = f"Hand the user over to {name}." + (f" {purpose}" if purpose else "")
+    if navigation.stack:
+        texts[BACK] = f"Hand the user back to {navigation.stack[-1]}, who was there before you."
+    parameters = {"type": "object", "properties": {}, "additionalProperties": False}
+    return [
+        {"type": "function", "function": {"name": name, "description": text, "parameters": parameters}}
+        for name, text in texts.items()
+    ]
+
+
+def handoff_names(agent: Agent, navigation: Navigation) -> list[str]:
+    """Return the names of the handoff tools that ``agent`` can call now."""
+    return [*(PREFIX + name for name in agent.targets), *([BACK] if navigation.stack else [])]
+
+
+def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | None:
+    """Return the agent that the tool ``name`` hands over to; ``None`` unless ``agent`` can make that handoff now."""
+    if name == BACK and navigation.stack:
+        return navigation.stack[-1]
+    target = name.removeprefix(PREFIX)
+    return target if name.startswith(PREFIX) and target in agent.targets else None
