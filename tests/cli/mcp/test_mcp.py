@@ -65,7 +65,7 @@ def test_servers_are_added_listed_tested_and_removed(program):
     assert "Bearer" not in shown
     tested = program.run("mcp", "test", "t")
     assert tested.code == 0
-    assert tested.out.startswith("t: 11 tools, 3 resources, 2 prompts\n  t/add · ask · read-only · Add two numbers.\n")
+    assert tested.out.startswith("t: 12 tools, 3 resources, 2 prompts\n  t/add · ask · read-only · Add two numbers.\n")
     assert json.loads(program.run("mcp", "test", "t", "--json").out)[0]["tools"][0]["name"] == "t/add"
     assert program.invoke("mcp", "remove", "t").code == 0
     assert program.invoke("mcp", "remove", "t").code == 2
@@ -121,7 +121,7 @@ def test_tools_in_a_chat(program, server):
         screen.send("a" + ENTER)
         screen.wait_for("It says: noted")
         say(screen, "note cake", "It says: noted")
-        say(screen, "/mcp", "t: 11 tools")
+        say(screen, "/mcp", "t: 12 tools")
         screen.send("grow" + ENTER)
         screen.wait_for("wants to call t/grow")
         screen.send("y" + ENTER)
@@ -131,7 +131,7 @@ def test_tools_in_a_chat(program, server):
         screen.wait_for("the description of t/note has changed since you allowed it; ? shows it")
         screen.send("y" + ENTER)
         screen.wait_for("It says: noted")
-        say(screen, "/mcp restart t", "t: 11 tools")
+        say(screen, "/mcp restart t", "t: 12 tools")
         screen.send(CTRL_C)
     assert (program.folder / "notes").read_text("utf-8") == "tea (good)\ncake (good)\nmilk (good)\n"
 
