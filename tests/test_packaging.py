@@ -30,22 +30,23 @@ PUBLIC = {
         Lease LeaseLost LengthConflict Put Touch Truncate UnknownBackend Write open_backend
     """,
     "swarmchat.swarm": """
-        Adapted Agent Answer AskError BadRecord Ban Budget ClientBanned CompactFailed ConnectionSettingsError
-        Context ContextTooLong DefinitionError DemoModel DemoRule Denied Difference Embedder EmbeddingError
-        Event Fault FellBack FormField Group GroupBuilder Groups HandedOver HandoffLoop HookError Hooks ImageError
-        LearnedAdaptations Lifetimes LimitReached LogLost McpServer Model ModelAuthError ModelBusy ModelError
-        ModelEvent ModelNotFound ModelRefused ModelRequest ModelUnavailable NetworkForbidden NgramEmbedder
-        NothingToCompact OpenAIEmbedder OpenAIModel OutputDelta OutputError OverBudget PersistAlive
-        PersistEmbedding PersistMemory PersistPolicy PersistState PersistStorage PersistSwarm PinError Policy
-        Presence REDIS_LIFETIMES ReasoningChunk ReasoningDelta Record RecordedConversation Redaction Refused
-        RepeatedCall Replayed Reply RequestContext RequestDenied RequestLimit Rescued Retry Retrying Rotated
-        ScriptError ScriptedModel SentenceEmbedder Session SessionBusy SessionInfo SessionOpening
-        SessionSettings SessionWriter State StateError Storage StorageError Summarized Swarm SwarmError TextChunk
-        TextDelta TokenCounter Tool ToolCall ToolFinished ToolStarted Tracing Transcript TranscriptError TurnEnded
-        UserQuestion Warned as_html as_jsonl as_markdown as_messages as_openai build_context compare_logs
-        computed counter_for delete_session find_session fork_session image_file latest_session list_sessions load_swarm
-        open_transcript parse_record read_conversations read_lines read_records rename_session repair_file
-        repair_session search_sessions tool
+        Adapted Agent AgentTool Answer AskError BadRecord Ban Budget ClientBanned CompactFailed
+        ConnectionSettingsError Context ContextTooLong DefinitionError DemoModel DemoRule Denied Difference
+        Embedder EmbeddingError Event Fault FellBack FormField Group GroupBuilder Groups HandedOver HandoffLoop
+        HookError Hooks ImageError LearnedAdaptations Lifetimes LimitReached LogLost Mail MailError MailReceived
+        MailboxFull McpServer Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound ModelRefused
+        ModelRequest ModelUnavailable NetworkForbidden NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel
+        OutputDelta OutputError OverBudget PersistAlive PersistEmbedding PersistMemory PersistPolicy
+        PersistState PersistStorage PersistSwarm PinError Policy Presence REDIS_LIFETIMES ReasoningChunk
+        ReasoningDelta Record RecordedConversation Redaction Refused RepeatedCall ReplayRules Replayed Reply
+        RequestContext RequestDenied RequestLimit Rescued Retry Retrying Rotated ScriptError ScriptedModel
+        SentenceEmbedder Session SessionBusy SessionInfo SessionOpening SessionSettings SessionWriter State
+        StateError Steered Storage StorageError Summarized Swarm SwarmError TaskEnded TaskLimit TaskProgress
+        TaskStarted TextChunk TextDelta TokenCounter Tool ToolCall ToolFinished ToolStarted Tracing Transcript
+        TranscriptError TurnEnded UserQuestion Warned as_html as_jsonl as_markdown as_messages as_openai
+        build_context compare_logs computed counter_for delete_session find_session fork_session image_file
+        latest_session list_sessions load_swarm open_transcript parse_record read_conversations read_lines
+        read_records rename_session repair_file repair_session search_sessions tell tool
     """,
 }
 

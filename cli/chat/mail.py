@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.prompt.prompt import Prompt
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.swarm.conversation.events import Event
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.conversation.events import Event
 
 _PAUSE = 300.0
 """Seconds until the next look after one that failed, or that found something and received nothing."""
@@ -33,7 +36,7 @@ class MailWatch:
         finally:
             watch.cancel()
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    async def events(self) -> "AsyncGenerator[Event, None]":
         """Receive what has arrived."""
         self._futile = True
         async with aclosing(self._chat.session.receive()) as events:

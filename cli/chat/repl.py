@@ -23,11 +23,11 @@ from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
 from swarmchat.cli.terminal.notification import notification
-from swarmchat.swarm.conversation.events import Event
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session.session import Session
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.conversation.events import Event
     from swarmchat.swarm.turn.question import Asked
 
 _T = TypeVar("_T")
@@ -121,7 +121,7 @@ class Repl:
             self._chat.session.steering.add(text)
         return self._answering
 
-    async def _follow(self, events: AsyncGenerator[Event, None]) -> None:
+    async def _follow(self, events: "AsyncGenerator[Event, None]") -> None:
         """Show the events of a turn; messages that came too late for it are put at the head of the queue."""
         session, self._answering = self._chat.session, True
         try:

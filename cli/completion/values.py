@@ -235,6 +235,10 @@ _BY_PLACE: Mapping[tuple[str, ...], Finder] = {
     ("sessions", "copy", "to"): _choices(**{name: about for name, about in _BACKENDS.items() if name != "memory"}),
     ("sessions", "fork", "turn"): stores.turns,
     ("sessions", "tell", "agent"): _in_swarm("agents"),
+    ("replay", "level"): _choices(
+        no="no differences", line="one line each", short="what changed", long="whole, and all that follows"
+    ),
+    ("replay", "normalize"): _choices(dates="days and times", ids="UUIDs and hexadecimal ids", numbers="all numbers"),
     **dict.fromkeys((("sessions", command, "names") for command in ("delete", "copy")), stores.sessions),
     **dict.fromkeys(
         (("sessions", command, "name") for command in ("show", "rename", "tell", "export", "fork", "repair")),
@@ -244,7 +248,20 @@ _BY_PLACE: Mapping[tuple[str, ...], Finder] = {
 """Finders of the values of parameters that have a meaning of their own in one command, by its words and their name."""
 
 _FILES = {
-    *("prompt", "system", "script", "data_dir", "swarm", "files", "folder", "junit", "output", "schema"),
+    *(
+        "prompt",
+        "system",
+        "script",
+        "data_dir",
+        "swarm",
+        "files",
+        "folder",
+        "junit",
+        "summary",
+        "cassette",
+        "output",
+        "schema",
+    ),
     ("sessions", "repair", "name"),
     ("config", "set", "value"),
     ("storage", "import", "file"),

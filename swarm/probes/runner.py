@@ -100,10 +100,14 @@ class ProbeRun:
             return [ProbeResult(probe.name, probe.about, "skipped", reason) for probe in probes]
         transcript, adaptations = await self._run_adapted(exchange, backend)
         results = []
+        refused = exchange.needs_tools and "no-tools" in transcript.adaptations
         for probe in probes:
             # What concerns the whole exchange is reported once, in the result of its first probe.
             first = probe is probes[0]
-            if transcript.error is None or (transcript.calls() and not first):
+            if refused:
+                seen = "the server refuses tools" if first else "the server does not accept tools"
+                finding = ProbeFinding("failed" if first else "skipped", seen)
+            elif transcript.error is None or (transcript.calls() and not first):
                 finding = probe.check(transcript)
             else:
                 finding = (
@@ -111,7 +115,7 @@ class ProbeRun:
                 )
             if first:
                 finding = replace(finding, quirks=(*finding.quirks, *adaptations))
-            results.append(make_result(probe.name, probe.about, finding, transcript, owner=first))
+            results.append(make_result(probe.name, probe.about, finding, transcript, owner=first and not refused))
         self._learn(exchange, transcript, results[0])
         return results
 

@@ -144,7 +144,7 @@ def test_a_script_must_be_text(program):
     "words", [["run", "-"], ["run", "--script", "-"], ["chat", "--model", "demo", "what is this?"]]
 )
 def test_what_is_piped_in_must_be_text(words, program):
-    done = program.invoke(*words, piped=b"\x89PNG\r\n\x1a\n\0\0")
+    done = program.invoke(*words, piped=b"\x89PNK\r\n\x1a\n\0\0")
     assert (done.code, done.out) == (2, "")
     assert "standard input, line 1: byte 0x89 is not UTF-8 text: convert it" in done.err
 

@@ -165,6 +165,7 @@ def test_whatever_has_values_that_can_be_known_completes():
         name.split()[-1] for name, param in each_value() if finder_of(tuple(name.split()[:-1]), param) is None
     }
     numbers = {"max_context", "limit", "total", "keep", "start", "until", "speed", "seconds", "timeout"}
+    numbers |= {"jobs", "repeat", "min_pass"}
     texts = {
         "prompt",
         "system",
@@ -179,8 +180,8 @@ def test_whatever_has_values_that_can_be_known_completes():
         "id_field",
         "sender",
     }
-    texts |= {"name", "command", "url", "env", "header"}
-    files = {"script", "data_dir", "file", "files", "folder", "junit", "output", "schema"}
+    texts |= {"name", "command", "url", "env", "header", "expression", "tag", "ignore"}
+    files = {"script", "data_dir", "file", "files", "folder", "junit", "summary", "cassette", "output", "schema"}
     assert of_no_kind == numbers | texts | files
 
 
@@ -200,7 +201,7 @@ def test_whatever_has_values_that_can_be_known_completes():
         (("sessions", "export", "--format", "m"), ["markdown"]),
         (("sessions", "copy", "--to", "r"), ["redis", "redis://"]),
         (("agents", "show", ""), ["assistant"]),
-        (("agents", "show", "-S", "helpdesk", ""), ["triage", "sales", "refunds"]),
+        (("agents", "show", "-S", "helpdesk", ""), ["triage", "sales", "refunds", "researcher"]),
         (("tools", "call", "-S", "phone_shop", "put"), ["put_in_basket"]),
         (("tools", "call", "-S", "phone_shop", "put_in_basket", ""), ['{"description": ""}']),
         (("bans", "list", "-S", "helpdesk", "--policy", ""), ["no-politics"]),

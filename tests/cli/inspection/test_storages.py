@@ -131,9 +131,9 @@ def test_lines_of_text_are_the_field_of_the_index(shop):
     assert [*items(shop).values()][2:] == [{"name": "brioche"}, {"name": "stollen"}]
     run(shop, "import", write(shop, "list.json", '["focaccia"]'), *SHOP)
     assert [*items(shop).values()][4:] == [{"name": "focaccia"}]
-    small = {"SWARMCHAT_MAX_INPUT": "1"}
-    done = shop.invoke("storage", "import", "-", *SHOP, "--format", "text", piped="pita\n" * 30, env=small)
-    assert (done.code, "more than the 100 bytes (100 × max_input)" in done.err) == (2, True), done.err
+    small = {"SWARMCHAT_MAX_INPUT": "1kB"}
+    done = shop.invoke("storage", "import", "-", *SHOP, "--format", "text", piped="pita\n" * 30_000, env=small)
+    assert (done.code, "bytes (100 × max_input)" in done.err) == (2, True), done.err
     done = shop.invoke("storage", "import", "-", *SHOP, "--format", "text", piped="pita\n")
     assert done.out == "breads: 1 added, 0 replaced; already there: 0\n"
 

@@ -158,7 +158,15 @@ def test_completion_of_commands_and_their_arguments(tmp_path, monkeypatch):
     # There is nobody to go back to, and nothing to take back.
     assert not {"/back", "/undo", "/retry", "/edit"} & set(candidates[0])
     assert {"/stack", "/state"} <= set(candidates[1])
-    assert candidates[2:] == [["sales", "refunds"], ["refunds"], [], ["order"], ["notes.md"], ["! sub folder/"], []]
+    assert candidates[2:] == [
+        ["sales", "refunds", "researcher"],
+        ["refunds", "researcher"],
+        [],
+        ["order"],
+        ["notes.md"],
+        ["! sub folder/"],
+        [],
+    ]
 
 
 def test_completion_of_what_commands_take():

@@ -504,6 +504,7 @@ def test_a_policy_refuses_and_bans_for_every_process(backend_url):
             "direction": "input",
             "text": "How is the Weather?",
             "banned": True,
+            "reply": "Not that.",
         }
         await backend.close()
 

@@ -72,5 +72,5 @@ def test_patterns():
     assert matches("files/read", ["*/*"])
     assert matches("files/a/b", ["files/*"])
     assert not matches("files/read", ["file/*", "files/write"])
-    with pytest.raises(DefinitionError, match=r"tools\[0\] is 'find', expected functions, or names such as"):
+    with pytest.raises(DefinitionError, match=r"tools\[0\] is 'find', expected functions, agents .* or names such as"):
         Agent("x", tools=["find"])

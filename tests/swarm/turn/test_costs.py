@@ -176,11 +176,11 @@ def test_what_goes_to_redis(redis_url, length):
             traffic.reset()
             await say(session, QUESTION)
             mailbox = {"LRANGE": 1}
-            check(traffic, {"EVALSHA": 2, **mailbox}, commits=2, sent=2700, received=12)
+            check(traffic, {"EVALSHA": 2, **mailbox}, commits=2, sent=3100, received=12)
             await say(session, QUESTION)
             check(traffic, {"EVALSHA": 4, **mailbox}, commits=4, sent=5350, received=20)
             await say(session, QUESTION)
-            check(traffic, {"EVALSHA": 5, "GET": 2, **mailbox}, commits=6, sent=6500, received=1004)
+            check(traffic, {"EVALSHA": 5, "GET": 2, **mailbox}, commits=6, sent=6800, received=1004)
             await session.close()
             check(traffic, {"EVALSHA": 2, "LLEN": 1}, commits=2, sent=750, received=12)
             session = await open_calmly(backend, "new", "plain")
@@ -188,7 +188,7 @@ def test_what_goes_to_redis(redis_url, length):
             check(traffic, {"EVALSHA": 2, "GET": 3, "LLEN": 1, **search}, commits=1, sent=1400, received=1000)
             await say(session, QUESTION)
             # The client's memory, in the two places where it may be.
-            check(traffic, {"EVALSHA": 2, "MGET": 1}, commits=2, sent=2950, received=20)
+            check(traffic, {"EVALSHA": 2, "MGET": 1}, commits=2, sent=3400, received=24)
             await session.close()
             await backend.close()
         await direct.close()
