@@ -71,7 +71,7 @@ class Agent:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Request fields such as temperature or max_tokens."""
     max_tool_calls: int | None = None
-    """How many calls of one message are run; the others get an error. ``None``: all."""
+    """How many calls of one message are run; the others get an error. ``None``: 100."""
     validate: Callable[[str], str | Awaitable[str | None] | None] | None = None
     """Called with each answer before the user sees it; returns the problem if the answer is not acceptable. Answers
     do not stream then."""

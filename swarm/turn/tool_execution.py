@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.handoffs import handoff_target
+from swarmchat.swarm.common.bounds import MAX_CALLS
 from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.conversation.approval import approves
 from swarmchat.swarm.conversation.branching import new_task
@@ -130,11 +131,11 @@ class ToolCalls:
     async def _admit(self) -> list[tuple[Outcome, "Tool", dict[str, object]]]:
         """Decide calls that need no tool: handoffs, refused and unapproved ones. Return the others with arguments."""
         conversation = self._conversation
-        limit = conversation.agent.max_tool_calls
+        limit = MAX_CALLS if conversation.agent.max_tool_calls is None else conversation.agent.max_tool_calls
         admitted = []
         for number, outcome in enumerate(self.outcomes):
             call = outcome.call
-            if limit is not None and number >= limit:
+            if number >= limit:
                 self._refuse(outcome, f"only {limit} calls in one message are carried out: make this one in the next")
             elif reason := self._refusals.get(call.id):
                 self._refuse(outcome, reason)

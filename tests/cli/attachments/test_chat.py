@@ -128,7 +128,7 @@ def test_images_at_the_prompt_and_once_more_after_edit_and_retry(program, server
             count = len(server.chats)
             screen.send(typed + ENTER)
             if text is None:
-                screen.wait_for("undone")
+                screen.wait_for(lambda screen: "undone" in screen.words and at_prompt(screen))
                 continue
             server.wait_for(lambda server, count=count: len(server.chats) > count)
             assert parts(server) == (["text", "image_url"], [text])

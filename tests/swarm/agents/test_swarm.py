@@ -255,15 +255,17 @@ def test_the_user_may_be_asked_and_settings_go_first():
     assert asked == ["pay"]
 
 
-def test_no_more_calls_than_an_agent_may_make():
+@pytest.mark.parametrize(("limit", "most"), [(1, 1), (None, 100)])
+def test_no_more_calls_than_an_agent_may_make(limit, most):
     async def scenario():
-        agent = Agent("a", tools=[fill], max_tool_calls=1)
-        model = ScriptedModel([calling(call("fill", "1", add=1), call("fill", "2", add=1)), "ok"])
+        agent = Agent("a", tools=[fill], max_tool_calls=limit)
+        calls = [call("fill", str(number), add=number) for number in range(1, most + 2)]
+        model = ScriptedModel([calling(*calls), "ok"])
         swarm = Swarm("s", [agent], states=[ORDER])
         async with await open_session(open_backend("memory:"), model, swarm=swarm) as session:
             await say(session, "go")
-            assert (await session.primitives.state("order").get()).count == 1
-        assert contents(model)[-1].startswith("Error: only 1 calls")
+            assert (await session.primitives.state("order").get()).count == sum(range(1, most + 1))
+        assert contents(model)[-1].startswith(f"Error: only {most} calls")
 
     run(scenario())
 
