@@ -25,6 +25,8 @@ _FIELDS = {
 }
 # Other people's logs carry more (annotations, audio, reasoning_content …), which strict servers answer with a 400.
 
+_OF_ASSISTANTS = ("text", "refusal")
+"""Content parts of assistants: https://platform.openai.com/docs/api-reference/chat/create"""
 _LONGEST_ID = 40
 """OpenAI's own limit for the id of a call."""
 
@@ -90,7 +92,7 @@ def _assistant(message: Mapping[str, Any], seq: int, own: bool) -> Mapping[str, 
     if not calls and "tool_calls" in good:
         # An empty list is a 400: https://github.com/openai/openai-python/issues/2061
         good = {name: value for name, value in good.items() if name != "tool_calls"}
-    good = _with_good_content(good)
+    good = _without_images(_with_good_content(good))
     if not good["content"] and not calls:
         if not isinstance(good.get("refusal"), str) or not good["refusal"]:
             return None
@@ -167,6 +169,14 @@ def _with_good_content(message: Mapping[str, Any]) -> Mapping[str, Any]:
             return message
         return {**message, "content": parts or None}
     return {**message, "content": None}
+
+
+def _without_images(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a message of an assistant without what only users may send; a description would be imitated."""
+    content = message["content"]
+    if not isinstance(content, list) or all(part["type"] in _OF_ASSISTANTS for part in content):
+        return message
+    return {**message, "content": [part for part in content if part["type"] in _OF_ASSISTANTS] or None}
 
 
 def _is_part(part: object) -> bool:

@@ -121,6 +121,7 @@ def check(groups, context, budget: Budget) -> None:
 
 @given(HISTORIES, st.integers(1, 400), st.sampled_from([(1.0, 1.0), (0.9, 0.7), (0.5, 0.1)]))
 @example([{"role": "user", "content": "hi"}], 1, (1.0, 1.0))
+@example([{"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}], 9, (1.0, 1.0))
 def test_every_context_is_valid_complete_and_fits(messages, window, marks):
     budget = Budget(window, high=marks[0], low=marks[1])
     try:
