@@ -30,6 +30,8 @@ _OF_ASSISTANTS = ("text", "refusal")
 _LONGEST_ID = 40
 """OpenAI's own limit for the id of a call."""
 
+_IMAGE = re.compile(r"(?:https?|blob):|data:image/[\w.+-]{1,50};base64,", re.IGNORECASE)
+"""The beginning of an image's address that a server can take; ``blob:`` becomes ``data:`` on the way there."""
 _NAME = re.compile(r"[^\s<|\\/>]{1,64}")
 """The name of an author. OpenAI's API gives this pattern in its error message."""
 
@@ -182,6 +184,10 @@ def _without_images(message: Mapping[str, Any]) -> Mapping[str, Any]:
 def _is_part(part: object) -> bool:
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         return False
+    if part["type"] == "image_url":
+        image = part.get("image_url")
+        url = image.get("url") if isinstance(image, Mapping) else None
+        return isinstance(url, str) and _IMAGE.match(url) is not None
     return part["type"] != "text" or isinstance(part.get("text"), str)
 
 
