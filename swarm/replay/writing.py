@@ -25,8 +25,10 @@ def write_test(conversation: WrittenConversation, path: Path) -> bytes:
         return b"".join(encode_json({"type": kind, **fields}) + b"\n" for kind, fields in steps)
     about, turns = _yaml(conversation.about, path.name), _yaml([_item(step) for step in conversation.steps], path.name)
     lines = turns.decode().splitlines(keepends=True)
-    # A blank line before each question. All else on this level begins with a dash too.
-    return about + b"steps:\n" + "".join("\n" * line.startswith("- user:") + f"  {line}" for line in lines).encode()
+    # A blank line before each question but the first. All else on this level begins with a dash too.
+    gaps = [number > 0 and line.startswith("- user:") for number, line in enumerate(lines)]
+    text = "".join("\n" * gap + f"  {line}" for gap, line in zip(gaps, lines, strict=True))
+    return about + b"steps:\n" + text.encode()
 
 
 def _item(step: Step) -> dict[str, Any]:
