@@ -65,6 +65,8 @@ class RedisBackend:
         self._closed = False
         self._waiting: RedisBackend | None = None
         """Has the connections that are blocked by waits, so that these keep no other call from one."""
+        self._waits: set[asyncio.Future[bool]] = set()
+        """Also those that nobody waits for any more."""
 
     def one_commit(self, keys: Sequence[str]) -> bool:
         """Return whether ``keys`` are in one slot, on a cluster; see Backend.one_commit."""
@@ -104,6 +106,8 @@ class RedisBackend:
     async def wait(self, key: str, timeout: float) -> bool:
         """Wait until the list ``key`` has values; see Backend.wait."""
         waiting = asyncio.ensure_future(self._wait(key, timeout))
+        self._waits.add(waiting)
+        waiting.add_done_callback(self._waits.discard)
         try:
             # redis-py swallows a cancellation while it connects: whoever cancels must not wait for the server then.
             return await asyncio.shield(waiting)
@@ -176,6 +180,9 @@ class RedisBackend:
         if self._waiting is not None:
             await self._waiting.close()
         await self._disconnect(self._client)
+        if self._waits:
+            # Their connections are closed now, and must not outlive the loop.
+            await asyncio.wait([*self._waits], timeout=self._target.timeout)
 
     async def ask(self, *command: str | int) -> Any:
         """Send a command that changes nothing; return the reply."""

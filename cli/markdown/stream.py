@@ -178,7 +178,10 @@ class MarkdownStream:
         self._end_table()
         self._last = line
         first, _ = self._prefixes(line)
-        if line.kind == "blank":
+        if line.kind == "blank" and line.begins_item:
+            # An item whose quote is empty.
+            self._verbatim(first, "")
+        elif line.kind == "blank":
             self._end_text()
             self._blanks.append(self._bars(line.hang.rstrip()) + "\n")
         elif line.kind == "rule":

@@ -104,6 +104,8 @@ class Prompt:
             take_terminal_back(at_prompt=False)
         elif not self.app._running_in_terminal and take_terminal_back(at_prompt=True):
             self.app.renderer.reset()
+            # Without it, prompt_toolkit does not know how much room there is for the toolbar.
+            self.app._request_absolute_cursor_position()
             self.app.invalidate()
 
     def interrupt(self) -> bool:

@@ -91,6 +91,7 @@ def on_screen(written: str, width: int) -> list[str]:
 
 
 @given(texts, widths, st.booleans())
+@example("\n1. >", 10, False)
 def test_nothing_is_lost_and_nothing_controls_the_terminal(text, width, styled):
     written = shown(text, width, styled=styled)
     assert "\x1b" not in bare(written)

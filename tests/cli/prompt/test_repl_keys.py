@@ -263,11 +263,11 @@ def test_a_program_that_was_stopped_has_its_terminal_again_after_fg(busy, progra
             screen.wait_for("assistant ❯ half")
         os.kill(pid, signal.SIGSTOP)
         screen.wait_for("Stopped")
+        stopped = len(screen.raw)
         screen.send("fg\n")
         gate.release()
-        if busy:
-            screen.wait_for("and half")
-        screen.wait_for(at_prompt)
+        # What is typed before it is drawn again is still the shell's way of reading.
+        screen.wait_for(lambda screen: "❯".encode() in screen.raw[stopped:] and at_prompt(screen))
         # Enter and Ctrl-J are different keys only in the mode of the prompt.
         screen.send("one\ntwo" + ENTER)
         screen.wait_for(lambda screen: len(server.chats) == 1 + busy)
