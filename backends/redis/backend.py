@@ -107,13 +107,19 @@ class RedisBackend:
         """Wait until the list ``key`` has values; see Backend.wait."""
         waiting = asyncio.ensure_future(self._wait(key, timeout))
         self._waits.add(waiting)
-        waiting.add_done_callback(self._waits.discard)
+        waiting.add_done_callback(self._ended)
         try:
             # redis-py swallows a cancellation while it connects: whoever cancels must not wait for the server then.
             return await asyncio.shield(waiting)
         except asyncio.CancelledError:
             waiting.cancel()
             raise
+
+    def _ended(self, waiting: "asyncio.Future[bool]") -> None:
+        self._waits.discard(waiting)
+        if not waiting.cancelled():
+            # Nobody may be left to be told.
+            waiting.exception()
 
     async def _wait(self, key: str, timeout: float) -> bool:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -126,6 +132,7 @@ class RedisBackend:
 
     async def _block(self, key: str, seconds: float) -> None:
         """Wait until the list ``key`` has values, at most ``seconds``."""
+        self._check_open()
         target = self._target
         if self._waiting is None:
             patient = replace(target, deadline=2 * _BLOCK + target.deadline, timeout=_BLOCK + target.timeout)
@@ -258,7 +265,12 @@ class RedisBackend:
                 self._client = self._connect()
             client = self._client
             try:
-                return await send(client)
+                try:
+                    return await send(client)
+                finally:
+                    if self._closed:
+                        # Closing found no connection while one was being made.
+                        await client.aclose()
             # AttributeError: redis-py was redirected to a node of the cluster that it does not know yet.
             except (RedisError, RedisClusterException, OSError, AttributeError) as error:
                 self._check_open()

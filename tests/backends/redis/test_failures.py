@@ -379,6 +379,31 @@ def test_closing_ends_the_calls_under_way(server: RedisServer) -> None:
     asyncio.run(scenario())
 
 
+def test_a_closed_backend_leaves_no_connection(server: RedisServer) -> None:
+    """Whatever was cancelled, and however far the connections were."""
+
+    async def scenario(pause: float, *, gather: bool) -> None:
+        backend = open_backend(server.url)
+        waits = [asyncio.create_task(backend.wait(f"list {number}", 5)) for number in range(12)]
+        await asyncio.sleep(pause)
+        for wait in waits[::2]:
+            wait.cancel()
+        if gather:
+            await asyncio.gather(*waits[::2], return_exceptions=True)
+        await backend.close()
+        await asyncio.gather(*waits, return_exceptions=True)
+        await until(alone)
+
+    async def alone() -> bool:
+        return all(each["id"] == own for each in client.client_list())
+
+    with server.client() as client:
+        own = str(client.client_id())
+        for pause in (0, 0.001, 0.002, 0.005, 0.01, 0.02):
+            for gather in (False, True):
+                asyncio.run(scenario(pause, gather=gather))
+
+
 SECRETS = ["s3cret/w@rd", "pässwörd", "a b#c?d&e"]
 
 
