@@ -2,13 +2,14 @@
 
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -65,11 +66,13 @@ def redis_binary() -> str:
     )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(highest: int = 32_000) -> int:
+    """Return a port that nothing listens on, below those from which the system takes the ports of clients."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, highest)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for_redis(client: redis.Redis, process: subprocess.Popen[bytes], seconds: float = 20) -> None:
@@ -133,9 +136,7 @@ def run_cluster(folder: Path, *slots: range) -> Iterator[list[RedisServer]]:
             (place := folder / str(index)).mkdir()
             arguments = ["--cluster-enabled", "yes", "--cluster-config-file", str(place / "nodes.conf")]
             # The cluster's own port is 10,000 higher.
-            port = free_port()
-            while port > 55_000:
-                port = free_port()
+            port = free_port(22_000)
             servers.append(stack.enter_context(start_redis(place, *arguments, port=port)))
         for server, part in zip(servers, slots, strict=True):
             with server.client() as client:
