@@ -4,6 +4,7 @@ tiktoken itself downloads its vocabulary at first use. Here it comes from the da
 checked against the sha256 that tiktoken expects of the download.
 """
 
+import os
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -110,6 +111,10 @@ def load_table(name: str, folder: Path) -> "TokenTable | None":
     table = open_table(path, vocabulary.sha256, vocabulary.pattern)
     if table is None:
         with suppress(OSError, VocabularyError):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not os.access(folder, os.W_OK):
+                # Making it in vain takes longer than the encoder.
+                return None
             ranks = _ranks(name)
             write_table(path, vocabulary.sha256, sorted(ranks, key=ranks.__getitem__))
             table = open_table(path, vocabulary.sha256, vocabulary.pattern)

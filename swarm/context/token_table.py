@@ -118,5 +118,4 @@ def write_table(path: Path, sha256: str, tokens: Iterable[bytes]) -> None:
         ends.append(end)
     header = _HEADER.pack(_MAGIC, sha256.encode(), size, len(tokens))
     numbers = struct.pack(f"={size + len(tokens)}I", *slots, *ends)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(path, header + numbers + b"".join(tokens))
