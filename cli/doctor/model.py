@@ -106,8 +106,6 @@ async def _check_server(checks: Checks, model: OpenAIEndpoint) -> None:
     problem = f"{name} is not in the server's list"
     checks.judge(model.served_as in names, "model", f"{name} is available", problem=problem, advice=advice)
     checks += await _probe(model)
-    if model.adaptations:
-        checks.add("ok", "form", "adapted to the server: " + "; ".join(model.adaptations.values()))
 
 
 async def _probe(model: OpenAIEndpoint) -> Checks:
@@ -127,6 +125,8 @@ async def _probe(model: OpenAIEndpoint) -> Checks:
                 checks.add(status, _PROBES[result.name], result.seen, advice)
     except SwarmError as error:
         checks.add("failed", "answers", str(error))
+    if model.adaptations:
+        checks.add("ok", "form", "adapted to the server: " + "; ".join(model.adaptations.values()))
     return checks
 
 

@@ -53,9 +53,9 @@ def parser() -> MarkdownIt:
         markdown.inline.ruler.before("backticks", name, rule)
     # Addresses are shown as they were written, not followed. The library's documentation replaces these methods in
     # the same way, but its types do not allow it.
-    markdown.validateLink = lambda url: True  # type: ignore[method-assign]
-    markdown.normalizeLink = lambda url: url  # type: ignore[method-assign]
-    markdown.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
+    markdown.validateLink = lambda url: True  # type: ignore[method-assign]  # see above
+    markdown.normalizeLink = lambda url: url  # type: ignore[method-assign]  # see above
+    markdown.normalizeLinkText = lambda link: link  # type: ignore[method-assign]  # see above
     return markdown
 
 

@@ -117,8 +117,9 @@ class Agent:
         """
         from swarmchat.swarm.tools.agent_tool import agent_tool
 
-        limits = {"requests": requests, "tokens": tokens, "seconds": seconds}
-        return agent_tool(self, description, name=name, history=history, **limits)  # type: ignore[arg-type]
+        return agent_tool(
+            self, description, name=name, history=history, requests=requests, tokens=tokens, seconds=seconds
+        )
 
     @property
     def own_tools(self) -> tuple["Tool", ...]:

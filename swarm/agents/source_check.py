@@ -140,8 +140,9 @@ class _FunctionCheck:
         return name if name in _PRIMITIVES else None
 
     def _context_attribute(self, node: ast.AST) -> str | None:
-        is_one = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-        return node.attr if is_one and node.value.id in self._contexts else None  # type: ignore[attr-defined]
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in self._contexts:
+            return node.attr
+        return None
 
     def _lacks_await(self, call: ast.AST, parent: ast.AST, *, is_async: bool) -> bool:
         if isinstance(parent, ast.Return):

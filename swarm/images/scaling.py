@@ -16,7 +16,7 @@ _SMALLER = 0.75
 def is_available() -> bool:
     """Whether Pillow is installed."""
     try:
-        import PIL.Image  # noqa: F401
+        import PIL.Image  # noqa: F401 - to see whether it can be
     except ImportError:
         return False
     return True

@@ -13,7 +13,14 @@ from swarmchat.swarm.tools.json_schema import check_schema, problems
 
 _LONGEST = 120
 _MARK = "$"
-_TYPES = {"text": str, "number": (int, float), "boolean": bool, "list": list, "object": dict, "null": type(None)}
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "text": str,
+    "number": (int, float),
+    "boolean": bool,
+    "list": list,
+    "object": dict,
+    "null": type(None),
+}
 
 MATCHERS: Mapping[str, str] = {
     "$any_of": "a list of alternatives",
@@ -223,7 +230,7 @@ class Matching:
             case "$length":
                 return isinstance(actual, str | list | dict) and self.mismatch(expected, len(actual)) is None
             case "$type":
-                return isinstance(actual, _TYPES[expected]) and (expected != "number" or number)  # type: ignore[arg-type]
+                return isinstance(actual, _TYPES[expected]) and (expected != "number" or number)
             case "$exists":
                 return bool(expected)
         return self.equal(expected, actual)

@@ -40,5 +40,5 @@ def steps(work: Callable[[], object]) -> int:
 def assert_linear(work: Callable[[int], object], size: int) -> None:
     """Fail unless ``work`` takes about four times as many steps for four times the ``size``."""
     work(1)
-    once, four_times = (steps(lambda size=each: work(size)) for each in (size, 4 * size))  # type: ignore[misc]
+    once, four_times = (steps(lambda size=each: work(size)) for each in (size, 4 * size))  # type: ignore[misc]  # the default of a lambda
     assert four_times < 5.5 * once + 1000, (once, four_times)

@@ -135,6 +135,15 @@ def test_a_server_with_faults(program, server):
     assert "swarmchat counts the tokens itself" in checks["usage"]["advice"]
 
 
+@pytest.mark.parametrize("lists_models", [True, False])
+def test_what_a_server_demands_is_listed(lists_models, program, server):
+    if not lists_models:
+        server.models_reply = failure(404, "Not Found")
+    server.reply(*[Behaviour(refuses="stream_options")] * 20)
+    form = visit(program)["form"]
+    assert (form["status"], form["found"]) == ("ok", "adapted to the server: answers come without token counts")
+
+
 @pytest.mark.parametrize(
     ("reply", "complaint"), [(failure(401, f"bad key {SECRET}"), "check the API key"), (failure(500), "says (500)")]
 )

@@ -56,7 +56,7 @@ def test_what_draws_more_than_before_is_the_same_each_time(tmp_path: Path):
 
 
 async def _called(**options: object) -> list[str]:
-    ctx = context(SHOP, **options)  # type: ignore[arg-type]
+    ctx = context(SHOP, **options)  # type: ignore[arg-type]  # each test gives right ones
     return [await order.function(ctx, "tea"), await order.function(ctx, "rum")]
 
 
