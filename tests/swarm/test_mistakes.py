@@ -94,9 +94,9 @@ def test_a_function_that_forgets_its_return_lets_nothing_through(part):
     else:
         swarm = Swarm("shop", [Agent("desk", validate=lambda text: len(text) < 9)])
         said = "the check of agent 'desk' returned True, expected a text that says what is wrong, or None"
-    with Session.open("memory:", ScriptedModel(["Hello."]), swarm) as session:
-        with pytest.raises(library.HookError) as error:
-            session.ask_sync("hi")
+    opening = Session.open("memory:", ScriptedModel(["Hello."]), swarm)
+    with opening as session, pytest.raises(library.HookError) as error:
+        session.ask_sync("hi")
     assert str(error.value) == said
 
 
