@@ -14,10 +14,11 @@ from swarmchat.swarm.agents.agent import Agent, Swarm, as_swarm
 from swarmchat.swarm.agents.loader import load_swarm
 from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.mistakes import Expected, check_value, shown
 from swarmchat.swarm.common.names import Named, name_of
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.errors import AskError, ScriptError
+from swarmchat.swarm.errors import AskError, DefinitionError, ScriptError
 from swarmchat.swarm.models.base import Model, ToolCall
 from swarmchat.swarm.models.openai_client import OpenAIServer
 from swarmchat.swarm.persistence.store import Lifetimes
@@ -93,7 +94,12 @@ class _ScriptedAsking:
 
 def call(tool: Named | Callable[..., Any] | str, arguments: Mapping[str, Any] | str = "{}") -> ToolCall:
     """Return a call for the steps of a ScriptedModel; ``arguments`` are a mapping, or the text that the model wrote."""
-    text = arguments if isinstance(arguments, str) else encode_json(dict(arguments)).decode()
+    expected = Expected("a mapping, or a text", lambda value: isinstance(value, str | Mapping))
+    check_value("call", "arguments", arguments, expected)
+    try:
+        text = arguments if isinstance(arguments, str) else encode_json(dict(arguments)).decode()
+    except TypeError as error:
+        raise DefinitionError(f"call: arguments are {shown(arguments)}, expected what JSON can hold") from error
     name = tool.__name__ if isinstance(tool, FunctionType) else name_of(tool)  # type: ignore[arg-type]  # it checks
     return ToolCall("", name, text)
 

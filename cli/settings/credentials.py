@@ -65,6 +65,7 @@ def secrets_of(settings: Settings) -> set[str]:
             secrets.add((read_key(each) or "").strip())
     for server in (settings.mcp or {}).values():
         secrets |= {*server.get("env", {}).values(), *server.get("headers", {}).values()}
+        secrets.add(server.get("client_secret", ""))
     return secrets | {password for url in urls if url for password in url_passwords(url)}
 
 
@@ -98,7 +99,7 @@ def shown_value(name: str, value: Any) -> Any:
         return "none"
     if value is None or isinstance(value, bool | int | float):
         return value
-    if name in ("api_key", "headers", "query", "env"):
+    if name in ("api_key", "headers", "query", "env", "client_secret"):
         return dict.fromkeys(value, HIDDEN) if isinstance(value, Mapping) else HIDDEN
     if name in ("models", "mcp"):
         return {model: {each: shown_value(each, table[each]) for each in table} for model, table in value.items()}

@@ -243,6 +243,7 @@ class Swarm:
             check_value(owner, name, getattr(self, name), many(f"{kind} objects", fits))
         check_value(owner, "demo", self.demo, many("DemoRule objects", partial(_is_named, "DemoRule")))
         check_value(owner, "replay", self.replay, optional(Expected("ReplayRules", partial(_is_named, "ReplayRules"))))
+        check_value(owner, "mcp", self.mcp, many("McpServer objects", partial(_is_named, "McpServer")))
         if self.rescue is not None:
             from swarmchat.swarm.agents.rescue_steps import check_steps
 

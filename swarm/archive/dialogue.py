@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swarmchat.swarm.archive.tasks import TaskSummary, tasks_of
-from swarmchat.swarm.common.messages import calls_of, text_of
+from swarmchat.swarm.common.messages import calls_of, others_of, text_of
 from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import APART, Record
 
@@ -35,6 +35,8 @@ class DialogueEntry:
     undone: bool = False
     task: str = ""
     """The task that it belongs to, if an agent worked on one."""
+    others: tuple[Any, ...] = ()
+    """The content parts of the message or result that are no texts; ``text`` describes them."""
 
 
 def dialogue(records: Iterable[Record], *, undone: bool = False, tasks: bool = False) -> Iterator[DialogueEntry]:
@@ -72,7 +74,8 @@ def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) ->
     base = DialogueEntry("note", record.agent or record.type, "", record.turn, record.ts, undone=undone)
     if record.type in ("user", "steer", "system"):
         role = str(record.message["role"])
-        yield replace(base, kind=role, who=role, text=text_of(record.message))
+        others = tuple(others_of(record.message))
+        yield replace(base, kind=role, who=role, text=text_of(record.message), others=others)
     elif record.type == "assistant":
         text = text_of(record.message)
         if text.strip():
@@ -84,7 +87,8 @@ def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) ->
     elif record.type == "tool":
         call_id = str(record.message.get("tool_call_id") or record.message.get("name") or "")
         call = waiting.pop(call_id, replace(base, kind="call", name=str(data.get("name", "?")), arguments=""))
-        yield replace(call, text=text_of(record.message), status=str(data.get("status", "")))
+        text, others = text_of(record.message), tuple(others_of(record.message))
+        yield replace(call, text=text, others=others, status=str(data.get("status", "")))
     elif record.type == "error":
         error = data.get("error")
         text = f"{error.get('kind')}: {error.get('message')}" if isinstance(error, dict) else str(error)

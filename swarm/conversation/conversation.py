@@ -16,6 +16,7 @@ from swarmchat.swarm.agents.handoffs import handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.draws import Draws
+from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
@@ -31,6 +32,7 @@ from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
 from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
+from swarmchat.swarm.conversation.turn_lock import TurnLock
 from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest
 from swarmchat.swarm.persistence.blobs import Blobs
@@ -83,6 +85,8 @@ class Conversation:
         """Asks a model for a tool; a replay repeats the recorded answer instead."""
         self.ask_user: UserAsker = self._ask_user
         """Asks the user for a tool; a replay repeats the recorded answer instead."""
+        self.lock = TurnLock()
+        """Held by the turn, and by each other operation of the session."""
         self.user_is_free = asyncio.Lock()
         """Held while a tool asks the user: one question at a time."""
         self._notices: list[str] = []
@@ -281,7 +285,7 @@ class Conversation:
     async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
         if self.answerer is None:
             raise NobodyToAsk(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
-        return await self.answerer(question)
+        return await call_hook("the answerer", self.answerer, question)
 
     def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
         """Return a warning if the server seems to have read fewer than the ``sent`` tokens; only once a session."""

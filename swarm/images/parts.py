@@ -35,6 +35,12 @@ def data_of(part: object) -> bytes | None:
         return None
 
 
+def as_data_url(part: object) -> str | None:
+    """Return the image in a content part as a data URL that holds nothing else; ``None`` if it holds none."""
+    data, match = data_of(part), re.match("data:(image/[a-z]+);", url_of(part))
+    return _data_url(match[1], data) if data is not None and match is not None and is_image(data) else None
+
+
 def to_blobs(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, bytes]]:
     """Return ``message`` with references in place of data, and the blobs by their digests."""
     blobs: dict[str, bytes] = {}

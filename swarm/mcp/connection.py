@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import NestingError
 from swarmchat.swarm.errors import DefinitionError, McpError
+from swarmchat.swarm.mcp.login import TokenFile, login_problem, provider
 from swarmchat.swarm.mcp.questions import Questions
 from swarmchat.swarm.mcp.server import McpServer
 from swarmchat.swarm.mcp.texts import is_tool_name, result_images, result_text, safe_schema, visible
@@ -230,11 +231,8 @@ class Connection:
 
         auth = self.login
         if auth is None and self.logins is not None and not server.has_authorization:
-            from swarmchat.swarm.mcp.login import TokenFile, provider
-
-            url = server.expanded(server.url, environment)
-            tokens = TokenFile(self.logins / f"{server.name}.json", url)
-            auth = provider(tokens, url) if tokens.has_tokens else None
+            tokens = TokenFile(self.logins / f"{server.name}.json", server, environment)
+            auth = provider(tokens) if tokens.has_tokens else None
         return await http_transport(stack, server, environment, auth, note_refusal)
 
     async def _list(self, client: "Client") -> None:
@@ -335,6 +333,8 @@ class Connection:
             reason = f"it wants a login: run swarmchat mcp login {self.server.name}"
             if self.server.has_authorization:
                 reason = "it refuses the Authorization in its headers: put a valid one there"
+        elif self.login is not None and (problem := login_problem(error)):
+            reason = problem
         elif isinstance(error, TimeoutError):
             reason = f"it did not answer within {self.server.start_timeout:g} s"
         elif isinstance(error, ImportError):

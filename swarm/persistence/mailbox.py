@@ -13,6 +13,7 @@ from typing import Any
 from swarmchat.backends import Append, Backend, Conflict, Expect, ExpectLength
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text, decode_json, encode_json
+from swarmchat.swarm.common.mistakes import TEXT, check_value
 from swarmchat.swarm.errors import MailboxFull, MailError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import timestamp
@@ -82,6 +83,7 @@ async def tell(
     its own. ``ttl``: seconds that sessions live in this store. Raises MailError, its kind MailboxFull, and the
     backend's errors.
     """
+    check_value("tell", "text", text, TEXT)
     text, sender = clean_text(text), clean_text(sender)
     if not text.strip():
         raise MailError("the message is empty: write what the session is to be told")

@@ -1,17 +1,15 @@
 """The session that a program opens: it runs turns and other operations on a conversation, one at a time."""
 
-import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from swarmchat.backends import Backend, open_backend
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm, as_swarm
-from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.common.mistakes import explained_method
 from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Conversation
@@ -20,13 +18,21 @@ from swarmchat.swarm.conversation.program import Approver, Program
 from swarmchat.swarm.conversation.requests import prepare
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.tracing import Tracing
+from swarmchat.swarm.conversation.turn_lock import exclusive
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.session.changes import begin, change_memory, change_settings, navigate, rename, reset
-from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make, make_model
+from swarmchat.swarm.session.opening import (
+    BackgroundLoop,
+    SessionOpening,
+    check_arguments,
+    find_or_make,
+    make_model,
+    run_in,
+)
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.asking import Answerer
@@ -39,20 +45,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
     from swarmchat.swarm.turn.question import Asked
 
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
-_Operation = Callable[Concatenate["Session", _P], Coroutine[Any, Any, _T]]
-
-
-def _exclusive(operation: _Operation[_P, _T]) -> _Operation[_P, _T]:
-    """Have ``operation`` wait for other operations, and run to its end even if its caller is cancelled."""
-
-    @wraps(operation)
-    async def run(session: "Session", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        async with session._lock:
-            return await run_to_completion(operation(session, *args, **kwargs))
-
-    return run
 
 
 class Session:
@@ -73,9 +66,10 @@ class Session:
         """States, memory, storages and bans of the session's client."""
         self.steering = conversation.steering
         """Messages of the user to the running turn: ``steering.add(text)``."""
-        self._lock = asyncio.Lock()
+        self._lock = conversation.lock
 
     @classmethod
+    @explained_method("Session.open")
     def open(
         cls,
         backend: Backend | str,
@@ -142,6 +136,7 @@ class Session:
         try:
             await self.conversation.close()
         finally:
+            self._lock.is_closed = True
             for each in self._owned:
                 await each.close()
 
@@ -175,12 +170,9 @@ class Session:
     def run_sync(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run ``work`` in the session's event loop: ``session.run_sync(session.undo())``.
 
-        Raises RuntimeError unless the session was opened with ``with``.
+        Raises DefinitionError unless the session was opened with ``with``.
         """
-        if self.background is None:
-            work.close()
-            raise RuntimeError("this needs a session that was opened with `with Session.open(…)`: use await here")
-        return self.background.run(work)
+        return run_in(self.background, work)
 
     @property
     def info(self) -> SessionInfo:
@@ -319,7 +311,7 @@ class Session:
         mailbox = keys.session_mailbox(self.info.client, self.info.id)
         return to_react_to(self.records) is not None or await self.backend.wait(mailbox, timeout)
 
-    @_exclusive
+    @exclusive
     async def flush(self) -> None:
         """Store the records that earlier commits could not. Raises the backend's errors."""
         await self.conversation.flush()
@@ -335,37 +327,37 @@ class Session:
         async with self._lock:
             return await call_by_hand(self.conversation, tool, arguments, agent)
 
-    @_exclusive
+    @exclusive
     async def go_to(self, agent: Agent | str) -> Navigation:
         """Make ``agent`` the active one, as the user wishes; store it. Raises DefinitionError for an unknown agent."""
         return await navigate(self.conversation, self.navigation.to(self.swarm.agent(name_of(agent)).name))
 
-    @_exclusive
+    @exclusive
     async def go_back(self) -> Navigation:
         """Go back to the previous agent, if there is one; store it."""
         return await navigate(self.conversation, self.navigation.back())
 
-    @_exclusive
+    @exclusive
     async def reset(self) -> None:
         """Stop sending the conversation so far, as a turn of its own. The log, states, memory and agent stay."""
         await reset(self.conversation)
 
-    @_exclusive
+    @exclusive
     async def rename(self, name: str) -> None:
         """Give the session another name. The caller makes sure that it is free."""
         await rename(self.conversation, clean_text(name))
 
-    @_exclusive
+    @exclusive
     async def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` until the session is closed. Raises DefinitionError for unknown rescue steps."""
         await change_settings(self.conversation, settings)
 
-    @_exclusive
+    @exclusive
     async def change_memory(self, change: Callable[[Any], Awaitable[object]]) -> None:
         """Call ``change`` with the client's PersistMemory, and record what it changes. Raises ClientBanned."""
         await change_memory(self.conversation, change)
 
-    @_exclusive
+    @exclusive
     async def undo(self, turns: int = 1) -> UndoResult:
         """Hide the last ``turns`` turns, or all if fewer, and restore the agent, stack and states before them.
 
@@ -373,7 +365,7 @@ class Session:
         """
         return await undo(self.conversation, turns)
 
-    @_exclusive
+    @exclusive
     async def redo(self, turns: int = 1) -> UndoResult:
         """Show ``turns`` of the undone turns again. Works until something else is done after the undo."""
         return await redo(self.conversation, turns)
@@ -389,12 +381,12 @@ class Session:
         async with self._lock:
             return await compact(self.conversation, clean_text(focus))
 
-    @_exclusive
+    @exclusive
     async def pin(self, turn: int) -> Pins:
         """Always send ``turn``, even when others are dropped to fit the window. Raises PinError."""
         return await pin(self.conversation, turn)
 
-    @_exclusive
+    @exclusive
     async def unpin(self, turn: int) -> Pins:
         """Treat ``turn`` like any other again. Raises PinError if it is not pinned."""
         return await unpin(self.conversation, turn)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.messages import text_of, texts_of
+from swarmchat.swarm.common.mistakes import check_value, instance_of
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
@@ -151,14 +152,19 @@ class Timeline:
         return navigation, {name: state.states.get(name) for name in self._state_names}
 
 
+_TURNS = instance_of(int, "a number of turns")
+
+
 async def undo(conversation: Conversation, turns: int) -> UndoResult:
     """Hide the last ``turns`` turns; see ``Session.undo``."""
+    check_value("undo", "turns", turns, _TURNS)
     timeline = await _read_timeline(conversation)
     return await _move(conversation, timeline, "undo", timeline.visible[-turns:] if turns > 0 else [])
 
 
 async def redo(conversation: Conversation, turns: int) -> UndoResult:
     """Show the first ``turns`` of the undone turns; see ``Session.redo``."""
+    check_value("redo", "turns", turns, _TURNS)
     timeline = await _read_timeline(conversation)
     return await _move(conversation, timeline, "redo", timeline.redoable[: max(0, turns)])
 

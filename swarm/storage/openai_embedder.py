@@ -35,8 +35,8 @@ class OpenAIEmbedder:
     ``batch``: the most texts in one request. ``timeout``: seconds without a byte from the server. ``default_score``: by
     the model's name when ``None``. ``prefixes``: what stands before searches and before texts of items, as the
     model was trained. ``max_retries``: how often a temporary failure is retried. ``headers``, ``query``, ``sleep`` and
-    ``jitter`` are as for ``OpenAIServer``. Raises ValueError for a ``base_url`` that is not HTTP, and for a ``batch``
-    or ``dimensions`` below 1.
+    ``jitter`` are as for ``OpenAIServer``. Raises DefinitionError for a ``base_url`` that is not HTTP, and
+    ValueError for a ``batch`` or ``dimensions`` below 1.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.mistakes import FUNCTION, SECONDS, check_value, optional
+from swarmchat.swarm.common.mistakes import FUNCTION, SECONDS, Expected, check_value, optional, shown
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import ArgumentsError, Context, ToolTimeoutError
 from swarmchat.swarm.tools.schema import Signature, described_errors, read_signature
@@ -25,6 +25,7 @@ Available = Callable[[Context[Any]], bool | Awaitable[bool]]
 
 DEFAULT_TIMEOUT = 60.0
 _LONGEST_NAME = 200
+_TOOL = Expected("a function", lambda value: callable(value) and not isinstance(value, type))
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Tool:
         if inspect.iscoroutine(result):
             result.close()
             raise DefinitionError("its result is a coroutine that was not awaited: write return await …")
-        return result if isinstance(result, str) else to_json(result, fallback=str).decode()
+        return result if isinstance(result, str) else _as_json(result)
 
 
 @overload
@@ -167,8 +168,13 @@ def tool(
     """
 
     def make(function: Callable[..., Any]) -> Tool:
-        check_value("tool", "function", function, FUNCTION)
-        return Tool(name or function.__name__, function, approve, timeout, available, effects)
+        check_value("tool", "function", function, _TOOL)
+        called = name or getattr(function, "__name__", None)
+        if called is None:
+            raise DefinitionError(f"tool: {shown(function)} has no name: write tool(name=…)({shown(function)})")
+        if inspect.isasyncgenfunction(function):
+            raise DefinitionError(f"tool {called!r}: it yields, expected a function that returns one result")
+        return Tool(called, function, approve, timeout, available, effects)
 
     return make if function is None else make(function)
 
@@ -176,6 +182,22 @@ def tool(
 def as_tool(function: "Tool | Callable[..., Any]") -> Tool:
     """Return ``function`` as a tool, whether or not it was decorated."""
     return function if isinstance(function, Tool) else tool(function)
+
+
+def _as_json(result: object) -> str:
+    """Return a result as JSON; what JSON does not have is its text. Raises DefinitionError if that says nothing."""
+    opaque: list[object] = []
+
+    def as_text(value: object) -> str:
+        kind = type(value)
+        if callable(value) or (kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__):
+            opaque.append(value)
+        return str(value)
+
+    text = to_json(result, fallback=as_text).decode()
+    if opaque:
+        raise DefinitionError(f"its result holds {shown(opaque[0])}, expected a text, or what JSON can hold")
+    return text
 
 
 async def _in_thread(call: Callable[[], Any]) -> Any:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.agents.rescue_steps import Fault
 from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.mistakes import shown
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, Rescued
-from swarmchat.swarm.errors import LimitReached
+from swarmchat.swarm.errors import HookError, LimitReached
 from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.parsing.call_repair import Repair
 from swarmchat.swarm.parsing.formats import CONTROL, alternatives
@@ -126,8 +127,11 @@ class Rescue:
         validate = self._conversation.agent.validate
         if validate is None:
             return None
-        problem = await call_hook(f"the check of agent {self._conversation.agent.name!r}", validate, answer.text)
-        return faults.rejected_fault(answer, str(problem)) if problem else None
+        label = f"the check of agent {self._conversation.agent.name!r}"
+        problem: object = await call_hook(label, validate, answer.text)
+        if not isinstance(problem, str | None):
+            raise HookError(f"{label} returned {shown(problem)}, expected a text that says what is wrong, or None")
+        return faults.rejected_fault(answer, problem) if problem else None
 
     @property
     def _output_type(self) -> "OutputType | None":

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -195,6 +196,7 @@ class ToolCalls:
     async def _run(self, outcome: Outcome, tool: "Tool", arguments: dict[str, object]) -> None:
         now = asyncio.get_running_loop().time
         started = now()
+        self._conversation.lock.enter_tool()
         ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
         ctx.asking = AgentAsking(
             self._conversation, ctx, outcome, run_turn=self._run_turn, slots=self._slots, emit=self._events.put_nowait
@@ -283,9 +285,13 @@ def _bounded(text: str, limit: int) -> str:
     return f"{text[:limit]}\n[cut: {len(text):,} characters, max_result allows {limit:,}; ask for less]"
 
 
+_PASSED_BY = re.compile(rf"swarmchat/swarm|^{re.escape(str(Path(asyncio.__file__).parents[1]))}/(?!site-packages)")
+"""Files of the library and of Python itself."""
+
+
 def _place(error: BaseException) -> str:
     """Return the file and the line of the tool in which ``error`` was raised."""
-    frames = [frame for frame in extract_tb(error.__traceback__) if "swarmchat/swarm" not in frame.filename]
+    frames = [frame for frame in extract_tb(error.__traceback__) if not _PASSED_BY.search(frame.filename)]
     return f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
 
 
