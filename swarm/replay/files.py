@@ -39,6 +39,10 @@ class RecordedConversation:
     """The line of the file at which it begins."""
     rules: ReplayRules = NO_RULES
     """What is not compared."""
+    number: int = 1
+    """Its number in a handwritten file: those with the rows of one table of parameters share it."""
+    row: Mapping[str, Any] = field(default_factory=dict)
+    """The values of its row."""
 
     @property
     def tags(self) -> Sequence[str]:
@@ -125,9 +129,11 @@ def _conversations(parts: Sequence[Part], name: str, fallback: str) -> Iterator[
                 title, records, whole, expectations=expectations, blobs=blobs, line=first, rules=rules
             )
         else:
-            for each_title, lines in with_parameters(part, title, name):
+            for each_title, lines, row in with_parameters(part, title, name):
                 records, expectations = read_by_hand(lines, name)
-                yield RecordedConversation(each_title, records, False, True, expectations, line=first, rules=rules)
+                yield RecordedConversation(
+                    each_title, records, False, True, expectations, line=first, rules=rules, number=number, row=row
+                )
 
 
 def _rules(about: Mapping[str, Any], where: Place) -> ReplayRules:

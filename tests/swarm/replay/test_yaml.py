@@ -122,6 +122,10 @@ GOOD = "conversations:\n  - name: a\n    steps:\n      - user: hi\n      - expec
         ("name: a", "parameters: [{a: 1}, {b: 1}]", "line 2: the rows of 'parameters' differ in a, b"),
         ("name: a", "parameters: {a: 1}", "line 2: 'parameters' is {\"a\": 1}, expected a list of objects"),
         ("name: a", "parameters: [{f: 1}]\n    comment: ${g}", "line 2: unknown parameter 'g'"),
+        ("user: hi", "user: hi\n      - tool: {result: x, when: {a: 1}}", "line 5: 'when' selects rows of"),
+        ("name: a", "parameters: [f: 1]\n    steps: [user: x, tool: {when: {g: 1}}]\n  - name: b", "unknown parameter"),
+        ("name: a", "parameters: [f: 1]\n    steps: [user: x, tool: {when: {f: 2}}]\n  - name: b", "no row of"),
+        ("name: a", "parameters: [f: 1]\n    steps: [user: {when: {f: 1}}]\n  - name: b", "have the same questions"),
         ("- name: a\n", "- 5\n  - name: a\n", "a conversation is 5, expected an object"),
     ],
 )  # fmt: skip
