@@ -81,9 +81,7 @@ def _check_when(step: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], wher
         problem = "all rows of 'parameters' have the same questions: write a conversation of its own"
         raise TranscriptError(f"{where}: a {step['type']!r} line has no 'when'; {problem}")
     if not isinstance(when, dict) or not when:
-        raise TranscriptError(
-            f"{where}: 'when' is {shown(when)}, expected values of a row: {{NAME: VALUE}}"
-        )
+        raise TranscriptError(f"{where}: 'when' is {shown(when)}, expected values of a row: {{NAME: VALUE}}")
     for name in when:
         if name not in rows[0]:
             raise TranscriptError(f"{where}: unknown parameter {name!r}; {nearest(name, rows[0])}")

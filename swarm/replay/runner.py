@@ -226,8 +226,10 @@ class _Replay:
         conversation.initial_reserve = conversation.settings.reserve
         conversation.repeat(self.recording, self.rules, real=self.mode == "tools", live=self.live)
         if not self.live:
+            # Whether a recorded call was allowed is known; a handwritten one must be allowed by its tool.
+            least, rules = ({"*": "ask"}, {}) if self.conversation.by_hand else ({}, {"*": "ask"})
             conversation.settings = replace(
-                conversation.settings, approve={"*": "ask"}, approve_at_least={}, tasks_at_once=10_000
+                conversation.settings, approve=rules, approve_at_least=least, tasks_at_once=10_000
             )
         return Session(conversation), conversation
 
