@@ -126,6 +126,10 @@ GOOD = "conversations:\n  - name: a\n    steps:\n      - user: hi\n      - expec
         ("name: a", "parameters: [f: 1]\n    steps: [user: x, tool: {when: {g: 1}}]\n  - name: b", "unknown parameter"),
         ("name: a", "parameters: [f: 1]\n    steps: [user: x, tool: {when: {f: 2}}]\n  - name: b", "no row of"),
         ("name: a", "parameters: [f: 1]\n    steps: [user: {when: {f: 1}}]\n  - name: b", "have the same questions"),
+        ("- name: a\n", "- name: a\n    steps: [user: x]\n  - name: a\n", "line 4: the name 'a' is also that of"),
+        ("    steps:\n", "    steps:\n\t\n\t- user: x\n", "a line is indented with a tab, use spaces"),
+        ("name: a", "model: 5", "line 2: 'model' is 5, expected a text"),
+        ("name: a", "ignore: [requst.tokens]", "unknown type of record 'requst' in 'ignore'; did you mean 'request'?"),
         ("- name: a\n", "- 5\n  - name: a\n", "a conversation is 5, expected an object"),
     ],
 )  # fmt: skip
