@@ -22,11 +22,12 @@ from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.context.request_texts import RequestTexts
 from swarmchat.swarm.conversation.events import Event
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.errors import ModelError, PinError, SwarmError
+from swarmchat.swarm.errors import ModelError, PinError, SwarmError, TranscriptError
 from swarmchat.swarm.importers.record_builder import moment_of
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence import keys
@@ -226,8 +227,10 @@ class _Replay:
         conversation.initial_reserve = conversation.settings.reserve
         conversation.repeat(self.recording, self.rules, real=self.mode == "tools", live=self.live)
         if not self.live:
+            # Whether a recorded call was allowed is known; a handwritten one must be allowed by its tool.
+            least, rules = ({"*": "ask"}, {}) if self.conversation.by_hand else ({}, {"*": "ask"})
             conversation.settings = replace(
-                conversation.settings, approve={"*": "ask"}, approve_at_least={}, tasks_at_once=10_000
+                conversation.settings, approve=rules, approve_at_least=least, tasks_at_once=10_000
             )
         return Session(conversation), conversation
 
@@ -318,6 +321,9 @@ class _Replay:
     async def _act(self, session: Session, conversation: ReplayConversation, action: Action) -> None:
         match action.kind:
             case "go":
+                if action.agent not in self.swarm.names:
+                    hint = nearest(action.agent, self.swarm.names)
+                    raise TranscriptError(f"the user goes to unknown agent {action.agent!r}; {hint}")
                 stack = session.navigation.stack
                 await (session.go_back() if stack and stack[-1] == action.agent else session.go_to(action.agent))
             case "undo":

@@ -237,6 +237,8 @@ class Outcome:
     """Whether the user changed the arguments."""
     approve: str = "auto"
     """The rule of the tool itself about approval: auto, ask or deny."""
+    effects: bool | None = None
+    """Of a call that the model wrote as text: whether its tool has effects, so that it may need approval."""
     asked: list[tuple[RecordType, dict[str, Any]]] = field(default_factory=list)
     """What the tool asked, with the answers: the types of records and their fields."""
     task: str = ""

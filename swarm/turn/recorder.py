@@ -140,6 +140,8 @@ class TurnRecorder:
             data: dict[str, Any] = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
             if outcome.approve != "auto":
                 data["approve"] = outcome.approve
+            if outcome.effects is not None:
+                data["effects"] = outcome.effects
             data |= outcome.draws.for_record()
             self.add("tool", message=message, tokens=tokens, **data)
         self._changes.extend(changes)

@@ -180,7 +180,9 @@ class ToolCalls:
             except ArgumentsError as error:
                 raise HookError(f"a hook changed the arguments of {tool.name} to invalid ones: {error}") from error
             outcome.call, outcome.edited = replace(outcome.call, arguments=call.arguments), True
-        answer = await approves(conversation, tool, outcome.call, guess=outcome.call.id in self._guesses)
+        is_guess = outcome.call.id in self._guesses
+        outcome.effects = tool.effects if is_guess else None
+        answer = await approves(conversation, tool, outcome.call, guess=is_guess)
         if isinstance(answer, str) and answer != outcome.call.arguments:
             # The approver has checked the new arguments: invalid ones are a defect there, and end the turn.
             outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
