@@ -25,6 +25,7 @@ from swarmchat.swarm.common.names import OUTPUT_TOOL, check_name, name_of, neare
 from swarmchat.swarm.errors import DefinitionError
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.agents.operator import Operator
     from swarmchat.swarm.agents.replay_rules import ReplayRules
     from swarmchat.swarm.agents.rescue_steps import Step
     from swarmchat.swarm.mcp.server import McpServer
@@ -122,6 +123,11 @@ class Agent:
         )
 
     @property
+    def is_person(self) -> bool:
+        """Whether a person answers: an operator."""
+        return False
+
+    @property
     def own_tools(self) -> tuple["Tool", ...]:
         """The tools of the agent, without handoffs and without those of MCP servers."""
         tools = (tool for tool in self.tools if not isinstance(tool, str))
@@ -191,7 +197,7 @@ _AGENT = {
 _PARTS = {"agent": "agents", "policy": "policies", "state": "states", "storage": "storages"}
 """The kinds of named parts of a swarm, and the attribute that lists each."""
 
-_KINDS = {"policies": "Policy", "states": "State", "storages": "Storage"}
+_KINDS = {"operators": "Operator", "policies": "Policy", "states": "State", "storages": "Storage"}
 
 
 def _is_named(kind: str, value: object) -> bool:
@@ -211,6 +217,8 @@ class Swarm:
     agents: Sequence[Agent]
     default: "Agent | str" = ""
     """The agent that a session starts with, or its name. Empty: the first one."""
+    operators: Sequence["Operator"] = ()
+    """People whom agents can hand over to; they are among the agents, too."""
     policies: Sequence["Policy"] = ()
     states: Sequence["State[Any]"] = ()
     storages: Sequence["Storage[Any]"] = ()
@@ -250,8 +258,12 @@ class Swarm:
         if not self.agents:
             raise DefinitionError(f"swarm {self.name!r} has no agents: define at least one")
         object.__setattr__(self, "default", name_of(self.default or self.agents[0]))
+        # An operator is an agent that a person answers for: handoffs, undo and the log treat it as one.
+        listed = (*self.agents, *(operator for operator in self.operators if operator not in self.agents))
+        object.__setattr__(self, "agents", listed)
         if any(agent.agent_tools for agent in self.agents):
             object.__setattr__(self, "agents", _with_tool_agents(self.agents))
+        object.__setattr__(self, "operators", tuple(agent for agent in self.agents if agent.is_person))
         for parts in _PARTS.values():
             if duplicates := _duplicates(part.name for part in getattr(self, parts)):
                 raise DefinitionError(f"swarm {self.name!r}: two of its {parts} are named {min(duplicates)!r}")
@@ -261,6 +273,7 @@ class Swarm:
                 f"{nearest(self.initial, self.names)}"
             )
         self._check_computed()
+        self._check_operators()
         for agent in self.agents:
             self._check_handoffs(agent)
         if duplicates := _duplicates(server.name for server in self.mcp):
@@ -269,6 +282,20 @@ class Swarm:
             from swarmchat.swarm.mcp.servers import McpServers
 
             object.__setattr__(self, "mcp_servers", McpServers(self.mcp))
+
+    def _check_operators(self) -> None:
+        """Raise DefinitionError where an operator is what only an agent with a model can be."""
+        people = {operator.name for operator in self.operators}
+        if self.initial in people:
+            raise DefinitionError(
+                f"swarm {self.name!r}: the default is {self.initial!r}, an operator: a session starts with an agent"
+            )
+        for agent in self.agents:
+            for tool in agent.agent_tools:
+                if tool.agent_name in people:
+                    raise DefinitionError(
+                        f"agent {agent.name!r} has the operator {tool.agent_name!r} as a tool: name it in handoffs"
+                    )
 
     @property
     def scope(self) -> str:

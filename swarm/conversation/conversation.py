@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.agents.handoffs import handoff_names
+from swarmchat.swarm.agents.handoffs import closed_operators, handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.draws import Draws
@@ -26,6 +26,7 @@ from swarmchat.swarm.conversation.message_blobs import MessageBlobs
 from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
+from swarmchat.swarm.conversation.queue import OperatorQueue
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
@@ -105,6 +106,10 @@ class Conversation:
         self._models = Models(model, models)
         alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
         self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
+        self.queue = OperatorQueue(self)
+        """The place of the conversation in the queue of an operator."""
+        self.closed: Mapping[str, str] = {}
+        """The operators that are closed as of the request that is prepared, with a sentence each."""
         self._memory: Mapping[str, Any] = {}
         self.steering = Steering()
         self.mail_seen = 0
@@ -131,6 +136,7 @@ class Conversation:
             self.mail_seen = self.journal.log.next_seq
             if self.info.states:
                 self._notices += await restore_states(self.backend, self.info, self.settings.lifetimes.session)
+            await self.queue.open()
             await self._presence.show(self.agent.name)
         except BaseException:
             await self.journal.close()
@@ -259,6 +265,7 @@ class Conversation:
         own_tools = (tool for tool in self.agent.own_tools if not (too_deep and tool.gives_task))
         offered = [*own_tools, *await self.external_tools()]
         tools = [tool for tool in offered if await tool.is_available(ctx)]
+        self.closed = closed_operators(self.swarm, self.agent, self.draws)
         return Toolset(tools, handoff_names(self.agent, self.navigation))
 
     async def external_tools(self) -> Sequence["ExternalTool"]:
@@ -323,7 +330,12 @@ class Conversation:
             raise
         self.blobs.stored()
         self.view.take(appended)
+        await self._show()
+
+    async def _show(self) -> None:
+        """Let others know of the active agent."""
         await self._presence.show(self.agent.name)
+        await self.queue.tell()
 
     async def _commit(self, batch: Batch | None, changes: ChangeSet | None, keep: bool) -> list[Record]:
         model = self._models.default.name
@@ -355,10 +367,10 @@ class Conversation:
 
     async def commit_and_switch(self, batch: Batch, changes: ChangeSet, navigation: Navigation) -> None:
         """Store ``batch``, ``changes`` and ``navigation``, and switch to its active agent."""
-        await self.primitives.staging(changes).navigation.set(navigation)
+        await self.queue.stage(changes, navigation)
         await self.commit(batch, changes)
         self.switch(navigation)
-        await self._presence.show(self.agent.name)
+        await self._show()
 
     def switch(self, navigation: Navigation) -> None:
         """Make the active agent of ``navigation`` the active one; the caller stores it."""
