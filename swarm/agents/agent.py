@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from swarmchat.swarm.agents.agent_fields import AGENT
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.mistakes import (
-    FUNCTION,
     TEXT,
     Expected,
     check_fields,
@@ -25,7 +25,6 @@ from swarmchat.swarm.common.names import OUTPUT_TOOL, check_name, name_of, neare
 from swarmchat.swarm.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.agents.operator import Operator
     from swarmchat.swarm.agents.replay_rules import ReplayRules
     from swarmchat.swarm.agents.rescue_steps import Step
     from swarmchat.swarm.mcp.server import McpServer
@@ -82,7 +81,7 @@ class Agent:
     def __post_init__(self) -> None:
         # With transfer_to_ before it, it is the name of a tool.
         check_name("agent", self.name, 50)
-        check_fields(f"agent {self.name!r}", self, _AGENT)
+        check_fields(f"agent {self.name!r}", self, AGENT)
         if self.tools:
             from swarmchat.swarm.tools.tool import as_tool
 
@@ -165,34 +164,12 @@ class Agent:
         return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
 
 
-def _is_tool(value: object) -> bool:
-    """Whether ``value`` is a tool of an agent: a function, a pattern for tools of MCP servers, or ``agent:NAME``."""
-    return "/" in value or value.startswith("agent:") if isinstance(value, str) else callable(value)
-
-
 def _named_tool(name: str) -> "Tool | str":
     """Return the tool that ``agent:NAME`` names; a pattern for tools of MCP servers as it is."""
     from swarmchat.swarm.tools.agent_tool import AGENT_TOOL, agent_tool
 
     return agent_tool(name.removeprefix(AGENT_TOOL)) if name.startswith(AGENT_TOOL) else name
 
-
-_TOOLS = "functions, agents as AGENT.as_tool() or 'agent:NAME', or names such as 'files/*' of an MCP server's tools"
-_AGENT = {
-    "prompt": Expected("a text or a function of the context", lambda value: isinstance(value, str) or callable(value)),
-    "tools": many(
-        "functions, agents as AGENT.as_tool() or 'agent:NAME', or names such as 'files/*' of an MCP server's tools",
-        _is_tool,
-    ),
-    "handoffs": many("agents or their names", named_part),
-    "system": many("texts or functions of the context", lambda value: isinstance(value, str) or callable(value)),
-    "description": TEXT,
-    "model": optional(instance_of(str, "the name of a model; one for all agents is given to Session.open")),
-    "parameters": instance_of(Mapping, 'a mapping such as {"temperature": 0}'),
-    "max_tool_calls": optional(Expected("0 or more", lambda value: isinstance(value, int) and value >= 0)),
-    "validate": optional(FUNCTION),
-}
-"""What the arguments of an agent are expected to be."""
 
 _PARTS = {"agent": "agents", "policy": "policies", "state": "states", "storage": "storages"}
 """The kinds of named parts of a swarm, and the attribute that lists each."""
@@ -217,7 +194,7 @@ class Swarm:
     agents: Sequence[Agent]
     default: "Agent | str" = ""
     """The agent that a session starts with, or its name. Empty: the first one."""
-    operators: Sequence["Operator"] = ()
+    operators: Sequence[Agent] = ()
     """People whom agents can hand over to; they are among the agents, too."""
     policies: Sequence["Policy"] = ()
     states: Sequence["State[Any]"] = ()

@@ -3,7 +3,6 @@
 from typing import Any
 
 from swarmchat.swarm.agents.agent import BACK, PREFIX, Agent, Swarm
-from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.primitives.navigation import Navigation
 
 
@@ -28,15 +27,6 @@ def handoff_definitions(swarm: Swarm, agent: Agent, navigation: Navigation) -> l
 def handoff_names(agent: Agent, navigation: Navigation) -> list[str]:
     """Return the names of the handoff tools that ``agent`` can call now."""
     return [*(PREFIX + name for name in agent.targets), *([BACK] if navigation.stack else [])]
-
-
-def closed_operators(swarm: Swarm, agent: Agent, draws: Draws) -> dict[str, str]:
-    """Return the operators that ``agent`` can hand over to, but are closed now by their hours, with a sentence each."""
-    operators = [operator for operator in swarm.operators if operator.name in agent.targets and operator.hours]
-    if not operators:
-        return {}
-    now = draws.now()
-    return {operator.name: operator.closed_text for operator in operators if not operator.is_open(now)}
 
 
 def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | None:

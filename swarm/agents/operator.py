@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from swarmchat.swarm.agents.agent import Agent
+from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.common.mistakes import SECONDS, TEXT, check_fields, explained
 from swarmchat.swarm.errors import DefinitionError
 
@@ -73,6 +74,15 @@ class Operator(Agent):
 
     def _zone(self) -> ZoneInfo | None:
         return ZoneInfo(self.timezone) if self.timezone else None
+
+
+def closed_operators(swarm: Swarm, agent: Agent, draws: Draws) -> dict[str, str]:
+    """Return the operators that ``agent`` can hand over to, but are closed now by their hours, with a sentence each."""
+    operators = [each for each in swarm.operators if isinstance(each, Operator) and each.name in agent.targets]
+    if not any(operator.hours for operator in operators):
+        return {}
+    now = draws.now()
+    return {operator.name: operator.closed_text for operator in operators if not operator.is_open(now)}
 
 
 def _spans(operator: str, hours: str) -> list[Span]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import Backend, BackendError
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.agents.handoffs import closed_operators, handoff_names
+from swarmchat.swarm.agents.handoffs import handoff_names
+from swarmchat.swarm.agents.operator import closed_operators
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.draws import Draws
@@ -106,10 +107,8 @@ class Conversation:
         self._models = Models(model, models)
         alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
         self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
-        self.queue = OperatorQueue(self)
-        """The place of the conversation in the queue of an operator."""
-        self.closed: Mapping[str, str] = {}
-        """The operators that are closed as of the request that is prepared, with a sentence each."""
+        self.queue = OperatorQueue(backend, swarm, info.client, info.id, lifetimes.session)
+        self.closed: Mapping[str, str] = {}  # operators that are closed as of the next request, with a sentence each
         self._memory: Mapping[str, Any] = {}
         self.steering = Steering()
         self.mail_seen = 0
@@ -136,7 +135,7 @@ class Conversation:
             self.mail_seen = self.journal.log.next_seq
             if self.info.states:
                 self._notices += await restore_states(self.backend, self.info, self.settings.lifetimes.session)
-            await self.queue.open()
+            await self.queue.open(self.agent, self.navigation)
             await self._presence.show(self.agent.name)
         except BaseException:
             await self.journal.close()
@@ -335,7 +334,7 @@ class Conversation:
     async def _show(self) -> None:
         """Let others know of the active agent."""
         await self._presence.show(self.agent.name)
-        await self.queue.tell()
+        await self.queue.tell(self.agent)
 
     async def _commit(self, batch: Batch | None, changes: ChangeSet | None, keep: bool) -> list[Record]:
         model = self._models.default.name
@@ -367,10 +366,15 @@ class Conversation:
 
     async def commit_and_switch(self, batch: Batch, changes: ChangeSet, navigation: Navigation) -> None:
         """Store ``batch``, ``changes`` and ``navigation``, and switch to its active agent."""
-        await self.queue.stage(changes, navigation)
+        await self.stage_navigation(changes, navigation)
         await self.commit(batch, changes)
         self.switch(navigation)
         await self._show()
+
+    async def stage_navigation(self, changes: ChangeSet, navigation: Navigation, arguments: str = "{}") -> None:
+        """Add ``navigation`` to ``changes``; ``arguments`` are those of the call that hands over, as JSON."""
+        await self.primitives.staging(changes).navigation.set(navigation)
+        self.queue.stage(changes, self.agent, navigation, arguments)
 
     def switch(self, navigation: Navigation) -> None:
         """Make the active agent of ``navigation`` the active one; the caller stores it."""

@@ -154,7 +154,7 @@ class TurnRecorder:
         source, target = self._conversation.agent.name, outcome.handoff
         navigation = self._conversation.navigation.to(target)
         self.add("handoff", **{"from": source, "to": target, "stack": list(navigation.stack), "via": outcome.call.id})
-        await self._conversation.queue.stage(self._changes, navigation, outcome.call.arguments)
+        await self._conversation.stage_navigation(self._changes, navigation, outcome.call.arguments)
         self._conversation.switch(navigation)
         return HandedOver(source, target, navigation.stack)
 
