@@ -16,7 +16,7 @@ from swarmchat.swarm.persistence.tickets import Ticket, ring
 from swarmchat.swarm.turn.mail import to_react_to
 
 _LOOK = 15.0
-"""Seconds between two looks whether the process of an operator still runs."""
+"""Seconds between two looks whether the process of an operator still runs, and whether the hours have ended."""
 
 
 async def wait_for_mail(conversation: Conversation, timeout: float) -> bool:
@@ -48,7 +48,7 @@ async def _look_after(conversation: Conversation) -> float:
     now = datetime.now(UTC)
     left = operator.timeout - (now - ticket.waiting_since).total_seconds()
     if operator.is_open(now) and left > 0:
-        return left
+        return min(left, _LOOK)
     waited = f"{operator.timeout / 60:g} min" if operator.timeout >= 60 else f"{operator.timeout:g} s"
     why = f"nobody of {operator.name} came within {waited}" if operator.is_open(now) else operator.closed_text
     mail = new_act("closed", why, operator.name, ticket.agent, wake=True)
