@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from swarmchat.backends import Backend, BackendError
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.agents.handoffs import handoff_names
-from swarmchat.swarm.agents.operator import closed_operators
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.draws import Draws
@@ -264,7 +263,7 @@ class Conversation:
         own_tools = (tool for tool in self.agent.own_tools if not (too_deep and tool.gives_task))
         offered = [*own_tools, *await self.external_tools()]
         tools = [tool for tool in offered if await tool.is_available(ctx)]
-        self.closed = closed_operators(self.swarm, self.agent, self.draws)
+        self.closed = self.queue.closed(self.agent, self.draws)
         return Toolset(tools, handoff_names(self.agent, self.navigation))
 
     async def external_tools(self) -> Sequence["ExternalTool"]:
