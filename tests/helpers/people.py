@@ -1,6 +1,7 @@
 """A user, an operator, a script that tells and one that waits, on one store, each killed with -9 again and again.
 
     python tests/helpers/people.py redis://localhost 100 log.jsonl
+    python tests/helpers/people.py disk:FOLDER/sessions 100 log.jsonl
 
 The user and the operator sit at real terminals. What the store has once accepted, in a mailbox or in the log, must be
 in the log exactly once in the end, and each agent's context must be one that servers accept.
@@ -47,7 +48,7 @@ class Scenario:
         if url.startswith("redis"):
             self._environment["SWARMCHAT_REDIS_URL"] = url
         else:
-            self._environment["SWARMCHAT_DATA_DIR"] = url.partition(":")[2]
+            self._environment["SWARMCHAT_DATA_DIR"] = str(Path(url.partition(":")[2]).parent)
         self._rng = random.Random(seed)
         self._numbers = iter(range(1_000_000))
         self._screens: dict[str, Terminal] = {}
