@@ -1,6 +1,6 @@
 """A help desk of three agents: facts and a game at the front desk, an order form at sales, and refunds.
 
-A fourth one never talks to the client: the front desk gives it tasks, as to a tool.
+A fourth one never talks to the client: the front desk gives it tasks, as to a tool. Support is a person.
 
 Start it with ``swarmchat -S helpdesk`` and say "help". Without a key, the demo model follows the rules in
 ``helpdesk_data.py``; everything else is the same with a real model.
@@ -11,7 +11,7 @@ from typing import Any
 
 from swarmchat.examples.helpdesk_data import DEMO, FACTS, Fact
 from swarmchat.examples.tic_tac_toe import Game, find_winner
-from swarmchat.swarm import Agent, Context, Policy, State, Storage, Swarm, tool
+from swarmchat.swarm import Agent, Context, Operator, Policy, State, Storage, Swarm, tool
 
 # Facts: a storage, whose items are found by description. The model never sees an id.
 
@@ -173,7 +173,7 @@ swarm = Swarm(
                 play,
                 remember_client,
             ],
-            handoffs=["sales", "refunds"],
+            handoffs=["sales", "refunds", "support"],
             system=[about_client],
             description="Answers questions and plays.",
         ),
@@ -189,11 +189,13 @@ swarm = Swarm(
             "refunds",
             "You take care of clients who want their money back. Ask why, then request the refund.",
             tools=[show_order, request_refund],
-            handoffs=["triage", "sales"],
+            handoffs=["triage", "sales", "support"],
             system=[about_client],
             description="Gives money back.",
         ),
     ],
+    # A person: somebody at `swarmchat operator -S helpdesk`.
+    operators=[Operator("support", description="Decides what nobody else may decide.", timeout=300)],
     default="triage",
     policies=[
         Policy(

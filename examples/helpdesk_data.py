@@ -54,6 +54,7 @@ Try one of these, in your own words:
 - a game: "let us play tic-tac-toe", then "5", "I take 3" … You can win.
 - an order, over several turns: "I want to buy a phone", "a red one", "two", "my name is Ann", "place the order"
 - a refund of it: "I want my money back", then why
+- a person: "I want to talk to a person"; `swarmchat operator -S helpdesk` in another terminal is the person's side
 - "back" takes you back to the previous agent
 - politics: "who will win the election?" That gets you banned, for a minute.
 
@@ -76,6 +77,7 @@ def _order(text: str) -> dict[str, Any]:
     return {field: _NUMBERS.get(value, value) for field, value in fields.items()}
 
 
+_PERSON = r"\b(?:human|operator|real person|(?:talk|speak) (?:to|with) (?:a person|somebody|someone|support))\b"
 _BACK = r"^\W*(?:please |go |let us |let's |take me )*back\b"
 _GAME = r"\b(?:tic.?tac.?toe|game|play|board)\b"
 _SQUARE = r"\b(?:play|take|square|on|put)\b\D*(?P<square>\d+)"
@@ -98,6 +100,14 @@ DEMO = [
     DemoRule(r"^Your last answer was empty", reply="I was silent, and the program asked me again."),
     DemoRule(_BACK, "transfer_back"),
     DemoRule(_BACK, reply="Here I am again. What can I do for you?"),
+    # A person, and the way back from one.
+    DemoRule(_PERSON, "transfer_to_support", {"reason": "The client asks for a person: {text}"}),
+    DemoRule(_PERSON, "transfer_to_triage"),
+    DemoRule(
+        r"(?s)^The user was to talk to a person.*but: (?P<why>[^\n]+?)\. Tell",
+        reply="I am sorry: {why}. How can I help?",
+    ),
+    DemoRule(r"(?s)^\w.*has handed this conversation back to you", reply="I am back. What else can I do for you?"),
     # The game.
     DemoRule(r"\b(?:show|see)\b.*\bboard\b|^\W*(?:the )?board\b", "show_board", reply=_BOARD),
     DemoRule(_SQUARE, "play", {"square": "{square}"}, _BOARD),

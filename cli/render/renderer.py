@@ -159,7 +159,9 @@ class Renderer:
                 self._answer(message, policy)
             case kinds.Steered(text):
                 self.entered("you", text)
-            case kinds.MailReceived(text, sender):
+            case kinds.MailReceived(text, sender, act="said"):
+                self.entered(sanitize(sender), text)
+            case kinds.MailReceived(text, sender, act=""):
                 self.entered(f"message from {sanitize(sender)}" if sender else "message", text)
             case kinds.TurnEnded():
                 self.end_turn()

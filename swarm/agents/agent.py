@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from swarmchat.swarm.agents.agent_fields import AGENT
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.mistakes import (
-    FUNCTION,
     TEXT,
     Expected,
     check_fields,
@@ -81,7 +81,7 @@ class Agent:
     def __post_init__(self) -> None:
         # With transfer_to_ before it, it is the name of a tool.
         check_name("agent", self.name, 50)
-        check_fields(f"agent {self.name!r}", self, _AGENT)
+        check_fields(f"agent {self.name!r}", self, AGENT)
         if self.tools:
             from swarmchat.swarm.tools.tool import as_tool
 
@@ -122,6 +122,11 @@ class Agent:
         )
 
     @property
+    def is_person(self) -> bool:
+        """Whether a person answers: an operator."""
+        return False
+
+    @property
     def own_tools(self) -> tuple["Tool", ...]:
         """The tools of the agent, without handoffs and without those of MCP servers."""
         tools = (tool for tool in self.tools if not isinstance(tool, str))
@@ -159,11 +164,6 @@ class Agent:
         return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
 
 
-def _is_tool(value: object) -> bool:
-    """Whether ``value`` is a tool of an agent: a function, a pattern for tools of MCP servers, or ``agent:NAME``."""
-    return "/" in value or value.startswith("agent:") if isinstance(value, str) else callable(value)
-
-
 def _named_tool(name: str) -> "Tool | str":
     """Return the tool that ``agent:NAME`` names; a pattern for tools of MCP servers as it is."""
     from swarmchat.swarm.tools.agent_tool import AGENT_TOOL, agent_tool
@@ -171,27 +171,10 @@ def _named_tool(name: str) -> "Tool | str":
     return agent_tool(name.removeprefix(AGENT_TOOL)) if name.startswith(AGENT_TOOL) else name
 
 
-_TOOLS = "functions, agents as AGENT.as_tool() or 'agent:NAME', or names such as 'files/*' of an MCP server's tools"
-_AGENT = {
-    "prompt": Expected("a text or a function of the context", lambda value: isinstance(value, str) or callable(value)),
-    "tools": many(
-        "functions, agents as AGENT.as_tool() or 'agent:NAME', or names such as 'files/*' of an MCP server's tools",
-        _is_tool,
-    ),
-    "handoffs": many("agents or their names", named_part),
-    "system": many("texts or functions of the context", lambda value: isinstance(value, str) or callable(value)),
-    "description": TEXT,
-    "model": optional(instance_of(str, "the name of a model; one for all agents is given to Session.open")),
-    "parameters": instance_of(Mapping, 'a mapping such as {"temperature": 0}'),
-    "max_tool_calls": optional(Expected("0 or more", lambda value: isinstance(value, int) and value >= 0)),
-    "validate": optional(FUNCTION),
-}
-"""What the arguments of an agent are expected to be."""
-
 _PARTS = {"agent": "agents", "policy": "policies", "state": "states", "storage": "storages"}
 """The kinds of named parts of a swarm, and the attribute that lists each."""
 
-_KINDS = {"policies": "Policy", "states": "State", "storages": "Storage"}
+_KINDS = {"operators": "Operator", "policies": "Policy", "states": "State", "storages": "Storage"}
 
 
 def _is_named(kind: str, value: object) -> bool:
@@ -211,6 +194,8 @@ class Swarm:
     agents: Sequence[Agent]
     default: "Agent | str" = ""
     """The agent that a session starts with, or its name. Empty: the first one."""
+    operators: Sequence[Agent] = ()
+    """People whom agents can hand over to; they are among the agents, too."""
     policies: Sequence["Policy"] = ()
     states: Sequence["State[Any]"] = ()
     storages: Sequence["Storage[Any]"] = ()
@@ -251,8 +236,12 @@ class Swarm:
         if not self.agents:
             raise DefinitionError(f"swarm {self.name!r} has no agents: define at least one")
         object.__setattr__(self, "default", name_of(self.default or self.agents[0]))
+        # An operator is an agent that a person answers for: handoffs, undo and the log treat it as one.
+        listed = (*self.agents, *(operator for operator in self.operators if operator not in self.agents))
+        object.__setattr__(self, "agents", listed)
         if any(agent.agent_tools for agent in self.agents):
             object.__setattr__(self, "agents", _with_tool_agents(self.agents))
+        object.__setattr__(self, "operators", tuple(agent for agent in self.agents if agent.is_person))
         for parts in _PARTS.values():
             if duplicates := _duplicates(part.name for part in getattr(self, parts)):
                 raise DefinitionError(f"swarm {self.name!r}: two of its {parts} are named {min(duplicates)!r}")
@@ -262,6 +251,7 @@ class Swarm:
                 f"{nearest(self.initial, self.names)}"
             )
         self._check_computed()
+        self._check_operators()
         for agent in self.agents:
             self._check_handoffs(agent)
         if duplicates := _duplicates(server.name for server in self.mcp):
@@ -270,6 +260,20 @@ class Swarm:
             from swarmchat.swarm.mcp.servers import McpServers
 
             object.__setattr__(self, "mcp_servers", McpServers(self.mcp))
+
+    def _check_operators(self) -> None:
+        """Raise DefinitionError where an operator is what only an agent with a model can be."""
+        people = {operator.name for operator in self.operators}
+        if self.initial in people:
+            raise DefinitionError(
+                f"swarm {self.name!r}: the default is {self.initial!r}, an operator: a session starts with an agent"
+            )
+        for agent in self.agents:
+            for tool in agent.agent_tools:
+                if tool.agent_name in people:
+                    raise DefinitionError(
+                        f"agent {agent.name!r} has the operator {tool.agent_name!r} as a tool: name it in handoffs"
+                    )
 
     @property
     def scope(self) -> str:

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.agents.operator import Operator
 from swarmchat.swarm.agents.python_file import load_module
 from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.agents.rescue_steps import STEPS, Step
@@ -27,7 +28,7 @@ TOOLS = "tools.py"
 
 _SWARM = {
     **dict.fromkeys(("name", "default", "tools", "placeholder", "namespace"), str),
-    **dict.fromkeys(("agents", "policies", "states", "storages", "mcp", "replay"), dict),
+    **dict.fromkeys(("agents", "operators", "policies", "states", "storages", "mcp", "replay"), dict),
     **dict.fromkeys(("demo", "rescue"), list),
 }
 _AGENT = {
@@ -37,6 +38,11 @@ _AGENT = {
     "max_tool_calls": int,
     "output": (str, dict),
     "as_tool": dict,
+}
+_OPERATOR = {
+    **dict.fromkeys(("description", "hours", "timezone"), str),
+    "timeout": (int, float),
+    "tools": list,
 }
 _AS_TOOL = {
     **dict.fromkeys(("description", "history"), str),
@@ -88,6 +94,7 @@ class _Reader:
             name=content.get("name", self._path.parent.resolve().name),
             default=content.get("default", ""),
             agents=[self._agent(name, fields) for name, fields in agents.items()],
+            operators=[self._operator(name, fields) for name, fields in self._section("operators", _OPERATOR).items()],
             policies=[Policy(name, **fields) for name, fields in self._section("policies", _POLICY).items()],
             states=[self._state(name, fields) for name, fields in self._section("states", _STATE).items()],
             storages=[self._storage(name, fields) for name, fields in self._section("storages", _STORAGE).items()],
@@ -125,6 +132,10 @@ class _Reader:
                 f"agents.{name}.output", fields["output"], lambda value: isinstance(value, type)
             )
         return Agent(name, tools=tools, **fields)
+
+    def _operator(self, name: str, fields: dict[str, Any]) -> Operator:
+        tools = [self._tool(f"operators.{name}.tools", tool) for tool in fields.pop("tools", ())]
+        return Operator(name, tools=tools, **fields)
 
     def _tool(self, where: str, name: object) -> Tool | str:
         if str(name).startswith(AGENT_TOOL):

@@ -72,7 +72,9 @@ def _task_entries(task: TaskSummary, first: Record, undone: bool, unfolded: bool
 def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) -> Iterator[DialogueEntry]:
     data = record.data
     base = DialogueEntry("note", record.agent or record.type, "", record.turn, record.ts, undone=undone)
-    if record.type in ("user", "steer", "system"):
+    if record.type == "mail" and data.get("act") == "said":
+        yield replace(base, kind="assistant", who=f"{record.text('sender')} (a person)", text=record.text("text"))
+    elif record.type in ("user", "steer", "system"):
         role = str(record.message["role"])
         others = tuple(others_of(record.message))
         yield replace(base, kind=role, who=role, text=text_of(record.message), others=others)
@@ -100,6 +102,8 @@ def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) ->
 def _note(record: Record) -> str | None:
     data = record.data
     match record.type:
+        case "mail" if data.get("act"):
+            return f"{data.get('sender')} ({data['act']}): {data.get('text', '')}".rstrip(": ")
         case "mail":
             return f"message from {data.get('sender') or 'outside'}: {data.get('text')}"
         case "handoff":

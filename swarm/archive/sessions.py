@@ -75,7 +75,8 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
         unchanged = [Expect(entry, await backend.get(entry)), Expect(lease, await closed_lease(backend, info))]
         stored_state = await read_stored_state(backend, info)
         log, mailbox = keys.session_log(info.client, info.id), keys.session_mailbox(info.client, info.id)
-        others = [mailbox, *stored_state.keys(info), *await Blobs(backend, info.client, info.id).keys()]
+        ticket = keys.ticket(info.swarm, info.client, info.id)
+        others = [mailbox, ticket, *stored_state.keys(info), *await Blobs(backend, info.client, info.id).keys()]
         removal: list[Write] = [*unchanged, *map(Delete, [entry, log, *others, lease])]
         with suppress(Conflict):
             try:

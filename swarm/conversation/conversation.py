@@ -27,6 +27,7 @@ from swarmchat.swarm.conversation.message_blobs import MessageBlobs
 from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
+from swarmchat.swarm.conversation.queue import OperatorQueue
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
@@ -109,6 +110,8 @@ class Conversation:
         self._models = Models(model, models)
         alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
         self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
+        self.queue = OperatorQueue(backend, swarm, info.client, info.id, lifetimes.session)
+        self.closed: Mapping[str, str] = {}  # operators that are closed as of the next request, with a sentence each
         self._memory: Mapping[str, Any] = {}
         self.steering = Steering()
         self.mail_seen = 0
@@ -135,6 +138,7 @@ class Conversation:
             self.mail_seen = self.journal.log.next_seq
             if self.info.states:
                 self._notices += await restore_states(self.backend, self.info, self.settings.lifetimes.session)
+            await self.queue.open(self.agent, self.navigation)
             await self._presence.show(self.agent.name)
         except BaseException:
             await self.journal.close()
@@ -263,6 +267,7 @@ class Conversation:
         own_tools = (tool for tool in self.agent.own_tools if not (too_deep and tool.gives_task))
         offered = [*own_tools, *await self.external_tools()]
         tools = [tool for tool in offered if await tool.is_available(ctx)]
+        self.closed = self.queue.closed(self.agent, self.draws)
         return Toolset(tools, handoff_names(self.agent, self.navigation))
 
     async def external_tools(self) -> Sequence["ExternalTool"]:
@@ -327,7 +332,12 @@ class Conversation:
             raise
         self.blobs.stored()
         self.view.take(appended)
+        await self._show()
+
+    async def _show(self) -> None:
+        """Let others know of the active agent."""
         await self._presence.show(self.agent.name)
+        await self.queue.tell(self.agent)
 
     async def _commit(self, batch: Batch | None, changes: ChangeSet | None, keep: bool) -> list[Record]:
         model = self._models.default.name
@@ -359,10 +369,15 @@ class Conversation:
 
     async def commit_and_switch(self, batch: Batch, changes: ChangeSet, navigation: Navigation) -> None:
         """Store ``batch``, ``changes`` and ``navigation``, and switch to its active agent."""
-        await self.primitives.staging(changes).navigation.set(navigation)
+        await self.stage_navigation(changes, navigation)
         await self.commit(batch, changes)
         self.switch(navigation)
-        await self._presence.show(self.agent.name)
+        await self._show()
+
+    async def stage_navigation(self, changes: ChangeSet, navigation: Navigation, arguments: str = "{}") -> None:
+        """Add ``navigation`` to ``changes``; ``arguments`` are those of the call that hands over, as JSON."""
+        await self.primitives.staging(changes).navigation.set(navigation)
+        self.queue.stage(changes, self.agent, navigation, arguments)
 
     def switch(self, navigation: Navigation) -> None:
         """Make the active agent of ``navigation`` the active one; the caller stores it."""

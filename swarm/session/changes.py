@@ -20,6 +20,14 @@ async def begin(conversation: Conversation) -> None:
         await conversation.commit(conversation.batch())
 
 
+def towards(conversation: Conversation, agent: str) -> Navigation:
+    """Return the navigation after going to ``agent``. The way back leads to no operator: that one is done."""
+    navigation = conversation.navigation
+    if conversation.agent.is_person and agent != navigation.active:
+        navigation = navigation.back() if navigation.stack else Navigation(agent)
+    return navigation.to(agent)
+
+
 async def navigate(conversation: Conversation, navigation: Navigation) -> Navigation:
     """Switch to the active agent of ``navigation``, and store that."""
     await conversation.ready_to_act()

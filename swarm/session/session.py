@@ -20,11 +20,10 @@ from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.tracing import Tracing
 from swarmchat.swarm.conversation.turn_lock import exclusive
 from swarmchat.swarm.models.base import Model
-from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.changes import begin, change_memory, change_settings, navigate, rename, reset
+from swarmchat.swarm.session.changes import begin, change_memory, change_settings, navigate, rename, reset, towards
 from swarmchat.swarm.session.opening import (
     BackgroundLoop,
     SessionOpening,
@@ -306,10 +305,9 @@ class Session:
 
     async def wait_for_mail(self, timeout: float = 3600) -> bool:
         """Wait, at most ``timeout`` seconds, until ``receive`` has something to do; return whether it has."""
-        from swarmchat.swarm.turn.mail import to_react_to
+        from swarmchat.swarm.session.waiting import wait_for_mail
 
-        mailbox = keys.session_mailbox(self.info.client, self.info.id)
-        return to_react_to(self.records) is not None or await self.backend.wait(mailbox, timeout)
+        return await wait_for_mail(self.conversation, timeout)
 
     @exclusive
     async def flush(self) -> None:
@@ -330,7 +328,7 @@ class Session:
     @exclusive
     async def go_to(self, agent: Agent | str) -> Navigation:
         """Make ``agent`` the active one, as the user wishes; store it. Raises DefinitionError for an unknown agent."""
-        return await navigate(self.conversation, self.navigation.to(self.swarm.agent(name_of(agent)).name))
+        return await navigate(self.conversation, towards(self.conversation, self.swarm.agent(name_of(agent)).name))
 
     @exclusive
     async def go_back(self) -> Navigation:

@@ -32,6 +32,7 @@ from swarmchat.swarm.turn.external_tools import unrecorded_tools
 from swarmchat.swarm.turn.faults import Guards
 from swarmchat.swarm.turn.guardrails import refuse_by_hook, refuse_input, refuse_output
 from swarmchat.swarm.turn.hooking import run_hooks
+from swarmchat.swarm.turn.people import waits_for_person
 from swarmchat.swarm.turn.question import Question
 from swarmchat.swarm.turn.recorder import TurnRecorder
 from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
@@ -55,7 +56,8 @@ async def run_turn(
         refused = await turn.admit(question)
         if refused is not None:
             yield refused
-        answered, failed = refused is not None, None
+        # A person answers later, as a message from outside.
+        answered, failed = refused is not None or conversation.agent.is_person, None
         while not answered:
             async with conversation.step():
                 exchange = await turn.request(failed)
@@ -92,6 +94,7 @@ async def run_turn(
                 async with aclosing(turn.call_tools(exchange, decision)) as events:
                     async for event in events:
                         yield event
+                answered = conversation.agent.is_person
             else:
                 answered = not decision.again
         if refused is None:
@@ -106,6 +109,8 @@ async def run_turn(
         raise
     if problem := await turn.run_after_hooks(None):
         yield Warned(problem)
+    if conversation.agent.is_person:
+        yield await waits_for_person(conversation)
     yield turn.recorder.ended()
 
 

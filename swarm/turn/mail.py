@@ -1,6 +1,7 @@
 """Take the messages that wait for a session into its log, and find the one that an agent is to react to."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from swarmchat.backends import Append, ExpectLength, LengthConflict, Truncate
 from swarmchat.swarm.conversation.conversation import Conversation
@@ -42,7 +43,9 @@ async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailR
         may_wake = not (one_wake and await conversation.primitives.find_ban())
         batch, changes = conversation.batch(), ChangeSet()
         for mail in filter(None, mails[:taken]):
-            _add_record(conversation, batch, mail, wake=mail.wake and may_wake)
+            # While a person answers, no agent does: only the operator's side gives the conversation back.
+            answers = not conversation.agent.is_person or mail.act
+            _add_record(conversation, batch, mail, wake=bool(mail.wake and may_wake and answers))
         changes.write(ExpectLength(mailbox, len(entries)), Truncate(mailbox, 0))
         changes.write(Append(mailbox, tuple(entries[taken:]), ttl))
         try:
@@ -51,7 +54,7 @@ async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailR
             # Another message has arrived meanwhile.
             continue
         break
-    return _unseen(conversation)
+    return unseen_mail(conversation)
 
 
 def to_react_to(records: Sequence[Record]) -> Record | None:
@@ -65,8 +68,10 @@ def to_react_to(records: Sequence[Record]) -> Record | None:
 
 
 def _starts_turn(conversation: Conversation, mail: Mail | None, one_wake: bool) -> bool:
-    """Whether a message starts a turn of its own, even if a question follows unless ``one_wake``."""
-    if mail is None or not mail.wake:
+    """Whether a message starts a turn of its own, even if a question follows unless ``one_wake``, or calls a tool."""
+    if mail is not None and mail.call is not None:
+        return True
+    if mail is None or not mail.wake or (conversation.agent.is_person and not mail.act):
         return False
     return one_wake or _recipient(conversation, mail) != conversation.agent.name
 
@@ -79,27 +84,31 @@ def _recipient(conversation: Conversation, mail: Mail) -> str:
 def _add_record(conversation: Conversation, batch: Batch, mail: Mail, *, wake: bool) -> None:
     """Add the record of ``mail``; nobody reacts to one for a banned client."""
     agent, message = _recipient(conversation, mail), mail.to_message()
-    fields: dict[str, str | bool] = {
+    fields: dict[str, Any] = {
         "id": mail.id,
         "text": mail.text,
         "sender": mail.sender,
         "wake": wake,
         "sent": mail.sent,
+        "act": mail.act,
     }
     if mail.agent not in (None, agent):
         fields["for"] = mail.agent or ""
-    fields = {name: value for name, value in fields.items() if value}
+    if mail.call is not None:
+        fields["call"] = mail.call
+    fields = {name: value for name, value in fields.items() if value or name == "text"}
     # Of no turn, so that no undo hides it.
     batch.add("mail", turn=0, agent=agent, message=message, tokens=conversation.count(message), **fields)
 
 
-def _unseen(conversation: Conversation) -> list[MailReceived | Warned]:
+def unseen_mail(conversation: Conversation) -> list[MailReceived | Warned]:
     """Return the messages in the log that were not returned before, also those of a commit that seemed to fail."""
     log, events = conversation.journal.log, list[MailReceived | Warned]()
     for record in log.records:
         if record.type == "mail" and record.seq >= conversation.mail_seen:
             agent, wake = record.agent or "", record.data.get("wake") is True
-            events.append(MailReceived(record.text("text"), record.text("sender"), agent, wake))
+            act = record.text("act")
+            events.append(MailReceived(record.text("text"), record.text("sender"), agent, wake, act))
             if wanted := record.text("for"):
                 events.append(Warned(f"this message was for agent {wanted!r}, which the swarm lacks: {agent} got it"))
     conversation.mail_seen = log.next_seq

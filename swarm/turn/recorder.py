@@ -156,7 +156,7 @@ class TurnRecorder:
         source, target = self._conversation.agent.name, outcome.handoff
         navigation = self._conversation.navigation.to(target)
         self.add("handoff", **{"from": source, "to": target, "stack": list(navigation.stack), "via": outcome.call.id})
-        await self._conversation.primitives.staging(self._changes).navigation.set(navigation)
+        await self._conversation.stage_navigation(self._changes, navigation, outcome.call.arguments)
         self._conversation.switch(navigation)
         return HandedOver(source, target, navigation.stack)
 
@@ -194,10 +194,11 @@ class TurnRecorder:
         """Return the event that closes the turn."""
         answer = self.answer
         recovered = answer.finish != "placeholder" and not self.unusable
+        finish = "person" if self._conversation.agent.is_person and not answer.text else answer.finish
         return TurnEnded(
             self._turn,
             answer.text,
-            answer.finish,
+            finish,
             self.context_tokens,
             answer.usage,
             self._rescues,

@@ -144,8 +144,11 @@ class ToolCalls:
                 if self._has_handoff:
                     self._refuse(outcome, "the user was already handed over in this message")
                 elif (target := await self._allowed_target(outcome, target)) is not None:
-                    outcome.status, outcome.handoff = "ok", target
-                    outcome.result = json.dumps({"handed_over_to": target})
+                    if target in conversation.closed:
+                        self._refuse(outcome, conversation.closed[target])
+                    else:
+                        outcome.status, outcome.handoff = "ok", target
+                        outcome.result = json.dumps({"handed_over_to": target})
             else:
                 tool = self._toolset.tools[call.name]
                 if await self._approved(outcome, tool):
