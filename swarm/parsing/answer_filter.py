@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing import formats
 from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext, asks_about_calls
@@ -15,14 +16,13 @@ Piece = TextChunk | ReasoningChunk | Leak
 # A candidate is read again with every piece while it is this short, then with every piece that may end something,
 # then when it has grown by a quarter: so the work stays in proportion to the text.
 _SHORT, _MIDDLE, _GROWTH = 64, 512, 1.25
-_MAY_END = re.compile(r"[}\])>\n`]")
-_FENCE = re.compile(r"(`{3,100})(?!`)[^`\n]{0,100}(?![^\n])|(`{3,100})(?!`)[^`\n]{101}|(~{3,100})(?!~)")
-_FENCE_START = re.compile(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
-_THOUGHT_TAIL = re.compile(r"[<\[◁][^>\]▷\n]{0,30}\Z")
-_RECIPIENT = re.compile(r"\bto=([\w.-]{1,100})")
+_MAY_END = lazy_pattern(r"[}\])>\n`]")
+_FENCE = lazy_pattern(r"(`{3,100})(?!`)[^`\n]{0,100}(?![^\n])|(`{3,100})(?!`)[^`\n]{101}|(~{3,100})(?!~)")
+_FENCE_START = lazy_pattern(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
+_THOUGHT_TAIL = lazy_pattern(r"[<\[◁][^>\]▷\n]{0,30}\Z")
+_RECIPIENT = lazy_pattern(r"\bto=([\w.-]{1,100})")
 _SENTENCE_ENDS = ".!?…:。！？)"
-_SPACE = re.compile(r"\s*+")
-_CONTROL = re.compile(formats.alternatives(formats.CONTROL))
+_SPACE = lazy_pattern(r"\s*+")
 
 
 class AnswerFilter:
@@ -87,7 +87,7 @@ class AnswerFilter:
             return self._step_thought(position, self._thought)
         if self._fence:
             return self._step_fence(position, self._fence)
-        match = self._marks.interest.match(text, position)
+        match = self._marks.match(text, position)
         if match and match["line"] is None:
             return self._mark(position, match[0])
         if self._line.blank:
@@ -101,7 +101,7 @@ class AnswerFilter:
                 if not self._final and text[position : position + 40] in self._marks.beginnings:
                     raise NeedMore
                 return self._line_candidate(position)
-        match = match or self._marks.interest.search(text, position + 1)
+        match = match or self._marks.search(text, position + 1)
         if match:
             return self._say(position, match.end() if match["line"] else match.start())
         end = len(text) if self._final else self._tail(position)
@@ -273,7 +273,7 @@ class AnswerFilter:
         text, end, other, role, recipient = self._text, position, False, False, None
         tokens: list[str] = []
         after = position
-        while match := _CONTROL.match(text, after):
+        while match := formats.CONTROL_MARK.match(text, after):
             tokens.append(match[0])
             end = match.end()
             other |= match[0] in formats.OTHER_ROLES and bool(tokens[:-1] or self._line.blank)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing.call_finder import Leak
 from swarmchat.swarm.parsing.formats import STATEMENT
@@ -12,7 +13,7 @@ _QUOTES = "\"'“‘„‚«"
 _LOOKED_AT = 120
 _TAIL = 300
 """Characters before a call in which words show that it is an example."""
-_EXPLAINS = re.compile(
+_EXPLAINS = lazy_pattern(
     r"\b(?:examples?|for instance|formats?|formatted|syntax|schema|structure|hypothetical(?:ly)?|you would(?! like)"
     r"|sample (?:calls?|requests?|outputs?|inputs?|json)|(?:looks?|works?) like this|calls? (?:is|are|gets?) made"
     r"|(?:you|one|we) (?:could|can|should|may|might) (?:then )?(?:call|write|use)"
@@ -20,14 +21,16 @@ _EXPLAINS = re.compile(
     re.IGNORECASE,
 )
 # The last sentence before a call says that it might be made, or later; "I will check if you have one" does not.
-_CONDITIONAL = re.compile(
+_CONDITIONAL = lazy_pattern(
     r"(?:\b(?:once|as soon as|after|until|unless) you\b|(?:\A|[.!?:\n])\s*(?:if|when|whenever|falls|wenn|si) "
     r"|(?:\w'd| would)(?! like)\b|\b(?:could|might|must be|should be|should look)\b"
     r"|\b(?:würde|könnte|sähe|serait|pourrait|sería|podría|sarebbe|potrebbe)\w{0,2}\b|\bas follows\b)[^.!?]*\Z",
     re.IGNORECASE,
 )
-_ASKS = re.compile(r"\b(?:what|which|how|explain|describe|show|tell|write|give|list|print|example)\b|\?", re.IGNORECASE)
-_ABOUT_CALLS = re.compile(
+_ASKS = lazy_pattern(
+    r"\b(?:what|which|how|explain|describe|show|tell|write|give|list|print|example)\b|\?", re.IGNORECASE
+)
+_ABOUT_CALLS = lazy_pattern(
     r"\b(?:(?:tool|function)[ _-]?(?:calls?|calling|definitions?)|(?:what|which|your) (?:tools|functions))\b"
     r"|\bwhich (?:call\b|(?:tool|function) (?:would|do|did|will|should)\b)"
     # "What would the call be?", "what does your call look like", "what would you call to order tea?"
@@ -37,8 +40,8 @@ _ABOUT_CALLS = re.compile(
     r"|\b(?:wie|welcher|quel|comment|cu[aá]l|c[oó]mo|quale|come)\b.{0,40}\b(?:aufruf|appel|llamada|chiamata)\b",
     re.IGNORECASE,
 )
-_ABOUT_USE = re.compile(r"\bhow\b.*\b(?:call|called|invoke|invoked|use|used|works?)\b", re.IGNORECASE)
-_ABOUT_ARGUMENTS = re.compile(r"\b(?:arguments?|parameters?|schemas?|syntax|json|formats?)\b", re.IGNORECASE)
+_ABOUT_USE = lazy_pattern(r"\bhow\b.*\b(?:call|called|invoke|invoked|use|used|works?)\b", re.IGNORECASE)
+_ABOUT_ARGUMENTS = lazy_pattern(r"\b(?:arguments?|parameters?|schemas?|syntax|json|formats?)\b", re.IGNORECASE)
 
 
 def asks_about_calls(question: str, names: Iterable[str]) -> bool:

@@ -5,6 +5,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_parser import CallParser
 from swarmchat.swarm.parsing.call_values import ParsedCall, read_whole
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
@@ -18,20 +19,20 @@ EXAMPLE = (
     "make it with the values that you mean, or answer the user in words"
 )
 UNREADABLE = "the call of {} cannot be read: write it again, as valid JSON"
-_LINE_END = re.compile(r"[ \t]*(?:\r?\n|\Z)|[ \t]*(?=</?[\w|｜]|\[/?[A-Z_]+\])")
-_LINE_END_START = re.compile(r"[ \t]*(?:\r?|\[/?[A-Z_]*|</?)\Z")
-_DAMAGED = re.compile(
+_LINE_END = lazy_pattern(r"[ \t]*(?:\r?\n|\Z)|[ \t]*(?=</?[\w|｜]|\[/?[A-Z_]+\])")
+_LINE_END_START = lazy_pattern(r"[ \t]*(?:\r?|\[/?[A-Z_]*|</?)\Z")
+_DAMAGED = lazy_pattern(
     r"""[\[{\s]*\{\s*["'“]?(name|tool|tool_name|function|arguments|parameters|type|id|action)["'”]?\s*:"""
 )
-_NAME_IN_DAMAGED = re.compile(r"""["'](?:name|tool|tool_name|function|action)["']\s*:\s*["']([^"'\n]{1,100})["']""")
+_NAME_IN_DAMAGED = lazy_pattern(r"""["'](?:name|tool|tool_name|function|action)["']\s*:\s*["']([^"'\n]{1,100})["']""")
 # A line, or a block of code, that begins like the JSON of a call.
-_DAMAGED_LINE = re.compile(
+_DAMAGED_LINE = lazy_pattern(
     r"""(?P<fence>`{3,20}[\w-]{0,20}\s*\n)?\s*\[?\s*\{{1,2}\s*["'](?:name|tool|tool_name|function)["']\s*:"""
     r"""\s*["'](?P<name>[^"'\n]{1,100})["']\s*,?\s*["'](?:arguments|parameters|args|input)["']"""
 )
-_TAG = re.compile(r"<([a-zA-Z_]{1,40})>")
+_TAG = lazy_pattern(r"<([a-zA-Z_]{1,40})>")
 # A tag that the text ends in, and that can only be the beginning of a call.
-_CUT_TAG = re.compile(
+_CUT_TAG = lazy_pattern(
     r"""<[\w:|｜]+(?:[=(]["']?[\w.:/-]*[),=]?|[ \t]+\w+[ \t]*=[^<>\n]*)\Z"""
     r"""|<(?:tool_?call|function_?call|[\w:|｜]*invoke)[ \t]+\w*\Z"""
 )
@@ -39,20 +40,20 @@ _NAME_MARKS = frozenset({"<tool_name>", "<function_name>"})
 """Marks that prose about calls has in the middle of a line."""
 _GENERAL_TAGS = frozenset({"tool", "tools", "tool_use", "tool_code", "function_calls"})
 """Tags that other XML has too."""
-_WORD = re.compile(r"[\w-]{2,64}")
-_PLACEHOLDER = re.compile(
+_WORD = lazy_pattern(r"[\w-]{2,64}")
+_PLACEHOLDER = lazy_pattern(
     r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
     r"|string|str|integer|number|boolean|array|object",
     re.IGNORECASE,
 )
-_WORDS = re.compile(r"[^\W_]+")
+_WORDS = lazy_pattern(r"[^\W_]+")
 _FILLERS = frozenset("a an the your some example sample name value here goes".split())
 """Words that a placeholder has beside the name of its parameter."""
 _WINDOW = 2000
-_PARAGRAPH = re.compile(r"\n[ \t]*\r?\n")
+_PARAGRAPH = lazy_pattern(r"\n[ \t]*\r?\n")
 _LINE = 120
 # Llama 3 has programs run that it writes behind its mark (llama.com, "Code interpreter").
-_PROGRAM, _PROGRAM_END = "<|python_tag|>", re.compile(r"<\|(?:eom_id|eot_id|python_end)\|>")
+_PROGRAM, _PROGRAM_END = "<|python_tag|>", lazy_pattern(r"<\|(?:eom_id|eot_id|python_end)\|>")
 _INTERPRETERS = ("python", "ipython", "code_interpreter")
 _NO_MARK = "\0no mark"
 

@@ -1,48 +1,47 @@
 """Parser for calls on lines of their own, without a template's marks: JSON, Python, ReAct, in code blocks."""
 
-import re
-
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_parser import CallParser
 from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, PARALLEL, TYPES, ParsedCall
 from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, self_starting
 from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
 from swarmchat.swarm.tools.toolset import Toolset
 
-_FENCE = re.compile(r"(`{3,20}|~{3,20})[ \t]*([\w+-]{0,20})[ \t]*\r?\n")
-_FENCE_START = re.compile(r"(?:`{1,20}|~{1,20})[ \t]*[\w+-]{0,20}[ \t]*\r?\Z")
+_FENCE = lazy_pattern(r"(`{3,20}|~{3,20})[ \t]*([\w+-]{0,20})[ \t]*\r?\n")
+_FENCE_START = lazy_pattern(r"(?:`{1,20}|~{1,20})[ \t]*[\w+-]{0,20}[ \t]*\r?\Z")
 _LANGUAGES = frozenset(
     " json jsonc json5 tool_call tool_calls tool_code tool tools tool_use function function_call function_calls"
     " functions python py xml text txt plaintext javascript js bash".split(" ")
 )
-_IDENTIFIER = re.compile(r"[A-Za-z_][\w.:-]{0,99}")
+_IDENTIFIER = lazy_pattern(r"[A-Za-z_][\w.:-]{0,99}")
 # The keys by which models name tools; data has the others as well.
 _UNKNOWN_KEYS = frozenset({"name", "tool_name", "function", "function_name"})
-_REACT = re.compile(r"\*{0,2}Action:\*{0,2}[ \t]*")
-_REACT_START = re.compile(r"\*{0,2}A?c?t?i?o?n?:?\*{0,2}[ \t]*\Z")
-_REACT_NAME = re.compile(r"[`*\"]{0,3}([\w.-]{1,100})[`*\"]{0,3}(?:\(\))?[ \t]*\r?\n\s{0,3}")
-_REACT_NAME_START = re.compile(r"[`*\"]{0,3}[\w.-]{0,100}[`*\"]{0,3}\(?\)?[ \t]*\r?(?:\n\s{0,3})?\Z")
-_REACT_INPUT = re.compile(r"\*{0,2}Action[ _]Input:\*{0,2}[ \t]*")
-_REACT_INPUT_START = re.compile(r"\*{0,2}[Action_ Iput]{0,12}:?\*{0,2}[ \t]*\Z")
-_OBSERVATION = re.compile(r"\s*\*{0,2}Observation:?\*{0,2}\s*\Z")
-_OBSERVATION_START = re.compile(r"\s*\*{0,2}O?b?s?e?r?v?a?t?i?o?n?:?\*{0,2}\s*\Z")
-_HARMONY = re.compile(
+_REACT = lazy_pattern(r"\*{0,2}Action:\*{0,2}[ \t]*")
+_REACT_START = lazy_pattern(r"\*{0,2}A?c?t?i?o?n?:?\*{0,2}[ \t]*\Z")
+_REACT_NAME = lazy_pattern(r"[`*\"]{0,3}([\w.-]{1,100})[`*\"]{0,3}(?:\(\))?[ \t]*\r?\n\s{0,3}")
+_REACT_NAME_START = lazy_pattern(r"[`*\"]{0,3}[\w.-]{0,100}[`*\"]{0,3}\(?\)?[ \t]*\r?(?:\n\s{0,3})?\Z")
+_REACT_INPUT = lazy_pattern(r"\*{0,2}Action[ _]Input:\*{0,2}[ \t]*")
+_REACT_INPUT_START = lazy_pattern(r"\*{0,2}[Action_ Iput]{0,12}:?\*{0,2}[ \t]*\Z")
+_OBSERVATION = lazy_pattern(r"\s*\*{0,2}Observation:?\*{0,2}\s*\Z")
+_OBSERVATION_START = lazy_pattern(r"\s*\*{0,2}O?b?s?e?r?v?a?t?i?o?n?:?\*{0,2}\s*\Z")
+_HARMONY = lazy_pattern(
     r"(?:assistant)?(?:commentary|analysis)?\s{0,2}to=(?P<name>[\w.-]{1,100})"
     r"(?:<\|channel\|>)?[ \t]*(?:commentary)?[ \t]*(?:<\|constrain\|>)?(?:json|code)?(?:<\|message\|>)?\s*(?=\{)"
 )
-_HARMONY_START = re.compile(
+_HARMONY_START = lazy_pattern(
     r"(?:assistant)?(?:commentary|analysis)?\s{0,2}(?:to?|to=[\w.-]{0,100}[\w<|> \t]{0,50}\s*)?\Z"
 )
 # A line that only says what follows: the language of a block of code that lost its fences, or GigaChat's words.
-_LABEL = re.compile(
+_LABEL = lazy_pattern(
     r"(json|tool_code|tool_calls?|function_call)[ \t]{0,9}\r?\n\s{0,9}(?=\S)|(function call)[ \t]{0,3}\n?(?=\{)"
 )
-_LABEL_START = re.compile(
+_LABEL_START = lazy_pattern(
     r"(?:json|tool_code|tool_calls?|function_call)[ \t]{0,9}(?:\r?\n?|\r?\n\s{0,9})\Z|function call[ \t]{0,3}\n?\Z"
 )
 _QUALIFIED = "print(default_api."
-_SEPARATOR = re.compile(r"[ \t]{0,9}[;,][ \t]{0,9}")
-_SEPARATOR_START = re.compile(r"[ \t]{0,9}(?:[;,][ \t]{0,9})?\Z")
-_OPENER, _OPENER_BEGINNINGS = re.compile(alternatives(OPENERS)), beginnings(OPENERS)
+_SEPARATOR = lazy_pattern(r"[ \t]{0,9}[;,][ \t]{0,9}")
+_SEPARATOR_START = lazy_pattern(r"[ \t]{0,9}(?:[;,][ \t]{0,9})?\Z")
+_OPENER, _OPENER_BEGINNINGS = lazy_pattern(alternatives(OPENERS)), beginnings(OPENERS)
 _WORD_BEGINNINGS = beginnings(
     (
         *("assistantcommentary", "assistantanalysis", "assistant to=", "commentary", "analysis"),
