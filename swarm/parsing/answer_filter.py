@@ -8,6 +8,7 @@ from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing import formats
 from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext, asks_about_calls
 from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
+from swarmchat.swarm.parsing.escaped_marks import PlainText, plain_text
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -22,6 +23,7 @@ _FENCE_START = lazy_pattern(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
 _THOUGHT_TAIL = lazy_pattern(r"[<\[◁][^>\]▷\n]{0,30}\Z")
 _RECIPIENT = lazy_pattern(r"\bto=([\w.-]{1,100})")
 _SENTENCE_ENDS = ".!?…:。！？)"
+_REST_OF_LINE = lazy_pattern(r"[ \t]*+(?:(?P<more>[^\s<\[&(\\])|)")
 _SPACE = lazy_pattern(r"\s*+")
 
 
@@ -44,7 +46,7 @@ class AnswerFilter:
         self._marks = formats.marks_for(toolset.names)
         self._parts: list[str] = []
         self._length = self._retry = 0
-        self._text, self._final = "", False
+        self._raw, self._plain, self._final = "", PlainText(""), False
         self._fence: str | None = None
         self._thought: re.Pattern[str] | None = None
         self._recipient: str | None = None
@@ -65,7 +67,8 @@ class AnswerFilter:
         return self._output.take()
 
     def _run(self, final: bool) -> None:
-        self._text, self._final = "".join(self._parts), final
+        self._raw, self._final = "".join(self._parts), final
+        self._plain = plain_text(self._raw, final)
         position = 0
         self._retry = 0
         try:
@@ -74,9 +77,18 @@ class AnswerFilter:
         except NeedMore:
             length = len(self._text) - position
             self._retry = length + 1 if length < _SHORT else int(length * _GROWTH) + 1
-        rest = self._text[position:]
+        rest = self._raw[self._plain.origin(position) :]
         self._parts, self._length = [rest] if rest else [], len(rest)
-        self._text = ""
+        self._raw, self._plain = "", PlainText("")
+
+    @property
+    def _text(self) -> str:
+        """The text that is read: in it, escaped marks are plain ones."""
+        return self._plain.text
+
+    def _original(self, position: int, end: int) -> str:
+        """Return a piece of the text as the model wrote it."""
+        return self._raw[self._plain.origin(position) : self._plain.origin(end)]
 
     def _step(self, position: int) -> int:
         """Decide what the text at ``position`` is; return where to continue. Raises NeedMore."""
@@ -120,9 +132,8 @@ class AnswerFilter:
         return len(text)
 
     def _say(self, position: int, end: int) -> int:
-        text = self._text[position:end]
-        self._line.note(text)
-        self._output.say(text)
+        self._line.note(self._text[position:end])
+        self._output.say(self._original(position, end))
         return end
 
     # A line's beginning
@@ -143,7 +154,7 @@ class AnswerFilter:
             is_sure = all(call.name in self.toolset.names and not call.is_example for call in leak.calls)
             if self._output.prose or not is_sure:
                 self._line.note(text[position:end], call=True)
-                self._output.wait(text[position:end], leak)
+                self._output.wait(self._original(position, end), leak)
             else:
                 self._output.remove(leak)
             return end
@@ -199,8 +210,18 @@ class AnswerFilter:
             leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)
         except NotACall as refuted:
             return self._say(position, min(refuted.position, len(self._text)))
+        if self._original(position, position + len(mark)) != mark and self._is_quotation(end):
+            return self._say(position, end)
         self._remove(leak)
         return end
+
+    def _is_quotation(self, end: int) -> bool:
+        """Tell whether escaped marks are part of a text about markup: its words say so, or its sentence continues."""
+        rest = _REST_OF_LINE.match(self._text, end)
+        assert rest is not None
+        if not self._final and rest.end() == len(self._text):
+            raise NeedMore
+        return self._output.is_about_markup or rest["more"] is not None
 
     @property
     def _is_example(self) -> bool:

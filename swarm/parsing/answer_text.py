@@ -27,6 +27,9 @@ _CONDITIONAL = lazy_pattern(
     r"|\b(?:würde|könnte|sähe|serait|pourrait|sería|podría|sarebbe|potrebbe)\w{0,2}\b|\bas follows\b)[^.!?]*\Z",
     re.IGNORECASE,
 )
+_ABOUT_MARKUP = lazy_pattern(
+    r"\b(?:html|xml|markup|markdown|entit(?:y|ies)|escap\w+|tags?|templates?|brackets?|source code)\b", re.IGNORECASE
+)
 _ASKS = lazy_pattern(
     r"\b(?:what|which|how|explain|describe|show|tell|write|give|list|print|example)\b|\?", re.IGNORECASE
 )
@@ -156,6 +159,11 @@ class AnswerText:
     def explains(self) -> bool:
         """Whether the text so far is about calls, so that the next one is an example."""
         return bool(self._showed_call or _EXPLAINS.search(self._tail) or _CONDITIONAL.search(self._tail))
+
+    @property
+    def is_about_markup(self) -> bool:
+        """Whether the text so far talks about markup, so that escaped tags are its subject."""
+        return _ABOUT_MARKUP.search(self._tail) is not None
 
     def say(self, text: str) -> None:
         """Add text. Prose behind a waiting call makes that call an example."""

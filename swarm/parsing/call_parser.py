@@ -31,8 +31,8 @@ _BEFORE_JSON = lazy_pattern(
 _BEFORE_JSON_START = lazy_pattern(
     r"(?:\[CALL_ID\][^\[\s]{0,100})?\[\w{0,8}\Z|\[CALL_ID\][^\[\s]{0,100}\Z|<[^<>\n]{0,40}\Z|✿\w{0,4}\Z"
 )
-_FENCE = lazy_pattern(r"```[\w-]{0,20}[ \t]*\n")
-_FENCE_START = lazy_pattern(r"`{1,3}\Z|```[\w-]{0,20}[ \t]*\Z")
+_FENCE = lazy_pattern(r"(?:```[\w-]{0,20}|json)[ \t]*\n")
+_FENCE_START = lazy_pattern(r"`{1,3}\Z|(?:```[\w-]{0,20}|json)[ \t]*\Z|js?o?\Z")
 _GEMMA_CALL = lazy_pattern(r"call:([\w.-]{1,100})\{")
 
 
