@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 
 from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing import formats
-from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext, asks_about_calls
+from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext
 from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
 from swarmchat.swarm.parsing.escaped_marks import PlainText, plain_text
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
+from swarmchat.swarm.parsing.questions import asks_about_calls, asks_hypothetically
 from swarmchat.swarm.tools.toolset import Toolset
 
 Piece = TextChunk | ReasoningChunk | Leak
@@ -40,8 +42,7 @@ class AnswerFilter:
         """Tokens of chat templates that were cut from the text."""
         self._finder = CallFinder(toolset)
         self._output = AnswerText()
-        self._explains = asks_about_calls(question, toolset.names)
-        self._wants_json = self._explains or "json" in question.casefold()
+        self._question = question
         self._line = LineContext()
         self._marks = formats.marks_for(toolset.names)
         self._parts: list[str] = []
@@ -143,7 +144,7 @@ class AnswerFilter:
         bare_call, refuted = None, position + 1
         if self.toolset and not self._line.indented:
             try:
-                first = not self._output.prose and not self._wants_json
+                first = not (self._output.prose or self._explains or "json" in self._question.casefold())
                 bare_call = self._finder.bare(text, position, self._final, self._line.code, first)
             except NotACall as no:
                 refuted = max(no.position, refuted)
@@ -151,6 +152,7 @@ class AnswerFilter:
             leak, end = bare_call
             if leak.calls and self._is_example:
                 return self._say(position, end)
+            leak = leak.as_example() if self._supposes else leak
             is_sure = all(call.name in self.toolset.names and not call.is_example for call in leak.calls)
             if self._output.prose or not is_sure:
                 self._line.note(text[position:end], call=True)
@@ -223,13 +225,23 @@ class AnswerFilter:
             raise NeedMore
         return self._output.is_about_markup or rest["more"] is not None
 
+    @cached_property
+    def _explains(self) -> bool:
+        """Whether the question is about calls, so that those in the answer are examples."""
+        return asks_about_calls(self._question, self.toolset.names)
+
+    @cached_property
+    def _supposes(self) -> bool:
+        """Whether the question is hypothetical, so that calls in the answer are neither carried out nor shown."""
+        return asks_hypothetically(self._question, self.toolset.names)
+
     @property
     def _is_example(self) -> bool:
         """Whether a call that comes now is an example."""
         return self._explains or self._output.explains
 
     def _remove(self, leak: Leak) -> None:
-        self._output.remove(leak.as_example() if self._is_example else leak)
+        self._output.remove(leak.as_example() if self._is_example or self._supposes else leak)
 
     def _thought_end(self, position: int, mark: str) -> int:
         """Cut the closing mark of a thought without an opening one, at the start or after one line of the answer."""

@@ -1,7 +1,7 @@
 """The text of an answer for the user: holds back calls at its end, and closes the gaps where something was cut."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 
 from swarmchat.swarm.common.patterns import lazy_pattern
@@ -30,34 +30,6 @@ _CONDITIONAL = lazy_pattern(
 _ABOUT_MARKUP = lazy_pattern(
     r"\b(?:html|xml|markup|markdown|entit(?:y|ies)|escap\w+|tags?|templates?|brackets?|source code)\b", re.IGNORECASE
 )
-_ASKS = lazy_pattern(
-    r"\b(?:what|which|how|explain|describe|show|tell|write|give|list|print|example)\b|\?", re.IGNORECASE
-)
-_ABOUT_CALLS = lazy_pattern(
-    r"\b(?:(?:tool|function)[ _-]?(?:calls?|calling|definitions?)|(?:what|which|your) (?:tools|functions))\b"
-    r"|\bwhich (?:call\b|(?:tool|function) (?:would|do|did|will|should)\b)"
-    # "What would the call be?", "what does your call look like", "what would you call to order tea?"
-    r"|\b(?:show|write|print|tell|give)(?: me)? (?:the|your|that)(?: \w+)? call\b"
-    r"|\b(?:what|how)(?: \w+(?: be)?|'s) (?:the|your|that|this)(?: \w+)? call(?: (?:be|look|for|to)\b|\s*(?:[?.]|$))"
-    r"|\bwhat (?:exactly )?would you (?:call|send|run|invoke|execute)(?: to\b|\s*\?)"
-    r"|\b(?:wie|welcher|quel|comment|cu[aá]l|c[oó]mo|quale|come)\b.{0,40}\b(?:aufruf|appel|llamada|chiamata)\b",
-    re.IGNORECASE,
-)
-_ABOUT_USE = lazy_pattern(r"\bhow\b.*\b(?:call|called|invoke|invoked|use|used|works?)\b", re.IGNORECASE)
-_ABOUT_ARGUMENTS = lazy_pattern(r"\b(?:arguments?|parameters?|schemas?|syntax|json|formats?)\b", re.IGNORECASE)
-
-
-def asks_about_calls(question: str, names: Iterable[str]) -> bool:
-    """Tell whether ``question`` is about the tools with these ``names``, or how tools are called.
-
-    What looks like a call in the answer then explains one.
-    """
-    if not _ASKS.search(question):
-        return False
-    words = f" {re.sub(r'[^a-z0-9]+', ' ', question.casefold())} "
-    is_named = any(f" {re.sub(r'[^a-z0-9]+', ' ', name.casefold())} " in words for name in names)
-    is_about = _ABOUT_ARGUMENTS.search(question) or _ABOUT_USE.search(question)
-    return bool(_ABOUT_CALLS.search(question) or (is_named and is_about))
 
 
 class LineContext:

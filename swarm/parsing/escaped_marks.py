@@ -1,4 +1,4 @@
-"""Read marks of calls that are written in HTML entities, in other brackets or in another case as what they stand for."""
+"""Read marks of calls that are written in HTML entities, in other brackets or in another case as the plain marks."""
 
 import re
 from html import unescape
@@ -16,8 +16,8 @@ _MARK_IN_ENTITIES = lazy_pattern(
 _ENTITY = lazy_pattern(r"&(?:[a-zA-Z]{2,8}|\#\d{2,4}|\#[xX][0-9a-fA-F]{2,4});|\\([<>_])")
 _CUT_ENTITY = lazy_pattern(r"(?:&[#\w]{0,8}|\\)\Z")
 _BRACKETS = lazy_pattern(
-    rf"([{_OPENING}])([/／]?(?:[|｜][\w▁ ]{{1,40}}[|｜]|tool|function|invoke|param|arg)[^<>{_OPENING}{_CLOSING}\n]{{0,100}})"
-    rf"[{_CLOSING}]",
+    rf"([{_OPENING}])([/／]?(?:[|｜][\w▁ ]{{1,40}}[|｜]|tool|function|invoke|param|arg)"
+    rf"[^<>{_OPENING}{_CLOSING}\n]{{0,100}})[{_CLOSING}]",
     re.IGNORECASE,
 )
 _OTHER_CASE = lazy_pattern(rf"<(/?{_WORD}|/?tools?)>|\[(/?{_WORD})\]", re.IGNORECASE)

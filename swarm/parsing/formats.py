@@ -191,7 +191,7 @@ _LEAST_MARK = 6
 # What a line that is a bare call may begin with, besides a name.
 _LINE_WORDS = (
     "Action **Action *Action assistant commentary analysis to= json tool_code tool_call function functions tools"
-    " default_api namespace print"
+    " default_api namespace print call using use **tool **call **function"
 ).split()
 
 

@@ -56,6 +56,24 @@ WHOLE = [
     f"<tool_call>{CALL}",
     f"<tool_call>{CALL}\n</tool",
     f"```json\n{CALL}",
+    f"&lt;tool_call&gt;{CALL}&lt;/tool_call&gt;",
+    f"&lt;tool_call&gt;\n{CALL.replace(chr(34), '&quot;')}\n&lt;/tool_call&gt;",
+    "&lt;function=get_weather&gt;&lt;parameter=city&gt;Paris&lt;/parameter&gt;&lt;/function&gt;",
+    f"&#60;tool_call&#62;{CALL}&#60;/tool_call&#62;",
+    f"\\<tool_call\\>{CALL}\\</tool_call\\>",
+    f"＜tool_call＞{CALL}＜／tool_call＞",
+    f"【TOOL_CALLS】[{CALL}]",
+    f"＜｜tool▁calls▁begin｜＞＜｜tool▁call▁begin｜＞function＜｜tool▁sep｜＞get_weather\njson\n{ARGUMENTS}",
+    f"[tool_call]{CALL}[/tool_call]",
+    f"[TOOL CALL] {CALL}",
+    f"<Tool-Call>{CALL}</Tool-Call>",
+    f"TOOL: get_weather\nARGS: {ARGUMENTS}",
+    "CALL get_weather(city='Paris')",
+    f"Tool call: {CALL}",
+    f"**Function:** `get_weather`\n**Parameters:** {ARGUMENTS}",
+    f"Calling get_weather with the arguments {ARGUMENTS}",
+    "Action: get_weather[Paris]",
+    f"Action: get_weather\nAction Input: {ARGUMENTS}\nObservation: sunny\nFinal Answer: It is sunny.",
     # Only the bracket around whole arguments is missing, and the model has closed its frame.
     f"<tool_call>{CALL[:-1]}\n</tool_call>",
 ]
@@ -78,6 +96,10 @@ REFUSED = [
     ('```json\n{"name": "get_weather", "arguments": {"city" Paris}}\n```', "get_weather", "cannot be read"),
     ('{"name": "get_weather", "arguments": "city": "Paris"}', "get_weather", "cannot be read"),
     ("get_weather(city='Paris'", "get_weather", "cut off"),
+    ('&lt;tool_call&gt;{"name": "get_weather", "argu', "get_weather", "cut off"),
+    ("Action: get_weather\nAction Inp", "get_weather", "cut off"),
+    ("TOOL: get_weather", "get_weather", "cut off"),
+    ("Action: get_wether\nAction Input: Paris", "get_wether", "did you mean 'get_weather'?"),
     ("get_weather(city='Paris', unit=", "get_weather", "cut off"),
     ("[get_weather(city='Paris')", "get_weather", "cut off"),
     ("```python\nget_weather(city='Paris'", "get_weather", "cut off"),
@@ -132,6 +154,17 @@ EXAMPLES = [
 ]
 
 
+MENTIONS = [
+    "In HTML, write &lt;b&gt; for bold, and &lt;tool_call&gt; for <tool_call>.",
+    f"&lt;tool_call&gt;{CALL}&lt;/tool_call&gt; is how it looks in the source of the page.",
+    f"The entities of a tag:\n\n&lt;tool_call&gt;{CALL}&lt;/tool_call&gt;",
+    "A [tool call] is a request; see 【1】 and ＜b＞.",
+    "CALL us today!",
+    "Action: drink more water.\nInput: 2 litres.",
+    "Tool: hammer\nInput: steel",
+]
+
+
 def splits(text: str) -> Iterator[list[str]]:
     yield list(text)
     for middle in range(len(text) + 1):
@@ -178,7 +211,7 @@ def test_an_announced_call_is_carried_out(before: str) -> None:
     assert outcomes(f"{before}\n{CALL}") == [(before, RUNS)]
 
 
-@pytest.mark.parametrize("text", EXAMPLES)
+@pytest.mark.parametrize("text", [*EXAMPLES, *MENTIONS])
 def test_a_text_that_explains_stays_as_it_is(text: str) -> None:
     assert outcomes(text) == [(text, [])]
 
@@ -206,6 +239,13 @@ def test_an_answer_to_a_question_about_calls_holds_examples(question: str) -> No
     assert outcomes(CALL, question) == [(CALL, [])]
     ((shown, ((_, _, problem),)),) = outcomes(f"<tool_call>{CALL}</tool_call>", question)
     assert shown == ""
+    assert "example" in problem
+
+
+@pytest.mark.parametrize("text", [CALL, f"<tool_call>{CALL}</tool_call>", f"```json\n{CALL}\n```"])
+def test_a_call_in_answer_to_a_hypothetical_question_is_neither_carried_out_nor_shown(text: str) -> None:
+    ((shown, ((name, _, problem),)),) = outcomes(text, "If I wanted to know the weather, what would you do?")
+    assert (shown, name) == ("", "get_weather")
     assert "example" in problem
 
 
