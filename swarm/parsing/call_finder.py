@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_parser import CallParser
-from swarmchat.swarm.parsing.call_values import ParsedCall, read_whole
+from swarmchat.swarm.parsing.call_rewriting import rewritten
+from swarmchat.swarm.parsing.call_values import NAME_KEYS, ParsedCall, read_whole
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
 from swarmchat.swarm.parsing.line_calls import PYTHONIC, LineCallParser
@@ -29,6 +30,10 @@ _NAME_IN_DAMAGED = lazy_pattern(r"""["'](?:name|tool|tool_name|function|action)[
 _DAMAGED_LINE = lazy_pattern(
     r"""(?P<fence>`{3,20}[\w-]{0,20}\s*\n)?\s*\[?\s*\{{1,2}\s*["'](?:name|tool|tool_name|function)["']\s*:"""
     r"""\s*["'](?P<name>[^"'\n]{1,100})["']\s*,?\s*["'](?:arguments|parameters|args|input)["']"""
+)
+_DAMAGED_LINE_START = lazy_pattern(
+    r"""(?:`{3,20}[\w-]{0,20}\s*\n)?\s*\[?\s*\{{1,2}\s*["'](?:name|tool|tool_name|function)["']\s*:"""
+    r"""\s*["'](?P<name>[^"'\n]{1,100})["']\s*,?\s*(?:["'][a-z]{0,10}["']?)?\Z"""
 )
 _TAG = lazy_pattern(r"<([a-zA-Z_]{1,40})>")
 # A tag that the text ends in, and that can only be the beginning of a call.
@@ -264,17 +269,30 @@ class CallFinder:
         stop = ending.start() if ending else len(text)
         end = parser.closers(stop, mark) if closer else stop
         content = text[body:stop].strip()
+        if closer and (calls := self._repaired(content)):
+            return Leak(self._formats[mark], text[start:end], calls), end
         why = UNREADABLE if closer or is_json else CUT_OFF
         if is_json:
             match = _NAME_IN_DAMAGED.search(text, body, refuted)
             name = match[1] if match else ""
         else:
-            words = _WORD.findall(content) if closer else _WORD.findall(content)[:1]
+            words = _WORD.findall(content)
+            if not closer:
+                words = words[: 2 if words and words[0] in NAME_KEYS else 1]
             name = next(filter(self.toolset.resolve, words), "")
             is_alone = closer and parser.match(_LINE_END, _LINE_END_START, end) and tag and tag[1] not in _GENERAL_TAGS
             if not (name or is_alone):
                 return None
         return self._refused(self._formats[mark], text[start:end], name, why), end
+
+    def _repaired(self, content: str) -> tuple[LeakedCall, ...]:
+        """Return the calls of a whole frame's damaged ``content`` whose meaning is certain; empty if it is not."""
+        for spelling in rewritten(content):
+            with suppress(NotACall):
+                calls, end = CallParser(f"{spelling}</tool_call>", True, self.toolset).body(0)
+                if end >= len(spelling) and all(call.name in self.toolset.names for call in map(self.call, calls)):
+                    return tuple(map(self.call, calls))
+        return ()
 
     def cut_off(self, text: str, format_name: str = "cut off") -> Leak:
         """Return the leak of a ``text`` that is the beginning of an opening mark."""
@@ -290,6 +308,9 @@ class CallFinder:
         text = parser.text
         match = _DAMAGED_LINE.match(text, start)
         name = match and self.toolset.resolve(match["name"])
+        begun = None if match or parser.final else _DAMAGED_LINE_START.match(text, start)
+        if begun and self.toolset.resolve(begun["name"]):
+            raise NeedMore
         if not match or not name:
             raise NotACall(refuted)
         ending = re.compile(r"\n[ \t]*```" if match["fence"] else r"(?=\n[ \t]*\r?\n)")
@@ -299,9 +320,12 @@ class CallFinder:
         elif end is None:
             raise NotACall(refuted)
         stop = end.end() if end else len(text)
+        content = text[match.end("fence") if match["fence"] else start : end.start() if end else stop]
         with suppress(ValueError, RecursionError):
-            json.loads(text[match.end("fence") if match["fence"] else start : end.start() if end else stop])
+            json.loads(content)
             raise NotACall(refuted)
+        if calls := self._repaired(content):
+            return Leak("damaged JSON", text[start:stop], calls), stop
         return self._refused("damaged JSON", text[start:stop], name, UNREADABLE), stop
 
 

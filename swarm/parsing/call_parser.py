@@ -7,7 +7,7 @@ and NotACall if it cannot be a call. A decision never changes when more text arr
 from typing import Any
 
 from swarmchat.swarm.common.patterns import lazy_pattern
-from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, read_text
+from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, loose_calls, read_text
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, SEPARATOR
 from swarmchat.swarm.parsing.lenient_json import NotACall, Watch, parse_loose, skip_space
 from swarmchat.swarm.parsing.xml_calls import NAME_END, TAG_START, WRAPPER, XmlCallParser
@@ -74,9 +74,12 @@ class CallParser(XmlCallParser):
             broken = broken or unclosed > (2 if isinstance(value, list) else 1)
             read = calls_of(value, broken, self.toolset.resolve)
             if read is None:
-                if watch or not isinstance(value, dict) or calls:
+                loose = None
+                if isinstance(value, dict):
+                    loose = loose_calls(value, broken, self.toolset.resolve, self.properties)
+                if loose is None and (watch or not isinstance(value, dict) or calls):
                     raise NotACall(position)
-                read = [ParsedCall("", value, broken)]
+                read = loose or [ParsedCall("", value, broken)]
             calls += read
             match = (_ON_LINE if watch else _BETWEEN).match(self.text, position)
             assert match is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.parsing.call_values import PARALLEL, calls_of, kinds_of, read_whole
 from swarmchat.swarm.parsing.lenient_json import NotACall, parse_loose
@@ -14,6 +15,9 @@ from swarmchat.swarm.tools.toolset import Toolset
 
 _WRAPPERS = frozenset({"arguments", "parameters", "properties", "args", "kwargs", "input", "params"})
 """Keys that models put around the arguments: parts of the definition that they were shown."""
+
+_SYNTAX = lazy_pattern(r"[{}\[\]\"=]|:\s*\Z")
+"""Signs of arguments that are damaged, not a plain text."""
 
 _NULLS = ("null", "None")
 
@@ -89,8 +93,8 @@ def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> tuple[str
         value = read_whole(value) if isinstance(value, str) else value
         value = value[0] if isinstance(value, list) and len(value) == 1 else value
     except NotACall:
-        return None
-    candidates = [value]
+        value = arguments
+    candidates = [value if isinstance(value, dict) else _only_value(value, name, toolset)]
     if isinstance(value, dict):
         candidates += [inner for key, inner in value.items() if key in _WRAPPERS and len(value.keys() - {"type"}) == 1]
     schema = toolset.tools[name].signature.parameters if name in toolset.tools else {}
@@ -104,6 +108,14 @@ def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> tuple[str
             if toolset.problem(name, text) is None:
                 return text, left_out
     return None
+
+
+def _only_value(value: Any, name: str, toolset: Toolset) -> dict[str, Any] | None:
+    """Return the arguments of a tool that takes, or needs, a single value, which was written without its name."""
+    schema = toolset.tools[name].signature.parameters if name in toolset.tools else {}
+    keys = schema.get("required") or list(schema.get("properties", {}))
+    is_value = isinstance(value, (int, float)) or (isinstance(value, str) and not _SYNTAX.search(value))
+    return {keys[0]: value} if len(keys) == 1 and is_value else None
 
 
 def _is_default(key: str, value: object, schema: Mapping[str, Any]) -> bool:
@@ -120,11 +132,21 @@ def _of_type(value: Any, schema: Mapping[str, Any]) -> Any:
         return None
     if isinstance(value, dict) and {"type", "value"} <= value.keys() and kinds and "object" not in kinds:
         return value["value"]
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and kinds == {"string"}:
+        return value[0]
     if isinstance(value, str) and kinds & {"array", "object"} and "string" not in kinds:
         with suppress(NotACall):
             decoded = read_whole(value)
             return decoded if isinstance(decoded, (list, dict)) else value
+        is_item = "array" in kinds and value and not _SYNTAX.search(value)
+        return [value] if is_item and "string" in kinds_of(_items(schema)) else value
     return value
+
+
+def _items(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schema of the items of a list, which may be one of several types."""
+    options = [schema, *(schema.get("anyOf") or ())]
+    return next((option["items"] for option in options if isinstance(option.get("items"), dict)), {})
 
 
 def _surplus(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:

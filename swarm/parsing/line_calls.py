@@ -49,6 +49,7 @@ _ARGUMENTS_LABEL = lazy_pattern(
     re.IGNORECASE,
 )
 _ARGUMENTS_LABEL_START = lazy_pattern(r"[,;]?\s{0,9}[*A-Za-z_ \t-]{0,40}[:=]?\*{0,2}\s{0,3}\Z")
+_CUT_TAG = lazy_pattern(r"[ \t]+\w{1,100}[ \t]*=[^<>]*\Z")
 _IDENTIFIER_START = lazy_pattern(r"[A-Za-z_][\w.:-]{0,99}\Z")
 _LABELLED_NAME_START = lazy_pattern(r"[`*\"']{0,3}(?:[A-Za-z_][\w.-]{0,99})?[`*\"']{0,3}\(?\)?\Z")
 _CUT_ARGUMENTS_LABEL = lazy_pattern(
@@ -93,13 +94,17 @@ class LineCallParser(CallParser):
     def __init__(self, text: str, final: bool, toolset: Toolset, whole: bool) -> None:
         super().__init__(text, final, toolset)
         self._whole = whole
+        self._named: str | None = None
 
     def watch(self, objects: int, key: str, value: object) -> bool:
         """Tell whether an object with this key and value may be the call of an offered tool; see ``Watch``."""
         if objects > 1:
             return True
         if value is MORE:
-            return any(name.startswith(key) for name in KNOWN_KEYS) or self.toolset.may_begin(key)
+            known = (*KNOWN_KEYS, *self.properties(self._named or ""))
+            return any(name.startswith(key) for name in known) or self.toolset.may_begin(key)
+        if self._named and key in self.properties(self._named):
+            return True
         if key not in KNOWN_KEYS:
             return self.toolset.resolve(key) is not None and (value is UNREAD or isinstance(value, dict))
         if value is UNREAD:
@@ -107,6 +112,7 @@ class LineCallParser(CallParser):
         if key in NEIGHBOURS:
             return value == "assistant" if key == "role" else value is None or isinstance(value, str)
         if key in NAME_KEYS and isinstance(value, str):
+            self._named = self.toolset.resolve(value)
             may_be_unknown = self._whole and key in _UNKNOWN_KEYS and _IDENTIFIER.fullmatch(value) is not None
             return may_be_unknown or self.toolset.resolve(value) is not None or value.endswith(PARALLEL)
         return key != "type" or value in TYPES
@@ -124,6 +130,10 @@ class LineCallParser(CallParser):
             return PYTHONIC, *self.python_list(start)
         if first == "<":
             end = self._may_be_name(start + 1)
+            if self.text.startswith(" ", end):
+                if self.final and _CUT_TAG.match(self.text, end):
+                    return "the tool's tags", [ParsedCall(self.text[start + 1 : end], None, True)], len(self.text)
+                return "the tool's tags", *self.tags(start)
             return "the tool's tags", *self.element(self.text[start + 1 : end], end)
         label = self._call_label(start) if first in "*ATFCUatfcu" else None
         if label:

@@ -23,6 +23,7 @@ _FUNCTION = lazy_pattern(
     rf"|(?:{_NAMESPACE}(?P<invoke>invoke|tool_?call|function_?call)|function|tool){_ATTRIBUTES})[ \t]{{0,5}}"
     r"(?:(?P<empty>/)?>|(?=\{))"
 )
+_OWN_TAG = lazy_pattern(rf"<([A-Za-z_][\w.-]{{0,99}}){_ATTRIBUTES}[ \t]{{0,5}}(?P<empty>/)?>")
 _INVOKE = lazy_pattern(rf"<(?:{_NAMESPACE}invoke|function)>")
 _NAME_TAG = "(?:tool_name|function_name|name|tool|function)"
 _TOOL_NAME = lazy_pattern(rf"<{_NAME_TAG}>\s{{0,9}}([\w.:/-]{{1,100}})\s{{0,9}}</{_NAME_TAG}>")
@@ -70,6 +71,8 @@ class XmlCallParser(Cursor):
             call, end = (ParsedCall(name, arguments), position)
             if not is_empty:
                 call, end = self.function(name, position, arguments=arguments)
+                own_end = self.space(end)
+                end = own_end + len(name) + 3 if self.at(f"</{name}>", own_end) else end
             calls.append(call)
             closer = self.match(CLOSERS, CLOSER_START, self.space(end))
             after = self.space(closer.end() if closer else end)
@@ -104,6 +107,9 @@ class XmlCallParser(Cursor):
             is_call = match[1] or match["invoke"] or self.toolset.resolve(name) is not None
             arguments = self._of_attributes(name, attributes)
             return (name, match.end(), arguments, match["empty"] is not None) if name and is_call else None
+        own = self.match(_OWN_TAG, TAG_START, position)
+        if own and self.toolset.resolve(own[1]) is not None:
+            return own[1], own.end(), self._of_attributes(own[1], _attributes(own[2])), own["empty"] is not None
         named = self.match(_TOOL_NAME, _TOOL_NAME_START, position)
         match = None if named else self.match(_INVOKE, TAG_START, position)
         if match:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 # Namespaces that models put before a name: OpenAI's (``functions.``), Gemini's (``default_api.``), and guesses.
 _NAMESPACE = lazy_pattern(r"^(?:functions?|tools?|default_api|namespace)\s*[.:/]\s*", re.IGNORECASE)
 # gpt-oss leaves tokens behind a name (vllm-project/vllm#22578), Kimi a running number.
-_TAIL = lazy_pattern(r"(?:<\|.*|:\d+)$", re.DOTALL)
+_TAIL = lazy_pattern(r"(?:<\|.*|:\d*|\(.*\))$", re.DOTALL)
 _LONGEST_NAME = 200
-_SEPARATORS = lazy_pattern(r"[\s_.-]+")
+_SEPARATORS = lazy_pattern(r"[\s_.\\-]+")
 # The start of a spelling may end anywhere, even inside the separator of a namespace, so all signs are ignored.
 _SIGNS = lazy_pattern(r"[\W_]+")
 _PLAIN_NAMESPACES = ("", "functions", "function", "tools", "tool", "defaultapi", "namespace")
