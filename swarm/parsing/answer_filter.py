@@ -26,6 +26,7 @@ _THOUGHT_TAIL = lazy_pattern(r"[<\[◁][^>\]▷\n]{0,30}\Z")
 _RECIPIENT = lazy_pattern(r"\bto=([\w.-]{1,100})")
 _SENTENCE_ENDS = ".!?…:。！？)"
 _REST_OF_LINE = lazy_pattern(r"[ \t]*+(?:(?P<more>[^\s<\[&(\\])|)")
+_LINE_END = lazy_pattern(r"[ \t]*\r?\n")
 _SPACE = lazy_pattern(r"\s*+")
 
 
@@ -194,13 +195,13 @@ class AnswerFilter:
         end = position + len(mark)
         if self._line.quoted:
             return self._say(position, end)
-        if mark in formats.THOUGHTS or mark == formats.RESULT:
-            self._is_result = mark == formats.RESULT
+        if mark in formats.THOUGHTS or mark in formats.RESULTS:
+            self._is_result = mark in formats.RESULTS
             if not self._line.blank if self._is_result else self._output.prose:
                 self._thought_said |= not self._is_result
                 return self._say(position, end)
             self._output.remove()
-            self._thought = re.compile(re.escape(formats.THOUGHTS.get(mark, mark.replace("<", "</"))))
+            self._thought = re.compile(re.escape(formats.THOUGHTS.get(mark) or formats.RESULTS[mark]))
             return end
         if mark in formats.THOUGHT_ENDS:
             return self._thought_end(position, mark)
@@ -211,6 +212,10 @@ class AnswerFilter:
         try:
             leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)
         except NotACall as refuted:
+            if "call" in mark and self._line.blank and not self._output.prose and _LINE_END.match(self._text, end):
+                self.control_tokens.append(mark)
+                self._output.remove()
+                return end
             return self._say(position, min(refuted.position, len(self._text)))
         if self._original(position, position + len(mark)) != mark and self._is_quotation(end):
             return self._say(position, end)
@@ -330,7 +335,9 @@ class AnswerFilter:
         nothing = not self._output.prose
         line_ends = after >= len(text) or "\n" in text[end:after]
         cut = nothing or other or role or len(tokens) > 1 or line_ends or bool(self._marks.any.match(text, after))
-        if first == "<s>":
+        if first in formats.STRAY_ENDS:
+            cut = self._line.blank and line_ends
+        elif first == "<s>":
             cut = nothing and (after > end or len(tokens) > 1)
         elif first == "</s>" and self._line.struck:
             cut = False

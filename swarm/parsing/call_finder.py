@@ -41,6 +41,7 @@ _CUT_TAG = lazy_pattern(
     r"""<[\w:|｜]+(?:[=(]["']?[\w.:/-]*[),=]?|[ \t]+\w+[ \t]*=[^<>\n]*)\Z"""
     r"""|<(?:tool_?call|function_?call|[\w:|｜]*invoke)[ \t]+\w*\Z"""
 )
+_CALL_IN_TAG = lazy_pattern(r"([A-Za-z_][\w.-]{0,99})(?:\(|[ \t]+(?:\w{1,100}[ \t]?[=:]|\{))")
 _NAME_MARKS = frozenset({"<tool_name>", "<function_name>"})
 """Marks that prose about calls has in the middle of a line."""
 _GENERAL_TAGS = frozenset({"tool", "tools", "tool_use", "tool_code", "function_calls"})
@@ -253,6 +254,8 @@ class CallFinder:
         """
         text, tag = parser.text, _TAG.fullmatch(mark) if line_start else None
         parser.need(refuted + 20)
+        if line_start and mark.endswith("call "):
+            return self._inside_tag(parser, mark, start)
         is_json = _DAMAGED.match(text, body, refuted + 20)
         if not is_json and not tag:
             return None
@@ -285,9 +288,24 @@ class CallFinder:
                 return None
         return self._refused(self._formats[mark], text[start:end], name, why), end
 
+    def _inside_tag(self, parser: CallParser, mark: str, start: int) -> tuple[Leak, int] | None:
+        """Return a leak for a call that stands within the brackets of its tag: ``<toolcall f city=Paris>``."""
+        text, body = parser.text, start + len(mark)
+        stop = text.find(">", body, body + _WINDOW)
+        if stop < 0 and len(text) < body + _WINDOW:
+            parser.need(len(text))
+        content = text[body : max(stop, body)].strip(" /")
+        match = _CALL_IN_TAG.match(content)
+        if match is None:
+            return None
+        end = parser.closers(stop + 1, mark)
+        if calls := self._repaired(content):
+            return Leak(self._formats[mark], text[start:end], calls), end
+        return self._refused(self._formats[mark], text[start:end], match[1], UNREADABLE), end
+
     def _repaired(self, content: str) -> tuple[LeakedCall, ...]:
         """Return the calls of a whole frame's damaged ``content`` whose meaning is certain; empty if it is not."""
-        for spelling in rewritten(content):
+        for spelling in (content, *rewritten(content)):
             with suppress(NotACall):
                 calls, end = CallParser(f"{spelling}</tool_call>", True, self.toolset).body(0)
                 if end >= len(spelling) and all(call.name in self.toolset.names for call in map(self.call, calls)):

@@ -21,7 +21,8 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "function_calls tags": ("<function_calls>",),  # Anthropic's XML; Olmo 3 with Python inside (vLLM: olmo3)
     # Qwen 2.5 Coder mixes its marks up; Claude 2 and its imitators have the name in an element
     "tool tags": ("<tool>", "<tools>", "<tool ", "<tool_name>", "<function_name>"),
-    "tool_use tags": ("<tool_use>",),
+    "tool_use tags": ("<tool_use>", "<use_tool>", "<execute_tool>"),
+    "tool_request tags": ("<tool_request>", "<tool_invocation>", "<api_call>"),
     "tool_code tags": ("<tool_code>",),  # Gemini's
     "Nemotron": ("<TOOLCALL>",),  # Nano v2 (SGLang, llama.cpp)
     # Llama 3.1 (vLLM: llama3.1 prompt format), Qwen3-Coder without its outer tag; Llama 3.3 on Groq; MiniCPM
@@ -77,7 +78,13 @@ def functionary(name: str) -> str:
 
 
 # What only servers write: a result that the model invents, or repeats.
-RESULT = "<tool_response>"
+RESULTS: dict[str, str] = {
+    **{f"<{word}>": f"</{word}>" for word in ("tool_response", "tool_result", "tool_results", "tool_output")},
+    **{f"<{word}>": f"</{word}>" for word in ("function_response", "function_result", "function_results")},
+    "[TOOL_RESULTS]": "[/TOOL_RESULTS]",
+    **{f"<{bar}tool▁outputs▁begin{bar}>": f"<{bar}tool▁outputs▁end{bar}>" for bar in "｜|"},
+}
+"""Where they begin -> where they end."""
 
 _GAP = r"(?:[▁_ ]|\\_)"
 
@@ -95,7 +102,7 @@ INSIDE_OPENER = lazy_pattern(
 # What ends a frame; any number of them, in any order, and swallowed with it.
 CLOSERS = lazy_pattern(
     r"</(?:\|?(?:(?:minimax|seed|antml):)?(?:longcat_|dots_)?(?:tool_calls?|toolcalls?|TOOLCALL|function_calls?"
-    r"|functioncall|functions?|tools?|tool_use|tool_code|invoke)\|?)>|</(?:arg_key|arg_value|parameters?)>|<function>"
+    r"|functioncall|functions?|tools?|tool_use|use_tool|execute_tool|tool_request|tool_invocation|api_call|tool_code|invoke)\|?)>|</(?:arg_key|arg_value|parameters?)>|<function>"
     r"|</(?:args?|arguments?|name|tool_name|tool_response|TOOL_CALL)>|</\|tool_calls?\|>|<\|/tool_calls?\|>|<tool_call\|>|<end_function_call>|<\|action_end\|>|<\|END_ACTION\|>"
     rf"|<\|python_end\|>|<[｜|]tool{_GAP}calls?{_GAP}end[｜|]>|<\|tool_calls?_section_end\|>|<\|tool_call_end\|>"
     r"|<\|tools_suffix\|>"
@@ -112,6 +119,7 @@ THOUGHTS: dict[str, str] = {
     "<thinking>": "</thinking>",
     "<thought>": "</thought>",
     "<reasoning>": "</reasoning>",
+    "<scratch_pad>": "</scratch_pad>",  # Hermes
     "<seed:think>": "</seed:think>",
     "◁think▷": "◁/think▷",  # Kimi-VL
     "[THINK]": "[/THINK]",  # Magistral
@@ -156,9 +164,12 @@ OTHER_ROLES = "<|user|> <|User|> <｜User｜> <|USER_TOKEN|> <|system|> <|SYSTEM
 OWN_ROLES.append(functionary("all"))
 
 # Where a thought ends whose beginning the chat template wrote, and the server took away.
-THOUGHT_ENDS = frozenset(mark for mark in THOUGHTS.values() if mark != "</reasoning>")
+THOUGHT_ENDS = frozenset(mark for mark in THOUGHTS.values() if mark not in ("</reasoning>", "</scratch_pad>"))
 
-CONTROL = frozenset((*ENDS, *STARTS, *OWN_ROLES, *OTHER_ROLES))
+# Ends of calls that have no beginning; cut only where a line begins.
+STRAY_ENDS = "</tool_call> </tool_calls> </toolcall> </function_call> </tool_response>".split()
+
+CONTROL = frozenset((*STRAY_ENDS, *ENDS, *STARTS, *OWN_ROLES, *OTHER_ROLES))
 
 ROLE = lazy_pattern(
     r"[ \t]{0,3}(?:(?P<own>assistant|model|chatbot)(?: to=(?P<to>[\w.-]{1,100}))?"
@@ -202,7 +213,7 @@ class Marks:
         self._names = names
         self.openers = {**OPENERS, **{functionary(name): "Functionary" for name in names if name != "all"}}
         """Marks that open a frame of calls, with the names of their formats."""
-        self._marks = frozenset((*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, RESULT, *self.openers))
+        self._marks = frozenset((*CONTROL, *THOUGHTS, *THOUGHT_ENDS, HARMONY, *RESULTS, *self.openers))
         self.heads = frozenset(mark[0] for mark in self._marks)
         """The first characters of all marks."""
 
