@@ -307,9 +307,11 @@ class CallFinder:
         """Return the calls of a whole frame's damaged ``content`` whose meaning is certain; empty if it is not."""
         for spelling in (content, *rewritten(content)):
             with suppress(NotACall):
-                calls, end = CallParser(f"{spelling}</tool_call>", True, self.toolset).body(0)
-                if end >= len(spelling) and all(call.name in self.toolset.names for call in map(self.call, calls)):
-                    return tuple(map(self.call, calls))
+                parsed, end = CallParser(f"{spelling}</tool_call>", True, self.toolset).body(0)
+                calls = tuple(map(self.call, parsed))
+                is_whole = end >= len(spelling) and not any(call.broken for call in parsed)
+                if is_whole and all(call.name in self.toolset.names for call in calls):
+                    return calls
         return ()
 
     def cut_off(self, text: str, format_name: str = "cut off") -> Leak:
