@@ -94,7 +94,7 @@ def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> tuple[str
         value = value[0] if isinstance(value, list) and len(value) == 1 else value
     except NotACall:
         value = arguments
-    candidates = [value if isinstance(value, dict) else _only_value(value, name, toolset)]
+    candidates = [value if isinstance(value, dict) else _only_value(arguments, name, toolset)]
     if isinstance(value, dict):
         candidates += [inner for key, inner in value.items() if key in _WRAPPERS and len(value.keys() - {"type"}) == 1]
     schema = toolset.tools[name].signature.parameters if name in toolset.tools else {}
@@ -110,12 +110,12 @@ def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> tuple[str
     return None
 
 
-def _only_value(value: Any, name: str, toolset: Toolset) -> dict[str, Any] | None:
-    """Return the arguments of a tool that takes, or needs, a single value, which was written without its name."""
+def _only_value(text: str, name: str, toolset: Toolset) -> dict[str, Any] | None:
+    """Return the arguments of a tool that needs a single value, of which ``text`` is one, without its name."""
     schema = toolset.tools[name].signature.parameters if name in toolset.tools else {}
     keys = schema.get("required") or list(schema.get("properties", {}))
-    is_value = isinstance(value, (int, float)) or (isinstance(value, str) and not _SYNTAX.search(value))
-    return {keys[0]: value} if len(keys) == 1 and is_value else None
+    is_value = len(keys) == 1 and not _SYNTAX.search(text) and not text.casefold().startswith(keys[0].casefold())
+    return {keys[0]: text} if is_value else None
 
 
 def _is_default(key: str, value: object, schema: Mapping[str, Any]) -> bool:
@@ -132,8 +132,6 @@ def _of_type(value: Any, schema: Mapping[str, Any]) -> Any:
         return None
     if isinstance(value, dict) and {"type", "value"} <= value.keys() and kinds and "object" not in kinds:
         return value["value"]
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and kinds == {"string"}:
-        return value[0]
     if isinstance(value, str) and kinds & {"array", "object"} and "string" not in kinds:
         with suppress(NotACall):
             decoded = read_whole(value)

@@ -299,4 +299,4 @@ def beginnings(marks: Iterable[str]) -> frozenset[str]:
     return frozenset(mark[:length] for mark in marks for length in range(1, len(mark))) - marks
 
 
-CONTROL_MARK = lazy_pattern(alternatives(CONTROL))
+CONTROL_MARK, TURN_MARK = (lazy_pattern(alternatives(marks)) for marks in (CONTROL, CONTROL.difference(STRAY_ENDS)))

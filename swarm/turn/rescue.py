@@ -21,7 +21,7 @@ from swarmchat.swarm.conversation.events import Event, Rescued
 from swarmchat.swarm.errors import LimitReached
 from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.parsing.call_repair import Repair
-from swarmchat.swarm.parsing.formats import CONTROL_MARK
+from swarmchat.swarm.parsing.formats import TURN_MARK
 from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.turn import faults
 from swarmchat.swarm.turn.answer_reader import AnswerReader
@@ -188,7 +188,7 @@ class Rescue:
         They are a pair of messages, because the chat templates of some models refuse two messages of one role in a row.
         They use no notation of swarmchat's: models copy it.
         """
-        parts = (part.strip() for part in CONTROL_MARK.split(raw.text))
+        parts = (part.strip() for part in TURN_MARK.split(raw.text))
         bad = next(filter(None, parts), _SILENCE)
         self.tail = (
             {"role": "assistant", "content": bad[:_LONGEST_SHOWN]},
