@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from chats import Faulty, say
 from counting_proxy import Traffic, counting_proxy
+from model_server import model_server, text
 from swarmchat.backends import Append, Backend, Lease, open_backend
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.conversation.settings import SessionSettings
@@ -299,6 +300,8 @@ STARTS = {"--version": 11, "--help": 36, "chat --help": 36, "sessions list": 92}
 """How many modules and packages of ours may be loaded to answer."""
 CHAT = 146
 """How many for the first prompt of a chat."""
+ONE_ANSWER = 186
+"""How many for one answer on the command line."""
 LOOK = """
 import os, sys, threading
 def look():
@@ -326,6 +329,19 @@ def test_little_of_the_program_is_loaded_to_answer(arguments, tmp_path):
     ours, others = loaded(tmp_path)
     assert len(ours) <= STARTS[arguments], ours
     assert not {"asyncio", "sqlite3", "ssl"} & others or arguments == "sessions list"
+
+
+def test_little_of_the_program_is_loaded_for_one_answer(tmp_path):
+    """No tokenizer for what is known to fit; no reader of images, commands or other programs' conversations."""
+    command, env = loading("-b memory hi", tmp_path)
+    with model_server() as server:
+        server.reply(text(ANSWER))
+        env |= {"SWARMCHAT_BASE_URL": server.base_url, "SWARMCHAT_MODEL": "test-model", "SWARMCHAT_API_KEY": "none"}
+        shown = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True, text=True).stdout
+    assert shown.strip() == ANSWER
+    ours, others = loaded(tmp_path)
+    assert len(ours) <= ONE_ANSWER, ours
+    assert not {"numpy", "prompt_toolkit", "regex", "rich", "sqlite3", "tiktoken"} & others
 
 
 def test_little_of_the_program_is_loaded_for_the_first_prompt(tmp_path):
