@@ -1,6 +1,7 @@
 """What things cost where it takes no clock: commits, round trips, bytes, records read, texts encoded, modules."""
 
 import cProfile
+import json
 import os
 import platform
 import pstats
@@ -298,8 +299,8 @@ def encoded(profile: cProfile.Profile) -> int:
 
 STARTS = {"--version": 11, "--help": 36, "chat --help": 36, "sessions list": 92}
 """How many modules and packages of ours may be loaded to answer."""
-CHAT = 146
-"""How many for the first prompt of a chat."""
+CHAT = 156
+"""How many for the first prompt of a chat with MCP servers."""
 ONE_ANSWER = 186
 """How many for one answer on the command line."""
 LOOK = """
@@ -345,6 +346,10 @@ def test_little_of_the_program_is_loaded_for_one_answer(tmp_path):
 
 
 def test_little_of_the_program_is_loaded_for_the_first_prompt(tmp_path):
+    """Neither the protocol's SDK nor pydantic for MCP servers, which start behind the prompt."""
+    settings = tmp_path / ".config" / "swarmchat" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"[mcp.clock]\ncommand = {json.dumps(sys.executable)}\nargs = ['-c', 'input()']\n")
     command, env = loading("-m demo -b disk", tmp_path)
     with terminal(command, env=env) as screen:
         # Leaving loads more.
@@ -353,7 +358,7 @@ def test_little_of_the_program_is_loaded_for_the_first_prompt(tmp_path):
         assert screen.wait_for_end() == 0
     ours, others = loaded(tmp_path)
     assert len(ours) <= CHAT, ours
-    assert not {"httpx2", "numpy", "openai", "redis", "tiktoken"} & others
+    assert not {"httpx2", "mcp", "numpy", "openai", "pydantic", "redis", "tiktoken"} & others
 
 
 def loading(arguments: str, folder: Path) -> tuple[list[str], dict[str, str]]:
