@@ -21,7 +21,7 @@ from swarmchat.swarm.common.mistakes import (
     optional,
     shown,
 )
-from swarmchat.swarm.common.names import OUTPUT_TOOL, check_name, name_of, nearest, portable_name
+from swarmchat.swarm.common.names import AGENT_TOOL, OUTPUT_TOOL, check_name, name_of, nearest, portable_name
 from swarmchat.swarm.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -82,11 +82,7 @@ class Agent:
         # With transfer_to_ before it, it is the name of a tool.
         check_name("agent", self.name, 50)
         check_fields(f"agent {self.name!r}", self, AGENT)
-        if self.tools:
-            from swarmchat.swarm.tools.tool import as_tool
-
-            tools = (as_tool(each) if callable(each) else _named_tool(each) for each in self.tools)
-            object.__setattr__(self, "tools", tuple(tools))
+        object.__setattr__(self, "tools", tuple(map(_as_tool, self.tools)))
         if self.output is not None:
             from swarmchat.swarm.tools.output import output_type
 
@@ -164,11 +160,17 @@ class Agent:
         return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
 
 
-def _named_tool(name: str) -> "Tool | str":
-    """Return the tool that ``agent:NAME`` names; a pattern for tools of MCP servers as it is."""
-    from swarmchat.swarm.tools.agent_tool import AGENT_TOOL, agent_tool
+def _as_tool(tool: "Tool | Callable[..., object] | str") -> "Tool | str":
+    """Return the tool of a function or of ``agent:NAME``; a pattern for tools of MCP servers as it is."""
+    if callable(tool):
+        from swarmchat.swarm.tools.tool import as_tool
 
-    return agent_tool(name.removeprefix(AGENT_TOOL)) if name.startswith(AGENT_TOOL) else name
+        return as_tool(tool)
+    if tool.startswith(AGENT_TOOL):
+        from swarmchat.swarm.tools.agent_tool import agent_tool
+
+        return agent_tool(tool.removeprefix(AGENT_TOOL))
+    return tool
 
 
 _PARTS = {"agent": "agents", "policy": "policies", "state": "states", "storage": "storages"}

@@ -13,7 +13,7 @@ from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.agents.rescue_steps import STEPS, Step
 from swarmchat.swarm.common.encoding import decode_toml
 from swarmchat.swarm.common.files import read_text_file
-from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.common.names import AGENT_TOOL, nearest
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.mcp.server import McpServer, read_server
 from swarmchat.swarm.models.demo import DemoRule
@@ -21,7 +21,7 @@ from swarmchat.swarm.primitives.policy import Policy
 from swarmchat.swarm.primitives.state import State
 from swarmchat.swarm.storage.items import FieldIndex
 from swarmchat.swarm.storage.storage import Storage
-from swarmchat.swarm.tools.agent_tool import AGENT_TOOL, agent_tool
+from swarmchat.swarm.tools.agent_tool import agent_tool
 from swarmchat.swarm.tools.tool import Tool, as_tool
 
 TOOLS = "tools.py"

@@ -20,6 +20,7 @@ _PLACES = {"image_url": "url", "file": "file_data"}
 _FACTS = "image"
 """The field of a part that is only for the log."""
 _DATA = lazy_pattern(r"data:([\w.+-]+/[\w.+-]+);base64,([A-Za-z0-9+/]+={0,2})")
+_TYPE = lazy_pattern("data:(image/[a-z]+);")
 _BLOB = lazy_pattern(r"blob:([\w.+-]+/[\w.+-]+);sha256,([0-9a-f]{64})")
 _BLOB_IN_JSON = lazy_pattern(rb'"blob:[\w.+-]+/[\w.+-]+;sha256,([0-9a-f]{64})"')
 Get = Callable[[str], bytes | None]
@@ -37,7 +38,7 @@ def data_of(part: object) -> bytes | None:
 
 def as_data_url(part: object) -> str | None:
     """Return the image in a content part as a data URL that holds nothing else; ``None`` if it holds none."""
-    data, match = data_of(part), re.match("data:(image/[a-z]+);", url_of(part))
+    data, match = data_of(part), _TYPE.match(url_of(part))
     return _data_url(match[1], data) if data is not None and match is not None and is_image(data) else None
 
 

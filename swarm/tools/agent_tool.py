@@ -11,9 +11,6 @@ from swarmchat.swarm.tools.tool import Tool
 History = Literal["none", "summary", "all"]
 HISTORIES = ("none", "summary", "all")
 
-AGENT_TOOL = "agent:"
-"""How the name of an agent begins among the tools of another one: ``agent:researcher``."""
-
 
 @dataclass(frozen=True)
 class AgentTool(Tool):

@@ -1,6 +1,7 @@
 """Take the messages that wait for a session into its log, and find the one that an agent is to react to."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from swarmchat.backends import Append, ExpectLength, LengthConflict, Truncate
@@ -104,8 +105,9 @@ def _add_record(conversation: Conversation, batch: Batch, mail: Mail, *, wake: b
 def unseen_mail(conversation: Conversation) -> list[MailReceived | Warned]:
     """Return the messages in the log that were not returned before, also those of a commit that seemed to fail."""
     log, events = conversation.journal.log, list[MailReceived | Warned]()
-    for record in log.records:
-        if record.type == "mail" and record.seq >= conversation.mail_seen:
+    new = takewhile(lambda record: record.seq >= conversation.mail_seen, reversed(log.records))
+    for record in reversed([*new]):
+        if record.type == "mail":
             agent, wake = record.agent or "", record.data.get("wake") is True
             act = record.text("act")
             events.append(MailReceived(record.text("text"), record.text("sender"), agent, wake, act))

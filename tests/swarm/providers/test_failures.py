@@ -361,7 +361,8 @@ def test_a_redirect_is_not_followed(server: ModelServer):
 def test_an_environment_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    _, raised = ask("http://192.0.2.1:9/v1")
+    scheme = "https" if any(name.startswith("SSL") for name in variables) else "http"
+    _, raised = ask(f"{scheme}://192.0.2.1:9/v1")
     assert isinstance(raised, ConnectionSettingsError)
     assert words in str(raised)
 
