@@ -150,7 +150,7 @@ class Repl:
 
     async def _receive(self) -> None:
         """Show the messages that have arrived, and the turns of the agents that they wake."""
-        session, turns = self._chat.session, self._chat.session.turns
+        session, turns = self._chat.session, self._chat.session.info.highest_turn
         work = self._follow(self._mail.events())
         try:
             await self._stoppable(work, lambda: _stop_remark(session, turns))
@@ -223,7 +223,7 @@ class Repl:
 
     async def _send(self, message: "Asked", draft: str) -> None:
         """Run a turn; if ``message`` could not be stored, put ``draft``, as it was typed, back at the prompt."""
-        session, turns, problem = self._chat.session, self._chat.session.turns, ""
+        session, turns, problem = self._chat.session, self._chat.session.info.highest_turn, ""
         begun = time.monotonic()
         work = self._follow(session.run_turn(message))
         try:
@@ -237,12 +237,12 @@ class Repl:
         except BackendError as error:
             problem = "could not be stored"
             self._report(error)
-            if session.turns > turns:
+            if session.info.highest_turn > turns:
                 self._renderer.remark(
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
         self._notify(time.monotonic() - begun)
-        if problem and session.turns == turns:
+        if problem and session.info.highest_turn == turns:
             self._prefill = draft
             self._renderer.remark(f"your message {problem}; it is back at the prompt")
 
@@ -300,7 +300,7 @@ class Repl:
 
 
 def _stop_remark(session: Session, turns: int) -> str:
-    """Describe a stopped turn; before it, the session had ``turns`` turns."""
+    """Describe a stopped turn; before it, the highest number of a turn was ``turns``."""
     records = [record for record in (*session.records, *session.unsaved) if record.turn > turns]
     interrupted = [record.data["name"] for record in records if record.data.get("status") == "interrupted"]
     if interrupted:

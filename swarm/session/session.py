@@ -159,7 +159,7 @@ class Session:
         from swarmchat.swarm.session.reply import make_reply
 
         events = [event async for event in self.run_turn(message, output=output)]
-        records = [record for record in self.records if record.turn == self.turns]
+        records = [record for record in self.records if record.turn == self.info.highest_turn]
         return make_reply(events, self.agent.name, records, typed=output is not None)
 
     @overload
@@ -227,8 +227,8 @@ class Session:
 
     @property
     def turns(self) -> int:
-        """The number of turns, undone ones included."""
-        return self.conversation.journal.turns
+        """The number of visible turns, without resets and undone ones."""
+        return self.info.turns
 
     @property
     def last_turn(self) -> int:
