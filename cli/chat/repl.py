@@ -265,7 +265,7 @@ class Repl:
         text = entered.text
         outcome = await self._renderer.during(run_command(self._chat, text), text.split()[0])
         if outcome.next_session is not None:
-            await self._chat.switch_to(outcome.next_session)
+            await self._switch_to(outcome.next_session)
         if outcome.raw:
             self._renderer.raw(outcome.raw)
         if outcome.page:
@@ -279,6 +279,16 @@ class Repl:
         if outcome.attach is not None and isinstance(outcome.send, str):
             return await self._attach(outcome.send, mentioned(f"{outcome.attach}\n{entered.folded}"))
         return outcome.send
+
+    async def _switch_to(self, name: str) -> None:
+        previous = self._chat.session
+        try:
+            await self._chat.switch_to(name)
+        except (SwarmError, BackendError) as error:
+            if self._chat.session is previous:
+                raise
+            # The other session is open; the one before could not store all that it had.
+            self._report(error)
 
     async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: Callable[[], str]) -> _T | None:
         """Return what ``work`` returns; if the user stops it, print ``remark()`` and return None."""

@@ -71,7 +71,7 @@ def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) ->
     data = record.data
     base = DialogueEntry("note", record.agent or record.type, "", record.turn, record.ts, undone=undone)
     if record.type in ("user", "steer", "system"):
-        role = str(record.message["role"])
+        role = str(record.message.get("role", "user"))
         yield replace(base, kind=role, who=role, text=text_of(record.message))
     elif record.type == "assistant":
         text = text_of(record.message)
@@ -118,7 +118,9 @@ def _note(record: Record) -> str | None:
             what = "the question" if data.get("direction") == "input" else "the answer"
             return f"policy {data.get('policy')} refused {what}: {data.get('text')}"
         case "ask_model" | "ask_user":
-            asked = data.get("question") or "; ".join(map(text_of, data.get("messages") or ()))
+            messages = data.get("messages")
+            texts = [text_of(each) for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
+            asked = data.get("question") or "; ".join(texts)
             whom = data.get("model") if record.type == "ask_model" else "the user"
             return f"a tool asked {whom}: {asked} → {_as_json(data.get('answer'))}"
         case "unsent":

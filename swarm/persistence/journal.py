@@ -190,9 +190,7 @@ class Journal:
             if keep:
                 self.unsaved_changes = all_changes
             if self.unsaved and isinstance(error, SessionBusy):
-                raise SessionBusy(
-                    f"{error} (records of this process that are not stored: {len(self.unsaved):,})"
-                ) from error
+                raise SessionBusy(f"{error}; {_not_stored(self.unsaved)}") from error
             raise
         self.unsaved = []
         self.unsaved_changes = ChangeSet()
@@ -299,3 +297,8 @@ class Journal:
         info = reduce(SessionInfo.after, records, self.info)
         # Not the model of an agent that has one of its own.
         return replace(info, updated=timestamp(self.now()), model=model or self.info.model)
+
+
+def _not_stored(records: Sequence[Record]) -> str:
+    what = "the last answer" if any(record.type == "assistant" for record in records) else "what was done last"
+    return f"{what} is not stored ({len(records):,} {'record' if len(records) == 1 else 'records'})"
