@@ -126,6 +126,8 @@ class _ScriptRun:
 
         outcome = await run_command(self._chat, step.text)
         await self._follow()
+        for warning in outcome.warnings:
+            self._output.renderer.remark(f"warning: {warning}")
         if outcome.next_session is not None:
             await self._chat.switch_to(outcome.next_session)
             await self._follow()

@@ -75,3 +75,5 @@ async def _chat(flags: Mapping[str, Any], name: str | None, resume: bool, draft:
                     renderer.verbatim(resume_hint(chat.session, settings))
             finally:
                 await chat.session.close()
+                for notice in chat.session.conversation.take_notices():
+                    renderer.remark(f"warning: {notice}")

@@ -237,12 +237,12 @@ class Repl:
         except BackendError as error:
             problem = "could not be stored"
             self._report(error)
-            if session.info.highest_turn > turns:
+            if _has_turn(session, turns):
                 self._renderer.remark(
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
         self._notify(time.monotonic() - begun)
-        if problem and session.info.highest_turn == turns:
+        if problem and not _has_turn(session, turns):
             self._prefill = draft
             self._renderer.remark(f"your message {problem}; it is back at the prompt")
 
@@ -264,6 +264,8 @@ class Repl:
 
         text = entered.text
         outcome = await self._renderer.during(run_command(self._chat, text), text.split()[0])
+        for warning in outcome.warnings:
+            self._renderer.remark(f"warning: {warning}")
         if outcome.next_session is not None:
             await self._switch_to(outcome.next_session)
         if outcome.raw:
@@ -307,6 +309,11 @@ class Repl:
         finally:
             self._work = None
             self._renderer.end_turn()
+
+
+def _has_turn(session: Session, turns: int) -> bool:
+    """Whether more than an error is stored of a turn with a higher number than ``turns``."""
+    return any(record.turn > turns and record.type != "error" for record in session.records)
 
 
 def _stop_remark(session: Session, turns: int) -> str:

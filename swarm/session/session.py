@@ -321,7 +321,7 @@ class Session:
 
     @_exclusive
     async def flush(self) -> None:
-        """Store the records that earlier commits could not. Raises the backend's errors."""
+        """Store what earlier commits could not, or the store has lost. Raises LogLost and the backend's errors."""
         await self.conversation.flush()
 
     async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> "HandCall":
