@@ -77,7 +77,7 @@ class SessionInfo:
     def _turns_after(self, record: Record) -> int:
         if record.type in ("undo", "redo"):
             left = record.data.get("left")
-            return left if isinstance(left, int) else self.turns
+            return left if isinstance(left, int) and 0 <= left <= self.highest_turn else self.turns
         is_turn = record.turn > self.highest_turn and record.type != "reset" and record.type not in APART
         return self.turns + is_turn
 
