@@ -80,7 +80,9 @@ async def fill(backend: Backend, number: int) -> None:
         writes: list[Write] = []
         for place in range(first, min(number, first + _CHUNK)):
             name = f"s{place}"
-            info = SessionInfo(name, name, CLIENT, TIME, TIME, "How long does a letter take?", model=MODEL, turns=5)
+            info = SessionInfo(
+                name, name, CLIENT, TIME, TIME, "How long does a letter take?", model=MODEL, turns=5, highest_turn=5
+            )
             writes += [info.put(None), Append(keys.session_log(CLIENT, info.id), lines)]
         await backend.commit(*writes)
 

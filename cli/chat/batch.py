@@ -126,6 +126,8 @@ class _ScriptRun:
 
         outcome = await run_command(self._chat, step.text)
         await self._follow()
+        for warning in outcome.warnings:
+            self._output.renderer.remark(f"warning: {warning}")
         if outcome.next_session is not None:
             await self._chat.switch_to(outcome.next_session)
             await self._follow()
@@ -154,7 +156,7 @@ class _ScriptRun:
 
     async def _show_turn(self, text: str, line: int | None, events: AsyncGenerator[Event, None]) -> None:
         session, output = self._chat.session, self._output
-        turns_before, stored = session.turns, -1
+        turns_before, stored = session.info.highest_turn, -1
         recovered = True
         failure: BaseException | None = None
         output.begin_turn(text, line)
@@ -174,7 +176,7 @@ class _ScriptRun:
             failure = error
             raise
         finally:
-            turn = session.turns if session.turns > turns_before else None
+            turn = session.info.highest_turn if session.info.highest_turn > turns_before else None
             output.end_turn(turn, session.agent.name, failure)
             await self._follow()
 

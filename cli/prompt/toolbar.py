@@ -77,7 +77,7 @@ class Cost:
             if self._reading is not None:
                 self._reading.cancel()
             self._session, self._models, self._last_seq, self._amount = session.info.id, {}, -1, None
-            self._reading = asyncio.ensure_future(self._read_log(session)) if session.turns else None
+            self._reading = asyncio.ensure_future(self._read_log(session)) if not session.is_new else None
         if self._reading is not None and not self._reading.done():
             return None
         self._add(session.records)

@@ -75,7 +75,7 @@ def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) ->
     if record.type == "mail" and data.get("act") == "said":
         yield replace(base, kind="assistant", who=f"{record.text('sender')} (a person)", text=record.text("text"))
     elif record.type in ("user", "steer", "system"):
-        role = str(record.message["role"])
+        role = str(record.message.get("role", "user"))
         others = tuple(others_of(record.message))
         yield replace(base, kind=role, who=role, text=text_of(record.message), others=others)
     elif record.type == "assistant":
@@ -126,7 +126,9 @@ def _note(record: Record) -> str | None:
             what = "the question" if data.get("direction") == "input" else "the answer"
             return f"policy {data.get('policy')} refused {what}: {data.get('text')}"
         case "ask_model" | "ask_user":
-            asked = data.get("question") or "; ".join(map(text_of, data.get("messages") or ()))
+            messages = data.get("messages")
+            texts = [text_of(each) for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
+            asked = data.get("question") or "; ".join(texts)
             whom = data.get("model") if record.type == "ask_model" else "the user"
             return f"a tool asked {whom}: {asked} → {_as_json(data.get('answer'))}"
         case "unsent":

@@ -88,7 +88,7 @@ def _assistant(message: Mapping[str, Any], seq: int, own: bool) -> Mapping[str, 
         calls = fixed
     elif isinstance(legacy, Mapping) and own and legacy.get("name"):
         name = str(legacy["name"])
-        calls = [_call({"id": legacy_id(name), "type": "function", "function": legacy}, seq, 0)]
+        calls = [_call({"id": legacy_id(name), "type": "function", "function": {**legacy, "name": name}}, seq, 0)]
         good = {**message, "tool_calls": calls}
     else:
         calls = []

@@ -235,8 +235,13 @@ class Conversation:
             self._memory = await self.primitives.memory.all()
 
     async def flush(self) -> None:
-        """Make ready, and store the records that earlier commits could not. Raises the backend's errors."""
+        """Make ready, and store what earlier commits could not, or the store has lost.
+
+        Raises LogLost if some is gone for good, and the backend's errors.
+        """
         await self.ready()
+        if (lost := await self.journal.find_loss()) is not None:
+            await run_to_completion(self._restore_log(lost, ()))
         if self.journal.unsaved:
             await self.commit()
 

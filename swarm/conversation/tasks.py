@@ -81,7 +81,7 @@ class Branch(Journal):
         self._order = order
         self._parent = parent
         self._call = call
-        self._turn = self._session.turns
+        self._turn = self._session.highest_turn
         self._in_step = False
         self.log = _BranchLog(session.origin[0], self.log.key)
 
@@ -91,8 +91,8 @@ class Branch(Journal):
         return 1 if self._parent is None else self._parent.depth + 1
 
     @property
-    def turns(self) -> int:
-        """The number of turns before the one that the task belongs to."""
+    def highest_turn(self) -> int:
+        """The highest number of a turn before the one that the task belongs to."""
         return self._turn - 1
 
     @property

@@ -74,8 +74,8 @@ class Journal:
         self.companions: list[str] = []
         """Keys that live as long as the log: each commit renews their lifetime."""
         self._clock = clock
-        self._attempted: list[Record] = []
-        """The records of the last commit that failed."""
+        self._attempted: tuple[list[Record], SessionInfo] = ([], info)
+        """The records of the last commit that failed, and the list entry after it."""
         self._renewal: Heartbeat | None = None
         self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), lease)
 
@@ -84,18 +84,17 @@ class Journal:
         await self._lease.acquire(self.info.name)
         try:
             await self.log.open()
-            if self.info.turns and not self.log.next_seq:
+            # The list entry may be missing or older than the log; the last record may belong to an earlier turn.
+            if max((record.turn for record in self.log.records), default=0) > self.info.highest_turn:
+                self.info = self._info_from(await self._backend.slice(self.log.key, 0))
+            if self.info.highest_turn and not self.log.next_seq:
                 raise BadRecord(
-                    f"session {self.info.name!r} had {self.info.turns} turns, but its log is gone: the store has "
-                    "evicted or lost it (Redis: set maxmemory-policy noeviction). Delete it with sessions delete, or "
-                    "start another one with -s NAME"
+                    f"the log of session {self.info.name!r} is gone: the store has evicted or lost it (Redis: set "
+                    "maxmemory-policy noeviction). Delete it with sessions delete, or start another one with -s NAME"
                 )
         except BaseException:
             await run_to_completion(self._lease.release())
             raise
-        # The list entry may be missing or older than the log; the last record may belong to an earlier turn.
-        last_turn = max((record.turn for record in self.log.records), default=0)
-        self.info = replace(self.info, turns=max(self.info.turns, last_turn))
         if self._lifetime is not None:
             self._renewal = Heartbeat(self._renew, self._lifetime / 3, f"lifetime of {self.info.name}")
             self._renewal.start()
@@ -111,9 +110,9 @@ class Journal:
             await run_to_completion(self._stop())
 
     @property
-    def turns(self) -> int:
-        """The number of turns, undone ones included."""
-        return max(self.info.turns, self.log.records[-1].turn if self.log.records else 0)
+    def highest_turn(self) -> int:
+        """The highest number of a turn so far, undone ones and resets included."""
+        return self.info.highest_turn
 
     @property
     def last_turn(self) -> int:
@@ -122,7 +121,7 @@ class Journal:
             if record.type not in APART:
                 last = record.data.get("last") if record.type in ("undo", "redo") else None
                 return last if isinstance(last, int) else record.turn
-        return self.turns
+        return self.highest_turn
 
     @property
     def end(self) -> int:
@@ -144,12 +143,13 @@ class Journal:
         Raises SessionBusy when another process has continued the session.
         """
         lines = await self._backend.slice(self.log.key, self.log.next_seq)
-        attempted = self._attempted
+        attempted, info = self._attempted
         if not lines:
             return []
         if lines != [record.line for record in attempted]:
             raise await self._taken_over()
         self.log.appended(attempted)
+        self.info = info
         self.unsaved = []
         self.unsaved_changes = ChangeSet()
         return attempted
@@ -185,14 +185,12 @@ class Journal:
             await self._write(all_changes, further)
         except (BackendError, SessionBusy) as error:
             self.in_doubt = isinstance(error, BackendError)
-            self._attempted = appended
+            self._attempted = appended, info
             self.unsaved = records if keep else records[:waiting]
             if keep:
                 self.unsaved_changes = all_changes
             if self.unsaved and isinstance(error, SessionBusy):
-                raise SessionBusy(
-                    f"{error} (records of this process that are not stored: {len(self.unsaved):,})"
-                ) from error
+                raise SessionBusy(f"{error}; {_not_stored(self.unsaved)}") from error
             raise
         self.unsaved = []
         self.unsaved_changes = ChangeSet()
@@ -220,7 +218,9 @@ class Journal:
         """
         expected = ExpectLength(self.log.key, stored)
         append = Append(self.log.key, tuple(lines), self._lifetime)
-        await self._write(ChangeSet(), lambda values: (expected, append, self.info.put(self._lifetime), *writes))
+        info = self._info_from([*await self._backend.slice(self.log.key, 0, stored), *lines])
+        await self._write(ChangeSet(), lambda values: (expected, append, info.put(self._lifetime), *writes))
+        self.info = info
         await self.log.open()
 
     async def _write(self, changes: ChangeSet, further: Callable[[Values], Sequence[Write]]) -> None:
@@ -287,7 +287,18 @@ class Journal:
             await self._renewal.stop()
         await self._lease.release()
 
+    def _info_from(self, lines: Sequence[bytes]) -> SessionInfo:
+        """Return the list entry as it follows from all ``lines`` of the log."""
+        records = (record for position, line in enumerate(lines) if (record := record_at(line, position)))
+        info = reduce(SessionInfo.after, records, replace(self.info, turns=0, highest_turn=0, rescues=0, states=()))
+        return replace(info, updated=self.info.updated or info.updated, model=self.info.model or info.model)
+
     def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
         info = reduce(SessionInfo.after, records, self.info)
         # Not the model of an agent that has one of its own.
         return replace(info, updated=timestamp(self.now()), model=model or self.info.model)
+
+
+def _not_stored(records: Sequence[Record]) -> str:
+    what = "the last answer" if any(record.type == "assistant" for record in records) else "what was done last"
+    return f"{what} is not stored ({len(records):,} {'record' if len(records) == 1 else 'records'})"

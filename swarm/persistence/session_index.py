@@ -11,7 +11,7 @@ from swarmchat.swarm.common.encoding import clean_text, encode_json
 from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.common.names import random_name
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.records import APART, Record
 
 _TITLE = 60
 
@@ -30,6 +30,9 @@ class SessionInfo:
     swarm: str = ""
     model: str = ""
     turns: int = 0
+    """How many turns are visible. A reset is none, and an undone one is not."""
+    highest_turn: int = 0
+    """The highest number of a turn so far: each turn and each reset takes the next one."""
     rescues: int = 0
     """How many rescue steps were taken."""
     states: Sequence[str] = ()
@@ -67,8 +70,16 @@ class SessionInfo:
             case "user" if not self.title:
                 changes = {"title": _title(text_of(record.message))}
         created = self.created or record.ts
-        changes = {"created": created, "updated": record.ts, "turns": max(self.turns, record.turn), **changes}
+        numbers = {"turns": self._turns_after(record), "highest_turn": max(self.highest_turn, record.turn)}
+        changes = {"created": created, "updated": record.ts, **numbers, **changes}
         return replace(self, **changes)
+
+    def _turns_after(self, record: Record) -> int:
+        if record.type in ("undo", "redo"):
+            left = record.data.get("left")
+            return left if isinstance(left, int) and 0 <= left <= self.highest_turn else self.turns
+        is_turn = record.turn > self.highest_turn and record.type != "reset" and record.type not in APART
+        return self.turns + is_turn
 
     def _states(self, values: Mapping[str, Any]) -> Sequence[str]:
         """Return the names of the changed states after ``values`` were set; ``None`` is the default."""
@@ -132,7 +143,7 @@ def _parse(value: bytes) -> SessionInfo | None:
     texts = (info.id, info.name, info.client, info.created, info.updated, info.title, info.swarm, info.model)
     is_valid = (
         all(isinstance(text, str) for text in texts)
-        and all(isinstance(number, int) for number in (info.turns, info.rescues))
+        and all(isinstance(number, int) for number in (info.turns, info.highest_turn, info.rescues))
         and isinstance(info.states, list | tuple)
         and all(isinstance(name, str) for name in info.states)
         and isinstance(info.resume_with, dict | None)

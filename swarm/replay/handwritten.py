@@ -219,6 +219,8 @@ def _answered(name: str, waiting: Mapping[str, str]) -> str:
 
 
 def _names_of(calls: Any, where: Place) -> dict[str, str]:
+    if calls is not None and not isinstance(calls, list):
+        raise TranscriptError(f"{where}: 'tool_calls' is {calls!r}, expected a list")
     names = {}
     for call in calls or ():
         function = call.get("function") if isinstance(call, dict) else None

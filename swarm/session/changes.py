@@ -44,7 +44,7 @@ async def reset(conversation: Conversation) -> None:
     await conversation.ready_to_act()
     if not conversation.journal.is_new:
         batch = conversation.batch()
-        batch.add("reset", turn=conversation.journal.turns + 1)
+        batch.add("reset", turn=conversation.journal.highest_turn + 1)
         await conversation.commit(batch)
 
 
@@ -56,7 +56,7 @@ async def rename(conversation: Conversation, name: str) -> None:
         journal.info = replace(journal.info, name=name)
         return
     batch = conversation.batch()
-    batch.add("rename", turn=journal.turns, name=name)
+    batch.add("rename", turn=journal.highest_turn, name=name)
     await conversation.commit(batch)
 
 

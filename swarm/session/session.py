@@ -153,7 +153,7 @@ class Session:
         from swarmchat.swarm.session.reply import make_reply
 
         events = [event async for event in self.run_turn(message, output=output)]
-        records = [record for record in self.records if record.turn == self.turns]
+        records = [record for record in self.records if record.turn == self.info.highest_turn]
         return make_reply(events, self.agent.name, records, typed=output is not None)
 
     @overload
@@ -218,8 +218,8 @@ class Session:
 
     @property
     def turns(self) -> int:
-        """The number of turns, undone ones included."""
-        return self.conversation.journal.turns
+        """The number of visible turns, without resets and undone ones."""
+        return self.info.turns
 
     @property
     def last_turn(self) -> int:
@@ -311,7 +311,7 @@ class Session:
 
     @exclusive
     async def flush(self) -> None:
-        """Store the records that earlier commits could not. Raises the backend's errors."""
+        """Store what earlier commits could not, or the store has lost. Raises LogLost and the backend's errors."""
         await self.conversation.flush()
 
     async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> "HandCall":

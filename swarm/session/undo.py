@@ -191,9 +191,9 @@ async def _move(
     for run in reversed(runs) if kind == "undo" else runs:
         timeline.move(kind == "undo", run)
         navigation, states = timeline.state(swarm.names, swarm.initial)
-        fields: dict[str, Any] = {"from": run[0], "to": run[-1], "last": timeline.last}
+        fields: dict[str, Any] = {"from": run[0], "to": run[-1], "last": timeline.last, "left": timeline.count}
         fields |= {"active": navigation.active, "stack": list(navigation.stack), "states": states}
-        batch.add(kind, turn=conversation.journal.turns, **fields)
+        batch.add(kind, turn=conversation.journal.highest_turn, **fields)
     if batch.records:
         changes = ChangeSet()
         ttl = conversation.settings.lifetimes.session

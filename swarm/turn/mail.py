@@ -26,7 +26,7 @@ async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailR
     errors.
     """
     info, ttl = conversation.info, conversation.settings.lifetimes.session
-    mailbox = keys.session_mailbox(info.client, info.id)
+    mailbox, unreadable = keys.session_mailbox(info.client, info.id), 0
     while not conversation.journal.is_new:
         await conversation.ready()
         if one_wake and to_react_to(conversation.journal.log.records) is not None:
@@ -54,8 +54,14 @@ async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailR
         except LengthConflict:
             # Another message has arrived meanwhile.
             continue
+        unreadable = mails[:taken].count(None)
         break
-    return unseen_mail(conversation)
+    if not unreadable:
+        return unseen_mail(conversation)
+    words = ("a message", "was", "it") if unreadable == 1 else (f"{unreadable:,} messages", "were", "them")
+    what, were, them = words
+    lost = f"{what} from outside could not be read and {were} removed: send {them} again"
+    return [Warned(lost), *unseen_mail(conversation)]
 
 
 def to_react_to(records: Sequence[Record]) -> Record | None:

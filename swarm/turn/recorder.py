@@ -26,7 +26,7 @@ class TurnRecorder:
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._turn = conversation.journal.turns + 1
+        self._turn = conversation.journal.highest_turn + 1
         self._changes = ChangeSet()
         self._batch = conversation.batch()
         self.answer = Answer()

@@ -67,7 +67,15 @@ def lines(length: int) -> tuple[bytes, ...]:
 
 
 async def store(backend: Backend, name: str, length: int) -> None:
-    info = SessionInfo(name, name, "ann", "2026-01-02T03:04:05.000Z", "2026-01-02T03:04:05.000Z", turns=length // 2)
+    info = SessionInfo(
+        name,
+        name,
+        "ann",
+        "2026-01-02T03:04:05.000Z",
+        "2026-01-02T03:04:05.000Z",
+        turns=length // 2,
+        highest_turn=length // 2,
+    )
     await backend.commit(Append(keys.session_log("ann", name), lines(length)), info.put(None))
 
 
@@ -178,11 +186,11 @@ def test_what_goes_to_redis(redis_url, length):
             traffic.reset()
             await say(session, QUESTION)
             mailbox = {"LRANGE": 1}
-            check(traffic, {"EVALSHA": 2, **mailbox}, commits=2, sent=3100, received=12)
+            check(traffic, {"EVALSHA": 2, **mailbox}, commits=2, sent=3150, received=12)
             await say(session, QUESTION)
-            check(traffic, {"EVALSHA": 4, **mailbox}, commits=4, sent=5350, received=20)
+            check(traffic, {"EVALSHA": 4, **mailbox}, commits=4, sent=5450, received=20)
             await say(session, QUESTION)
-            check(traffic, {"EVALSHA": 5, "GET": 2, **mailbox}, commits=6, sent=6800, received=1004)
+            check(traffic, {"EVALSHA": 5, "GET": 2, **mailbox}, commits=6, sent=6950, received=1004)
             await session.close()
             check(traffic, {"EVALSHA": 2, "LLEN": 1}, commits=2, sent=750, received=12)
             session = await open_calmly(backend, "new", "plain")
