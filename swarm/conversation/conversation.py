@@ -6,7 +6,7 @@ a conversation as an argument.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
-from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
+from swarmchat.swarm.conversation.tasks import Branch, Steps, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest
@@ -114,8 +114,7 @@ class Conversation:
         """The models that gave no summary when one was needed: they are not asked again."""
         self.task: Branch | None = None
         """The task that the conversation is about, if it is one of an agent that is used as a tool."""
-        self.order = TaskOrder()
-        """The order in which tasks that run side by side take their steps."""
+        self.follow(TaskOrder())
         self.draws = self.new_draws()
         """The times and ids of prompts and conditions for the request that is prepared."""
         self.measures_overhead = True
@@ -297,6 +296,10 @@ class Conversation:
         counter = self.counter
         return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
 
+    def follow(self, order: TaskOrder) -> None:
+        """Take steps in ``order``, which is that of all tasks that run side by side."""
+        self.order, self._steps = order, Steps(order)
+
     def task_seconds(self, seconds: float | None) -> float | None:
         """Return how long a task may take whose tool says ``seconds``; a replay gives it all the time."""
         return seconds or self.settings.task_seconds
@@ -305,16 +308,24 @@ class Conversation:
         """Return the result of ``work`` on a task, of which ``child`` is the conversation; a replay stops it."""
         return await work
 
-    def step(self) -> AbstractAsyncContextManager[None]:
-        """Hold the order of tasks while a request is made and stored; see ``Branch.step``."""
-        return nullcontext() if self.task is None else self.task.step()
+    def step(self, *, storing: bool = False) -> AbstractAsyncContextManager[None]:
+        """Let no task store anything while a request is made and stored, or while ``storing``; see ``Steps.step``."""
+        return (self._steps if self.task is None else self.task.steps).step(storing=storing)
 
     async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
-        """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
-        changes = await self.blobs.staged(changes)
+        """Store ``batch`` and ``changes`` in one commit, as a step; see ``Journal.commit``."""
         if self.task is not None:
+            changes = await self.blobs.staged(changes)
             self.view.take(await self.task.commit(batch, changes, keep=keep))
             return
+        async with self.step(storing=True):
+            await self.commit_in_step(batch, changes, keep=keep)
+
+    async def commit_in_step(
+        self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False
+    ) -> None:
+        """Store ``batch`` and ``changes``, in a step of this conversation or of one of its tasks."""
+        changes = await self.blobs.staged(changes)
         try:
             with self.trace.commit(0 if batch is None else len(batch.records)):
                 appended = await self._commit(batch, changes, keep)

@@ -27,23 +27,35 @@ from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, comm
 class Batch:
     """Records that are to be stored in one commit, numbered from the end of the log on.
 
-    Of two batches of one journal only one may be filled and committed at a time.
+    If others are stored while it is filled, its numbers change: see ``renumber``.
     """
 
     def __init__(self, journal: "Journal") -> None:
         self._journal = journal
+        self.first = journal.end
+        """The number of the first record."""
         self.records: list[Record] = []
 
     def add(self, kind: RecordType, /, *, turn: int, agent: str | None = None, **data: Any) -> Record:
         """Add a record with the next number and the current time, and return it."""
-        seq = self._journal.end + len(self.records)
+        self.renumber()
+        seq = self.first + len(self.records)
         record = Record(kind, seq, turn, timestamp(self._journal.now()), agent, data)
         self.records.append(record)
         return record
 
     def append(self, record: Record) -> None:
         """Add a copy of ``record`` with the next number. Its time stays."""
-        self.records.append(replace(record, seq=self._journal.end + len(self.records)))
+        self.renumber()
+        self.records.append(replace(record, seq=self.first + len(self.records)))
+
+    def renumber(self) -> int:
+        """Number the records from the present end of the log on; return by how much the numbers have grown."""
+        growth = self._journal.end - self.first
+        if growth:
+            self.first += growth
+            self.records = [replace(record, seq=record.seq + growth) for record in self.records]
+        return growth
 
 
 class Journal:
@@ -162,8 +174,17 @@ class Journal:
         With ``keep``, records that cannot be stored wait for the next commit. A cancellation waits until the outcome is
         known. Raises SessionBusy when another process continued the session, and the backend's errors.
         """
-        records = [] if batch is None else batch.records
-        return await run_to_completion(self._commit(records, changes or ChangeSet(), keep, model))
+        return await run_to_completion(self._settle_and_commit(batch, changes or ChangeSet(), keep, model))
+
+    async def _settle_and_commit(self, batch: Batch | None, changes: ChangeSet, keep: bool, model: str) -> list[Record]:
+        settled: list[Record] = []
+        if self.in_doubt:
+            # A task in the background failed to store something while a turn was running.
+            settled = await self.settle_doubt()
+            self.in_doubt = False
+        if batch is not None:
+            batch.renumber()
+        return settled + await self._commit([] if batch is None else batch.records, changes, keep, model)
 
     async def _commit(self, records: list[Record], changes: ChangeSet, keep: bool, model: str) -> list[Record]:
         waiting = len(self.unsaved)

@@ -57,7 +57,7 @@ class ReplayConversation(Conversation):
         self.recording, self.rules, self.follows, self.runs_tools = recording, rules, not live, real
         tools = ReplayTools(recording, self, rules, real=real, live=live)
         self.ask_user = tools.ask_user
-        self.order = recording.order
+        self.follow(recording.order)
         if not live:
             self.hooks = HookChain([RecordedHandoffs(recording)])
             self.ask_model = tools.ask_model
@@ -110,11 +110,11 @@ class ReplayConversation(Conversation):
         """Return how long a task may take: as long as it needs, if it repeats a recorded one."""
         return None if self.follows else super().task_seconds(seconds)
 
-    def step(self) -> AbstractAsyncContextManager[None]:
+    def step(self, *, storing: bool = False) -> AbstractAsyncContextManager[None]:
         """Hold the order of tasks, unless the task stops here."""
         action = self.recording.action
         stops = action is not None and action.breaks_off and not action.requests and not action.outputs
-        return nullcontext() if self.follows and stops else super().step()
+        return nullcontext() if self.follows and stops and not storing else super().step(storing=storing)
 
     async def toolset(self) -> Toolset:
         """Return the tools of the next request; stop if the recording has no such request."""
@@ -164,6 +164,13 @@ class ReplayConversation(Conversation):
         """Store ``batch`` and ``changes``, unless the recorded process died before it could."""
         if not self.recording.killed:
             await super().commit(batch, changes, keep=keep)
+
+    async def commit_in_step(
+        self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False
+    ) -> None:
+        """Do as ``commit`` does, for a task too."""
+        if not self.recording.killed:
+            await super().commit_in_step(batch, changes, keep=keep)
 
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return the context of a prompt or a tool, with the recorded names of client and session."""

@@ -162,6 +162,7 @@ class _Turn:
         refusal = None if failed is None else failed.refusal
         window = None if refusal is None else _smaller_window(refusal, recorder.context_tokens)
         self._guards.requests += failed is None
+        recorder.renumber()
         if conversation.task is not None:
             conversation.task.check_tokens()
         toolset = await conversation.toolset() if failed is None else failed.toolset

@@ -57,7 +57,16 @@ class TurnRecorder:
     def add(self, kind: RecordType, /, **data: Any) -> Record:
         """Add a record of the active agent."""
         self._rescues += kind == "rescue"
+        self.renumber()
         return self._batch.add(kind, turn=self._turn, agent=self._conversation.agent.name, **data)
+
+    def renumber(self) -> None:
+        """Give the pending records the next numbers of the log: a task in the background may have stored some."""
+        first, has_records = self._batch.first, bool(self._batch.records)
+        if (growth := self._batch.renumber()) and has_records:
+            # In place: a pending record of a flush has the same list.
+            self.kept_by_flush[:] = [seq + growth * (seq >= first) for seq in self.kept_by_flush]
+            self._answer_seq += growth * (self._answer_seq >= first)
 
     def add_question(self, question: Question, output: str | None = None) -> None:
         """Add the user's message, after those that were given with it, which make turns of their own.
@@ -163,11 +172,13 @@ class TurnRecorder:
 
         The user can send that again, and sees the error.
         """
-        batch, self._batch = self._batch, Batch(self._conversation.journal)
-        changes, self._changes = self._changes, ChangeSet()
-        if batch.records or changes:
-            keep = all(record.type != "user" for record in batch.records)
-            await self._conversation.commit(batch, changes, keep=keep)
+        async with self._conversation.step(storing=True):
+            self.renumber()
+            batch, self._batch = self._batch, Batch(self._conversation.journal)
+            changes, self._changes = self._changes, ChangeSet()
+            if batch.records or changes:
+                keep = all(record.type != "user" for record in batch.records)
+                await self._conversation.commit(batch, changes, keep=keep)
 
     @property
     def partial_text(self) -> str:
