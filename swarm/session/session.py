@@ -5,12 +5,10 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from swarmchat.backends import Backend, open_backend
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm, as_swarm
-from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.context.builder import RequestContext
@@ -26,6 +24,7 @@ from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.session.changes import begin, change_memory, change_settings, navigate, rename, reset
+from swarmchat.swarm.session.exclusive import exclusive
 from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make, make_model
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
@@ -39,22 +38,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
     from swarmchat.swarm.turn.question import Asked
 
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
-_Operation = Callable[Concatenate["Session", _P], Coroutine[Any, Any, _T]]
-
-
-def _exclusive(operation: _Operation[_P, _T]) -> _Operation[_P, _T]:
-    """Have ``operation`` wait for other operations, and run to its end even if its caller is cancelled."""
-
-    @wraps(operation)
-    async def run(session: "Session", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        async with session._lock:
-            return await run_to_completion(operation(session, *args, **kwargs))
-
-    return run
-
-
 class Session:
     """A stored conversation. Made by ``Session.open``; ``close`` it, or use it with ``async with``.
 
@@ -73,7 +57,8 @@ class Session:
         """States, memory, storages and bans of the session's client."""
         self.steering = conversation.steering
         """Messages of the user to the running turn: ``steering.add(text)``."""
-        self._lock = asyncio.Lock()
+        self.lock = asyncio.Lock()
+        """Held during a turn or another operation."""
 
     @classmethod
     def open(
@@ -280,7 +265,7 @@ class Session:
         from swarmchat.swarm.turn.mail import take_mail
 
         turn = start_turn(self.conversation, message, output)
-        async with self._lock, aclosing(turn) as events:
+        async with self.lock, aclosing(turn) as events:
             for received in await take_mail(self.conversation, one_wake=False):
                 yield received
             with self.conversation.trace.turn(self.agent.name, self.info):
@@ -296,7 +281,7 @@ class Session:
 
         name = None if agent is None else self.swarm.agent(name_of(agent)).name
         if self.is_new:
-            async with self._lock:
+            async with self.lock:
                 await begin(self.conversation)
         ttl = self.settings.lifetimes.session
         await tell(self.backend, self.info.client, self.info.id, text, agent=name, sender=sender, wake=wake, ttl=ttl)
@@ -308,7 +293,7 @@ class Session:
         """
         from swarmchat.swarm.session.receive import receive
 
-        async with self._lock, aclosing(receive(self.conversation)) as events:
+        async with self.lock, aclosing(receive(self.conversation)) as events:
             async for event in events:
                 yield event
 
@@ -319,7 +304,7 @@ class Session:
         mailbox = keys.session_mailbox(self.info.client, self.info.id)
         return to_react_to(self.records) is not None or await self.backend.wait(mailbox, timeout)
 
-    @_exclusive
+    @exclusive
     async def flush(self) -> None:
         """Store the records that earlier commits could not. Raises the backend's errors."""
         await self.conversation.flush()
@@ -332,40 +317,40 @@ class Session:
         """
         from swarmchat.swarm.session.hand_call import call_by_hand
 
-        async with self._lock:
+        async with self.lock:
             return await call_by_hand(self.conversation, tool, arguments, agent)
 
-    @_exclusive
+    @exclusive
     async def go_to(self, agent: Agent | str) -> Navigation:
         """Make ``agent`` the active one, as the user wishes; store it. Raises DefinitionError for an unknown agent."""
         return await navigate(self.conversation, self.navigation.to(self.swarm.agent(name_of(agent)).name))
 
-    @_exclusive
+    @exclusive
     async def go_back(self) -> Navigation:
         """Go back to the previous agent, if there is one; store it."""
         return await navigate(self.conversation, self.navigation.back())
 
-    @_exclusive
+    @exclusive
     async def reset(self) -> None:
         """Stop sending the conversation so far, as a turn of its own. The log, states, memory and agent stay."""
         await reset(self.conversation)
 
-    @_exclusive
+    @exclusive
     async def rename(self, name: str) -> None:
         """Give the session another name. The caller makes sure that it is free."""
         await rename(self.conversation, clean_text(name))
 
-    @_exclusive
+    @exclusive
     async def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` until the session is closed. Raises DefinitionError for unknown rescue steps."""
         await change_settings(self.conversation, settings)
 
-    @_exclusive
+    @exclusive
     async def change_memory(self, change: Callable[[Any], Awaitable[object]]) -> None:
         """Call ``change`` with the client's PersistMemory, and record what it changes. Raises ClientBanned."""
         await change_memory(self.conversation, change)
 
-    @_exclusive
+    @exclusive
     async def undo(self, turns: int = 1) -> UndoResult:
         """Hide the last ``turns`` turns, or all if fewer, and restore the agent, stack and states before them.
 
@@ -373,7 +358,7 @@ class Session:
         """
         return await undo(self.conversation, turns)
 
-    @_exclusive
+    @exclusive
     async def redo(self, turns: int = 1) -> UndoResult:
         """Show ``turns`` of the undone turns again. Works until something else is done after the undo."""
         return await redo(self.conversation, turns)
@@ -386,15 +371,15 @@ class Session:
         """
         from swarmchat.swarm.session.compaction import compact
 
-        async with self._lock:
+        async with self.lock:
             return await compact(self.conversation, clean_text(focus))
 
-    @_exclusive
+    @exclusive
     async def pin(self, turn: int) -> Pins:
         """Always send ``turn``, even when others are dropped to fit the window. Raises PinError."""
         return await pin(self.conversation, turn)
 
-    @_exclusive
+    @exclusive
     async def unpin(self, turn: int) -> Pins:
         """Treat ``turn`` like any other again. Raises PinError if it is not pinned."""
         return await unpin(self.conversation, turn)
