@@ -1,4 +1,4 @@
-"""The tasks in a log: which agent worked on what, with which outcome, and what it cost."""
+"""The tasks in a log: which agent or tool worked on what, with which outcome, and what it cost."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,16 +9,16 @@ from swarmchat.swarm.persistence.records import Record
 
 @dataclass
 class TaskSummary:
-    """One task of an agent that is used as a tool."""
+    """One task of an agent that is used as a tool, or in the background."""
 
     id: str
-    """The turn and a number; a task that it gave has another number behind that."""
+    """The turn, or ``b`` in the background, and a number; a task that it gave has another number behind that."""
     turn: int
     agent: str
     text: str = ""
     """What it was to do."""
     status: str = ""
-    """That of the call: ok, error or interrupted; empty if the process died before the call had a result."""
+    """ok, error, interrupted, or stopped; empty if it has not ended, or the process died first."""
     requests: int = 0
     tokens: int = 0
     """The tokens of its requests and answers, as the server counted them, or else as they were counted here."""
@@ -39,6 +39,10 @@ def tasks_of(records: Iterable[Record]) -> dict[str, TaskSummary]:
     calls: dict[tuple[str, str], str] = {}
     for record in records:
         giver, inner = record.task, record.of_task or record
+        if record.type == "task_start":
+            tasks[giver] = TaskSummary(giver, record.turn, record.agent or "?", record.text("text"))
+        elif record.type == "task_end" and giver in tasks:
+            tasks[giver].status = record.text("status")
         if inner is not record:
             task = tasks.setdefault(giver, TaskSummary(giver, record.turn, record.agent or "?"))
             task.records.append(inner)

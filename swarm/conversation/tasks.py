@@ -31,11 +31,17 @@ class TaskOrder:
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._given: Counter[str] = Counter()
+        self._background = 0
 
     def new_id(self, giver: str) -> str:
         """Return the id of the next task of ``giver``, a turn or a task."""
         self._given[giver] += 1
         return f"{giver}.{self._given[giver]}"
+
+    def new_background_id(self, given: int) -> str:
+        """Return the id of the next task in the background; ``given`` is the highest number in the log."""
+        self._background = max(self._background, given) + 1
+        return f"b{self._background}"
 
     def begin(self, task: str) -> None:
         """A task begins."""
@@ -88,7 +94,8 @@ class _BranchLog(Log):
 class Branch(Journal):
     """The records of the task ``id``, which the call ``call`` gave to an agent, and what the task has used up.
 
-    ``session`` is the journal of the session, which ``store`` writes to. ``parent`` is the task that gave this one.
+    Without a call, it is a task in the background: it belongs to no turn, as those go on beside it. ``session`` is the
+    journal of the session, which ``store`` writes to. ``parent`` is the task that gave this one.
     """
 
     def __init__(
@@ -109,7 +116,8 @@ class Branch(Journal):
         self._order = order
         self._parent = parent
         self._call = call
-        self._turn = self._session.turns
+        given_in = self._session.turns if parent is None else parent.turns + 1
+        self._turn = given_in if call else 0
         self.steps = Steps(order, task)
         self.log = _BranchLog(session.origin[0], self.log.key)
 

@@ -19,7 +19,7 @@ from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
 from swarmchat.swarm.persistence.log import Log, record_at
-from swarmchat.swarm.persistence.records import APART, Record, RecordType, timestamp
+from swarmchat.swarm.persistence.records import Record, RecordType, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, commit_changes
 
@@ -81,6 +81,8 @@ class Journal:
         """Whether another process has continued the session: nothing more can be stored until it is opened again."""
         self.in_doubt = False
         """Whether the last commit failed, and may have been applied all the same."""
+        self.on_stored: Callable[[Record], object] = lambda record: None
+        """Called with each record that a commit of this process has stored."""
         self._backend = backend
         self._lifetime = lifetimes.session
         self.companions: list[str] = []
@@ -131,7 +133,7 @@ class Journal:
     def last_turn(self) -> int:
         """The number of the last turn that is not undone; 0 if there is none."""
         for record in chain(reversed(self.unsaved), reversed(self.log.records)):
-            if record.type not in APART:
+            if not record.is_apart:
                 last = record.data.get("last") if record.type in ("undo", "redo") else None
                 return last if isinstance(last, int) else record.turn
         return self.turns
@@ -184,7 +186,11 @@ class Journal:
             self.in_doubt = False
         if batch is not None:
             batch.renumber()
-        return settled + await self._commit([] if batch is None else batch.records, changes, keep, model)
+        records = [] if batch is None else batch.records
+        stored = settled + await self._commit(records, changes, keep, model)
+        for record in stored:
+            self.on_stored(record)
+        return stored
 
     async def _commit(self, records: list[Record], changes: ChangeSet, keep: bool, model: str) -> list[Record]:
         waiting = len(self.unsaved)
@@ -224,7 +230,7 @@ class Journal:
     def _change_records(self, records: Sequence[Record], changes: ChangeSet, values: Values) -> list[Record]:
         """Return a record for each changed state, and for memory, with its new value."""
         turn = records[-1].turn if records else self.last_turn
-        task = {"task": records[-1].task} if records and records[-1].type == "task" else {}
+        task = {"task": records[-1].task} if records and records[-1].type in ("task", "task_end") else {}
         recorded = {each.key: each.recorded_as for each in changes.changes if each.recorded_as is not None}
         records_of_changes = []
         for seq, (key, (kind, name)) in enumerate(recorded.items(), self.log.next_seq + len(records)):

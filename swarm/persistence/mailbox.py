@@ -65,6 +65,11 @@ def parse_mail(entry: bytes) -> Mail | None:
     return mail if all(isinstance(text, str) for text in texts) and isinstance(mail.wake, bool) else None
 
 
+def new_mail(text: str, *, agent: str | None = None, sender: str = "", wake: bool = False) -> Mail:
+    """Return a new message; see ``tell``."""
+    return Mail(secrets.token_hex(8), clean_text(text), clean_text(sender), agent, wake, timestamp(datetime.now(UTC)))
+
+
 async def tell(
     backend: Backend,
     client: str,
@@ -82,7 +87,8 @@ async def tell(
     its own. ``ttl``: seconds that sessions live in this store. Raises MailError, its kind MailboxFull, and the
     backend's errors.
     """
-    text, sender = clean_text(text), clean_text(sender)
+    mail = new_mail(text, agent=agent, sender=sender, wake=wake)
+    text = mail.text
     if not text.strip():
         raise MailError("the message is empty: write what the session is to be told")
     if len(text) > MAX_MESSAGE:
@@ -90,7 +96,6 @@ async def tell(
             f"the message has {len(text):,} characters, expected at most {MAX_MESSAGE:,}: shorten it, or say where "
             "the rest can be found"
         )
-    mail = Mail(secrets.token_hex(8), text, sender, agent, wake, timestamp(datetime.now(UTC)))
     for _ in range(_ATTEMPTS):
         info = await find_session(backend, client, session)
         entry = None if info is None else await backend.get(keys.session_index(client, info.id))

@@ -27,6 +27,7 @@ from swarmchat.swarm.session.changes import begin, change_memory, change_setting
 from swarmchat.swarm.session.exclusive import exclusive
 from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make, make_model
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
+from swarmchat.swarm.session.running_tasks import BackgroundTasks
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.asking import Answerer
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from swarmchat.swarm.turn.question import Asked
 
 _T = TypeVar("_T")
+
+
 class Session:
     """A stored conversation. Made by ``Session.open``; ``close`` it, or use it with ``async with``.
 
@@ -47,6 +50,8 @@ class Session:
 
     def __init__(self, conversation: Conversation, owned: Sequence[Backend | Model] = ()) -> None:
         self._owned = owned
+        self.lock = asyncio.Lock()
+        """Held during a turn or another operation."""
         self.background: BackgroundLoop | None = None
         """The event loop of a session that was opened with ``with``."""
         self.conversation = conversation
@@ -55,10 +60,10 @@ class Session:
         """Where the session is stored."""
         self.swarm, self.primitives = conversation.swarm, conversation.primitives
         """States, memory, storages and bans of the session's client."""
+        self.tasks = BackgroundTasks(conversation, self.lock)
+        """Tasks in the background: ``tasks.start(AGENT, TASK)``."""
         self.steering = conversation.steering
         """Messages of the user to the running turn: ``steering.add(text)``."""
-        self.lock = asyncio.Lock()
-        """Held during a turn or another operation."""
 
     @classmethod
     def open(
@@ -112,7 +117,9 @@ class Session:
                 for each in owned:
                     await each.close()
                 raise
-            return cls(conversation, owned)
+            session = cls(conversation, owned)
+            await session.tasks.open()
+            return session
 
         return SessionOpening(opened)
 
@@ -123,8 +130,9 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Store unsaved records, if the backend is available now, and let other processes open the session."""
+        """Stop tasks, store unsaved records, if the backend is available now, and let other processes open it."""
         try:
+            await self.tasks.close()
             await self.conversation.close()
         finally:
             for each in self._owned:

@@ -142,6 +142,9 @@ class TurnRecorder:
             call = outcome.call
             for kind, asked in outcome.asked:
                 self.add(kind, call=call.id, **asked)
+            for task, assignment in outcome.started if outcome.status == "ok" else ():
+                about = {"task": task, "via": call.id, **assignment.fields}
+                self._batch.add("task_start", turn=self._turn, agent=assignment.agent, **about)
             message = self._conversation.blobs.take(
                 {"role": "tool", "tool_call_id": call.id, "content": outcome.content}
             )
