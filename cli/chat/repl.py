@@ -265,6 +265,8 @@ class Repl:
         text = entered.text
         outcome = await self._renderer.during(run_command(self._chat, text), text.split()[0])
         if outcome.next_session is not None:
+            if ended := self._chat.running_tasks:
+                self._renderer.remark(ended)
             await self._chat.switch_to(outcome.next_session)
         if outcome.raw:
             self._renderer.raw(outcome.raw)

@@ -154,7 +154,7 @@ class BackgroundTasks:
         """
         conversation, assignment = self._conversation, assigned(start)
         info, ttl = conversation.info, conversation.settings.lifetimes.session
-        sender, wakes = f"{assignment.agent}, task {start.task}", result.status in ("ok", "error")
+        sender, wakes = f"{assignment.tool or assignment.agent}, task {start.task}", result.status in ("ok", "error")
         mail = new_mail(_said(assignment, result), sender=sender, wake=assignment.wake and wakes)
         changes = ChangeSet()
         changes.extend(result.changes)
@@ -174,6 +174,6 @@ def _said(assignment: Assignment, result: TaskResult) -> str:
     """Return the text of the message about the end of a task, short enough for the mailbox."""
     title = " ".join(assignment.text.split())
     title = title if len(title) <= _TITLE else f"{title[: _TITLE - 1]}…"
-    text = f"{_SAID[result.status]}: {title}\n\n{clean_text(result.text)}".strip()
+    text = f"{_SAID[result.status]}: {title}\n{clean_text(result.text)}".strip()
     note = "\n[cut]"
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - len(note)] + note

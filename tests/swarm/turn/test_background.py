@@ -125,7 +125,7 @@ def test_the_answer_of_a_task_arrives_as_a_message_while_the_user_goes_on():
         await session.ask("hi")
         await settled(session)
         assert await session.wait_for_mail(5)
-        assert mails(await received(session)) == [("worker, task b1", "Done: Do it.\n\nWorked.", False)]
+        assert mails(await received(session)) == [("worker, task b1", "Done: Do it.\nWorked.", False)]
         await session.ask("and?")
         assert "Worked." in str(model.requests[-1].decoded_messages())
         (request,) = [each for each in model.requests if each.agent == "worker"]
@@ -146,10 +146,10 @@ def test_the_answer_of_a_task_arrives_as_a_message_while_the_user_goes_on():
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (("hire", '{"what": "Do it."}'), "Done: Do it.\n\nWorked."),
-        (("send", '{"task": "Do it."}'), "Done: Do it.\n\nWorked."),
-        (("count", '{"words": "one two"}'), 'Done: count({"words":"one two"})\n\n2'),
-        (("count", '{"words": ""}'), 'Failed: count({"words":""})\n\nValueError: no words'),
+        (("hire", '{"what": "Do it."}'), "Done: Do it.\nWorked."),
+        (("send", '{"task": "Do it."}'), "Done: Do it.\nWorked."),
+        (("count", '{"words": "one two"}'), 'Done: count({"words":"one two"})\n2'),
+        (("count", '{"words": ""}'), 'Failed: count({"words":""})\nValueError: no words'),
     ],
 )
 def test_a_tool_starts_a_task_and_the_agent_reacts_to_its_result(call, text, tmp_path):
@@ -193,7 +193,7 @@ def test_a_task_that_is_stopped_or_whose_process_ends_is_said_so_and_can_be_star
         assert told[1].startswith("Interrupted: One.")
         await session.tasks.again("b2")
         await settled(session)
-        assert mails(await received(session)) == [("worker, task b3", "Done: One.\n\nWorked.", True)]
+        assert mails(await received(session)) == [("worker, task b3", "Done: One.\nWorked.", True)]
         await session.close()
         session = await open_office(ScriptedModel([]), backend)
         assert (session.tasks.interrupted, mails(await received(session))) == ([], [])
