@@ -3,6 +3,7 @@
 import re
 
 from swarmchat.cli.errors import UsageError
+from swarmchat.cli.render.activity import doing
 from swarmchat.cli.sessions.pages import entry_line
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import Choice, Command, CommandResult
@@ -79,8 +80,8 @@ async def _task(chat: ChatContext, argument: str) -> str | CommandResult:
     summary = (await _read(chat)).get(task)
     if summary is None:
         raise UsageError(f"no task {task} in this session; /tasks lists them")
-    lines = [_line(chat, summary), *(f"  {entry_line(entry)}" for entry in dialogue(summary.records))]
-    return "\n".join(lines if summary.records else [*lines, f"  {sanitize(summary.text)}"])
+    entries = (f"  {entry_line(entry)}" for entry in dialogue(summary.records))
+    return "\n".join([_line(chat, summary), *entries, *sanitize(summary.result).splitlines()])
 
 
 @Command("tasks", "list the tasks in the background", is_useful=_has_tasks)
@@ -101,7 +102,9 @@ async def _read(chat: ChatContext) -> dict[str, TaskSummary]:
 def _line(chat: ChatContext, summary: TaskSummary) -> str:
     """Return a line for the task: its agent, its status, its requests and tokens, and what it is about."""
     running = chat.session.tasks.running.get(summary.id)
-    status = "running" if running is not None else _STATUS.get(summary.status, summary.status)
+    status = _STATUS.get(summary.status, summary.status)
+    if running is not None:
+        status = "running" if running.event is None else doing(running.event)
     requests = "1 request" if summary.requests == 1 else f"{summary.requests:,} requests"
     cost = [f"{requests}, {summary.tokens:,} tokens"] if summary.requests else []
     return " · ".join([summary.id, one_line(summary.agent, 30), status, *cost, one_line(summary.text, 80)])

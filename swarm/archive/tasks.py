@@ -19,6 +19,8 @@ class TaskSummary:
     """What it was to do."""
     status: str = ""
     """ok, error, interrupted, or stopped; empty if it has not ended, or the process died first."""
+    result: str = ""
+    """What the message about its end says, if it was in the background."""
     requests: int = 0
     tokens: int = 0
     """The tokens of its requests and answers, as the server counted them, or else as they were counted here."""
@@ -42,7 +44,7 @@ def tasks_of(records: Iterable[Record]) -> dict[str, TaskSummary]:
         if record.type == "task_start":
             tasks[giver] = TaskSummary(giver, record.turn, record.agent or "?", record.text("text"))
         elif record.type == "task_end" and giver in tasks:
-            tasks[giver].status = record.text("status")
+            tasks[giver].status, tasks[giver].result = record.text("status"), record.text("text")
         if inner is not record:
             task = tasks.setdefault(giver, TaskSummary(giver, record.turn, record.agent or "?"))
             task.records.append(inner)

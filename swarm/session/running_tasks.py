@@ -69,15 +69,16 @@ class BackgroundTasks:
         """Start once more what an ended ``task`` was about; return the id of the new task. Raises as ``start`` does."""
         if task in self.running:
             raise TaskError(f"task {task} is still running: stop it first, or wait for its result")
-        if (start := (await self._starts()).get(task)) is None:
-            raise self._unknown(task)
+        starts = await self._starts()
+        if (start := starts.get(task)) is None:
+            raise TaskError(f"no task {task!r} was started in this session; started: {', '.join(starts) or 'none'}")
         return await self._start(assigned(start))
 
     async def stop(self, task: str) -> None:
         """Stop ``task``; what its tools did stays. Raises TaskError if it does not run."""
         running = self.running.get(task)
         if running is None or running.work is None:
-            raise self._unknown(task)
+            raise TaskError(f"task {task!r} does not run; running: {', '.join(self.running) or 'none'}")
         running.stopped = True
         running.work.cancel()
         await asyncio.wait({running.work})
@@ -100,10 +101,6 @@ class BackgroundTasks:
         """Return the records that have started tasks, by the ids of these."""
         records = read_records(self._conversation.backend, self._conversation.info)
         return {record.task: record async for record in records if record.type == "task_start"}
-
-    def _unknown(self, task: str) -> TaskError:
-        running = ", ".join(self.running) or "none"
-        return TaskError(f"no task {task!r} that can be stopped or started again; running: {running}")
 
     async def _start(self, assignment: Assignment) -> str:
         conversation = self._conversation
