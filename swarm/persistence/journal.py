@@ -164,6 +164,7 @@ class Journal:
         if lines != [record.line for record in attempted]:
             raise await self._taken_over()
         self.log.appended(attempted)
+        self.info = self._updated_info(attempted, "")
         self.unsaved = []
         self.unsaved_changes = ChangeSet()
         return attempted

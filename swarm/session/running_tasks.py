@@ -14,7 +14,7 @@ from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.tasks import Steps
-from swarmchat.swarm.errors import SessionBusy, SwarmError, TaskError
+from swarmchat.swarm.errors import SwarmError, TaskError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, new_mail
@@ -121,28 +121,35 @@ class BackgroundTasks:
             running = self.running[record.task] = RunningTask(record.task, assigned(record))
             running.work = asyncio.ensure_future(self._run(running, record))
 
-    async def _run(self, running: RunningTask, record: Record) -> None:
+    async def _run(self, running: RunningTask, start: Record) -> None:
         try:
+            result = await self._work(running)
             try:
-                async with self._slots:
-                    # A chat without tasks does not load the loop of turns before the first one.
-                    from swarmchat.swarm.session.task_work import call_tool, have_agent_work
-
-                    work = call_tool if running.assignment.tool else have_agent_work
-                    result = await work(self._conversation, running)
-                await run_to_completion(self._end(record, result))
-            except asyncio.CancelledError:
-                if not running.stopped:
-                    raise
-                await self._end(record, TaskResult("stopped", ""))
-            except SessionBusy:
-                # The process that has taken the session over has stored the end.
+                # Stored to the end, and only once, if it is stopped now.
+                await run_to_completion(self._end(start, result))
+            except SwarmError:
+                # Another process has taken the session over, and has stored the end.
                 return
             except Exception as error:
-                text = str(error) if isinstance(error, ToolFailure) else f"{type(error).__name__}: {error}"
-                await self._end(record, TaskResult("error", text))
+                # What the tool changed cannot be applied any more.
+                await run_to_completion(self._end(start, _failure(error)))
         finally:
             self.running.pop(running.id, None)
+
+    async def _work(self, running: RunningTask) -> TaskResult:
+        try:
+            async with self._slots:
+                # A chat without tasks does not load the loop of turns before the first one.
+                from swarmchat.swarm.session.task_work import call_tool, have_agent_work
+
+                work = call_tool if running.assignment.tool else have_agent_work
+                return await work(self._conversation, running)
+        except asyncio.CancelledError:
+            if not running.stopped:
+                raise
+            return TaskResult("stopped", "")
+        except Exception as error:
+            return _failure(error)
 
     async def _end(self, start: Record, result: TaskResult) -> None:
         """Store the end of the task that ``start`` began, and put its result into the mailbox, in one commit.
@@ -165,6 +172,11 @@ class BackgroundTasks:
                 await conversation.commit_in_step(batch, changes, keep=True)
             except BackendError:
                 return
+
+
+def _failure(error: Exception) -> TaskResult:
+    text = str(error) if isinstance(error, ToolFailure) else f"{type(error).__name__}: {error}"
+    return TaskResult("error", text)
 
 
 def _said(assignment: Assignment, result: TaskResult) -> str:

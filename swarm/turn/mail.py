@@ -23,35 +23,39 @@ async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailR
     the active agent; the first one that wakes another agent goes on waiting, with those behind it. Raises the backend's
     errors.
     """
+    while not conversation.journal.is_new:
+        # What a task could not store yet may be another message.
+        async with conversation.step(storing=True):
+            await conversation.flush()
+            if await _take(conversation, one_wake):
+                break
+    return _unseen(conversation)
+
+
+async def _take(conversation: Conversation, one_wake: bool) -> bool:
+    """Move messages into the log; return whether that is done, and not to be tried again."""
     info, ttl = conversation.info, conversation.settings.lifetimes.session
     mailbox = keys.session_mailbox(info.client, info.id)
-    while not conversation.journal.is_new:
-        await conversation.ready()
-        if one_wake and to_react_to(conversation.journal.log.records) is not None:
-            break
-        entries = await conversation.backend.slice(mailbox, 0)
-        if not entries:
-            break
-        mails = [parse_mail(entry) for entry in entries]
-        last = next(
-            (place for place, mail in enumerate(mails) if _starts_turn(conversation, mail, one_wake)), len(mails)
-        )
-        taken = min(len(mails), last + one_wake)
-        if not taken:
-            break
-        may_wake = not (one_wake and await conversation.primitives.find_ban())
-        batch, changes = conversation.batch(), ChangeSet()
-        for mail in filter(None, mails[:taken]):
-            _add_record(conversation, batch, mail, wake=mail.wake and may_wake)
-        changes.write(ExpectLength(mailbox, len(entries)), Truncate(mailbox, 0))
-        changes.write(Append(mailbox, tuple(entries[taken:]), ttl))
-        try:
-            await conversation.commit(batch, changes)
-        except LengthConflict:
-            # Another message has arrived meanwhile.
-            continue
-        break
-    return _unseen(conversation)
+    if one_wake and to_react_to(conversation.journal.log.records) is not None:
+        return True
+    entries = await conversation.backend.slice(mailbox, 0)
+    mails = [parse_mail(entry) for entry in entries]
+    last = next((place for place, mail in enumerate(mails) if _starts_turn(conversation, mail, one_wake)), len(mails))
+    taken = min(len(mails), last + one_wake)
+    if not taken:
+        return True
+    may_wake = not (one_wake and await conversation.primitives.find_ban())
+    batch, changes = conversation.batch(), ChangeSet()
+    for mail in filter(None, mails[:taken]):
+        _add_record(conversation, batch, mail, wake=mail.wake and may_wake)
+    changes.write(ExpectLength(mailbox, len(entries)), Truncate(mailbox, 0))
+    changes.write(Append(mailbox, tuple(entries[taken:]), ttl))
+    try:
+        await conversation.commit(batch, changes)
+    except LengthConflict:
+        # Another message has arrived meanwhile.
+        return False
+    return True
 
 
 def to_react_to(records: Sequence[Record]) -> Record | None:

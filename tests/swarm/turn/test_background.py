@@ -1,11 +1,16 @@
 """Tasks in the background: they store records while turns run, and their results arrive as messages."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from recorded import calls, record_and_replay
-from swarmchat.backends import open_backend
+from chat_rules import check_messages
+from chats import Faulty, open_session
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recorded import again, calls, record_and_replay
+from swarmchat.backends import BackendError, BackendUnavailable, Delete, open_backend
 from swarmchat.swarm import (
     Agent,
     Context,
@@ -14,6 +19,7 @@ from swarmchat.swarm import (
     Session,
     State,
     Swarm,
+    SwarmError,
     TaskError,
     TurnEnded,
     read_lines,
@@ -21,7 +27,9 @@ from swarmchat.swarm import (
 )
 from swarmchat.swarm.archive.tasks import tasks_of
 from swarmchat.swarm.conversation.branching import branch_off
+from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import parse_record
+from swarmchat.swarm.persistence.session_index import find_session
 
 
 @tool
@@ -42,8 +50,7 @@ def test_records_get_their_numbers_when_they_are_stored():
         # The second answer is one that is asked for again, without the conversation before.
         answers = [calls(("look", '{"words": "tea"}')), "", "", "Tea.", "Bye."]
         backend = open_backend("memory:")
-        settings = {"rescue": ("flush", "recomplete")}
-        swarm = Swarm("s", [DESK], rescue=settings["rescue"])
+        swarm = Swarm("s", [DESK], rescue=("flush", "recomplete"))
         async with await Session.open(backend, ScriptedModel(answers), swarm, name="s") as session:
             await session.conversation.ready()
             task, _ = branch_off(session.conversation, DESK, "b1", "")
@@ -201,5 +208,121 @@ def test_a_task_that_is_stopped_or_whose_process_ends_is_said_so_and_can_be_star
         with pytest.raises(TaskError, match="empty"):
             await session.tasks.start("worker", " ")
         await session.close()
+
+    asyncio.run(run())
+
+
+_STEPS = st.one_of(
+    st.tuples(st.just("start"), st.booleans()),
+    st.tuples(st.just("ask"), st.booleans(), st.sampled_from(["", "hire", "count"])),
+    st.tuples(st.just("fail"), st.integers(1, 2), st.booleans()),
+    st.sampled_from([("work",), ("stop",), ("receive",), ("undo",), ("redo",), ("reopen",), ("die",)]),
+)
+
+
+class Office:
+    """A session with tasks that work when they are told to, on a store that fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.backend = Faulty(open_backend("memory:"))
+        self.requests: list[Any] = []
+        self.tool = ""
+        """What the next request of the front desk calls."""
+        self.go = asyncio.Event()
+        self.started: list[str] = []
+
+    async def open(self) -> None:
+        self.model = ScriptedModel({"front": [self.front] * 200, "worker": [self.work] * 200})
+        self.session = await open_session(self.backend, self.model, swarm=SWARM)
+        self.requests += [self.model.requests]
+
+    async def front(self, request: Any) -> Any:
+        call, self.tool = self.tool, ""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        arguments = {"hire": '{"what": "work"}', "count": '{"words": "some words"}'}
+        return calls((call, arguments[call]), ids=f"call_{len(self.model.requests)}") if call else "Fine."
+
+    async def work(self, request: Any) -> Any:
+        await self.go.wait()
+        if request.decoded_messages()[-1]["role"] == "tool":
+            return "Worked."
+        return calls(("look", '{"words": "tea"}'), ids=f"call_{len(self.model.requests)}")
+
+    async def die(self) -> None:
+        """Nothing that the process does from now on is stored."""
+        self.backend.fail, self.backend.lands = 10_000, False
+        with suppress(BackendError, SwarmError):
+            await self.session.close()
+        self.backend.fail = 0
+        await self.backend.commit(Delete(keys.session_lease("ann", "s")))
+
+    async def do(self, step: Any) -> None:
+        session = self.session
+        match step:
+            case ("start", wake):
+                self.started.append(await session.tasks.start("worker", "work", wake=wake))
+            case ("ask", at_once, tool):
+                self.tool = tool
+                if at_once:
+                    self.go.set()
+                async for _ in session.run_turn("go on"):
+                    pass
+            case ("fail", count, lands):
+                self.backend.fail, self.backend.lands = count, lands
+            case ("work",):
+                self.go.set()
+                await settled(session)
+                self.go.clear()
+            case ("stop",) if session.tasks.running:
+                await session.tasks.stop(next(iter(session.tasks.running)))
+            case ("receive",):
+                await received(session)
+            case ("undo",):
+                await session.undo()
+            case ("redo",):
+                await session.redo()
+            case ("reopen",):
+                self.backend.fail = 0
+                await session.close()
+                await self.open()
+            case ("die",):
+                await self.die()
+                await self.open()
+
+
+@settings(max_examples=40)
+@given(st.lists(_STEPS, max_size=14))
+def test_whatever_happens_each_task_has_one_end_and_one_message(tmp_path_factory, steps):
+    async def run() -> None:
+        office = Office()
+        await office.open()
+        await office.session.ask("hi")
+        for step in steps:
+            # What a person at the terminal sees as an error, after which the chat goes on.
+            with suppress(BackendUnavailable):
+                await office.do(step)
+        office.backend.fail = 0
+        await office.do(("reopen",))
+        await received(office.session)
+        records = await log(office.session)
+        assert [record.seq for record in records] == [*range(len(records))]
+        begun = [record.task for record in records if record.type == "task_start"]
+        assert len(begun) == len(set(begun))
+        assert set(office.started) <= set(begun)
+        ended = [record.task for record in records if record.type == "task_end"]
+        told = [record.data["sender"].split()[-1] for record in records if record.type == "mail"]
+        assert sorted(ended) == sorted(told) == sorted(begun)
+        assert not (await find_session(office.backend, "ann", "s")).running
+        for request in (request for requests in office.requests for request in requests):
+            assert check_messages(request.decoded_messages()) is None
+        await office.session.close()
+        replayed = await again(
+            b"\n".join(await office.backend.slice(keys.session_log("ann", "s"), 0)) + b"\n",
+            tmp_path_factory.mktemp("replay") / "s.jsonl",
+            SWARM,
+        )
+        assert [str(each) for each in replayed.differences] == []
+        assert [(each.type, each.task) for each in replayed.records] == [(each.type, each.task) for each in records]
 
     asyncio.run(run())
