@@ -91,6 +91,8 @@ class BackgroundTasks:
 
     async def close(self) -> None:
         """Stop all tasks, without their end: the next process that opens the session says that it was interrupted."""
+        # What is stored only now does not begin any more.
+        self._conversation.journal.on_stored = lambda record: None
         works = [each.work for each in self.running.values() if each.work is not None]
         for work in works:
             work.cancel()

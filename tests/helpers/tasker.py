@@ -1,4 +1,4 @@
-"""A program that starts tasks in the background and receives their results, for ever: for killing. Arguments: a store, a file.
+"""A program that starts tasks in the background and takes their results, to be killed. Arguments: a store, a file.
 
 It works as ``talker`` does; each number that it prints is the seq of a record that is stored. The file gets a line for
 each task whose start was acknowledged.

@@ -302,7 +302,7 @@ def test_whatever_happens_each_task_has_one_end_and_one_message(tmp_path_factory
             # What a person at the terminal sees as an error, after which the chat goes on.
             with suppress(BackendUnavailable):
                 await office.do(step)
-        office.backend.fail = 0
+        office.backend.fail, office.tool = 0, ""
         await office.do(("reopen",))
         await received(office.session)
         records = await log(office.session)
