@@ -31,8 +31,10 @@ class TaskSummary:
     def line(self) -> str:
         """The task in one line."""
         requests = "1 request" if self.requests == 1 else f"{self.requests:,} requests"
-        status = {"ok": "", "": ", did not end"}.get(self.status, f", {self.status}")
-        return f"task {self.id}, {self.agent}: {self.text} ({requests}, {self.tokens:,} tokens{status})"
+        status = {"": "did not end"}.get(self.status, self.status)
+        cost = f"{requests}, {self.tokens:,} tokens" if self.requests else ""
+        about = ", ".join(filter(None, [cost, status if status != "ok" else ""]))
+        return f"task {self.id}, {self.agent}: {self.text}" + (f" ({about})" if about else "")
 
 
 def tasks_of(records: Iterable[Record]) -> dict[str, TaskSummary]:

@@ -17,7 +17,6 @@ from swarmchat.swarm.conversation.tasks import Steps
 from swarmchat.swarm.errors import SwarmError, TaskError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_records
-from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, new_mail
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.session.changes import begin
@@ -27,6 +26,7 @@ from swarmchat.swarm.tools.context import Assignment, ToolFailure, assigned
 _TITLE = 80
 """Characters of a task that the message with its result repeats."""
 _SAID = {"ok": "Done", "error": "Failed", "stopped": "Stopped by the user", "interrupted": "Interrupted"}
+_CUT = "\n[cut]"
 _INTERRUPTED = "The program ended before the task did. It does not start again by itself."
 
 
@@ -158,10 +158,12 @@ class BackgroundTasks:
 
         If the store fails, the next commit does it.
         """
+        from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, new_mail
+
         conversation, assignment = self._conversation, assigned(start)
         info, ttl = conversation.info, conversation.settings.lifetimes.session
         sender, wakes = f"{assignment.tool or assignment.agent}, task {start.task}", result.status in ("ok", "error")
-        mail = new_mail(_said(assignment, result), sender=sender, wake=assignment.wake and wakes)
+        mail = new_mail(_said(assignment, result, MAX_MESSAGE), sender=sender, wake=assignment.wake and wakes)
         changes = ChangeSet()
         changes.extend(result.changes)
         changes.write(Append(keys.session_mailbox(info.client, info.id), (mail.to_bytes(),), ttl))
@@ -181,10 +183,9 @@ def _failure(error: Exception) -> TaskResult:
     return TaskResult("error", text)
 
 
-def _said(assignment: Assignment, result: TaskResult) -> str:
-    """Return the text of the message about the end of a task, short enough for the mailbox."""
+def _said(assignment: Assignment, result: TaskResult, longest: int) -> str:
+    """Return the text of the message about the end of a task, of at most ``longest`` characters."""
     title = " ".join(assignment.text.split())
     title = title if len(title) <= _TITLE else f"{title[: _TITLE - 1]}…"
     text = f"{_SAID[result.status]}: {title}\n{clean_text(result.text)}".strip()
-    note = "\n[cut]"
-    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - len(note)] + note
+    return text if len(text) <= longest else text[: longest - len(_CUT)] + _CUT

@@ -175,13 +175,14 @@ class TurnRecorder:
 
         The user can send that again, and sees the error.
         """
+        if not (self._batch.records or self._changes):
+            return
         async with self._conversation.step(storing=True):
             self.renumber()
             batch, self._batch = self._batch, Batch(self._conversation.journal)
             changes, self._changes = self._changes, ChangeSet()
-            if batch.records or changes:
-                keep = all(record.type != "user" for record in batch.records)
-                await self._conversation.commit(batch, changes, keep=keep)
+            keep = all(record.type != "user" for record in batch.records)
+            await self._conversation.commit(batch, changes, keep=keep)
 
     @property
     def partial_text(self) -> str:
