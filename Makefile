@@ -17,10 +17,10 @@ chat: $(VENV)/.chat ## Chat in the terminal, no key needed; make chat ARGS="-b r
 	@$(BIN)/swarmchat chat $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests, with a real Redis
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 coverage: $(VENV)/.dev ## Run all tests and list the lines that none of them runs
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## Check style
 	$(BIN)/ruff check .

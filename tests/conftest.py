@@ -14,6 +14,11 @@ settings.register_profile("long", deadline=None, max_examples=20_000)
 settings.load_profile("swarmchat")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are processors: tests at a terminal, of kills and of delays mostly wait."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_unconfigure() -> None:
     """End the process that programs were forked from."""
     warm.end()

@@ -10,14 +10,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
-import pexpect
-import pyte
 import pytest
+import warm
 from swarmchat.cli.main import app
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.swarm import Agent
@@ -33,8 +31,10 @@ from swarmchat.swarm.replay.assertions import ASSERTIONS
 from swarmchat.swarm.replay.matchers import MATCHERS
 from swarmchat.swarm.replay.runner import MODES
 from swarmchat.swarm.testing import replay_transcript
+from terminal import ENTER, Terminal, at_prompt, terminal
 from typer.main import get_command
 from typer.testing import CliRunner
+from user_types import type_errors
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -320,9 +320,7 @@ def test_the_examples_pass_mypy_strict_in_a_project_of_a_user(tmp_path: Path):
             (tmp_path / f"{name}_{number}.py").write_text(block, "utf-8")
     for example in (ROOT / "examples").glob("[a-z]*.py"):
         shutil.copy(example, tmp_path)
-    command = [sys.executable, "-m", "mypy", "--strict", *sorted(path.name for path in tmp_path.glob("*.py"))]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    assert type_errors(sys.executable, tmp_path) == []
 
 
 @pytest.mark.parametrize("number", range(len(_blocks((ROOT / "docs" / "library.md").read_text("utf-8"), "python"))))
@@ -341,35 +339,25 @@ def test_the_small_program_and_its_test_are_small():
 
 
 def _environment(home: Path) -> dict[str, str]:
-    foreign = ("OPENAI_", "SWARMCHAT_", "XDG_", "COLUMNS", "LINES")
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    # The terminal of the test answers no questions about its cursor.
-    terminal = {"TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"}
-    return {**ours, **terminal, "HOME": str(home), "SWARMCHAT_DISCOVER": "false"}
+    # The token table is made once, in a folder that the tests of a run share.
+    ours = {"HOME": str(home), "XDG_CACHE_HOME": str(home.parent / "cache"), "SWARMCHAT_DISCOVER": "false"}
+    inherited = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PYTHONPATH"))}
+    return {**inherited, **ours, "PATH": os.environ["PATH"], "LANG": warm.LOCALE, "TERM": "xterm", "NO_COLOR": "1"}
+
+
+def _prompts(screen: Terminal) -> int:
+    return sum(line.startswith("you ❯") for line in screen.lines)
 
 
 def _talk(arguments: list[str], typed: list[str], home: Path) -> list[str]:
     """Chat at a real terminal; return the lines that are on its screen when the program has ended."""
-    screen = pyte.Screen(COLUMNS, LINES)
-    stream = pyte.ByteStream(screen)
-    command = ["-m", "swarmchat.cli", *arguments]
-    child = pexpect.spawn(
-        sys.executable, command, cwd=home, env=_environment(home), dimensions=(LINES, COLUMNS), timeout=20
-    )
-
-    def prompts() -> int:
-        return sum(line.startswith("you ❯") for line in screen.display)
-
-    deadline = time.monotonic() + 30
-    for number, line in enumerate(typed, 1):
-        while prompts() < number or screen.display[screen.cursor.y].strip() != "you ❯":
-            assert time.monotonic() < deadline, "\n".join(screen.display)
-            stream.feed(child.read_nonblocking(4096))
-        child.send(f"{line}\r")
-    stream.feed(child.read())
-    child.close()
-    assert child.exitstatus == 0, "\n".join(screen.display)
-    return [line.rstrip() for line in screen.display if line.strip()]
+    command = [*warm.COMMAND, *arguments]
+    with terminal(command, env=_environment(home), columns=COLUMNS, rows=LINES, cwd=home) as screen:
+        for number, line in enumerate(typed, 1):
+            screen.wait_for(lambda screen, number=number: _prompts(screen) == number and at_prompt(screen))
+            screen.send(line + ENTER)
+        assert screen.wait_for_end() == 0, screen.text
+        return [line for line in screen.screen_lines if line]
 
 
 REPLAY = (ROOT / "docs" / "replay.md").read_text("utf-8")

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import swarmchat.swarm as public
 from swarmchat.swarm.version import VERSION
+from user_types import type_errors
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("backends", "cli", "swarm")
@@ -169,21 +170,17 @@ backend: int = open_backend("memory:")
 """
 
 
-def _types(python: Path, folder: Path, code: str) -> list[str]:
-    """Check a program of a user in a folder of its own; return what mypy prints."""
-    (folder / "mine.py").write_text(code, "utf-8")
-    command = [python, "-m", "mypy", "--strict", "--no-error-summary", "mine.py"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.splitlines()
-
-
 def test_an_editable_install_has_types(editable: Path, dist: Path, tmp_path: Path):
-    assert [line.partition("  [")[0] for line in _types(editable, tmp_path, USER_PROGRAM)] == [
+    program = tmp_path / "mine.py"
+    program.write_text(USER_PROGRAM, "utf-8")
+    assert [line.partition("  [")[0] for line in type_errors(editable, tmp_path)] == [
         'mine.py:21: error: Incompatible types in assignment (expression has type "str", variable has type "int")',
         'mine.py:22: error: Incompatible types in assignment (expression has type "Backend", variable has type "int")',
     ]
     # A module that is written later is seen without another install, by type checkers and by Python.
     (dist / "tree" / "swarm" / "common" / "later.py").write_text("VALUE = 7\n", "utf-8")
-    assert _types(editable, tmp_path, "from swarmchat.swarm.common.later import VALUE\n\nvalue: int = VALUE\n") == []
+    program.write_text("from swarmchat.swarm.common.later import VALUE\n\nvalue: int = VALUE\n", "utf-8")
+    assert type_errors(editable, tmp_path) == []
     assert _run(editable, "-c", "from swarmchat.swarm.common.later import VALUE; print(VALUE)") == "7\n"
 
 

@@ -7,8 +7,9 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
-from prompt_toolkit.application import Application, run_in_terminal
+from prompt_toolkit.application import Application
 from swarmchat.backends import BackendError
+from swarmchat.cli.prompt.above import print_above
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.settings.models import warm_up
 from swarmchat.cli.slash.chat_context import ChatContext
@@ -86,7 +87,7 @@ class BackgroundTasks:
     def _receive(self, lines: list[str]) -> None:
         self._lines += lines
         if (self._lines or self._remarks) and self._app.is_running:
-            run_in_terminal(self.print_lines)
+            print_above(self._app, self.print_lines)
 
 
 def _run_quietly(work: Callable[[], None]) -> None:

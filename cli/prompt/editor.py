@@ -13,6 +13,7 @@ from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.key_binding import KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from swarmchat.cli.attachments.paths import mention, pasted_file
+from swarmchat.cli.prompt.above import print_above
 from swarmchat.cli.prompt.entry import Entered, Pastes, Queue, is_unfinished, without_quotes
 from swarmchat.cli.prompt.key_parser import pasted_text
 from swarmchat.cli.render.renderer import Renderer
@@ -180,13 +181,13 @@ class Editor:
     def drop_queue(self, event: KeyPressEvent) -> None:
         """Drop the whole queue, and say so."""
         count = self.queue.drop()
-        self._remark_above(f"{count} queued {'was' if count == 1 else 'were'} not sent; Up brings them back")
+        self._remark_above(event.app, f"{count} queued {'was' if count == 1 else 'were'} not sent; Up brings them back")
 
     def swap_enter(self, event: KeyPressEvent) -> None:
         """Swap Enter and Alt-Enter."""
         self._swapped = not self._swapped
         sends, breaks = ("Alt-Enter", "Enter") if self._swapped else ("Enter", "Alt-Enter")
-        self._remark_above(f"{sends} sends, {breaks} inserts a line break; F3 swaps them")
+        self._remark_above(event.app, f"{sends} sends, {breaks} inserts a line break; F3 swaps them")
 
     def switch_keys(self, event: KeyPressEvent) -> None:
         """Switch between Emacs and vi keys."""
@@ -195,14 +196,11 @@ class Editor:
 
     def show_results(self, event: KeyPressEvent) -> None:
         """Print the results of the last tools above the prompt."""
-        run_in_terminal(self._renderer.show_results)
+        print_above(event.app, self._renderer.show_results)
 
     def unfold_tasks(self, event: KeyPressEvent) -> None:
         """Show what agents do in tasks, or fold it again."""
-        if event.app.is_running:
-            run_in_terminal(self._renderer.unfold_tasks)
-        else:
-            self._renderer.unfold_tasks()
+        print_above(event.app, self._renderer.unfold_tasks)
 
     def edit(self, event: KeyPressEvent) -> None:
         """Open the text in the user's editor, then put it back; leave the prompt if ``revising`` changed nothing."""
@@ -213,7 +211,7 @@ class Editor:
             try:
                 edited = await run_in_terminal(lambda: edit_text(text), in_executor=True)
             except (OSError, ValueError) as error:
-                self._remark_above(f"no editor: {error}")
+                self._remark_above(event.app, f"no editor: {error}")
             else:
                 if self.revising and edited == text and event.app.is_running:
                     self.interrupt(event)
@@ -238,8 +236,8 @@ class Editor:
     def ignore(self, event: KeyPressEvent) -> None:
         """Do nothing."""
 
-    def _remark_above(self, text: str) -> None:
-        run_in_terminal(lambda: self._renderer.remark(text))
+    def _remark_above(self, app: Application[Any], text: str) -> None:
+        print_above(app, lambda: self._renderer.remark(text))
 
     def _take_entry(self, buffer: Buffer) -> Entered:
         """Return the text as it is sent; it is in the history then."""

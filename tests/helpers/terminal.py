@@ -26,13 +26,55 @@ SECONDS = 20.0
 """How long a screen may take to show what is waited for; a busy machine is no finding."""
 
 
-class _Screen(pyte.HistoryScreen):  # type: ignore[misc]  # pyte ships no types
-    """Answers the program's questions (where is the cursor?) as a terminal does."""
+class Screen(pyte.Screen):  # type: ignore[misc]  # pyte ships no types
+    """Answers the program's questions (where is the cursor?) as a terminal does, and keeps what scrolls away as text.
+
+    pyte's own ``HistoryScreen`` and ``display`` take more time than the programs that are looked at.
+    """
 
     answer: Callable[[str], object] = str
 
+    def __init__(self, columns: int, rows: int) -> None:
+        self.above: list[str] = []
+        self._rows: dict[int, str] = {}
+        super().__init__(columns, rows)
+
     def write_process_input(self, data: str) -> None:
         self.answer(data)
+
+    def index(self) -> None:
+        """Move down by a line: at the bottom, the line at the top scrolls away."""
+        top, bottom = self.margins or (0, self.lines - 1)
+        if self.cursor.y == bottom:
+            self.above.append(self._row(top))
+        super().index()
+
+    def reset(self) -> None:
+        """Begin anew, without what has scrolled away."""
+        self.above.clear()
+        super().reset()
+
+    def erase_in_display(self, how: int = 0, *args: object, **kwargs: object) -> None:
+        """Erase a part of the screen, or what has scrolled away (3)."""
+        if how == 3:
+            self.above.clear()
+        super().erase_in_display(how, *args, **kwargs)
+
+    @property
+    def shown(self) -> list[str]:
+        """The lines on the screen, without the spaces at their ends."""
+        for row in self.dirty:
+            self._rows.pop(row, None)
+        self.dirty.clear()
+        for row in range(self.lines):
+            if row not in self._rows:
+                self._rows[row] = self._row(row)
+        return [self._rows[row] for row in range(self.lines)]
+
+    def _row(self, row: int) -> str:
+        line = self.buffer[row]
+        end = min(max(line, default=-1) + 1, self.columns)
+        return "".join(line.get(column, self.default_char).data for column in range(end)).rstrip()
 
 
 class Terminal:
@@ -43,7 +85,7 @@ class Terminal:
     ) -> None:
         self.raw = b""
         """Every byte that the program wrote."""
-        self._screen = _Screen(columns, rows, history=10_000, ratio=0.5)
+        self._screen = Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         if warm.can_be_warm(command, env):
             self.process = warm.OnTerminal(command, env=env, dimensions=(rows, columns), cwd=cwd)
@@ -79,8 +121,7 @@ class Terminal:
     @property
     def lines(self) -> list[str]:
         """What can be read by scrolling up, and on the screen, without the empty lines at the end."""
-        above = ["".join(line[column].data for column in range(self._screen.columns)) for line in self._above()]
-        lines = [line.rstrip() for line in [*above, *self._screen.display]]
+        lines = [*self._screen.above, *self._screen.shown]
         while lines and not lines[-1]:
             lines.pop()
         return lines
@@ -88,11 +129,11 @@ class Terminal:
     @property
     def screen_lines(self) -> list[str]:
         """What is on the screen now."""
-        return [line.rstrip() for line in self._screen.display]
+        return self._screen.shown
 
     def look(self, text: str) -> pyte.screens.Char:
         """Return how ``text`` begins where it stands last on the screen: its ``fg``, ``bg``, ``bold`` and the like."""
-        row, line = next((row, line) for row, line in reversed(list(enumerate(self._screen.display))) if text in line)
+        row, line = next((row, line) for row, line in reversed(list(enumerate(self._screen.shown))) if text in line)
         return self._screen.buffer[row][line.rindex(text)]
 
     @property
@@ -130,9 +171,6 @@ class Terminal:
     def _exit_code(self) -> int:
         status = self.process.exitstatus
         return 128 + self.process.signalstatus if status is None else int(status)
-
-    def _above(self) -> list[Mapping[int, pyte.screens.Char]]:
-        return list(self._screen.history.top)
 
     def _read(self, deadline: float) -> bool:
         """Show what the program wrote; return whether it can write more."""

@@ -158,8 +158,8 @@ def _loaded(output: bytes) -> set[str]:
 )
 def test_arguments_are_read_as_typer_reads_them(arguments):
     command = CommandTable()["chat"]
-    context = command.make_context("chat", list(arguments))
-    theirs = command.make_context("chat", [])
+    context = command.make_context("chat", list(arguments), help_option_names=["-h", "--help"])
+    theirs = command.make_context("chat", [], help_option_names=["-h", "--help"])
     theirs.params.clear()
     TyperCommand.parse_args(command, theirs, list(arguments))
     assert _values(context) == _values(theirs)

@@ -11,6 +11,7 @@ from swarmchat.cli.markdown.inline import InlineText
 from swarmchat.cli.markdown.layout import LONGEST_WORD, Flow, cells
 from swarmchat.cli.markdown.stream import MarkdownStream
 from swarmchat.cli.render.live_tail import LiveTail
+from terminal import Screen
 
 BITS = [
     *("**", "*", "_", "__", "`", "``", "~~", "[", "](", ")", "![", "<", ">", "$", "$$", "\\", "\\[", "&lt;", "|", "!"),
@@ -84,10 +85,9 @@ def test_how_an_answer_is_cut_makes_no_difference(text, width, sizes, styled):
 
 
 def on_screen(written: str, width: int) -> list[str]:
-    screen = pyte.HistoryScreen(width, 5, history=1000)
+    screen = Screen(width, 5)
     pyte.Stream(screen).feed(written.replace("\n", "\r\n"))
-    above = ["".join(line[column].data for column in range(width)) for line in screen.history.top]
-    return [*above, *screen.display]
+    return [*screen.above, *screen.shown]
 
 
 @given(texts, widths, st.booleans())
@@ -293,7 +293,7 @@ def test_a_window_that_changes_its_size():
 
 def test_what_is_live_leaves_no_trace():
     size = [20, 6]
-    screen = pyte.HistoryScreen(20, 6, history=100)
+    screen = Screen(20, 6)
     stream = pyte.Stream(screen)
     tail = LiveTail(lambda: (size[0], size[1]), styled=True, reflows=False)
 
@@ -303,11 +303,10 @@ def test_what_is_live_leaves_no_trace():
     put("\n" * 5 + "said")
     for rows in ([" held"], [" held", "漢字" * 20], [str(number) for number in range(30)], [""]):
         put(tail.draw(rows, 4, "note " * 20))
-        assert any(line.startswith("note note") for line in screen.display)
+        assert any(line.startswith("note note") for line in screen.shown)
         assert tail.draw(rows, 4, "note " * 20) == ""
     put(tail.erase() + " more")
-    everything = ["".join(line[x].data for x in range(20)) for line in screen.history.top] + screen.display
-    assert [line.rstrip() for line in everything if line.strip()] == ["said more"]
+    assert [line for line in [*screen.above, *screen.shown] if line] == ["said more"]
     assert tail.erase() == ""
 
 

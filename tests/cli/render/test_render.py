@@ -22,6 +22,7 @@ from swarmchat.swarm.conversation.events import (
     TurnEnded,
     Warned,
 )
+from terminal import Screen
 
 
 def shown(*events, **options) -> tuple[str, str]:
@@ -148,7 +149,7 @@ class Following:
     def __init__(self, **options) -> None:
         self.clock, self._written, self._shown = Clock(), io.StringIO(), 0
         self.renderer = Renderer(self._written, self._written, chat=True, live=True, clock=self.clock, **options)
-        self._screen = pyte.Screen(60, 10)
+        self._screen = Screen(60, 10)
         self._stream = pyte.Stream(self._screen)
 
     def follow(self, *steps) -> None:
@@ -175,7 +176,7 @@ class Following:
         self._shown += len(new)
         self._stream.feed(new.replace("\n", "\r\n"))
         # Which of its pictures is shown depends on the time.
-        return [re.sub("[\u2800-\u28ff]", "*", line.rstrip()) for line in self._screen.display if line.strip()]
+        return [re.sub("[\u2800-\u28ff]", "*", line) for line in self._screen.shown if line]
 
 
 def on_screen(*lines: str):
