@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import BackendError
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.context.request_texts import SHORT_DIGEST, new_texts
 from swarmchat.swarm.context.rotation import Rotation
 from swarmchat.swarm.conversation.conversation import Conversation
@@ -175,8 +176,11 @@ class TurnRecorder:
 
         The user can send that again, and sees the error.
         """
-        if not (self._batch.records or self._changes):
-            return
+        if self._batch.records or self._changes:
+            # To the end: what waits to be stored when the turn is stopped is not lost, and comes before what follows.
+            await run_to_completion(self._store())
+
+    async def _store(self) -> None:
         async with self._conversation.step(storing=True):
             self.renumber()
             batch, self._batch = self._batch, Batch(self._conversation.journal)
