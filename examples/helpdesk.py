@@ -6,6 +6,7 @@ Start it with ``swarmchat -S helpdesk`` and say "help". Without a key, the demo 
 ``helpdesk_data.py``; everything else is the same with a real model.
 """
 
+import asyncio
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -113,6 +114,21 @@ async def place_order(ctx: Context) -> str:
     return Order.describe(await ctx.state("order").update(place))
 
 
+# A tool that takes long: it goes on in the background, and its result arrives as a message.
+
+WAREHOUSE_SECONDS = 4.0
+
+
+@tool(background=True, effects=False)
+async def check_stock(ctx: Context, item: str) -> str:
+    """Ask the warehouse how many pieces of an item it has.
+
+    item: such as "red phones"
+    """
+    await asyncio.sleep(WAREHOUSE_SECONDS)
+    return f"The warehouse has {len(item) % 7 + 3} {item.strip()}."
+
+
 @tool
 async def request_refund(ctx: Context, reason: str) -> str:
     """Ask for the client's money back, for the order that was placed.
@@ -172,6 +188,7 @@ swarm = Swarm(
                 show_board,
                 play,
                 remember_client,
+                check_stock,
             ],
             handoffs=["sales", "refunds", "support"],
             system=[about_client],
@@ -180,7 +197,7 @@ swarm = Swarm(
         Agent(
             "sales",
             "You sell phones, tablets and laptops. Fill in the order as the client speaks; ask for what is missing.",
-            tools=[fill_order, show_order, place_order],
+            tools=[fill_order, show_order, place_order, check_stock],
             handoffs=["triage", "refunds"],
             system=[about_client],
             description="Takes orders.",

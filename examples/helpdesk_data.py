@@ -51,6 +51,7 @@ Try one of these, in your own words:
 
 - a fact: "are bananas berries?", "tell me about space"
 - several facts, for which the front desk gives a task to another agent: "research planets"
+- a slow answer, which arrives while you go on: "are red phones in stock?"
 - a game: "let us play tic-tac-toe", then "5", "I take 3" … You can win.
 - an order, over several turns: "I want to buy a phone", "a red one", "two", "my name is Ann", "place the order"
 - a refund of it: "I want my money back", then why
@@ -90,10 +91,19 @@ _FACT = (
     r"(?:.*\?\W*$|(?:is|are|do|does|can|what|which|who|how|why|when|where)\b)"
 )
 
+_STOCK = (
+    r"\b(?:is|are|check|have)(?: the stock of| the| any| an| a)* (?P<item>\w+(?: \w+){0,3}?)(?: is| are)? in stock\b"
+)
+_NEWS = r"^A message has arrived from outside[^\n]*It says:\s+\w+:[^\n]*\n(?P<said>[\s\S]*?)\s+This is the end of"
+
 # The first match wins. A rule whose tool the active agent does not have is skipped.
 DEMO = [
+    # What a task in the background has found out. First, so that nothing in it is taken for a wish of the client.
+    DemoRule(_NEWS, reply="Here is the answer that we have been waiting for: {said}"),
     DemoRule(r"^\W*help\b|\bwhat can (?:i|you) do\b", reply=HELP),
     DemoRule(r"^\W*(?:thanks|thank you)\b", reply="You are welcome."),
+    # A slow tool, which goes on in the background.
+    DemoRule(_STOCK, "check_stock", {"item": "{item}"}, "I am asking the warehouse. Meanwhile, what else can I do?"),
     # Faults of models, to see them rescued.
     DemoRule(r"^\W*leak\b\W*(?P<topic>.*)", "find_fact", {"about": "{topic}"}, leak=True),
     DemoRule(r"^\W*(?:say nothing|be silent)\b", reply=""),

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         RequestLimit as RequestLimit,
         ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
-        TaskLimit as TaskLimit, TranscriptError as TranscriptError,
+        TaskError as TaskError, TaskLimit as TaskLimit, TranscriptError as TranscriptError,
     )
     from swarmchat.swarm.images.files import image_file as image_file
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
@@ -135,7 +135,7 @@ _NAMES = {
         HandoffLoop HookError ImageError LimitReached LogLost MailboxFull MailError
         ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
-        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TaskLimit
+        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TaskError TaskLimit
         TranscriptError
     """,
     "images.files": "image_file",

@@ -71,6 +71,8 @@ async def _chat(flags: Mapping[str, Any], name: str | None, resume: bool, draft:
             # A user who presses Ctrl-C repeatedly to leave must not stop the session from being stored and closed.
             ignore_interrupts()
             try:
+                if ended := chat.running_tasks:
+                    renderer.remark(ended)
                 if not chat.session.is_new:
                     renderer.verbatim(resume_hint(chat.session, settings))
             finally:

@@ -267,6 +267,8 @@ class Repl:
         for warning in outcome.warnings:
             self._renderer.remark(f"warning: {warning}")
         if outcome.next_session is not None:
+            if ended := self._chat.running_tasks:
+                self._renderer.remark(ended)
             await self._switch_to(outcome.next_session)
         if outcome.raw:
             self._renderer.raw(outcome.raw)

@@ -29,6 +29,7 @@ def toolbar(session: Session, backend: str, *, queued: int, mode: str, cost: flo
         ("", " ‹ ".join(one_line(name, 30) for name in (session.agent.name, *reversed(session.navigation.stack)))),
         (f"class:fill.{_level(share)}", f"{used:,} / {available:,} tokens {share:.0%}"),
         ("class:queued", f"{queued} queued" if queued else ""),
+        ("class:queued", _running(len(session.tasks.running))),
         ("", f"vi: {mode}" if mode else ""),
         ("", one_line(session.model.name, 40)),
         ("", "" if cost is None else f"${cost:.4f}"),
@@ -36,6 +37,10 @@ def toolbar(session: Session, backend: str, *, queued: int, mode: str, cost: flo
         ("", backend),
     ]
     return _fitting([part for part in parts if part[1]], shutil.get_terminal_size().columns)
+
+
+def _running(tasks: int) -> str:
+    return "" if not tasks else "1 task" if tasks == 1 else f"{tasks} tasks"
 
 
 def _level(share: float) -> str:

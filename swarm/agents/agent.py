@@ -103,18 +103,27 @@ class Agent:
         requests: int | None = None,
         tokens: int | None = None,
         seconds: float | None = None,
+        background: bool = False,
     ) -> "AgentTool":
         """Return the agent as a tool: a call is a task, which it works on in a context of its own.
 
         ``description`` tells the agent that calls it what it is for; default: the description of the agent. ``name``
         is that of the tool; default: the agent's. ``history`` is what it is told of the conversation: none, summary or
-        all. ``requests``, ``tokens`` and ``seconds`` limit one task; default: the session's settings. Raises
+        all. ``requests``, ``tokens`` and ``seconds`` limit one task; default: the session's settings. With
+        ``background``, it goes on while the conversation continues, and its answer arrives as a message. Raises
         DefinitionError.
         """
         from swarmchat.swarm.tools.agent_tool import agent_tool
 
         return agent_tool(
-            self, description, name=name, history=history, requests=requests, tokens=tokens, seconds=seconds
+            self,
+            description,
+            name=name,
+            history=history,
+            requests=requests,
+            tokens=tokens,
+            seconds=seconds,
+            background=background,
         )
 
     @property

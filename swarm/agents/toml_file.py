@@ -48,6 +48,7 @@ _AS_TOOL = {
     **dict.fromkeys(("description", "history"), str),
     **dict.fromkeys(("requests", "tokens"), int),
     "seconds": (int, float),
+    "background": bool,
 }
 _POLICY = {
     **dict.fromkeys(("reject_input", "reject_output"), (str, list)),

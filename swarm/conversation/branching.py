@@ -43,4 +43,4 @@ async def _store(session: Conversation, records: Sequence[Record], changes: Chan
     batch = session.batch()
     for record in records:
         batch.append(record)
-    await session.commit(batch, changes, keep=keep)
+    await session.commit_in_step(batch, changes, keep=keep)

@@ -6,7 +6,7 @@ a conversation as an argument.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,10 @@ from swarmchat.swarm.agents.handoffs import handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.draws import Draws
-from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
-from swarmchat.swarm.context.view import View, cut_warning
+from swarmchat.swarm.context.view import CutWarning, View
 from swarmchat.swarm.conversation.external_tools import external_tools
 from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.message_blobs import MessageBlobs
@@ -30,11 +29,11 @@ from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.queue import OperatorQueue
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.steering import Steering
-from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
-from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
+from swarmchat.swarm.conversation.stored_state import restore_states, session_fields, stored_navigation
+from swarmchat.swarm.conversation.tasks import Branch, Steps, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.conversation.turn_lock import TurnLock
-from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
+from swarmchat.swarm.errors import LogLost, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest
 from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.journal import Batch, Journal
@@ -43,10 +42,9 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive, ShownPresence
-from swarmchat.swarm.tools.asking import ModelAsker, UserAsker, UserQuestion, ask_model
+from swarmchat.swarm.tools.asking import ModelAsker, UserAsker, ask_model, ask_user
 from swarmchat.swarm.tools.context import Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
-from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.external_tool import ExternalTool
@@ -84,7 +82,7 @@ class Conversation:
         """Asks the user what a tool wants to know; ``None``: nobody can be asked."""
         self.ask_model: ModelAsker = ask_model
         """Asks a model for a tool; a replay repeats the recorded answer instead."""
-        self.ask_user: UserAsker = self._ask_user
+        self.ask_user: UserAsker = lambda question, outcome: ask_user(self.answerer, question)
         """Asks the user for a tool; a replay repeats the recorded answer instead."""
         self.lock = TurnLock()
         """Held by the turn, and by each other operation of the session."""
@@ -116,13 +114,12 @@ class Conversation:
         self.steering = Steering()
         self.mail_seen = 0
         """The number of the first record that may hold a message from outside that no event has told of yet."""
-        self._warned_of_cut = False
+        self.cut_warning = CutWarning()
         self.no_summaries: set[str] = set()
         """The models that gave no summary when one was needed: they are not asked again."""
         self.task: Branch | None = None
         """The task that the conversation is about, if it is one of an agent that is used as a tool."""
-        self.order = TaskOrder()
-        """The order in which tasks that run side by side take their steps."""
+        self.follow(TaskOrder())
         self.draws = self.new_draws()
         """The times and ids of prompts and conditions for the request that is prepared."""
         self.measures_overhead = True
@@ -249,14 +246,8 @@ class Conversation:
         """Return an empty batch of records; in a new session, it begins with the session record."""
         batch = Batch(self.journal)
         if self.journal.is_new:
-            info = self.info
-            fields: dict[str, Any] = {"id": info.id, "name": info.name, "client": info.client, "swarm": self.swarm.name}
-            if self.swarm.namespace:
-                fields["namespace"] = self.swarm.namespace
-            fields |= {"model": self.model.name, "program": VERSION, **self.recorded_settings}
-            if self._memory:
-                fields["memory"] = self._memory
-            batch.add("session", turn=0, **fields)
+            about = (self.info, self.swarm, self.model.name, self.recorded_settings, self._memory)
+            batch.add("session", turn=0, **session_fields(*about))
         return batch
 
     async def ready_to_act(self) -> None:
@@ -292,24 +283,14 @@ class Conversation:
         """Return the source of times and ids of a call, or of the prompts of a request."""
         return Draws(self.journal.now)
 
-    async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
-        if self.answerer is None:
-            raise NobodyToAsk(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
-        return await call_hook("the answerer", self.answerer, question)
-
-    def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
-        """Return a warning if the server seems to have read fewer than the ``sent`` tokens; only once a session."""
-        if self._warned_of_cut or (self.last_request is not None and self.last_request.images):
-            # Each provider counts images in its own way.
-            return None
-        warning = cut_warning((usage or {}).get("prompt_tokens"), sent)
-        self._warned_of_cut = self._warned_of_cut or warning is not None
-        return warning
-
     def count(self, message: Mapping[str, Any], *, parallel: bool = False) -> dict[str, Any]:
         """Return the ``tokens`` field of the record of ``message``."""
         counter = self.counter
         return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
+
+    def follow(self, order: TaskOrder) -> None:
+        """Take steps in ``order``, which is that of all tasks that run side by side."""
+        self.order, self._steps = order, Steps(order)
 
     def task_seconds(self, seconds: float | None) -> float | None:
         """Return how long a task may take whose tool says ``seconds``; a replay gives it all the time."""
@@ -319,16 +300,24 @@ class Conversation:
         """Return the result of ``work`` on a task, of which ``child`` is the conversation; a replay stops it."""
         return await work
 
-    def step(self) -> AbstractAsyncContextManager[None]:
-        """Hold the order of tasks while a request is made and stored; see ``Branch.step``."""
-        return nullcontext() if self.task is None else self.task.step()
+    def step(self, *, storing: bool = False) -> AbstractAsyncContextManager[None]:
+        """Let no task store anything while a request is made and stored, or while ``storing``; see ``Steps.step``."""
+        return (self._steps if self.task is None else self.task.steps).step(storing=storing)
 
     async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
-        """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
-        changes = await self.blobs.staged(changes)
+        """Store ``batch`` and ``changes`` in one commit, as a step; see ``Journal.commit``."""
         if self.task is not None:
+            changes = await self.blobs.staged(changes)
             self.view.take(await self.task.commit(batch, changes, keep=keep))
             return
+        async with self.step(storing=True):
+            await self.commit_in_step(batch, changes, keep=keep)
+
+    async def commit_in_step(
+        self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False
+    ) -> None:
+        """Store ``batch`` and ``changes``, in a step of this conversation or of one of its tasks."""
+        changes = await self.blobs.staged(changes)
         try:
             with self.trace.commit(0 if batch is None else len(batch.records)):
                 appended = await self._commit(batch, changes, keep)

@@ -19,7 +19,7 @@ from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
 from swarmchat.swarm.persistence.log import Log, record_at
-from swarmchat.swarm.persistence.records import APART, Record, RecordType, timestamp
+from swarmchat.swarm.persistence.records import Record, RecordType, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, commit_changes
 
@@ -27,23 +27,35 @@ from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, comm
 class Batch:
     """Records that are to be stored in one commit, numbered from the end of the log on.
 
-    Of two batches of one journal only one may be filled and committed at a time.
+    If others are stored while it is filled, its numbers change: see ``renumber``.
     """
 
     def __init__(self, journal: "Journal") -> None:
         self._journal = journal
+        self.first = journal.end
+        """The number of the first record."""
         self.records: list[Record] = []
 
     def add(self, kind: RecordType, /, *, turn: int, agent: str | None = None, **data: Any) -> Record:
         """Add a record with the next number and the current time, and return it."""
-        seq = self._journal.end + len(self.records)
+        self.renumber()
+        seq = self.first + len(self.records)
         record = Record(kind, seq, turn, timestamp(self._journal.now()), agent, data)
         self.records.append(record)
         return record
 
     def append(self, record: Record) -> None:
         """Add a copy of ``record`` with the next number. Its time stays."""
-        self.records.append(replace(record, seq=self._journal.end + len(self.records)))
+        self.renumber()
+        self.records.append(replace(record, seq=self.first + len(self.records)))
+
+    def renumber(self) -> int:
+        """Number the records from the present end of the log on; return by how much the numbers have grown."""
+        growth = self._journal.end - self.first
+        if growth:
+            self.first += growth
+            self.records = [replace(record, seq=record.seq + growth) for record in self.records]
+        return growth
 
 
 class Journal:
@@ -69,6 +81,8 @@ class Journal:
         """Whether another process has continued the session: nothing more can be stored until it is opened again."""
         self.in_doubt = False
         """Whether the last commit failed, and may have been applied all the same."""
+        self.on_stored: Callable[[Record], object] = lambda record: None
+        """Called with each record that a commit of this process has stored."""
         self._backend = backend
         self._lifetime = lifetimes.session
         self.companions: list[str] = []
@@ -118,7 +132,7 @@ class Journal:
     def last_turn(self) -> int:
         """The number of the last turn that is not undone; 0 if there is none."""
         for record in chain(reversed(self.unsaved), reversed(self.log.records)):
-            if record.type not in APART:
+            if not record.is_apart:
                 last = record.data.get("last") if record.type in ("undo", "redo") else None
                 return last if isinstance(last, int) else record.turn
         return self.highest_turn
@@ -162,8 +176,21 @@ class Journal:
         With ``keep``, records that cannot be stored wait for the next commit. A cancellation waits until the outcome is
         known. Raises SessionBusy when another process continued the session, and the backend's errors.
         """
+        return await run_to_completion(self._settle_and_commit(batch, changes or ChangeSet(), keep, model))
+
+    async def _settle_and_commit(self, batch: Batch | None, changes: ChangeSet, keep: bool, model: str) -> list[Record]:
+        settled: list[Record] = []
+        if self.in_doubt:
+            # A task in the background failed to store something while a turn was running.
+            settled = await self.settle_doubt()
+            self.in_doubt = False
+        if batch is not None:
+            batch.renumber()
         records = [] if batch is None else batch.records
-        return await run_to_completion(self._commit(records, changes or ChangeSet(), keep, model))
+        stored = settled + await self._commit(records, changes, keep, model)
+        for record in stored:
+            self.on_stored(record)
+        return stored
 
     async def _commit(self, records: list[Record], changes: ChangeSet, keep: bool, model: str) -> list[Record]:
         waiting = len(self.unsaved)
@@ -201,7 +228,7 @@ class Journal:
     def _change_records(self, records: Sequence[Record], changes: ChangeSet, values: Values) -> list[Record]:
         """Return a record for each changed state, and for memory, with its new value."""
         turn = records[-1].turn if records else self.last_turn
-        task = {"task": records[-1].task} if records and records[-1].type == "task" else {}
+        task = {"task": records[-1].task} if records and records[-1].type in ("task", "task_end") else {}
         recorded = {each.key: each.recorded_as for each in changes.changes if each.recorded_as is not None}
         records_of_changes = []
         for seq, (key, (kind, name)) in enumerate(recorded.items(), self.log.next_seq + len(records)):

@@ -108,6 +108,11 @@ def operator_text(act: str, person: str, text: str) -> str:
     )
 
 
+def new_mail(text: str, *, agent: str | None = None, sender: str = "", wake: bool = False) -> Mail:
+    """Return a new message; see ``tell``."""
+    return Mail(secrets.token_hex(8), clean_text(text), clean_text(sender), agent, wake, timestamp(datetime.now(UTC)))
+
+
 async def tell(
     backend: Backend,
     client: str,
@@ -126,7 +131,8 @@ async def tell(
     backend's errors.
     """
     check_value("tell", "text", text, TEXT)
-    text, sender = clean_text(text), clean_text(sender)
+    mail = new_mail(text, agent=agent, sender=sender, wake=wake)
+    text = mail.text
     if not text.strip():
         raise MailError("the message is empty: write what the session is to be told")
     if len(text) > MAX_MESSAGE:
@@ -134,7 +140,6 @@ async def tell(
             f"the message has {len(text):,} characters, expected at most {MAX_MESSAGE:,}: shorten it, or say where "
             "the rest can be found"
         )
-    mail = Mail(secrets.token_hex(8), text, sender, agent, wake, timestamp(datetime.now(UTC)))
     for _ in range(_ATTEMPTS):
         info = await find_session(backend, client, session)
         entry = None if info is None else await backend.get(keys.session_index(client, info.id))

@@ -37,6 +37,10 @@ class SessionInfo:
     """How many rescue steps were taken."""
     states: Sequence[str] = ()
     """The names of the states that have another value than their default."""
+    tasks: int = 0
+    """The highest number of a task in the background."""
+    running: Sequence[str] = ()
+    """The tasks in the background that have not ended, by their ids."""
     resume_with: Mapping[str, str] | None = None
     """What a program needs to continue the session: see ``SessionSettings.resume_with``."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
@@ -45,7 +49,7 @@ class SessionInfo:
     def put(self, ttl: float | None) -> Put:
         """Return the write that stores the entry."""
         content = {name: getattr(self, name) for name in _FIELDS}
-        for name in ("resume_with", "states"):
+        for name in ("resume_with", "states", "tasks", "running"):
             if not content[name]:
                 del content[name]
         return Put(keys.session_index(self.client, self.id), encode_json({**self.unknown, **content}), ttl)
@@ -65,6 +69,10 @@ class SessionInfo:
                 changes = {"rescues": self.rescues + 1}
             case "state":
                 changes = {"states": self._states({record.text("name"): record.data.get("value")})}
+            case "task_start":
+                changes = {"tasks": max(self.tasks, number_of(record.task)), "running": [*self.running, record.task]}
+            case "task_end":
+                changes = {"running": [task for task in self.running if task != record.task]}
             case "undo" | "redo" if isinstance(states := record.data.get("states"), dict):
                 changes = {"states": self._states(states)}
             case "user" if not self.title:
@@ -89,6 +97,12 @@ class SessionInfo:
 
 
 _FIELDS = tuple(each.name for each in fields(SessionInfo) if each.name != "unknown")
+
+
+def number_of(task: str) -> int:
+    """Return the number in the id of a task in the background, such as ``b3``; 0 if it has none."""
+    number = task.removeprefix("b")
+    return int(number) if number.isdecimal() and len(number) < 10 else 0
 
 
 def _title(question: str) -> str:
@@ -143,9 +157,9 @@ def _parse(value: bytes) -> SessionInfo | None:
     texts = (info.id, info.name, info.client, info.created, info.updated, info.title, info.swarm, info.model)
     is_valid = (
         all(isinstance(text, str) for text in texts)
-        and all(isinstance(number, int) for number in (info.turns, info.highest_turn, info.rescues))
-        and isinstance(info.states, list | tuple)
-        and all(isinstance(name, str) for name in info.states)
+        and all(isinstance(number, int) for number in (info.turns, info.highest_turn, info.rescues, info.tasks))
+        and all(isinstance(names, list | tuple) for names in (info.states, info.running))
+        and all(isinstance(name, str) for name in (*info.states, *info.running))
         and isinstance(info.resume_with, dict | None)
     )
     return info if is_valid else None

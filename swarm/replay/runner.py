@@ -109,10 +109,10 @@ async def replay(
     """
     before, actions = split_actions(conversation.records)
     while conversation.whole and actions and _was_imported(actions[0]):
-        before = [*before, *actions.pop(0).records]
+        before = [*before, *actions.pop(0).all_records]
     if start is not None:
         first = next((place for place, action in enumerate(actions) if action.turn >= start), len(actions))
-        before = [*before, *(record for action in actions[:first] for record in action.records)]
+        before = [*before, *(record for action in actions[:first] for record in action.all_records)]
         actions = actions[first:]
     if until is not None:
         # Messages from outside are of no turn.
@@ -163,7 +163,7 @@ class _Replay:
             new = list(map(_timeless, records[len(self.before) :]))
             records = [*records[: len(self.before)], *new]
             if not conversation.by_hand:
-                expected = [record for action in actions for record in action.records]
+                expected = [record for action in actions for record in action.all_records]
                 texts = RequestTexts(conversation.records, new)
                 # What an expectation says may follow from what a record says, and not the other way round.
                 differences = [*compare_logs(expected, new, whole=conversation.whole, texts=texts), *differences]
@@ -267,6 +267,7 @@ class _Replay:
                     await session.close()
                     self.recording.killed = False
                     session, conversation = await self._open(info, actions[number:])
+                await conversation.begin_beside(action)
                 start, started = conversation.journal.log.next_seq, time.monotonic()
                 await self._act(session, conversation, action)
                 if not action.is_turn:
@@ -284,6 +285,7 @@ class _Replay:
                     expected = expectations.pop(0)
                     if expected.turn == action.turn:
                         differences += [each async for each in self.judging.check(expected.fields, now)]
+            await conversation.end_beside()
         finally:
             await session.close()
         return differences

@@ -33,6 +33,7 @@ from swarmchat.swarm.session.opening import (
     run_in,
 )
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
+from swarmchat.swarm.session.running_tasks import BackgroundTasks
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.asking import Answerer
 
@@ -55,6 +56,8 @@ class Session:
 
     def __init__(self, conversation: Conversation, owned: Sequence[Backend | Model] = ()) -> None:
         self._owned = owned
+        self.lock = conversation.lock
+        """Held during a turn or another operation."""
         self.background: BackgroundLoop | None = None
         """The event loop of a session that was opened with ``with``."""
         self.conversation = conversation
@@ -63,9 +66,10 @@ class Session:
         """Where the session is stored."""
         self.swarm, self.primitives = conversation.swarm, conversation.primitives
         """States, memory, storages and bans of the session's client."""
+        self.tasks = BackgroundTasks(conversation, self.lock)
+        """Tasks in the background: ``tasks.start(AGENT, TASK)``."""
         self.steering = conversation.steering
         """Messages of the user to the running turn: ``steering.add(text)``."""
-        self._lock = conversation.lock
 
     @classmethod
     @explained_method("Session.open")
@@ -120,7 +124,9 @@ class Session:
                 for each in owned:
                     await each.close()
                 raise
-            return cls(conversation, owned)
+            session = cls(conversation, owned)
+            await session.tasks.open()
+            return session
 
         return SessionOpening(opened)
 
@@ -131,11 +137,12 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Store unsaved records, if the backend is available now, and let other processes open the session."""
+        """Stop tasks, store unsaved records, if the backend is available now, and let other processes open it."""
         try:
+            await self.tasks.close()
             await self.conversation.close()
         finally:
-            self._lock.is_closed = True
+            self.lock.is_closed = True
             for each in self._owned:
                 await each.close()
 
@@ -271,7 +278,7 @@ class Session:
         from swarmchat.swarm.turn.mail import take_mail
 
         turn = start_turn(self.conversation, message, output)
-        async with self._lock, aclosing(turn) as events:
+        async with self.lock, aclosing(turn) as events:
             for received in await take_mail(self.conversation, one_wake=False):
                 yield received
             with self.conversation.trace.turn(self.agent.name, self.info):
@@ -287,7 +294,7 @@ class Session:
 
         name = None if agent is None else self.swarm.agent(name_of(agent)).name
         if self.is_new:
-            async with self._lock:
+            async with self.lock:
                 await begin(self.conversation)
         ttl = self.settings.lifetimes.session
         await tell(self.backend, self.info.client, self.info.id, text, agent=name, sender=sender, wake=wake, ttl=ttl)
@@ -299,7 +306,7 @@ class Session:
         """
         from swarmchat.swarm.session.receive import receive
 
-        async with self._lock, aclosing(receive(self.conversation)) as events:
+        async with self.lock, aclosing(receive(self.conversation)) as events:
             async for event in events:
                 yield event
 
@@ -322,7 +329,7 @@ class Session:
         """
         from swarmchat.swarm.session.hand_call import call_by_hand
 
-        async with self._lock:
+        async with self.lock:
             return await call_by_hand(self.conversation, tool, arguments, agent)
 
     @exclusive
@@ -376,7 +383,7 @@ class Session:
         """
         from swarmchat.swarm.session.compaction import compact
 
-        async with self._lock:
+        async with self.lock:
             return await compact(self.conversation, clean_text(focus))
 
     @exclusive

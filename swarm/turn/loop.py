@@ -88,7 +88,9 @@ async def run_turn(
             if not decision.again:
                 for event in await turn.accept(exchange, decision):
                     yield event
-            if warning := conversation.cut_warning(exchange.answer.usage, turn.recorder.context_tokens):
+            images = conversation.last_request is not None and bool(conversation.last_request.images)
+            size = turn.recorder.context_tokens
+            if warning := conversation.cut_warning.after(exchange.answer.usage, size, images=images):
                 yield Warned(warning)
             if turn.recorder.answer.tool_calls and not decision.again:
                 async with aclosing(turn.call_tools(exchange, decision)) as events:
@@ -167,6 +169,7 @@ class _Turn:
         refusal = None if failed is None else failed.refusal
         window = None if refusal is None else _smaller_window(refusal, recorder.context_tokens)
         self._guards.requests += failed is None
+        recorder.renumber()
         if conversation.task is not None:
             conversation.task.check_tokens()
         toolset = await conversation.toolset() if failed is None else failed.toolset

@@ -25,43 +25,47 @@ async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailR
     the active agent; the first one that wakes another agent goes on waiting, with those behind it. Raises the backend's
     errors.
     """
-    info, ttl = conversation.info, conversation.settings.lifetimes.session
-    mailbox, unreadable = keys.session_mailbox(info.client, info.id), 0
+    unreadable: int | None = 0
     while not conversation.journal.is_new:
-        await conversation.ready()
-        if one_wake and to_react_to(conversation.journal.log.records) is not None:
-            break
-        entries = await conversation.backend.slice(mailbox, 0)
-        if not entries:
-            break
-        mails = [parse_mail(entry) for entry in entries]
-        last = next(
-            (place for place, mail in enumerate(mails) if _starts_turn(conversation, mail, one_wake)), len(mails)
-        )
-        taken = min(len(mails), last + one_wake)
-        if not taken:
-            break
-        may_wake = not (one_wake and await conversation.primitives.find_ban())
-        batch, changes = conversation.batch(), ChangeSet()
-        for mail in filter(None, mails[:taken]):
-            # While a person answers, no agent does: only the operator's side gives the conversation back.
-            answers = not conversation.agent.is_person or mail.act
-            _add_record(conversation, batch, mail, wake=bool(mail.wake and may_wake and answers))
-        changes.write(ExpectLength(mailbox, len(entries)), Truncate(mailbox, 0))
-        changes.write(Append(mailbox, tuple(entries[taken:]), ttl))
-        try:
-            await conversation.commit(batch, changes)
-        except LengthConflict:
-            # Another message has arrived meanwhile.
-            continue
-        unreadable = mails[:taken].count(None)
-        break
+        # What a task could not store yet may be another message.
+        async with conversation.step(storing=True):
+            await conversation.flush()
+            if (unreadable := await _take(conversation, one_wake)) is not None:
+                break
     if not unreadable:
         return unseen_mail(conversation)
     words = ("a message", "was", "it") if unreadable == 1 else (f"{unreadable:,} messages", "were", "them")
     what, were, them = words
     lost = f"{what} from outside could not be read and {were} removed: send {them} again"
     return [Warned(lost), *unseen_mail(conversation)]
+
+
+async def _take(conversation: Conversation, one_wake: bool) -> int | None:
+    """Move messages into the log; return how many of them cannot be read, ``None`` if it is to be tried again."""
+    info, ttl = conversation.info, conversation.settings.lifetimes.session
+    mailbox = keys.session_mailbox(info.client, info.id)
+    if one_wake and to_react_to(conversation.journal.log.records) is not None:
+        return 0
+    entries = await conversation.backend.slice(mailbox, 0)
+    mails = [parse_mail(entry) for entry in entries]
+    last = next((place for place, mail in enumerate(mails) if _starts_turn(conversation, mail, one_wake)), len(mails))
+    taken = min(len(mails), last + one_wake)
+    if not taken:
+        return 0
+    may_wake = not (one_wake and await conversation.primitives.find_ban())
+    batch, changes = conversation.batch(), ChangeSet()
+    for mail in filter(None, mails[:taken]):
+        # While a person answers, no agent does: only the operator's side gives the conversation back.
+        answers = not conversation.agent.is_person or mail.act
+        _add_record(conversation, batch, mail, wake=bool(mail.wake and may_wake and answers))
+    changes.write(ExpectLength(mailbox, len(entries)), Truncate(mailbox, 0))
+    changes.write(Append(mailbox, tuple(entries[taken:]), ttl))
+    try:
+        await conversation.commit(batch, changes)
+    except LengthConflict:
+        # Another message has arrived meanwhile.
+        return None
+    return mails[:taken].count(None)
 
 
 def to_react_to(records: Sequence[Record]) -> Record | None:
