@@ -276,6 +276,7 @@ class OpenAIModel:
                 tools,
                 empty_parameters="empty-parameters" in adaptations,
                 short_descriptions="short-descriptions" in adaptations,
+                plain="plain-schemas" in adaptations,
             )
         messages = self._adapter.adapt(
             plain, echoes, tools="tools" in fields, form=message_form(adaptations), fill=request.filled

@@ -85,6 +85,12 @@ ADAPTATIONS = (
         "getsentry/sentry-mcp#106 (OpenAI)",
     ),
     Adaptation(
+        "plain-schemas",
+        "parameters of tools have one type each, and objects of any content are asked for as JSON text",
+        r"non-empty for OBJECT|\b(?:anyOf|oneOf|any_of|one_of)\b|specify the schema type field",
+        "browser-use/browser-use#3786, oOo0oOo/lean-lsp-mcp#213 (Gemini), openclaw/openclaw#113130 (Kimi)",
+    ),
+    Adaptation(
         "no-reasoning-effort",
         "tools are offered with reasoning_effort none",
         r"reasoning_effort.{0,200}(?:to|=) ?['\"]none",
@@ -107,7 +113,8 @@ ADAPTATIONS = (
         "answers come whole, not streamed",
         r"must be verified to stream|\bstream(?:ing)?[\"'`]?:? .{0,60}(?:not |un)(?:support|availab|allowed|enabled)"
         r"|\"param\": ?\"stream\"|\bstream\W{0,3}(?:=|to|must be)\W{0,3}false"
-        r"|(?:does not|doesn't) support stream",
+        r"|(?:does not|doesn't) support stream"
+        r"|input should be false.{0,40}\bstream\b|\bstream\b.{0,40}input should be false",
         "continuedev/continue#7129, RooCodeInc/Roo-Code#6868 (OpenAI, unverified organisations)",
     ),
     Adaptation(
@@ -228,7 +235,7 @@ def _applies(name: str, body: Mapping[str, Any]) -> bool:
             return "stream_options" in body
         case "no-stream":
             return bool(body.get("stream"))
-        case "no-tools" | "empty-parameters" | "short-descriptions":
+        case "no-tools" | "empty-parameters" | "short-descriptions" | "plain-schemas":
             return "tools" in body
         case "max-completion-tokens":
             return "max_tokens" in body

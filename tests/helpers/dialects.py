@@ -241,6 +241,15 @@ def _short_descriptions(body: Body) -> str | None:
     return None
 
 
+def _plain_schemas(body: Body) -> str | None:
+    for tool in body.get("tools", []):
+        for name, part in tool["function"].get("parameters", {}).get("properties", {}).items():
+            if part.get("type") == "object" and not part.get("properties"):
+                place = f"tools[0].function_declarations[0].parameters.properties[{name}].properties"
+                return f"* GenerateContentRequest.{place}: should be non-empty for OBJECT type"
+    return None
+
+
 def _few_repetitions(body: Body) -> str | None:
     bounds = re.findall(r'"(?:min|max)(?:Length|Items)": ?(\d+)', json.dumps(body.get("tools", [])))
     if any(int(bound) >= 2_000 for bound in bounds):
@@ -562,6 +571,15 @@ STAND_INS = [
         "getsentry/sentry-mcp#106, OpenHands/OpenHands#4838",
         _short_descriptions,
         adaptation="short-descriptions",
+    ),
+    StandIn(
+        "plain-schemas",
+        "Gemini (older models)",
+        "no object of any content in a tool's schema",
+        "text that holds the JSON of the object, and the first one of alternatives",
+        "browser-use/browser-use#3786",
+        _plain_schemas,
+        adaptation="plain-schemas",
     ),
     StandIn(
         "max-tokens",

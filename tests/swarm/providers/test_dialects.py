@@ -38,7 +38,11 @@ def note(text: str) -> str:
     return f"noted {text}"
 
 
-def search(text: Annotated[str, Field(max_length=2000)], limit: Annotated[list[str], Field(max_length=5000)]) -> str:
+def search(
+    text: Annotated[str, Field(max_length=2000)],
+    limit: Annotated[list[str], Field(max_length=5000)],
+    extra: dict[str, Any] | None = None,
+) -> str:
     return ""
 
 

@@ -113,6 +113,46 @@ def test_a_function_without_parameters_has_none_or_an_empty_object():
     assert empty["function"]["parameters"] == {"type": "object", "properties": {}}
 
 
+TEXT, NUMBER = {"type": "string"}, {"type": "integer"}
+BOTH = {"a": TEXT, "b": NUMBER}
+INPUT = {"Input": {"type": "object", "properties": {"a": TEXT}, "required": ["a"]}}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "properties", "required"),
+    [
+        ({"$ref": "#/$defs/Input", "$defs": INPUT}, {"a": TEXT}, ["a"]),
+        ({"properties": BOTH, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, BOTH, None),
+        ({"oneOf": [{"properties": BOTH, "required": ["a", "b"]}, INPUT["Input"]]}, BOTH, ["a"]),
+        (
+            {"allOf": [{"$ref": "#/$defs/Input"}, {"properties": BOTH, "required": ["b"]}], "$defs": INPUT},
+            BOTH,
+            ["a", "b"],
+        ),
+        ({"properties": {"a": TEXT}, "required": ["a", "c"]}, {"a": TEXT}, ["a"]),
+        (
+            {
+                "properties": {"a": {"anyOf": [{"$ref": "#/$defs/Input"}, {"type": "null"}], "default": None}},
+                "$defs": INPUT,
+            },
+            {"a": INPUT["Input"]},
+            None,
+        ),
+        (
+            {"properties": {"a": {"type": ["object", "null"], "properties": BOTH}}},
+            {"a": {"anyOf": [{"type": "object", "properties": BOTH}, {"type": "null"}]}},
+            None,
+        ),
+    ],
+)
+def test_parameters_are_one_object(parameters: dict[str, Any], properties: dict[str, Any], required: list[str] | None):
+    (sent,) = portable_tools(
+        [{"type": "function", "function": {"name": "f", "parameters": parameters}}], empty_parameters=False
+    )
+    assert sent["function"]["parameters"].pop("required", None) == required
+    assert sent["function"]["parameters"] == {"type": "object", "properties": properties}
+
+
 def test_a_strict_function_stays_as_it_is():
     function = {"name": "f", "strict": True, "parameters": {"type": "object", "additionalProperties": False}}
     assert (
