@@ -241,19 +241,44 @@ def _short_descriptions(body: Body) -> str | None:
     return None
 
 
-def _plain_schemas(body: Body) -> str | None:
-    for tool in body.get("tools", []):
-        for name, part in tool["function"].get("parameters", {}).get("properties", {}).items():
-            if part.get("type") == "object" and not part.get("properties"):
-                place = f"tools[0].function_declarations[0].parameters.properties[{name}].properties"
-                return f"* GenerateContentRequest.{place}: should be non-empty for OBJECT type"
-    return None
-
-
 def _few_repetitions(body: Body) -> str | None:
     bounds = re.findall(r'"(?:min|max)(?:Length|Items)": ?(\d+)', json.dumps(body.get("tools", [])))
     if any(int(bound) >= 2_000 for bound in bounds):
         return "failed to parse grammar: number of repetitions exceeds sane defaults, please reduce it"
+    return None
+
+
+def _parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the schemas inside of ``schema``."""
+    items = [schema["items"]] if "items" in schema else []
+    for part in [*schema.get("properties", {}).values(), *schema.get("anyOf", []), *items]:
+        yield part
+        yield from _parts(part)
+
+
+def _values(body: Body) -> list[Mapping[str, Any]]:
+    """The schemas of all values that the tools of a request take."""
+    return [part for tool in body.get("tools", []) for part in _parts(tool["function"].get("parameters", {}))]
+
+
+def _typed_values(body: Body) -> str | None:
+    for part in _values(body):
+        if "anyOf" in part and len(part) > 1:
+            return "schema specified other fields alongside any_of. When using any_of, it must be the only field set."
+        if "anyOf" not in part and "type" not in part:
+            return "parameters.properties[x].type: must be specified when not using one_of, any_of or all_of fields"
+    return None
+
+
+def _no_alternatives(body: Body) -> str | None:
+    if any("anyOf" in part for part in _values(body)):
+        return "Unknown name \"any_of\" at 'tools[0].function_declarations[0].parameters': Cannot find field."
+    return None
+
+
+def _no_open_objects(body: Body) -> str | None:
+    if any(part.get("type") == "object" and not part.get("properties") for part in _values(body)):
+        return "parameters.properties[more].properties: should be non-empty for OBJECT type"
     return None
 
 
@@ -564,6 +589,32 @@ STAND_INS = [
         _few_repetitions,
     ),
     StandIn(
+        "typed-values",
+        "Gemini, Vertex",
+        "every value in a tool's schema has a type, and nothing stands beside `anyOf`",
+        "the types of any value, and the description in the first alternative",
+        "anomalyco/opencode#15795, danny-avila/LibreChat#6971, directus/mcp#8",
+        _typed_values,
+    ),
+    StandIn(
+        "no-alternatives",
+        "Gemini 2.0 and proxies in front of it",
+        "no `anyOf` in a tool's schema",
+        "the first type, the others in the description",
+        "google/adk-python#3280",
+        _no_alternatives,
+        adaptation="no-alternatives",
+    ),
+    StandIn(
+        "no-open-objects",
+        "Gemini, earlier versions",
+        "every object in a tool's schema has properties",
+        "the JSON text of an object",
+        "browser-use/browser-use#3786",
+        _no_open_objects,
+        adaptation="no-open-objects",
+    ),
+    StandIn(
         "short-descriptions",
         "OpenAI",
         "descriptions of tools of 1,024 characters at most",
@@ -571,15 +622,6 @@ STAND_INS = [
         "getsentry/sentry-mcp#106, OpenHands/OpenHands#4838",
         _short_descriptions,
         adaptation="short-descriptions",
-    ),
-    StandIn(
-        "plain-schemas",
-        "Gemini (older models)",
-        "no object of any content in a tool's schema",
-        "text that holds the JSON of the object, and the first one of alternatives",
-        "browser-use/browser-use#3786",
-        _plain_schemas,
-        adaptation="plain-schemas",
     ),
     StandIn(
         "max-tokens",
