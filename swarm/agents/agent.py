@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.agents.agent_fields import AGENT
+from swarmchat.swarm.agents.agent_fields import AGENT, check_computed
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.mistakes import (
@@ -261,7 +261,7 @@ class Swarm:
                 f"swarm {self.name!r}: the default is {self.initial!r}, an unknown agent; "
                 f"{nearest(self.initial, self.names)}"
             )
-        self._check_computed()
+        check_computed(self.name, self.states)
         self._check_operators()
         for agent in self.agents:
             self._check_handoffs(agent)
@@ -318,20 +318,6 @@ class Swarm:
     def _unknown(self, kind: str, name: str) -> DefinitionError:
         names = [part.name for part in getattr(self, _PARTS[kind])]
         return DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, names)}")
-
-    def _check_computed(self) -> None:
-        """Check that computed states name stored states, or computed ones that are declared before them."""
-        known = [state.name for state in self.states if state.compute is None]
-        for state in self.states:
-            if state.compute is None:
-                continue
-            for name in state.of:
-                if name not in known:
-                    raise DefinitionError(
-                        f"swarm {self.name!r}: the state {state.name!r} is computed of {name!r}, which is not among "
-                        f"its states, or only after it; {nearest(name, known)}"
-                    )
-            known.append(state.name)
 
     def _check_handoffs(self, agent: Agent) -> None:
         own = {portable_name(tool.name) for tool in agent.own_tools}

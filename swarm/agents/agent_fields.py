@@ -1,8 +1,14 @@
-"""What the arguments of agents are expected to be."""
+"""What the arguments of agents and states are expected to be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.mistakes import FUNCTION, TEXT, Expected, instance_of, many, named_part, optional
+from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.primitives.state import State
 
 
 def _is_tool(value: object) -> bool:
@@ -25,3 +31,21 @@ AGENT = {
     "validate": optional(FUNCTION),
 }
 """What the arguments of an agent are expected to be."""
+
+
+def check_computed(swarm: str, states: Sequence["State[Any]"]) -> None:
+    """Check that computed states name stored states, or computed ones that are declared before them.
+
+    Raises DefinitionError, with the name of the ``swarm``.
+    """
+    known = [state.name for state in states if state.compute is None]
+    for state in states:
+        if state.compute is None:
+            continue
+        for name in state.of:
+            if name not in known:
+                raise DefinitionError(
+                    f"swarm {swarm!r}: the state {state.name!r} is computed of {name!r}, which is not among its states, "
+                    f"or only after it; {nearest(name, known)}"
+                )
+        known.append(state.name)

@@ -239,6 +239,11 @@ class Conversation:
         await self.ready()
         if (lost := await self.journal.find_loss()) is not None:
             await run_to_completion(self._restore_log(lost, ()))
+        await self.store_unsaved()
+
+    async def store_unsaved(self) -> None:
+        """Make ready, and store what earlier commits could not. Raises the backend's errors."""
+        await self.ready()
         if self.journal.unsaved:
             await self.commit()
 
@@ -314,7 +319,7 @@ class Conversation:
             await self.commit_in_step(batch, changes, keep=keep)
 
     async def commit_in_step(
-        self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False
+        self, batch: Batch | None, changes: ChangeSet | None = None, *, keep: bool = False
     ) -> None:
         """Store ``batch`` and ``changes``, in a step of this conversation or of one of its tasks."""
         changes = await self.blobs.staged(changes)
@@ -357,8 +362,7 @@ class Conversation:
 
     def take_notices(self) -> list[str]:
         """Return the messages for the user, each only once."""
-        notices = [*self._notices]
-        self._notices.clear()
+        notices, self._notices[:] = [*self._notices], []
         return notices
 
     async def commit_and_switch(self, batch: Batch, changes: ChangeSet, navigation: Navigation) -> None:
@@ -385,8 +389,8 @@ class Conversation:
         """Read the navigation from the store; replace an agent that the swarm does not have by the default one."""
         # A handoff may be among the unsaved changes.
         navigation = self.primitives.staging(self.journal.unsaved_changes).navigation
-        records = self.journal.log.records
-        stored, notices = await stored_navigation(navigation, self.swarm, records, self.backend, self.info)
+        where = (self.journal.log.records, self.backend, self.info)
+        stored, notices = await stored_navigation(navigation, self.swarm, *where)
         self._notices += notices
         healed = stored.healed(self.swarm.names, self.swarm.initial)
         self.switch(healed)

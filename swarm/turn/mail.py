@@ -29,7 +29,7 @@ async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailR
     while not conversation.journal.is_new:
         # What a task could not store yet may be another message.
         async with conversation.step(storing=True):
-            await conversation.flush()
+            await conversation.store_unsaved()
             if (unreadable := await _take(conversation, one_wake)) is not None:
                 break
     if not unreadable:

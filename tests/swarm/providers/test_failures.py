@@ -284,6 +284,8 @@ ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "
         pytest.param(json.dumps(ANSWER).encode(), id="JSON called a stream"),
         pytest.param(b"\n\xef\xbb\xbf" + json.dumps(ANSWER, indent=2).encode(), id="pretty-printed, with a BOM"),
         pytest.param(b"\xef\xbb\xbfdata: " + json.dumps(ANSWER).encode() + b"\n\n", id="a stream with a BOM"),
+        pytest.param(json.dumps(ANSWER).encode("utf-16"), id="UTF-16"),
+        pytest.param(f"data: {json.dumps(ANSWER)}\n\n".encode("utf-16"), id="a stream in UTF-16"),
         pytest.param(b"data: " + json.dumps(ANSWER).encode() + b"\n\ndata: [DONE]\n\n", id="a stream"),
     ],
 )
