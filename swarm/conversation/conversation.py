@@ -89,10 +89,9 @@ class Conversation:
         self.user_is_free = asyncio.Lock()
         """Held while a tool asks the user: one question at a time."""
         self._notices: list[str] = []
-        lifetimes, report = settings.lifetimes, self._notices.append
-        self.primitives = Primitives(swarm, backend, lifetimes, info.client, info.id, report)
-        blobs = Blobs(backend, info.client, info.id, lifetimes.session)
-        self.blobs = MessageBlobs(self.journal, blobs, report)
+        self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id, self._notices.append)
+        blobs = Blobs(backend, info.client, info.id, settings.lifetimes.session)
+        self.blobs = MessageBlobs(self.journal, blobs, self._notices.append)
         """The data of the images in messages."""
         self.navigation = Navigation(swarm.initial)
         self.agent = swarm.agent(swarm.initial)
@@ -106,9 +105,9 @@ class Conversation:
         self.replaced_agent: str | None = None
         """The stored active agent, if the swarm does not have it and the default agent took over."""
         self._models = Models(model, models)
-        alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
-        self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
-        self.queue = OperatorQueue(backend, swarm, info.client, info.id, lifetimes.session)
+        alive, opened = PersistAlive(backend, swarm.name, settings.lifetimes.alive), timestamp(self.journal.now())
+        self._presence = ShownPresence(alive, info.client, info.id, opened)
+        self.queue = OperatorQueue(backend, swarm, info.client, info.id, settings.lifetimes.session)
         self.closed: Mapping[str, str] = {}  # operators that are closed as of the next request, with a sentence each
         self._memory: Mapping[str, Any] = {}
         self.steering = Steering()
@@ -279,8 +278,8 @@ class Conversation:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
         draws = self.new_draws() if call_id else self.draws
-        about = (self.info.client, self.info.id, self.agent.name)
-        ctx = Context[Any](*about, primitives, call_id, deps=self.deps, draws=draws)
+        client, session = self.info.client, self.info.id
+        ctx = Context[Any](client, session, self.agent.name, primitives, call_id, deps=self.deps, draws=draws)
         ctx.loop, ctx.task = asyncio.get_running_loop(), "" if self.task is None else self.task.id
         return ctx
 
