@@ -31,7 +31,7 @@ def list_models(*, flags: options.Flags, as_json: options.Json = False) -> None:
 def probe_model(*, flags: options.Flags, quick: Quick = False, as_json: options.Json = False) -> None:
     """Send small requests to a model; report what it gets wrong and how that is handled.
 
-    Takes about 20 requests and 10,000 tokens, at most 30 and 20,000. Exit code 0 if all probes ran, whatever they
+    Takes about 20 requests and 10,000 tokens, at most 24 and 15,000. Exit code 0 if all probes ran, whatever they
     found; 4 if the model cannot even chat.
 
     \b

@@ -11,9 +11,9 @@ from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.models.server_facts import MAX_MODELS, is_model_name
 from swarmchat.swarm.providers.failures import LOADING
 
-_PROGRAMS = {11434: "Ollama", 1234: "LM Studio", 8080: "llama.cpp", 8000: "vLLM"}
-"""Default ports of the servers."""
-_OWNERS = {"llamacpp": "llama.cpp", "vllm": "vLLM"}
+_PROGRAMS = {11434: "Ollama", 1234: "LM Studio", 8080: "llama.cpp"}
+"""Default ports of servers. 8000 is that of vLLM, llama-cpp-python and others: only their lists tell them apart."""
+_OWNERS = {"llamacpp": "llama.cpp", "vllm": "vLLM", "me": "llama-cpp-python"}
 """The owner that some servers give in their list of models, and the server's name."""
 _MAX_BODY = 1_000_000
 """Bytes; a longer list of models is ignored."""

@@ -1,6 +1,7 @@
 """The probes. Each checks one ability of a model server in the transcript of an exchange."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -72,7 +73,20 @@ def _answer(transcript: ProbeTranscript) -> ProbeFinding:
     if not transcript.text and first is not None and first.finish == "length":
         return _failed("no answer before the token limit", "thinks_long")
     seen = f"{quoted_answer(transcript)} in {transcript.replies[-1].seconds:.1f} s"
+    if transcript.text and not _fits(transcript, r"paris(?!on|\?)", "capital of france?"):
+        return _failed(f"no answer to the question: {seen}", "misses_questions")
     return _verdict(transcript.text, seen, otherwise="failed")
+
+
+def _fits(transcript: ProbeTranscript, expected: str, question: str) -> bool:
+    """Whether the last answer is one to the question, not its repetition or continuation, and not data."""
+    text, reply = transcript.text.lower(), transcript.replies[-1]
+    goes_on = reply.answer is not None and reply.answer.finish == "length"
+    repeats = question and question in text
+    other_speaker = re.search(r"^\W*(?:user|human|question|q)\W{0,3}:", text, re.MULTILINE)
+    return bool(re.search(expected, text)) and not (
+        goes_on or repeats or other_speaker or text.startswith(("{", "[", "```"))
+    )
 
 
 def _stop_reason(transcript: ProbeTranscript) -> ProbeFinding:
@@ -268,10 +282,14 @@ def _tool_error(transcript: ProbeTranscript) -> ProbeFinding:
     return _verdict(transcript.text, quoted_answer(transcript), "stuck_on_tool_errors", otherwise="failed")
 
 
-def _must_not_call(quirk: str) -> Callable[[ProbeTranscript], ProbeFinding]:
+def _must_not_call(quirk: str, expected: str = "", question: str = "") -> Callable[[ProbeTranscript], ProbeFinding]:
     def check(transcript: ProbeTranscript) -> ProbeFinding:
         if calls := transcript.calls():
             return ProbeFinding("quirk", f"called {_written(calls[0])}", (quirk,))
+        if transcript.text and not _fits(transcript, expected, question):
+            return ProbeFinding(
+                "quirk", f"no answer to the question: {quoted_answer(transcript)}", ("misses_questions",)
+            )
         return _verdict(transcript.text, quoted_answer(transcript), otherwise="failed")
 
     return check
@@ -310,7 +328,12 @@ PROBES = (
     Probe("no_parameters", "calls without arguments", "door", _no_parameters),
     Probe("tool_name", "keeps hyphens in tool names", "door", _tool_name),
     Probe("tool_error", "answers after a tool error", "error", _tool_error),
-    Probe("no_call_needed", "makes no needless call", "sum", _must_not_call("calls_needlessly")),
+    Probe(
+        "no_call_needed",
+        "makes no needless call",
+        "sum",
+        _must_not_call("calls_needlessly", r"\b(?:4|four)\b", "two plus two?"),
+    ),
     Probe("handoff", "hands over to another agent", "handoff", _handoff),
     Probe("history", "takes calls of another server", "history", _history),
     Probe("tool_choice", "obeys tool_choice: none", "choice", _must_not_call("ignores_tool_choice")),

@@ -8,12 +8,13 @@ from typing import Any
 from swarmchat.swarm.probes.checks import ProbeFinding, Status
 from swarmchat.swarm.probes.transcript import ProbeTranscript
 
-_TEMPLATE = "give the server the model's own chat template and parser (llama.cpp: --jinja, vLLM: --tool-call-parser)"
+_TEMPLATE = "give the server the model's own chat template and parser (vLLM: --tool-call-parser)"
 _LARGER = "use a larger model, or one that is trained to call tools"
 
 QUIRKS: Mapping[str, str] = {
     # The chat
     "answers_empty": f"check that the chat template fits the model: {_TEMPLATE}",
+    "misses_questions": "use a larger model, or one that is trained to chat (often named -instruct), not a base model",
     "thinks_long": "reasoning used up the tokens: turn it off on the server, or raise max_tokens",
     "thinks_inline": "swarmchat removes the reasoning; better: use a reasoning parser (vLLM: --reasoning-parser)",
     "repeats_itself": "raise the repetition penalty, or use a less quantised model",
@@ -34,7 +35,8 @@ QUIRKS: Mapping[str, str] = {
     "refuses_request": "read the server's reason, and look for a newer version",
     "server_errors": "read the server's log: some servers cannot parse the output of their own model",
     # Calls of tools
-    "refuses_tools": "use agents without tools, or another model: the server does not accept tools for this one",
+    "refuses_tools": "use agents without tools, or another model: the server does not accept tools for this one "
+    "(llama.cpp: start it with --jinja)",
     "no_calls": f"{_LARGER}; or {_TEMPLATE}",
     "leaks_calls_as_text": f"swarmchat finds the calls in the text; better: {_TEMPLATE}",
     "leaks_calls_in_unknown_form": f"swarmchat does not know this form of calls in text: {_TEMPLATE}",

@@ -21,10 +21,12 @@ from swarmchat.swarm.session.session import Session
 _MAX_TOKENS, _MAX_TOKENS_THINKING = 400, 2_000
 _MAX_REQUESTS = 5
 """In one turn; the rescue may add some."""
-_MOST_REQUESTS, _MOST_TOKENS = 30, 20_000
+_MOST_REQUESTS, _MOST_TOKENS = 24, 15_000
 """Of the whole run: once they are reached, no further exchange begins."""
 _LONG_TOKENS = 6_000
 """Tokens of the long exchange."""
+_ENOUGH = 2
+"""Exchanges without an answer from a call, after which the others with tools are skipped."""
 _WITHOUT_REQUESTS = ("repair", "placeholder")
 """The rescue steps that ask nothing."""
 _QUIRKS_OF_ADAPTATIONS = {
@@ -67,6 +69,8 @@ class ProbeRun:
     _tools_work: bool | None = field(default=None, init=False)
     """Whether the server accepts tools; ``None``: not known yet."""
     _unusable: bool = field(default=False, init=False)
+    _without_call: int = field(default=0, init=False)
+    """The number of exchanges about the weather without an answer from a successful call."""
     _lost: int = field(default=0, init=False)
     """The number of exchanges in which all rescue steps were of no use."""
     _whole: ProbeTranscript = field(default_factory=lambda: ProbeTranscript([], [], []), init=False)
@@ -122,11 +126,13 @@ class ProbeRun:
     def _skip_reason(self, exchange: ProbeExchange) -> str:
         """Return the reason to skip ``exchange``; empty if it should run."""
         if self._unusable:
-            return "no answer to a plain question"
+            return "no good answer to a plain question"
         if exchange.long and self.quick:
             return "--quick"
         if self.requests >= _MOST_REQUESTS or self.tokens + _LONG_TOKENS * exchange.long >= _MOST_TOKENS:
             return f"the test has taken {self.requests} requests and {self.tokens:,} tokens"
+        if exchange.needs_tools and self._without_call >= _ENOUGH:
+            return f"no call led to an answer in {_ENOUGH} conversations"
         return "the server does not accept tools" if exchange.needs_tools and self._tools_work is False else ""
 
     def _error_finding(self, exchange: ProbeExchange, error: SwarmError) -> ProbeFinding:
@@ -150,6 +156,8 @@ class ProbeRun:
         self._whole.outcomes += transcript.outcomes
         if exchange.needs_tools and self._tools_work is None:
             self._tools_work = "refuses_tools" not in first.quirks
+        if exchange.name in ("weather", "two"):
+            self._without_call += not (transcript.calls(successful=True) and transcript.text)
         self._unusable = self._unusable or (first.name == "answer" and first.status == "failed")
         if any(reply.reasoned or "<think" in reply.text for reply in transcript.replies):
             self._raise_limit()

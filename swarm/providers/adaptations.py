@@ -120,8 +120,9 @@ ADAPTATIONS = (
         r"must be verified to stream|\bstream(?:ing)?[\"'`]?:? .{0,60}(?:not |un)(?:support|availab|allowed|enabled)"
         r"|input should be '?false.{0,40}\bstream\b|\bstream\b.{0,40}input should be '?false"
         r"|\"param\": ?\"stream\"|\bstream\W{0,3}(?:=|to|must be)\W{0,3}false"
-        r"|(?:does not|doesn't) support stream",
-        "continuedev/continue#7129, RooCodeInc/Roo-Code#6868 (OpenAI, unverified organisations)",
+        r"|(?:does not|doesn't) support (?:stream|tools? (?:calls? |use )?(?:and|with) stream)",
+        "continuedev/continue#7129, RooCodeInc/Roo-Code#6868 (OpenAI, unverified organisations), "
+        "deepset-ai/haystack#9604",
     ),
     Adaptation(
         "empty-content",

@@ -263,17 +263,17 @@ def test_repeated_call_ids(server):
 def test_a_model_that_cannot_call_costs_no_more_than_the_documents_say(answer, server):
     good = Behaviour()
     run = probe(server, lambda request: answer if request.body.get("tools") else good(request), quick=False)
-    assert len(server.chats) == run.requests <= 30
-    assert run.tokens < 20_000
+    assert len(server.chats) == run.requests <= 20
+    assert run.tokens < 12_000
     assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
 
 
 def test_a_test_ends_when_it_has_taken_too_many_tokens(server):
     usage = {"prompt_tokens": 4_000, "completion_tokens": 1_000}
     run = probe(server, text("Paris", usage=usage), quick=False)
-    assert len(server.chats) == 5
+    assert len(server.chats) == 3
     assert {result.seen for result in run.results if result.name == "handoff"} == {
-        "the test has taken 5 requests and 25,000 tokens"
+        "the test has taken 3 requests and 15,000 tokens"
     }
 
 
@@ -299,8 +299,34 @@ def test_empty_answers_end_the_run_early(server):
     run = probe(server, Behaviour(empty=True))
     assert merged_quirks(run.results) == {"answers_empty": ["recomplete", "flush", "placeholder"]}
     assert usable(run.results) == {"chat": "no", "tools": "no", "swarms": "no"}
-    assert {result.seen for result in run.results if result.status == "skipped"} == {"no answer to a plain question"}
+    assert {result.seen for result in run.results if result.status == "skipped"} == {
+        "no good answer to a plain question"
+    }
     assert len(server.chats) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        text("Which town is the capital of Germany? Which town is the capital of Spain?"),
+        text("Hello! Which town is the capital of France? Paris"),
+        text("Paris.\nUser: And of Spain?"),
+        text("The town of Paris is on the river and on the river and", finish="length"),
+        text('{"name": "capital", "result": "Paris"}'),
+    ],
+)
+def test_a_base_model_cannot_chat(answer, server):
+    run = probe(server, answer, quick=False)
+    assert set(usable(run.results).values()) == {"no"}
+    assert "misses_questions" in merged_quirks(run.results)
+    assert len(server.chats) <= 3
+
+
+@pytest.mark.parametrize(("said", "status"), [('{"a": 2, "b": 4}', "quirk"), ("Five.", "quirk"), ("It is 4.", "ok")])
+def test_the_answer_to_a_sum_is_read(said, status, server):
+    good = Behaviour()
+    run = probe(server, lambda request: text(said) if "two plus two" in request.raw.decode() else good(request))
+    assert next(result.status for result in run.results if result.name == "no_call_needed") == status
 
 
 def test_a_cut_context_with_usage(server):
@@ -340,12 +366,12 @@ def test_a_server_that_refuses_tools_gets_them_only_once(server):
 
 def test_a_model_that_never_calls(server):
     run = probe(server, Behaviour(calls=False))
-    assert list(merged_quirks(run.results)) == ["no_calls", "no_handoffs"]
+    assert list(merged_quirks(run.results)) == ["no_calls"]
     assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
 
 
 def test_a_call_in_an_unknown_form(server):
-    run = probe(server, text("I go and use get_weather: for Paris, that is."))
+    run = probe(server, Behaviour(), Behaviour(), Behaviour(), text("I go and use get_weather: for Paris, that is."))
     call = next(result for result in run.results if result.name == "call")
     assert list(call.quirks) == ["leaks_calls_in_unknown_form"]
 
@@ -358,7 +384,7 @@ def test_thinking_gets_more_tokens(server):
 
 
 def test_an_answer_in_one_piece(server):
-    run = probe(server, whole({"content": "Hello, I am here. LANTERN"}))
+    run = probe(server, whole({"content": "Paris. LANTERN"}))
     by_name = {result.name: result for result in run.results}
     assert list(by_name["streaming"].quirks) == ["no_streaming"]
     assert by_name["stop_reason"].status == by_name["system"].status == "ok"
@@ -414,15 +440,15 @@ def test_provider_errors_end_the_run(reply, error, server):
 def test_malformed_objects_of_a_server_do_no_harm(odd, server):
     from model_server import chunk, stream
 
-    run = probe(server, stream(odd, chunk({"content": "Hello"}, "stop")))
+    run = probe(server, stream(odd, chunk({"content": "Paris"}, "stop")))
     assert run.results[-1].name == "clean"
 
 
 def test_the_demo_model():
     run = ProbeRun(DemoModel())
     asyncio.run(run_all(run))
-    assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
-    assert {"ignores_system", "no_usage", "no_calls"} <= merged_quirks(run.results).keys()
+    assert set(usable(run.results).values()) == {"no"}
+    assert merged_quirks(run.results).keys() == {"misses_questions", "no_usage"}
 
 
 def test_probes_are_in_the_order_of_their_exchanges():

@@ -204,6 +204,7 @@ def test_a_call_has_its_own_name_in_events_and_log(answer: Reply, server: ModelS
     [
         ("Streaming is not supported for this model", "no-stream"),
         ("streaming not available for model o1-pro; set stream=false", "no-stream"),
+        ("OllamaChatGenerator does not support tools and streaming at the same time.", "no-stream"),
         ("Input should be False: stream", "no-stream"),
         ("body.stream: Input should be 'false'", "no-stream"),
         ("Unrecognized request argument supplied: stream_options", "no-stream-options"),
