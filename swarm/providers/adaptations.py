@@ -99,7 +99,8 @@ ADAPTATIONS = (
     Adaptation(
         "no-reasoning-effort",
         "tools are offered with reasoning_effort none",
-        r"reasoning_effort.{0,200}(?:to|=) ?['\"]none",
+        # litellm names it in a refusal of the temperature, too.
+        r"(?<!supported when )reasoning_effort.{0,200}(?:to|=) ?['\"]none",
         "laurent22/joplin#16444 (GPT-5.6 in this API)",
     ),
     Adaptation(
@@ -165,7 +166,8 @@ ADAPTATIONS = (
         "NO TOOLS are offered: this model cannot call them",
         r"does not support (?:tools|tool use|function)|tools? param requires"
         r"|(?<!parallel )(?:tools\W?|(?:tool|function) (?:use|call\w*)|functions) (?:is|are) not (?:supported|enabled)"
-        r"|no endpoints found that support tool use|enable-auto-tool-choice",
+        r"|no endpoints found that support tool use|enable-auto-tool-choice"
+        r"|does not support parameters: \[[^\]]{0,200}['\"]tools['\"]",
         "ollama/ollama#8517, OpenRouter, vllm-project/vllm#14682",
     ),
 )
@@ -176,7 +178,7 @@ _DROPPED = "without-"
 """Prefix of the adaptation that leaves one parameter out: ``without-temperature``."""
 _REFUSES_PARAMETER = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra (?:inputs|fields)|not permitted|not supported|invalid"
-    r"|(?:does not|doesn't) support|input should be|must be|should be|has to be|not allowed|out of range"
+    r"|(?:do(?:es)? not|do(?:es)?n't) support|input should be|must be|should be|has to be|not allowed|out of range"
     r"|too (?:large|big|high|small|low)|cannot both be)"
 )
 _MAX_TEXT = 4_000

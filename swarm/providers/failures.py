@@ -135,7 +135,9 @@ _MINIMAX = {"1002": 429, "1039": 429, "1004": 401, "2049": 401, "1026": 400, "10
 _REFUSAL_IN_500 = re.compile(r"--jinja|validation errors? for|unsupported param|tools param requires", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"requires more (?:system )?memory|out of memory|insufficient (?:memory|vram)", re.IGNORECASE)
 LOADING = re.compile(r"loading model|model(?: \S{1,200})? is (?:currently )?loading|still loading", re.IGNORECASE)
-_NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance|funds|credits?)|payment required", re.IGNORECASE)
+_NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance|funds|credit)|payment required|budget has been exc", re.I)
+# LM Studio answers 200, litellm 400.
+_NOT_FOUND = re.compile(r"unexpected endpoint|.{0,40}invalid model name passed", re.IGNORECASE)
 
 
 def _where_to_look(address: str) -> str:
@@ -180,8 +182,7 @@ class ServerErrors:
         if status == 413 or (too_long and status not in (401, 403, 404)):
             window = f"; its window is {limit:,} tokens" if limit else ""
             return AttemptError(ContextTooLong(f"the context is too long{window}. {message}", limit=limit))
-        # LM Studio answers 200.
-        if status in (404, 405) or "model_not_found" in codes or words.lower().startswith("unexpected endpoint"):
+        if status in (404, 405) or "model_not_found" in codes or _NOT_FOUND.match(words):
             if "model_not_found" in codes or re.search(r"\bmodel\b", words, re.IGNORECASE):
                 return AttemptError(ModelNotFound(f"{message}. Check the model's name, or install it on the server"))
             return self.wrong_address(f"it says ({status}): {words}")

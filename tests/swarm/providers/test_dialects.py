@@ -214,6 +214,12 @@ def test_a_call_has_its_own_name_in_events_and_log(answer: Reply, server: ModelS
         ("Invalid value for 'content': expected a string, got null.", "empty-content"),
         ("`tools` is not supported with this model", "no-tools"),
         ("Function calling is not enabled for models/gemma-3", "no-tools"),
+        ("litellm.UnsupportedParamsError: ollama does not support parameters: ['tools'], for model=x.", "no-tools"),
+        (
+            "gpt-5 models don't support temperature=0.2. Only temperature=1 is supported. For gpt-5.1, temperature is "
+            "supported when reasoning_effort='none' (or not specified, as it defaults to 'none').",
+            "without-temperature",
+        ),
         ("parallel tool calls are not supported", "single-calls"),
         ("Unsupported value: 'messages[0].role' does not support 'system' with this model.", "no-system"),
         ("Only user and assistant roles are supported!", "no-system"),

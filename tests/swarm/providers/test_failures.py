@@ -76,6 +76,18 @@ OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNA
             id="llama.cpp: a missing switch",
         ),
         pytest.param(
+            failure(400, "/chat/completions: Invalid model name passed in model=foo. Call `/v1/models` to view."),
+            ModelNotFound,
+            "Check the model's name",
+            id="litellm: the model",
+        ),
+        pytest.param(
+            failure(400, "Budget has been exceeded! Current cost: 1.0, Max budget: 0.5"),
+            ModelBusy,
+            "quota is used up",
+            id="litellm: the budget",
+        ),
+        pytest.param(
             body({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
             ModelBusy,
             "insufficient balance",
