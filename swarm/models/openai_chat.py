@@ -282,6 +282,8 @@ class OpenAIModel:
                 tools,
                 empty_parameters="empty-parameters" in adaptations,
                 short_descriptions="short-descriptions" in adaptations,
+                alternatives="no-alternatives" not in adaptations,
+                open_objects="no-open-objects" not in adaptations,
             )
         messages = self._adapter.adapt(
             plain, echoes, tools="tools" in fields, form=message_form(adaptations), fill=request.filled

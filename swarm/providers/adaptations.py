@@ -85,6 +85,18 @@ ADAPTATIONS = (
         "getsentry/sentry-mcp#106 (OpenAI)",
     ),
     Adaptation(
+        "no-open-objects",
+        "objects of any properties come as JSON text",
+        r"should be non-empty for OBJECT type|object schema missing properties",
+        "browser-use/browser-use#3786 (Gemini)",
+    ),
+    Adaptation(
+        "no-alternatives",
+        "of several types of a value only the first is offered",
+        r"\b(?:any|one)_?of\b",
+        "google/adk-python#3280 (Gemini 2.0, Vertex)",
+    ),
+    Adaptation(
         "no-reasoning-effort",
         "tools are offered with reasoning_effort none",
         r"reasoning_effort.{0,200}(?:to|=) ?['\"]none",
@@ -106,6 +118,7 @@ ADAPTATIONS = (
         "no-stream",
         "answers come whole, not streamed",
         r"must be verified to stream|\bstream(?:ing)?[\"'`]?:? .{0,60}(?:not |un)(?:support|availab|allowed|enabled)"
+        r"|input should be '?false'?\W{0,3}(?:body\W)?stream\b|\bstream\W{1,20}input should be '?false"
         r"|\"param\": ?\"stream\"|\bstream\W{0,3}(?:=|to|must be)\W{0,3}false"
         r"|(?:does not|doesn't) support stream",
         "continuedev/continue#7129, RooCodeInc/Roo-Code#6868 (OpenAI, unverified organisations)",
@@ -228,7 +241,7 @@ def _applies(name: str, body: Mapping[str, Any]) -> bool:
             return "stream_options" in body
         case "no-stream":
             return bool(body.get("stream"))
-        case "no-tools" | "empty-parameters" | "short-descriptions":
+        case "no-tools" | "empty-parameters" | "short-descriptions" | "no-open-objects" | "no-alternatives":
             return "tools" in body
         case "max-completion-tokens":
             return "max_tokens" in body

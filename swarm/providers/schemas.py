@@ -8,6 +8,7 @@ ai.google.dev/api/caching#Schema), which is the smallest: see ``rules``.
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 _KEPT = (
@@ -22,83 +23,186 @@ _LONGEST_DESCRIPTION = 1_024
 
 _STRING_FORMATS = ("date-time", "enum")
 
+_ANYTHING = ("string", "number", "boolean", "object")
+"""The types of a value of any type: Gemini demands one (danny-avila/LibreChat#6971, directus/mcp#8)."""
+
 Schema = Mapping[str, Any]
 
 
 def portable_tools(
-    tools: Sequence[Schema], *, empty_parameters: bool, short_descriptions: bool = False
+    tools: Sequence[Schema],
+    *,
+    empty_parameters: bool,
+    short_descriptions: bool = False,
+    alternatives: bool = True,
+    open_objects: bool = True,
 ) -> list[dict[str, Any]]:
     """Return tool definitions of the chat API with simplified parameters.
 
     A function without parameters has none, or with ``empty_parameters`` an empty object: Gemini and Hugging Face refuse
-    the one, llama.cpp and Azure the other.
+    the one, llama.cpp and Azure the other. Without ``alternatives``, a value of several types has the first of them,
+    and without ``open_objects`` an object of any properties is the JSON text of one; the description says so.
     """
-    functions = [_function(tool["function"], empty_parameters) for tool in tools]
+    rules = _Rules(alternatives, open_objects)
+    functions = [_function(tool["function"], empty_parameters, rules) for tool in tools]
     for function in functions if short_descriptions else ():
         if len(description := str(function.get("description", ""))) > _LONGEST_DESCRIPTION:
             function["description"] = description[: _LONGEST_DESCRIPTION - 1] + "…"
     return [{**tool, "function": function} for tool, function in zip(tools, functions, strict=True)]
 
 
-def _function(function: Schema, empty_parameters: bool) -> dict[str, Any]:
+def _function(function: Schema, empty_parameters: bool, rules: "_Rules") -> dict[str, Any]:
     if function.get("strict"):
         # The server demands the full schema then.
         return dict(function)
-    parameters = function.get("parameters") or {}
+    parameters = portable_schema(function.get("parameters") or {}, rules)
+    if "anyOf" in parameters:
+        # At the top, OpenAI and Anthropic refuse it (langchain-ai/langchainjs#9804, anthropics/claude-code#5319).
+        notes: list[str] = []
+        joined: dict[str, Any] = {}
+        _join_objects(joined, parameters["anyOf"], notes)
+        parameters = _described(joined, notes)
     rest = {name: value for name, value in function.items() if name != "parameters"}
     if parameters.get("properties"):
-        return {**rest, "parameters": portable_schema(parameters)}
+        return {**rest, "parameters": parameters}
+    if _mapping(function.get("parameters")).get("additionalProperties"):
+        return {**rest, "parameters": {"type": "object", **_own_words(parameters, {})}}
     return {**rest, "parameters": {"type": "object", "properties": {}}} if empty_parameters else rest
 
 
-def portable_schema(schema: Schema) -> dict[str, Any]:
-    """Return ``schema`` with references inlined and without what some servers refuse; never raises."""
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What a server knows beyond the common subset."""
+
+    alternatives: bool = True
+    open_objects: bool = True
+
+
+_ALL_KNOWN = _Rules()
+
+
+def portable_schema(schema: Schema, rules: _Rules = _ALL_KNOWN) -> dict[str, Any]:
+    """Return the parameters ``schema`` with references inlined and without what some servers refuse; never raises."""
     definitions = {
         f"#/{place}/{name}": definition
         for place in ("$defs", "definitions")
         for name, definition in _mapping(schema.get(place)).items()
     }
-    return _simplified(schema, definitions, ())
+    return _Simplifier(definitions, rules).simplified(schema, ())
 
 
-def _simplified(schema: object, definitions: Mapping[str, Schema], open_references: tuple[str, ...]) -> dict[str, Any]:
-    schema = _mapping(schema)
-    reference = schema.get("$ref")
-    if isinstance(reference, str):
-        if reference in open_references or reference not in definitions:
-            # A recursive structure cannot be written without references: its inner levels are any object.
-            return {"type": "object"}
-        beside = {name: value for name, value in schema.items() if name != "$ref"}
-        return _simplified({**definitions[reference], **beside}, definitions, (*open_references, reference))
+class _Simplifier:
+    """Simplifies the parts of one schema, whose references ``definitions`` resolve."""
 
-    def inner(part: object) -> dict[str, Any]:
-        return _simplified(part, definitions, open_references)
+    def __init__(self, definitions: Mapping[str, Schema], rules: _Rules) -> None:
+        self._definitions = definitions
+        self._rules = rules
 
-    schema = _merged_alternatives(schema)
-    notes: list[str] = []
-    simple = {name: schema[name] for name in _KEPT if name in schema}
-    _simplify_type(simple, schema)
-    _simplify_values(simple, schema, notes)
-    _simplify_bounds(simple, schema, notes)
-    if "properties" in simple:
-        simple["properties"] = {name: inner(part) for name, part in _mapping(simple["properties"]).items()}
-        if not simple["properties"]:
-            del simple["properties"]
-    values = schema.get("additionalProperties")
-    if isinstance(values, Mapping) and (kind := inner(values).get("type")):
-        notes.append(f"Each value is of type {kind}.")
-    if isinstance(prefix := schema.get("prefixItems"), list) and prefix:
-        kinds = [inner(part) for part in prefix]
-        distinct = [kind for index, kind in enumerate(kinds) if kind not in kinds[:index]]
-        simple["items"] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
-        notes.append("The items are, in order: " + ", ".join(str(kind.get("type", "any")) for kind in kinds) + ".")
-    elif simple.get("type") == "array" or "items" in simple:
-        simple["items"] = inner(simple.get("items"))
-    if "anyOf" in simple:
-        simple["anyOf"] = [inner(part) for part in simple["anyOf"]]
+    def simplified(self, schema: object, open_references: tuple[str, ...]) -> dict[str, Any]:
+        schema = _mapping(schema)
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            if reference in open_references or reference not in self._definitions:
+                # A recursive structure cannot be written without references: its inner levels are any object.
+                return self._typed({"type": "object"}, [])
+            beside = {name: value for name, value in schema.items() if name != "$ref"}
+            return self.simplified({**self._definitions[reference], **beside}, (*open_references, reference))
+
+        def inner(part: object) -> dict[str, Any]:
+            return self.simplified(part, open_references)
+
+        schema = _merged_alternatives(schema)
+        notes: list[str] = []
+        simple = {name: schema[name] for name in _KEPT if name in schema}
+        _simplify_type(simple, schema)
+        _simplify_values(simple, schema, notes)
+        _simplify_bounds(simple, schema, notes)
+        simple["properties"] = {name: inner(part) for name, part in _mapping(simple.get("properties")).items()}
+        values = schema.get("additionalProperties")
+        if isinstance(values, Mapping) and (kind := inner(values).get("type")):
+            notes.append(f"Each value is of type {kind}.")
+        if isinstance(prefix := schema.get("prefixItems"), list) and prefix:
+            kinds = [inner(part) for part in prefix]
+            distinct = [kind for index, kind in enumerate(kinds) if kind not in kinds[:index]]
+            simple["items"] = distinct[0] if len(distinct) == 1 else self._typed({"anyOf": distinct}, [])
+            notes.append("The items are, in order: " + ", ".join(str(kind.get("type", "any")) for kind in kinds) + ".")
+        elif simple.get("type") == "array" or "items" in simple:
+            simple["items"] = inner(simple.get("items"))
+        if "anyOf" in simple:
+            # An alternative of an object may be no more than a list of required names.
+            required = [
+                {"required": part["required"]} if "required" in _mapping(part) else {} for part in simple["anyOf"]
+            ]
+            is_object = simple.get("type") == "object" or simple["properties"]
+            options = [inner(part) for part in simple["anyOf"]]
+            simple["anyOf"] = [{**a, **b} for a, b in zip(options, required, strict=True)] if is_object else options
+        return self._typed(simple, notes)
+
+    def _typed(self, simple: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+        """Return ``simple`` with one type, or as alternatives that each have one, and with ``notes`` described."""
+        options = simple.pop("anyOf", [])
+        if options and (simple.get("properties") or simple.get("type") == "object"):
+            _join_objects(simple, options, notes)
+            options = []
+        _keep_what_fits_the_type(simple)
+        if simple.get("type") == "object" and "properties" not in simple and not self._rules.open_objects:
+            simple["type"] = "string"
+            notes.append("The JSON text of an object.")
+        if "type" in simple or "enum" in simple:
+            return _described(simple, notes)
+        options = options or [{"type": kind} for kind in _ANYTHING if kind != "object" or self._rules.open_objects]
+        if not self._rules.alternatives:
+            notes += [f"Or: {option.get('type')}." for option in options[1:]]
+            return _described({**options[0], **_own_words(simple, options[0])}, notes)
+        # Vertex: "When using any_of, it must be the only field set" (anomalyco/opencode#15795).
+        first = _described({**options[0], **_own_words(simple, options[0])}, notes)
+        return {"anyOf": [first, *options[1:]]}
+
+
+def _own_words(simple: Schema, option: Schema) -> dict[str, Any]:
+    """Return title, description and default of ``simple``, for the first of its alternatives."""
+    words = [str(part["description"]) for part in (simple, option) if part.get("description")]
+    kept = {name: simple[name] for name in ("title", "default") if name in simple}
+    return {**kept, **({"description": " ".join(words)} if words else {})}
+
+
+def _described(simple: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
     if notes:
         simple["description"] = " ".join([*filter(None, [str(simple.get("description", ""))]), *notes])
     return simple
+
+
+def _join_objects(simple: dict[str, Any], options: Sequence[Schema], notes: list[str]) -> None:
+    """Make one object of ``simple`` and its alternatives."""
+    simple["type"] = "object"
+    always = _listed(simple.get("required"))
+    properties = dict(_mapping(simple.get("properties")))
+    for option in options:
+        properties = {**_mapping(option.get("properties")), **properties}
+    simple["properties"] = properties
+    needed = [[name for name in _listed(option.get("required")) if name not in always] for option in options]
+    shared = [name for name in needed[0] if all(name in names for names in needed)] if needed else []
+    simple["required"] = [*always, *shared]
+    sets = [", ".join(str(name) for name in names if name not in shared) for names in needed]
+    if all(sets) and len(set(sets)) > 1:
+        notes.append("Give one of these: " + "; ".join(sets) + ".")
+
+
+def _keep_what_fits_the_type(simple: dict[str, Any]) -> None:
+    """Remove what Gemini refuses.
+
+    Fields of other types (anomalyco/opencode#11889), required names without a property (iBUHub/AIStudioToAPI#154), and
+    empty lists of properties (browser-use/browser-use#3786).
+    """
+    kind = simple.get("type")
+    properties = _mapping(simple.get("properties"))
+    if kind != "object" or not properties:
+        simple.pop("properties", None)
+    required = [name for name in _listed(simple.pop("required", None)) if name in properties]
+    if kind == "object" and required:
+        simple["required"] = required
+    if kind != "array":
+        simple.pop("items", None)
 
 
 def _merged_alternatives(schema: Schema) -> Schema:

@@ -248,6 +248,40 @@ def _few_repetitions(body: Body) -> str | None:
     return None
 
 
+def _parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the schemas inside of ``schema``."""
+    items = [schema["items"]] if "items" in schema else []
+    for part in [*schema.get("properties", {}).values(), *schema.get("anyOf", []), *items]:
+        yield part
+        yield from _parts(part)
+
+
+def _values(body: Body) -> list[Mapping[str, Any]]:
+    """The schemas of all values that the tools of a request take."""
+    return [part for tool in body.get("tools", []) for part in _parts(tool["function"].get("parameters", {}))]
+
+
+def _typed_values(body: Body) -> str | None:
+    for part in _values(body):
+        if "anyOf" in part and len(part) > 1:
+            return "schema specified other fields alongside any_of. When using any_of, it must be the only field set."
+        if "anyOf" not in part and "type" not in part:
+            return "parameters.properties[x].type: must be specified when not using one_of, any_of or all_of fields"
+    return None
+
+
+def _no_alternatives(body: Body) -> str | None:
+    if any("anyOf" in part for part in _values(body)):
+        return "Unknown name \"any_of\" at 'tools[0].function_declarations[0].parameters': Cannot find field."
+    return None
+
+
+def _no_open_objects(body: Body) -> str | None:
+    if any(part.get("type") == "object" and not part.get("properties") for part in _values(body)):
+        return "parameters.properties[more].properties: should be non-empty for OBJECT type"
+    return None
+
+
 def _single_calls(body: Body) -> str | None:
     if any(len(message.get("tool_calls", [])) > 1 for _, message in _messages(body)):
         return "This model only supports single tool-calls at once!"
@@ -553,6 +587,32 @@ STAND_INS = [
         "bounds above 1,000 in the description",
         "ggml-org/llama.cpp#17473, ggml-org/llama.cpp#27087",
         _few_repetitions,
+    ),
+    StandIn(
+        "typed-values",
+        "Gemini, Vertex",
+        "every value in a tool's schema has a type, and nothing stands beside `anyOf`",
+        "the types of any value, and the description in the first alternative",
+        "anomalyco/opencode#15795, danny-avila/LibreChat#6971, directus/mcp#8",
+        _typed_values,
+    ),
+    StandIn(
+        "no-alternatives",
+        "Gemini 2.0 and proxies in front of it",
+        "no `anyOf` in a tool's schema",
+        "the first type, the others in the description",
+        "google/adk-python#3280",
+        _no_alternatives,
+        adaptation="no-alternatives",
+    ),
+    StandIn(
+        "no-open-objects",
+        "Gemini, earlier versions",
+        "every object in a tool's schema has properties",
+        "the JSON text of an object",
+        "browser-use/browser-use#3786",
+        _no_open_objects,
+        adaptation="no-open-objects",
     ),
     StandIn(
         "short-descriptions",

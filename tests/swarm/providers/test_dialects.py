@@ -38,7 +38,13 @@ def note(text: str) -> str:
     return f"noted {text}"
 
 
-def search(text: Annotated[str, Field(max_length=2000)], limit: Annotated[list[str], Field(max_length=5000)]) -> str:
+def search(
+    text: Annotated[str, Field(max_length=2000)],
+    limit: Annotated[list[str], Field(max_length=5000)],
+    size: Annotated[int | str, Field(description="How many.")] = 5,
+    more: dict[str, int] | None = None,
+    anything: Any = None,
+) -> str:
     return ""
 
 
@@ -198,7 +204,12 @@ def test_a_call_has_its_own_name_in_events_and_log(answer: Reply, server: ModelS
     [
         ("Streaming is not supported for this model", "no-stream"),
         ("streaming not available for model o1-pro; set stream=false", "no-stream"),
+        ("Input should be False: stream", "no-stream"),
+        ("body.stream: Input should be 'false'", "no-stream"),
         ("Unrecognized request argument supplied: stream_options", "no-stream-options"),
+        ("parameters.properties[more].properties: should be non-empty for OBJECT type", "no-open-objects"),
+        ("Invalid schema for function 'f': 'oneOf' is not permitted.", "no-alternatives"),
+        ("functionDeclaration `parameters.size` schema specified other fields alongside any_of.", "no-alternatives"),
         ("Invalid value for 'content': expected a string, got null.", "empty-content"),
         ("`tools` is not supported with this model", "no-tools"),
         ("Function calling is not enabled for models/gemma-3", "no-tools"),

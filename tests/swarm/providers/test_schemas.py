@@ -29,6 +29,20 @@ def complaints(schema: Any, path: str = "") -> list[str]:
         problems.append(f"{path}.items: missing field")
     if kind == "object" and schema.get("properties") == {}:
         problems.append(f"{path}.properties: should be non-empty for OBJECT type")
+    if kind is None and "anyOf" not in schema:
+        problems.append(f"{path}.type: must be specified when not using one_of, any_of or all_of fields")
+    if "anyOf" in schema and len(schema) > 1:
+        problems.append(f"{path}: specified other fields alongside any_of")
+    problems += [
+        f"{path}.{key}: only allowed for OBJECT type"
+        for key in ("properties", "required")
+        if key in schema and kind != "object"
+    ]
+    problems += [
+        f"{path}.required: property is not defined"
+        for name in schema.get("required", [])
+        if name not in schema.get("properties", {})
+    ]
     if schema.get("format") not in (None, "enum", "date-time"):
         problems.append(f"{path}.format: only 'enum' and 'date-time' are supported")
     for name, part in schema.get("properties", {}).items():
@@ -36,6 +50,9 @@ def complaints(schema: Any, path: str = "") -> list[str]:
     for part in [*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])]:
         problems += complaints(part, f"{path}[]")
     return problems
+
+
+ANYTHING = {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "object"}]}
 
 
 class Address(BaseModel):
@@ -66,7 +83,12 @@ class Node(BaseModel):
         (uuid.UUID, {"type": "string", "description": "Format: uuid."}),
         (dict[str, int], {"type": "object", "description": "Each value is of type integer."}),
         (list[str], {"type": "array", "items": {"type": "string"}}),
-        (list, {"type": "array", "items": {}}),
+        (list, {"type": "array", "items": ANYTHING}),
+        (Any, ANYTHING),
+        (
+            Annotated[int | str, Field(description="A size.")],
+            {"anyOf": [{"type": "integer", "description": "A size."}, {"type": "string"}]},
+        ),
         (
             tuple[int, str],
             {
@@ -113,6 +135,53 @@ def test_a_function_without_parameters_has_none_or_an_empty_object():
     assert empty["function"]["parameters"] == {"type": "object", "properties": {}}
 
 
+def function_of(parameters: dict[str, Any], **rules: bool) -> dict[str, Any]:
+    """Return the parameters of a tool as they are sent."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+    (portable,) = portable_tools([tool], empty_parameters=False, **rules)
+    sent: dict[str, Any] = portable["function"].get("parameters", {})
+    return sent
+
+
+def test_parameters_are_one_object():
+    one = {"properties": {"path": {"type": "string"}, "how": {"type": "string"}}, "required": ["path", "how"]}
+    many = {
+        "properties": {"paths": {"type": "array", "items": {"type": "string"}}, "how": {}},
+        "required": ["paths", "how"],
+    }
+    parameters = function_of({"type": "object", "oneOf": [one, many]})
+    assert list(parameters["properties"]) == ["paths", "how", "path"]
+    assert (parameters["type"], parameters["required"]) == ("object", ["how"])
+    assert parameters["description"] == "Give one of these: path; paths."
+    assert complaints(parameters) == []
+    beside = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}},
+        "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+    }
+    assert function_of(beside) == {
+        "type": "object",
+        "properties": {"a": {"type": "string"}},
+        "description": "Give one of these: a; b.",
+    }
+    assert (
+        function_of({"$ref": "#/$defs/P", "$defs": {"P": {"properties": {"a": {"type": "string"}}}}})["type"]
+        == "object"
+    )
+    assert function_of({"type": "object", "additionalProperties": {"type": "string"}}) == {
+        "type": "object",
+        "description": "Each value is of type string.",
+    }
+
+
+def test_what_a_server_was_found_not_to_know():
+    parameters = {"type": "object", "properties": {"size": {"type": ["integer", "string"]}, "more": {"type": "object"}}}
+    assert function_of(parameters, alternatives=False, open_objects=False)["properties"] == {
+        "size": {"type": "integer", "description": "Or: string."},
+        "more": {"type": "string", "description": "The JSON text of an object."},
+    }
+
+
 def test_a_strict_function_stays_as_it_is():
     function = {"name": "f", "strict": True, "parameters": {"type": "object", "additionalProperties": False}}
     assert (
@@ -136,6 +205,7 @@ schemas = st.recursive(
 @given(st.dictionaries(keywords, schemas, max_size=5))
 def test_no_schema_breaks_it(schema: dict[str, Any]):
     json.dumps(portable_schema(schema))
+    json.dumps(function_of(schema))
 
 
 kinds = st.recursive(
