@@ -127,10 +127,13 @@ def main() -> None:
 
 
 def _prepare_streams() -> None:
-    """Replace missing standard streams by the null device: the next opened file would take their place."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    """Replace missing standard streams by the null device: the next opened file would take their place.
+
+    Standard output is one that cannot be written, so that an answer is not lost without an error.
+    """
+    for name, flag, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the program ends
+            setattr(sys, name, open(os.open(os.devnull, flag), mode, encoding="utf-8"))  # noqa: SIM115 - stays open
     # Text that the locale cannot show must not end the program.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

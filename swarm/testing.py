@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
@@ -57,7 +58,8 @@ def context(
     It has the states and storages of ``swarm``, or those that are given, in memory, and a new client. Changes take
     effect at once. ``agent`` is the active one; default: that of the swarm. ``model_answers`` and ``user_answers`` are
     what ``ctx.ask`` and ``ctx.ask_user`` return, one after the other. ``now``: what ``ctx.now`` returns, always or one
-    after the other; ``ids`` are what ``ctx.new_id`` returns, without its prefix.
+    after the other; ``ids`` are what ``ctx.new_id`` returns, without its prefix. ``ctx.spawn`` starts nothing, and
+    returns b1, b2 …
     """
     known = Swarm("test", [Agent("tester")]) if swarm is None else as_swarm(swarm)
     known = replace(known, states=[*known.states, *states], storages=[*known.storages, *storages])
@@ -65,7 +67,11 @@ def context(
     asking = _ScriptedAsking(list(model_answers), list(user_answers))
     draws = Draws(lambda: now) if isinstance(now, datetime) else Draws()
     draws.give(() if isinstance(now, datetime) else now, ids)
-    return Context(client, session, agent or known.initial, primitives, "test", deps=deps, asking=asking, draws=draws)
+    about = (client, session, agent or known.initial)
+    ctx = Context[Any](*about, primitives, "test", deps=deps, asking=asking, draws=draws)
+    numbers = count(1)
+    ctx.starting = lambda assignment: f"b{next(numbers)}"
+    return ctx
 
 
 class _ScriptedAsking:

@@ -287,9 +287,10 @@ def test_the_swarms_page_names_every_key():
     keys: dict[str, set[str]] = {}
     for table, key, _ in _rows(page, "### Other keys"):
         keys.setdefault(table.strip("`"), set()).update(_names(key))
-    sections = {"agents", "policies", "states", "storages", "mcp", "demo", "replay"}
+    sections = {"agents", "operators", "policies", "states", "storages", "mcp", "demo", "replay"}
     assert keys == {
         "top": set(toml_file._SWARM) - sections,
+        "[operators.NAME]": set(toml_file._OPERATOR),
         "[states.NAME]": set(toml_file._STATE),
         "[storages.NAME]": set(toml_file._STORAGE),
         "[mcp.NAME]": set(server._FIELDS),

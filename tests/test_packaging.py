@@ -37,7 +37,8 @@ PUBLIC = {
         HookError Hooks ImageError LearnedAdaptations Lifetimes LimitReached LogLost Mail MailError MailReceived
         MailboxFull McpServer Model ModelAuthError ModelBusy ModelError ModelEvent ModelNotFound ModelRefused
         ModelRequest ModelUnavailable NetworkForbidden NgramEmbedder NothingToCompact OpenAIEmbedder OpenAIModel
-        OutputDelta OutputError OverBudget PersistAlive PersistEmbedding PersistMemory PersistPolicy
+        Operator OperatorCase OperatorDesk OutputDelta OutputError OverBudget PersistAlive
+        PersistEmbedding PersistMemory PersistPolicy PersonAwaited Ticket
         PersistState PersistStorage PersistSwarm PinError Policy Presence REDIS_LIFETIMES ReasoningChunk
         ReasoningDelta Record RecordedConversation Redaction Refused RepeatedCall ReplayRules Replayed Reply
         RequestContext RequestDenied RequestLimit Rescued Retry Retrying Rotated ScriptError ScriptedModel

@@ -46,7 +46,7 @@ class TurnLock:
 class Locked(Protocol):
     """What has a lock of its own."""
 
-    _lock: TurnLock
+    lock: TurnLock
 
 
 _P = ParamSpec("_P")
@@ -60,7 +60,7 @@ def exclusive(operation: _Operation[_LockedT, _P, _T]) -> _Operation[_LockedT, _
 
     @wraps(operation)
     async def run(owner: _LockedT, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        async with owner._lock:
+        async with owner.lock:
             return await run_to_completion(operation(owner, *args, **kwargs))
 
     return run

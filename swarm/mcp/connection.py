@@ -17,13 +17,13 @@ from swarmchat.swarm.mcp.server import McpServer
 from swarmchat.swarm.mcp.texts import is_tool_name, result_images, result_text, safe_schema, visible
 from swarmchat.swarm.mcp.transport import ErrorOutput, http_transport, program_transport
 from swarmchat.swarm.tools.context import Context, ToolFailure
-from swarmchat.swarm.tools.external_tool import ExternalTool
 from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
     import httpx2
     from mcp.client.client import Client
     from mcp_types import LoggingMessageNotificationParams
+    from swarmchat.swarm.tools.external_tool import ExternalTool
 
 MAX_TOOLS = 200
 """How many tools of one server are taken."""
@@ -73,7 +73,7 @@ class Connection:
         """What the server writes on its standard error."""
 
     @property
-    def listed(self) -> tuple[ExternalTool, ...]:
+    def listed(self) -> "tuple[ExternalTool, ...]":
         """The tools as they were listed last; none without a connection."""
         return self._tools if self.is_ready else ()
 
@@ -114,7 +114,7 @@ class Connection:
             await asyncio.wait([self._task])
             self._task = None
 
-    async def tools(self) -> tuple[ExternalTool, ...]:
+    async def tools(self) -> "tuple[ExternalTool, ...]":
         """Return the tools of the server, which is started if need be; none if it cannot be reached.
 
         A start that failed is tried again by ``start`` only: each request would wait for it.
@@ -254,7 +254,7 @@ class Connection:
         self._tools = tuple(found.values())
         self._listed_at, self._listed_revision = asyncio.get_running_loop().time(), revision
 
-    def _tool(self, listed: Any) -> ExternalTool | None:
+    def _tool(self, listed: Any) -> "ExternalTool | None":
         """Return a tool as the server lists it; ``None``, with a note, if it cannot be offered."""
         where = f"MCP server {self.server.name}: the tool {visible(listed.name, 60)!r} is left out"
         if not is_tool_name(listed.name):
@@ -269,6 +269,8 @@ class Connection:
         read_only = bool(notes and notes.read_only_hint)
         approve = self.server.approve
         hints = ["read-only" if read_only else "may delete" if notes and notes.destructive_hint else ""]
+        from swarmchat.swarm.tools.external_tool import ExternalTool
+
         return ExternalTool(
             f"{self.server.name}/{listed.name}",
             partial(_call, self, listed.name),

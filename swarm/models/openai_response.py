@@ -1,12 +1,14 @@
 """Reads the body of a response: a stream of events, or one JSON text, within the bounds of time and size."""
 
 import asyncio
+import codecs
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmchat.swarm.common.encoding import NestingError, decode_json
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.models.openai_client import content_type
 from swarmchat.swarm.models.streaming import DataLines
@@ -22,12 +24,12 @@ _DRAIN_TIME = 0.1
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 """White space and the byte order mark, which some servers put before the body."""
 
-_STREAM = re.compile(rb"(?:data|event|id|retry)?:|[a-z]{0,4}\Z")
+_STREAM = lazy_pattern(rb"(?:data|event|id|retry)?:|[a-z]{0,4}\Z")
 """How a stream of events begins: with a field, a comment, or its first bytes."""
 
-_TROUBLE = re.compile(r"error|resource|abort|cancel|timeout|overload|unavailable", re.IGNORECASE)
+_TROUBLE = lazy_pattern(r"error|resource|abort|cancel|timeout|overload|unavailable", re.IGNORECASE)
 """Finish reasons by which a provider says that it, not the model, ended an answer (z.ai, DeepSeek, OpenRouter)."""
-_FINISH = re.compile(r"stop|length|tool_calls|function_call|content_filter|malformed|unexpected_tool", re.IGNORECASE)
+_FINISH = lazy_pattern(r"stop|length|tool_calls|function_call|content_filter|malformed|unexpected_tool", re.IGNORECASE)
 """Finish reasons of the model itself, with Gemini's ``MALFORMED_FUNCTION_CALL`` and ``UNEXPECTED_TOOL_CALL``."""
 
 
@@ -56,7 +58,7 @@ class ResponseReader:
         # The package's own iterator fails at events without data, and drops a last event without a blank line.
         whole, body, limit = None, bytearray(), self._max_answer
         opening = b""
-        async with aclosing(response.aiter_bytes()) as parts:
+        async with aclosing(_as_utf8(response.aiter_bytes())) as parts:
             while (part := await self.before(deadline, anext(parts, None))) is not None:
                 if whole is None:
                     part = part.lstrip(_BLANK)
@@ -130,6 +132,22 @@ def _json_texts(body: bytes) -> list[bytes]:
         lines = [line.removeprefix(b"data:").strip() for line in body.splitlines()]
         return [line for line in lines if line and line != b"[DONE]"]
     return [body]
+
+
+async def _as_utf8(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield ``parts`` of a body as UTF-8: a byte order mark tells that they are UTF-16."""
+    decoder, opening = None, bytearray()
+    async for part in parts:
+        if len(opening) < len(codecs.BOM_UTF16):
+            opening += part
+            if len(opening) < len(codecs.BOM_UTF16):
+                continue
+            part = bytes(opening)
+            if part.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        yield part if decoder is None else decoder.decode(part).encode("utf-8", "replace")
+    if len(opening) < len(codecs.BOM_UTF16):
+        yield bytes(opening)
 
 
 async def _drain(parts: AsyncGenerator[bytes, None]) -> None:

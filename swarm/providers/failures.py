@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.errors import (
     ContextTooLong,
     ModelAuthError,
@@ -23,7 +24,7 @@ from swarmchat.swarm.providers.delays import retry_after
 # How servers say that a request is too long. A group captures the window, in tokens, where the text states it; these
 # patterns come first.
 _TOO_LONG = tuple(
-    re.compile(pattern, re.IGNORECASE)
+    lazy_pattern(pattern, re.IGNORECASE)
     for pattern in (
         # OpenAI, vLLM (vllm-project/vllm#20409), SGLang
         r"maximum context length (?:is|of) (\d[\d,]*)",

@@ -20,11 +20,10 @@ from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.tracing import Tracing
 from swarmchat.swarm.conversation.turn_lock import exclusive
 from swarmchat.swarm.models.base import Model
-from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.changes import begin, change_memory, change_settings, navigate, rename, reset
+from swarmchat.swarm.session.changes import begin, change_memory, change_settings, navigate, rename, reset, towards
 from swarmchat.swarm.session.opening import (
     BackgroundLoop,
     SessionOpening,
@@ -34,6 +33,7 @@ from swarmchat.swarm.session.opening import (
     run_in,
 )
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
+from swarmchat.swarm.session.running_tasks import BackgroundTasks
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.asking import Answerer
 
@@ -56,6 +56,8 @@ class Session:
 
     def __init__(self, conversation: Conversation, owned: Sequence[Backend | Model] = ()) -> None:
         self._owned = owned
+        self.lock = conversation.lock
+        """Held during a turn or another operation."""
         self.background: BackgroundLoop | None = None
         """The event loop of a session that was opened with ``with``."""
         self.conversation = conversation
@@ -64,9 +66,10 @@ class Session:
         """Where the session is stored."""
         self.swarm, self.primitives = conversation.swarm, conversation.primitives
         """States, memory, storages and bans of the session's client."""
+        self.tasks = BackgroundTasks(conversation, self.lock)
+        """Tasks in the background: ``tasks.start(AGENT, TASK)``."""
         self.steering = conversation.steering
         """Messages of the user to the running turn: ``steering.add(text)``."""
-        self._lock = conversation.lock
 
     @classmethod
     @explained_method("Session.open")
@@ -121,7 +124,9 @@ class Session:
                 for each in owned:
                     await each.close()
                 raise
-            return cls(conversation, owned)
+            session = cls(conversation, owned)
+            await session.tasks.open()
+            return session
 
         return SessionOpening(opened)
 
@@ -132,11 +137,12 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Store unsaved records, if the backend is available now, and let other processes open the session."""
+        """Stop tasks, store unsaved records, if the backend is available now, and let other processes open it."""
         try:
+            await self.tasks.close()
             await self.conversation.close()
         finally:
-            self._lock.is_closed = True
+            self.lock.is_closed = True
             for each in self._owned:
                 await each.close()
 
@@ -154,7 +160,7 @@ class Session:
         from swarmchat.swarm.session.reply import make_reply
 
         events = [event async for event in self.run_turn(message, output=output)]
-        records = [record for record in self.records if record.turn == self.turns]
+        records = [record for record in self.records if record.turn == self.info.highest_turn]
         return make_reply(events, self.agent.name, records, typed=output is not None)
 
     @overload
@@ -219,8 +225,8 @@ class Session:
 
     @property
     def turns(self) -> int:
-        """The number of turns, undone ones included."""
-        return self.conversation.journal.turns
+        """The number of visible turns, without resets and undone ones."""
+        return self.info.turns
 
     @property
     def last_turn(self) -> int:
@@ -272,7 +278,7 @@ class Session:
         from swarmchat.swarm.turn.mail import take_mail
 
         turn = start_turn(self.conversation, message, output)
-        async with self._lock, aclosing(turn) as events:
+        async with self.lock, aclosing(turn) as events:
             for received in await take_mail(self.conversation, one_wake=False):
                 yield received
             with self.conversation.trace.turn(self.agent.name, self.info):
@@ -288,7 +294,7 @@ class Session:
 
         name = None if agent is None else self.swarm.agent(name_of(agent)).name
         if self.is_new:
-            async with self._lock:
+            async with self.lock:
                 await begin(self.conversation)
         ttl = self.settings.lifetimes.session
         await tell(self.backend, self.info.client, self.info.id, text, agent=name, sender=sender, wake=wake, ttl=ttl)
@@ -300,20 +306,19 @@ class Session:
         """
         from swarmchat.swarm.session.receive import receive
 
-        async with self._lock, aclosing(receive(self.conversation)) as events:
+        async with self.lock, aclosing(receive(self.conversation)) as events:
             async for event in events:
                 yield event
 
     async def wait_for_mail(self, timeout: float = 3600) -> bool:
         """Wait, at most ``timeout`` seconds, until ``receive`` has something to do; return whether it has."""
-        from swarmchat.swarm.turn.mail import to_react_to
+        from swarmchat.swarm.session.waiting import wait_for_mail
 
-        mailbox = keys.session_mailbox(self.info.client, self.info.id)
-        return to_react_to(self.records) is not None or await self.backend.wait(mailbox, timeout)
+        return await wait_for_mail(self.conversation, timeout)
 
     @exclusive
     async def flush(self) -> None:
-        """Store the records that earlier commits could not. Raises the backend's errors."""
+        """Store what earlier commits could not, or the store has lost. Raises LogLost and the backend's errors."""
         await self.conversation.flush()
 
     async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> "HandCall":
@@ -324,13 +329,13 @@ class Session:
         """
         from swarmchat.swarm.session.hand_call import call_by_hand
 
-        async with self._lock:
+        async with self.lock:
             return await call_by_hand(self.conversation, tool, arguments, agent)
 
     @exclusive
     async def go_to(self, agent: Agent | str) -> Navigation:
         """Make ``agent`` the active one, as the user wishes; store it. Raises DefinitionError for an unknown agent."""
-        return await navigate(self.conversation, self.navigation.to(self.swarm.agent(name_of(agent)).name))
+        return await navigate(self.conversation, towards(self.conversation, self.swarm.agent(name_of(agent)).name))
 
     @exclusive
     async def go_back(self) -> Navigation:
@@ -378,7 +383,7 @@ class Session:
         """
         from swarmchat.swarm.session.compaction import compact
 
-        async with self._lock:
+        async with self.lock:
             return await compact(self.conversation, clean_text(focus))
 
     @exclusive

@@ -16,7 +16,7 @@ from swarmchat.swarm.common.mistakes import check_value, instance_of
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
-from swarmchat.swarm.persistence.records import APART, Record
+from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.session_state import SessionState
@@ -55,7 +55,7 @@ def redoable(records: Sequence[Record]) -> list[int]:
             undone.update(turns_of(record))
         elif record.type == "redo":
             undone.difference_update(turns_of(record))
-        elif record.type not in APART:
+        elif not record.is_apart:
             undone.clear()
     return sorted(undone)
 
@@ -88,9 +88,11 @@ class Timeline:
 
     def take(self, record: Record) -> None:
         """Follow the next record."""
-        if record.type in APART:
-            return
-        if record.type in ("undo", "redo"):
+        if record.is_apart:
+            if record.type != "state":
+                return
+            # A task in the background has changed it.
+        elif record.type in ("undo", "redo"):
             self.move(record.type == "undo", turns_of(record))
         else:
             # Anything else after an undo ends the chance to redo.
@@ -191,9 +193,9 @@ async def _move(
     for run in reversed(runs) if kind == "undo" else runs:
         timeline.move(kind == "undo", run)
         navigation, states = timeline.state(swarm.names, swarm.initial)
-        fields: dict[str, Any] = {"from": run[0], "to": run[-1], "last": timeline.last}
+        fields: dict[str, Any] = {"from": run[0], "to": run[-1], "last": timeline.last, "left": timeline.count}
         fields |= {"active": navigation.active, "stack": list(navigation.stack), "states": states}
-        batch.add(kind, turn=conversation.journal.turns, **fields)
+        batch.add(kind, turn=conversation.journal.highest_turn, **fields)
     if batch.records:
         changes = ChangeSet()
         ttl = conversation.settings.lifetimes.session

@@ -12,10 +12,11 @@ from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from swarmchat.swarm.common.mistakes import described, shown
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.errors import DefinitionError
 
-_SECTION = re.compile(r"(args|arguments|parameters|params)\s*:?\s*$", re.IGNORECASE)
-_AFTER = re.compile(r":?(?:returns?|raises|yields?)\s*:|(?:examples?|notes?)\s*:\s*$", re.IGNORECASE)
+_SECTION = lazy_pattern(r"(args|arguments|parameters|params)\s*:?\s*$", re.IGNORECASE)
+_AFTER = lazy_pattern(r":?(?:returns?|raises|yields?)\s*:|(?:examples?|notes?)\s*:\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

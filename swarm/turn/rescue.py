@@ -9,7 +9,6 @@
 Errors of the provider are not answers and never come here.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from swarmchat.swarm.conversation.events import Event, Rescued
 from swarmchat.swarm.errors import HookError, LimitReached
 from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.parsing.call_repair import Repair
-from swarmchat.swarm.parsing.formats import CONTROL, alternatives
+from swarmchat.swarm.parsing.formats import TURN_MARK
 from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.turn import faults
 from swarmchat.swarm.turn.answer_reader import AnswerReader
@@ -36,7 +35,6 @@ _LONGEST_SHOWN = 2000
 """Characters of a bad answer that are shown to the model again."""
 _SILENCE = "Let me think about that again."
 """Shown to the model in place of an answer without text. Whatever stands here, models repeat it."""
-_CONTROL = re.compile(alternatives(CONTROL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +192,7 @@ class Rescue:
         They are a pair of messages, because the chat templates of some models refuse two messages of one role in a row.
         They use no notation of swarmchat's: models copy it.
         """
-        parts = (part.strip() for part in _CONTROL.split(raw.text))
+        parts = (part.strip() for part in TURN_MARK.split(raw.text))
         bad = next(filter(None, parts), _SILENCE)
         self.tail = (
             {"role": "assistant", "content": bad[:_LONGEST_SHOWN]},
