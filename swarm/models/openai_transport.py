@@ -1,6 +1,7 @@
 """HTTP client for model servers: decompresses and counts what arrives, so that no response grows without end."""
 
 import asyncio
+import codecs
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -60,7 +61,7 @@ class _BoundedStream(AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         count = 0
-        async for piece in self._decoded():
+        async for piece in self._in_utf8():
             left = self._limit - count
             if len(piece) > left:
                 if not self._cut:
@@ -74,6 +75,15 @@ class _BoundedStream(AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._raw.aclose()
+
+    async def _in_utf8(self) -> AsyncIterator[bytes]:
+        """Yield the body as it is, or in UTF-8 if its byte order mark says that it is UTF-16."""
+        begun, decoder = False, None
+        async for piece in self._decoded():
+            if not begun and piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                decoder = codecs.getincrementaldecoder("utf-16")("replace")
+            begun = begun or bool(piece)
+            yield decoder.decode(piece).encode() if decoder else piece
 
     async def _decoded(self) -> AsyncIterator[bytes]:
         if self._encoding == "identity":

@@ -25,8 +25,8 @@ from swarmchat.swarm.providers.delays import retry_after
 _TOO_LONG = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # OpenAI, vLLM (vllm-project/vllm#20409), SGLang
-        r"maximum context length (?:is|of) (\d[\d,]*)",
+        # OpenAI, vLLM (vllm-project/vllm#20409, thu-coai/Glyph#9), SGLang
+        r"maximum (?:context|model) length(?: is| of|:) (\d[\d,]*)",
         # LM Studio (lmstudio-ai/lmstudio-bug-tracker#546)
         r"context length of only (\d[\d,]*)",
         # llama.cpp and LM Studio (ggml-org/llama.cpp#15780, lmstudio-bug-tracker#2256)
@@ -110,7 +110,7 @@ _MESSAGES = (
     *("message", "error", "errors", "faultstring", "fault", "detail", "statusmsg", "msg", "errormsg", "errormessage"),
     *("reason", "title"),
 )
-_SIGNS_OF_ERROR = frozenset(("detail", "msg", "message", "errors", "error_code", "error_msg", "fault"))
+_SIGNS_OF_ERROR = frozenset(("detail", "msg", "message", "errors", "error_code", "error_msg", "error_message", "fault"))
 """Fields of an object without choices that make it an error, whatever its status."""
 
 # HTTP status for words in the type, code or status of an error object inside a stream, which has no status.
@@ -230,7 +230,7 @@ class ServerErrors:
         if isinstance(base, dict) and base.get("status_code"):
             return self.status(_MINIMAX.get(str(base["status_code"])), base, {})
         choices = event.get("choices")
-        if "choices" not in event and not _SIGNS_OF_ERROR.isdisjoint(event):
+        if choices is None and not _SIGNS_OF_ERROR.isdisjoint(event):
             error = self.status(None, event, {})
             # A welcome page in JSON looks the same.
             error.wrong_address = not _codes(event).strip()
@@ -346,7 +346,8 @@ def error_object(body: object) -> object:
 
 def _codes(body: object) -> str:
     """Return the words by which an error object says what kind of error it is."""
-    return " ".join(str(body.get(field, "")) for field in ("type", "code", "status")) if isinstance(body, dict) else ""
+    fields = ("type", "code", "status", "error_type", "error_code")
+    return " ".join(str(body.get(field, "")) for field in fields) if isinstance(body, dict) else ""
 
 
 def _message(body: object, levels: int = 10) -> str:
@@ -390,7 +391,7 @@ def _as_json(body: object) -> str:
 
 def _status_in(body: object, codes: str) -> int:
     """Return the HTTP status that an error object inside a stream stands for; 500 if unknown."""
-    for field in ("code", "status", "status_code"):
+    for field in ("code", "status", "status_code", "error_code"):
         value = body.get(field) if isinstance(body, dict) else None
         if re.fullmatch(r"[45]\d\d", str(value), re.ASCII):
             return int(str(value))
