@@ -127,10 +127,18 @@ def main() -> None:
 
 
 def _prepare_streams() -> None:
-    """Replace missing standard streams by the null device: the next opened file would take their place."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    """Replace missing standard streams by the null device: the next opened file would take their place.
+
+    A standard output that is closed takes nothing, so writing to it is an error; without a standard error, nothing can
+    be said about that.
+    """
+    for name, mode, flags in (
+        ("stdin", "r", os.O_RDONLY),
+        ("stdout", "w", os.O_RDONLY),
+        ("stderr", "w", os.O_WRONLY),
+    ):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the program ends
+            setattr(sys, name, open(os.open(os.devnull, flags), mode, encoding="utf-8"))  # noqa: SIM115 - stays open
     # Text that the locale cannot show must not end the program.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
