@@ -4,9 +4,11 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmchat.swarm.common.encoding import NestingError, decode_json
+from swarmchat.swarm.errors import ModelRefused
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.models.openai_client import content_type
 from swarmchat.swarm.models.streaming import DataLines
@@ -95,6 +97,8 @@ class ResponseReader:
         if not isinstance(event, dict):
             raise self._errors.garbage(data[:1000].decode("utf-8", "replace"), why)
         if error := self._errors.in_answer(event):
+            if isinstance(error.error, ModelRefused):
+                error.refusal = HTTPStatus.BAD_REQUEST, data.decode("utf-8", "replace")
             raise error
         if self.on_object is not None:
             self.on_object(event)

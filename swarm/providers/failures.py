@@ -91,6 +91,8 @@ class AttemptError(Exception):
         """What the model wrote, if the server refused the model's answer and not the request."""
         self.wrong_address = wrong_address
         """Whether something else than the expected API answers at the base URL."""
+        self.refusal = (0, "")
+        """Status and body of the error; 0 if it does not say what is wrong with the request."""
 
 
 # Longer error texts are cut to this many characters: the patterns could take minutes on a malicious one.

@@ -236,6 +236,18 @@ def test_what_a_refusal_asks_for(words: str, adaptation: str | None):
     assert learn(400, words, {**body, "stream_options": {}}, ()) == adaptation
 
 
+def test_a_refusal_may_come_in_a_stream(server: ModelServer):
+    async def scenario() -> None:
+        adaptations = LearnedAdaptations()
+        refusal = {"error": {"code": 400, "message": "Unsupported parameter: 'stream_options'"}}
+        server.reply(Reply([f"data: {json.dumps(refusal)}\n\ndata: [DONE]\n\n".encode()]), text("Fine."))
+        await converse(server, MemoryBackend(), adaptations, "hello")
+        assert adaptations.of(server.base_url, "m") == ("no-stream-options",)
+        assert "stream_options" not in server.chats[-1]
+
+    asyncio.run(scenario())
+
+
 def test_a_form_that_does_not_help_is_not_remembered(server: ModelServer):
     async def scenario() -> None:
         adaptations = LearnedAdaptations()
